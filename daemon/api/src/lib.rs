@@ -1,0 +1,1 @@
+//! The REST dialects of Credsmith: translations of one core.

@@ -1,0 +1,139 @@
+//! What went wrong, for three readers: a kind for machines, a sentence for the caller, a cause for the log.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// The cause of an [`Error`], for the log only.
+pub type BoxedCause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, as a dialect has to tell it. Every dialect matches this exhaustively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nobody, or a token that does not hold.
+    Unauthenticated,
+    /// Somebody who may not.
+    Forbidden,
+    /// No such thing, or none of the caller's.
+    NotFound,
+    /// The request does not fit what it asks for.
+    Invalid,
+    /// It would contradict what is there.
+    Conflict,
+    /// The caller's view of the thing is out of date.
+    Stale,
+    /// As many as there may be are there already.
+    LimitReached,
+    /// The service exists but cannot be used, or does not exist.
+    Disabled,
+    /// A plugin wants the user to sign in elsewhere first.
+    LoginRequired,
+    /// A plugin said no, in words meant for the caller.
+    Refused,
+    /// A plugin broke: trap, bad answer.
+    PluginFailed,
+    /// A plugin did not answer in time.
+    PluginTimeout,
+    /// Something that we depend on did not answer.
+    Upstream,
+    /// Too much at once; later it may work.
+    Busy,
+    /// Our fault.
+    Internal,
+}
+
+/// One fault of a request: where, and what was wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// Segments from the root of the request's body.
+    pub path: Vec<String>,
+    /// A sentence for the caller.
+    pub message: String,
+}
+
+/// A failed use-case. Logged once, at the edge; [`Error::cause`] never reaches a caller.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    public: Cow<'static, str>,
+    fields: Vec<FieldProblem>,
+    retry_after: Option<Duration>,
+    cause: Option<BoxedCause>,
+}
+
+impl Error {
+    /// `public` is ours or a plugin's refusal, never the text of a provider or of a library.
+    pub fn new(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, public: public.into(), fields: Vec::new(), retry_after: None, cause: None }
+    }
+
+    /// An error of ours: the caller learns that it happened, the log learns why.
+    pub fn internal(cause: impl Into<BoxedCause>) -> Self {
+        Self::new(Kind::Internal, "Something went wrong in the daemon; its log says what.").because(cause)
+    }
+
+    /// Adds the cause for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<BoxedCause>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds the faults that make up the error.
+    #[must_use]
+    pub fn with_fields(mut self, fields: Vec<FieldProblem>) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// Adds the time after which trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The sentence for the caller.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+
+    /// The single faults, where there are some.
+    pub fn fields(&self) -> &[FieldProblem] {
+        &self.fields
+    }
+
+    /// When trying again makes sense, if that is known.
+    pub fn retry_hint(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Why, for the log: the cause and what caused it, joined by `: `.
+    pub fn cause(&self) -> Option<String> {
+        let cause = self.cause.as_deref()?;
+        let mut text = cause.to_string();
+        let mut next = cause.source();
+        while let Some(deeper) = next {
+            text = format!("{text}: {deeper}");
+            next = deeper.source();
+        }
+        Some(text)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.public)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,46 @@
+//! Who vouches for users.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::caller::Identity;
+use crate::error::Error;
+use crate::ids::ProviderId;
+use crate::secret::Secret;
+
+/// A configured provider as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderView {
+    /// Its id.
+    pub id: ProviderId,
+    /// What people call it.
+    pub description: String,
+    /// Its issuer: the discovered spelling once there is one, before that the configured one.
+    pub issuer: String,
+    /// Whether its discovery succeeded.
+    pub ready: bool,
+    /// Whether nobody may sign in with it (it then serves additional logins only).
+    pub login_disabled: bool,
+    /// Higher is listed earlier by clients: the first configured one has the highest.
+    pub priority: u32,
+}
+
+/// The configured OpenID providers.
+#[async_trait]
+pub trait Providers: Send + Sync + 'static {
+    /// All of them, as configured.
+    fn list(&self) -> Vec<ProviderView>;
+
+    /// The provider of that id.
+    fn get(&self, id: &ProviderId) -> Option<ProviderView>;
+
+    /// The provider with that issuer, a trailing slash more or less. Asks nobody.
+    fn by_issuer(&self, issuer: &str) -> Option<ProviderId>;
+
+    /// Who holds `token`, by the word of `provider`.
+    ///
+    /// # Errors
+    /// `Unauthenticated` with `bad_token`, `login_disabled` or a fixed sentence; `Busy` when too many look-ups are under way.
+    async fn identify(&self, provider: &ProviderId, token: Arc<Secret>) -> Result<Arc<Identity>, Error>;
+}

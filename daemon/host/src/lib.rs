@@ -1,0 +1,1 @@
+//! Runs Credsmith's plugins: sandboxed WebAssembly components.

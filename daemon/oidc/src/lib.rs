@@ -1,0 +1,1 @@
+//! OpenID providers as Credsmith sees them, and the signing of tokens.

@@ -1,0 +1,1 @@
+//! Where Credsmith keeps its state: sled, memory, and the suite that both must pass.

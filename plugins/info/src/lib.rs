@@ -1,0 +1,1 @@
+//! Shows a user what the daemon knows about them.

@@ -1,0 +1,1 @@
+//! Signs OpenSSH user certificates.
