@@ -7,9 +7,15 @@
 //! through [`ports::Tasks`] and [`ports::Clock`].
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod caller;
+pub mod catalogue;
+#[cfg(feature = "doubles")]
+pub mod doubles;
+pub mod envelope;
 pub mod error;
 pub mod ids;
+pub mod keyring;
 pub mod ports;
 pub mod secret;
 pub mod time;

@@ -1,0 +1,104 @@
+//! Who may do what, as values: a use-case takes a [`Grant`], and only this module makes one. Forgetting to ask does not compile.
+//!
+//! Start with [`authorize_issue`]. What a service demands of its users stands in [`rules`].
+//!
+//! Never here: a look at the store, a count, a limit. Whether something *may* be done is not whether it *can* be done now.
+
+mod grant;
+pub mod rules;
+
+use std::sync::Arc;
+
+pub use grant::{Grant, Issue, Operate, Revoke};
+pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
+
+use crate::caller::{Caller, Subject};
+use crate::catalogue::Service;
+use crate::error::{Error, Kind};
+use crate::ids::LeaseId;
+
+/// Whether the rules of `service` let `caller` have a credential of it. For lists; a use-case wants [`authorize_issue`].
+pub fn may_issue(caller: &Caller, service: &Service) -> bool {
+    service.rules.judge(caller).is_allowed()
+}
+
+/// Leave to have one credential of `service` issued for `caller`.
+///
+/// # Errors
+/// `Forbidden` with a fixed sentence when the rules of the service say no; the cause names the rule that decided.
+pub fn authorize_issue(caller: &Caller, service: &Arc<Service>) -> Result<Grant<Issue>, Error> {
+    let decision = service.rules.judge(caller);
+    if decision.is_allowed() {
+        return Ok(Grant::issue(caller.clone(), Arc::clone(service)));
+    }
+    Err(Error::new(Kind::Forbidden, "You are not allowed to use this service.")
+        .because(format!("service {}: {decision}", service.id)))
+}
+
+/// Leave to have the credential of `lease` revoked for `caller`, whose owner is `owner`. No rule is asked: whoever has a credential
+/// may give it back. Subjects are compared exactly.
+///
+/// # Errors
+/// `NotFound` when the lease is somebody else's: its existence is not told.
+pub fn authorize_revoke(caller: &Caller, owner: &Subject, lease: LeaseId) -> Result<Grant<Revoke>, Error> {
+    if caller.subject() == owner {
+        return Ok(Grant::revoke(caller.clone(), lease));
+    }
+    Err(Error::new(Kind::NotFound, "There is no such credential.")
+        .because(format!("lease {lease} belongs to another subject")))
+}
+
+/// Leave to do what operators do: suspend, retry, drop. Whoever calls this vouches that an operator asks: the admin socket and the
+/// command line belong to them, and to nobody else.
+pub fn operator() -> Grant<Operate> {
+    Grant::operate()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doubles;
+
+    fn service(rules: Rules) -> Arc<Service> {
+        Arc::new(Service { rules, ..doubles::service("ssh") })
+    }
+
+    #[test]
+    fn a_grant_to_issue_says_who_and_what() {
+        let alice = doubles::caller("alice");
+        let ssh = service(doubles::everybody());
+        let grant = authorize_issue(&alice, &ssh).unwrap();
+        assert_eq!(grant.caller().subject(), alice.subject());
+        assert!(Arc::ptr_eq(grant.service(), &ssh));
+        assert!(may_issue(&alice, &ssh));
+    }
+
+    #[test]
+    fn without_rules_nobody_may() {
+        let ssh = service(Rules::default());
+        let refused = authorize_issue(&doubles::caller("alice"), &ssh).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Forbidden);
+        assert_eq!(refused.public(), "You are not allowed to use this service.");
+        assert_eq!(refused.cause().unwrap(), "service ssh: no allow rule matches");
+        assert!(!may_issue(&doubles::caller("alice"), &ssh));
+    }
+
+    #[test]
+    fn only_the_very_owner_may_revoke() {
+        let lease = LeaseId::from_random([1; 16]);
+        let alice = doubles::caller("alice");
+        let owner = alice.subject().clone();
+        let grant = authorize_revoke(&alice, &owner, lease).unwrap();
+        assert_eq!(grant.lease(), lease);
+        assert_eq!(grant.caller().subject(), &owner);
+
+        for other in [
+            Subject { subject: "bob".into(), ..owner.clone() },
+            Subject { subject: "Alice".into(), ..owner.clone() },
+            Subject { issuer: format!("{}/", owner.issuer), ..owner.clone() },
+        ] {
+            let refused = authorize_revoke(&alice, &other, lease).unwrap_err();
+            assert_eq!(refused.kind(), Kind::NotFound, "{other:?}");
+        }
+    }
+}

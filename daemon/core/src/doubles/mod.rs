@@ -1,0 +1,40 @@
+//! Stand-ins for every port, for tests of this crate and of those above it (feature `doubles`).
+//!
+//! | port | stand-in |
+//! |---|---|
+//! | `Clock` | [`ManualClock`]: stands still until told |
+//! | `Tasks` | [`TestTasks`]: tokio's, counted |
+//! | `Entropy` | [`SeededEntropy`]: random, and the same in each run |
+//! | `Store` | [`MemoryStore`]: keeps the port's promises, fails on demand, survives a crash |
+//! | `ServicePlugins` | [`ScriptedPlugins`]: does what a test says, at a pretended target |
+//! | `Providers` | [`FakeProviders`]: a table |
+//! | `AuditSink` | [`RecordingAudit`]: a list |
+//!
+//! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and does nothing on its own.
+
+mod audit;
+mod clock;
+mod entropy;
+mod gate;
+mod people;
+mod plugins;
+mod providers;
+mod store;
+mod tasks;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use audit::RecordingAudit;
+pub use clock::ManualClock;
+pub use entropy::SeededEntropy;
+pub use gate::Gate;
+pub use people::{ISSUER, PROVIDER, caller, everybody, identity, service};
+pub use plugins::{Call, Effect, IssueStep, RevokeStep, ScriptedPlugins, Thing};
+pub use providers::FakeProviders;
+pub use store::{Fault, MemoryStore};
+pub use tasks::TestTasks;
+
+/// A test that failed elsewhere poisons nothing here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
