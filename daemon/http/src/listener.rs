@@ -1,0 +1,273 @@
+//! Where connections come from: TCP, TCP with TLS, a Unix socket.
+
+use std::fmt;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::pem::{self, PemError};
+
+/// How many connections may wait in the kernel to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP client, or the proxy that it came through.
+    Tcp(SocketAddr),
+    /// A process on this machine that may open the socket.
+    Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// The certificate that a TLS listener shows.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// The server's certificate, then those that lead to a root.
+    pub chain_pem: Vec<u8>,
+    /// Its private key, unencrypted.
+    pub key_pem: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsIdentity(..)")
+    }
+}
+
+impl TlsIdentity {
+    /// Whether a listener can be made of it.
+    ///
+    /// # Errors
+    /// As [`Listener::tls`].
+    pub fn check(&self) -> Result<(), PemError> {
+        self.config().map(drop)
+    }
+
+    fn config(&self) -> Result<ServerConfig, PemError> {
+        let chain = pem::certificates(&self.chain_pem)?;
+        let key = pem::private_key(&self.key_pem)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|_| PemError::Pair)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// Why nothing listens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenerError {
+    /// The address or path cannot be bound.
+    Bind {
+        /// Which.
+        place: String,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// Another process answers at this socket.
+    InUse(PathBuf),
+    /// Something that is no socket is at this path; it is left alone.
+    NotASocket(PathBuf),
+    /// The certificate or its key cannot be used.
+    Identity(PemError),
+}
+
+impl fmt::Display for ListenerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { place, cause } => write!(f, "cannot listen at {place}: {cause}"),
+            Self::InUse(path) => {
+                write!(f, "cannot listen at {}: another process answers there already", path.display())
+            }
+            Self::NotASocket(path) => {
+                write!(
+                    f,
+                    "cannot listen at {}: there is a file at that path that is no socket",
+                    path.display()
+                )
+            }
+            Self::Identity(cause) => write!(f, "the TLS certificate or key cannot be used: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { cause, .. } => Some(cause),
+            Self::Identity(cause) => Some(cause),
+            Self::InUse(_) | Self::NotASocket(_) => None,
+        }
+    }
+}
+
+/// A place where connections arrive, bound already. Dropping it closes it; a Unix socket's file goes with it.
+pub struct Listener(Kind);
+
+enum Kind {
+    Tcp { listener: TcpListener, address: SocketAddr, tls: Option<TlsAcceptor> },
+    Unix { listener: UnixListener, file: SocketFile },
+}
+
+/// A connection that has just come in.
+pub(crate) enum Arrival {
+    Tcp(TcpStream),
+    Tls(TlsAcceptor, TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Plain TCP. Port 0 takes a free one, which [`Listener::local_addr`] tells.
+    ///
+    /// # Errors
+    /// `Bind`.
+    pub async fn tcp(address: SocketAddr) -> Result<Self, ListenerError> {
+        Self::bind(address, None).await
+    }
+
+    /// TCP with TLS 1.2 or 1.3.
+    ///
+    /// # Errors
+    /// `Bind`, `Identity`.
+    pub async fn tls(address: SocketAddr, identity: &TlsIdentity) -> Result<Self, ListenerError> {
+        let config = identity.config().map_err(ListenerError::Identity)?;
+        Self::bind(address, Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self, ListenerError> {
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok(Self(Kind::Tcp { listener, address, tls }))
+        };
+        bound.await.map_err(|cause| ListenerError::Bind { place: address.to_string(), cause })
+    }
+
+    /// A Unix socket that only this user can open (mode 0600). The socket of a process that is gone is replaced.
+    ///
+    /// # Errors
+    /// `InUse` where somebody still answers, `NotASocket`, `Bind`.
+    pub async fn unix(path: impl Into<PathBuf>) -> Result<Self, ListenerError> {
+        let path = path.into();
+        let failed = |cause| ListenerError::Bind { place: path.display().to_string(), cause };
+        clear(&path).await?;
+        let (listener, made) = bind_private(&path).map_err(failed)?;
+        let file = SocketFile { device: made.dev(), inode: made.ino(), path };
+        Ok(Self(Kind::Unix { listener, file }))
+    }
+
+    /// The TCP address that is really bound.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Kind::Tcp { address, .. } => Some(*address),
+            Kind::Unix { .. } => None,
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Arrival, Peer)> {
+        match &self.0 {
+            Kind::Tcp { listener, tls, .. } => {
+                let (stream, address) = listener.accept().await?;
+                // Answers are written whole; waiting to fill a packet would only delay them. A client that is gone already is found out by the first read.
+                let _ = stream.set_nodelay(true);
+                let arrival = match tls {
+                    Some(acceptor) => Arrival::Tls(acceptor.clone(), stream),
+                    None => Arrival::Tcp(stream),
+                };
+                Ok((arrival, Peer::Tcp(address)))
+            }
+            Kind::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Arrival::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Tcp { address, .. } => address.fmt(f),
+            Kind::Unix { file, .. } => file.path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({self})")
+    }
+}
+
+/// Removes the socket of a dead process from `path`.
+async fn clear(path: &Path) -> Result<(), ListenerError> {
+    let failed = |cause| ListenerError::Bind { place: path.display().to_string(), cause };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(ListenerError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path).await {
+        // Nobody listens: the file outlived its process.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
+        // Somebody does, or nobody can tell (a full queue, a socket of another user).
+        Ok(_) | Err(_) => Err(ListenerError::InUse(path.to_owned())),
+    }
+}
+
+/// Binds a socket that nobody else could open even for a moment: on Linux the mode of the unbound socket is the one that its file is
+/// made with. Elsewhere it is set afterwards.
+fn bind_private(path: &Path) -> io::Result<(UnixListener, Metadata)> {
+    let private = Permissions::from_mode(0o600);
+    let socket = UnixSocket::new_stream()?;
+    if cfg!(target_os = "linux") {
+        File::from(socket.as_fd().try_clone_to_owned()?).set_permissions(private.clone())?;
+    }
+    socket.bind(path)?;
+    fs::set_permissions(path, private)?;
+    Ok((socket.listen(BACKLOG)?, fs::symlink_metadata(path)?))
+}
+
+/// The file of a bound socket, removed when dropped, unless somebody else's has taken its place.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if ours {
+            // Nobody is left to tell; the next start replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

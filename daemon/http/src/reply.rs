@@ -1,0 +1,116 @@
+//! What an answer consists of, and short ways to make one.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::body::{Frame, SizeHint};
+
+use crate::Reply;
+
+/// The body of an answer: bytes that are there already, or none.
+#[derive(Clone, Default)]
+pub struct ReplyBody(http_body_util::Full<Bytes>, Bytes);
+
+/// Why a reply body could not be sent. It has a name because a boxed error makes async handlers unusable, and no value because bytes
+/// that are there cannot fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyBodyError {}
+
+impl fmt::Display for ReplyBodyError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl std::error::Error for ReplyBodyError {}
+
+impl From<Infallible> for ReplyBodyError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Put into the extensions of a reply that is asked for all the time, a health check: its line in the log has level debug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet;
+
+impl ReplyBody {
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self(http_body_util::Full::new(bytes.clone()), bytes)
+    }
+
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// All the bytes, for those who look at a reply before it is sent: tests, layers.
+    pub fn bytes(&self) -> &Bytes {
+        &self.1
+    }
+
+    /// A reply with `body` as `text/plain; charset=utf-8`.
+    pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+        Self::typed(status, HeaderValue::from_static("text/plain; charset=utf-8"), body)
+    }
+
+    /// A reply with `body`, which is JSON already, as `application/json`.
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+        Self::typed(status, HeaderValue::from_static("application/json"), body)
+    }
+
+    /// A reply with `body` of that `content-type`.
+    pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Reply {
+        let mut reply = Response::new(Self::full(body));
+        *reply.status_mut() = status;
+        reply.headers_mut().insert(CONTENT_TYPE, content_type);
+        reply
+    }
+
+    /// A reply without body or `content-type`.
+    pub fn bare(status: StatusCode) -> Reply {
+        let mut reply = Response::new(Self::empty());
+        *reply.status_mut() = status;
+        reply
+    }
+
+    /// A reply without body that carries one header: 204 with `allow`, 303 with `location`.
+    pub fn with_header(status: StatusCode, name: HeaderName, value: HeaderValue) -> Reply {
+        let mut reply = Self::bare(status);
+        reply.headers_mut().insert(name, value);
+        reply
+    }
+}
+
+impl fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReplyBody({} bytes)", self.1.len())
+    }
+}
+
+impl hyper::body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = ReplyBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyBodyError>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(ReplyBodyError::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,152 @@
+//! One request: checked, given its place, asked, answered, logged.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method};
+use hyper::body::Incoming;
+use tracing::Instrument;
+
+use super::{Pace, Shared};
+use crate::escape::Escaped;
+use crate::layer;
+use crate::{Body, Drain, Fault, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade, Upgraded};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How much of a path, and of a method, is logged.
+const PATH_CHARS: usize = 200;
+const METHOD_CHARS: usize = 20;
+
+/// Answers one request, whatever happens.
+pub(super) async fn answer(
+    incoming: http::Request<Incoming>,
+    peer: &Peer,
+    pace: &Arc<Pace>,
+    shared: &Shared,
+) -> Reply {
+    let _turn = pace.begin();
+    let id = RequestId::next();
+    let span = tracing::info_span!(
+        "request",
+        id = %id,
+        method = %Escaped { text: incoming.method().as_str(), limit: METHOD_CHARS },
+        path = %Escaped { text: incoming.uri().path(), limit: PATH_CHARS },
+    );
+    async {
+        let begun = Instant::now();
+        let mut reply = decide(incoming, id, peer, pace, shared).await;
+        if let Some(value) = id.header() {
+            reply.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        log(&reply, begun);
+        reply
+    }
+    .instrument(span)
+    .await
+}
+
+async fn decide(
+    mut incoming: http::Request<Incoming>,
+    id: RequestId,
+    peer: &Peer,
+    pace: &Arc<Pace>,
+    shared: &Shared,
+) -> Reply {
+    let surface = Arc::clone(shared.surfaces.find(incoming.uri().path()));
+    let on_upgrade =
+        incoming.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut incoming));
+    let (parts, body) = incoming.into_parts();
+    let body = Body::wire(body, shared.options.stall_timeout, Arc::clone(pace));
+    let mut reply = match ask(parts, body, id, peer, shared, &*surface).await {
+        Ok(reply) => reply,
+        Err(fault) => layer::word(&*surface, fault),
+    };
+    if let Some(on_upgrade) = on_upgrade {
+        upgrade(&mut reply, on_upgrade, pace, &shared.drain);
+    }
+    reply
+}
+
+async fn ask(
+    mut parts: Parts,
+    body: Body,
+    id: RequestId,
+    peer: &Peer,
+    shared: &Shared,
+    surface: &dyn Surface,
+) -> Result<Reply, Fault> {
+    check(&parts, shared)?;
+    let options = &shared.options;
+    let slot = shared.slots.take().ok_or(Fault::Busy { retry_after: options.retry_after })?;
+    parts.extensions.insert(id);
+    parts.extensions.insert(peer.clone());
+    parts.extensions.insert(slot.clone());
+    // Our own clone counts the request even where the surface has dropped its extensions.
+    let _slot = slot;
+    layer::ask(surface, Request::from_parts(parts, body), options.deadline).await
+}
+
+/// What can be said about a head without knowing any path.
+fn check(parts: &Parts, shared: &Shared) -> Result<(), Fault> {
+    if head_bytes(parts) > shared.options.head_bytes {
+        return Err(Fault::HeadTooLarge);
+    }
+    // No proxy, so no tunnels; and hyper would take a success for the beginning of one.
+    if parts.method == Method::CONNECT {
+        return Err(Fault::MethodNotAllowed { allow: "" });
+    }
+    let named = parts.uri.authority().map(|authority| authority.as_str());
+    let host = host(&parts.headers)?;
+    let hosts = &shared.options.hosts;
+    // An absolute request target overrides the header, so neither may lie.
+    if named.is_some_and(|named| !hosts.admits(Some(named))) || !hosts.admits(host.or(named)) {
+        return Err(Fault::UnknownHost);
+    }
+    Ok(())
+}
+
+/// The one `host` header. RFC 9112, 3.2: more than one is an error.
+fn host(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    const BAD: Fault = Fault::BadRequest("the host header is repeated or unreadable");
+    let mut all = headers.get_all(HOST).iter();
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(BAD);
+    }
+    first.map(|value| value.to_str().map_err(|_| BAD)).transpose()
+}
+
+/// The size of the head as it was sent, give or take optional spaces.
+fn head_bytes(parts: &Parts) -> usize {
+    let target = parts.uri.path().len() + parts.uri.query().map_or(0, |query| query.len() + 1);
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let headers: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    parts.method.as_str().len() + authority + target + headers + "  HTTP/1.1\r\n\r\n".len()
+}
+
+fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, pace: &Arc<Pace>, drain: &Drain) {
+    let Some(handler) = reply.extensions_mut().remove::<Upgrade>().and_then(|upgrade| upgrade.take()) else {
+        return;
+    };
+    pace.upgraded();
+    drain.spawn("upgraded connection", async move {
+        match on_upgrade.await {
+            Ok(connection) => handler(Upgraded::new(connection)).await,
+            Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+        }
+    });
+}
+
+fn log(reply: &Reply, begun: Instant) {
+    let status = reply.status().as_u16();
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if reply.extensions().get::<Quiet>().is_some() {
+        tracing::debug!(status, micros, "request answered");
+    } else {
+        tracing::info!(status, micros, "request answered");
+    }
+}

@@ -1,0 +1,74 @@
+//! Connections that stop speaking HTTP: the seam for WebSockets.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+type Handler = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
+
+/// What is to happen with the connection after a `101 Switching Protocols`: put into the extensions of that reply. The handler runs
+/// as a task of the server's [`Drain`](crate::Drain), so it has to end when the drain begins.
+#[derive(Clone)]
+pub struct Upgrade(Arc<Mutex<Option<Handler>>>);
+
+impl Upgrade {
+    /// `handler` gets the connection once the reply is on its way.
+    pub fn new(handler: impl FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(handler)))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Handler> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upgrade")
+    }
+}
+
+/// A connection after its upgrade: bytes in both directions, those included that the client sent too early.
+pub struct Upgraded(TokioIo<hyper::upgrade::Upgraded>);
+
+impl Upgraded {
+    pub(crate) fn new(inner: hyper::upgrade::Upgraded) -> Self {
+        Self(TokioIo::new(inner))
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upgraded")
+    }
+}
+
+impl AsyncRead for Upgraded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
