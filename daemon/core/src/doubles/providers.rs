@@ -12,11 +12,14 @@ use crate::ids::ProviderId;
 use crate::ports::providers::{ProviderView, Providers};
 use crate::secret::Secret;
 
-/// Knows the providers and the tokens that it was told of, by SHA-256 of the token.
+/// Where a token holds, and its SHA-256.
+type TokenKey = (ProviderId, [u8; 32]);
+
+/// Knows the providers and the tokens that it was told of.
 #[derive(Debug, Default)]
 pub struct FakeProviders {
     providers: Mutex<Vec<ProviderView>>,
-    tokens: Mutex<BTreeMap<(ProviderId, [u8; 32]), Arc<Identity>>>,
+    tokens: Mutex<BTreeMap<TokenKey, Arc<Identity>>>,
 }
 
 impl FakeProviders {

@@ -159,9 +159,7 @@ fn check_limits(batch: &Batch) -> Result<(), StoreError> {
     if keys.len() > MAX_BATCH_KEYS {
         return Err(StoreError::Limits("too many keys"));
     }
-    if keys.iter().any(|key| key.as_bytes().len() > MAX_KEY_BYTES) {
-        return Err(StoreError::Limits("a key is too long"));
-    }
+    keys.iter().try_for_each(|key| check_key(key))?;
     if batch.puts.iter().any(|(_, value)| value.len() >= MAX_VALUE_BYTES) {
         return Err(StoreError::Limits("a value is too long"));
     }
@@ -171,6 +169,14 @@ fn check_limits(batch: &Batch) -> Result<(), StoreError> {
         return Err(StoreError::Limits("too many bytes"));
     }
     Ok(())
+}
+
+fn check_key(key: &Key) -> Result<(), StoreError> {
+    match key.as_bytes().len() {
+        0 => Err(StoreError::Limits("a key is empty")),
+        1..=MAX_KEY_BYTES => Ok(()),
+        _ => Err(StoreError::Limits("a key is too long")),
+    }
 }
 
 /// Lets other tasks run once.
@@ -189,6 +195,7 @@ async fn others() {
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        check_key(key)?;
         others().await;
         let found = {
             let state = lock(&self.0);
@@ -298,6 +305,7 @@ mod tests {
         let too_much = [
             many(MAX_BATCH_KEYS + 1),
             put(&"k".repeat(MAX_KEY_BYTES + 1)),
+            put(""),
             Batch::default().put(key("v"), vec![0; MAX_VALUE_BYTES]),
             (0..9).fold(Batch::default(), fat),
             put("a").delete(key("a")),
@@ -307,6 +315,7 @@ mod tests {
         for batch in too_much {
             assert!(matches!(store.commit(batch).await, Err(StoreError::Limits(_))));
         }
+        assert!(matches!(store.get(&key("")).await, Err(StoreError::Limits(_))));
     }
 
     #[tokio::test]

@@ -73,6 +73,17 @@ impl std::error::Error for KeyringError {
     }
 }
 
+impl KeyringError {
+    fn told_to_operators(self) -> Error {
+        let error = Error::new(Kind::Internal, self.to_string());
+        match self {
+            Self::Envelope(cause) => error.because(cause),
+            Self::Store(cause) => error.because(cause),
+            Self::WrongKey | Self::Lost | Self::Damaged | Self::TooManyKeys | Self::Contended => error,
+        }
+    }
+}
+
 impl From<EnvelopeError> for KeyringError {
     fn from(error: EnvelopeError) -> Self {
         Self::Envelope(error)
@@ -147,10 +158,7 @@ impl Keyring {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        Self::load_with(store, kek, entropy, clock, BUDGET).await.map_err(|error| {
-            let sentence = error.to_string();
-            Error::new(Kind::Internal, sentence).because(error)
-        })
+        Self::load_with(store, kek, entropy, clock, BUDGET).await.map_err(KeyringError::told_to_operators)
     }
 
     async fn load_with(

@@ -65,7 +65,9 @@ impl Root {
     }
 
     pub(super) fn wrap(&self, kek: &Kek, entropy: &dyn Entropy) -> Result<Bytes, KeyringError> {
-        let plain = Zeroizing::new([*self.pseudonyms, *self.derivations].concat());
+        let mut plain = Zeroizing::new(Vec::with_capacity(2 * KEY_BYTES));
+        plain.extend_from_slice(self.pseudonyms.as_slice());
+        plain.extend_from_slice(self.derivations.as_slice());
         let sealed = envelope::seal(&kek.wrapping_key(), entropy, &root_key(), ROOT_FIELD, &plain)?;
         Ok([&[ROOT_FORMAT][..], &kek.check_value(), &sealed].concat().into())
     }

@@ -1,1 +1,271 @@
+use std::sync::Arc;
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::caller::{Identity, Subject};
+use crate::doubles;
+
+fn configured() -> Configured {
+    Configured { providers: [id("op"), id("other")].into(), rsps: ["portal".to_owned()].into() }
+}
+
+fn id(text: &str) -> ProviderId {
+    ProviderId::parse(text).unwrap()
+}
+
+fn rule(provider: &str, claim: &str, test: Test) -> Rule {
+    Rule::new(ProviderMatch::parse(provider).unwrap(), claim, test).unwrap()
+}
+
+/// Alice at `op`, with one more claim.
+fn alice(claim: &str, value: Value) -> Caller {
+    let mut identity = doubles::identity("alice");
+    identity.claims.insert(claim.into(), value);
+    Caller { identity: Arc::new(identity), ..doubles::caller("alice") }
+}
+
+fn judge(allow: Vec<Rule>, forbid: Vec<Rule>, caller: &Caller) -> Decision {
+    Rules::new(allow, forbid, &configured()).judge(caller)
+}
+
+/// Whether one rule alone allows, and whether it forbids somebody whom another rule allows.
+fn effects(rule: &Rule, caller: &Caller) -> (bool, bool) {
+    let allows = judge(vec![rule.clone()], vec![], caller).is_allowed();
+    let everybody = self::rule("any", "sub", Test::any(true));
+    let forbids = !judge(vec![everybody], vec![rule.clone()], caller).is_allowed();
+    (allows, forbids)
+}
+
+/// Every test against every type of value. `y` and `n`: the test holds or not, whichever list the rule stands in. `!`: it cannot be
+/// judged, so that allow says no and forbid says yes.
+#[test]
+fn every_test_judges_every_type() {
+    let values = [
+        json!("admin"),
+        json!("the admins"),
+        json!("ADMIN"),
+        json!("a, b"),
+        json!(""),
+        json!("5"),
+        json!(5),
+        json!(1.5),
+        json!(true),
+        json!({"admin": "admin"}),
+        json!([]),
+        json!(["users", "admin"]),
+        json!(["users", "the admins"]),
+        json!(["ad", "min"]),
+        json!([5, "admin"]),
+        json!([5, "users"]),
+        json!([["admin"]]),
+        json!([5, null, true]),
+    ];
+    #[rustfmt::skip]
+    let table = [
+        (Test::any(true),                                    "yyyyyyyyyyyyyyyyyy"),
+        (Test::any(false),                                   "nnnnnnnnnnnnnnnnnn"),
+        (Test::equals("admin"),                              "ynnnnnnnnnnnnnnnnn"),
+        (Test::equals(""),                                   "nnnnynnnnnnnnnnnnn"),
+        (Test::equals("5"),                                  "nnnnnynnnnnnnnnnnn"),
+        (Test::equals("true"),                               "nnnnnnnnnnnnnnnnnn"),
+        (Test::is_member_of(["x", " admin ", "5"]).unwrap(), "ynnnnynnnnnnnnnnnn"),
+        (Test::is_member_of(["true", "1.5"]).unwrap(),       "nnnnnnnnnnnnnnnnnn"),
+        (Test::contains("admin").unwrap(),                   "yynnnn!!!!nynnynnn"),
+        (Test::contains("5").unwrap(),                       "nnnnny!!!!nnnnnnnn"),
+        (Test::regexp("admin").unwrap(),                     "yynnnn!!!!nyyny!!!"),
+        (Test::regexp("^admin$").unwrap(),                   "ynnnnn!!!!nynny!!!"),
+        (Test::regexp("(?i)^admin$").unwrap(),               "ynynnn!!!!nynny!!!"),
+        (Test::regexp("").unwrap(),                          "yyyyyy!!!!nyyyyy!!"),
+        (Test::regexp("^$").unwrap(),                        "nnnnyn!!!!nnnn!!!!"),
+    ];
+    for (test, expected) in table {
+        assert_eq!(expected.len(), values.len(), "{test:?}");
+        let rule = rule("op", "role", test);
+        for (value, expected) in values.iter().zip(expected.chars()) {
+            let expected = match expected {
+                'y' => (true, true),
+                'n' => (false, false),
+                _ => (false, true),
+            };
+            assert_eq!(effects(&rule, &alice("role", value.clone())), expected, "{rule} at {value}");
+        }
+    }
+}
+
+#[test]
+fn an_absent_or_null_claim_never_allows_and_always_forbids() {
+    let tests = [
+        Test::any(true),
+        Test::any(false),
+        Test::equals(""),
+        Test::is_member_of(["a"]).unwrap(),
+        Test::contains("a").unwrap(),
+        Test::regexp("").unwrap(),
+    ];
+    for test in tests {
+        let rule = rule("any", "role", test);
+        assert_eq!(effects(&rule, &doubles::caller("alice")), (false, true), "{rule}, absent");
+        assert_eq!(effects(&rule, &alice("role", Value::Null)), (false, true), "{rule}, null");
+    }
+}
+
+#[test]
+fn a_claim_is_found_by_its_exact_name() {
+    let role = rule("op", "role", Test::any(true));
+    for name in ["Role", "role ", "roles", ""] {
+        assert!(!effects(&role, &alice(name, json!("admin"))).0, "{name:?}");
+    }
+}
+
+#[test]
+fn a_pattern_is_not_tried_on_more_than_16_kib() {
+    let rule = rule("op", "role", Test::regexp("x").unwrap());
+    let full = "x".repeat(16 * 1024);
+    assert_eq!(effects(&rule, &alice("role", json!(full))), (true, true));
+    assert_eq!(effects(&rule, &alice("role", json!(format!("{full}x")))), (false, true));
+    assert_eq!(effects(&rule, &alice("role", json!([full]))), (true, true));
+    assert_eq!(effects(&rule, &alice("role", json!([full, "x"]))), (false, true));
+}
+
+#[test]
+fn a_rule_counts_for_users_of_its_provider() {
+    let from = |provider: &str, issuer: &str, interface| {
+        let identity = Identity {
+            provider: id(provider),
+            subject: Subject { issuer: issuer.into(), subject: "alice".into() },
+            ..doubles::identity("alice")
+        };
+        Caller { identity: Arc::new(identity), interface, access_token: None }
+    };
+    let users = [
+        from("op", "https://op.example.org", Interface::Rest),
+        from("op", "https://op.example.org", Interface::Web),
+        from("other", "https://other.example.org", Interface::Rest),
+        from("portal", "rsp-portal", Interface::Rsp),
+        from("op", "rsp-op", Interface::Rsp),
+        // A provider cannot pass for a relying service provider by the name of its issuer.
+        from("op", "rsp-portal", Interface::Rest),
+    ];
+    let table = [
+        ("any", [true, true, true, true, true, true]),
+        ("op", [true, true, false, false, false, true]),
+        ("other", [false, false, true, false, false, false]),
+        ("rsp-portal", [false, false, false, true, false, false]),
+    ];
+    for (provider, expected) in table {
+        let rule = rule(provider, "sub", Test::any(true));
+        for (user, expected) in users.iter().zip(expected) {
+            assert_eq!(effects(&rule, user), (expected, expected), "{provider} and {:?}", user.identity);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_configured_never_allows_and_forbids_everybody() {
+    let somebody_else = doubles::caller("alice");
+    for provider in ["gone", "rsp-gone", "rsp-op"] {
+        let rule = rule(provider, "sub", Test::any(true));
+        assert_eq!(effects(&rule, &somebody_else), (false, true), "{provider}");
+        let differs = self::rule(provider, "sub", Test::equals("bob"));
+        assert_eq!(effects(&differs, &somebody_else), (false, true), "{provider}");
+    }
+}
+
+#[test]
+fn one_allow_rule_is_enough_and_so_is_one_forbid_rule() {
+    let hit = || rule("op", "sub", Test::equals("alice"));
+    let miss = || rule("op", "sub", Test::equals("bob"));
+    let table = [
+        (vec![], vec![], false),
+        (vec![], vec![miss()], false),
+        (vec![miss()], vec![], false),
+        (vec![hit()], vec![], true),
+        (vec![miss(), hit()], vec![], true),
+        (vec![hit()], vec![miss()], true),
+        (vec![hit()], vec![hit()], false),
+        (vec![hit(), hit()], vec![miss(), hit()], false),
+        (vec![miss()], vec![hit()], false),
+    ];
+    for (allow, forbid, expected) in table {
+        let decision = judge(allow.clone(), forbid.clone(), &doubles::caller("alice"));
+        assert_eq!(decision.is_allowed(), expected, "{allow:?} {forbid:?}");
+    }
+}
+
+/// A rule that cannot be judged takes nothing from the other rules of its list.
+#[test]
+fn a_type_error_concerns_its_own_rule_alone() {
+    let unfit = rule("op", "level", Test::contains("x").unwrap());
+    let hit = rule("op", "sub", Test::equals("alice"));
+    let alice = alice("level", json!(5));
+    assert!(judge(vec![unfit.clone(), hit.clone()], vec![], &alice).is_allowed());
+    assert!(!judge(vec![hit], vec![unfit], &alice).is_allowed());
+}
+
+#[test]
+fn a_decision_says_which_rule_made_it_and_never_a_value() {
+    let alice = alice("level", json!(["private"]));
+    let hit = || rule("op", "level", Test::contains("private").unwrap());
+    let absent = || rule("any", "age", Test::regexp("private").unwrap());
+    let unfit = || rule("any", "level", Test::regexp("private").unwrap());
+    let mut odd = alice.clone();
+    odd.identity = self::alice("level", json!(5)).identity;
+    let gone = || rule("gone", "sub", Test::any(true));
+    let table = [
+        (judge(vec![absent(), hit()], vec![], &alice), "the allow rule op.level.contains matches"),
+        (judge(vec![hit()], vec![hit()], &alice), "the forbid rule op.level.contains decides: it matches"),
+        (
+            judge(vec![hit()], vec![absent()], &alice),
+            "the forbid rule any.age.regexp decides: the claim is absent",
+        ),
+        (
+            judge(vec![hit()], vec![gone()], &alice),
+            "the forbid rule gone.sub.any decides: its provider is not configured",
+        ),
+        (judge(vec![absent(), gone()], vec![], &alice), "no allow rule matches"),
+        (
+            judge(vec![absent(), unfit()], vec![], &odd),
+            "no allow rule matches; at any.level.regexp the claim has a type or length that the test cannot look at",
+        ),
+    ];
+    for (decision, expected) in table {
+        assert_eq!(decision.to_string(), expected);
+    }
+    assert!(!format!("{:?}", hit()).contains("private"));
+}
+
+#[test]
+fn providers_are_written_as_in_the_configuration() {
+    for text in ["any", "op", "rsp-portal"] {
+        assert_eq!(ProviderMatch::parse(text).unwrap().to_string(), text);
+    }
+    assert_eq!(ProviderMatch::parse("rsp-a").unwrap(), ProviderMatch::Rsp("a".into()));
+    for bad in ["", "rsp", "rsp-", "rsp-a b", "a b", "Any!"] {
+        assert!(ProviderMatch::parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn what_makes_no_rule_is_refused_in_words() {
+    let table = [
+        (Test::contains("").map(drop), "`contains` needs a text that is not empty"),
+        (Test::is_member_of::<&str>([]).map(drop), "`is_member_of` needs at least one text"),
+        (Test::is_member_of(["a", " "]).map(drop), "`is_member_of` has an empty text in its list"),
+        (
+            Test::regexp(r"\w{1000}{100}").map(drop),
+            "the pattern takes more than 1 MiB when compiled: make it simpler",
+        ),
+        (
+            Rule::new(ProviderMatch::Any, "", Test::any(true)).map(drop),
+            "a claim's name has 1 to 256 bytes and no control characters",
+        ),
+    ];
+    for (result, expected) in table {
+        assert_eq!(result.unwrap_err().to_string(), expected);
+    }
+    assert!(Rule::new(ProviderMatch::Any, "a\nb", Test::any(true)).is_err());
+    assert!(Rule::new(ProviderMatch::Any, "x".repeat(257), Test::any(true)).is_err());
+    let unclosed = Test::regexp("(").unwrap_err().to_string();
+    assert!(unclosed.starts_with("the pattern is not a regular expression: "), "{unclosed}");
+}
