@@ -1,0 +1,320 @@
+//! A service that users request credentials from: the trait that a plugin implements, and what it answers with.
+
+pub mod http;
+pub(crate) mod key;
+pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod secret;
+pub(crate) mod settings;
+
+use self::refusal::{NotIssued, Refusal};
+use self::request::Request;
+use self::settings::{Noted, Settings};
+use crate::field::Field;
+
+/// A service plugin. The implementing type is the configured service; a new one is made for every call, so it keeps nothing.
+pub trait Service: Sized {
+    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing but code.
+    fn describe() -> Description;
+
+    /// Makes the configured service. Runs at load and before each call, without http.
+    ///
+    /// # Errors
+    /// [`Noted`], when some setting is wrong; the faults themselves are in `settings`.
+    fn configure(settings: &Settings) -> Result<Self, Noted>;
+
+    /// What it offers with these settings.
+    fn offer(&self) -> Offer;
+
+    /// Makes a credential.
+    ///
+    /// # Errors
+    /// [`NotIssued`]: a refusal promises that nothing was left behind. When that is not certain, say [`NotIssued::Unsure`]; a `?` on a
+    /// failed request chooses by itself.
+    fn issue(&self, request: &Request<'_>) -> Result<Outcome, NotIssued>;
+
+    /// Ends a credential. What is gone already is success: the daemon may ask again.
+    ///
+    /// # Errors
+    /// A refusal. With `retry_after` the daemon tries again by itself; without, the credential lives on.
+    fn revoke(&self, request: &Request<'_>, made: &Made) -> Result<(), Refusal>;
+}
+
+/// Who a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// 1 to 64 letters, digits, `-` or `_`. Credentials stay bound to it: a new name is another plugin.
+    pub name: String,
+    /// For people.
+    pub version: String,
+    /// Where its authors are reached.
+    pub contact: Option<String>,
+    /// The settings it knows.
+    pub settings: Vec<Field>,
+    /// Whether it takes settings beyond those.
+    pub open_settings: bool,
+    /// For what nobody foresaw; unknown keys are ignored.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Description {
+    /// A plugin without settings.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            contact: None,
+            settings: Vec::new(),
+            open_settings: false,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Where its authors are reached.
+    #[must_use]
+    pub fn contact(mut self, contact: impl Into<String>) -> Self {
+        self.contact = Some(contact.into());
+        self
+    }
+
+    /// One more setting.
+    #[must_use]
+    pub fn setting(mut self, field: Field) -> Self {
+        self.settings.push(field);
+        self
+    }
+
+    /// It takes settings beyond those listed.
+    #[must_use]
+    pub fn open_settings(mut self) -> Self {
+        self.open_settings = true;
+        self
+    }
+
+    /// A further property.
+    #[must_use]
+    pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extra.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// What a configured service offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offer {
+    /// A request has to fit one of these sets. None: it brings no parameters.
+    pub parameter_sets: Vec<Vec<Field>>,
+    /// Whether what is issued can be taken back. If not, the daemon refuses to revoke and counts the credential until its end.
+    pub can_revoke: bool,
+    /// For what nobody foresaw; unknown keys are ignored.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Offer {
+    /// Credentials without parameters that can be revoked.
+    pub fn revocable() -> Self {
+        Self { parameter_sets: Vec::new(), can_revoke: true, extra: Vec::new() }
+    }
+
+    /// Credentials without parameters that only end by themselves.
+    pub fn irrevocable() -> Self {
+        Self { can_revoke: false, ..Self::revocable() }
+    }
+
+    /// One more set of parameters that a request may bring. An empty one: a request without parameters fits as well.
+    #[must_use]
+    pub fn parameters(mut self, set: impl IntoIterator<Item = Field>) -> Self {
+        self.parameter_sets.push(set.into_iter().collect());
+        self
+    }
+
+    /// A further property.
+    #[must_use]
+    pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extra.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// How an issue ended that was not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A credential was made.
+    Issued(Issued),
+    /// Nothing was made: the user has to sign in at another provider first.
+    LoginRequired {
+        /// The configured id of the provider.
+        provider: String,
+        /// Why, for the user.
+        message: String,
+    },
+}
+
+impl From<Issued> for Outcome {
+    fn from(issued: Issued) -> Self {
+        Self::Issued(issued)
+    }
+}
+
+/// A credential that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Issued {
+    /// What the user gets, once.
+    pub entries: Vec<Entry>,
+    /// Names what was made; comes back at the revoke. Not empty, at most 4 KiB, no secret.
+    pub state: String,
+    /// A secret that the revoke needs; at most 4 KiB, kept sealed, deleted with the lease.
+    pub revoke_with: Option<String>,
+    /// Unix seconds at which the credential ends by itself.
+    pub expires_at: Option<u64>,
+    /// For what nobody foresaw; unknown keys are ignored.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Issued {
+    /// A credential that `state` names. Two live credentials of one user at one service cannot share a state.
+    pub fn new(state: impl Into<String>) -> Self {
+        Self {
+            entries: Vec::new(),
+            state: state.into(),
+            revoke_with: None,
+            expires_at: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// One more part that the user gets.
+    #[must_use]
+    pub fn entry(mut self, entry: Entry) -> Self {
+        self.entries.push(entry);
+        self
+    }
+
+    /// A secret that the revoke needs.
+    #[must_use]
+    pub fn revoke_with(mut self, secret: impl Into<String>) -> Self {
+        self.revoke_with = Some(secret.into());
+        self
+    }
+
+    /// When it ends by itself, in Unix seconds.
+    #[must_use]
+    pub fn expires_at(mut self, seconds: u64) -> Self {
+        self.expires_at = Some(seconds);
+        self
+    }
+
+    /// A further property.
+    #[must_use]
+    pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extra.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// One part of what the user gets. The daemon never stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// What it is called; each entry has a name of its own.
+    pub name: String,
+    /// How it is shown: text, textarea or textfile.
+    pub kind: String,
+    /// The value.
+    pub value: String,
+    /// Suggested height in lines.
+    pub rows: Option<u32>,
+    /// Suggested width in characters.
+    pub cols: Option<u32>,
+    /// Suggested file name.
+    pub save_as: Option<String>,
+    /// Whether the value is masked in the log.
+    pub secret: bool,
+    /// For what nobody foresaw; unknown keys are ignored.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// One line.
+    pub fn text(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::of_kind("text", name, value)
+    }
+
+    /// Some lines.
+    pub fn textarea(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::of_kind("textarea", name, value)
+    }
+
+    /// A file, with the name it should get.
+    pub fn textfile(name: impl Into<String>, save_as: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { save_as: Some(save_as.into()), ..Self::of_kind("textfile", name, value) }
+    }
+
+    /// An entry of a kind that this crate does not know yet. A daemon that does not know it either takes the whole answer for broken.
+    pub fn of_kind(kind: impl Into<String>, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            value: value.into(),
+            rows: None,
+            cols: None,
+            save_as: None,
+            secret: false,
+            extra: Vec::new(),
+        }
+    }
+
+    /// How large it is shown.
+    #[must_use]
+    pub fn size(mut self, rows: u32, cols: u32) -> Self {
+        (self.rows, self.cols) = (Some(rows), Some(cols));
+        self
+    }
+
+    /// Its value is a secret.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// A further property.
+    #[must_use]
+    pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extra.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// What a revoke is told about the issue before it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Made {
+    state: String,
+    revoke_with: Option<String>,
+}
+
+impl Made {
+    pub(crate) fn new(state: String, revoke_with: Option<String>) -> Self {
+        Self { state, revoke_with }
+    }
+
+    /// The state that the issue answered. `None`: the issue was cut short, and whatever it may have left behind for this credential id
+    /// has to go; nothing found is success.
+    pub fn state(&self) -> Option<&str> {
+        (!self.state.is_empty()).then_some(self.state.as_str())
+    }
+
+    /// The secret that the issue answered for this moment.
+    pub fn revoke_with(&self) -> Option<&str> {
+        self.revoke_with.as_deref()
+    }
+}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Made").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! The request that a call is about, and who made it.
+
+use std::fmt;
+
+use super::refusal::Refusal;
+use super::secret::Secret;
+use crate::imports;
+use serde_json::Value;
+
+/// Values that are read from text: parameters and plain settings.
+pub trait FromText: Sized {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// What was expected, as the rest of a sentence that begins with the key. It does not quote the text.
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+impl FromText for String {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
+/// Any other JSON; what is no JSON is a JSON text.
+impl FromText for Value {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(serde_json::from_str(text).unwrap_or_else(|_| Self::from(text)))
+    }
+}
+
+macro_rules! parsed {
+    ($($type:ty: $expected:literal),* $(,)?) => {
+        $(impl FromText for $type {
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.trim().parse().map_err(|_| concat!("is no ", $expected).into())
+            }
+        })*
+    };
+}
+
+parsed! {
+    bool: "boolean (true or false)",
+    i64: "whole number",
+    u64: "whole number from 0",
+    u32: "whole number from 0 to 4294967295",
+    u16: "whole number from 0 to 65535",
+    f64: "number",
+}
+
+/// A request for a credential, or for its end.
+pub struct Request<'a>(pub(crate) &'a imports::call::Request);
+
+impl Request<'_> {
+    /// The configured name of the service.
+    pub fn service(&self) -> String {
+        self.0.service()
+    }
+
+    /// The daemon's id of what this call makes or ends: a UUID, the same at every retry and at the revoke. Name what you make after it,
+    /// or send it as idempotency key: then a revoke without state can find it.
+    pub fn credential_id(&self) -> String {
+        self.0.credential_id()
+    }
+
+    /// Who asked.
+    pub fn user(&self) -> Identity {
+        Identity(self.0.user())
+    }
+
+    /// Other identities of the same person, oldest first.
+    pub fn additional_logins(&self) -> Vec<Identity> {
+        self.0.additional_logins().into_iter().map(Identity).collect()
+    }
+
+    /// A parameter as it was sent; a value that was no text is compact JSON.
+    pub fn parameter(&self, key: &str) -> Option<String> {
+        self.0.parameter(key)
+    }
+
+    /// Every parameter.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        self.0.parameters().into_iter().map(|pair| (pair.key, pair.value)).collect()
+    }
+
+    /// A parameter that has to be there.
+    ///
+    /// # Errors
+    /// A refusal that names the parameter, when it is missing or not of this type.
+    pub fn get<T: FromText>(&self, key: &str) -> Result<T, Refusal> {
+        self.get_optional(key)?.ok_or_else(|| Refusal::new(format!("The parameter `{key}` is missing.")))
+    }
+
+    /// A parameter that may be there.
+    ///
+    /// # Errors
+    /// A refusal that names the parameter, when it is not of this type.
+    pub fn get_optional<T: FromText>(&self, key: &str) -> Result<Option<T>, Refusal> {
+        let read = self.parameter(key).map(|text| T::from_text(&text)).transpose();
+        read.map_err(|expected| Refusal::new(format!("The parameter `{key}` {expected}.")))
+    }
+
+    /// Unix seconds at which the daemon will revoke, where there is a limit. What you issue should not outlive it.
+    pub fn not_after(&self) -> Option<u64> {
+        self.0.not_after()
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("service", &self.service()).finish_non_exhaustive()
+    }
+}
+
+/// Somebody who signed in at a provider.
+///
+/// The daemon keeps the claims that an issue read, and nothing else, for the revoke: read at issue what the revoke will need.
+pub struct Identity(imports::call::Identity);
+
+impl Identity {
+    /// Stable and opaque, one for each issuer and subject.
+    pub fn id(&self) -> String {
+        self.0.id()
+    }
+
+    /// The configured name of the provider.
+    pub fn provider(&self) -> String {
+        self.0.provider()
+    }
+
+    /// The provider's issuer URL.
+    pub fn issuer(&self) -> String {
+        self.0.issuer()
+    }
+
+    /// Who it is at that provider.
+    pub fn subject(&self) -> String {
+        self.0.subject()
+    }
+
+    /// A claim of any type.
+    pub fn claim(&self, name: &str) -> Option<Value> {
+        self.0.claim(name).map(|text| claim_value(&text))
+    }
+
+    /// A claim that is a text.
+    pub fn claim_text(&self, name: &str) -> Option<String> {
+        self.claim(name).and_then(|value| value.as_str().map(String::from))
+    }
+
+    /// A claim that is a list of texts, or one text: as a list. `None` for anything else.
+    pub fn claim_list(&self, name: &str) -> Option<Vec<String>> {
+        match self.claim(name)? {
+            Value::String(text) => Some(vec![text]),
+            Value::Array(values) => values.iter().map(|value| value.as_str().map(String::from)).collect(),
+            _ => None,
+        }
+    }
+
+    /// Every claim, in the order of their names. Asking for all of them makes the daemon keep all of them.
+    pub fn claims(&self) -> Vec<(String, Value)> {
+        let mut claims: Vec<_> =
+            self.0.claims().into_iter().map(|pair| (pair.key, claim_value(&pair.value))).collect();
+        claims.sort_by(|(one, _), (other, _)| one.cmp(other));
+        claims
+    }
+
+    /// The access token, where the configuration grants it. Never at a revoke.
+    pub fn access_token(&self) -> Option<Secret> {
+        self.0.access_token().map(Secret)
+    }
+}
+
+fn claim_value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
