@@ -1,0 +1,136 @@
+//! The store's directory before and after sled opens it: ours alone, locked, free of what a crash may have left, and itself durable.
+
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::OpenError;
+
+/// A directory that nobody else has open as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory when it is missing, checks whose it is, locks it, and clears what an interrupted start has left.
+    pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
+        make(path)?;
+        let metadata = fs::metadata(path).map_err(OpenError::io(path, "look at"))?;
+        check(path, &metadata)?;
+        let lock = lock(path)?;
+        clear(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The path of sled's log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("db")
+    }
+
+    /// Makes the names of the files durable: a synced file is of no use when its directory entry is lost.
+    pub(super) fn sync(&self) -> Result<(), OpenError> {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let below = ["db", "conf", "blobs"].map(|name| self.path.join(name));
+        for path in below.iter().map(PathBuf::as_path).chain([&*self.path, parent]) {
+            let synced = File::open(path).and_then(|file| file.sync_all());
+            synced.map_err(OpenError::io(path, "make durable"))?;
+        }
+        Ok(())
+    }
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    // Not recursive for an existing directory: its mode is checked, never changed behind its owner's back.
+    if path.exists() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(OpenError::io(path, "make the directory"))
+}
+
+fn check(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
+    let user = rustix::process::geteuid().as_raw();
+    match problem(metadata.is_dir(), metadata.uid() == user, metadata.mode()) {
+        Some(problem) => Err(OpenError::Directory { path: path.to_owned(), problem }),
+        None => Ok(()),
+    }
+}
+
+fn problem(is_directory: bool, is_ours: bool, mode: u32) -> Option<&'static str> {
+    if !is_directory {
+        return Some("is not a directory");
+    }
+    if !is_ours {
+        return Some("belongs to another user: run the daemon as its owner, or chown it");
+    }
+    if mode & 0o077 != 0 {
+        return Some("is open to other users: chmod 700 it, and make sure that nobody has tampered with it");
+    }
+    None
+}
+
+/// sled locks its log as well, but its error does not say what happened in words that help.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let name = path.join("lock");
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&name).map_err(OpenError::io(&name, "open the lock file"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(cause)) => Err(OpenError::io(&name, "lock")(cause)),
+    }
+}
+
+/// Removes what a crash in the middle of an earlier start leaves, and sled then takes for the real thing: a half-written snapshot
+/// (it sorts behind the whole one), and a half-written `conf` of a store that has never held anything.
+fn clear(path: &Path) -> Result<(), OpenError> {
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    for entry in entries.map_err(OpenError::io(path, "list"))? {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b"snap.") && name.ends_with(b".generating") {
+            remove(&entry.path())?;
+        }
+    }
+    let unused = fs::metadata(path.join("db")).map_or(true, |log| log.len() == 0);
+    let conf = path.join("conf");
+    if unused && conf.exists() {
+        remove(&conf)?;
+    }
+    Ok(())
+}
+
+fn remove(file: &Path) -> Result<(), OpenError> {
+    tracing::warn!(file = %file.display(), "removing {}, which an interrupted start has left", file.display());
+    fs::remove_file(file).map_err(OpenError::io(file, "remove"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_directory_it_is() {
+        for (is_directory, is_ours, mode, says) in [
+            (true, true, 0o40700, None),
+            (true, true, 0o40500, None),
+            (false, true, 0o100_600, Some("not a directory")),
+            (true, false, 0o40700, Some("another user")),
+            (true, true, 0o40710, Some("chmod 700")),
+            (true, true, 0o40701, Some("chmod 700")),
+            (true, true, 0o40777, Some("chmod 700")),
+        ] {
+            let problem = problem(is_directory, is_ours, mode);
+            assert_eq!(problem.is_some(), says.is_some(), "{mode:o}: {problem:?}");
+            assert!(problem.unwrap_or_default().contains(says.unwrap_or_default()), "{mode:o}: {problem:?}");
+        }
+    }
+}

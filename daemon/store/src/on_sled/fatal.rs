@@ -1,0 +1,77 @@
+//! The end of the process for want of durability. After a failed apply, flush or sync nobody knows what is on the disk, and trying
+//! again would report success for pages that the kernel has already dropped; only a fresh start reads what is really there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use credsmith_core::error::BoxedCause;
+
+/// Where it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Changing sled's tree.
+    Apply,
+    /// sled's flush.
+    Flush,
+    /// fdatasync of sled's log file.
+    Sync,
+    /// A panic in one of the others.
+    Panic,
+}
+
+/// A group whose durability is not known.
+#[derive(Debug)]
+pub struct Fatal {
+    /// The step that failed.
+    pub step: Step,
+    /// What it said.
+    pub cause: BoxedCause,
+}
+
+/// What to do then; it is called once, on the committer's thread. The default logs and aborts the process. One that returns (in
+/// tests) leaves a store that refuses every later commit and goes on showing what was acknowledged.
+pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
+
+impl Fatal {
+    pub(super) fn new(step: Step, cause: impl Into<BoxedCause>) -> Self {
+        Self { step, cause: cause.into() }
+    }
+
+    pub(super) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        Self::new(Step::Panic, panic_text(payload))
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.step {
+            Step::Apply => "the store could not change its data",
+            Step::Flush => "the store could not write its log",
+            Step::Sync => "the store could not make its log durable",
+            Step::Panic => "the store broke down while it wrote",
+        })
+    }
+}
+
+impl std::error::Error for Fatal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// Logs and aborts, without running any destructor: nothing may be written any more.
+pub(super) fn abort(fatal: &Fatal) {
+    tracing::error!(
+        step = ?fatal.step,
+        cause = %fatal.cause,
+        "{fatal}; the process ends here, because no answer could be trusted any more"
+    );
+    std::process::abort();
+}
+
+/// The message of a panic.
+pub(super) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,149 @@
+//! The store on disk: sled, one tree, and one thread that writes to it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `opening` | from a path to a running store; `directory` makes the place safe, `error` says what is wrong with it |
+//! | `committer` | the thread: gathers waiting commits into a group and makes it durable; `group` judges them, `revisions` counts |
+//! | `in_flight` | why no read sees what could still be lost |
+//! | `write`, `fatal` | the three steps of a write, and what happens when one fails |
+//! | `layout` | the bytes |
+//!
+//! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled would keep it beside its log), a
+//! write outside the committer's thread.
+
+mod committer;
+mod directory;
+mod error;
+mod fatal;
+mod group;
+mod in_flight;
+mod layout;
+mod opening;
+mod options;
+mod revisions;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
+use sled::{Db, IVec, Tree};
+use tokio::sync::{mpsc, oneshot};
+
+use self::committer::{Request, Waiting};
+use self::directory::Directory;
+use self::group::unavailable;
+use self::in_flight::InFlight;
+use crate::limits::{check_batch, check_key, check_prefix};
+use crate::range::KeyRange;
+
+pub use error::OpenError;
+pub use fatal::{Fatal, OnFatal, Step};
+pub use options::{GroupLimits, SledOptions};
+
+/// A store in a directory of its own.
+///
+/// A commit is durable when it is acknowledged, against loss of power too. Dropping its future does not take it back: once it is in
+/// the queue it may happen.
+///
+/// Reads run on the caller: sled answers from memory, or with one read of a file that the operating system mostly has in memory.
+/// They wait for nobody but a group being applied (well under a millisecond), never for a sync, and show only what is durable.
+pub struct Sled {
+    queue: mpsc::Sender<Request>,
+    tree: Tree,
+    in_flight: Arc<InFlight>,
+    _ground: Arc<Ground>,
+}
+
+/// What must outlive every use of the tree, in the order in which it is let go: the lock of the directory last.
+struct Ground {
+    _db: Db,
+    _directory: Directory,
+}
+
+impl Sled {
+    /// Opens the store, and makes it when the directory is missing or empty. Blocks for as long as it reads the log that was written
+    /// since the last start.
+    pub fn open(options: SledOptions) -> Result<Self, OpenError> {
+        opening::open(options, |tree, file| (Box::new(tree), Box::new(file)))
+    }
+
+    /// Finishes every commit that was handed in before, flushes, syncs and ends the committer; later commits are refused, reads go
+    /// on. The directory is free for another process once the last handle is dropped as well.
+    ///
+    /// # Errors
+    /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let (done, ended) = oneshot::channel();
+        if self.queue.send(Request::Close(done)).await.is_err() {
+            return Ok(());
+        }
+        ended.await.map_err(unavailable)
+    }
+
+    /// Entries from the tree as they stood before the group in flight, up to `limit` and one more to know whether there are more.
+    fn settled_entries(&self, range: KeyRange, limit: usize) -> sled::Result<Vec<(IVec, IVec)>> {
+        use std::ops::Bound;
+
+        let wanted = limit.saturating_add(1);
+        let KeyRange { mut lower, upper } = range;
+        let mut entries = Vec::new();
+        loop {
+            let asked = wanted - entries.len();
+            let bounds = (as_slice(&lower), as_slice(&upper));
+            let seen: Vec<_> = self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
+            let last = if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
+            let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
+            entries.extend(self.in_flight.settled_range(as_slice(&lower), covered, seen));
+            match last {
+                Some(last) if entries.len() < wanted => lower = Bound::Excluded(last),
+                _ => return Ok(entries),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Sled {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        check_key(key)?;
+        let stored_key = layout::stored_key(key.as_bytes());
+        // The tree before the group in flight: see there.
+        let seen = self.tree.get(&stored_key).map_err(unavailable)?;
+        let settled = self.in_flight.settled(&stored_key, seen);
+        settled.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
+    }
+
+    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+        check_prefix(prefix)?;
+        after.map_or(Ok(()), check_prefix)?;
+        let prefix = layout::stored_key(prefix.as_bytes());
+        let after = after.map(|after| layout::stored_key(after.as_bytes()));
+        let Some(range) = KeyRange::new(&prefix, after.as_deref()) else {
+            return Ok(Page::default());
+        };
+        let found = self.settled_entries(range, limit).map_err(unavailable)?;
+        let more = found.len() > limit;
+        let entries = found
+            .iter()
+            .take(limit)
+            .map(|(key, stored)| Ok((layout::key(key)?, layout::versioned(stored)?)))
+            .collect::<Result<_, layout::Damage>>()
+            .map_err(unavailable)?;
+        Ok(Page { entries, more })
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
+        let bytes = check_batch(&batch)?;
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Commit(Waiting { batch, bytes, answer });
+        self.queue.send(request).await.map_err(|_| unavailable("the store is closed"))?;
+        answered.await.map_err(|gone| StoreError::Unknown(gone.into()))?
+    }
+}
+
+fn as_slice(bound: &std::ops::Bound<Vec<u8>>) -> std::ops::Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}

@@ -1,0 +1,136 @@
+//! From a path to a running store.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sled::{Config, Db, Tree};
+use tokio::sync::mpsc;
+
+use super::committer::Committer;
+use super::directory::Directory;
+use super::error::OpenError;
+use super::fatal::panic_text;
+use super::in_flight::InFlight;
+use super::layout;
+use super::options::SledOptions;
+use super::revisions::Revisions;
+use super::write::{Log, SyncFile};
+use super::{Ground, Sled};
+
+/// sled puts an item into a file of its own under `blobs/`, which nobody syncs, once it is larger than a quarter of a segment. The
+/// largest item is a leaf: it splits at 17 entries, may hold some more after a merge, and an entry is at most 33 KiB. With this size a
+/// quarter is 1 MiB, room for 31 of them.
+const SEGMENT_BYTES: usize = 4 << 20;
+
+/// How long sled's threads may take to let go of a store that this process has just closed.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// What the committer writes through.
+pub(super) type Writers = (Box<dyn Log>, Box<dyn SyncFile>);
+
+/// Opens the store; `writers` may wrap what the committer writes through.
+pub(super) fn open(
+    options: SledOptions,
+    writers: impl FnOnce(Tree, File) -> Writers,
+) -> Result<Sled, OpenError> {
+    let directory = Directory::claim(&options.path)?;
+    let db = open_sled(&options)?;
+    let file = File::open(directory.log()).map_err(OpenError::io(&directory.log(), "open"))?;
+    let revisions = read_header(&db).map_err(|cause| OpenError::damaged(&options.path, cause))?;
+    file.sync_all().map_err(OpenError::io(&directory.log(), "make durable"))?;
+    directory.sync()?;
+
+    let tree: Tree = Tree::clone(&db);
+    let in_flight = Arc::new(InFlight::default());
+    let (log, file) = writers(tree.clone(), file);
+    let committer = Committer {
+        tree: tree.clone(),
+        log,
+        file,
+        revisions,
+        in_flight: Arc::clone(&in_flight),
+        limits: options.group,
+        on_fatal: options.on_fatal,
+    };
+    let ground = Arc::new(Ground { _db: db, _directory: directory });
+    let queue = start(committer, Arc::clone(&ground), options.group.commits)
+        .map_err(OpenError::io(&options.path, "start the thread that writes to"))?;
+    Ok(Sled { queue, tree, in_flight, _ground: ground })
+}
+
+fn start(
+    committer: Committer,
+    ground: Arc<Ground>,
+    waiting: usize,
+) -> std::io::Result<mpsc::Sender<super::committer::Request>> {
+    let (sender, queue) = mpsc::channel(waiting.max(1));
+    thread::Builder::new().name("store-committer".to_owned()).spawn(move || {
+        let closing = committer.run(queue);
+        drop(ground);
+        if let Some(ended) = closing {
+            let _gone = ended.send(());
+        }
+    })?;
+    Ok(sender)
+}
+
+pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {
+    let config =
+        Config::new().path(&options.path).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
+    let give_up = Instant::now() + LET_GO;
+    loop {
+        match without_panic(&options.path, || config.open()) {
+            // The directory's lock is ours, so this is sled's pool of threads at the end of an earlier store of this process.
+            Err(OpenError::Io { cause, .. }) if is_sleds_lock(&cause) && Instant::now() < give_up => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled panics where it finds what it cannot believe.
+fn without_panic(path: &Path, open: impl FnOnce() -> sled::Result<Db>) -> Result<Db, OpenError> {
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(cause))) => Err(OpenError::io(path, "open the store in")(cause)),
+        Ok(Err(cause)) => Err(OpenError::damaged(path, cause)),
+        Err(payload) => Err(OpenError::damaged(path, panic_text(&*payload))),
+    }
+}
+
+fn is_sleds_lock(cause: &std::io::Error) -> bool {
+    cause.to_string().starts_with("could not acquire lock")
+}
+
+/// Reads the header, or writes the first one into an empty store.
+fn read_header(db: &Db) -> Result<Revisions, credsmith_core::error::BoxedCause> {
+    match db.get(layout::HEADER_KEY)? {
+        Some(header) => Ok(Revisions::above(layout::ceiling(&header)?)),
+        None if db.is_empty() => {
+            db.insert(layout::HEADER_KEY, layout::header(0))?;
+            db.flush()?;
+            Ok(Revisions::above(0))
+        }
+        None => Err("it holds data without the header of this store".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_a_remedy() {
+        let path = Path::new("/var/lib/credsmith/store");
+        let error = without_panic(path, || panic!("segment 7 is nowhere")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/var/lib/credsmith/store/db") && text.contains("backup"), "{text}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "segment 7 is nowhere");
+    }
+}

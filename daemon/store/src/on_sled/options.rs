@@ -1,0 +1,61 @@
+//! What is needed to open a store.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::fatal::{self, OnFatal};
+
+/// Memory for sled's pages. The store is read mostly through indices of few pages; the operating system caches the rest.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// How to open a [`Sled`](super::Sled).
+#[derive(Clone)]
+pub struct SledOptions {
+    /// The store's own directory; made when missing, with mode 0700. Nothing else belongs in it.
+    pub path: PathBuf,
+    /// Bytes that sled may spend on cached pages. It exceeds that by some megabytes, since it counts late.
+    pub cache_bytes: u64,
+    /// How much is made durable at once.
+    pub group: GroupLimits,
+    /// What happens when durability is lost; by default the process logs it and aborts.
+    pub on_fatal: OnFatal,
+}
+
+/// When a group is full. It holds at least one commit, and goes over `bytes` by less than one batch.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupLimits {
+    /// Commits in a group; also how many may wait in the queue before callers wait for room in it.
+    pub commits: usize,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+}
+
+impl Default for GroupLimits {
+    fn default() -> Self {
+        Self { commits: 256, bytes: 512 << 10 }
+    }
+}
+
+impl SledOptions {
+    /// The default options for a store in `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache_bytes: CACHE_BYTES,
+            group: GroupLimits::default(),
+            on_fatal: Arc::new(fatal::abort),
+        }
+    }
+}
+
+impl fmt::Debug for SledOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, cache_bytes, group, on_fatal: _ } = self;
+        f.debug_struct("SledOptions")
+            .field("path", path)
+            .field("cache_bytes", cache_bytes)
+            .field("group", group)
+            .finish_non_exhaustive()
+    }
+}
