@@ -1,0 +1,197 @@
+//! Reads the JSON of a provider. A provider is hostile input: its answers decide who somebody is, and a lenient reader lets two
+//! readers of one answer disagree.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Number, Value};
+
+/// How deep objects and lists may nest.
+const MAX_DEPTH: usize = 16;
+
+/// A JSON object read strictly: no member twice, at most [`MAX_DEPTH`] levels, no control characters in names, and in strings only
+/// tab, newline and carriage return.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object(pub(crate) Map<String, Value>);
+
+impl Object {
+    /// Reads the whole of `bytes`.
+    ///
+    /// # Errors
+    /// What was wrong and where, without a word of the answer itself.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        serde_json::from_slice(bytes).map_err(|error| Malformed::at(&error))
+    }
+}
+
+/// Why an answer was not understood. Quotes nothing: an answer may hold what must not be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Malformed(String);
+
+impl Malformed {
+    fn at(error: &serde_json::Error) -> Self {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "the JSON ends too early",
+            serde_json::error::Category::Syntax => "it is not JSON",
+            serde_json::error::Category::Data => {
+                "it is no JSON object, or a name repeats, or it nests too deep, or it has control characters"
+            }
+            serde_json::error::Category::Io => "it could not be read",
+        };
+        Self(format!("{what} (line {}, column {})", error.line(), error.column()))
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match (Strict { levels_left: MAX_DEPTH }).deserialize(deserializer)? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => Err(D::Error::custom("not an object")),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    levels_left: usize,
+}
+
+impl Strict {
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        let levels_left = self.levels_left.checked_sub(1).ok_or_else(|| E::custom("nests too deep"))?;
+        Ok(Self { levels_left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a number"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
+    }
+
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        let allowed = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+        if value.chars().all(allowed) {
+            Ok(Value::String(value))
+        } else {
+            Err(E::custom("control character"))
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if name.chars().any(char::is_control) || object.contains_key(&name) {
+                return Err(A::Error::custom("repeated or unprintable name"));
+            }
+            let value = members.next_value_seed(inside)?;
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_is_kept() {
+        let text = r#"{"a":null,"b":[true,-1,18446744073709551615,1.5,"x\ny"],"c":{"d":{}}}"#;
+        let expected = json!({"a": null, "b": [true, -1, u64::MAX, 1.5, "x\ny"], "c": {"d": {}}});
+        assert_eq!(Value::Object(Object::parse(text.as_bytes()).unwrap().0), expected);
+    }
+
+    #[test]
+    fn what_two_readers_could_read_in_two_ways_is_refused() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        let cases = [
+            "",
+            "null",
+            "[]",
+            "\"text\"",
+            "{",
+            "{} {}",
+            r#"{"sub":"a","sub":"b"}"#,
+            r#"{"a":{"b":1,"\u0062":2}}"#,
+            r#"{"sub":"a\u0000"}"#,
+            r#"{"sub":"a\u001b[31m"}"#,
+            r#"{"a\n":1}"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":NaN}"#,
+            deep.as_str(),
+        ];
+        for case in cases {
+            assert!(Object::parse(case.as_bytes()).is_err(), "{case}");
+        }
+        assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn the_reason_quotes_nothing() {
+        let reason = Object::parse(br#"{"sub":"canary","sub":"canary"}"#).unwrap_err().to_string();
+        assert!(!reason.contains("canary"), "{reason}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_harm_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Object::parse(&bytes);
+        }
+    }
+}

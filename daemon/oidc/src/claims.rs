@@ -1,0 +1,134 @@
+//! What the answers of a provider together say about a user.
+
+use credsmith_core::caller::Claims;
+use serde_json::Value;
+
+/// How large the claims of one user may be, as JSON text.
+pub(crate) const MAX_CLAIMS: usize = 64 * 1024;
+
+/// Longest subject (OpenID Connect Core section 2: at most 255 ASCII characters).
+const MAX_SUBJECT: usize = 255;
+
+/// What an introspection answer says of the token rather than of the user (RFC 7662 section 2.2).
+const TECHNICAL: [&str; 10] =
+    ["active", "aud", "sub", "iss", "client_id", "token_type", "exp", "iat", "nbf", "jti"];
+
+/// Merges the answers, the later winning: userinfo, introspection without its technical members, `scope` and `scope_list`, `iss`
+/// and `sub`.
+///
+/// # Errors
+/// The reason for the log, if the result is larger than [`MAX_CLAIMS`].
+pub(crate) fn merge(
+    userinfo: Claims,
+    introspection: Option<Claims>,
+    issuer: &str,
+    sub: &str,
+) -> Result<Claims, &'static str> {
+    let mut claims = userinfo;
+    for (name, value) in introspection.unwrap_or_default() {
+        if name == "scope" {
+            put_scope(&mut claims, &value);
+        } else if !TECHNICAL.contains(&name.as_str()) && !value.is_null() {
+            claims.insert(name, value);
+        }
+    }
+    claims.insert("iss".into(), issuer.into());
+    claims.insert("sub".into(), sub.into());
+    if text_length(&claims) > MAX_CLAIMS {
+        return Err("the claims of the user are too large");
+    }
+    Ok(claims)
+}
+
+// Some providers answer with a list where RFC 7662 has a string.
+fn put_scope(claims: &mut Claims, scope: &Value) {
+    let list: Vec<&str> = match scope {
+        Value::String(text) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => return,
+    };
+    claims.insert("scope".into(), list.join(" ").into());
+    claims.insert("scope_list".into(), list.into());
+}
+
+/// The claim `name` as the name of a person: a printable string of 1 to 255 bytes. A number or a list is nobody's name.
+///
+/// # Errors
+/// The reason for the log.
+pub(crate) fn subject<'a>(claims: &'a Claims, name: &str) -> Result<&'a str, &'static str> {
+    let subject = claims
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or("the claim that names the user is missing or no string")?;
+    let fits = (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control);
+    fits.then_some(subject)
+        .ok_or("the claim that names the user is empty, too long or has control characters")
+}
+
+/// Length of the claims as JSON text, in bytes.
+pub(crate) fn text_length(claims: &Claims) -> usize {
+    serde_json::to_vec(claims).map_or(usize::MAX, |text| text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Claims {
+        let Value::Object(object) = value else { panic!("no object: {value}") };
+        object
+    }
+
+    #[test]
+    fn the_later_answer_wins_and_technical_members_stay_out() {
+        let userinfo =
+            object(json!({"sub": "a", "iss": "liar", "name": "Alice", "groups": ["u"], "email": "old"}));
+        let introspection = object(json!({
+            "active": true, "aud": "us", "sub": "a", "iss": "liar", "client_id": "c", "token_type": "Bearer", "exp": 1, "iat": 1,
+            "nbf": 1, "jti": "j", "email": "new", "username": "alice", "scope": "openid  profile"
+        }));
+        let merged = merge(userinfo, Some(introspection), "https://op", "a").unwrap();
+        assert_eq!(
+            Value::Object(merged),
+            json!({
+                "sub": "a", "iss": "https://op", "name": "Alice", "groups": ["u"], "email": "new", "username": "alice",
+                "scope": "openid profile", "scope_list": ["openid", "profile"]
+            })
+        );
+    }
+
+    #[test]
+    fn an_absent_username_is_absent() {
+        for introspection in
+            [None, Some(object(json!({"active": true}))), Some(object(json!({"username": null})))]
+        {
+            let merged = merge(object(json!({"sub": "a"})), introspection, "https://op", "a").unwrap();
+            assert_eq!(Value::Object(merged), json!({"sub": "a", "iss": "https://op"}));
+        }
+    }
+
+    #[test]
+    fn a_scope_may_be_a_list() {
+        let merged = merge(Claims::new(), Some(object(json!({"scope": ["a", "b"]}))), "i", "s").unwrap();
+        assert_eq!(merged["scope"], "a b");
+        assert_eq!(merged["scope_list"], json!(["a", "b"]));
+    }
+
+    #[test]
+    fn claims_are_bounded() {
+        let large = object(json!({"sub": "a", "x": "y".repeat(MAX_CLAIMS)}));
+        assert!(merge(large, None, "https://op", "a").is_err());
+    }
+
+    #[test]
+    fn a_subject_is_a_short_printable_string() {
+        let named = |value: Value| object(json!({ "sub": value }));
+        assert_eq!(subject(&named(json!("a-1")), "sub"), Ok("a-1"));
+        for bad in [json!(""), json!(7), json!(null), json!(["a"]), json!("a\nb"), json!("x".repeat(256))] {
+            assert!(subject(&named(bad.clone()), "sub").is_err(), "{bad}");
+        }
+        assert!(subject(&named(json!("a")), "eppn").is_err());
+    }
+}

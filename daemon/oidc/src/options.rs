@@ -1,0 +1,261 @@
+//! What can be set about providers, and what may be wrong with it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credsmith_core::ids::ProviderId;
+use credsmith_core::secret::Secret;
+use credsmith_http::client::AddressPolicy;
+use url::Url;
+
+use crate::audience::Audiences;
+
+/// Where a discovery document lies below its issuer (OpenID Connect Discovery section 4).
+pub(crate) const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+/// One provider. The order of the providers is the order in which people see them.
+#[derive(Clone)]
+pub struct ProviderOptions {
+    /// Its id.
+    pub id: ProviderId,
+    /// What people call it.
+    pub description: String,
+    /// Its issuer, or the address of its discovery document, which ends in `/.well-known/openid-configuration`.
+    pub issuer: String,
+    /// Our name there.
+    pub client_id: String,
+    /// What proves that it is us. Without one, tokens are not introspected: an introspection endpoint must ask who we are.
+    pub client_secret: Option<Arc<Secret>>,
+    /// What a sign-in asks for; `openid` is among it.
+    pub scopes: Vec<String>,
+    /// Which tokens of the provider we take.
+    pub audiences: Audiences,
+    /// The claim that names a person.
+    pub subject_claim: String,
+    /// Whether nobody may sign in with it.
+    pub login_disabled: bool,
+    /// Whether tokens are introspected where the provider offers that. An introspection that fails refuses the token; without any, a
+    /// revoked token is noticed only if the userinfo endpoint notices.
+    pub introspection: bool,
+    /// Which addresses it may live at: for its issuer and for every endpoint that its discovery names.
+    pub addresses: AddressPolicy,
+    /// Certificate authorities to trust besides the system's, as PEM.
+    pub extra_roots_pem: Option<Vec<u8>>,
+    /// Whether `http://` will do. Tokens then travel in the open.
+    pub allow_insecure: bool,
+    /// How far its clock may be off.
+    pub clock_skew: Duration,
+}
+
+impl ProviderOptions {
+    /// A provider with the usual settings: tokens of every kind it introspects meant for `client_id`, public addresses, https.
+    pub fn new(id: ProviderId, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
+        let client_id = client_id.into();
+        Self {
+            description: id.to_string(),
+            id,
+            issuer: issuer.into(),
+            audiences: Audiences::OneOf(vec![client_id.clone()]),
+            client_id,
+            client_secret: None,
+            scopes: vec!["openid".into(), "profile".into()],
+            subject_claim: "sub".into(),
+            login_disabled: false,
+            introspection: true,
+            addresses: AddressPolicy::default(),
+            extra_roots_pem: None,
+            allow_insecure: false,
+            clock_skew: Duration::from_secs(30),
+        }
+    }
+
+    /// The configured issuer, whichever way it was written.
+    pub(crate) fn issuer(&self) -> &str {
+        self.issuer.strip_suffix(WELL_KNOWN).unwrap_or(&self.issuer)
+    }
+
+    /// Everything that is wrong with these options.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut wrong = |setting, problem| {
+            faults.push(Fault { provider: self.id.clone(), setting, problem });
+        };
+        if let Err(problem) = check_endpoint(self.issuer(), self.allow_insecure) {
+            wrong("issuer", problem);
+        }
+        if self.client_id.is_empty() || self.client_id.chars().any(char::is_control) {
+            wrong("client_id", "expected a printable text");
+        }
+        if self
+            .client_secret
+            .as_ref()
+            .is_some_and(|secret| secret.is_empty() || secret.expose_str().is_none())
+        {
+            wrong("client_secret", "expected a text that is not empty");
+        }
+        if !self.scopes.iter().any(|scope| scope == "openid") {
+            wrong("scopes", "expected `openid` among them");
+        }
+        if !self.scopes.iter().all(|scope| is_scope(scope)) {
+            wrong("scopes", "expected words without blanks, quotes or backslashes");
+        }
+        if self.audiences == Audiences::OneOf(Vec::new()) {
+            wrong("audience", "expected at least one, or no token would be accepted");
+        }
+        if self.subject_claim.is_empty() {
+            wrong("subject_claim", "expected the name of a claim");
+        }
+        if self.clock_skew > Duration::from_secs(300) {
+            wrong("clock_skew", "expected five minutes at most");
+        }
+        faults
+    }
+}
+
+// scope-token of RFC 6749 section 3.3
+fn is_scope(scope: &str) -> bool {
+    !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+}
+
+/// Whether `text` is an address that we would send a token to.
+pub(crate) fn check_endpoint(text: &str, allow_insecure: bool) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "expected a URL")?;
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_insecure => {}
+        "http" => return Err("expected https, as insecure issuers are not allowed"),
+        _ => return Err("expected an https URL"),
+    }
+    if !url.has_host() || !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err("expected a URL with a host, without user and fragment");
+    }
+    Ok(url)
+}
+
+/// Whether two issuers are the same but for one trailing slash.
+pub(crate) fn same_issuer(one: &str, other: &str) -> bool {
+    let bare = |issuer| -> Option<&str> { str::strip_suffix(issuer, "/") };
+    bare(one).unwrap_or(one) == bare(other).unwrap_or(other)
+}
+
+/// One fault of the options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The provider that has it.
+    pub provider: ProviderId,
+    /// The setting, named as the field of [`ProviderOptions`].
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "provider {}: {}: {}", self.provider, self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Bounds that hold for all providers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long an identification is believed without asking again.
+    pub cache_ttl: Duration,
+    /// How many identifications are remembered.
+    pub cache_entries: usize,
+    /// How many look-ups of one provider may be under way.
+    pub look_ups_in_flight: usize,
+    /// How long one look-up, or one request of a discovery, may take.
+    pub request_timeout: Duration,
+    /// After how long discovery document and keys are fetched anew.
+    pub refresh: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_ttl: Duration::from_secs(30),
+            cache_entries: 10_000,
+            look_ups_in_flight: 32,
+            request_timeout: Duration::from_secs(10),
+            refresh: Duration::from_secs(3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(issuer: &str) -> ProviderOptions {
+        ProviderOptions::new(ProviderId::parse("op").unwrap(), issuer, "us")
+    }
+
+    #[test]
+    fn a_good_provider_has_no_faults() {
+        for issuer in [
+            "https://op.example",
+            "https://op.example/",
+            "https://op.example/a/.well-known/openid-configuration",
+        ] {
+            assert_eq!(options(issuer).check(), [], "{issuer}");
+        }
+        assert_eq!(
+            options("https://op.example/a/.well-known/openid-configuration").issuer(),
+            "https://op.example/a"
+        );
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let mut bad = options("http://op.example");
+        bad.client_id.clear();
+        bad.client_secret = Some(Arc::new(Secret::new("")));
+        bad.scopes = vec!["a b".into()];
+        bad.audiences = Audiences::OneOf(Vec::new());
+        bad.subject_claim.clear();
+        bad.clock_skew = Duration::from_secs(301);
+        let settings: Vec<_> = bad.check().iter().map(|fault| fault.setting).collect();
+        assert_eq!(
+            settings,
+            [
+                "issuer",
+                "client_id",
+                "client_secret",
+                "scopes",
+                "scopes",
+                "audience",
+                "subject_claim",
+                "clock_skew"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_endpoint_is_https_without_a_user() {
+        for bad in [
+            "",
+            "op",
+            "ftp://op",
+            "https://",
+            "https://u@op",
+            "https://u:p@op",
+            "https://op/#x",
+            "http://op",
+            "data:,x",
+        ] {
+            assert!(check_endpoint(bad, false).is_err(), "{bad}");
+        }
+        assert!(check_endpoint("http://op", true).is_ok());
+    }
+
+    #[test]
+    fn one_trailing_slash_makes_no_other_issuer() {
+        assert!(same_issuer("https://op", "https://op/") && same_issuer("https://op/", "https://op"));
+        for other in ["https://op//", "https://op/a", "https://OP", "http://op", ""] {
+            assert!(!same_issuer("https://op", other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The way to a provider: the guarded HTTP client, with the bounds that every answer of a provider has to keep.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use credsmith_http::client::{CallLimits, Client, Failure};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use url::Url;
+
+use crate::answer::Object;
+use crate::trouble::Trouble;
+
+/// Largest answer of a provider. A key set with certificate chains is the largest that is meant well.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// A guarded client together with the time that one request may take. Also the HTTP client that the crate openidconnect drives.
+pub struct Wire {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Wire {
+    /// Requests by `client`, each within `timeout`.
+    pub fn new(client: Client, timeout: Duration) -> Self {
+        Self { client, timeout }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn get(url: &Url) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.method_mut() = Method::GET;
+        prepare(request, url)
+    }
+
+    pub(crate) fn post_form(url: &Url, form: String) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::from(form));
+        *request.method_mut() = Method::POST;
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        prepare(request, url)
+    }
+
+    /// Sends `request` and reads the JSON object that comes back with status 200. `what` names it in the reason.
+    pub(crate) async fn object(&self, request: Request<Bytes>, what: &str) -> Result<Object, Trouble> {
+        self.object_within(request, what, self.timeout).await
+    }
+
+    /// As [`Self::object`], within `time`.
+    pub(crate) async fn object_within(
+        &self,
+        request: Request<Bytes>,
+        what: &str,
+        time: Duration,
+    ) -> Result<Object, Trouble> {
+        let answer =
+            self.send(request, time).await.map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
+        if answer.status() != StatusCode::OK {
+            return Err(Trouble::new(format!(
+                "{what}: the provider answered with status {}",
+                answer.status().as_u16()
+            )));
+        }
+        if !is_json(&answer) {
+            return Err(Trouble::new(format!("{what}: the provider's answer is not application/json")));
+        }
+        Object::parse(answer.body()).map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
+    }
+
+    async fn send(&self, request: Request<Bytes>, time: Duration) -> Result<Response<Bytes>, Failure> {
+        self.client.send(request, CallLimits { deadline: time, max_response_bytes: MAX_ANSWER }).await
+    }
+}
+
+fn prepare(mut request: Request<Bytes>, url: &Url) -> Request<Bytes> {
+    // Every serialised URL with a host is a URI; were it not, the client would refuse the default one.
+    *request.uri_mut() = url.as_str().parse().unwrap_or_default();
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request
+}
+
+fn is_json(answer: &Response<Bytes>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+impl<'c> AsyncHttpClient<'c> for Wire {
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Failure>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            Ok(self.send(request.map(Bytes::from), self.timeout).await?.map(|body| body.to_vec()))
+        })
+    }
+}
