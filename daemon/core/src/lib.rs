@@ -12,12 +12,24 @@ pub mod caller;
 pub mod catalogue;
 #[cfg(feature = "doubles")]
 pub mod doubles;
+mod effects;
 pub mod envelope;
 pub mod error;
+pub mod handoff;
 pub mod ids;
+mod issue;
 pub mod keyring;
+mod lease;
+mod ledger;
+mod limits;
+pub mod operate;
+mod parameters;
 pub mod ports;
+mod records;
+mod revoke;
 pub mod secret;
+pub mod service;
+mod sweep;
 pub mod time;
 
 pub use error::{Error, FieldProblem, Kind};

@@ -1,0 +1,139 @@
+//! What follows from where a lease stands: whether it counts, whether its user sees it, what it holds, when something has to be done.
+
+use super::next::later;
+use super::{Event, Kept, Lease, Made, NotPossible, Reason, State, Timing, Transition};
+use crate::time::Timestamp;
+
+/// What a lease that is due is due for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// The plugin's time is up.
+    Deadline,
+    /// Its own end has passed for good.
+    End,
+    /// Its lifetime is over.
+    Limit,
+    /// An attempt to revoke it.
+    Attempt,
+    /// Its record was kept long enough.
+    Forget,
+}
+
+impl State {
+    /// Whether the lease counts towards the limit.
+    pub(crate) fn is_counted(&self) -> bool {
+        !matches!(self, Self::Ended { .. })
+    }
+
+    /// What exists at the target, as far as anybody knows.
+    pub(crate) fn made(&self) -> Option<&Made> {
+        match self {
+            Self::Active(made) => Some(made),
+            Self::Revoking(revoking) => revoking.cause.made(),
+            Self::Parked(parked) => parked.cause.made(),
+            Self::Pending { .. } | Self::Ended { .. } => None,
+        }
+    }
+
+    /// Whether its service went away from under it.
+    pub(crate) fn waits_for_service(&self) -> bool {
+        matches!(self, Self::Parked(parked) if parked.reason == Reason::ServiceGone)
+    }
+}
+
+impl Lease {
+    /// The lease after `event`; `None` when its record is deleted. One that ends keeps no more than who had what, and when.
+    ///
+    /// # Errors
+    /// [`NotPossible`] as [`State::next`] has it.
+    pub(crate) fn after(
+        &self,
+        event: Event,
+        at: Timestamp,
+        timing: &Timing,
+    ) -> Result<Option<Self>, NotPossible> {
+        let Transition::To(state) = self.state.clone().next(event, at, timing)? else { return Ok(None) };
+        let kept = if state.is_counted() { self.kept.clone() } else { Kept::default() };
+        Ok(Some(Self { state, kept, ..self.clone() }))
+    }
+
+    /// This lease when `newer` turned out to be the same thing: the later of both ends, and of both limits, holds.
+    ///
+    /// # Errors
+    /// [`NotPossible`] unless this one is active.
+    pub(crate) fn renewed(
+        &self,
+        newer: &Self,
+        made: &Made,
+        at: Timestamp,
+        timing: &Timing,
+    ) -> Result<Option<Self>, NotPossible> {
+        let renewed =
+            self.after(Event::Renewed { ends: made.ends, with_secret: made.with_secret }, at, timing)?;
+        let not_after = later(self.not_after, newer.not_after);
+        Ok(renewed.map(|lease| Self { not_after, ..lease }))
+    }
+
+    /// Whether its user sees it in lists.
+    pub(crate) fn is_listed(&self, now: Timestamp) -> bool {
+        let had = match &self.state {
+            State::Active(_) => true,
+            State::Revoking(revoking) => revoking.cause.was_active(),
+            State::Pending { .. } | State::Parked(_) | State::Ended { .. } => false,
+        };
+        had && !self.own_end().is_some_and(|end| end <= now)
+    }
+
+    /// Whether its user may name it: what lists show, and what they had and an operator now has to look at.
+    pub(crate) fn is_known_to_owner(&self, now: Timestamp) -> bool {
+        self.is_listed(now) || matches!(&self.state, State::Parked(parked) if parked.cause.was_active())
+    }
+
+    /// When it ends by itself.
+    pub(crate) fn own_end(&self) -> Option<Timestamp> {
+        self.state.made().and_then(|made| made.ends)
+    }
+
+    /// When it ends for its user.
+    pub(crate) fn visible_end(&self) -> Option<Timestamp> {
+        earlier(self.own_end(), self.not_after)
+    }
+
+    /// When something has to be done about it, and what; `None`: never.
+    pub(crate) fn due(&self, timing: &Timing) -> Option<(Timestamp, Overdue)> {
+        let end = self.own_end().map(|end| (end + timing.skew, Overdue::End));
+        let other = match &self.state {
+            State::Pending { deadline, .. } => Some((*deadline, Overdue::Deadline)),
+            State::Active(_) => self.not_after.map(|at| (at, Overdue::Limit)),
+            State::Revoking(revoking) => {
+                Some((revoking.attempt_until.unwrap_or(revoking.due), Overdue::Attempt))
+            }
+            State::Parked(_) => None,
+            State::Ended { at, .. } => Some((*at + timing.keep_ended, Overdue::Forget)),
+        };
+        match (end, other) {
+            (Some(end), Some(other)) => Some(if other.0 < end.0 { other } else { end }),
+            (end, other) => end.or(other),
+        }
+    }
+
+    /// What has to be done about it by now. An end that has passed spares everything else.
+    pub(crate) fn overdue(&self, now: Timestamp, timing: &Timing) -> Option<Overdue> {
+        if self.own_end().is_some_and(|end| end + timing.skew <= now) {
+            return Some(Overdue::End);
+        }
+        self.due(timing).filter(|(at, _)| *at <= now).map(|(_, what)| what)
+    }
+
+    /// What a revocation is to take back; empty after an issue that was cut short.
+    pub(crate) fn plugin_state(&self) -> &str {
+        self.state.made().map_or("", |made| &made.state)
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,143 @@
+//! What operators do: suspend somebody, look after parked leases.
+
+use crate::access::{Grant, Operate};
+use crate::caller::Subject;
+use crate::error::{Error, Kind};
+use crate::ids::{LeaseId, ServiceId};
+use crate::lease::{Event, Lease, Reason, State};
+use crate::ledger::{self, NotAdvanced};
+use crate::ports::audit::{Action, Actor, Outcome};
+use crate::records::Stored;
+use crate::service::Core;
+use crate::time::Timestamp;
+
+/// How often an operator's word is tried against others that are faster.
+const ATTEMPTS: u32 = 16;
+
+/// A lease that waits for an operator, or for its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedView {
+    /// Its id.
+    pub id: LeaseId,
+    /// Whose it is.
+    pub owner: Subject,
+    /// The service that issued.
+    pub service: ServiceId,
+    /// Since when it is parked.
+    pub since: Timestamp,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+impl Core {
+    /// Suspends `subject` in every dialect: nobody signs in as them any more, and what is being issued to them now is taken back. What they
+    /// have already stays theirs.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails; doing it again is fine.
+    pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        // The suspension comes first: whatever is reserved after it fails, whatever was before it is found below.
+        self.ledger.records.put_suspension(subject, self.clock.now()).await?;
+        for stored in self.ledger.records.leases_of(subject, None).await? {
+            if matches!(stored.lease.state, State::Pending { .. }) {
+                self.doom(stored).await?;
+            }
+        }
+        self.record(Some(Actor::Operator), Action::Suspend, None, None, Outcome::Done);
+        Ok(())
+    }
+
+    async fn doom(&self, mut stored: Stored) -> Result<(), Error> {
+        loop {
+            match self.ledger.advance(&stored, [Event::Suspended]).await {
+                // What is pending no more is not affected.
+                Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
+                Err(NotAdvanced::Failed(error)) => return Err(error),
+                Err(NotAdvanced::Conflict) => match self.ledger.records.lease(stored.lease.id).await? {
+                    Some(again) => stored = again,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Lifts the suspension of `subject`, if there is one.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        self.ledger.records.delete_suspension(subject).await?;
+        self.record(Some(Actor::Operator), Action::Resume, None, None, Outcome::Done);
+        Ok(())
+    }
+
+    /// Parked leases, by service; at most `limit`.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn parked(&self, _grant: Grant<Operate>, limit: usize) -> Result<Vec<ParkedView>, Error> {
+        let mut parked = Vec::new();
+        for id in self.ledger.records.parked(None, limit).await?.leases {
+            parked.extend(self.ledger.records.lease(id).await?.and_then(|stored| view(stored.lease)));
+        }
+        Ok(parked)
+    }
+
+    /// Has the revocation of a parked lease tried again.
+    ///
+    /// # Errors
+    /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
+    pub async fn retry(&self, _grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
+        let service = self.advance_parked(lease, Event::Retry).await?;
+        self.record(Some(Actor::Operator), Action::Retry, Some(&service), Some(lease), Outcome::Done);
+        Ok(())
+    }
+
+    /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes into the audit.
+    ///
+    /// # Errors
+    /// `Invalid` without a reason, `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
+    pub async fn drop_lease(
+        &self,
+        _grant: Grant<Operate>,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(Error::new(Kind::Invalid, "Dropping a lease needs a reason."));
+        }
+        let service = self.advance_parked(lease, Event::Dropped).await?;
+        tracing::warn!(%lease, %service, reason, "an operator dropped a lease");
+        self.record(Some(Actor::Operator), Action::Drop, Some(&service), Some(lease), Outcome::Done);
+        Ok(())
+    }
+
+    async fn advance_parked(&self, id: LeaseId, event: Event) -> Result<ServiceId, Error> {
+        for _ in 0..ATTEMPTS {
+            let parked = |stored: &Stored| matches!(stored.lease.state, State::Parked(_));
+            let stored = self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
+            match self.ledger.advance(&stored, [event.clone()]).await {
+                Ok(_) => return Ok(stored.lease.service),
+                Err(NotAdvanced::Conflict) => {}
+                Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
+                Err(NotAdvanced::Failed(error)) => return Err(error),
+            }
+        }
+        Err(ledger::too_contended())
+    }
+}
+
+fn not_parked() -> Error {
+    Error::new(Kind::NotFound, "There is no parked lease of that id.")
+}
+
+fn view(lease: Lease) -> Option<ParkedView> {
+    let State::Parked(parked) = lease.state else { return None };
+    let reason = match parked.reason {
+        Reason::ServiceGone => "its service is configured no more, or has another plugin".to_owned(),
+        Reason::Refused(words) => format!("the plugin refused: {words}"),
+        Reason::TooManyFailures => "attempts to revoke it failed for too long".to_owned(),
+    };
+    Some(ParkedView { id: lease.id, owner: lease.owner, service: lease.service, since: parked.since, reason })
+}

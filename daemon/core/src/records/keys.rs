@@ -1,0 +1,140 @@
+//! Where things are in the store. Ids and pseudonyms stand in keys as their sixteen bytes, services by name.
+//!
+//! | key | value |
+//! |---|---|
+//! | `lease/<id>` | the lease |
+//! | `own/<subject>/<service>/<id>` | none: which leases of a user are counted |
+//! | `due/<seconds, 12 digits>/<id>` | none: which lease has to be looked at when |
+//! | `count/<subject>/<service>` | how many leases are counted |
+//! | `state/<service>/<plugin state>` | the id of the lease that holds it |
+//! | `revoke-with/<id>` | the secret that a revocation needs |
+//! | `parked/<service>/<id>` | none: which leases are parked |
+//! | `suspended/<subject>` | who was suspended, and when |
+//!
+//! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
+
+use crate::ids::{LeaseId, ServiceId};
+use crate::ports::store::Key;
+use crate::time::Timestamp;
+
+/// Subject or plugin state, keyed and hashed.
+pub(super) type Pseudonym = [u8; 16];
+
+/// Times of more digits than this are never.
+const SECONDS_DIGITS: usize = 12;
+const SECONDS_MAX: u64 = 999_999_999_999;
+const ID_LEN: usize = 16;
+
+pub(super) const DUE: &[u8] = b"due/";
+pub(super) const PARKED: &[u8] = b"parked/";
+
+pub(super) fn lease(id: LeaseId) -> Key {
+    key(&[b"lease/", id.as_bytes()])
+}
+
+pub(super) fn own(subject: &Pseudonym, service: &ServiceId, id: LeaseId) -> Key {
+    key(&[b"own/", subject, b"/", service.as_str().as_bytes(), b"/", id.as_bytes()])
+}
+
+pub(super) fn own_prefix(subject: &Pseudonym, service: Option<&ServiceId>) -> Key {
+    match service {
+        Some(service) => key(&[b"own/", subject, b"/", service.as_str().as_bytes(), b"/"]),
+        None => key(&[b"own/", subject, b"/"]),
+    }
+}
+
+/// The second at which `at` has certainly come, so that what is found due is due.
+pub(super) fn due(at: Timestamp, id: LeaseId) -> Key {
+    let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
+    key(&[DUE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", id.as_bytes()])
+}
+
+/// Second and lease of a key that [`due`] made.
+pub(super) fn parse_due(key: &Key) -> Option<(u64, LeaseId)> {
+    let rest = key.as_bytes().strip_prefix(DUE)?;
+    let (seconds, rest) = rest.split_at_checked(SECONDS_DIGITS)?;
+    let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+    Some((seconds, id(rest.strip_prefix(b"/")?)?))
+}
+
+pub(super) fn count(subject: &Pseudonym, service: &ServiceId) -> Key {
+    key(&[b"count/", subject, b"/", service.as_str().as_bytes()])
+}
+
+pub(super) fn count_prefix(subject: &Pseudonym) -> Key {
+    key(&[b"count/", subject, b"/"])
+}
+
+pub(super) fn state(service: &ServiceId, state: &Pseudonym) -> Key {
+    key(&[b"state/", service.as_str().as_bytes(), b"/", state])
+}
+
+pub(super) fn revoke_with(id: LeaseId) -> Key {
+    key(&[b"revoke-with/", id.as_bytes()])
+}
+
+pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
+    key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
+}
+
+pub(super) fn suspended(subject: &Pseudonym) -> Key {
+    key(&[b"suspended/", subject])
+}
+
+/// The lease at the end of an index key.
+pub(super) fn trailing_id(key: &Key) -> Option<LeaseId> {
+    let bytes = key.as_bytes();
+    id(bytes.get(bytes.len().checked_sub(ID_LEN)?..)?)
+}
+
+/// The service at the end of a counter's key.
+pub(super) fn trailing_service(key: &Key, prefix: &Key) -> Option<ServiceId> {
+    let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
+    ServiceId::parse(std::str::from_utf8(name).ok()?).ok()
+}
+
+fn id(bytes: &[u8]) -> Option<LeaseId> {
+    let bytes: [u8; ID_LEN] = bytes.try_into().ok()?;
+    Some(LeaseId::from_random(bytes)).filter(|id| *id.as_bytes() == bytes)
+}
+
+fn key(parts: &[&[u8]]) -> Key {
+    Key::new(parts.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some_id() -> LeaseId {
+        LeaseId::from_random([b'/'; 16])
+    }
+
+    #[test]
+    fn due_keys_sort_by_time_and_are_never_early() {
+        let at = |millis| due(Timestamp::from_millis(millis), some_id());
+        assert!(at(9_000) < at(10_000));
+        assert_eq!(at(9_001), at(10_000));
+        assert_eq!(parse_due(&at(9_001)), Some((10, some_id())));
+        assert_eq!(parse_due(&at(u64::MAX)), Some((SECONDS_MAX, some_id())));
+        assert_eq!(parse_due(&Key::new("due/12/x")), None);
+    }
+
+    #[test]
+    fn index_keys_give_back_what_they_name() {
+        let ssh = ServiceId::parse("ssh").unwrap();
+        assert_eq!(trailing_id(&own(&[7; 16], &ssh, some_id())), Some(some_id()));
+        assert_eq!(trailing_id(&parked(&ssh, some_id())), Some(some_id()));
+        assert_eq!(trailing_id(&Key::new("short")), None);
+        let prefix = count_prefix(&[7; 16]);
+        assert_eq!(trailing_service(&count(&[7; 16], &ssh), &prefix), Some(ssh));
+    }
+
+    #[test]
+    fn the_prefix_of_a_service_covers_no_other_service() {
+        let (short, long) = (ServiceId::parse("ssh").unwrap(), ServiceId::parse("ssh-ca").unwrap());
+        let prefix = own_prefix(&[7; 16], Some(&short));
+        assert!(own(&[7; 16], &short, some_id()).as_bytes().starts_with(prefix.as_bytes()));
+        assert!(!own(&[7; 16], &long, some_id()).as_bytes().starts_with(prefix.as_bytes()));
+    }
+}

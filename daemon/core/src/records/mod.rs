@@ -1,0 +1,249 @@
+//! The ledger as records in the store: which key, which bytes, sealed how, and which keys change together.
+//!
+//! Everything that follows from a lease (its counter, its indexes, who holds a plugin state) is written here in the very batch that
+//! writes the lease, worked out from how it was and how it will be: see [`Records::commit`]. Start there.
+//!
+//! Never here: a decision about a lease. Never elsewhere: a key of the store, or a byte of a record.
+
+mod change;
+mod encoding;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use change::{Change, CommitError, Move};
+use keys::Pseudonym;
+
+use crate::caller::Subject;
+use crate::error::Error;
+use crate::ids::{LeaseId, ServiceId};
+use crate::keyring::Keyring;
+use crate::lease::Lease;
+use crate::ports::Clock;
+use crate::ports::store::{Expected, Key, Page, Revision, Store, Versioned};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// The AAD's field: what kind of thing is sealed.
+const LEASE: &str = "lease";
+const COUNT: &str = "count";
+const HOLDER: &str = "holder";
+const REVOKE_WITH: &str = "revoke-with";
+const SUSPENDED: &str = "suspended";
+
+const PAGE: usize = 256;
+
+/// The ledger's records.
+pub(crate) struct Records {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A lease as it was read, and when it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) lease: Lease,
+    pub(crate) revision: Revision,
+}
+
+/// Whose leases of which service: what is counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Account {
+    subject: Pseudonym,
+    service: ServiceId,
+}
+
+/// A counter as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    pub(crate) count: u64,
+    expected: Expected,
+}
+
+/// Part of an index, and where to go on.
+pub(crate) struct IndexPage {
+    pub(crate) leases: Vec<LeaseId>,
+    /// `None`: that was all.
+    pub(crate) next: Option<Key>,
+}
+
+/// Who was suspended.
+#[derive(Debug, Serialize, Deserialize)]
+struct SuspensionRecord {
+    #[serde(rename = "iss")]
+    issuer: String,
+    #[serde(rename = "sub")]
+    subject: String,
+    at: Timestamp,
+}
+
+impl Records {
+    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, keyring, clock }
+    }
+
+    /// The account of `subject` at `service`.
+    pub(crate) fn account(&self, subject: &Subject, service: &ServiceId) -> Account {
+        Account { subject: self.subject_key(subject), service: service.clone() }
+    }
+
+    /// The lease of that id.
+    pub(crate) async fn lease(&self, id: LeaseId) -> Result<Option<Stored>, Error> {
+        let key = keys::lease(id);
+        let Some((plain, revision)) = self.get(&key, LEASE).await? else { return Ok(None) };
+        let lease = encoding::decode_lease(id, &plain).map_err(Error::internal)?;
+        Ok(Some(Stored { lease, revision }))
+    }
+
+    /// The counted leases of `subject`, of one service or of all.
+    pub(crate) async fn leases_of(
+        &self,
+        subject: &Subject,
+        service: Option<&ServiceId>,
+    ) -> Result<Vec<Stored>, Error> {
+        let prefix = keys::own_prefix(&self.subject_key(subject), service);
+        let mut leases = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.index(&prefix, after.as_ref(), PAGE).await?;
+            for id in page.leases {
+                leases.extend(self.lease(id).await?.filter(|stored| stored.lease.owner == *subject));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(leases);
+            }
+        }
+    }
+
+    /// How many leases count for `account`.
+    pub(crate) async fn tally(&self, account: &Account) -> Result<Tally, Error> {
+        let key = keys::count(&account.subject, &account.service);
+        Ok(match self.get(&key, COUNT).await? {
+            Some((plain, revision)) => Tally { count: number(&plain)?, expected: Expected::At(revision) },
+            None => Tally { count: 0, expected: Expected::Absent },
+        })
+    }
+
+    /// How many leases of `subject` count, by service; services with none are left out.
+    pub(crate) async fn counts(&self, subject: &Subject) -> Result<BTreeMap<ServiceId, u64>, Error> {
+        let prefix = keys::count_prefix(&self.subject_key(subject));
+        let mut counts = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
+            for (key, sealed) in &page.entries {
+                let plain = self.keyring.open(key, COUNT, &sealed.value)?;
+                let service = keys::trailing_service(key, &prefix).ok_or_else(|| malformed(key))?;
+                counts.insert(service, number(&plain)?);
+            }
+            after = next_of(page);
+            if after.is_none() {
+                return Ok(counts);
+            }
+        }
+    }
+
+    /// The lease that holds `state` of `service`.
+    pub(crate) async fn holder(&self, service: &ServiceId, state: &str) -> Result<Option<LeaseId>, Error> {
+        let key = self.state_key(service, state);
+        let Some((plain, _)) = self.get(&key, HOLDER).await? else { return Ok(None) };
+        let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
+        LeaseId::parse(text).map(Some).map_err(Error::internal)
+    }
+
+    /// The secret that was kept for the revocation of that lease.
+    pub(crate) async fn revoke_with(&self, id: LeaseId) -> Result<Option<Secret>, Error> {
+        let found = self.get(&keys::revoke_with(id), REVOKE_WITH).await?;
+        Ok(found.map(|(plain, _)| Secret::new(plain.to_vec())))
+    }
+
+    /// Leases that are due at `now`, earliest first, at most `limit`; goes on `after` where an earlier page ended.
+    pub(crate) async fn due(
+        &self,
+        after: Option<&Key>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<IndexPage, Error> {
+        let page = self.scan(&Key::new(keys::DUE), after, limit).await?;
+        let found = page.entries.len();
+        let due = |key: &Key| keys::parse_due(key).filter(|(seconds, _)| *seconds <= now.as_secs());
+        let leases: Vec<_> = page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, id)| id).collect();
+        let next = if leases.len() == found { next_of(page) } else { None };
+        Ok(IndexPage { leases, next })
+    }
+
+    /// Parked leases, of one service or of all.
+    pub(crate) async fn parked(&self, after: Option<&Key>, limit: usize) -> Result<IndexPage, Error> {
+        self.index(&Key::new(keys::PARKED), after, limit).await
+    }
+
+    /// Whether `subject` is suspended.
+    pub(crate) async fn is_suspended(&self, subject: &Subject) -> Result<bool, Error> {
+        let key = keys::suspended(&self.subject_key(subject));
+        Ok(self.store.get(&key).await.map_err(Error::internal)?.is_some())
+    }
+
+    /// Suspends `subject`. Doing it twice is fine.
+    pub(crate) async fn put_suspension(&self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
+        let key = keys::suspended(&self.subject_key(subject));
+        let Subject { issuer, subject } = subject.clone();
+        let plain = encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
+        let sealed = self.keyring.seal(&key, SUSPENDED, &plain).await?;
+        self.write(change::suspension(key, Some(sealed))).await
+    }
+
+    /// Lifts the suspension of `subject`, if there is one.
+    pub(crate) async fn delete_suspension(&self, subject: &Subject) -> Result<(), Error> {
+        let key = keys::suspended(&self.subject_key(subject));
+        self.write(change::suspension(key, None)).await
+    }
+
+    fn subject_key(&self, subject: &Subject) -> Pseudonym {
+        self.keyring.pseudonym("subject", &[subject.issuer.as_bytes(), subject.subject.as_bytes()])
+    }
+
+    fn state_key(&self, service: &ServiceId, state: &str) -> Key {
+        keys::state(
+            service,
+            &self.keyring.pseudonym("state", &[service.as_str().as_bytes(), state.as_bytes()]),
+        )
+    }
+
+    async fn get(&self, key: &Key, field: &str) -> Result<Option<(Plain, Revision)>, Error> {
+        let Some(Versioned { value, revision }) = self.store.get(key).await.map_err(Error::internal)? else {
+            return Ok(None);
+        };
+        Ok(Some((self.keyring.open(key, field, &value)?, revision)))
+    }
+
+    async fn index(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<IndexPage, Error> {
+        let page = self.scan(prefix, after, limit).await?;
+        let id = |key: &Key| keys::trailing_id(key).ok_or_else(|| malformed(key));
+        let leases = page.entries.iter().map(|(key, _)| id(key)).collect::<Result<_, _>>()?;
+        Ok(IndexPage { leases, next: next_of(page) })
+    }
+
+    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
+        self.store.scan(prefix, after, limit).await.map_err(Error::internal)
+    }
+}
+
+type Plain = zeroize::Zeroizing<Vec<u8>>;
+
+fn next_of(mut page: Page) -> Option<Key> {
+    if page.more { page.entries.pop().map(|(key, _)| key) } else { None }
+}
+
+fn number(plain: &[u8]) -> Result<u64, Error> {
+    let bytes = plain.try_into().map_err(|_| Error::internal("a counter is not eight bytes long"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn malformed(key: &Key) -> Error {
+    Error::internal(format!("an index has a key that nobody wrote: {key:?}"))
+}
