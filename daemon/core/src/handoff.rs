@@ -126,6 +126,11 @@ impl Handoffs {
         Some(held.collected)
     }
 
+    /// Whether a result waits for `user`. Looking does not take it.
+    pub(crate) fn holds(&self, user: &Subject, id: HandoffId, now: Duration) -> bool {
+        self.lock().results.get(&id).is_some_and(|held| held.place.user == *user && held.ends > now)
+    }
+
     /// Wipes what waited too long.
     pub(crate) fn purge(&self, now: Duration) {
         drop(self.forget_old(now));
@@ -189,7 +194,9 @@ mod tests {
         let id = leave(&all, 1, "alice");
         assert!(all.collect(&user("bob"), id, NOW).is_none());
         assert!(all.collect(&user("alice"), HandoffId::from_random([9; 16]), NOW).is_none());
+        assert!(all.holds(&user("alice"), id, NOW) && !all.holds(&user("bob"), id, NOW));
         assert!(all.collect(&user("alice"), id, NOW).is_some());
+        assert!(!all.holds(&user("alice"), id, NOW));
         assert!(all.collect(&user("alice"), id, NOW).is_none());
     }
 

@@ -26,7 +26,7 @@ use crate::ports::plugins::{
 };
 use crate::ports::random_16;
 use crate::records::Stored;
-use crate::service::{Core, outcome_of, user};
+use crate::service::{About, Core, outcome_of, user};
 
 /// Longest secret that a plugin may want back at revoke.
 const MAX_REVOKE_WITH_BYTES: usize = 4 * 1024;
@@ -54,7 +54,8 @@ impl Core {
         let configured = self.catalogue.get(service).ok_or_else(|| disabled("it is not configured"))?;
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
-            self.record(Some(user(caller)), Action::Issue, Some(&configured.id), None, outcome_of(error));
+            let about = About::service_of(caller, &configured.id);
+            self.record(Some(user(caller)), Action::Issue, about, outcome_of(error));
         })
     }
 
@@ -93,30 +94,28 @@ impl Core {
     }
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
-        let (actor, service) = (user(&request.caller), Arc::clone(&request.service));
-        let record =
-            |lease, outcome| self.record(Some(actor), Action::Issue, Some(&service.id), lease, outcome);
-        let reserved = match self.ledger.reserve(self.new_lease(&request), service.limit).await {
+        let about = About::service_of(&request.caller, &request.service.id);
+        let record = {
+            let actor = user(&request.caller);
+            |lease, outcome| self.record(Some(actor), Action::Issue, About { lease, ..about }, outcome)
+        };
+        let reserved = match self.ledger.reserve(self.new_lease(&request), request.service.limit).await {
             Ok(reserved) => reserved,
             Err(error) => {
                 record(None, outcome_of(&error));
                 return Err(error);
             }
         };
-        for expired in reserved.retired {
-            self.record(None, Action::Expire, Some(&service.id), Some(expired), Outcome::Done);
+        for expired in &reserved.retired {
+            self.record(None, Action::Expire, About::from(expired), Outcome::Done);
         }
         let id = reserved.pending.lease.id;
-        match self.call_issue(request, reserved.pending).await {
-            Ok((handoff, issued)) => {
-                record(issued, Outcome::Done);
-                Ok(handoff)
-            }
-            Err(error) => {
-                record(Some(id), outcome_of(&error));
-                Err(error)
-            }
+        let result = self.call_issue(request, reserved.pending).await;
+        match &result {
+            Ok((_, issued)) => record(*issued, Outcome::Done),
+            Err(error) => record(Some(id), outcome_of(error)),
         }
+        result.map(|(handoff, _)| handoff)
     }
 
     fn new_lease(&self, request: &Request) -> Lease {

@@ -40,7 +40,7 @@ pub(crate) struct Ledger {
 pub(crate) struct Reserved {
     pub(crate) pending: Stored,
     /// Leases of the same user that had expired and made room.
-    pub(crate) retired: Vec<LeaseId>,
+    pub(crate) retired: Vec<Lease>,
 }
 
 /// What a plugin made, to be recorded.
@@ -121,7 +121,7 @@ impl Ledger {
             let mut change = if only_retire { Change::default() } else { Change::begin(pending.clone()) };
             change.tally = Some(tally);
             change.unless_suspended = Some(pending.owner.clone());
-            let ids: Vec<_> = expired.iter().map(|stored| stored.lease.id).collect();
+            let leases: Vec<_> = expired.iter().map(|stored| stored.lease.clone()).collect();
             for stored in expired {
                 let after = stored
                     .lease
@@ -131,7 +131,7 @@ impl Ledger {
             }
             match self.records.commit(&change, &self.timing).await {
                 Ok(revision) => {
-                    retired.extend(ids);
+                    retired.extend(leases);
                     if !only_retire {
                         return Ok(Reserved { pending: Stored { lease: pending, revision }, retired });
                     }

@@ -8,7 +8,7 @@ use crate::lease::{Event, Lease, Reason, State};
 use crate::ledger::{self, NotAdvanced};
 use crate::ports::audit::{Action, Actor, Outcome};
 use crate::records::Stored;
-use crate::service::Core;
+use crate::service::{About, Core};
 use crate::time::Timestamp;
 
 /// How often an operator's word is tried against others that are faster.
@@ -43,7 +43,7 @@ impl Core {
                 self.doom(stored).await?;
             }
         }
-        self.record(Some(Actor::Operator), Action::Suspend, None, None, Outcome::Done);
+        self.record(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Core {
     /// `Internal` when the store fails.
     pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
         self.ledger.records.delete_suspension(subject).await?;
-        self.record(Some(Actor::Operator), Action::Resume, None, None, Outcome::Done);
+        self.record(Some(Actor::Operator), Action::Resume, about_subject(subject), Outcome::Done);
         Ok(())
     }
 
@@ -88,8 +88,8 @@ impl Core {
     /// # Errors
     /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
     pub async fn retry(&self, _grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
-        let service = self.advance_parked(lease, Event::Retry).await?;
-        self.record(Some(Actor::Operator), Action::Retry, Some(&service), Some(lease), Outcome::Done);
+        let lease = self.advance_parked(lease, Event::Retry).await?;
+        self.record(Some(Actor::Operator), Action::Retry, About::from(&lease), Outcome::Done);
         Ok(())
     }
 
@@ -107,18 +107,18 @@ impl Core {
         if reason.is_empty() {
             return Err(Error::new(Kind::Invalid, "Dropping a lease needs a reason."));
         }
-        let service = self.advance_parked(lease, Event::Dropped).await?;
-        tracing::warn!(%lease, %service, reason, "an operator dropped a lease");
-        self.record(Some(Actor::Operator), Action::Drop, Some(&service), Some(lease), Outcome::Done);
+        let lease = self.advance_parked(lease, Event::Dropped).await?;
+        let about = About { note: Some(reason.to_owned()), ..About::from(&lease) };
+        self.record(Some(Actor::Operator), Action::Drop, about, Outcome::Done);
         Ok(())
     }
 
-    async fn advance_parked(&self, id: LeaseId, event: Event) -> Result<ServiceId, Error> {
+    async fn advance_parked(&self, id: LeaseId, event: Event) -> Result<Lease, Error> {
         for _ in 0..ATTEMPTS {
             let parked = |stored: &Stored| matches!(stored.lease.state, State::Parked(_));
             let stored = self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
             match self.ledger.advance(&stored, [event.clone()]).await {
-                Ok(_) => return Ok(stored.lease.service),
+                Ok(_) => return Ok(stored.lease),
                 Err(NotAdvanced::Conflict) => {}
                 Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
@@ -126,6 +126,10 @@ impl Core {
         }
         Err(ledger::too_contended())
     }
+}
+
+fn about_subject(subject: &Subject) -> About {
+    About { subject: Some(subject.clone()), ..About::default() }
 }
 
 fn not_parked() -> Error {

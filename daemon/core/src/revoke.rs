@@ -24,7 +24,7 @@ use crate::ports::plugins::{
 };
 use crate::records::Stored;
 use crate::secret::Secret;
-use crate::service::{CALL_GRACE, Core, user};
+use crate::service::{About, CALL_GRACE, Core, user};
 
 /// How often an attempt begins anew because the lease changed under it.
 const BEGINNINGS: u32 = 16;
@@ -302,9 +302,7 @@ impl Core {
             By::User(actor) => Some(actor.clone()),
             By::Daemon => None,
         };
-        let record = |action, outcome| {
-            self.record(actor.clone(), action, Some(&before.service), Some(before.id), outcome)
-        };
+        let record = |action, outcome| self.record(actor.clone(), action, About::from(before), outcome);
         let state = after.map(|lease| &lease.state);
         match (told, state) {
             // The first of two revocations that a cut-short issue needs.
@@ -317,7 +315,7 @@ impl Core {
         }
         if let (Some(State::Parked(parked)), Err(answer)) = (state, told) {
             tracing::warn!(lease = %before.id, service = %before.service, reason = ?parked.reason, "a lease was parked");
-            self.record(None, Action::Park, Some(&before.service), Some(before.id), answer.outcome());
+            self.record(None, Action::Park, About::from(before), answer.outcome());
         }
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
 use crate::access;
-use crate::caller::{Caller, Interface};
+use crate::caller::{Caller, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::effects::Effects;
 use crate::error::{Error, Kind};
@@ -283,6 +283,11 @@ impl Core {
         Ok(leases.into_iter().map(|stored| LeaseView::from(stored.lease)).collect())
     }
 
+    /// Whether a result waits for `caller` under that id. Looking does not take it.
+    pub fn holds(&self, caller: &Caller, id: HandoffId) -> bool {
+        self.handoffs.holds(caller.subject(), id, self.clock.monotonic())
+    }
+
     /// Hands out what was issued: to the subject that asked for it, once.
     ///
     /// # Errors
@@ -295,25 +300,22 @@ impl Core {
             Handoff::Credential { id, .. } => Some(*id),
             Handoff::Login { .. } => None,
         };
-        self.record(Some(user(caller)), Action::Collect, Some(&collected.service), lease, Outcome::Done);
+        let about = About { lease, ..About::service_of(caller, &collected.service) };
+        self.record(Some(user(caller)), Action::Collect, about, Outcome::Done);
         Ok(collected.handoff)
     }
 
     /// Tells whoever answers for the daemon what happened.
-    pub(crate) fn record(
-        &self,
-        actor: Option<Actor>,
-        action: Action,
-        service: Option<&ServiceId>,
-        lease: Option<LeaseId>,
-        outcome: Outcome,
-    ) {
+    pub(crate) fn record(&self, actor: Option<Actor>, action: Action, about: About, outcome: Outcome) {
+        let About { service, lease, subject, note } = about;
         self.audit.record(Event {
             at: self.clock.now(),
             actor,
             action,
-            service: service.cloned(),
+            service,
             lease,
+            subject,
+            note,
             outcome,
         });
     }
@@ -380,6 +382,29 @@ impl From<Lease> for LeaseView {
             interface: lease.interface,
             ends,
         }
+    }
+}
+
+/// What an audit event is about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub(crate) service: Option<ServiceId>,
+    pub(crate) lease: Option<LeaseId>,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) note: Option<String>,
+}
+
+impl About {
+    /// Something between a caller and a service.
+    pub(crate) fn service_of(caller: &Caller, service: &ServiceId) -> Self {
+        Self { service: Some(service.clone()), subject: Some(caller.subject().clone()), ..Self::default() }
+    }
+}
+
+impl From<&Lease> for About {
+    fn from(lease: &Lease) -> Self {
+        let (service, subject) = (Some(lease.service.clone()), Some(lease.owner.clone()));
+        Self { service, subject, lease: Some(lease.id), note: None }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::ports::audit::{Action, Outcome};
 use crate::ports::store::Key;
 use crate::records::Stored;
 use crate::revoke::{By, Entered};
-use crate::service::{Core, Options};
+use crate::service::{About, Core, Options};
 
 /// Leases looked at together.
 const PAGE: usize = 256;
@@ -215,7 +215,7 @@ impl Core {
         match self.ledger.advance(&stored, [event]).await {
             Ok(_) => {
                 if let Some(action) = action {
-                    self.record(None, action, Some(&stored.lease.service), Some(id), outcome);
+                    self.record(None, action, About::from(&stored.lease), outcome);
                 }
                 Ok(true)
             }
@@ -267,7 +267,7 @@ impl Core {
         let Some(stored) = stored.filter(waits) else { return Ok(()) };
         match self.ledger.advance(&stored, [Event::ServiceBack]).await {
             Ok(_) => {
-                self.record(None, Action::Retry, Some(&stored.lease.service), Some(id), Outcome::Done);
+                self.record(None, Action::Retry, About::from(&stored.lease), Outcome::Done);
                 Ok(())
             }
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(()),

@@ -17,6 +17,10 @@ pub struct Event {
     pub service: Option<ServiceId>,
     /// To which lease.
     pub lease: Option<LeaseId>,
+    /// Whom it befell: whose lease it is, or who was suspended.
+    pub subject: Option<Subject>,
+    /// What a person should know besides, such as the reason that an operator gave.
+    pub note: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
