@@ -133,9 +133,7 @@ fn take_prebuilt(groups: &mut [Group], directory: &Path) -> Result<()> {
 
 fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
     ensure_target()?;
-    // `target/plugins`, whatever the outer profile is: shared by dev, test and clippy.
-    let target =
-        out.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file()).unwrap_or(out).join("plugins");
+    let target = target_directory(out).join("plugins");
     let packages: Vec<_> = groups.iter().flat_map(Group::packages).collect();
     run_cargo(root, &target, &packages)?;
     for group in groups {
@@ -145,6 +143,14 @@ fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The outer build's target directory, whatever its profile is: what is built beside it serves dev, test and clippy. Cargo marks one
+/// that it made with a tag, and keeps what it knows of the compiler in every one.
+fn target_directory(out: &Path) -> &Path {
+    let marked =
+        |path: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|mark| path.join(mark).is_file());
+    out.ancestors().find(marked).unwrap_or(out)
 }
 
 /// Installs the standard library for components where it is missing: rustup only does so by itself where it may.

@@ -204,7 +204,9 @@ pub(crate) mod imports {
     impl Identity {
         /// Opaque, from issuer and subject.
         pub(crate) fn id(&self) -> String {
-            format!("{}#{}", self.login.issuer, self.login.subject)
+            let both = format!("{} {}", self.login.issuer, self.login.subject);
+            let digest = ring::digest::digest(&ring::digest::SHA256, both.as_bytes());
+            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
         }
 
         /// The provider's name.

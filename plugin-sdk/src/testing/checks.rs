@@ -13,139 +13,165 @@ const MAX_USER_TEXT: usize = 500;
 /// Most entries.
 const MAX_ENTRIES: usize = 64;
 /// Longest name of an entry, in characters.
-const MAX_NAME: usize = 200;
-/// All values of an answer together, in bytes.
-const MAX_VALUES: usize = 1024 * 1024;
+const MAX_NAME: usize = 256;
+/// Longest name of a file, in characters.
+const MAX_FILE_NAME: usize = 128;
+/// Largest suggested height or width.
+const MAX_EXTENT: u32 = 10_000;
+/// All names and values of an answer together, in bytes.
+const MAX_ANSWER: usize = 256 * 1024;
+/// The end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+/// Shorter secrets are not searched for: they would be found by chance.
+const SHORTEST_SEARCHED: usize = 4;
+
+/// Longest key of a field, label, help text and default, in bytes.
+const MAX_KEY: usize = 64;
+const MAX_LABEL: usize = 200;
+const MAX_HELP: usize = 2000;
+const MAX_DEFAULT: usize = 4096;
+
+/// Collects complaints.
+#[derive(Default)]
+struct Complaints(Vec<String>);
+
+impl Complaints {
+    fn unless(&mut self, fine: bool, complaint: impl FnOnce() -> String) {
+        if !fine {
+            self.0.push(complaint());
+        }
+    }
+
+    fn secrets(&mut self, place: &str, text: &str, secrets: &[(String, String)]) {
+        for (name, value) in secrets {
+            let found = value.len() >= SHORTEST_SEARCHED && text.contains(value.as_str());
+            self.unless(!found, || format!("{place} contains the secret `{name}`"));
+        }
+    }
+}
 
 pub(super) fn description(description: &Description) -> Vec<String> {
-    let mut complaints = fields("setting", &description.settings);
-    let named = (1..=64).contains(&description.name.len())
-        && description.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if !named {
-        complaints.push("the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
-    }
-    if description.version.is_empty() {
-        complaints.push("the version is empty".into());
-    }
-    complaints
+    let mut complaints = Complaints::default();
+    let name = &description.name;
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let named = (1..=64).contains(&name.len()) && name.bytes().all(word);
+    complaints.unless(named, || "the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
+    let version = &description.version;
+    let versioned = (1..=64).contains(&version.len()) && is_one_line(version);
+    complaints.unless(versioned, || "the version is not one line of 1 to 64 bytes".into());
+    fields(&mut complaints, "setting", &description.settings);
+    complaints.0
 }
 
 pub(super) fn offer(offer: &Offer) -> Vec<String> {
-    let settings_only = ["secret", "signing-key", "duration", "list", "map"];
-    let mut complaints: Vec<_> =
-        offer.parameter_sets.iter().flat_map(|set| fields("parameter", set)).collect();
-    for field in
-        offer.parameter_sets.iter().flatten().filter(|field| settings_only.contains(&field.kind.as_str()))
-    {
-        complaints
-            .push(format!("the parameter `{}` is of kind {}, which is for settings", field.key, field.kind));
+    let mut complaints = Complaints::default();
+    for set in &offer.parameter_sets {
+        fields(&mut complaints, "parameter", set);
     }
-    complaints
+    for Field { key, kind, .. } in offer.parameter_sets.iter().flatten() {
+        let for_settings = ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
+        complaints.unless(!for_settings, || {
+            format!("the parameter `{key}` is of kind {kind}, which is for settings")
+        });
+    }
+    complaints.0
 }
 
-fn fields(what: &str, fields: &[Field]) -> Vec<String> {
+fn fields(complaints: &mut Complaints, what: &str, fields: &[Field]) {
     let mut seen = BTreeSet::new();
-    let complaints = fields.iter().flat_map(|field| {
-        let repeated = !seen.insert(field.key.as_str());
-        let key = &field.key;
-        [
-            (repeated, format!("the {what} `{key}` is there twice")),
-            (!is_key(key), format!("the key `{key}` of a {what} does not match [a-z][a-z0-9_]*")),
-            (
-                !Field::KINDS.contains(&field.kind.as_str()),
-                format!("the {what} `{key}` is of the unknown kind {}", field.kind),
-            ),
-            (
-                field.kind == "choice" && field.choices.is_empty(),
-                format!("the {what} `{key}` offers no choice"),
-            ),
-            (
-                field.required && field.default.is_some(),
-                format!("the {what} `{key}` is required and has a default"),
-            ),
-        ]
-    });
-    complaints.filter_map(|(wrong, text)| wrong.then_some(text)).collect()
+    for field in fields {
+        let Field { key, kind, .. } = field;
+        complaints.unless(seen.insert(key.as_str()), || format!("the {what} `{key}` is there twice"));
+        complaints
+            .unless(is_key(key), || format!("the key `{key}` of a {what} does not match [a-z][a-z0-9_]*"));
+        let known = Field::KINDS.contains(&kind.as_str());
+        complaints.unless(known, || format!("the {what} `{key}` is of the unknown kind {kind}"));
+        let choosable = kind != "choice" || !field.choices.is_empty();
+        complaints.unless(choosable, || format!("the {what} `{key}` offers no choice"));
+        let sure = !(field.required && field.default.is_some());
+        complaints.unless(sure, || format!("the {what} `{key}` is required and has a default"));
+        let texts = field.label.len() <= MAX_LABEL
+            && is_one_line(&field.label)
+            && field.help.len() <= MAX_HELP
+            && is_lines(&field.help)
+            && field.default.as_ref().is_none_or(|default| default.len() <= MAX_DEFAULT && is_lines(default));
+        complaints
+            .unless(texts, || format!("a text of the {what} `{key}` is too long or has control characters"));
+    }
 }
 
 fn is_key(key: &str) -> bool {
-    key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    let part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    key.len() <= MAX_KEY && key.starts_with(|c: char| c.is_ascii_lowercase()) && key.bytes().all(part)
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+fn is_lines(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }
 
 /// `secrets`: the values that were handed out in this call, by name.
 pub(super) fn issued(issued: &Issued, secrets: &[(String, String)]) -> Vec<String> {
-    let values: usize = issued.entries.iter().map(|entry| entry.value.len()).sum();
-    let mut complaints: Vec<_> = [
-        (issued.state.is_empty(), "the state is empty: that means an issue that was cut short".to_owned()),
-        (issued.state.len() > MAX_STATE, format!("the state is longer than {MAX_STATE} bytes")),
-        (issued.state.chars().any(char::is_control), "the state contains control characters".to_owned()),
-        (
-            issued.revoke_with.as_ref().is_some_and(|s| s.len() > MAX_STATE),
-            format!("revoke_with is longer than {MAX_STATE} bytes"),
-        ),
-        (issued.entries.len() > MAX_ENTRIES, format!("there are more than {MAX_ENTRIES} entries")),
-        (values > MAX_VALUES, format!("the entries are longer than {MAX_VALUES} bytes")),
-    ]
-    .into_iter()
-    .filter_map(|(wrong, text)| wrong.then_some(text))
-    .collect();
-    complaints.extend(entries(&issued.entries));
-    complaints.extend(leaks("the state", &issued.state, secrets));
+    let mut complaints = Complaints::default();
+    let Issued { state, revoke_with, expires_at, .. } = issued;
     complaints
+        .unless(!state.is_empty(), || "the state is empty: that means an issue that was cut short".into());
+    complaints.unless(state.len() <= MAX_STATE, || format!("the state is longer than {MAX_STATE} bytes"));
+    complaints.unless(is_lines(state), || "the state has control characters".into());
+    complaints.secrets("the state", state, secrets);
+    let short = revoke_with.as_ref().is_none_or(|secret| secret.len() <= MAX_STATE);
+    complaints.unless(short, || format!("revoke_with is longer than {MAX_STATE} bytes"));
+    let ends = expires_at.is_none_or(|second| (1..=LAST_SECOND).contains(&second));
+    complaints.unless(ends, || "expires_at is no point in time, in Unix seconds".into());
+    entries(&mut complaints, &issued.entries);
+    complaints.0
 }
 
-fn entries(entries: &[Entry]) -> Vec<String> {
+fn entries(complaints: &mut Complaints, entries: &[Entry]) {
+    complaints.unless(entries.len() <= MAX_ENTRIES, || format!("there are more than {MAX_ENTRIES} entries"));
+    let bytes: usize = entries.iter().map(|entry| entry.name.len() + entry.value.len()).sum();
+    complaints.unless(bytes <= MAX_ANSWER, || format!("the entries are longer than {MAX_ANSWER} bytes"));
     let mut seen = BTreeSet::new();
-    let complaints = entries.iter().flat_map(|entry| {
-        let name = &entry.name;
-        let bad_file = entry.save_as.as_ref().is_some_and(|file| !is_file_name(file));
-        [
-            (!seen.insert(name.as_str()), format!("the entry `{name}` is there twice")),
-            (
-                name.is_empty() || name.chars().count() > MAX_NAME,
-                format!("the name `{name}` is empty or too long"),
-            ),
-            (
-                name.chars().any(char::is_control),
-                format!("the name `{}` has control characters", name.escape_debug()),
-            ),
-            (
-                !["text", "textarea", "textfile"].contains(&entry.kind.as_str()),
-                format!("the entry `{name}` is of the unknown kind {}", entry.kind),
-            ),
-            (bad_file, format!("the entry `{name}` is to be saved under a name with a path in it")),
-        ]
-    });
-    complaints.filter_map(|(wrong, text)| wrong.then_some(text)).collect()
+    for entry in entries {
+        let Entry { name, kind, .. } = entry;
+        complaints.unless(seen.insert(name.as_str()), || format!("the entry `{name}` is there twice"));
+        let named = !name.trim().is_empty() && name.chars().count() <= MAX_NAME && is_one_line(name);
+        complaints
+            .unless(named, || format!("the name {name:?} is empty, too long, or has control characters"));
+        let known = ["text", "textarea", "textfile"].contains(&kind.as_str());
+        complaints.unless(known, || format!("the entry `{name}` is of the unknown kind {kind}"));
+        let fits = if kind == "text" { is_one_line } else { is_lines };
+        complaints.unless(fits(&entry.value), || {
+            format!("the value of `{name}` has control characters (a text is one line)")
+        });
+        let sized = entry.rows.into_iter().chain(entry.cols).all(|extent| extent <= MAX_EXTENT);
+        complaints.unless(sized, || format!("the entry `{name}` has an absurd size"));
+        let file = entry.save_as.as_deref().is_none_or(is_file_name);
+        complaints
+            .unless(file, || format!("the entry `{name}` is to be saved under what is no plain file name"));
+    }
 }
 
 fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name != "."
-        && name != ".."
-        && !name.contains(['/', '\\'])
-        && !name.chars().any(char::is_control)
+    (1..=MAX_FILE_NAME).contains(&name.chars().count())
+        && is_one_line(name)
+        && !name.contains(['/', '\\', ':'])
+        && !matches!(name, "." | "..")
 }
 
 /// `secrets`: the values that were handed out in this call, by name.
 pub(super) fn refusal(refusal: &Refusal, secrets: &[(String, String)]) -> Vec<String> {
-    let mut complaints = leaks("the refusal", &refusal.user, secrets);
-    if refusal.user.is_empty() {
-        complaints.push("the refusal says nothing to the user".into());
-    }
-    if refusal.user.chars().count() > MAX_USER_TEXT {
-        complaints.push(format!("the refusal is longer than {MAX_USER_TEXT} characters"));
-    }
-    if refusal.user.chars().any(char::is_control) {
-        complaints.push("the refusal contains control characters".into());
-    }
-    complaints
-}
-
-fn leaks(place: &str, text: &str, secrets: &[(String, String)]) -> Vec<String> {
-    let inside = secrets.iter().filter(|(_, value)| !value.is_empty() && text.contains(value.as_str()));
-    inside.map(|(name, _)| format!("{place} contains the secret `{name}`")).collect()
+    let mut complaints = Complaints::default();
+    let user = &refusal.user;
+    complaints.secrets("the refusal", user, secrets);
+    complaints.unless(!user.is_empty(), || "the refusal says nothing to the user".into());
+    let short = user.chars().count() <= MAX_USER_TEXT;
+    complaints.unless(short, || format!("the refusal is longer than {MAX_USER_TEXT} characters"));
+    complaints.unless(is_one_line(user), || "the refusal has control characters".into());
+    complaints.0
 }
 
 /// Whether parameters with these keys fit a set of the offer, as the daemon decides it before the plugin runs.

@@ -7,8 +7,9 @@ use credsmith_plugin_sdk::prelude::*;
 /// The service: it has no settings.
 struct Info;
 
-/// Most claims that are shown, and the longest text of one, in characters: an identity provider may send anything.
+/// Most claims that are shown: an identity provider may send anything.
 const MAX_CLAIMS: usize = 48;
+/// Longest text of one, in bytes. All of them together stay below what the daemon takes.
 const MAX_TEXT: usize = 4096;
 /// Longest name of a claim that is shown, in characters.
 const MAX_NAME: usize = 128;
@@ -32,7 +33,7 @@ impl Service for Info {
             .entry(Entry::text("User id", user.id()))
             .entry(Entry::text("Provider", user.provider()))
             .entry(Entry::text("Issuer", user.issuer()))
-            .entry(Entry::text("Subject", bounded(&user.subject())));
+            .entry(Entry::text("Subject", line(&user.subject())));
         Ok(claims(&user).fold(issued, Issued::entry).into())
     }
 
@@ -59,12 +60,14 @@ fn is_name(name: &str) -> bool {
 fn claim(name: &str, value: &Value) -> Entry {
     let name = format!("Claim {name}");
     match value {
-        Value::String(text) => Entry::text(name, bounded(text)),
         Value::Array(values) => {
             let lines: Vec<_> = values.iter().map(plain).collect();
-            Entry::textarea(name, bounded(&lines.join("\n")))
+            Entry::textarea(name, shown(&lines.join("\n")))
         }
-        other => Entry::text(name, bounded(&other.to_string())),
+        other => {
+            let text = shown(&plain(other));
+            if text.contains(['\n', '\t']) { Entry::textarea(name, text) } else { Entry::text(name, text) }
+        }
     }
 }
 
@@ -72,11 +75,18 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
 
-fn bounded(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+/// Bounded, and without control characters but those of plain text.
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_TEXT);
+    let (shown, left_out) = text.split_at_checked(end).unwrap_or((text, ""));
+    let visible = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c };
+    let mark = if left_out.is_empty() { "" } else { "..." };
+    shown.chars().map(visible).chain(mark.chars()).collect()
+}
+
+/// As [`shown`], on one line.
+fn line(text: &str) -> String {
+    shown(text).replace(['\n', '\t'], " ")
 }
 
 export_service!(Info);
@@ -122,7 +132,27 @@ mod tests {
         assert_eq!(issued.entries.len(), 4 + MAX_CLAIMS + 1);
         assert_eq!(value(&issued, "More"), Some("155 further claims are not shown"));
         assert!(issued.entries.iter().all(|entry| entry.value.len() <= MAX_TEXT + 3));
+        assert!(
+            issued.entries.iter().map(|entry| entry.name.len() + entry.value.len()).sum::<usize>()
+                < 256 * 1024
+        );
         assert!(!issued.entries.iter().any(|entry| entry.value == "ding" || entry.value == "long"));
+    }
+
+    #[test]
+    fn no_claim_reaches_the_terminal_raw() {
+        let call = Call::of("a\u{1b}[2Jlice\n")
+            .claim("name", "x\u{1b}[31my\0")
+            .claim("lines", "one\ntwo\r\nthree")
+            .claim("groups", json!(["a\u{7}", "b"]))
+            .claim("long", "\u{9}é".repeat(5000));
+        let issued = Kit::<Info>::new().issued(&call);
+        assert_eq!(value(&issued, "Subject"), Some("a?[2Jlice "));
+        assert_eq!(value(&issued, "Claim name"), Some("x?[31my?"));
+        assert_eq!(value(&issued, "Claim lines"), Some("one\ntwo?\nthree"));
+        assert_eq!(value(&issued, "Claim groups"), Some("a?\nb"));
+        let lines = issued.entries.iter().find(|entry| entry.name == "Claim lines").unwrap();
+        assert_eq!(lines.kind, "textarea");
     }
 
     #[test]

@@ -1,0 +1,245 @@
+//! The public key that a user hands in. Whatever is not exactly one sound key gets a sentence that says what it was instead.
+
+use credsmith_plugin_sdk::Refusal;
+use ssh_key::PublicKey;
+use ssh_key::public::{KeyData, RsaPublicKey};
+
+/// RSA keys shorter than this are weak (NIST SP 800-131A); a setting can ask for more.
+pub(crate) const LEAST_RSA_BITS: usize = 2048;
+/// RSA keys longer than this are not taken by OpenSSH.
+const MOST_RSA_BITS: usize = 16384;
+/// Smallest public exponent (NIST SP 800-56B): smaller ones make mistakes of others exploitable.
+const LEAST_RSA_EXPONENT: u64 = 65537;
+/// Longest text, in bytes. The longest key with its comment stays well below.
+const MOST_BYTES: usize = 16 * 1024;
+
+/// A key that may be certified. Its comment is left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UserKey(KeyData);
+
+impl UserKey {
+    /// Reads one line of a `.pub` file.
+    ///
+    /// # Errors
+    /// A refusal that says what is wrong. It quotes nothing of the text.
+    pub(crate) fn parse(text: &str, rsa_bits: usize) -> Result<Self, Refusal> {
+        let line = one_line(text)?;
+        let kind = line.split([' ', '\t']).next().unwrap_or_default();
+        check_kind(kind)?;
+        let key = PublicKey::from_openssh(line)
+            .map_err(|_| Refusal::new("This is no valid SSH public key: it is damaged or cut off."))?;
+        let data = KeyData::from(key);
+        check_strength(&data, rsa_bits)?;
+        Ok(Self(data))
+    }
+
+    /// The key itself.
+    pub(crate) fn into_data(self) -> KeyData {
+        self.0
+    }
+}
+
+/// Checks the setting that says how long RSA keys have to be.
+///
+/// # Errors
+/// The range.
+pub(crate) fn least_bits(bits: u32) -> Result<usize, String> {
+    let bits = usize::try_from(bits).unwrap_or(usize::MAX);
+    let fits = (LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&bits);
+    fits.then_some(bits).ok_or_else(|| format!("is not between {LEAST_RSA_BITS} and {MOST_RSA_BITS}"))
+}
+
+fn one_line(text: &str) -> Result<&str, Refusal> {
+    if text.contains("PRIVATE KEY") {
+        return Err(Refusal::new(
+            "This is a private key. It must never leave your machine: make a new pair, and send the file that ends in .pub.",
+        ));
+    }
+    if text.len() > MOST_BYTES {
+        return Err(Refusal::new("This is too long for an SSH public key."));
+    }
+    if text.contains("BEGIN") {
+        return Err(Refusal::new(
+            "This key is in another format. Convert it with `ssh-keygen -i` to one line that begins with ssh- or ecdsa-.",
+        ));
+    }
+    let line = text.trim();
+    match line {
+        "" => Err(Refusal::new("The public key is empty.")),
+        _ if line.contains(['\n', '\r']) => Err(Refusal::new("Send exactly one public key, on one line.")),
+        _ if line.chars().any(|c| c.is_control() && c != '\t') => {
+            Err(Refusal::new("The public key contains control characters."))
+        }
+        _ => Ok(line),
+    }
+}
+
+fn check_kind(kind: &str) -> Result<(), Refusal> {
+    match kind {
+        "ssh-ed25519"
+        | "ssh-rsa"
+        | "ecdsa-sha2-nistp256"
+        | "ecdsa-sha2-nistp384"
+        | "ecdsa-sha2-nistp521"
+        | "sk-ssh-ed25519@openssh.com"
+        | "sk-ecdsa-sha2-nistp256@openssh.com" => Ok(()),
+        "ssh-dss" => Err(Refusal::new("DSA keys are too weak. Make one with `ssh-keygen -t ed25519`.")),
+        _ if kind.contains("-cert-v0") => {
+            Err(Refusal::new("This is a certificate. Send the public key that it was made for."))
+        }
+        _ => Err(Refusal::new(
+            "This is no SSH public key that can be certified. Send one line that begins with its type, such as ssh-ed25519, \
+             without options before it.",
+        )),
+    }
+}
+
+fn check_strength(key: &KeyData, rsa_bits: usize) -> Result<(), Refusal> {
+    match key {
+        KeyData::Rsa(rsa) => check_rsa(rsa, rsa_bits),
+        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => {
+            Ok(())
+        }
+        _ => Err(Refusal::new("Keys of this type cannot be certified.")),
+    }
+}
+
+fn check_rsa(key: &RsaPublicKey, least: usize) -> Result<(), Refusal> {
+    let weak = || Refusal::new("This RSA key is weak or damaged. Make another with `ssh-keygen -t ed25519`.");
+    let modulus = key.n.as_positive_bytes().ok_or_else(weak)?;
+    let exponent = key.e.as_positive_bytes().and_then(small_number).ok_or_else(weak)?;
+    let bits = bits(modulus);
+    if bits < least {
+        return Err(Refusal::new(format!(
+            "This RSA key has {bits} bits; at least {least} are needed. Better make one with `ssh-keygen -t ed25519`."
+        )));
+    }
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
+    let sound = bits <= MOST_RSA_BITS && odd(modulus) && exponent >= LEAST_RSA_EXPONENT && exponent % 2 == 1;
+    sound.then_some(()).ok_or_else(weak)
+}
+
+/// How many bits a number without leading zero bytes has.
+fn bits(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+fn small_number(bytes: &[u8]) -> Option<u64> {
+    (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::Mpint;
+
+    use super::*;
+
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    fn refusal(text: &str) -> String {
+        UserKey::parse(text, LEAST_RSA_BITS).unwrap_err().user
+    }
+
+    fn rsa(bits: usize, exponent: u64) -> String {
+        let mut modulus = vec![0xc3; bits / 8];
+        modulus[0] = 0x80;
+        rsa_of(&modulus, exponent)
+    }
+
+    fn rsa_of(modulus: &[u8], exponent: u64) -> String {
+        let exponent = exponent.to_be_bytes();
+        let first = exponent.iter().position(|byte| *byte != 0).unwrap_or(7);
+        let key = RsaPublicKey {
+            e: Mpint::from_positive_bytes(&exponent[first..]).unwrap(),
+            n: Mpint::from_positive_bytes(modulus).unwrap(),
+        };
+        PublicKey::from(KeyData::Rsa(key)).to_openssh().unwrap()
+    }
+
+    #[test]
+    fn sound_keys_are_taken() {
+        let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
+        let sk = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAICFo/k5LU8863u66YC9eUO2170QduohPURkQnbLa/dczAAAABHNzaDo=";
+        for key in [
+            ED25519.to_owned(),
+            format!("  {ED25519} alice@laptop\n"),
+            format!("{ED25519} command=\"x\" looks like an option but is a comment"),
+            ecdsa.to_owned(),
+            sk.to_owned(),
+            rsa(2048, 65537),
+            rsa(4096, 65537),
+            rsa(16384, 65537),
+        ] {
+            assert!(UserKey::parse(&key, LEAST_RSA_BITS).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_comment_changes_nothing() {
+        let with = format!("{ED25519} \"quotes\" and more");
+        assert_eq!(UserKey::parse(&with, LEAST_RSA_BITS), UserKey::parse(ED25519, LEAST_RSA_BITS));
+    }
+
+    #[test]
+    fn other_things_get_a_clear_no() {
+        let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
+        let two = format!("{ED25519}\n{ED25519}");
+        let cases = [
+            ("", "empty"),
+            (" \n ", "empty"),
+            (private, "private key"),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----", "another format"),
+            (two.as_str(), "exactly one"),
+            ("ssh-dss AAAAB3NzaC1kc3MAAACBAJ", "DSA"),
+            (
+                "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t",
+                "certificate",
+            ),
+            ("command=\"/bin/sh\",no-pty ssh-ed25519 AAAA", "without options"),
+            ("restrict ssh-ed25519 AAAA", "without options"),
+            ("ssh-ed448 AAAA", "no SSH public key"),
+            ("ssh-ed25519", "damaged"),
+            ("ssh-ed25519 AAAA", "damaged"),
+            ("ssh-ed25519 !!!!", "damaged"),
+            ("ssh-ed25519 AAAA\u{7}", "control characters"),
+        ];
+        for (text, expected) in cases {
+            assert!(refusal(text).contains(expected), "{text:?}: {}", refusal(text));
+        }
+    }
+
+    #[test]
+    fn a_key_is_what_it_says() {
+        let data = ED25519.split(' ').nth(1).unwrap();
+        assert!(refusal(&format!("ssh-rsa {data}")).contains("damaged"));
+        assert!(refusal(&format!("ssh-ed25519 {data}AAAA")).contains("damaged"));
+        assert!(refusal(&format!("ssh-ed25519 {}", &data[..40])).contains("damaged"));
+    }
+
+    #[test]
+    fn long_texts_are_not_looked_at() {
+        assert!(refusal(&format!("{ED25519} {}", "x".repeat(MOST_BYTES))).contains("too long"));
+    }
+
+    #[test]
+    fn weak_rsa_keys_are_refused() {
+        for (key, expected) in [
+            (rsa(1024, 65537), "1024 bits"),
+            (rsa(2040, 65537), "2040 bits"),
+            (rsa(2048, 3), "weak"),
+            (rsa(2048, 1), "weak"),
+            (rsa(2048, 65538), "weak"),
+            (rsa_of(&[0xc2; 256], 65537), "weak"),
+        ] {
+            assert!(refusal(&key).contains(expected), "{}", refusal(&key));
+        }
+        let stricter = UserKey::parse(&rsa(2048, 65537), 3072).unwrap_err();
+        assert!(stricter.user.contains("at least 3072"));
+    }
+
+    #[test]
+    fn the_least_length_has_a_range() {
+        assert_eq!(least_bits(3072), Ok(3072));
+        assert!(least_bits(1024).is_err() && least_bits(20000).is_err());
+    }
+}
