@@ -1,0 +1,350 @@
+//! Who holds a token, by the word of providers that mean well and of some that do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::{Answer, Daemon, Op, PATIENCE, options, until};
+use credsmith_core::Kind;
+use credsmith_core::doubles::Gate;
+use credsmith_core::ids::ProviderId;
+use credsmith_core::ports::Clock as _;
+use credsmith_core::ports::providers::Providers as _;
+use credsmith_http::{StatusCode, header};
+use credsmith_oidc::signing::SigningKey;
+use credsmith_oidc::{Audiences, Limits};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "canary-access-token";
+const NOT_ACCEPTED: &str = "The access token was not accepted; please check the access token.";
+
+#[tokio::test]
+async fn userinfo_and_introspection_make_an_identity() {
+    let op = Op::start().await;
+    op.answer(
+        "/introspect",
+        Answer::Json(json!({"active": true, "aud": ["x", "us"], "username": "al", "scope": "openid a"})),
+    );
+    let daemon = Daemon::knowing(&op).await;
+    let identity = daemon.identify("op", TOKEN).await.unwrap();
+    assert_eq!(identity.provider.as_str(), "op");
+    assert_eq!(
+        (identity.subject.issuer.as_str(), identity.subject.subject.as_str()),
+        (op.base.as_str(), "alice")
+    );
+    assert_eq!(
+        Value::Object(identity.claims.clone()),
+        json!({
+            "iss": op.base, "sub": "alice", "groups": ["users"], "username": "al", "scope": "openid a", "scope_list": ["openid", "a"]
+        })
+    );
+
+    let userinfo = op.seen("/userinfo").remove(0);
+    assert_eq!(userinfo.headers[header::AUTHORIZATION], format!("Bearer {TOKEN}"));
+    let introspection = op.seen("/introspect").remove(0);
+    // `us:s3cret%26`, each half form-encoded
+    assert_eq!(introspection.headers[header::AUTHORIZATION], "Basic dXM6czNjcmV0JTI2");
+    assert_eq!(introspection.body, format!("token={TOKEN}&token_type_hint=access_token"));
+}
+
+#[tokio::test]
+async fn the_secret_goes_into_the_form_where_the_provider_wants_it_there() {
+    let op = Op::start().await;
+    let document =
+        op.document_with(json!({"introspection_endpoint_auth_methods_supported": ["client_secret_post"]}));
+    op.answer("/.well-known/openid-configuration", Answer::Json(document));
+    let daemon = Daemon::knowing(&op).await;
+    daemon.identify("op", TOKEN).await.unwrap();
+    let introspection = op.seen("/introspect").remove(0);
+    assert!(introspection.headers.get(header::AUTHORIZATION).is_none());
+    assert!(introspection.body.ends_with("&client_id=us&client_secret=s3cret%26"), "{}", introspection.body);
+}
+
+/// Every answer here refuses the token, says the same to the caller and tells the log neither token nor answer.
+#[tokio::test]
+async fn answers_that_do_not_hold_are_refused() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    let good_userinfo = Answer::Json(json!({"sub": "alice"}));
+    let good_introspection = Answer::Json(json!({"active": true, "aud": "us"}));
+    let now = daemon.clock.now().as_secs();
+    let json_text = |text: &str| Answer::Raw(StatusCode::OK, "application/json", text.to_owned());
+    let introspected = |value: Value| ("/introspect", Answer::Json(value));
+    let told = |value: Value| ("/userinfo", Answer::Json(value));
+
+    let cases = [
+        (
+            "status 401",
+            (
+                "/userinfo",
+                Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{\"error\":\"canary\"}".into()),
+            ),
+        ),
+        (
+            "status 500",
+            ("/userinfo", Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into())),
+        ),
+        ("status 307", ("/userinfo", Answer::Redirect(format!("{}/elsewhere", op.base)))),
+        (
+            "not application/json",
+            ("/userinfo", Answer::Raw(StatusCode::OK, "text/html", "{\"sub\":\"alice\"}".into())),
+        ),
+        (
+            "not application/json",
+            ("/userinfo", Answer::Raw(StatusCode::OK, "application/jwt", "canary.e30.x".into())),
+        ),
+        ("not JSON", ("/userinfo", json_text("canary"))),
+        ("a name repeats", ("/userinfo", json_text("{\"sub\":\"alice\",\"sub\":\"canary\"}"))),
+        ("control characters", ("/userinfo", json_text("{\"sub\":\"alice\",\"name\":\"canary\\u001b[2J\"}"))),
+        ("too deep", ("/userinfo", json_text(&format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40))))),
+        ("no JSON object", ("/userinfo", json_text("[\"canary\"]"))),
+        (
+            "userinfo: ",
+            ("/userinfo", json_text(&format!("{{\"sub\":\"alice\",\"a\":\"{}\"}}", "x".repeat(300 * 1024)))),
+        ),
+        ("missing or no string", told(json!({"name": "canary"}))),
+        ("missing or no string", told(json!({"sub": 7}))),
+        ("too long", told(json!({"sub": "x".repeat(256)}))),
+        ("too large", told(json!({"sub": "alice", "a": "x".repeat(70 * 1024)}))),
+        ("not active", introspected(json!({"active": false}))),
+        ("whether the access token is active", introspected(json!({"aud": "us"}))),
+        ("whether the access token is active", introspected(json!({"active": "true", "aud": "us"}))),
+        (
+            "status 401",
+            ("/introspect", Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into())),
+        ),
+        ("differ in `sub`", introspected(json!({"active": true, "aud": "us", "sub": "mallory"}))),
+        ("differ in `sub`", introspected(json!({"active": true, "aud": "us", "sub": ["alice"]}))),
+        ("has expired", introspected(json!({"active": true, "aud": "us", "exp": now - 31}))),
+        ("not valid yet", introspected(json!({"active": true, "aud": "us", "nbf": now + 31}))),
+        ("no point in time", introspected(json!({"active": true, "aud": "us", "exp": "never"}))),
+        ("cannot be seen", introspected(json!({"active": true}))),
+        ("cannot be seen", introspected(json!({"active": true, "client_id": "us"}))),
+        ("somebody else", introspected(json!({"active": true, "aud": "them"}))),
+        ("neither a string nor a list", introspected(json!({"active": true, "aud": {"us": true}}))),
+    ];
+    for (reason, (path, answer)) in cases {
+        op.answer("/userinfo", good_userinfo.clone());
+        op.answer("/introspect", good_introspection.clone());
+        op.answer(path, answer);
+        let error = daemon.identify("op", TOKEN).await.expect_err(reason);
+        assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED), "{reason}");
+        let cause = error.cause().unwrap();
+        assert!(cause.contains(reason), "{reason}: {cause}");
+        assert!(!cause.contains("canary") && !cause.contains("s3cret"), "{cause}");
+    }
+    assert_eq!(op.seen("/elsewhere").len(), 0, "a redirect was followed");
+    // None of the refusals was remembered.
+    op.answer("/userinfo", good_userinfo);
+    op.answer("/introspect", good_introspection);
+    assert!(daemon.identify("op", TOKEN).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_provider_costs_its_timeout_and_no_more() {
+    let op = Op::start().await;
+    op.answer("/userinfo", Answer::Never);
+    let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::default() };
+    let daemon = Daemon::with_limits(vec![options("op", &op.base)], &limits);
+    // A busy machine may need several attempts within so short a time.
+    while daemon.providers.list().iter().any(|view| !view.ready) {
+        daemon.clock.advance(Duration::from_secs(100));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let error = daemon.identify("op", TOKEN).await.unwrap_err();
+    assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED));
+}
+
+#[tokio::test]
+async fn what_needs_no_provider_is_said_without_one() {
+    let op = Op::start().await;
+    let mut closed = options("closed", "http://127.0.0.1:9");
+    closed.login_disabled = true;
+    let daemon = Daemon::start(vec![options("op", &op.base), closed]);
+    let public =
+        async |id: &str, token: &str| daemon.identify(id, token).await.unwrap_err().public().to_owned();
+    assert_eq!(public("op", "").await, "bad_token");
+    assert_eq!(public("op", "a b").await, "bad_token");
+    assert_eq!(public("op", "a\r\nx-evil: 1").await, "bad_token");
+    assert_eq!(public("op", &"x".repeat(20_000)).await, "bad_token");
+    assert_eq!(public("closed", TOKEN).await, "login_disabled");
+    assert_eq!(public("nobody", TOKEN).await, NOT_ACCEPTED);
+    assert_eq!(op.seen("/userinfo").len(), 0);
+}
+
+#[tokio::test]
+async fn audience_rules_hold() {
+    let op = Op::start().await;
+    op.answer("/introspect", Answer::Json(json!({"active": true, "aud": "them"})));
+    let mut any = options("any-audience", &op.base);
+    any.audiences = Audiences::Any;
+    let daemon = Daemon::discovered(vec![any]).await;
+    assert!(daemon.identify("any-audience", TOKEN).await.is_ok());
+
+    let mut theirs = options("op", &op.base);
+    theirs.audiences = Audiences::OneOf(vec!["us".into(), "them".into()]);
+    let daemon = Daemon::discovered(vec![theirs]).await;
+    assert!(daemon.identify("op", TOKEN).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_introspection_only_a_signed_token_shows_its_audience() {
+    let op = Op::start().await;
+    let (key, next) = (SigningKey::generate("k1").unwrap(), SigningKey::generate("k2").unwrap());
+    op.answer("/jwks", Answer::Json(key.public_jwks()));
+    let mut no_introspection = options("op", &op.base);
+    no_introspection.introspection = false;
+    let daemon = Daemon::discovered(vec![no_introspection]).await;
+    let now = daemon.clock.now().as_secs();
+    let claims = json!({"iss": op.base, "sub": "alice", "aud": ["us"], "exp": now + 10});
+    let with = |changes: Value| {
+        let mut claims = claims.clone();
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        claims
+    };
+    let sign = |key: &SigningKey, claims: &Value| key.sign("at+jwt", claims).unwrap();
+
+    let good = sign(&key, &claims);
+    assert!(daemon.identify("op", &good).await.is_ok());
+    assert_eq!(op.seen("/introspect").len(), 0);
+    for (reason, token) in [
+        ("cannot be seen", TOKEN.to_owned()),
+        ("somebody else", sign(&key, &with(json!({"aud": "them"})))),
+        ("has expired", sign(&key, &with(json!({"exp": now - 31})))),
+        ("differ in `sub`", sign(&key, &with(json!({"sub": "mallory"})))),
+        ("differ in `iss`", sign(&key, &with(json!({"iss": "https://other"})))),
+        ("cannot be seen", sign(&SigningKey::generate("k1").unwrap(), &claims)),
+    ] {
+        let cause = daemon.identify("op", &token).await.unwrap_err().cause().unwrap();
+        assert!(cause.contains(reason), "{reason}: {cause}");
+    }
+
+    // The end of a signed token counts for the cache.
+    daemon.clock.advance(Duration::from_secs(11));
+    let asked = op.seen("/userinfo").len();
+    assert!(daemon.identify("op", &good).await.is_ok(), "within the clock skew");
+    assert_eq!(op.seen("/userinfo").len(), asked + 1);
+
+    // A key that is not known yet makes us look for it, and unknown ones no more than once a minute.
+    op.answer("/jwks", Answer::Json(next.public_jwks()));
+    assert!(daemon.identify("op", &sign(&next, &with(json!({"exp": now + 60})))).await.is_ok());
+    assert_eq!(op.seen("/jwks").len(), 2);
+    let stranger = SigningKey::generate("k3").unwrap();
+    assert!(daemon.identify("op", &sign(&stranger, &claims)).await.is_err());
+    assert_eq!(op.seen("/jwks").len(), 2);
+}
+
+#[tokio::test]
+async fn without_a_secret_nothing_is_introspected() {
+    let op = Op::start().await;
+    let mut public = options("op", &op.base);
+    public.client_secret = None;
+    public.audiences = Audiences::Any;
+    let daemon = Daemon::discovered(vec![public]).await;
+    let identity = daemon.identify("op", TOKEN).await.unwrap();
+    assert!(!identity.claims.contains_key("scope") && !identity.claims.contains_key("username"));
+    assert_eq!(op.seen("/introspect").len(), 0);
+}
+
+#[tokio::test]
+async fn another_claim_may_name_the_person() {
+    let op = Op::start().await;
+    let mut eppn = options("op", &op.base);
+    eppn.subject_claim = "eppn".into();
+    let daemon = Daemon::discovered(vec![eppn]).await;
+    assert!(daemon.identify("op", TOKEN).await.unwrap_err().cause().unwrap().contains("names the user"));
+    op.answer("/userinfo", Answer::Json(json!({"sub": "x-1", "eppn": "alice@home"})));
+    let identity = daemon.identify("op", TOKEN).await.unwrap();
+    assert_eq!(identity.subject.subject, "alice@home");
+    assert_eq!(identity.claims["sub"], "x-1");
+}
+
+#[tokio::test]
+async fn a_success_is_believed_for_its_time() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    let first = daemon.identify("op", TOKEN).await.unwrap();
+    daemon.clock.advance(Duration::from_secs(29));
+    assert!(Arc::ptr_eq(&first, &daemon.identify("op", TOKEN).await.unwrap()));
+    assert_eq!(op.seen("/userinfo").len(), 1);
+
+    op.answer("/introspect", Answer::Json(json!({"active": false})));
+    daemon.clock.advance(Duration::from_secs(1));
+    assert!(daemon.identify("op", TOKEN).await.is_err(), "revoked, and noticed after the time to live");
+
+    let end = daemon.clock.now().as_secs() + 5;
+    op.answer("/introspect", Answer::Json(json!({"active": true, "aud": "us", "exp": end})));
+    assert!(daemon.identify("op", "short").await.is_ok());
+    let asked = op.seen("/userinfo").len();
+    daemon.clock.advance(Duration::from_secs(4));
+    assert!(daemon.identify("op", "short").await.is_ok());
+    assert_eq!(op.seen("/userinfo").len(), asked);
+    daemon.clock.advance(Duration::from_secs(1));
+    op.answer("/userinfo", Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into()));
+    assert!(daemon.identify("op", "short").await.is_err(), "the token ended before its time in the cache");
+}
+
+#[tokio::test]
+async fn those_who_ask_at_once_share_one_look_up() {
+    let op = Op::start().await;
+    let gate = Gate::shut();
+    op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let daemon = Arc::new(Daemon::knowing(&op).await);
+    let ask = || {
+        let daemon = daemon.clone();
+        tokio::spawn(async move { daemon.identify("op", TOKEN).await })
+    };
+    let leader = ask();
+    until("the look-up is under way", || gate.waiting() == 1).await;
+    let followers: Vec<_> = (0..50).map(|_| ask()).collect();
+    tokio::task::yield_now().await;
+    leader.abort();
+    gate.open();
+    for follower in followers {
+        assert!(follower.await.unwrap().is_ok());
+    }
+    assert_eq!((op.seen("/userinfo").len(), op.seen("/introspect").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn look_ups_are_limited_by_provider() {
+    let (slow, quick) = (Op::start().await, Op::start().await);
+    let gate = Gate::shut();
+    slow.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let limits = Limits { look_ups_in_flight: 3, request_timeout: PATIENCE, ..Limits::default() };
+    let daemon = Arc::new(Daemon::with_limits(
+        vec![options("slow", &slow.base), options("quick", &quick.base)],
+        &limits,
+    ));
+    daemon.all_ready().await;
+    let waiting: Vec<_> = (0..3)
+        .map(|n| {
+            let daemon = daemon.clone();
+            tokio::spawn(async move { daemon.identify("slow", &format!("t{n}")).await })
+        })
+        .collect();
+    until("three look-ups are under way", || gate.waiting() == 3).await;
+
+    let error = daemon.identify("slow", "one-more").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    assert!(error.retry_hint().is_some());
+    assert!(daemon.identify("quick", "one-more").await.is_ok());
+    gate.open();
+    for asker in waiting {
+        assert!(asker.await.unwrap().is_ok());
+    }
+    assert!(daemon.identify("slow", "one-more").await.is_ok());
+}
+
+#[tokio::test]
+async fn tokens_are_not_taken_for_those_of_another_provider() {
+    let (one, other) = (Op::start().await, Op::start().await);
+    other.answer("/userinfo", Answer::Json(json!({"sub": "mallory"})));
+    let daemon = Daemon::discovered(vec![options("one", &one.base), options("other", &other.base)]).await;
+    assert_eq!(daemon.identify("one", TOKEN).await.unwrap().subject.subject, "alice");
+    assert_eq!(daemon.identify("other", TOKEN).await.unwrap().subject.subject, "mallory");
+    let find = |issuer: &str| daemon.providers.by_issuer(issuer).map(|id| id.to_string());
+    assert_eq!(find(&one.base).as_deref(), Some("one"));
+    assert_eq!(find(&format!("{}/", other.base)).as_deref(), Some("other"));
+    assert_eq!(find("https://nobody"), None);
+    assert!(daemon.providers.get(&ProviderId::parse("nobody").unwrap()).is_none());
+}
