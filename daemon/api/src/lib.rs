@@ -1,1 +1,12 @@
-//! The REST dialects of Credsmith: translations of one core.
+//! The REST dialects of Credsmith, each a translation of one core: decode, one core call, encode.
+//!
+//! | dialect | paths | start reading at |
+//! |---|---|---|
+//! | [`watts`] | `/api/v1`, `/api/v2` | [`watts::Watts`] |
+//! | [`ops`] | the admin socket | [`ops::Ops`] |
+//!
+//! Never here: a decision about who may do what, or about what becomes of a lease. A handler that grows past some fifteen lines hides
+//! a use-case that belongs in `credsmith-core`.
+
+pub mod ops;
+pub mod watts;

@@ -1,6 +1,6 @@
 //! Points in time, as Unix time. Durations are `std::time::Duration`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,12 @@ impl std::ops::Sub<Duration> for Timestamp {
     type Output = Self;
     fn sub(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        Self::UNIX_EPOCH.checked_add(Duration::from_millis(at.0)).unwrap_or(Self::UNIX_EPOCH)
     }
 }
 

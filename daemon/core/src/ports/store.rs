@@ -130,7 +130,9 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Conflict { key } => write!(f, "another commit was faster: the expectation at {key:?} failed"),
+            Self::Conflict { key } => {
+                write!(f, "another commit was faster: the expectation at {key:?} failed")
+            }
             Self::Unknown(_) => f.write_str("the commit may or may not have happened"),
             Self::Unavailable(_) => f.write_str("the store is unavailable"),
             Self::Limits(what) => write!(f, "the batch breaks a limit of the store: {what}"),

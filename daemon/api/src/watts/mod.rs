@@ -1,0 +1,288 @@
+//! The WaTTS dialect, `/api/v1` and `/api/v2` (`spec/watts.md`): users of an OpenID provider list services, request a credential, follow
+//! the 303 to it once, and revoke it.
+//!
+//! [`decode`] turns a request into a [`decode::Call`], [`Watts::act`] makes the core call, [`present`] writes the answer, [`refuse`] the
+//! no. The order of decisions is that of section 1.3: malformed, unauthenticated, not acceptable, not found, precondition, action.
+//!
+//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside [`Watts::sign_in`].
+
+mod body;
+mod decode;
+mod negotiate;
+mod path;
+mod present;
+mod refuse;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use credsmith_core::caller::{Caller, Interface};
+use credsmith_core::handoff::Handoff;
+use credsmith_core::ids::HandoffId;
+use credsmith_core::service::Core;
+use credsmith_core::{Error, Kind};
+use credsmith_http::{Body, Fault, Reply, ReplyBody, Request, Slot, Surface};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::{ALLOW, CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use serde::Serialize;
+
+use decode::{Asked, Call, Issuer};
+use path::Version;
+use refuse::{During, Refusal};
+
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// For the one answer with secrets in it.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-cache, no-store");
+/// What clients of the original know; it names no scheme that they would have to understand.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("authorization");
+
+/// What the dialect has to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Absolute URL under which clients reach the daemon, base path included, without a trailing slash. Locations are built from it
+    /// alone, never from `Host`.
+    pub public_url: String,
+    /// The daemon's version, as `info` shows it.
+    pub version: String,
+    /// Largest body in bytes; 413 beyond.
+    pub max_body: usize,
+}
+
+/// The WaTTS surface.
+pub struct Watts {
+    core: Arc<Core>,
+    options: Options,
+}
+
+impl Watts {
+    /// A surface over `core`.
+    pub fn new(core: Arc<Core>, options: Options) -> Self {
+        Self { core, options }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Reply, Refusal> {
+        let (parts, mut body) = request.into_parts();
+        if parts.method == Method::OPTIONS {
+            return Ok(options());
+        }
+        if ![Method::GET, Method::HEAD, Method::POST, Method::DELETE].contains(&parts.method) {
+            return Err(refuse::fault(Fault::MethodNotAllowed { allow: METHODS }));
+        }
+        let behind_api = parts.uri.path().strip_prefix("/api").ok_or_else(Refusal::not_found)?;
+        let bytes = self.read(&mut body).await?;
+        let asked = decode::decode(&self.core, &parts.method, behind_api, &parts.headers, &bytes)?;
+        let caller = self.sign_in(&asked.call, &parts.headers).await?;
+        decode::negotiate(&parts.headers)?;
+        self.act(asked, caller, parts).await
+    }
+
+    async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
+        body.read(self.options.max_body).await.map_err(|fault| refuse::fault(fault.into()))
+    }
+
+    /// Who asks, where the call needs to know.
+    async fn sign_in(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+        let issuer = match call {
+            Call::Providers | Call::Info | Call::Logout => return Ok(None),
+            Call::AccessToken => return Err(refuse::no_session()),
+            Call::Services(issuer)
+            | Call::Credentials(issuer)
+            | Call::Issue(issuer, _)
+            | Call::Collect(issuer, _)
+            | Call::Revoke(issuer, _) => issuer,
+        };
+        let token = decode::bearer(headers).ok_or_else(refuse::bad_token)?;
+        let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
+        let caller =
+            self.core.sign_in(provider, token, Interface::Rest).await.map_err(told(During::Request))?;
+        Ok(Some(caller))
+    }
+
+    async fn act(
+        &self,
+        asked: Asked,
+        caller: Option<Caller>,
+        parts: request::Parts,
+    ) -> Result<Reply, Refusal> {
+        let Asked { version, call } = asked;
+        let Some(caller) = caller else {
+            conditional(&parts)?;
+            return Ok(self.open(version, &call));
+        };
+        match call {
+            Call::Services(_) => {
+                conditional(&parts)?;
+                let services = self.core.services(&caller).await.map_err(told(During::Request))?;
+                Ok(json(&present::services(version, &services)))
+            }
+            Call::Credentials(_) => {
+                conditional(&parts)?;
+                let leases = self.core.credentials(&caller).await.map_err(told(During::Request))?;
+                Ok(json(&present::credentials(version, &leases)))
+            }
+            Call::Issue(_, body) => {
+                conditional(&parts)?;
+                self.issue(version, &caller, body, &parts).await
+            }
+            Call::Collect(_, id) => self.collect(version, &caller, id, &parts),
+            Call::Revoke(_, id) => {
+                let id = id.ok_or_else(Refusal::not_found)?;
+                let grant =
+                    self.core.authorize_revoke(&caller, id).await.map_err(told(During::Revocation))?;
+                conditional(&parts)?;
+                release(&parts);
+                self.core.revoke(grant).await.map_err(told(During::Revocation))?;
+                Ok(json(&present::done()))
+            }
+            Call::Providers | Call::Info | Call::Logout | Call::AccessToken => Ok(self.open(version, &call)),
+        }
+    }
+
+    /// What is open to everybody. Tokens have no session, so there is nothing to log out of.
+    fn open(&self, version: Version, call: &Call) -> Reply {
+        match call {
+            Call::Providers => json(&present::providers(version, &self.core.providers())),
+            Call::Info => json(&present::info(&self.options.version, &self.redirect_path())),
+            _ => json(&present::done()),
+        }
+    }
+
+    async fn issue(
+        &self,
+        version: Version,
+        caller: &Caller,
+        body: body::IssueBody,
+        parts: &request::Parts,
+    ) -> Result<Reply, Refusal> {
+        let told = told(During::Request);
+        let grant = self.core.authorize_issue(caller, &body.service).map_err(&told)?;
+        let parameters = body.parameters.ok_or_else(refuse::parameters_are_no_object)?;
+        release(parts);
+        let id = self.core.issue(grant, parameters).await.map_err(&told)?;
+        let location = self.location(version, caller, id)?;
+        let mut reply = reply(StatusCode::SEE_OTHER, Bytes::new());
+        reply.headers_mut().insert(LOCATION, location);
+        Ok(reply)
+    }
+
+    /// Version 1 names no issuer in it: its clients repeat the header.
+    fn location(&self, version: Version, caller: &Caller, id: HandoffId) -> Result<HeaderValue, Refusal> {
+        let base = &self.options.public_url;
+        let provider = &caller.identity.provider;
+        let location = match version {
+            Version::V1 => format!("{base}/api/v1/credential_data/{id}"),
+            Version::V2 => format!("{base}/api/v2/{provider}/credential_data/{id}"),
+        };
+        HeaderValue::try_from(location).map_err(|cause| told(During::Request)(Error::internal(cause)))
+    }
+
+    /// A HEAD looks whether the data is there and leaves it: it can be read only once.
+    fn collect(
+        &self,
+        version: Version,
+        caller: &Caller,
+        id: Option<HandoffId>,
+        parts: &request::Parts,
+    ) -> Result<Reply, Refusal> {
+        let id = id.filter(|id| self.core.holds(caller, *id)).ok_or_else(Refusal::not_found)?;
+        conditional(parts)?;
+        if parts.method == Method::HEAD {
+            return Ok(secret(reply(StatusCode::OK, Bytes::new())));
+        }
+        let handoff = self.core.collect(caller, id).map_err(told(During::Request))?;
+        Ok(secret(match &handoff {
+            Handoff::Credential { id, entries } => json(&present::credential(version, *id, entries)),
+            Handoff::Login { provider, message } => {
+                let url = format!("{}/oidc", self.options.public_url);
+                json(&present::login(provider.as_str(), &url, message))
+            }
+        }))
+    }
+
+    /// The path of the later sign-in page, as clients show it.
+    fn redirect_path(&self) -> String {
+        let base_path = self.options.public_url.splitn(4, '/').nth(3);
+        base_path.map_or_else(|| "/oidc".to_owned(), |path| format!("/{path}/oidc"))
+    }
+}
+
+impl Surface for Watts {
+    fn call(&self, request: Request) -> BoxFuture<'_, Reply> {
+        self.answer(request).map(|answer| answer.unwrap_or_else(present_refusal)).boxed()
+    }
+
+    fn fault(&self, fault: Fault) -> Reply {
+        present_refusal(refuse::fault(fault))
+    }
+}
+
+/// The request permit is for work of ours; waiting for a plugin is bounded by its own queue (decision 0002).
+fn release(parts: &request::Parts) {
+    if let Some(slot) = parts.extensions.get::<Slot>() {
+        slot.release();
+    }
+}
+
+fn conditional(parts: &request::Parts) -> Result<(), Refusal> {
+    decode::precondition(&parts.method, &parts.headers).map_err(refuse::precondition)
+}
+
+/// Logs what the core refused, once, and translates it.
+fn told(during: During) -> impl Fn(Error) -> Refusal {
+    move |error| {
+        match (error.kind(), error.cause()) {
+            (Kind::Internal, cause) => tracing::error!(%error, cause, "a request failed inside the daemon"),
+            (_, Some(cause)) => tracing::warn!(%error, cause, "a request was refused"),
+            (_, None) => tracing::debug!(%error, "a request was refused"),
+        }
+        refuse::refusal(&error, during)
+    }
+}
+
+fn options() -> Reply {
+    ReplyBody::with_header(StatusCode::NO_CONTENT, ALLOW, HeaderValue::from_static(METHODS))
+}
+
+fn present_refusal(refusal: Refusal) -> Reply {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        result: &'static str,
+        user_msg: &'a str,
+    }
+    let body = Answer { result: "error", user_msg: &refusal.message };
+    let mut reply = reply(refusal.status, encode(&body));
+    let headers = reply.headers_mut();
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+    }
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+    }
+    if let Some(after) = refusal.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    reply
+}
+
+fn json(body: &impl Serialize) -> Reply {
+    reply(StatusCode::OK, encode(body))
+}
+
+/// Text and numbers under string keys always encode; an empty body would be seen by every test.
+fn encode(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).unwrap_or_default().into()
+}
+
+fn reply(status: StatusCode, body: Bytes) -> Reply {
+    let mut reply = ReplyBody::json(status, body);
+    reply.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
+    reply
+}
+
+fn secret(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    reply
+}

@@ -1,0 +1,120 @@
+//! How the dialect says no: one JSON object, `{"result":"error","user_msg":"..."}`, whatever went wrong (`spec/watts.md` sections 1.7
+//! and 14).
+
+use std::time::Duration;
+
+use credsmith_core::{Error, Kind};
+use credsmith_http::Fault;
+use http::StatusCode;
+
+/// What clients of the original are used to read when a request is malformed.
+pub(super) const MALFORMED: &str = "Bad request, please check all parameter";
+/// For a token that its provider does not vouch for, or a provider that nobody configured.
+pub(super) const UNAUTHENTICATED: &str = "Authorization failed, please check the access token";
+/// For everything that is not found: what exists is told to nobody else.
+pub(super) const NOT_FOUND: &str = "There is no such resource.";
+
+/// A no on its way to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    pub(super) fn malformed() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, MALFORMED)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND)
+    }
+}
+
+/// No bearer token, or none that could be one.
+pub(super) fn bad_token() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "bad_token")
+}
+
+/// An issuer URL that is not configured: it is not dialled, and the answer does not tell it from a bad token.
+pub(super) fn unknown_issuer() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
+}
+
+/// A resource of web sessions; a token is none.
+pub(super) fn no_session() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "This needs a web session; a bearer token is not enough.")
+}
+
+/// `params` is JSON, but no object.
+pub(super) fn parameters_are_no_object() -> Refusal {
+    Refusal::new(
+        StatusCode::BAD_REQUEST,
+        "The parameters are invalid: `params` has to be an object of names and values.",
+    )
+}
+
+/// A conditional request that ends before its action.
+pub(super) fn precondition(status: StatusCode) -> Refusal {
+    Refusal::new(status, "The condition of the request cannot hold: nothing here has an entity tag.")
+}
+
+/// Words a fault of the layers around the surface.
+pub(super) fn fault(fault: Fault) -> Refusal {
+    let message = match fault {
+        Fault::NotFound => NOT_FOUND,
+        other => other.sentence(),
+    };
+    let retry_after = fault.retry_after().map(Duration::from_secs);
+    Refusal { status: fault.status(), message: message.to_owned(), retry_after }
+}
+
+/// Which call failed: a plugin's no is 400 to a request and 500 to a revocation, as clients know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum During {
+    Request,
+    Revocation,
+}
+
+/// Translates a failed core call.
+pub(super) fn refusal(error: &Error, during: During) -> Refusal {
+    let status = match error.kind() {
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::Forbidden | Kind::Invalid | Kind::Conflict | Kind::LimitReached | Kind::LoginRequired => {
+            StatusCode::BAD_REQUEST
+        }
+        Kind::Disabled | Kind::Refused | Kind::PluginFailed => match during {
+            During::Request => StatusCode::BAD_REQUEST,
+            During::Revocation => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        Kind::PluginTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Busy | Kind::Upstream => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refusal { status, message: error.public().to_owned(), retry_after: error.retry_hint() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_no_depends_on_the_question() {
+        let error = Error::new(Kind::Refused, "no");
+        assert_eq!(refusal(&error, During::Request).status, StatusCode::BAD_REQUEST);
+        assert_eq!(refusal(&error, During::Revocation).status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn causes_stay_inside() {
+        let error = Error::internal("the disk caught fire");
+        assert!(!refusal(&error, During::Request).message.contains("fire"));
+    }
+}
