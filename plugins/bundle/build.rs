@@ -106,6 +106,11 @@ impl Group {
     }
 }
 
+/// Whether a package is a credential type, which its name has to say; all others are services.
+fn is_credential_type(package: &String) -> bool {
+    ["credsmith-plugin-type-", "credsmith-fixture-type-"].iter().any(|prefix| package.starts_with(prefix))
+}
+
 /// What a change of has to run this again.
 fn watch(root: &Path, groups: &[Group]) {
     println!("cargo::rerun-if-env-changed={PREBUILT}");
@@ -134,8 +139,14 @@ fn take_prebuilt(groups: &mut [Group], directory: &Path) -> Result<()> {
 fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
     ensure_target()?;
     let target = target_directory(out).join("plugins");
-    let packages: Vec<_> = groups.iter().flat_map(Group::packages).collect();
-    run_cargo(root, &target, &packages)?;
+    // A build with plugins of two worlds would unite the SDK's features, and every component would have to export both worlds.
+    let (types, services): (Vec<_>, Vec<_>) =
+        groups.iter().flat_map(Group::packages).partition(is_credential_type);
+    for packages in [services, types] {
+        if !packages.is_empty() {
+            run_cargo(root, &target, &packages)?;
+        }
+    }
     for group in groups {
         for plugin in &mut group.plugins {
             let file = format!("{}{}.wasm", group.prefix, plugin.name).replace('-', "_");
