@@ -1,7 +1,7 @@
 //! The bare store's group commits per second: tasks that put and wait, for one, eight and 64 of them, with batches of one, four and
 //! sixteen keys. It is the yardstick for whatever stands on the store.
 //!
-//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS]`; the directory must be new or a store's.
+//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB]`; the directory must be new or a store's.
 
 use std::error::Error;
 use std::io::Write;
@@ -21,16 +21,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let temporary = tempfile::tempdir()?;
     let path = arguments.next().map_or(temporary.path().join("store"), PathBuf::from);
     let seconds = arguments.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(3.0);
-    let store = Arc::new(Sled::open(SledOptions::new(path))?);
+    let mut options = SledOptions::new(path);
+    if let Some(mebibytes) = arguments.next().and_then(|text| text.to_str()?.parse::<u64>().ok()) {
+        options.cache_bytes = mebibytes << 20;
+    }
+    let store = Arc::new(Sled::open(options)?);
     let mut out = std::io::stdout();
-    writeln!(out, "waiters  keys  commits/s  p50      p99")?;
+    writeln!(out, "waiters  keys  commits/s  p50      p99      CPU per commit")?;
     for keys in [1, 4, 16] {
         for waiters in [1, 8, 64] {
+            let cpu = cpu_time();
             let times = measure(&store, waiters, keys, Duration::from_secs_f64(seconds)).await?;
             let at =
                 |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
             let rate = times.len() as f64 / seconds;
-            writeln!(out, "{waiters:7}  {keys:4}  {rate:9.0}  {:<7.0?}  {:.0?}", at(0.5), at(0.99))?;
+            let cpu = cpu_time().saturating_sub(cpu).div_f64(times.len() as f64);
+            writeln!(
+                out,
+                "{waiters:7}  {keys:4}  {rate:9.0}  {:<7.0?}  {:<7.0?}  {cpu:.0?}",
+                at(0.5),
+                at(0.99)
+            )?;
         }
     }
     store.close().await?;
@@ -78,4 +89,13 @@ async fn commit_until(
         }
     }
     Ok(times)
+}
+
+/// What this process has computed so far, all threads together, in the kernel's steps of ten milliseconds.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks: u64 =
+        after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }

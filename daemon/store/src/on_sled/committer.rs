@@ -110,9 +110,10 @@ impl Committer {
     }
 
     fn make_durable(&mut self, effects: Effects) -> Result<(), Arc<Fatal>> {
-        self.in_flight.publish(effects.before);
+        let in_flight = Arc::clone(&self.in_flight);
         self.guarded(|this| {
-            this.log.apply(effects.batch).map_err(|cause| Fatal::new(Step::Apply, cause))?;
+            let applied = in_flight.apply(effects.before, || this.log.apply(effects.batch));
+            applied.map_err(|cause| Fatal::new(Step::Apply, cause))?;
             this.flush_and_sync()
         })?;
         self.in_flight.withdraw();

@@ -54,14 +54,14 @@ impl<'a> Group<'a> {
 
     /// What is left to do; `None` when nothing changes.
     pub(super) fn into_effects(self) -> Option<Effects> {
-        let mut effects = Effects { batch: sled::Batch::default(), before: Before::new() };
+        let mut effects = Effects { batch: sled::Batch::default(), before: Before::default() };
         for (key, slot) in self.slots {
             match slot.now {
                 Some(value) if slot.before.as_ref() != Some(&value) => effects.batch.insert(&key, value),
                 None if slot.before.is_some() => effects.batch.remove(&key),
                 _ => continue,
             }
-            effects.before.insert(key, slot.before);
+            effects.before.note(key, slot.before);
         }
         let ceiling = self.revisions.raised_ceiling();
         if let Some(ceiling) = ceiling {

@@ -1,52 +1,72 @@
 //! What the group in flight replaces. Between apply and sync sled already shows values that a loss of power could still take back;
-//! a read that let one out could carry it into an answer. So the committer publishes, before it applies a group, what every key of
-//! it held before, and a read prefers that to what the tree shows.
+//! a read that let one out could carry it into an answer. So the committer keeps here, from before it applies a group until it is
+//! durable, what every key of it held before, and a read prefers that to what the tree shows.
 //!
-//! The order makes it correct without a lock around the tree: a reader looks into the tree *first* and here *second*; the committer
-//! publishes before it applies, and withdraws after the sync and before it acknowledges. Whatever a reader saw in the tree is then
-//! either still listed here, and replaced by the older value, or durable.
+//! A read holds the lock while it looks into the tree, the committer while it applies: sled would let one wait for the other too, but
+//! by blocking the thread, and that thread has other requests to serve.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use sled::IVec;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
-/// For every key that the group in flight changes: the stored value before it, if there was one.
-pub(super) type Before = BTreeMap<IVec, Option<IVec>>;
-
-/// The one group in flight; empty between groups.
+/// For every key that the group in flight changes: the stored value before it, if there was one. Empty between groups.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<Arc<Before>>);
+pub(super) struct Before(BTreeMap<IVec, Option<IVec>>);
+
+/// The one group in flight.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(RwLock<Before>);
 
 impl InFlight {
-    /// To be called before the group is applied.
-    pub(super) fn publish(&self, before: Before) {
-        self.set(Arc::new(before));
+    /// For one look into the tree and no longer: the committer waits for it.
+    pub(super) async fn read(&self) -> RwLockReadGuard<'_, Before> {
+        self.0.read().await
     }
 
-    /// To be called once the group is durable, before anybody is told.
+    /// Applies a group while nobody reads. Blocks; for the committer's thread alone.
+    pub(super) fn apply<T>(&self, before: Before, apply: impl FnOnce() -> T) -> T {
+        let mut current = self.0.blocking_write();
+        *current = before;
+        apply()
+    }
+
+    /// To be called once the group is durable, before anybody is told. Blocks; for the committer's thread alone.
     pub(super) fn withdraw(&self) {
-        self.set(Arc::default());
+        let old = mem::take(&mut *self.0.blocking_write());
+        drop(old);
+    }
+}
+
+impl Before {
+    /// Notes what a key held.
+    pub(super) fn note(&mut self, key: IVec, value: Option<IVec>) {
+        self.0.insert(key, value);
     }
 
-    /// What a read may show for `key`, when the tree showed `seen`.
+    /// Whether the group changes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What may be shown for `key`, when the tree showed `seen`.
     pub(super) fn settled(&self, key: &[u8], seen: Option<IVec>) -> Option<IVec> {
-        match self.current().get(key) {
+        match self.0.get(key) {
             Some(before) => before.clone(),
             None => seen,
         }
     }
 
-    /// What a read may show for the keys from `lower` to `upper`, when the tree showed `seen`, in order.
+    /// What may be shown for the keys from `lower` to `upper`, when the tree showed `seen`, in order.
     pub(super) fn settled_range(
         &self,
         lower: Bound<&[u8]>,
         upper: Bound<&[u8]>,
         seen: Vec<(IVec, IVec)>,
     ) -> Vec<(IVec, IVec)> {
-        let current = self.current();
-        let mut changed = current.range::<[u8], _>((lower, upper)).peekable();
+        let mut changed = self.0.range::<[u8], _>((lower, upper)).peekable();
         if changed.peek().is_none() {
             return seen;
         }
@@ -58,14 +78,6 @@ impl InFlight {
             };
         }
         settled.into_iter().collect()
-    }
-
-    fn current(&self) -> Arc<Before> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set(&self, before: Arc<Before>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = before;
     }
 }
 
@@ -83,8 +95,7 @@ mod tests {
 
     #[test]
     fn a_range_shows_what_was_before() {
-        let in_flight = InFlight::default();
-        in_flight.publish(Before::from([
+        let before = Before(BTreeMap::from([
             (IVec::from("a"), Some(IVec::from("old"))),
             (IVec::from("b"), None),
             (IVec::from("c"), Some(IVec::from("gone"))),
@@ -98,10 +109,10 @@ mod tests {
             ]
         };
         let bounds = (Bound::Included(&b"a"[..]), Bound::Excluded(&b"z"[..]));
-        assert_eq!(text(in_flight.settled_range(bounds.0, bounds.1, seen())), "a=old c=gone d=same");
+        assert_eq!(text(before.settled_range(bounds.0, bounds.1, seen())), "a=old c=gone d=same");
         let behind_a = Bound::Excluded(&b"a"[..]);
-        assert_eq!(text(in_flight.settled_range(behind_a, Bound::Included(b"b"), vec![])), "");
-        in_flight.withdraw();
-        assert_eq!(text(in_flight.settled_range(bounds.0, bounds.1, seen())), "a=new b=new d=same");
+        assert_eq!(text(before.settled_range(behind_a, Bound::Included(b"b"), vec![])), "");
+        let nothing = Before::default();
+        assert_eq!(text(nothing.settled_range(bounds.0, bounds.1, seen())), "a=new b=new d=same");
     }
 }

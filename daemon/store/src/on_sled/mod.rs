@@ -25,6 +25,7 @@ mod revisions;
 mod tests;
 mod write;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -43,13 +44,17 @@ pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
 pub use options::{GroupLimits, SledOptions};
 
+/// Entries that a scan takes at one look into the tree, since the committer waits meanwhile.
+const LOOK: usize = 64;
+
 /// A store in a directory of its own.
 ///
 /// A commit is durable when it is acknowledged, against loss of power too. Dropping its future does not take it back: once it is in
 /// the queue it may happen.
 ///
-/// Reads run on the caller: sled answers from memory, or with one read of a file that the operating system mostly has in memory.
-/// They wait for nobody but a group being applied (well under a millisecond), never for a sync, and show only what is durable.
+/// Reads run on the caller's thread: sled answers from memory, or reads a file that the operating system mostly has in memory. They
+/// wait (without blocking the thread) while a group is applied, some milliseconds at most, never for a sync; and show only what is
+/// durable.
 pub struct Sled {
     queue: mpsc::Sender<Request>,
     tree: Tree,
@@ -84,19 +89,19 @@ impl Sled {
     }
 
     /// Entries from the tree as they stood before the group in flight, up to `limit` and one more to know whether there are more.
-    fn settled_entries(&self, range: KeyRange, limit: usize) -> sled::Result<Vec<(IVec, IVec)>> {
-        use std::ops::Bound;
-
+    async fn settled_entries(&self, range: KeyRange, limit: usize) -> sled::Result<Vec<(IVec, IVec)>> {
         let wanted = limit.saturating_add(1);
         let KeyRange { mut lower, upper } = range;
         let mut entries = Vec::new();
         loop {
-            let asked = wanted - entries.len();
+            let asked = (wanted - entries.len()).min(LOOK);
             let bounds = (as_slice(&lower), as_slice(&upper));
+            let before = self.in_flight.read().await;
             let seen: Vec<_> = self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
             let last = if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
             let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
-            entries.extend(self.in_flight.settled_range(as_slice(&lower), covered, seen));
+            entries.extend(before.settled_range(as_slice(&lower), covered, seen));
+            drop(before);
             match last {
                 Some(last) if entries.len() < wanted => lower = Bound::Excluded(last),
                 _ => return Ok(entries),
@@ -110,9 +115,10 @@ impl Store for Sled {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         check_key(key)?;
         let stored_key = layout::stored_key(key.as_bytes());
-        // The tree before the group in flight: see there.
+        let before = self.in_flight.read().await;
         let seen = self.tree.get(&stored_key).map_err(unavailable)?;
-        let settled = self.in_flight.settled(&stored_key, seen);
+        let settled = before.settled(&stored_key, seen);
+        drop(before);
         settled.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
     }
 
@@ -124,7 +130,7 @@ impl Store for Sled {
         let Some(range) = KeyRange::new(&prefix, after.as_deref()) else {
             return Ok(Page::default());
         };
-        let found = self.settled_entries(range, limit).map_err(unavailable)?;
+        let found = self.settled_entries(range, limit).await.map_err(unavailable)?;
         let more = found.len() > limit;
         let entries = found
             .iter()
@@ -144,6 +150,6 @@ impl Store for Sled {
     }
 }
 
-fn as_slice(bound: &std::ops::Bound<Vec<u8>>) -> std::ops::Bound<&[u8]> {
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
     bound.as_ref().map(Vec::as_slice)
 }

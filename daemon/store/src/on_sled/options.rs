@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fatal::{self, OnFatal};
 
 /// Memory for sled's pages. The store is read mostly through indices of few pages; the operating system caches the rest.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 32 << 20;
 
 /// How to open a [`Sled`](super::Sled).
 #[derive(Clone)]

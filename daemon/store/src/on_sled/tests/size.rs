@@ -1,9 +1,12 @@
-//! Nothing is ever so large that sled keeps it beside its log, where no sync would reach it.
+//! Large entries, which must not go where no sync reaches them, and large groups in a small cache, which read back pages that were
+//! written in the same group.
 
 use std::fs;
+use std::sync::Arc;
 
 use credsmith_core::ports::store::{Batch, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::{Sled, options};
 
@@ -36,5 +39,38 @@ async fn the_largest_entries_stay_in_the_log() {
     let left = store.scan(&Key::new(""), None, 1000).await.unwrap().entries;
     assert_eq!(left.len(), (0..160).filter(|number| number % 9 == 0).count());
     assert!(left.iter().all(|(_, versioned)| versioned.value == largest));
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_may_be_larger_than_the_cache() {
+    const TASKS: u64 = 48;
+    const ROUNDS: u64 = 12;
+    const KEYS: u64 = 20;
+    let directory = TempDir::new().unwrap();
+    let mut options = options(directory.path());
+    options.cache_bytes = 64 << 10;
+    let store = Arc::new(Sled::open(options).unwrap());
+    // Neighbours are written by different tasks, in every round again.
+    let name = |task: u64, number: u64| Key::new(format!("{:04}/{task:02}", number * 7919 % 10_000));
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for round in 0..ROUNDS {
+                let batch = (0..KEYS).fold(Batch::default(), |batch, number| {
+                    batch.put(name(task, number), format!("{round:0>400}"))
+                });
+                store.commit(batch).await.unwrap();
+                let read = store.get(&name(task, round)).await.unwrap().unwrap();
+                assert_eq!(&read.value[..], format!("{round:0>400}").as_bytes());
+            }
+        });
+    }
+    tasks.join_all().await;
+    let page = store.scan(&Key::new(""), None, usize::MAX).await.unwrap();
+    assert_eq!(page.entries.len() as u64, TASKS * KEYS);
+    let last = format!("{:0>400}", ROUNDS - 1);
+    assert!(page.entries.iter().all(|(_, versioned)| versioned.value == last));
     store.close().await.unwrap();
 }
