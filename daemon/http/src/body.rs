@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::Fault;
+use crate::ServerOptions;
 use crate::server::Pace;
 
 /// The body of a request. Nothing of it is read before somebody asks, and then never more than asked for.
@@ -23,13 +24,16 @@ enum Source {
 /// A body that is still on its way.
 struct Wire {
     incoming: Incoming,
+    /// For all of it, and between two pieces of it.
+    whole: Duration,
     stall: Duration,
+    ended: bool,
     pace: Arc<Pace>,
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if !self.incoming.is_end_stream() {
+        if !self.ended && !self.incoming.is_end_stream() {
             self.pace.body_left();
         }
     }
@@ -69,8 +73,9 @@ impl Body {
         Self(Source::Ready(Bytes::new()))
     }
 
-    pub(crate) const fn wire(incoming: Incoming, stall: Duration, pace: Arc<Pace>) -> Self {
-        Self(Source::Wire(Wire { incoming, stall, pace }))
+    pub(crate) const fn wire(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
+        let (whole, stall) = (options.body_timeout, options.stall_timeout);
+        Self(Source::Wire(Wire { incoming, whole, stall, ended: false, pace }))
     }
 
     /// Whether the head promised no body at all.
@@ -84,50 +89,54 @@ impl Body {
     /// All of it, if it has at most `limit` bytes. A second call gets nothing.
     ///
     /// # Errors
-    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the client stops sending. Dropping the
+    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the client stalls or is too slow. Dropping the
     /// future loses what was read; the connection is closed after the reply then.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         match &mut self.0 {
             Source::Ready(bytes) if bytes.len() > limit => Err(BodyFault::TooLarge),
             Source::Ready(bytes) => Ok(std::mem::take(bytes)),
-            Source::Wire(wire) => collect(&mut wire.incoming, limit, wire.stall).await,
+            Source::Wire(wire) => wire.read(limit).await,
         }
     }
 }
 
-async fn collect(incoming: &mut Incoming, limit: usize, stall: Duration) -> Result<Bytes, BodyFault> {
-    if incoming.size_hint().lower() > limit as u64 {
-        return Err(BodyFault::TooLarge);
-    }
-    let Some(first) = chunk(incoming, stall).await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(BodyFault::TooLarge);
-    }
-    // Most bodies come in one piece, which then needs no copy.
-    let Some(second) = chunk(incoming, stall).await? else { return Ok(first) };
-    let mut whole = BytesMut::from(first);
-    let mut next = Some(second);
-    while let Some(piece) = next {
-        if piece.len() > limit.saturating_sub(whole.len()) {
+impl Wire {
+    async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
+        if self.incoming.size_hint().lower() > limit as u64 {
             return Err(BodyFault::TooLarge);
         }
-        whole.extend_from_slice(&piece);
-        next = chunk(incoming, stall).await?;
+        timeout(self.whole, self.collect(limit)).await.unwrap_or(Err(BodyFault::TimedOut))
     }
-    Ok(whole.freeze())
-}
 
-/// The next piece of data; trailers are dropped.
-async fn chunk(incoming: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, BodyFault> {
-    loop {
-        let frame = match timeout(stall, incoming.frame()).await {
-            Err(_) => return Err(BodyFault::TimedOut),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(BodyFault::Cut),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
+    async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
+        let Some(first) = self.piece(limit).await? else { return Ok(Bytes::new()) };
+        // Most bodies come in one piece, which then needs no copy.
+        let Some(second) = self.piece(limit.saturating_sub(first.len())).await? else { return Ok(first) };
+        let mut whole = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            whole.extend_from_slice(&piece);
+            next = self.piece(limit.saturating_sub(whole.len())).await?;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next piece, of at most `limit` bytes; trailers are dropped.
+    async fn piece(&mut self, limit: usize) -> Result<Option<Bytes>, BodyFault> {
+        loop {
+            let frame = match timeout(self.stall, self.incoming.frame()).await {
+                Err(_) => return Err(BodyFault::TimedOut),
+                Ok(Some(frame)) => frame.map_err(|_| BodyFault::Cut)?,
+                Ok(None) => {
+                    self.ended = true;
+                    return Ok(None);
+                }
+            };
+            match frame.into_data() {
+                Ok(data) if data.len() > limit => return Err(BodyFault::TooLarge),
+                Ok(data) => return Ok(Some(data)),
+                Err(_) => {}
+            }
         }
     }
 }

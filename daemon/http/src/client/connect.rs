@@ -36,10 +36,8 @@ async fn establish(client: &Inner, target: &Target) -> Result<Connection, Failur
     let Some(tls) = &target.tls else { return greet(target, stream).await };
     let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream).await;
     let stream = handshake.map_err(|error| {
-        Failure::unsent(
-            FailureCode::Tls,
-            format!("{} cannot be trusted: {}", target.origin, tls::explain(&error)),
-        )
+        let cause = tls::inside(&error).map_or("the connection broke during the TLS handshake", tls::explain);
+        Failure::unsent(FailureCode::Tls, format!("{} cannot be trusted: {cause}", target.origin))
     })?;
     greet(target, stream).await
 }

@@ -57,7 +57,8 @@ impl Default for ClientOptions {
             user_agent: concat!("credsmith/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(5),
             idle_connections: 4,
-            idle_timeout: Duration::from_secs(30),
+            // Below the five seconds after which common servers close: a request on a connection that is being closed is lost.
+            idle_timeout: Duration::from_secs(4),
             in_flight: None,
             resolver: Arc::new(SystemResolver),
         }
@@ -128,7 +129,7 @@ impl std::error::Error for ClientError {}
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    targets: Vec<Arc<Target>>,
+    targets: Vec<Target>,
     user_agent: http::HeaderValue,
     connect_timeout: Duration,
     in_flight: Option<Arc<Semaphore>>,
@@ -142,13 +143,13 @@ impl Client {
     /// The first thing that is wrong with the options.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let keep = pool::Keep { connections: options.idle_connections, timeout: options.idle_timeout };
-        let mut targets: Vec<Arc<Target>> = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
         for destination in &options.destinations {
             let target = Target::new(destination, keep)?;
             if targets.iter().any(|other| other.origin == target.origin) {
                 return Err(ClientError::Repeated(target.origin.to_string()));
             }
-            targets.push(Arc::new(target));
+            targets.push(target);
         }
         Ok(Self(Arc::new(Inner {
             targets,

@@ -30,16 +30,9 @@ const PROXY_CONNECTION: &str = "proxy-connection";
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// A request in the form that goes over the wire, and where to.
-#[derive(Debug)]
 pub(super) struct Outgoing<'a> {
-    pub(super) target: &'a std::sync::Arc<Target>,
+    pub(super) target: &'a Target,
     pub(super) request: Request<Full<Bytes>>,
-}
-
-impl std::fmt::Debug for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Target({})", self.origin)
-    }
 }
 
 /// Checks `request` and addresses it.

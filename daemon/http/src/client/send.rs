@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::destination::Target;
 use super::outgoing::{self, Outgoing};
 use super::pool::Connection;
-use super::{CallLimits, Failure, FailureCode, Inner, connect};
+use super::{CallLimits, Failure, FailureCode, Inner, connect, tls};
 
 /// See [`Client::send`](super::Client::send).
 pub(super) async fn send(
@@ -113,12 +113,13 @@ async fn collect(target: &Target, mut body: Incoming, limit: usize) -> Result<By
         let text = format!("the answer of {} is larger than {limit} bytes", target.origin);
         Failure::sent(FailureCode::TooLarge, text)
     };
+    // What the head of a HEAD's answer promises does not come; then this is zero.
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Attempt::Failed(broken(target, &error)))?;
+        let frame = frame.map_err(|error| broken(target, &error))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > limit.saturating_sub(whole.len()) {
             return Err(too_large());
@@ -128,20 +129,18 @@ async fn collect(target: &Target, mut body: Incoming, limit: usize) -> Result<By
     Ok(whole.freeze())
 }
 
-impl From<Attempt> for Failure {
-    fn from(attempt: Attempt) -> Self {
-        match attempt {
-            Attempt::Failed(failure) => failure,
-            Attempt::Unwritten(_) => Self::unsent(FailureCode::Connect, "the connection closed"),
-        }
-    }
-}
-
 /// A connection that failed after the request had gone out. hyper's text may quote the answer, so it is not used.
 fn broken(target: &Target, error: &hyper::Error) -> Failure {
     if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
         let text = format!("the answer of {} is no valid HTTP", target.origin);
         return Failure::sent(FailureCode::Malformed, text);
+    }
+    // With TLS 1.3 a server that does not want our certificate says so only after we have spoken.
+    if let Some(error) = tls::inside(error) {
+        return Failure::sent(
+            FailureCode::Tls,
+            format!("{} broke off: {}", target.origin, tls::explain(error)),
+        );
     }
     let text = format!("the connection to {} broke before the answer was complete", target.origin);
     Failure::sent(FailureCode::Connect, text)

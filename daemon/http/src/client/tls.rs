@@ -1,5 +1,7 @@
 //! TLS towards servers: whom we trust, and whom we say we are.
 
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::{IpAddr as PkiIpAddr, ServerName};
@@ -69,11 +71,24 @@ fn server_name(origin: &Origin) -> Result<ServerName<'static>, ClientError> {
     }
 }
 
+/// The TLS error inside `error`, wherever a library has put it.
+pub(super) fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An I/O error names its inner error's source as its own, so the inner error has to be asked for.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
 /// What went wrong in a handshake, without a word of the other side's.
-pub(super) fn explain(error: &std::io::Error) -> &'static str {
-    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return "the connection broke during the TLS handshake";
-    };
+pub(super) fn explain(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
             CertificateError::UnknownIssuer => "its certificate is signed by nobody who is trusted here",

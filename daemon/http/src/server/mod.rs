@@ -4,6 +4,8 @@ mod accept;
 mod converse;
 mod pace;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,12 +31,14 @@ pub struct ServerOptions {
     pub deadline: Duration,
     /// Bytes of a request's line and headers. hyper itself gives up, with an empty answer, at four times that and no less than 64 KiB.
     pub head_bytes: usize,
-    /// From the first byte of a head to its end, and for a TLS handshake.
+    /// From the first byte of a head to its end; for the first head, from the opening of the connection. Also for a TLS handshake.
     pub head_timeout: Duration,
-    /// How long a connection may be silent before a request begins.
+    /// How long a connection may be silent after a reply.
     pub idle_timeout: Duration,
     /// How long the body of a request, or a client that reads its reply, may stall.
     pub stall_timeout: Duration,
+    /// How long all of a body may take; below `deadline`, so that a slow client gets a 408 and not a 503.
+    pub body_timeout: Duration,
     /// Which host names are answered.
     pub hosts: HostPolicy,
 }
@@ -50,6 +54,7 @@ impl Default for ServerOptions {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             hosts: HostPolicy::Any,
         }
     }

@@ -98,7 +98,8 @@ impl<I> Paced<I> {
             pace,
             limits,
             turn: 0,
-            wait: Wait::New,
+            // A connection that is opened is opened for a request.
+            wait: Wait::Head(Instant::now()),
             reading: Alarm::default(),
             writing: Alarm::default(),
             write_since: None,
@@ -122,6 +123,7 @@ impl<I> Paced<I> {
         }
     }
 
+    /// Ready, and with an error, when the wait for the next request has been too long.
     fn nothing_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_busy() {
             return Poll::Pending;
@@ -139,9 +141,8 @@ impl<I> Paced<I> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Bytes have gone out: a reply on its way is no silence. A flush does not count, since hyper flushes whenever it looks.
     fn wrote(&mut self) {
-        self.write_since = None;
-        // A reply on its way is no silence.
         if matches!(self.wait, Wait::Idle(_)) {
             self.wait = Wait::New;
         }
@@ -158,7 +159,7 @@ impl<I> Paced<I> {
         match outcome {
             Poll::Pending => self.nothing_went(cx).map(Err),
             done => {
-                self.wrote();
+                self.write_since = None;
                 done
             }
         }
@@ -210,6 +211,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if outcome.is_ready() {
+            self.wrote();
+        }
         self.timed(cx, outcome)
     }
 
@@ -219,6 +223,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        if outcome.is_ready() {
+            self.wrote();
+        }
         self.timed(cx, outcome)
     }
 
@@ -228,7 +235,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
-        self.timed(cx, outcome)
+        ready!(self.timed(cx, outcome))?;
+        // The reply is out. hyper looked for more input before that, and does not look again until it is woken: the wait for the
+        // next request has to begin here.
+        match self.nothing_came(cx) {
+            Poll::Ready(late) => Poll::Ready(late),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -59,7 +59,7 @@ async fn decide(
     let on_upgrade =
         incoming.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
-    let body = Body::wire(body, shared.options.stall_timeout, Arc::clone(pace));
+    let body = Body::wire(body, &shared.options, Arc::clone(pace));
     let mut reply = match ask(parts, body, id, peer, shared, &*surface).await {
         Ok(reply) => reply,
         Err(fault) => layer::word(&*surface, fault),
