@@ -88,6 +88,7 @@ impl<K: Eq + Hash, V> Drop for Entry<K, V> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use credsmith_core::doubles::TestTasks;
     use tokio::sync::Notify;
@@ -123,8 +124,9 @@ mod tests {
         tokio::task::yield_now().await;
         first.abort();
         gate.notify_one();
-        for other in others {
-            assert_eq!(other.await.unwrap(), Ok(7));
+        let answers = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(others));
+        for answer in answers.await.expect("nobody waits for a look-up of their own") {
+            assert_eq!(answer.unwrap(), Ok(7));
         }
         assert_eq!(started.load(Ordering::SeqCst), 1);
         assert!(flights.board.lock().unwrap().is_empty());
