@@ -123,6 +123,9 @@ fn watch(root: &Path, groups: &[Group]) {
 }
 
 fn take_prebuilt(groups: &mut [Group], directory: &Path) -> Result<()> {
+    if !directory.is_absolute() {
+        return Err(format!("{PREBUILT} is {}, but has to be an absolute path", directory.display()).into());
+    }
     for group in groups {
         for plugin in &mut group.plugins {
             let file = directory.join(group.prebuilt).join(format!("{}.wasm", plugin.name));
