@@ -107,7 +107,7 @@ impl Group {
 }
 
 /// Whether a package is a credential type, which its name has to say; all others are services.
-fn is_credential_type(package: &String) -> bool {
+fn is_credential_type(package: &str) -> bool {
     ["credsmith-plugin-type-", "credsmith-fixture-type-"].iter().any(|prefix| package.starts_with(prefix))
 }
 
@@ -144,7 +144,7 @@ fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
     let target = target_directory(out).join("plugins");
     // A build with plugins of two worlds would unite the SDK's features, and every component would have to export both worlds.
     let (types, services): (Vec<_>, Vec<_>) =
-        groups.iter().flat_map(Group::packages).partition(is_credential_type);
+        groups.iter().flat_map(Group::packages).partition(|package| is_credential_type(package));
     for packages in [services, types] {
         if !packages.is_empty() {
             run_cargo(root, &target, &packages)?;

@@ -53,8 +53,9 @@ impl From<Failure> for Refusal {
 pub enum NotIssued {
     /// No, and nothing was left behind.
     Refused(Refusal),
-    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer lost. The call ends as broken, the
-    /// text goes to the log, and the daemon revokes with an empty state until it is sure that nothing is left.
+    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer lost. The call breaks off, and the
+    /// daemon revokes with an empty state until it is sure that nothing is left. The text is for tests: of a call that breaks off, the
+    /// daemon logs no line.
     Unsure(String),
 }
 
