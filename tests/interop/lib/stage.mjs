@@ -1,0 +1,85 @@
+// Everybody who takes part, not started yet: two providers, the daemon, sshd, and what is configured.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { Daemon } from "./daemon.mjs";
+import { client, Provider } from "./provider.mjs";
+import { makeKey, Sshd } from "./sshd.mjs";
+
+/** How long certificates of the service `brief` are valid, in seconds: long enough to log in with one on a busy machine. */
+const BRIEF = 15;
+
+/** `program` is the daemon's binary, `work` a directory of the run, `account` the one that sshd lets people in to. */
+export async function prepare({ program, work, account }) {
+  const directory = join(work, "private");
+  await mkdir(directory, { mode: 0o700 });
+  const log = join(directory, "providers.log");
+  // People sign in with `credsmith`; `portal` is another site with the same users.
+  const clients = { credsmith: client("credsmith"), portal: client("portal") };
+  const provider = (id, namesAudience) =>
+    Provider.create(id, { log, clients: Object.values(clients), namesAudience });
+
+  const stage = {
+    directory,
+    clients,
+    main: await provider("main", true),
+    plain: await provider("plain", false),
+    daemon: await Daemon.create(program, directory),
+    cas: {
+      ed25519: await makeKey(join(directory, "ca_ed25519"), "-t", "ed25519"),
+      p256: await makeKey(join(directory, "ca_p256"), "-t", "ecdsa", "-b", "256", "-m", "PKCS8"),
+    },
+    sshd: new Sshd(join(work, "sshd"), account, ["alice"]),
+    /** Access tokens that the daemon got to see. */
+    tokens: [],
+  };
+  const { client_id, client_secret } = clients.credsmith;
+  await writeFile(join(directory, `${client_id}.secret`), client_secret, { mode: 0o600 });
+  await stage.daemon.configure(configuration(stage));
+  return stage;
+}
+
+function configuration(stage) {
+  return `
+${provider(stage.main, stage.clients.credsmith, 'audience = ["credsmith"]')}
+${provider(stage.plain, stage.clients.credsmith, "any_audience = true")}
+
+[services.info]
+description = "Shows who you are"
+plugin = "bundled:info"
+credential_limit = 2
+allow = [{ provider = "any", claim = "groups", contains = "users" }]
+
+${certificates("ssh", stage.cas.ed25519, 'validity = "10m"')}
+${certificates("ssh-p256", stage.cas.p256, 'validity = "10m"')}
+${certificates("forced", stage.cas.ed25519, 'validity = "10m"\nforce_command = "echo forced"')}
+${certificates("brief", stage.cas.ed25519, `validity = "${BRIEF}s"`)}
+`;
+}
+
+function provider({ id, issuer }, { client_id }, audience) {
+  return `
+[providers.${id}]
+description = "The provider ${id}"
+issuer = "${issuer}"
+allow_insecure_issuer = true
+addresses = ["127.0.0.0/8"]
+client_id = "${client_id}"
+client_secret = { file = "${client_id}.secret" }
+${audience}
+`;
+}
+
+function certificates(id, ca, settings) {
+  return `
+[services.${id}]
+description = "SSH certificates"
+plugin = "bundled:ssh-ca"
+allow = [{ provider = "main", claim = "groups", contains = "users" }]
+[services.${id}.settings]
+ca_key = { file = "${ca}" }
+principals = ["{preferred_username}"]
+${settings}
+`;
+}

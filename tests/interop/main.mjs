@@ -1,0 +1,46 @@
+// Credsmith among real peers: a client that signs in, requests, uses and revokes. `run` prepares the machine and calls this with the
+// daemon's binary, a directory and the account of sshd; start reading there.
+
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { close } from "./lib/report.mjs";
+import { prepare } from "./lib/stage.mjs";
+import { info } from "./steps/info.mjs";
+import { providerOutage, restart } from "./steps/outages.mjs";
+import { silence } from "./steps/silence.mjs";
+import { expiry, ssh } from "./steps/ssh.mjs";
+import { signEverybodyIn, start } from "./steps/start.mjs";
+import { tokens } from "./steps/tokens.mjs";
+
+const [program, work, account] = process.argv.slice(2);
+
+try {
+  const stage = await prepare({ program, work, account });
+  await start(stage);
+  await signEverybodyIn(stage);
+  const brief = await ssh(stage);
+  const made = await info(stage);
+  await tokens(stage);
+  await providerOutage(stage);
+  await restart(stage, made);
+  await expiry(stage, brief);
+  await silence(stage);
+  close({ failed: 0 });
+  process.exit(0);
+} catch (error) {
+  console.error(error);
+  await showLogs();
+  close({ failed: 1 });
+  process.exit(1);
+}
+
+async function showLogs() {
+  for (const directory of ["private", "sshd"]) {
+    const names = await readdir(join(work, directory)).catch(() => []);
+    for (const name of names.filter((name) => name.endsWith(".log"))) {
+      const lines = (await readFile(join(work, directory, name), "utf8")).trimEnd().split("\n");
+      console.error(`\n== the end of ${name}\n${lines.slice(-25).join("\n")}`);
+    }
+  }
+}
