@@ -5,6 +5,9 @@
 //!
 //! Never here: who may (that is [`crate::access`]'s), what a lease becomes (that is [`crate::lease`]'s).
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};

@@ -9,6 +9,8 @@ mod follow;
 mod next;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod table;
 
 use serde_json::Value;
 

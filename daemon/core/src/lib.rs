@@ -31,6 +31,8 @@ mod revoke;
 pub mod secret;
 pub mod service;
 mod sweep;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
 pub use error::{Error, FieldProblem, Kind};

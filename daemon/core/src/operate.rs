@@ -14,6 +14,30 @@ use crate::time::Timestamp;
 /// How often an operator's word is tried against others that are faster.
 const ATTEMPTS: u32 = 16;
 
+/// What a reading of the whole ledger found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// Every contradiction in the ledger, as a sentence. There should be none.
+    pub faults: Vec<String>,
+    /// Every lease that counts.
+    pub counted: Vec<CountedView>,
+}
+
+/// A lease that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedView {
+    /// Its id.
+    pub id: LeaseId,
+    /// Whose it is.
+    pub owner: Subject,
+    /// The service that issued, or was asked to.
+    pub service: ServiceId,
+    /// Where it stands: `pending`, `active`, `revoking`, `parked`.
+    pub stage: &'static str,
+    /// The plugin's name for what it made, where that is known.
+    pub plugin_state: Option<String>,
+}
+
 /// A lease that waits for an operator, or for its service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedView {
@@ -113,6 +137,17 @@ impl Core {
         Ok(())
     }
 
+    /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long as the ledger is large, and what is
+    /// under way meanwhile may look like a contradiction.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails or a lease cannot be read.
+    pub async fn examine(&self, _grant: Grant<Operate>) -> Result<Examination, Error> {
+        let (leases, faults) = self.ledger.records.examine(&self.ledger.timing).await?;
+        let counted = leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
+        Ok(Examination { faults, counted })
+    }
+
     async fn advance_parked(&self, id: LeaseId, event: Event) -> Result<Lease, Error> {
         for _ in 0..ATTEMPTS {
             let parked = |stored: &Stored| matches!(stored.lease.state, State::Parked(_));
@@ -125,6 +160,17 @@ impl Core {
             }
         }
         Err(ledger::too_contended())
+    }
+}
+
+fn counted(lease: Lease) -> CountedView {
+    let plugin_state = lease.state.made().map(|made| made.state.clone());
+    CountedView {
+        id: lease.id,
+        owner: lease.owner,
+        service: lease.service,
+        stage: lease.state.name(),
+        plugin_state,
     }
 }
 

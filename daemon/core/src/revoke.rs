@@ -6,6 +6,8 @@
 //! Never here: when the next attempt is due (that is [`crate::lease`]'s).
 
 mod attempts;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -97,7 +97,7 @@ impl Default for Options {
         Self {
             handoff_lifetime: Duration::from_secs(10),
             handoff_capacity: 4096,
-            handoff_per_user: 64,
+            handoff_per_user: 256,
             handoff_bytes: 64 * 1024 * 1024,
             settle: Duration::from_secs(60),
             skew: Duration::from_secs(60),

@@ -81,7 +81,7 @@ impl Lease {
             State::Revoking(revoking) => revoking.cause.was_active(),
             State::Pending { .. } | State::Parked(_) | State::Ended { .. } => false,
         };
-        had && !self.own_end().is_some_and(|end| end <= now)
+        had && self.own_end().is_none_or(|end| end > now)
     }
 
     /// Whether its user may name it: what lists show, and what they had and an operator now has to look at.

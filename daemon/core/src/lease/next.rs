@@ -76,13 +76,19 @@ pub(crate) enum Transition {
 /// The event does not befall a lease in that state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NotPossible {
-    pub(crate) from: State,
-    pub(crate) event: Event,
+    pub(crate) from: &'static str,
+    pub(crate) event: Box<Event>,
+}
+
+impl NotPossible {
+    fn new(from: &State, event: Event) -> Self {
+        Self { from: from.name(), event: Box::new(event) }
+    }
 }
 
 impl fmt::Display for NotPossible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a lease that is {} cannot have: {:?}", self.from.name(), self.event)
+        write!(f, "a lease that is {} cannot have: {:?}", self.from, self.event)
     }
 }
 
@@ -92,7 +98,7 @@ impl State {
     /// What becomes of a lease when `event` happens at `at`.
     ///
     /// # Errors
-    /// [`NotPossible`] gives state and event back.
+    /// [`NotPossible`] names both.
     pub(crate) fn next(
         self,
         event: Event,
@@ -136,12 +142,13 @@ impl State {
 
             (Self::Ended { .. }, Event::KeptLongEnough) => return Ok(Transition::Removed),
 
-            (from, event) => return Err(NotPossible { from, event }),
+            (from, event) => return Err(NotPossible::new(&from, event)),
         };
         Ok(Transition::To(to))
     }
 
-    fn name(&self) -> &'static str {
+    /// The word for it.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
             Self::Active(_) => "active",
@@ -168,7 +175,7 @@ impl Revoking {
             Event::Refused(words) => self.refused(words, at),
             Event::Failed { retry_after, jitter } => self.failed(retry_after, jitter, at, timing),
             Event::ServiceGone => park(self.cause, Reason::ServiceGone, at),
-            event => return Err(NotPossible { from: State::Revoking(self), event }),
+            event => return Err(NotPossible::new(&State::Revoking(self), event)),
         };
         Ok(Transition::To(to))
     }

@@ -25,21 +25,26 @@ const SECONDS_DIGITS: usize = 12;
 const SECONDS_MAX: u64 = 999_999_999_999;
 const ID_LEN: usize = 16;
 
+pub(super) const LEASE: &[u8] = b"lease/";
+pub(super) const OWN: &[u8] = b"own/";
 pub(super) const DUE: &[u8] = b"due/";
+pub(super) const COUNT: &[u8] = b"count/";
+pub(super) const STATE: &[u8] = b"state/";
+pub(super) const REVOKE_WITH: &[u8] = b"revoke-with/";
 pub(super) const PARKED: &[u8] = b"parked/";
 
 pub(super) fn lease(id: LeaseId) -> Key {
-    key(&[b"lease/", id.as_bytes()])
+    key(&[LEASE, id.as_bytes()])
 }
 
 pub(super) fn own(subject: &Pseudonym, service: &ServiceId, id: LeaseId) -> Key {
-    key(&[b"own/", subject, b"/", service.as_str().as_bytes(), b"/", id.as_bytes()])
+    key(&[OWN, subject, b"/", service.as_str().as_bytes(), b"/", id.as_bytes()])
 }
 
 pub(super) fn own_prefix(subject: &Pseudonym, service: Option<&ServiceId>) -> Key {
     match service {
-        Some(service) => key(&[b"own/", subject, b"/", service.as_str().as_bytes(), b"/"]),
-        None => key(&[b"own/", subject, b"/"]),
+        Some(service) => key(&[OWN, subject, b"/", service.as_str().as_bytes(), b"/"]),
+        None => key(&[OWN, subject, b"/"]),
     }
 }
 
@@ -58,19 +63,19 @@ pub(super) fn parse_due(key: &Key) -> Option<(u64, LeaseId)> {
 }
 
 pub(super) fn count(subject: &Pseudonym, service: &ServiceId) -> Key {
-    key(&[b"count/", subject, b"/", service.as_str().as_bytes()])
+    key(&[COUNT, subject, b"/", service.as_str().as_bytes()])
 }
 
 pub(super) fn count_prefix(subject: &Pseudonym) -> Key {
-    key(&[b"count/", subject, b"/"])
+    key(&[COUNT, subject, b"/"])
 }
 
 pub(super) fn state(service: &ServiceId, state: &Pseudonym) -> Key {
-    key(&[b"state/", service.as_str().as_bytes(), b"/", state])
+    key(&[STATE, service.as_str().as_bytes(), b"/", state])
 }
 
 pub(super) fn revoke_with(id: LeaseId) -> Key {
-    key(&[b"revoke-with/", id.as_bytes()])
+    key(&[REVOKE_WITH, id.as_bytes()])
 }
 
 pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {

@@ -7,6 +7,7 @@
 
 mod change;
 mod encoding;
+mod examine;
 mod keys;
 
 use std::collections::BTreeMap;
