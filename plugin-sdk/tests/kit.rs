@@ -1,6 +1,6 @@
 //! The test kit: it gives a plugin what the daemon would give it, and takes from it only what the daemon would take.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail them")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what stands around a test may fail it")]
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};

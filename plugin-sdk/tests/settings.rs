@@ -1,6 +1,6 @@
 //! Reading settings: every type, defaults, and all faults at once.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail them")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what stands around a test may fail it")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
