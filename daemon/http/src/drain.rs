@@ -49,6 +49,9 @@ impl Drain {
 
     /// Runs `work` to its end on the ambient tokio runtime, whoever waits for it or not, within the caller's tracing span. A panic
     /// ends that task alone and is logged with `name`. After [`Drain::stop`] nothing runs any more.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let seat = Seat::take(&self.0);
         let mut phase = self.0.phase.subscribe();

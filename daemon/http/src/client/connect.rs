@@ -18,7 +18,7 @@ use super::{Failure, FailureCode, Inner, tls};
 /// How many addresses of one name are tried.
 const ATTEMPTS: usize = 4;
 
-/// The most that an answer's head may take.
+/// About the most that an answer's head may take: the buffer may grow past it by one read.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// A new connection to `target`.

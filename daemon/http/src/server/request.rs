@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method, Version};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
 use super::{Pace, Shared};
 use crate::escape::Escaped;
 use crate::layer;
-use crate::{Body, Drain, Fault, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade, Upgraded};
+use crate::{
+    Body, Drain, Fault, HostPolicy, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade, Upgraded,
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -100,6 +102,10 @@ fn check(parts: &Parts, shared: &Shared) -> Result<(), Fault> {
     }
     let named = parts.uri.authority().map(|authority| authority.as_str());
     let host = host(&parts.headers)?;
+    // RFC 9112, 3.2. Where names are listed, a missing one is refused as any other below.
+    if host.is_none() && parts.version == Version::HTTP_11 && shared.options.hosts == HostPolicy::Any {
+        return Err(Fault::BadRequest("the host header is missing"));
+    }
     let hosts = &shared.options.hosts;
     // An absolute request target overrides the header, so neither may lie.
     if named.is_some_and(|named| !hosts.admits(Some(named))) || !hosts.admits(host.or(named)) {

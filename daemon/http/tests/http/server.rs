@@ -225,6 +225,8 @@ async fn what_is_no_http_is_refused() {
     assert_eq!(say(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     for (request, code) in [
         ("CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\nconnection: close\r\n\r\n", 405),
+        ("GET /api/ok HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+        ("GET /api/ok HTTP/1.0\r\n\r\n", 200),
         ("GET /api/ok HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", 400),
         ("GET /api/ok HTTP/1.1\r\nhost: \u{e9}\r\nconnection: close\r\n\r\n", 400),
         ("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 404),
