@@ -1,0 +1,136 @@
+//! The OpenID provider of the tests: the demo provider on loopback, in this process. It can go down and come up again at its address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use credsmith_dev_provider::{Account, Client, DevProvider, Options, TokenSpec};
+use credsmith_http::{Drain, Fault, Listener, Reply, Request, Server, ServerOptions, Surface, Surfaces};
+use futures_util::future::BoxFuture;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::wait::wait_for;
+
+/// The name of the daemon at the provider.
+pub const CLIENT_ID: &str = "credsmith-tests";
+/// Its secret, which must be seen nowhere.
+pub const CLIENT_SECRET: &str = "canary-client-secret-3f9a1c";
+
+/// A provider with the demo accounts and those that it is given.
+#[derive(Debug)]
+pub struct Provider {
+    address: SocketAddr,
+    surface: Arc<Counted>,
+    /// What serves it; `None` while it is down.
+    serving: Option<Runtime>,
+}
+
+impl Provider {
+    /// A provider that is up.
+    pub fn start() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// The same with further accounts.
+    ///
+    /// # Panics
+    /// There is no port.
+    pub fn with(accounts: Vec<Account>) -> Self {
+        let mut provider = Self::down(accounts);
+        provider.up();
+        provider
+    }
+
+    /// A provider with an address that nobody listens at until [`Self::up`].
+    ///
+    /// # Panics
+    /// There is no port.
+    pub fn down(accounts: Vec<Account>) -> Self {
+        // The port stays free: listeners take it with SO_REUSEADDR, and the kernel hands out others first.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = Client::new(CLIENT_ID, Some(CLIENT_SECRET), &["http://127.0.0.1/oidc"]).unwrap();
+        let mut options = Options::new(format!("http://{address}"), vec![client]);
+        options.accounts.extend(accounts);
+        let inner = DevProvider::new(options).unwrap();
+        Self { address, surface: Arc::new(Counted { inner, asked: AtomicUsize::new(0) }), serving: None }
+    }
+
+    /// Listens, with everything that was given out before.
+    pub fn up(&mut self) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let surfaces = Surfaces::new(Arc::clone(&self.surface) as Arc<dyn Surface>);
+        let server = Server::new(ServerOptions::default(), surfaces, Drain::new());
+        let listener = wait_for("the provider's port", || runtime.block_on(Listener::tcp(self.address)).ok());
+        {
+            let _here = runtime.enter();
+            server.serve(listener);
+        }
+        self.serving = Some(runtime);
+    }
+
+    /// Closes all connections and listens no more.
+    pub fn go_down(&mut self) {
+        if let Some(runtime) = self.serving.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+
+    /// Its issuer.
+    pub fn issuer(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many requests it has had.
+    pub fn asked(&self) -> usize {
+        self.surface.asked.load(Ordering::SeqCst)
+    }
+
+    /// An access token: scopes `openid profile email`, made for [`CLIENT_ID`], good for an hour.
+    ///
+    /// # Panics
+    /// There is no such account.
+    pub fn token(&self, user: &str) -> String {
+        self.token_like(user, |_| ())
+    }
+
+    /// The same with changes.
+    ///
+    /// # Panics
+    /// There is no such account.
+    pub fn token_like(&self, user: &str, change: impl FnOnce(&mut TokenSpec)) -> String {
+        let mut spec = self.surface.inner.usual_token();
+        change(&mut spec);
+        self.surface.inner.issue_token(user, &spec).unwrap()
+    }
+
+    /// Ends a token.
+    pub fn revoke(&self, token: &str) {
+        assert!(self.surface.inner.revoke_token(token), "there was such a token");
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.serving.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Counted {
+    inner: DevProvider,
+    asked: AtomicUsize,
+}
+
+impl Surface for Counted {
+    fn call(&self, request: Request) -> BoxFuture<'_, Reply> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.inner.call(request)
+    }
+
+    fn fault(&self, fault: Fault) -> Reply {
+        self.inner.fault(fault)
+    }
+}
