@@ -89,7 +89,7 @@ format = "json"
 }
 
 /** The calls of the dialect. Each returns `{ status, location, body }`, `body` decoded, and undefined where there is none. */
-export class Client {
+class Client {
   #base;
   #headers;
 

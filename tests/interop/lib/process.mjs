@@ -21,11 +21,11 @@ export class Running {
   #output = "";
 
   /** `input` is written to standard input, which stays open. */
-  constructor(name, command, args, { log, input, env }) {
+  constructor(name, command, args, { log, input }) {
     this.name = name;
     this.log = log;
     const file = openSync(log, "a", 0o600);
-    this.#child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", file] });
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", file] });
     running.add(this.#child);
     this.#ended = new Promise((resolve) => {
       const end = (outcome) => {
@@ -45,7 +45,7 @@ export class Running {
 
   /** Waits for a line on standard output that `pattern` matches, and returns the match. */
   line(pattern) {
-    return until(`${this.name} to say ${pattern}`, 30_000, async () => {
+    return until(`${this.name} to say ${pattern}`, 60_000, async () => {
       const match = this.#output.match(pattern);
       if (match) return match;
       const ended = await Promise.race([this.#ended, sleep(0)]);
@@ -70,9 +70,9 @@ export class Running {
 }
 
 /** Runs a command to its end: `{ code, stdout, stderr }`. */
-export function run(command, args, { input = "" } = {}) {
+export function run(command, args) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], timeout: 60_000 });
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
     running.add(child);
     const result = { stdout: "", stderr: "" };
     child.stdout.on("data", (data) => (result.stdout += data));
@@ -82,14 +82,12 @@ export function run(command, args, { input = "" } = {}) {
       running.delete(child);
       resolve({ code: code ?? signal, ...result });
     });
-    child.stdin.on("error", () => {});
-    child.stdin.end(input);
   });
 }
 
 /** The same for a command that has to succeed; returns its standard output. */
-export async function mustRun(command, args, options) {
-  const { code, stdout, stderr } = await run(command, args, options);
+export async function mustRun(command, args) {
+  const { code, stdout, stderr } = await run(command, args);
   if (code !== 0) throw new Error(`${command} ${args.join(" ")} failed (${code}): ${stderr}`);
   return stdout;
 }

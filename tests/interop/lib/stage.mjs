@@ -8,7 +8,7 @@ import { client, Provider } from "./provider.mjs";
 import { makeKey, Sshd } from "./sshd.mjs";
 
 /** How long certificates of the service `brief` are valid, in seconds: long enough to log in with one on a busy machine. */
-const BRIEF = 15;
+const BRIEF = 20;
 
 /** `program` is the daemon's binary, `work` a directory of the run, `account` the one that sshd lets people in to. */
 export async function prepare({ program, work, account }) {
