@@ -23,6 +23,8 @@ pub mod keyring;
 mod lease;
 mod ledger;
 mod limits;
+#[cfg(test)]
+mod model;
 pub mod operate;
 mod parameters;
 pub mod ports;

@@ -1,7 +1,7 @@
 //! The issuing half of the domain as one thing: what the surfaces call.
 //!
-//! [`Core`] ties the ports together. The use-cases stand in files of their own and extend it: [`crate::issue`], [`crate::revoke`],
-//! [`crate::sweep`], [`crate::operate`]. Here are the parts, the options, sign-in and the lists.
+//! [`Core`] ties the ports together. The use-cases stand in files of their own and extend it: `issue`, `revoke`, `sweep` (what happens though
+//! nobody asks) and [`crate::operate`]. Here are the parts, the options, sign-in and the lists.
 //!
 //! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key of the store.
 

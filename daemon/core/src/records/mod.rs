@@ -87,6 +87,12 @@ impl Records {
         Self { store, keyring, clock }
     }
 
+    /// The same records in another store.
+    #[cfg(test)]
+    pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, keyring: Arc::clone(&self.keyring), clock: Arc::clone(&self.clock) }
+    }
+
     /// The account of `subject` at `service`.
     pub(crate) fn account(&self, subject: &Subject, service: &ServiceId) -> Account {
         Account { subject: self.subject_key(subject), service: service.clone() }
