@@ -5,6 +5,9 @@
 //!
 //! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key of the store.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

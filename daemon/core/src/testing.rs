@@ -185,7 +185,7 @@ impl World {
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
-            let time = std::pin::pin!(self.clock.run(10 * Duration::from_millis(1)));
+            let time = std::pin::pin!(self.clock.run(SECOND));
             if let Either::Left((done, _)) = select(&mut work, time).await {
                 return done;
             }
