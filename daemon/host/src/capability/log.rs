@@ -1,0 +1,12 @@
+//! The import `log`: lines go to the call's journal.
+
+use crate::journal::Level;
+use crate::state::State;
+use crate::v0;
+
+impl v0::log::Host for State {
+    fn emit(&mut self, level: String, message: String) -> wasmtime::Result<()> {
+        self.journal.line(Level::parse(&level), message);
+        Ok(())
+    }
+}

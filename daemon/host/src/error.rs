@@ -1,0 +1,114 @@
+//! What keeps the host or a plugin from working, in sentences for an admin: what is wrong, and what to do.
+
+use std::fmt;
+
+use credsmith_core::error::FieldProblem;
+
+/// Why there is no host.
+#[derive(Debug)]
+pub struct HostError {
+    what: &'static str,
+    cause: String,
+}
+
+impl HostError {
+    pub(crate) fn new(what: &'static str, cause: impl fmt::Display) -> Self {
+        Self { what, cause: cause.to_string() }
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.cause)
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// In which way loading failed, for those who decide by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoadFault {
+    /// The bytes are no component.
+    NotAComponent,
+    /// The bytes are not those that the configuration pins.
+    WrongDigest,
+    /// It is a component, of another kind than is needed here.
+    WrongWorld,
+    /// It wants something that the contract does not have.
+    UnknownImport,
+    /// It does not fit the engine or its limits.
+    Unfit,
+    /// It broke while it was asked what it is or what it offers.
+    Broke,
+    /// What it says of itself is not what the contract allows.
+    BadDescription,
+    /// The settings do not fit it.
+    BadSettings,
+    /// What the configuration grants cannot be granted.
+    BadGrant,
+}
+
+/// Why a plugin could not be loaded.
+#[derive(Debug)]
+pub struct LoadError {
+    fault: LoadFault,
+    origin: String,
+    cause: String,
+    fix: String,
+    problems: Vec<FieldProblem>,
+}
+
+impl LoadError {
+    pub(crate) fn new(
+        fault: LoadFault,
+        origin: &str,
+        cause: impl fmt::Display,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            fault,
+            origin: origin.to_owned(),
+            cause: cause.to_string(),
+            fix: fix.into(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_problems(mut self, problems: Vec<FieldProblem>) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    /// In which way it failed.
+    pub fn fault(&self) -> LoadFault {
+        self.fault
+    }
+
+    /// Where the component came from.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The single problems, where there are several: paths begin with `settings` or name a part of the description.
+    pub fn problems(&self) -> &[FieldProblem] {
+        &self.problems
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> &str {
+        &self.fix
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin {}: {}", self.origin, self.cause)?;
+        for (at, problem) in self.problems.iter().enumerate() {
+            f.write_str(if at == 0 { ": " } else { "; " })?;
+            write!(f, "{}: {}", problem.path.join("."), problem.message)?;
+        }
+        write!(f, " ({})", self.fix)
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,153 @@
+//! The host: every plugin of the daemon, by service.
+//!
+//! Start here to follow a call: [`ServicePlugins::issue`] finds the service and calls it. Never here: who may call what.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use credsmith_core::caller::Claims;
+use credsmith_core::ids::ServiceId;
+use credsmith_core::ports::plugins::{
+    CallFailure, IssueCall, IssueReport, LoadedService, NotStarted, RevokeCall, ServicePlugins,
+};
+use tokio::runtime::Handle;
+
+use crate::artefacts::Artefacts;
+use crate::error::{HostError, LoadError};
+use crate::inspect::{self, Inspection};
+use crate::load;
+use crate::machine::Machine;
+use crate::options::{ComponentSource, HostOptions, ServiceSetup};
+use crate::service::Service;
+use crate::shelf::{Linkers, Shelf};
+use crate::type_plugin::TypePlugin;
+
+/// Runs plugins. Clones share everything.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    machine: Arc<Machine>,
+    shelf: Arc<Shelf>,
+    network: Handle,
+    services: RwLock<HashMap<ServiceId, Listed>>,
+}
+
+#[derive(Clone)]
+enum Listed {
+    Loaded(Arc<Service>),
+    Disabled(String),
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host(..)")
+    }
+}
+
+impl Host {
+    /// Starts the engine and the threads of the guests. Call it on the daemon's runtime: outbound connections live there.
+    ///
+    /// # Errors
+    /// When there is no runtime, the engine or its threads cannot be started, or the directory of artefacts is not fit for native code.
+    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        let network = Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
+        let machine = Machine::start(&options)?;
+        let artefacts = options
+            .artefacts
+            .as_deref()
+            .map(|directory| Artefacts::open(directory, options.artefact_key.clone(), &machine.engine))
+            .transpose()?;
+        let linkers = Linkers::new(&machine.engine)
+            .map_err(|why| HostError::new("the plugin contract cannot be served", format!("{why:#}")))?;
+        let shelf = Arc::new(Shelf::new(machine.engine.clone(), artefacts, linkers));
+        Ok(Self(Arc::new(Inner { machine, shelf, network, services: RwLock::default() })))
+    }
+
+    /// Loads a service and serves it from now on, in place of what was there under its id. Calls in work end with what they began with.
+    ///
+    /// # Errors
+    /// [`LoadError`] names cause and fix. What was there before stays.
+    pub async fn load(&self, setup: ServiceSetup) -> Result<LoadedService, LoadError> {
+        let service = load::service(&self.0.machine, &self.0.shelf, &self.0.network, &setup).await?;
+        let loaded = service.loaded();
+        self.list(setup.id, Listed::Loaded(Arc::new(service)));
+        Ok(loaded)
+    }
+
+    /// Lists a service that cannot be called. `reason` is a sentence for operators.
+    pub fn disable(&self, id: ServiceId, reason: impl Into<String>) {
+        self.list(id, Listed::Disabled(reason.into()));
+    }
+
+    /// Forgets a service.
+    pub fn remove(&self, id: &ServiceId) {
+        self.0.services.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Loads a plugin for a type of credential.
+    ///
+    /// # Errors
+    /// [`LoadError`] names cause and fix.
+    pub async fn load_type(&self, source: ComponentSource) -> Result<TypePlugin, LoadError> {
+        TypePlugin::load(&self.0.machine, &self.0.shelf, &source).await
+    }
+
+    /// Says what a component is, without settings.
+    ///
+    /// # Errors
+    /// [`LoadError`] names cause and fix.
+    pub async fn inspect(&self, source: &ComponentSource) -> Result<Inspection, LoadError> {
+        inspect::look_at(&self.0.machine, &self.0.shelf, source).await
+    }
+
+    /// The yardstick of the benchmark: how long `calls` issues take on one instance that is kept. No call that matters is made like this.
+    ///
+    /// # Errors
+    /// When the service is not loaded or the plugin fails.
+    #[doc(hidden)]
+    pub async fn time_kept_instance(&self, call: IssueCall, calls: usize) -> Result<Vec<Duration>, String> {
+        self.service(&call.service)?.time_kept_instance(call, calls).await
+    }
+
+    fn list(&self, id: ServiceId, listed: Listed) {
+        self.0.services.write().unwrap_or_else(PoisonError::into_inner).insert(id, listed);
+    }
+
+    fn service(&self, id: &ServiceId) -> Result<Arc<Service>, String> {
+        let services = self.0.services.read().unwrap_or_else(PoisonError::into_inner);
+        match services.get(id) {
+            Some(Listed::Loaded(service)) => Ok(service.clone()),
+            Some(Listed::Disabled(reason)) => Err(reason.clone()),
+            None => Err(format!("no service {id} is configured")),
+        }
+    }
+}
+
+#[async_trait]
+impl ServicePlugins for Host {
+    fn loaded(&self, service: &ServiceId) -> Result<LoadedService, String> {
+        self.service(service).map(|service| service.loaded())
+    }
+
+    async fn issue(&self, call: IssueCall) -> IssueReport {
+        match self.service(&call.service) {
+            Ok(service) => service.issue(call).await,
+            Err(why) => IssueReport { outcome: Err(not_loaded(why)), claims_read: Claims::new() },
+        }
+    }
+
+    async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure> {
+        match self.service(&call.service) {
+            Ok(service) => service.revoke(call).await,
+            Err(why) => Err(not_loaded(why)),
+        }
+    }
+}
+
+fn not_loaded(why: String) -> CallFailure {
+    CallFailure::NotStarted(NotStarted::NotLoaded(why))
+}

@@ -1,0 +1,389 @@
+//! What a call did besides answering: its log lines, the claims it read, the secrets it was handed.
+//!
+//! Shared by the call and by whoever waits for it, so that a call that is cut short still leaves its notes. Lines are held until the call has
+//! ended: only then is it known what in them has to be masked. Never here: plugin text as the message of a log line; it is always a field.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use credsmith_core::caller::Claims;
+use credsmith_core::secret::Secret;
+
+use crate::text;
+
+/// Most bytes of log that one call may leave. What is more is counted and dropped.
+pub(crate) const MAX_HELD: usize = 64 * 1024;
+/// What a line costs besides its text, so that empty lines are bounded too.
+const LINE_COST: usize = 64;
+
+/// How bad a line is, by the word of the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    /// From the contract's word; any other word is taken for `info`.
+    pub(crate) fn parse(word: &str) -> Self {
+        match word {
+            "debug" => Self::Debug,
+            "warn" => Self::Warn,
+            "error" => Self::Error,
+            _ => Self::Info,
+        }
+    }
+}
+
+/// The two streams that a guest inherits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// Whether lines are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Held until the call ends.
+    Held,
+    /// Counted only: the call sees secrets that no line may carry.
+    Counted,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    level: Level,
+    text: String,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    lines: Vec<Line>,
+    held: usize,
+    dropped: u64,
+    partial: [Vec<u8>; 2],
+    claims: BTreeSet<String>,
+    all_claims: bool,
+}
+
+/// The notes of one call.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    keep: Keep,
+    notes: Mutex<Notes>,
+}
+
+/// Which call a line belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) service: Arc<str>,
+    pub(crate) plugin: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) operation: &'static str,
+    /// None while a plugin is loaded.
+    pub(crate) lease: Option<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(keep: Keep) -> Arc<Self> {
+        Arc::new(Self { keep, notes: Mutex::default() })
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one line.
+    pub(crate) fn line(&self, level: Level, text: String) {
+        self.notes().add(self.keep, level, text);
+    }
+
+    /// Takes bytes of a stream, line by line.
+    pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
+        let mut notes = self.notes();
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            notes.take_piece(self.keep, stream, piece);
+        }
+    }
+
+    /// Notes that the call looked at one claim of its user.
+    pub(crate) fn claim_read(&self, name: &str) {
+        self.notes().claims.insert(name.to_owned());
+    }
+
+    /// Notes that the call looked at all of them.
+    pub(crate) fn all_claims_read(&self) {
+        self.notes().all_claims = true;
+    }
+
+    /// The part of `claims` that the call looked at.
+    pub(crate) fn claims_read(&self, claims: &Claims) -> Claims {
+        let notes = self.notes();
+        claims
+            .iter()
+            .filter(|(name, _)| notes.all_claims || notes.claims.contains(name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Logs the lines of a call that ended in order, masked and escaped.
+    pub(crate) fn publish<'a>(&self, about: &About, secrets: impl IntoIterator<Item = &'a Secret>) {
+        let mut notes = self.notes();
+        notes.end_streams(self.keep);
+        if !notes.lines.is_empty() {
+            let mask = Mask::new(secrets);
+            for line in std::mem::take(&mut notes.lines) {
+                log_line(about, line.level, &mask.apply(&line.text));
+            }
+        }
+        log_dropped(about, notes.dropped, self.keep);
+    }
+
+    /// Logs only how many lines there were: the call broke, so nobody knows which secrets it made.
+    pub(crate) fn withhold(&self, about: &About) {
+        let mut notes = self.notes();
+        notes.end_streams(self.keep);
+        let number = notes.dropped.saturating_add(u64::try_from(notes.lines.len()).unwrap_or(u64::MAX));
+        notes.lines.clear();
+        log_dropped(about, number, Keep::Counted);
+    }
+}
+
+impl Notes {
+    fn add(&mut self, keep: Keep, level: Level, text: String) {
+        let cost = text.len().saturating_add(LINE_COST);
+        if keep == Keep::Counted || self.held.saturating_add(cost) > MAX_HELD {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        self.held = self.held.saturating_add(cost);
+        self.lines.push(Line { level, text });
+    }
+
+    fn take_piece(&mut self, keep: Keep, stream: Stream, piece: &[u8]) {
+        let [out, err] = &mut self.partial;
+        let partial = if stream == Stream::Out { out } else { err };
+        let room = if keep == Keep::Counted { 0 } else { MAX_HELD.saturating_sub(partial.len()) };
+        partial.extend(piece.iter().take(room));
+        if piece.ends_with(b"\n") {
+            self.end_line(keep, stream);
+        }
+    }
+
+    fn end_line(&mut self, keep: Keep, stream: Stream) {
+        let [out, err] = &mut self.partial;
+        let bytes = std::mem::take(if stream == Stream::Out { out } else { err });
+        let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
+        self.add(keep, if stream == Stream::Out { Level::Info } else { Level::Warn }, text);
+    }
+
+    fn end_streams(&mut self, keep: Keep) {
+        for stream in [Stream::Out, Stream::Err] {
+            let [out, err] = &self.partial;
+            if !(if stream == Stream::Out { out } else { err }).is_empty() {
+                self.end_line(keep, stream);
+            }
+        }
+    }
+}
+
+/// Finds many secrets in one pass, however many lines a hostile plugin calls secret.
+pub(crate) struct Mask(Option<AhoCorasick>);
+
+impl Mask {
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let needles: BTreeSet<String> = secrets.into_iter().flat_map(text::spellings).collect();
+        if needles.is_empty() {
+            return Self(None);
+        }
+        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok())
+    }
+
+    /// `line` masked and escaped.
+    pub(crate) fn apply(&self, line: &str) -> String {
+        let Some(finder) = &self.0 else { return text::escaped(line) };
+        let patterns = finder.patterns_len();
+        text::escaped(&finder.replace_all(line, &vec![text::MASK; patterns]))
+    }
+}
+
+fn log_line(about: &About, level: Level, text: &str) {
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                service = &*about.service,
+                plugin = &*about.plugin,
+                version = &*about.version,
+                operation = about.operation,
+                lease = about.lease.as_deref(),
+                text,
+                "a plugin logged"
+            )
+        };
+    }
+    match level {
+        Level::Debug => say!(debug),
+        Level::Info => say!(info),
+        Level::Warn => say!(warn),
+        Level::Error => say!(error),
+    }
+}
+
+fn log_dropped(about: &About, number: u64, keep: Keep) {
+    if number == 0 {
+        return;
+    }
+    let why = if keep == Keep::Counted { "withheld" } else { "more than a call may log" };
+    tracing::warn!(
+        service = &*about.service,
+        plugin = &*about.plugin,
+        version = &*about.version,
+        operation = about.operation,
+        lease = about.lease.as_deref(),
+        lines = number,
+        why,
+        "log lines of a plugin were dropped"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn lines(journal: &Journal) -> Vec<String> {
+        let mut notes = journal.notes();
+        notes.end_streams(journal.keep);
+        notes.lines.iter().map(|line| line.text.clone()).collect()
+    }
+
+    #[test]
+    fn streams_are_cut_into_lines() {
+        let journal = Journal::new(Keep::Held);
+        journal.write(Stream::Out, b"one\ntw");
+        journal.write(Stream::Err, b"other\n");
+        journal.write(Stream::Out, b"o\r\nthree");
+        assert_eq!(lines(&journal), ["one", "other", "two", "three"]);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_counted() {
+        let journal = Journal::new(Keep::Held);
+        for _ in 0..100_000 {
+            journal.line(Level::Info, String::new());
+        }
+        journal.write(Stream::Out, &vec![b'x'; 1 << 20]);
+        let notes = journal.notes();
+        assert!(notes.held <= MAX_HELD);
+        assert_eq!(notes.lines.len(), MAX_HELD / LINE_COST);
+        assert_eq!(notes.dropped, 100_000 - (MAX_HELD / LINE_COST) as u64);
+        assert!(notes.partial.iter().all(|partial| partial.len() <= MAX_HELD));
+    }
+
+    #[test]
+    fn counted_lines_are_not_kept() {
+        let journal = Journal::new(Keep::Counted);
+        journal.line(Level::Error, "a secret".to_owned());
+        journal.write(Stream::Err, b"a secret\nand its rest");
+        let notes = journal.notes();
+        assert!(notes.lines.is_empty() && notes.partial.iter().all(Vec::is_empty));
+        assert_eq!(notes.dropped, 2);
+    }
+
+    #[test]
+    fn claims_that_were_read_are_known() {
+        let claims = json!({"a": 1, "b": 2, "c": 3}).as_object().unwrap().clone();
+        let journal = Journal::new(Keep::Held);
+        journal.claim_read("b");
+        journal.claim_read("absent");
+        assert_eq!(serde_json::Value::from(journal.claims_read(&claims)), json!({"b": 2}));
+        journal.all_claims_read();
+        assert_eq!(journal.claims_read(&claims), claims);
+    }
+
+    #[test]
+    fn lines_are_masked_and_escaped() {
+        let secrets = [Secret::new("hunter22"), Secret::new("first line\nsecond line"), Secret::new("abc")];
+        let mask = Mask::new(&secrets);
+        assert_eq!(mask.apply("it is hunter22\n!"), "it is [masked]\\n!");
+        assert_eq!(mask.apply("second line"), "[masked]", "one line of a longer secret");
+        assert_eq!(mask.apply("abc"), "abc", "too short to be a secret");
+        assert_eq!(Mask::new(&[]).apply("\u{1b}"), "\\u{1b}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `work` logs, as lines of JSON.
+    fn logged(work: impl FnOnce(&About)) -> Vec<serde_json::Value> {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        let about = About {
+            service: "ssh".into(),
+            plugin: "ssh-ca".into(),
+            version: "1.0.0".into(),
+            operation: "issue",
+            lease: Some("an id".to_owned()),
+        };
+        tracing::subscriber::with_default(subscriber, || work(&about));
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn plugin_text_is_a_field_of_our_line() {
+        let lines = logged(|about| {
+            let journal = Journal::new(Keep::Held);
+            journal.line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned());
+            journal.write(Stream::Err, b"no line end");
+            journal.publish(about, [&Secret::new("hunter22")]);
+        });
+        let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(first["level"], "ERROR");
+        assert_eq!(first["fields"]["message"], "a plugin logged");
+        assert_eq!(first["fields"]["text"], "forged\\n{\"level\":\"ERROR\"} [masked]");
+        for (key, value) in [
+            ("service", "ssh"),
+            ("plugin", "ssh-ca"),
+            ("version", "1.0.0"),
+            ("operation", "issue"),
+            ("lease", "an id"),
+        ] {
+            assert_eq!(first["fields"][key], value);
+        }
+        assert_eq!((&second["level"], &second["fields"]["text"]), (&json!("WARN"), &json!("no line end")));
+    }
+
+    #[test]
+    fn of_a_call_that_broke_only_the_number_of_lines_is_logged() {
+        let lines = logged(|about| {
+            let journal = Journal::new(Keep::Held);
+            journal.line(Level::Error, "a secret that nobody knows yet".to_owned());
+            journal.write(Stream::Out, b"more of it");
+            journal.withhold(about);
+        });
+        let [only] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(only["fields"]["lines"], 2);
+        assert!(!only.to_string().contains("secret") && !only.to_string().contains("more of it"), "{only}");
+    }
+}

@@ -1,0 +1,132 @@
+//! The engine and the threads on which guests run. Built once, shared by every plugin.
+//!
+//! Guests have a runtime of their own: a busy guest delays other guests, by a tick at most, and nobody else. Never here: what a guest may do.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::error::HostError;
+use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::options::HostOptions;
+use crate::ticker::Ticker;
+
+/// Stack of a guest, in bytes: deep recursion ends here.
+const GUEST_STACK: usize = 512 * 1024;
+/// Stack on which a guest and the host functions under it run.
+const CALL_STACK: usize = 2 << 20;
+/// Largest bookkeeping of one instance in the host, in bytes. Interpreted languages need most of it.
+const INSTANCE_BYTES: usize = 4 << 20;
+/// Slots of the pool that keep their mappings for the next call.
+const WARM_SLOTS: u32 = 8;
+
+/// Everything that runs guests.
+pub(crate) struct Machine {
+    pub(crate) engine: Engine,
+    pub(crate) ticker: Ticker,
+    /// In front of the pool of instances, which would answer with an error where this waits.
+    pub(crate) pool: Arc<Semaphore>,
+    pub(crate) pool_size: usize,
+    pub(crate) max_memory: usize,
+    guests: Option<Runtime>,
+    guest_handle: Handle,
+}
+
+impl Machine {
+    /// # Errors
+    /// When the engine, a thread or the runtime cannot be made. Address space that is short is no error: instances are then made one by one.
+    pub(crate) fn start(options: &HostOptions) -> Result<Arc<Self>, HostError> {
+        let pool_size = options.pool_size.clamp(2, 1024);
+        let engine = engine(options, pool_size)?;
+        let tick = options.epoch_tick.clamp(Duration::from_millis(1), Duration::from_millis(10));
+        let ticker = Ticker::start(&engine, tick)
+            .map_err(|why| HostError::new("the guests' clock cannot be started", why))?;
+        let guests = Builder::new_multi_thread()
+            .worker_threads(options.guest_threads.max(1))
+            .thread_name("guests")
+            .max_blocking_threads(4)
+            // Timers and other wake-ups are looked at after every step of a guest, not after sixty.
+            .event_interval(1)
+            .enable_time()
+            .build()
+            .map_err(|why| HostError::new("the guests' threads cannot be started", why))?;
+        let pool_size = usize::try_from(pool_size).unwrap_or(2);
+        Ok(Arc::new(Self {
+            engine,
+            ticker,
+            pool: Arc::new(Semaphore::new(pool_size)),
+            pool_size,
+            max_memory: options.max_memory_bytes,
+            guest_handle: guests.handle().clone(),
+            guests: Some(guests),
+        }))
+    }
+
+    /// Where guests run.
+    pub(crate) fn guests(&self) -> &Handle {
+        &self.guest_handle
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A runtime that is simply dropped waits for its threads, which no asynchronous caller may do.
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
+    }
+}
+
+fn engine(options: &HostOptions, pool_size: u32) -> Result<Engine, HostError> {
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options, pool_size)));
+    match Engine::new(&config) {
+        Ok(engine) => return Ok(engine),
+        Err(why) => tracing::warn!(
+            pool_size,
+            cause = format!("{why:#}"),
+            "the pool of plugin instances cannot be reserved; each call now makes its own, which is slower. A larger limit of address \
+             space (ulimit -v) or a smaller pool helps"
+        ),
+    }
+    Engine::new(&base())
+        .map_err(|why| HostError::new("the plugin engine cannot be started", format!("{why:#}")))
+}
+
+fn base() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(CALL_STACK)
+        .wasm_backtrace_max_frames(None)
+        .parallel_compilation(thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+    config
+}
+
+fn pool(options: &HostOptions, size: u32) -> PoolingAllocationConfig {
+    let limit = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(size)
+        .max_core_instances_per_component(limit(MAX_INSTANCES))
+        .max_memories_per_component(limit(MAX_MEMORIES))
+        .max_tables_per_component(limit(MAX_TABLES))
+        .total_core_instances(size.saturating_mul(limit(MAX_INSTANCES)))
+        // Compiled languages need one memory and one or two tables; the few plugins that need more share what others leave.
+        .total_memories(size.saturating_mul(2))
+        .total_tables(size.saturating_mul(8).max(limit(MAX_TABLES)))
+        .total_stacks(size)
+        .max_memory_size(options.max_memory_bytes)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(WARM_SLOTS)
+        .linear_memory_keep_resident(0)
+        .table_keep_resident(0);
+    pool
+}

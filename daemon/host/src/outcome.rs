@@ -1,0 +1,307 @@
+//! What plugins answer, checked before anybody believes it: sizes, kinds, names, and that no secret hides in what is stored or shown.
+//!
+//! Never here: a repair. An answer that breaks the contract is a failure of the plugin, but for texts for people, which are cut and cleaned.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use credsmith_core::ports::plugins::{Entry, EntryKind, IssueOutcome, Issued, MAX_STATE_BYTES, Refusal};
+use credsmith_core::secret::Secret;
+use credsmith_core::time::Timestamp;
+
+use crate::options::OutputLimits;
+use crate::run::Broke;
+use crate::text;
+use crate::v0;
+
+/// Longest text for a user, in characters.
+const MAX_USER_TEXT: usize = 500;
+/// Longest name of an entry, in characters.
+const MAX_NAME: usize = 256;
+/// Longest name of a file, in characters.
+const MAX_FILE_NAME: usize = 128;
+/// Longest id of a provider, in characters.
+const MAX_PROVIDER: usize = 64;
+/// Largest `revoke-with`, in bytes.
+const MAX_REVOKE_WITH: usize = 4 * 1024;
+/// Largest suggested height or width.
+const MAX_EXTENT: u32 = 10_000;
+/// The end of the year 9999: what is later is no date that anybody writes.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What came of an issue, and what of it log lines must not show.
+pub(crate) struct Checked {
+    pub(crate) outcome: IssueOutcome,
+    pub(crate) secrets: Vec<Secret>,
+}
+
+/// Checks what an issue brought. `guarded`: the secrets that must not be in what is stored or shown.
+pub(crate) fn issued(
+    given: v0::service::Outcome,
+    limits: OutputLimits,
+    guarded: &[&Secret],
+) -> Result<Checked, Broke> {
+    match given {
+        v0::service::Outcome::Issued(given) => {
+            let secrets = secrets_of(&given);
+            let issued = check_issued(given, limits, guarded).map_err(Broke::bad_output)?;
+            Ok(Checked { outcome: IssueOutcome::Issued(issued), secrets })
+        }
+        v0::service::Outcome::LoginRequired(login) => {
+            if leaks(&login.message, guarded) || leaks(&login.provider, guarded) {
+                return Err(Broke::bad_output("its request for a login contains a secret"));
+            }
+            let provider = text::cleaned(&login.provider, MAX_PROVIDER);
+            let message = text::cleaned(&login.message, MAX_USER_TEXT);
+            Ok(Checked { outcome: IssueOutcome::LoginRequired { provider, message }, secrets: Vec::new() })
+        }
+    }
+}
+
+/// Checks a no.
+pub(crate) fn refusal(given: &v0::types::Refusal, guarded: &[&Secret]) -> Result<Refusal, Broke> {
+    if leaks(&given.user, guarded) {
+        return Err(Broke::bad_output("its refusal contains a secret"));
+    }
+    let user = text::cleaned(&given.user, MAX_USER_TEXT);
+    let user = if user.is_empty() { "The service refused the request.".to_owned() } else { user };
+    Ok(Refusal { user, retry_after: given.retry_after.map(|seconds| Duration::from_secs(seconds.into())) })
+}
+
+fn leaks(text: &str, guarded: &[&Secret]) -> bool {
+    guarded.iter().any(|secret| text::contains(text.as_bytes(), secret.expose()))
+}
+
+fn secrets_of(given: &v0::service::Issued) -> Vec<Secret> {
+    let entries = given.entries.iter().filter(|entry| entry.secret).map(|entry| entry.value.as_str());
+    entries.chain(given.revoke_with.as_deref()).map(Secret::new).collect()
+}
+
+fn check_issued(
+    given: v0::service::Issued,
+    limits: OutputLimits,
+    guarded: &[&Secret],
+) -> Result<Issued, String> {
+    check_state(&given.state, guarded)?;
+    if given.revoke_with.as_ref().is_some_and(|secret| secret.len() > MAX_REVOKE_WITH) {
+        return Err(format!("`revoke-with` is longer than {MAX_REVOKE_WITH} bytes"));
+    }
+    if given.expires_at.is_some_and(|second| second == 0 || second > LAST_SECOND) {
+        return Err("`expires-at` is no point in time, in Unix seconds".to_owned());
+    }
+    Ok(Issued {
+        entries: check_entries(given.entries, limits)?,
+        state: given.state,
+        revoke_with: given.revoke_with.map(Secret::new),
+        expires_at: given.expires_at.map(Timestamp::from_secs),
+    })
+}
+
+fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
+    if state.is_empty() {
+        return Err("the state is empty: it has to name what was made".to_owned());
+    }
+    if state.len() > MAX_STATE_BYTES {
+        return Err(format!("the state is longer than {MAX_STATE_BYTES} bytes"));
+    }
+    if !text::is_lines(state) {
+        return Err("the state has control characters".to_owned());
+    }
+    if leaks(state, guarded) {
+        return Err("the state contains a secret".to_owned());
+    }
+    Ok(())
+}
+
+fn check_entries(given: Vec<v0::service::Entry>, limits: OutputLimits) -> Result<Vec<Entry>, String> {
+    if given.len() > limits.entries {
+        return Err(format!("it has {} entries; {} are allowed", given.len(), limits.entries));
+    }
+    let bytes = given
+        .iter()
+        .fold(0_usize, |sum, entry| sum.saturating_add(entry.name.len()).saturating_add(entry.value.len()));
+    if bytes > limits.bytes {
+        return Err(format!("its entries have {bytes} bytes; {} are allowed", limits.bytes));
+    }
+    let mut names = BTreeSet::new();
+    let mut entries = Vec::with_capacity(given.len());
+    for (at, entry) in given.into_iter().enumerate() {
+        if !names.insert(entry.name.clone()) {
+            return Err(format!("entry {at} has the name of an earlier one"));
+        }
+        entries.push(check_entry(entry).map_err(|why| format!("entry {at} {why}"))?);
+    }
+    Ok(entries)
+}
+
+fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
+    if given.name.trim().is_empty()
+        || given.name.chars().count() > MAX_NAME
+        || !text::is_one_line(&given.name)
+    {
+        return Err("has a name that is empty, too long or has control characters");
+    }
+    let kind = match given.kind.as_str() {
+        "text" => EntryKind::Text,
+        "textarea" => EntryKind::Textarea,
+        "textfile" => EntryKind::Textfile,
+        _ => return Err("is of a kind that the contract does not have"),
+    };
+    let fits = if kind == EntryKind::Text { text::is_one_line } else { text::is_lines };
+    if !fits(&given.value) {
+        return Err("has a value with control characters that its kind does not allow (a text is one line)");
+    }
+    if given.rows.into_iter().chain(given.cols).any(|extent| extent > MAX_EXTENT) {
+        return Err("has an absurd size");
+    }
+    if given.save_as.as_deref().is_some_and(|name| !is_file_name(name)) {
+        return Err("has a `save-as` that is not a plain file name");
+    }
+    Ok(Entry {
+        name: given.name,
+        kind,
+        value: Secret::new(given.value),
+        rows: given.rows,
+        cols: given.cols,
+        save_as: given.save_as,
+    })
+}
+
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().count() <= MAX_FILE_NAME
+        && text::is_one_line(name)
+        && !name.contains(['/', '\\', ':'])
+        && !matches!(name, "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> v0::service::Entry {
+        v0::service::Entry {
+            name: name.to_owned(),
+            kind: "text".to_owned(),
+            value: "value".to_owned(),
+            rows: None,
+            cols: None,
+            save_as: None,
+            secret: false,
+            extra: Vec::new(),
+        }
+    }
+
+    fn answer() -> v0::service::Issued {
+        v0::service::Issued {
+            entries: vec![entry("one"), entry("two")],
+            state: "made".to_owned(),
+            revoke_with: None,
+            expires_at: None,
+            extra: Vec::new(),
+        }
+    }
+
+    fn check(given: v0::service::Issued) -> Result<Checked, String> {
+        let secret = Secret::new("hunter22");
+        issued(v0::service::Outcome::Issued(given), OutputLimits { entries: 3, bytes: 1000 }, &[&secret])
+            .map_err(|broke| broke.what)
+    }
+
+    type Spoil = fn(&mut v0::service::Issued);
+
+    #[test]
+    fn a_good_answer_passes() {
+        let mut given = answer();
+        given.entries[1].kind = "textfile".to_owned();
+        given.entries[1].value = "line\n\tline\n".to_owned();
+        given.entries[1].save_as = Some("id_ed25519-cert.pub".to_owned());
+        given.entries[1].secret = true;
+        given.expires_at = Some(1_800_000_000);
+        given.revoke_with = Some("only with this".to_owned());
+        let checked = check(given).map_err(|_| ()).unwrap();
+        let IssueOutcome::Issued(issued) = checked.outcome else { panic!() };
+        assert_eq!(issued.entries.len(), 2);
+        assert_eq!(issued.entries[1].kind, EntryKind::Textfile);
+        assert_eq!(issued.expires_at, Some(Timestamp::from_secs(1_800_000_000)));
+        let masked: Vec<&str> = checked.secrets.iter().filter_map(Secret::expose_str).collect();
+        assert_eq!(masked, ["line\n\tline\n", "only with this"]);
+    }
+
+    #[test]
+    fn every_fault_is_refused_and_named() {
+        let cases: [(Spoil, &str); 20] = [
+            (|a| a.state.clear(), "state is empty"),
+            (|a| a.state = "x".repeat(MAX_STATE_BYTES + 1), "state is longer"),
+            (|a| a.state = "a\0b".to_owned(), "state has control"),
+            (|a| a.state = "it is hunter22".to_owned(), "state contains a secret"),
+            (|a| a.revoke_with = Some("x".repeat(MAX_REVOKE_WITH + 1)), "revoke-with"),
+            (|a| a.expires_at = Some(0), "expires-at"),
+            (|a| a.expires_at = Some(1_800_000_000_000), "expires-at"),
+            (|a| a.entries = vec![entry("a"), entry("b"), entry("c"), entry("d")], "4 entries; 3"),
+            (|a| a.entries[0].value = "x".repeat(1001), "bytes; 1000"),
+            (|a| a.entries[1].name = "one".to_owned(), "entry 1 has the name of an earlier"),
+            (|a| a.entries[0].name = " ".to_owned(), "entry 0 has a name"),
+            (|a| a.entries[0].name = "a\nb".to_owned(), "entry 0 has a name"),
+            (|a| a.entries[0].name = "x".repeat(MAX_NAME + 1), "entry 0 has a name"),
+            (|a| a.entries[0].kind = "html".to_owned(), "kind"),
+            (|a| a.entries[0].value = "two\nlines".to_owned(), "one line"),
+            (
+                |a| {
+                    a.entries[0].kind = "textarea".to_owned();
+                    a.entries[0].value = "\u{1b}[2J".to_owned()
+                },
+                "control",
+            ),
+            (|a| a.entries[0].rows = Some(u32::MAX), "size"),
+            (|a| a.entries[0].save_as = Some("../x".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some("..".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some("a\nb".to_owned()), "save-as"),
+        ];
+        for (spoil, expected) in cases {
+            let mut given = answer();
+            spoil(&mut given);
+            let why = check(given).map(|_| ()).unwrap_err();
+            assert!(why.contains(expected), "{why} for {expected}");
+            assert!(!why.contains("hunter22"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_cleaned_and_hides_nothing() {
+        let said = |user: &str| v0::types::Refusal {
+            user: user.to_owned(),
+            log: String::new(),
+            retry_after: Some(3),
+        };
+        let secret = Secret::new("hunter22");
+        let refused = refusal(&said("no\n\u{1b}[31mway"), &[&secret]).unwrap();
+        assert_eq!(refused.user, "no  [31mway");
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(3)));
+        assert_eq!(refusal(&said(&"ä".repeat(1000)), &[]).unwrap().user.chars().count(), MAX_USER_TEXT);
+        assert!(!refusal(&said(" "), &[]).unwrap().user.is_empty());
+        let leak = refusal(&said("your password hunter22 is wrong"), &[&secret]).unwrap_err();
+        assert!(!leak.what.contains("hunter22"));
+        let hidden = format!("{}hunter22", "x".repeat(600));
+        assert!(refusal(&said(&hidden), &[&secret]).is_err(), "also in the part that is cut off");
+    }
+
+    #[test]
+    fn a_login_request_is_cleaned() {
+        let login = |provider: &str, message: &str| {
+            v0::service::Outcome::LoginRequired(v0::service::Login {
+                provider: provider.to_owned(),
+                message: message.to_owned(),
+            })
+        };
+        let limits = OutputLimits::default();
+        let Ok(Checked { outcome: IssueOutcome::LoginRequired { provider, message }, .. }) =
+            issued(login("op\n", "sign\nin"), limits, &[])
+        else {
+            panic!()
+        };
+        assert_eq!((provider.as_str(), message.as_str()), ("op", "sign in"));
+        let secret = Secret::new("hunter22");
+        assert!(issued(login("op", "hunter22"), limits, &[&secret]).is_err());
+    }
+}

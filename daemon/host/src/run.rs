@@ -1,0 +1,133 @@
+//! One call of one guest: a fresh store, its limits, its end.
+//!
+//! Three things end a guest: its answer, its deadline by the epoch (when it computes), its deadline by the wall clock (when it waits in the
+//! host, and whatever else happens). The store is dropped in every case, and only then its place in the pool is free again. Never here: what
+//! an answer means.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use credsmith_core::ports::plugins::BrokenHow;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinError;
+use tokio::time::timeout_at;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::journal::Journal;
+use crate::machine::Machine;
+use crate::state::{Grants, State};
+use crate::text;
+
+/// What goes from guest to host at once, beyond what a plan asks for: room for names, lists and log lines.
+const SMALL_TALK: usize = 256 * 1024;
+/// No call takes longer, whatever a plan says: sums of times then stay in bounds.
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Longest cause, in characters.
+const MAX_CAUSE: usize = 500;
+
+/// What a call gets.
+pub(crate) struct Plan {
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) journal: Arc<Journal>,
+    /// Linear memory, in bytes.
+    pub(crate) memory: usize,
+    /// Time from its start to its end.
+    pub(crate) timeout: Duration,
+    /// Bytes that it may hand to the host at once.
+    pub(crate) largest: usize,
+}
+
+/// How a guest broke.
+#[derive(Debug)]
+pub(crate) struct Broke {
+    pub(crate) how: BrokenHow,
+    /// What happened, for the log.
+    pub(crate) what: String,
+}
+
+impl Broke {
+    pub(crate) fn bad_output(what: impl Into<String>) -> Self {
+        Self { how: BrokenHow::BadOutput, what: what.into() }
+    }
+
+    fn timeout(after: Duration) -> Self {
+        Self { how: BrokenHow::Timeout, what: format!("it took longer than {after:?}") }
+    }
+}
+
+/// The mark of a guest that was interrupted because its time was over.
+#[derive(Debug)]
+struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the deadline has passed")
+    }
+}
+
+impl std::error::Error for Late {}
+
+/// Runs `work` on a fresh store. `held` is what has to be held until the store is gone: the call's turn, its place in the pool.
+///
+/// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its next step.
+pub(crate) async fn run<T, H, F>(machine: &Machine, held: H, plan: Plan, work: F) -> Result<T, Broke>
+where
+    T: Send + 'static,
+    H: Send + 'static,
+    F: for<'a> FnOnce(&'a mut Store<State>) -> BoxFuture<'a, wasmtime::Result<T>> + Send + 'static,
+{
+    let limit = plan.timeout.min(LONGEST);
+    let deadline = Instant::now() + limit;
+    let ticking = machine.ticker.hold();
+    let engine = machine.engine.clone();
+    let running = machine.guests().spawn(async move {
+        let _until_the_store_is_gone = (held, ticking);
+        let mut store = store(&engine, plan, deadline);
+        work(&mut store).await
+    });
+    match timeout_at(deadline.into(), AbortOnDropHandle::new(running)).await {
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(why))) if why.is::<Late>() => Err(Broke::timeout(limit)),
+        Ok(Ok(Err(why))) if is_flood(&why) => {
+            Err(Broke::bad_output("it handed over more at once than it may"))
+        }
+        Ok(Ok(Err(why))) => Err(Broke { how: BrokenHow::Trap, what: cause(&why) }),
+        Ok(Err(why)) => Err(Broke { how: BrokenHow::Trap, what: host_broke(&why) }),
+        Err(_) => Err(Broke::timeout(limit)),
+    }
+}
+
+fn store(engine: &wasmtime::Engine, plan: Plan, deadline: Instant) -> Store<State> {
+    let mut store = Store::new(engine, State::new(plan.grants, plan.journal, plan.memory, deadline));
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(plan.largest.saturating_add(SMALL_TALK));
+    // At every tick a busy guest lets others run; past its deadline it is not resumed.
+    store.epoch_deadline_callback(move |_| {
+        if Instant::now() >= deadline { Err(Late.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+    });
+    store.set_epoch_deadline(1);
+    store
+}
+
+/// Whether the guest exceeded what it may hand over at once. The engine has no type for it, only these words; a test holds them.
+fn is_flood(why: &wasmtime::Error) -> bool {
+    why.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
+}
+
+fn cause(why: &wasmtime::Error) -> String {
+    let root = why.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    text::escaped(&root.chars().take(MAX_CAUSE).collect::<String>())
+}
+
+fn host_broke(why: &JoinError) -> String {
+    if why.is_panic() {
+        "the host broke while it served it".to_owned()
+    } else {
+        "the daemon is ending".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

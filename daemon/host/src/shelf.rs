@@ -1,0 +1,225 @@
+//! Components, compiled once for each digest and kept ready for instances.
+//!
+//! Never here: settings and grants. Two services may stand on one component.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::artefacts::Artefacts;
+use crate::error::{LoadError, LoadFault};
+use crate::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::options::ComponentSource;
+use crate::state::State;
+use crate::v0;
+use crate::world::{Shape, World};
+
+/// Largest component that is compiled, in bytes.
+const MAX_COMPONENT: usize = 64 << 20;
+
+/// A component that is ready to be instantiated.
+pub(crate) struct Compiled {
+    /// SHA-256 of the component, in hex.
+    pub(crate) digest: String,
+    pub(crate) shape: Shape,
+    pub(crate) world: World,
+    pub(crate) template: Template,
+}
+
+/// What instances are made from, by world.
+pub(crate) enum Template {
+    Service(v0::ServicePluginPre<State>),
+    CredentialType(v0::CredentialTypePluginPre<State>),
+    /// A world of the contract that nothing serves yet. It can be inspected.
+    Unserved,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Weak<Compiled>>>;
+
+/// The compiled components in use.
+pub(crate) struct Shelf {
+    engine: Engine,
+    artefacts: Option<Artefacts>,
+    linkers: Linkers,
+    slots: Mutex<HashMap<String, Slot>>,
+}
+
+/// What components of each served world are linked with.
+pub(crate) struct Linkers {
+    service: Linker<State>,
+    credential_type: Linker<State>,
+}
+
+impl Linkers {
+    pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut service = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut service)?;
+        v0::ServicePlugin::add_to_linker::<_, HasSelf<State>>(&mut service, |state| state)?;
+        let mut credential_type = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut credential_type)?;
+        v0::log::add_to_linker::<_, HasSelf<State>>(&mut credential_type, |state| state)?;
+        v0::types::add_to_linker::<_, HasSelf<State>>(&mut credential_type, |state| state)?;
+        Ok(Self { service, credential_type })
+    }
+}
+
+impl Shelf {
+    pub(crate) fn new(engine: Engine, artefacts: Option<Artefacts>, linkers: Linkers) -> Self {
+        Self { engine, artefacts, linkers, slots: Mutex::default() }
+    }
+
+    /// The component of `source`, compiled. Whoever asks for the same one meanwhile waits for it.
+    pub(crate) async fn take(self: &Arc<Self>, source: &ComponentSource) -> Result<Arc<Compiled>, LoadError> {
+        let digest = hex(&Sha256::digest(&source.bytes));
+        check_pin(source, &digest)?;
+        let slot = self.slot(&digest);
+        let mut kept = slot.lock().await;
+        if let Some(ready) = kept.upgrade() {
+            return Ok(ready);
+        }
+        let (shelf, source) = (self.clone(), source.clone());
+        let origin = source.origin.clone();
+        let compiling = tokio::task::spawn_blocking(move || shelf.compile(&source, digest));
+        let compiled = compiling.await.map_err(|why| {
+            LoadError::new(
+                LoadFault::Unfit,
+                &origin,
+                format!("compiling it broke the host: {why}"),
+                "report this with the component",
+            )
+        })??;
+        let compiled = Arc::new(compiled);
+        *kept = Arc::downgrade(&compiled);
+        Ok(compiled)
+    }
+
+    fn slot(&self, digest: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // Slots whose component nobody uses any more go when the next one comes.
+        slots.retain(|_, slot| {
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|kept| kept.strong_count() > 0)
+        });
+        slots.entry(digest.to_owned()).or_default().clone()
+    }
+
+    fn compile(&self, source: &ComponentSource, digest: String) -> Result<Compiled, LoadError> {
+        let kept = self.artefacts.as_ref().and_then(|artefacts| artefacts.load(&self.engine, &digest));
+        let component = match kept {
+            Some(component) => component,
+            None => self.compile_anew(source, &digest)?,
+        };
+        let shape = Shape::of(&self.engine, &component);
+        let world = shape.world(&source.origin)?;
+        shape.check_imports(world, &source.origin)?;
+        check_needs(&component, &source.origin)?;
+        let template = self.linkers.template(world, &component).map_err(|why| {
+            LoadError::new(
+                LoadFault::WrongWorld,
+                &source.origin,
+                format!("it does not fit the world {}: {why:#}", world.as_str()),
+                "build it with a plugin SDK of this daemon's version",
+            )
+        })?;
+        Ok(Compiled { digest, shape, world, template })
+    }
+
+    fn compile_anew(&self, source: &ComponentSource, digest: &str) -> Result<Component, LoadError> {
+        check_form(source)?;
+        let component = Component::from_binary(&self.engine, &source.bytes).map_err(|why| {
+            LoadError::new(
+                LoadFault::NotAComponent,
+                &source.origin,
+                format!("it cannot be compiled: {why:#}"),
+                "build it anew; the file may be cut short, or need something of WebAssembly that is not standard yet",
+            )
+        })?;
+        if let Some(artefacts) = &self.artefacts {
+            artefacts.store(digest, &component);
+        }
+        Ok(component)
+    }
+}
+
+impl Linkers {
+    fn template(&self, world: World, component: &Component) -> wasmtime::Result<Template> {
+        Ok(match world {
+            World::ServicePlugin | World::ListingServicePlugin => {
+                Template::Service(v0::ServicePluginPre::new(self.service.instantiate_pre(component)?)?)
+            }
+            World::CredentialTypePlugin => Template::CredentialType(v0::CredentialTypePluginPre::new(
+                self.credential_type.instantiate_pre(component)?,
+            )?),
+            World::DirectoryPlugin => Template::Unserved,
+        })
+    }
+}
+
+fn check_pin(source: &ComponentSource, digest: &str) -> Result<(), LoadError> {
+    match &source.sha256 {
+        Some(pin) if !pin.eq_ignore_ascii_case(digest) => Err(LoadError::new(
+            LoadFault::WrongDigest,
+            &source.origin,
+            format!("its SHA-256 is {digest}, not the one of the configuration"),
+            "find out where the file comes from; pin the new digest only if you trust it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Tells what is no component before the compiler does, in better words.
+fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
+    let refuse =
+        |cause: &str, fix: &str| Err(LoadError::new(LoadFault::NotAComponent, &source.origin, cause, fix));
+    if source.bytes.len() > MAX_COMPONENT {
+        return refuse("it is larger than 64 MiB", "build it optimised for size and stripped");
+    }
+    if Engine::detect_precompiled(&source.bytes).is_some() {
+        return refuse(
+            "it is compiled code of an engine, which is never loaded from outside",
+            "give the .wasm that it was made from",
+        );
+    }
+    match source.bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => refuse(
+            "it is a core WebAssembly module, not a component",
+            "build it for the target wasm32-wasip2, or wrap it with `wasm-tools component new`",
+        ),
+        Some([0, b'a', b's', b'm', ..]) => Ok(()),
+        _ => refuse("it is not WebAssembly", "give the path of a .wasm component"),
+    }
+}
+
+/// Refuses what no pool can hold, before the first call finds out.
+fn check_needs(component: &Component, origin: &str) -> Result<(), LoadError> {
+    let unfit =
+        |cause: String| LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module");
+    let Some(needs) = component.resources_required() else {
+        return Err(unfit("it instantiates modules that it imports".to_owned()));
+    };
+    let memories = usize::try_from(needs.num_memories).unwrap_or(usize::MAX);
+    let tables = usize::try_from(needs.num_tables).unwrap_or(usize::MAX);
+    if memories > MAX_MEMORIES || tables > MAX_TABLES {
+        return Err(unfit(format!(
+            "it needs {memories} memories and {tables} tables; a plugin has at most {MAX_MEMORIES} and {MAX_TABLES}"
+        )));
+    }
+    let entries = needs.max_initial_table_size.unwrap_or(0);
+    if usize::try_from(entries).unwrap_or(usize::MAX) > MAX_TABLE_ELEMENTS {
+        return Err(unfit(format!(
+            "it needs a table of {entries} entries; a plugin has at most {MAX_TABLE_ELEMENTS}"
+        )));
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

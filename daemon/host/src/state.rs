@@ -1,0 +1,73 @@
+//! What one call has: its grants, its handles, its notes. Made for the call, dropped with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use credsmith_core::secret::Secret;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
+
+use crate::capability::http::transport::Transport;
+use crate::capability::wasi;
+use crate::journal::Journal;
+use crate::limits::Limits;
+use crate::options::{HttpLimits, TokenGrant};
+use crate::settings::Prepared;
+use crate::v0;
+
+/// Most handles that a call may hold at once, those of WASI included.
+const MAX_HANDLES: usize = 1024;
+
+/// What the configuration gives to a plugin.
+#[derive(Clone, Default)]
+pub(crate) struct Grants {
+    pub(crate) settings: BTreeMap<String, Prepared>,
+    pub(crate) http: Option<Arc<dyn Transport>>,
+    pub(crate) http_limits: HttpLimits,
+    pub(crate) token: Option<TokenGrant>,
+}
+
+impl Grants {
+    /// The secrets among the settings.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.settings.values().filter_map(|setting| match setting {
+            Prepared::Secret(secret) => Some(&*secret.value),
+            Prepared::Text(_) | Prepared::Key(_) => None,
+        })
+    }
+}
+
+/// The data of one store.
+pub(crate) struct State {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) limits: Limits,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) grants: Arc<Grants>,
+    /// When the call ends, whatever it does.
+    pub(crate) deadline: Instant,
+    /// HTTP requests sent so far.
+    pub(crate) requests: u32,
+    /// Secrets as they went out in requests of this call.
+    pub(crate) sent_secrets: Vec<Secret>,
+}
+
+impl State {
+    pub(crate) fn new(grants: Arc<Grants>, journal: Arc<Journal>, memory: usize, deadline: Instant) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self {
+            wasi: wasi::context(&journal),
+            table,
+            limits: Limits::new(memory),
+            journal,
+            grants,
+            deadline,
+            requests: 0,
+            sent_secrets: Vec::new(),
+        }
+    }
+}
+
+impl v0::types::Host for State {}
