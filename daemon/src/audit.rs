@@ -1,0 +1,150 @@
+//! Audit events as log lines of the target `audit`, which every log level lets through.
+//!
+//! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
+
+use credsmith_core::caller::Interface;
+use credsmith_core::ports::audit::{Action, Actor, AuditSink, Event, Outcome};
+
+/// Writes events to the log.
+#[derive(Debug)]
+pub(crate) struct AuditLog;
+
+impl AuditSink for AuditLog {
+    fn record(&self, event: Event) {
+        let (actor, acting, interface) = match &event.actor {
+            None => ("daemon", None, None),
+            Some(Actor::Operator) => ("operator", None, None),
+            Some(Actor::User(subject, interface)) => ("user", Some(subject), Some(door(*interface))),
+        };
+        let (outcome, reason) = match &event.outcome {
+            Outcome::Done => ("done", None),
+            Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
+            Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
+        };
+        tracing::info!(
+            target: crate::logging::AUDIT,
+            at = event.at.as_millis(),
+            action = action(event.action),
+            outcome,
+            reason,
+            note = event.note.as_deref(),
+            actor,
+            actor_issuer = acting.map(|subject| subject.issuer.as_str()),
+            actor_subject = acting.map(|subject| subject.subject.as_str()),
+            interface,
+            service = event.service.as_ref().map(tracing::field::display),
+            credential = event.lease.map(tracing::field::display),
+            issuer = event.subject.as_ref().map(|subject| subject.issuer.as_str()),
+            subject = event.subject.as_ref().map(|subject| subject.subject.as_str()),
+            "{} {outcome}",
+            action(event.action)
+        );
+    }
+}
+
+fn door(interface: Interface) -> &'static str {
+    match interface {
+        Interface::Rest => "rest",
+        Interface::Web => "web",
+        Interface::Rsp => "rsp",
+    }
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Issue => "issue",
+        Action::Collect => "collect",
+        Action::Revoke => "revoke",
+        Action::Expire => "expire",
+        Action::Park => "park",
+        Action::Retry => "retry",
+        Action::Drop => "drop",
+        Action::Suspend => "suspend",
+        Action::Resume => "resume",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use credsmith_core::caller::Subject;
+    use credsmith_core::ids::{LeaseId, ServiceId};
+    use credsmith_core::time::Timestamp;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(event: Event) -> serde_json::Value {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || AuditLog.record(event));
+        serde_json::from_slice(&sink.0.lock().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_a_line_with_all_of_it() {
+        let subject = |name: &str| Subject { issuer: "https://op".into(), subject: name.into() };
+        let line = logged(Event {
+            at: Timestamp::from_secs(7),
+            actor: Some(Actor::User(subject("alice"), Interface::Rest)),
+            action: Action::Revoke,
+            service: Some(ServiceId::parse("ssh").unwrap()),
+            lease: Some(LeaseId::from_random([1; 16])),
+            subject: Some(subject("bob")),
+            note: Some("by the way".into()),
+            outcome: Outcome::Failed("target is down".into()),
+        });
+        for (key, value) in [
+            ("target", "audit"),
+            ("message", "revoke failed"),
+            ("action", "revoke"),
+            ("outcome", "failed"),
+            ("reason", "target is down"),
+            ("actor", "user"),
+            ("actor_issuer", "https://op"),
+            ("actor_subject", "alice"),
+            ("issuer", "https://op"),
+            ("subject", "bob"),
+            ("note", "by the way"),
+            ("interface", "rest"),
+            ("service", "ssh"),
+            ("credential", "01010101-0101-4101-8101-010101010101"),
+        ] {
+            assert_eq!(line[key], value, "{key}: {line}");
+        }
+        assert_eq!(line["at"], 7000);
+    }
+
+    #[test]
+    fn what_the_daemon_does_by_itself_has_no_subject() {
+        let line = logged(Event {
+            at: Timestamp::from_secs(7),
+            actor: None,
+            action: Action::Expire,
+            service: None,
+            lease: None,
+            subject: None,
+            note: None,
+            outcome: Outcome::Done,
+        });
+        assert_eq!(line["actor"], "daemon");
+        for absent in ["actor_subject", "subject", "reason", "note", "credential"] {
+            assert!(line.get(absent).is_none(), "{absent}: {line}");
+        }
+    }
+}

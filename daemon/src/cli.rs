@@ -1,0 +1,143 @@
+//! The command line: what can be asked of the program, and nothing of how it is done.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+const EXIT_CODES: &str = "Exit codes:
+  0   done; after TERM or INT: everything in work was finished
+  1   something failed while running; the sentence on standard error says what
+  2   the command line is wrong
+  3   a second TERM or INT ended the daemon at once; what was in work is cleaned up by the next start
+  78  the configuration is wrong; every fault is on standard error, one a line";
+
+/// Issues and revokes credentials through sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "credsmith", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon; `ready http://...` on standard output says that it serves
+    #[command(after_help = EXIT_CODES)]
+    Serve {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration and tell every fault in it, without starting anything
+    #[command(after_help = EXIT_CODES)]
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Try Credsmith out: a demo configuration and an OpenID provider with demo accounts, on this machine only
+    #[command(after_help = EXIT_CODES)]
+    Dev {
+        /// Where the daemon listens; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = loopback)]
+        listen: SocketAddr,
+        /// Where the demo provider listens; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = loopback)]
+        provider_listen: SocketAddr,
+        /// Keep state in this directory; without it, state is gone at the end
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Make keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Show what a component is: world, imports, settings, digest
+    Inspect {
+        /// A component, or `bundled:NAME` for one that is built in
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Load the plugins of a configuration and show what each service offers, or why it cannot be loaded
+    List {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make the key that protects all data; an existing file is left alone
+    Init {
+        /// Where to put it (mode 600)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Anybody can have tokens from the demo provider: it serves this machine only.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "expected an address with a port, like 127.0.0.1:8080".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(format!(
+            "{} is not a loopback address: whoever reaches the demo can be any of its users, so that it \
+             listens on 127.0.0.1 or [::1] only",
+            address.ip()
+        ));
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dev_listens_on_loopback_only() {
+        for good in ["127.0.0.1:0", "[::1]:8080", "127.9.9.9:1"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "0.0.0.0:8080",
+            "[::]:8080",
+            "192.168.1.1:80",
+            "8080",
+            "localhost",
+            "127.0.0.1",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            assert!(loopback(bad).is_err(), "{bad}");
+        }
+        let refused = Cli::try_parse_from(["credsmith", "dev", "--listen", "0.0.0.0:8080"]).unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("is not a loopback address"), "{refused}");
+    }
+
+    #[test]
+    fn exit_codes_are_in_the_help() {
+        for arguments in [["credsmith", "--help"].as_slice(), &["credsmith", "serve", "--help"]] {
+            let help = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(help.exit_code(), 0);
+            assert!(help.to_string().contains("78  the configuration is wrong"), "{help}");
+        }
+    }
+}

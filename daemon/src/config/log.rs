@@ -1,0 +1,46 @@
+//! `[log]`: what is written to standard error.
+
+use tracing::level_filters::LevelFilter;
+
+use super::read::Table;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) format: Format,
+    pub(crate) level: LevelFilter,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: Format::Human, level: LevelFilter::INFO }
+    }
+}
+
+impl Log {
+    /// Reads the section.
+    pub(crate) fn read(table: &Table<'_>) -> Self {
+        let default = Self::default();
+        let formats = [("human", Format::Human), ("json", Format::Json)];
+        let levels = [
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+        ];
+        Self {
+            format: table.or("format", default.format, |value| value.one_of(&formats)),
+            level: table.or("level", default.level, |value| value.one_of(&levels)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a check asks of the machine: files, variables, credentials. A seam, so that a configuration can be judged without the files
+//! that it names (the example is, by a test).
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use credsmith_core::secret::Secret;
+
+/// Larger than any key file or certificate chain.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
+/// The variable by which systemd names the directory with the credentials of a unit.
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// Errors are predicates that continue the name of what was asked for: `cannot be read: ...`.
+pub(crate) trait Machine: Send + Sync {
+    /// A file that is no secret.
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String>;
+    /// A file that nobody else may read.
+    fn private_file(&self, path: &Path) -> Result<Secret, String>;
+    /// A variable of the environment.
+    fn variable(&self, name: &str) -> Result<Secret, String>;
+    /// Where systemd keeps the unit's credentials.
+    fn credentials_directory(&self) -> Result<PathBuf, String>;
+    /// Whether `credsmith dev` made the data in `directory`.
+    fn made_by_dev(&self, directory: &Path) -> bool;
+    /// Whether `file` lies in `directory`, links followed where they can be.
+    fn lies_in(&self, file: &Path, directory: &Path) -> bool;
+}
+
+/// The machine that the daemon runs on.
+#[derive(Debug)]
+pub(crate) struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        read_bounded(open(path)?)
+    }
+
+    /// Only the owner may read it; where the owner is root, its group may too, which is how a daemon that is not root is given a file
+    /// that it cannot change.
+    fn private_file(&self, path: &Path) -> Result<Secret, String> {
+        let file = open(path)?;
+        // Asked of the open file: the one that is judged is the one that is read.
+        let about = file.metadata().map_err(cannot)?;
+        let forbidden = if about.uid() == 0 { 0o037 } else { 0o077 };
+        if about.is_file() && about.mode() & forbidden != 0 {
+            let mode = about.mode() & 0o777;
+            return Err(format!(
+                "is open to others (mode {mode:03o}), expected mode 600: chmod 600 {}",
+                path.display()
+            ));
+        }
+        read_bounded(file).map(Secret::new)
+    }
+
+    fn variable(&self, name: &str) -> Result<Secret, String> {
+        std::env::var_os(name)
+            .map(|text| Secret::new(text.into_encoded_bytes()))
+            .ok_or_else(|| "is not set".into())
+    }
+
+    fn credentials_directory(&self) -> Result<PathBuf, String> {
+        std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from).ok_or_else(|| {
+            format!(
+                "cannot be read: {CREDENTIALS_DIRECTORY} is not set; has the unit a LoadCredential= line?"
+            )
+        })
+    }
+
+    fn made_by_dev(&self, directory: &Path) -> bool {
+        directory.join(super::data::DEV_MARKER).exists()
+    }
+
+    fn lies_in(&self, file: &Path, directory: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let directory = real(directory);
+        let by_name = file.parent().map(real).unwrap_or_default().starts_with(&directory);
+        by_name || real(file).starts_with(&directory)
+    }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    // A named pipe would hold the start up for ever: the kind is asked before opening, which waits for a writer.
+    let about = std::fs::metadata(path).map_err(cannot)?;
+    if !about.is_file() {
+        return Err("is not a regular file".into());
+    }
+    File::open(path).map_err(cannot)
+}
+
+fn read_bounded(file: File) -> Result<Vec<u8>, String> {
+    let length = file.metadata().map_err(cannot)?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(MAX_FILE_BYTES)).unwrap_or(0) + 1);
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(format!("is larger than {} KiB", MAX_FILE_BYTES >> 10));
+    }
+    Ok(bytes)
+}
+
+fn cannot(error: std::io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_open_to_others_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k");
+        std::fs::write(&path, "hunter2").unwrap();
+        for (mode, fine) in
+            [(0o600, true), (0o400, true), (0o644, false), (0o604, false), (0o620, false), (0o666, false)]
+        {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            match ThisMachine.private_file(&path) {
+                Ok(secret) => assert!(fine && secret.verify(b"hunter2"), "{mode:o}"),
+                Err(why) => assert!(!fine && why.starts_with("is open to others"), "{mode:o}: {why}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_lies_in_a_directory_by_its_name_or_by_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("k"), "").unwrap();
+        std::fs::write(dir.path().join("k"), "").unwrap();
+        std::os::unix::fs::symlink(data.join("k"), dir.path().join("link")).unwrap();
+        for (file, inside) in
+            [("data/k", true), ("data/absent", true), ("link", true), ("k", false), ("data/../k", false)]
+        {
+            assert_eq!(ThisMachine.lies_in(&dir.path().join(file), &data), inside, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(ThisMachine.file(dir.path()).unwrap_err(), "is not a regular file");
+        assert!(ThisMachine.file(&dir.path().join("absent")).unwrap_err().starts_with("cannot be read"));
+        let large = dir.path().join("large");
+        std::fs::write(&large, vec![0; 300 * 1024]).unwrap();
+        assert_eq!(ThisMachine.file(&large).unwrap_err(), "is larger than 256 KiB");
+    }
+}

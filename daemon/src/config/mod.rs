@@ -1,0 +1,209 @@
+//! The configuration: one TOML file and what it includes, read strictly, with every fault told at once.
+//!
+//! Start at [`load`]. Each topic has a file with its struct, how it is read and what is checked about it; `read` has the strict
+//! readers, `source` the parsing, `report` the faults. This module alone knows TOML: what comes out are plain structs, secrets
+//! fetched, which `wire_up` turns into the options of the crates.
+//!
+//! Never here: a default that is unsafe, a value that is silently put right, a secret written out.
+
+mod admin;
+mod data;
+#[cfg(test)]
+pub(crate) mod fake;
+mod grants;
+mod keyring;
+mod leases;
+pub(crate) mod log;
+mod machine;
+mod pem;
+mod plugins;
+mod providers;
+mod read;
+mod report;
+mod rules;
+mod secrets;
+mod server;
+mod services;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use credsmith_core::access::{Configured, ProviderMatch, Rule, Rules};
+use credsmith_core::ids::ProviderId;
+
+pub(crate) use admin::Admin;
+pub(crate) use data::{DEV_MARKER, Data};
+pub(crate) use grants::Origin;
+pub(crate) use keyring::Keyring;
+pub(crate) use leases::Leases;
+pub(crate) use log::Log;
+pub(crate) use machine::{Machine, ThisMachine};
+pub(crate) use pem::tls_identity;
+pub(crate) use plugins::Plugins;
+pub(crate) use providers::{Audiences, Provider};
+pub(crate) use rules::RuleLine;
+pub(crate) use server::Server;
+pub(crate) use services::{Destination, Plugin, Service, Setting};
+
+use read::{Reading, Table, Value};
+use report::did_you_mean;
+
+/// Everything that can be configured.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) admin: Admin,
+    pub(crate) data: Data,
+    pub(crate) keyring: Keyring,
+    pub(crate) log: Log,
+    pub(crate) leases: Leases,
+    pub(crate) plugins: Plugins,
+    /// In the order of the file: clients list the first one first.
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) services: Vec<Service>,
+}
+
+/// A configuration that may be used, and what an operator should know about it, a line each.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Everything that is wrong with a configuration, a line each; never empty.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    pub(crate) faults: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads and checks the configuration at `path`.
+///
+/// # Errors
+/// [`Faults`] has all of them.
+pub(crate) fn load(path: &Path) -> Result<Loaded, Faults> {
+    let mut reading = Reading::new(Box::new(ThisMachine));
+    let node = source::read(path, &mut reading.report);
+    if reading.report.path_of(0).is_none() {
+        // Nothing could be read: that every key is missing then is no news.
+        return Err(Faults { faults: reading.report.faults(), warnings: Vec::new() });
+    }
+    judge(&reading, &node)
+}
+
+/// Reads and checks a configuration that is built in. Its relative paths start at the directory of `path`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(path: &Path, text: String, machine: Box<dyn Machine>) -> Result<Loaded, Faults> {
+    let mut reading = Reading::new(machine);
+    let node = source::read_text(path, text, &mut reading.report);
+    judge(&reading, &node)
+}
+
+fn judge(reading: &Reading, node: &source::Node) -> Result<Loaded, Faults> {
+    let config = Value::root(reading, node).table(Config::read).flatten();
+    let warnings = reading.report.warnings();
+    match config {
+        Some(config) if !reading.report.has_faults() => Ok(Loaded { config, warnings }),
+        _ => Err(Faults { faults: reading.report.faults(), warnings }),
+    }
+}
+
+impl Config {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let server = table.section("server", Server::read).flatten();
+        let admin = table.section("admin", Admin::read);
+        let data = table.section("data", Data::read).flatten();
+        let keyring = table.section("keyring", Keyring::read).flatten();
+        let log = table.section("log", Log::read);
+        let leases = table.section("leases", Leases::read);
+        let plugins = table.section("plugins", Plugins::read);
+        let providers = table.required("providers", "{ my-login = { ... } }", providers::read);
+        let services = table.or("services", Vec::new(), services::read);
+        if let (Some(data), Some(admin)) = (&data, &admin) {
+            refuse_long_socket(table, data, admin);
+        }
+        if let (Some(data), Some(keyring)) = (&data, &keyring) {
+            refuse_key_beside_data(table, data, keyring);
+        }
+        if let Some(providers) = &providers {
+            warn_of_unknown_providers(table, providers, &services);
+        }
+        Some(Self {
+            server: server?,
+            admin: admin?,
+            data: data?,
+            keyring: keyring?,
+            log: log?,
+            leases: leases?,
+            plugins: plugins?,
+            providers: providers?,
+            services,
+        })
+    }
+
+    /// The rules of a service, among the providers there are.
+    pub(crate) fn rules(&self, service: &Service) -> Rules {
+        let configured = Configured {
+            providers: self.providers.iter().map(|provider| provider.id.clone()).collect(),
+            rsps: BTreeSet::new(),
+        };
+        let rules = |lines: &[RuleLine]| lines.iter().map(|line| line.rule.clone()).collect::<Vec<Rule>>();
+        Rules::new(rules(&service.allow), rules(&service.forbid), &configured)
+    }
+}
+
+/// The system cannot bind a socket with a longer path, and would say so only at the start.
+fn refuse_long_socket(table: &Table<'_>, data: &Data, admin: &Admin) {
+    let length = admin.socket_path(data).as_os_str().len();
+    if length > admin::MAX_SOCKET_PATH {
+        let key = if admin.socket.is_some() { "admin.socket" } else { "data.directory" };
+        let at = table.get(if admin.socket.is_some() { "admin" } else { "data" }).map(|value| value.at());
+        let message = format!(
+            "makes the path of the admin socket {length} bytes long, expected {} at most: set admin.socket to a shorter one",
+            admin::MAX_SOCKET_PATH
+        );
+        table.value().reading.report.fault(at, key, message);
+    }
+}
+
+/// Whoever takes the data away would take the key with it.
+fn refuse_key_beside_data(table: &Table<'_>, data: &Data, keyring: &Keyring) {
+    let Some(file) = &keyring.file else { return };
+    let reading = table.value().reading;
+    if reading.machine().lies_in(file, &data.directory) {
+        let at = table.get("keyring").map(|value| value.at());
+        let message = format!(
+            "lies beside the data that it protects, in {}; expected another place",
+            data.directory.display()
+        );
+        reading.report.fault(at, "keyring.key", message);
+    }
+}
+
+/// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a provider may be taken out for a
+/// while without opening a service.
+fn warn_of_unknown_providers(table: &Table<'_>, providers: &[Provider], services: &[Service]) {
+    let known: BTreeSet<&ProviderId> = providers.iter().map(|provider| &provider.id).collect();
+    let lines = |service: &'_ Service| -> Vec<(RuleLine, &'static str)> {
+        let allow = service.allow.iter().map(|line| (line.clone(), "never matches"));
+        let forbid = service.forbid.iter().map(|line| (line.clone(), "forbids everybody"));
+        allow.chain(forbid).collect()
+    };
+    for (line, effect) in services.iter().flat_map(lines) {
+        let name = match line.rule.provider() {
+            ProviderMatch::Id(id) if !known.contains(id) => id.to_string(),
+            ProviderMatch::Rsp(_) => line.rule.provider().to_string(),
+            ProviderMatch::Id(_) | ProviderMatch::Any => continue,
+        };
+        let hint = did_you_mean(&name, known.iter().map(|id| id.as_str()));
+        let message =
+            format!("names the provider `{name}`, which is not configured, so that it {effect}{hint}");
+        table.value().reading.report.warning(Some(line.at), &line.key, message);
+    }
+}

@@ -1,0 +1,184 @@
+//! `[providers.<id>]`: who vouches for users.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credsmith_core::ids::ProviderId;
+use credsmith_core::secret::Secret;
+use ipnet::IpNet;
+use url::Url;
+
+use super::read::{Table, Value};
+use super::report::At;
+use super::{pem, secrets};
+
+/// One OpenID provider.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    pub(crate) id: ProviderId,
+    pub(crate) description: String,
+    /// As it was written.
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Option<Secret>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) audiences: Audiences,
+    pub(crate) subject_claim: String,
+    pub(crate) disable_login: bool,
+    pub(crate) allow_insecure_issuer: bool,
+    /// Addresses that are not public and may be dialled all the same.
+    pub(crate) addresses: Vec<IpNet>,
+    /// Further roots of trust, PEM.
+    pub(crate) roots: Option<Vec<u8>>,
+    pub(crate) clock_skew: Duration,
+    /// Whether tokens are introspected where the provider offers that.
+    pub(crate) introspection: bool,
+    at: At,
+    key: String,
+}
+
+/// For whom a token must have been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Audiences {
+    /// For one of these.
+    OneOf(Vec<String>),
+    /// For whomever.
+    Any,
+}
+
+/// Reads all providers in the order of the file.
+pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Provider>> {
+    let providers = value.named(|id, value| {
+        let id = ProviderId::parse(id).map_err(|error| value.fault(error.to_string()));
+        value.table(|table| Provider::read(table, id.ok())).flatten()
+    });
+    if let Some(providers) = &providers {
+        refuse_shared_issuers(providers, value);
+    }
+    providers
+}
+
+/// With two providers of one issuer, whose rules count for a token would be chance.
+fn refuse_shared_issuers(providers: &[Provider], value: &Value<'_>) {
+    let mut seen: BTreeMap<&str, &Provider> = BTreeMap::new();
+    for provider in providers {
+        let issuer = provider.issuer.trim_end_matches('/');
+        if let Some(first) = seen.insert(issuer, provider) {
+            let message =
+                format!("has the issuer of the provider `{}`, expected one provider for an issuer", first.id);
+            value.reading.report.fault(Some(provider.at), &provider.key, message);
+        }
+    }
+}
+
+impl Provider {
+    fn read(table: &Table<'_>, id: Option<ProviderId>) -> Option<Self> {
+        let allow_insecure_issuer = table.or("allow_insecure_issuer", false, Value::flag);
+        let description = table.required("description", "\"Example Login\"", Value::line);
+        let issuer = table.required("issuer", "\"https://login.example.org\"", |value| {
+            issuer(value, allow_insecure_issuer)
+        });
+        let client_id = table.required("client_id", "\"credsmith\"", Value::line);
+        let client_secret = table.get("client_secret").map(|value| secrets::secret(&value));
+        let audiences = audiences(table);
+        let roots = table.get("roots").map(|value| pem::roots(&value));
+        let provider = Self {
+            scopes: table.or("scopes", vec!["openid".into(), "profile".into()], scopes),
+            subject_claim: table.or("subject_claim", "sub".into(), Value::line),
+            disable_login: table.or("disable_login", false, Value::flag),
+            addresses: table.or("addresses", Vec::new(), networks),
+            clock_skew: table.or("clock_skew", Duration::from_secs(30), |value| {
+                value.duration(Duration::ZERO..=Duration::from_secs(300))
+            }),
+            introspection: table.or("introspection", true, Value::flag),
+            id: id?,
+            description: description?,
+            issuer: issuer?,
+            client_id: client_id?,
+            client_secret: client_secret.map_or(Some(None), |read| read.map(Some))?,
+            audiences: audiences?,
+            roots: roots.map_or(Some(None), |read| read.map(Some))?,
+            allow_insecure_issuer,
+            at: table.value().at(),
+            key: table.value().key().to_owned(),
+        };
+        Some(provider)
+    }
+}
+
+fn issuer(value: &Value<'_>, allow_insecure: bool) -> Option<String> {
+    let expected = "an issuer like \"https://login.example.org\"";
+    let url: Url = value.parsed(expected)?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    match url.scheme() {
+        _ if !plain || !url.has_host() => value.fault(format!("is not usable, expected {expected}")),
+        "https" => return value.text(),
+        "http" if allow_insecure => return value.text(),
+        "http" => value.fault(
+            "begins with http://, so anybody on the way can pose as any user; expected https://, or \
+             allow_insecure_issuer = true for trying things out",
+        ),
+        _ => value.fault(format!("is not usable, expected {expected}")),
+    }
+    None
+}
+
+fn audiences(table: &Table<'_>) -> Option<Audiences> {
+    let any = table.or("any_audience", false, Value::flag);
+    let listed = table.get("audience");
+    match (listed, any) {
+        (Some(value), false) => {
+            let audiences = value.list(Value::line)?;
+            if audiences.is_empty() {
+                value.fault("is empty, so that no token would be accepted; expected at least one audience");
+            }
+            Some(Audiences::OneOf(audiences))
+        }
+        (None, true) => Some(Audiences::Any),
+        (Some(value), true) => {
+            value.fault("is set beside any_audience = true, expected one of the two");
+            None
+        }
+        (None, false) => {
+            table.value().fault(
+                "says for whom a token must have been made neither by audience nor by any_audience, expected \
+                 `audience = [\"credsmith\"]`, or `any_audience = true` to accept tokens made for other services",
+            );
+            None
+        }
+    }
+}
+
+fn scopes(value: &Value<'_>) -> Option<Vec<String>> {
+    let scopes = value.list(|item| {
+        let scope = item.line()?;
+        // RFC 6749 section 3.3: printable ASCII without space, quote and backslash.
+        let fits = scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        if !fits {
+            item.fault("is not a scope, expected printable ASCII without blanks, quotes and backslashes");
+        }
+        fits.then_some(scope)
+    })?;
+    if !scopes.iter().any(|scope| scope == "openid") {
+        value.fault("has no \"openid\", expected it: without it a provider need not say who a user is");
+    }
+    Some(scopes)
+}
+
+/// Networks like `10.0.0.0/8`; a bare address is a network of one.
+pub(crate) fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+    value.list(|item| {
+        let text = item.text()?;
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) => Some(network.trunc()),
+            Err(_) => {
+                item.fault(format!("is {text:?}, expected a network like \"10.1.0.0/16\" or an address"));
+                None
+            }
+        }
+    })
+}

@@ -1,0 +1,153 @@
+//! `[server]`: where clients come in, and how many at once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use credsmith_core::secret::Secret;
+use url::Url;
+
+use super::read::{Table, Value};
+use super::report::At;
+use super::{pem, secrets};
+
+/// Where and how clients are served.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// What clients call the daemon; ends with `/`.
+    pub(crate) public_url: Url,
+    /// At least one.
+    pub(crate) listen: Vec<Listen>,
+    /// The values of `host` that are answered; `None`: any.
+    pub(crate) hosts: Option<Vec<String>>,
+    /// Most requests in work at once.
+    pub(crate) requests_in_work: u32,
+    /// Most connections at once.
+    pub(crate) connections: u32,
+    /// How long the head of a request may take to arrive.
+    pub(crate) head_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+    at: At,
+    key: String,
+}
+
+/// What a listener proves itself with.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) private_key: Secret,
+}
+
+impl Server {
+    /// Reads the section.
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
+        let plain = table.or("allow_plain_http", false, Value::flag);
+        let public_url = table.required("public_url", "\"https://credsmith.example.org/\"", public_url);
+        let listen = table.required("listen", "[{ address = \"127.0.0.1:8080\" }]", |value| {
+            value.list(|item| item.table(|table| Listen::read(table, plain)).flatten())
+        });
+        let server = Self {
+            hosts: table.optional("hosts", |value| value.list(Value::line)),
+            requests_in_work: table.or("requests_in_work", 256, |value| value.count(1..=65_536)),
+            connections: table.or("connections", 4096, |value| value.count(1..=1_000_000)),
+            head_timeout: table.or("head_timeout", Duration::from_secs(10), |value| value.duration(brief())),
+            idle_timeout: table.or("idle_timeout", Duration::from_secs(60), |value| value.duration(brief())),
+            public_url: public_url?,
+            listen: listen?,
+        };
+        server.check(table.value());
+        Some(server)
+    }
+
+    fn check(&self, value: &Value<'_>) {
+        if self.listen.is_empty() {
+            value.fault("has no listener, expected `listen = [{ address = \"127.0.0.1:8080\" }]`");
+        }
+        if self.public_url.scheme() == "http" && self.listen.iter().all(|listen| listen.tls.is_some()) {
+            value.warning("public_url begins with http://, but every listener speaks TLS");
+        }
+        for (place, listen) in self.listen.iter().enumerate() {
+            let clash =
+                self.listen.iter().take(place).find(|earlier| collide(earlier.address, listen.address));
+            if let Some(earlier) = clash {
+                let first = value.reading.report.describe(earlier.at).unwrap_or_default();
+                let message =
+                    format!("listens on {}, which is taken by the listener at {first}", listen.address);
+                value.reading.report.fault(Some(listen.at), &listen.key, message);
+            }
+        }
+    }
+}
+
+impl Listen {
+    fn read(table: &Table<'_>, plain_allowed: bool) -> Option<Self> {
+        let address = table.required("address", "\"127.0.0.1:8080\"", |value| {
+            value.parsed::<SocketAddr>("an address with a port, like \"127.0.0.1:8080\" or \"[::]:8443\"")
+        });
+        let certificate = table.get("certificate").map(|value| pem::certificates(&value));
+        let private_key = table.get("private_key").map(|value| secrets::secret(&value));
+        let tls = match (certificate, private_key) {
+            (None, None) => None,
+            (Some(certificate), Some(private_key)) => {
+                let tls = Tls { certificate: certificate?, private_key: private_key? };
+                pem::check_identity(table.value(), &tls.certificate, &tls.private_key)?;
+                Some(tls)
+            }
+            _ => {
+                table
+                    .value()
+                    .fault("has a certificate without a private_key or the reverse, expected both or none");
+                return None;
+            }
+        };
+        let listen =
+            Self { address: address?, tls, at: table.value().at(), key: table.value().key().to_owned() };
+        if listen.tls.is_none() && !listen.address.ip().is_loopback() && !plain_allowed {
+            table.value().fault(format!(
+                "sends tokens and credentials over {} unencrypted, expected certificate and private_key, or \
+                 server.allow_plain_http = true where a proxy on a trusted network adds TLS",
+                listen.address
+            ));
+        }
+        Some(listen)
+    }
+}
+
+fn brief() -> std::ops::RangeInclusive<Duration> {
+    Duration::from_millis(100)..=Duration::from_secs(3600)
+}
+
+fn public_url(value: &Value<'_>) -> Option<Url> {
+    let expected = "an absolute http:// or https:// address without user, query and fragment, like \
+                    \"https://credsmith.example.org/\"";
+    let mut url: Url = value.parsed(expected)?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
+        value.fault(format!("is not usable, expected {expected}"));
+        return None;
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Some(url)
+}
+
+/// Whether both cannot be listened on. Port 0 is a new port each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = |ip: IpAddr| ip.is_unspecified();
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || (same_family && (any(one.ip()) || any(other.ip()))))
+}

@@ -1,0 +1,368 @@
+//! Whole configurations: the example, and the faults that concern several topics.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::fake::FakeMachine;
+use super::read::Reading;
+use super::source::{self, Kind, Node};
+use super::{Config, Faults, Loaded, judge};
+
+const EXAMPLE: &str = include_str!("../../../config/credsmith.example.toml");
+const KEK: &str = "credsmith-kek-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+
+/// The example with every setting in force.
+fn uncommented() -> String {
+    let uncomment = |line: &str| {
+        let text = line.trim_start();
+        match text.strip_prefix('#') {
+            Some(setting) if !setting.is_empty() && !setting.starts_with([' ', '-']) => setting.to_owned(),
+            _ => line.to_owned(),
+        }
+    };
+    EXAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+fn machine() -> FakeMachine {
+    let signed = rcgen::generate_simple_self_signed(vec!["credsmith.example.org".into()]).unwrap();
+    let pem = format!("{}{}", signed.cert.pem(), signed.signing_key.serialize_pem());
+    FakeMachine::anything(&pem)
+        .with("/etc/credsmith/kek", KEK)
+        .with("/etc/credsmith/broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+}
+
+fn read_with(machine: FakeMachine, text: &str) -> (Result<Loaded, Faults>, BTreeSet<String>) {
+    let mut reading = Reading::new(Box::new(machine));
+    let node = source::read_text(Path::new("/etc/credsmith/c.toml"), text.into(), &mut reading.report);
+    (judge(&reading, &node), reading.asked())
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match read_with(machine(), text).0 {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.faults,
+    }
+}
+
+/// Every key of a tree, as [`Reading::asked`] has them.
+fn keys(node: &Node, prefix: &str, into: &mut BTreeSet<String>) {
+    match &node.kind {
+        Kind::Table(entries) => {
+            for entry in entries {
+                let free = matches!(prefix, "providers" | "services" | "services.*.settings");
+                let name = if free { "*" } else { entry.key.as_str() };
+                let key = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+                if !free {
+                    into.insert(key.clone());
+                }
+                keys(&entry.value, &key, into);
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| keys(item, &format!("{prefix}[]"), into)),
+        _ => {}
+    }
+}
+
+fn keys_of(text: &str) -> BTreeSet<String> {
+    let mut reading = Reading::new(Box::new(FakeMachine::default()));
+    let node = source::read_text(Path::new("c.toml"), text.into(), &mut reading.report);
+    let mut found = BTreeSet::new();
+    keys(&node, "", &mut found);
+    found
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let loaded = read_with(machine(), EXAMPLE).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_example_with_everything_set_is_a_configuration() {
+    let loaded =
+        read_with(machine(), &uncommented()).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+/// The other direction, that every key of the example is known, is the test above: an unknown key is a fault.
+#[test]
+fn the_example_has_every_key_that_is_read() {
+    let (_, asked) = read_with(machine(), &uncommented());
+    // The three places of a secret are told once, at the head of the example; and forbid has the tests of allow.
+    let told_once =
+        |key: &&String| !key.ends_with(".file") && !key.ends_with(".env") && !key.ends_with(".credential");
+    let asked: BTreeSet<_> = asked.iter().map(|key| key.replace(".forbid[]", ".allow[]")).collect();
+    let written = keys_of(&uncommented());
+    let missing: Vec<_> = asked.difference(&written).filter(told_once).collect();
+    assert!(missing.is_empty(), "the example lacks {missing:?}");
+    for place in ["file", "env", "credential"] {
+        assert!(EXAMPLE.contains(&format!("{{ {place} = ")), "{place}");
+    }
+    assert!(asked.len() > 80, "only {} keys were asked for", asked.len());
+}
+
+#[test]
+fn the_defaults_in_the_example_are_the_defaults() {
+    let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
+    let without = read_with(machine(), EXAMPLE).0.ok().unwrap().config;
+    let shared = |config: &Config| {
+        let (server, service) = (&config.server, config.services.first().unwrap());
+        let provider = config.providers.first().unwrap();
+        format!(
+            "{:?}",
+            (
+                (&config.log, &config.leases, config.data.cache),
+                (server.requests_in_work, server.connections, server.head_timeout, server.idle_timeout),
+                (config.plugins.tolerate_broken_services, config.plugins.instances),
+                (service.parallel_runner, service.queue_length, service.queue_wait, service.plugin_timeout),
+                (service.memory, service.hide, service.allow_same_state),
+                (&provider.scopes, &provider.subject_claim, provider.disable_login, provider.clock_skew),
+            )
+        )
+    };
+    assert_eq!(shared(&with), shared(&without));
+}
+
+/// A small configuration; `edit` replaces text in it.
+fn small(edits: &[(&str, &str)]) -> String {
+    let mut text = r#"
+[server]
+public_url = "https://c.example.org"
+listen = [{ address = "127.0.0.1:8080" }]
+[data]
+directory = "/var/lib/credsmith"
+[keyring]
+key = { file = "kek" }
+[providers.op]
+description = "d"
+issuer = "https://op.example.org"
+client_id = "c"
+audience = ["c"]
+[services.info]
+description = "d"
+plugin = "bundled:info"
+allow = [{ provider = "op", claim = "sub", any = true }]
+"#
+    .to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+#[test]
+fn the_small_configuration_is_fine() {
+    assert_eq!(faults(&small(&[])), Vec::<String>::new());
+}
+
+#[test]
+fn an_empty_file_misses_everything_at_once() {
+    let found = faults("").join("\n");
+    for key in ["server.public_url", "server.listen", "data.directory", "keyring.key", "providers"] {
+        assert!(found.contains(&format!("{key}: is missing, expected `")), "{key}: {found}");
+    }
+}
+
+#[test]
+fn each_fault_is_told_at_its_place() {
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "public_url = \"https://c.example.org\"",
+            "public_url = \"/c\"",
+            "c.toml:3:14: server.public_url: is \"/c\", expected an absolute",
+        ),
+        (
+            "public_url = \"https://c.example.org\"",
+            "public_url = \"ftp://c\"",
+            "3:14: server.public_url: is not usable",
+        ),
+        (
+            "public_url = \"https://c.example.org\"",
+            "public_url = \"https://u:p@c\"",
+            "server.public_url: is not usable",
+        ),
+        (
+            "127.0.0.1:8080",
+            "0.0.0.0:8080",
+            "c.toml:4:11: server.listen[0]: sends tokens and credentials over 0.0.0.0:8080 unencrypted",
+        ),
+        (
+            "127.0.0.1:8080",
+            "localhost",
+            "server.listen[0].address: is \"localhost\", expected an address with a port",
+        ),
+        ("[{ address = \"127.0.0.1:8080\" }]", "[]", "server: has no listener"),
+        (
+            "[{ address = \"127.0.0.1:8080\" }]",
+            "[{ address = \"127.0.0.1:8080\" }, { address = \"127.0.0.1:8080\" }]",
+            "server.listen[1]: listens on 127.0.0.1:8080, which is taken by the listener at /etc/credsmith/c.toml:4:11",
+        ),
+        (
+            "[{ address = \"127.0.0.1:8080\" }]",
+            "[{ address = \"127.0.0.1:8080\", certificate = \"c.pem\" }]",
+            "expected both or none",
+        ),
+        ("file = \"kek\"", "env = \"KEK\"", "c.toml:8:7: keyring.key: is a variable of the environment"),
+        ("file = \"kek\"", "file = \"other\"", "keyring.key: this is not a key file"),
+        ("\"/var/lib/credsmith\"", "\"/etc/credsmith\"", "c.toml:7:1: keyring.key: lies beside the data"),
+        (
+            "\"/var/lib/credsmith\"",
+            concat!(
+                "\"/var/lib/",
+                "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
+                "\""
+            ),
+            "c.toml:5:1: data.directory: makes the path of the admin socket",
+        ),
+        (
+            "\"bundled:info\"",
+            "\"bundled:inof\"",
+            "services.info.plugin: names a plugin that is not built in, expected one of bundled:info, bundled:ssh-ca",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nroots = \"kek\"",
+            "providers.op.roots: the file /etc/credsmith/kek has no certificate",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nroots = \"broken.pem\"",
+            "providers.op.roots: cannot be used as roots of trust",
+        ),
+        ("[providers.op]", "[providers.any]", "providers.any: a provider is never called `any`"),
+        (
+            "[providers.op]",
+            "[providers.rsp1]",
+            "providers.rsp1: a provider is never called `any`, and its id never begins",
+        ),
+        (
+            "https://op.example.org",
+            "http://op.example.org",
+            "c.toml:11:10: providers.op.issuer: begins with http://",
+        ),
+        (
+            "audience = [\"c\"]",
+            "",
+            "c.toml:9:1: providers.op: says for whom a token must have been made neither by",
+        ),
+        ("audience = [\"c\"]", "audience = []", "providers.op.audience: is empty"),
+        (
+            "audience = [\"c\"]",
+            "audience = [\"c\"]\nany_audience = true",
+            "providers.op.audience: is set beside any_audience",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nclient_secret = \"hunter2\"",
+            "providers.op.client_secret: is a string, expected `{ file",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nscopes = [\"profile\"]",
+            "providers.op.scopes: has no \"openid\"",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\naddresses = [\"10.0.0.0/99\"]",
+            "providers.op.addresses[0]: is \"10.0.0.0/99\", expected a network",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nsha256 = \"abc\"",
+            "services.info.sha256: is no SHA-256",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nparallel_runner = 0",
+            "services.info.parallel_runner: is 0, expected an integer from 1",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nparalel_runner = 2",
+            "(did you mean `parallel_runner`?)",
+        ),
+        ("any = true", "any = true, equals = \"x\"", "services.info.allow[0]: has no test or several"),
+        (
+            "any = true",
+            "regexp = \"(\"",
+            "services.info.allow[0].regexp: the pattern is not a regular expression",
+        ),
+        ("any = true", "contians = \"x\"", "did you mean `contains`?"),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nsettings = { s = { env = \"S\", destinations = [\"https://a.example.org\"] } }",
+            "settings.s.destinations[0]: is https://a.example.org:443, which the service's http list does not grant",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org/path\" }]",
+            "services.info.http[0].destination: is \"https://a.example.org/path\", expected a server like",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\naccess_token = { reveal = true }",
+            "services.info: grants uses of the access token without pass_access_token = true",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let found = faults(&small(&[(from, to)]));
+        assert_eq!(found.iter().filter(|fault| fault.contains(expected)).count(), 1, "{to}\n{found:#?}");
+        assert!(!found.concat().contains("hunter2"), "{found:#?}");
+    }
+}
+
+#[test]
+fn two_providers_of_one_issuer_are_refused() {
+    let text = small(&[]).replace(
+        "[services.info]",
+        "[providers.two]\ndescription = \"d\"\nissuer = \"https://op.example.org/\"\nclient_id = \"c\"\nany_audience = true\n[services.info]",
+    );
+    let found = faults(&text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("providers.two: has the issuer of the provider `op`"), "{found:?}");
+}
+
+#[test]
+fn data_that_dev_made_is_refused() {
+    let machine = machine().with("/var/lib/credsmith/made-by-credsmith-dev", "");
+    let found = read_with(machine, &small(&[])).0.err().unwrap().faults;
+    assert!(
+        found[0].contains("data.directory: is /var/lib/credsmith, which `credsmith dev` made"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_rule_with_an_unknown_provider_is_kept_and_told() {
+    let text = small(&[("provider = \"op\"", "provider = \"opp\"")]);
+    let loaded = read_with(machine(), &text).0.ok().unwrap();
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(
+        loaded.warnings[0].contains(
+            "names the provider `opp`, which is not configured, so that it never matches (did you mean `op`?)"
+        ),
+        "{:?}",
+        loaded.warnings
+    );
+    let service = loaded.config.services.first().unwrap();
+    assert_eq!(service.allow.len(), 1);
+}
+
+#[test]
+fn plain_http_for_others_has_to_be_wanted() {
+    let text =
+        small(&[("127.0.0.1:8080", "0.0.0.0:8080"), ("[server]", "[server]\nallow_plain_http = true")]);
+    assert_eq!(faults(&text), Vec::<String>::new());
+}
+
+#[test]
+fn providers_keep_the_order_of_the_file() {
+    let text = small(&[]).replace(
+        "[providers.op]",
+        "[providers.zz]\ndescription = \"d\"\nissuer = \"https://zz.example.org\"\nclient_id = \"c\"\nany_audience = true\n[providers.op]",
+    );
+    let config = read_with(machine(), &text).0.ok().unwrap().config;
+    let ids: Vec<_> = config.providers.iter().map(|provider| provider.id.as_str()).collect();
+    assert_eq!(ids, ["zz", "op"]);
+}

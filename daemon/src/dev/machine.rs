@@ -1,0 +1,47 @@
+//! What the demo configuration finds: the files of the data directory, and two secrets that are in memory.
+
+use std::path::{Path, PathBuf};
+
+use credsmith_core::secret::Secret;
+
+use crate::config::{Machine, ThisMachine};
+
+/// This machine, with two more files and without the rule that keeps keys away from data.
+pub(super) struct DevMachine {
+    kek: (PathBuf, Secret),
+    client_secret: (PathBuf, Secret),
+}
+
+impl DevMachine {
+    /// The files are those that the demo configuration names.
+    pub(super) fn new(data: &Path, kek: Secret, client_secret: Secret) -> Self {
+        Self { kek: (data.join("dev.key"), kek), client_secret: (data.join("client.secret"), client_secret) }
+    }
+}
+
+impl Machine for DevMachine {
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        ThisMachine.file(path)
+    }
+
+    fn private_file(&self, path: &Path) -> Result<Secret, String> {
+        let in_memory = [&self.kek, &self.client_secret].into_iter().find(|(file, _)| file == path);
+        in_memory.map_or_else(|| ThisMachine.private_file(path), |(_, secret)| Ok(secret.clone()))
+    }
+
+    fn variable(&self, name: &str) -> Result<Secret, String> {
+        ThisMachine.variable(name)
+    }
+
+    fn credentials_directory(&self) -> Result<PathBuf, String> {
+        ThisMachine.credentials_directory()
+    }
+
+    fn made_by_dev(&self, _directory: &Path) -> bool {
+        false
+    }
+
+    fn lies_in(&self, _file: &Path, _directory: &Path) -> bool {
+        false
+    }
+}

@@ -1,0 +1,174 @@
+//! `credsmith dev`: the daemon with a demo configuration and a demo provider, for one machine.
+//!
+//! It is the daemon of `serve`, put together by the same code from a configuration that is built in (`config/demo/demo.toml`). What is
+//! different: it listens on loopback only and answers to loopback names only, since anybody can have tokens here; and its key may lie
+//! beside its data, which is why its data is marked and `serve` refuses it.
+
+mod data;
+mod machine;
+mod welcome;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use credsmith_core::ports::Entropy as _;
+use credsmith_core::secret::Secret;
+use credsmith_dev_provider::{Client, DevProvider, Options};
+use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
+
+use crate::config::{self, Config};
+use crate::end::Failure;
+use crate::run;
+use crate::system::{System, SystemEntropy};
+use crate::wire_up::Entrance;
+use data::DevData;
+use machine::DevMachine;
+
+const DEMO: &str = include_str!("../../../config/demo/demo.toml");
+/// The name of the daemon at the demo provider, as the demo configuration has it.
+const CLIENT_ID: &str = "credsmith-dev";
+
+/// Runs until a signal comes.
+pub(crate) async fn run(
+    listen: SocketAddr,
+    provider_listen: SocketAddr,
+    data: Option<&Path>,
+) -> Result<(), Failure> {
+    let signals = run::Signals::install()?;
+    let data = DevData::open(data).map_err(Failure::run)?;
+    let system = System::new();
+    let entrance = bind(listen).await?;
+    let provider_entrance = bind(provider_listen).await?;
+    let client_secret = random_text();
+    let public = format!("http://{}", entrance.address);
+    let issuer = format!("http://{}", provider_entrance.address);
+    let config = configuration(&entrance, &public, &issuer, &data, &client_secret)?;
+    serve_provider(provider_entrance, &issuer, &public, &client_secret, &system)?;
+    let hosts = loopback_names(entrance.address);
+    let ready =
+        run::Ready { line: format!("ready {public}"), welcome: Some(welcome::text(&public, &issuer, &data)) };
+    run::until_signal(config, entrance.into_entrances(), hosts, system, signals, ready).await
+}
+
+/// A listener with its real address.
+struct Bound {
+    listener: Listener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    fn into_entrances(self) -> Vec<Entrance> {
+        vec![Entrance { tls: false, listener: self.listener }]
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<Bound, Failure> {
+    let listener = Listener::tcp(address).await.map_err(|error| Failure::run(run::sentence(&error)))?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok(Bound { listener, address })
+}
+
+/// The names under which a browser or a tool on this machine says it reached `address`. Any other name means that some web page made
+/// its own name lead here.
+fn loopback_names(address: SocketAddr) -> HostPolicy {
+    let port = address.port();
+    let mut names = vec![
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("[::1]:{port}"),
+        address.to_string(),
+    ];
+    if port == 80 {
+        names.extend([
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "[::1]".to_owned(),
+            address.ip().to_string(),
+        ]);
+    }
+    HostPolicy::only(names)
+}
+
+fn configuration(
+    entrance: &Bound,
+    public: &str,
+    issuer: &str,
+    data: &DevData,
+    client_secret: &Secret,
+) -> Result<Config, Failure> {
+    let directory = data.path().to_str().ok_or_else(|| {
+        Failure::run(format!(
+            "The path {} is not UTF-8, which a configuration has to be.",
+            data.path().display()
+        ))
+    })?;
+    let mut text = DEMO.to_owned();
+    let address = entrance.address.to_string();
+    for (word, value) in
+        [("public_url", public), ("address", &address), ("issuer", issuer), ("data", directory)]
+    {
+        // A JSON string is a basic string of TOML, whatever is in it.
+        text = text.replace(&format!("@{word}@"), &serde_json::Value::from(value).to_string());
+    }
+    let machine = DevMachine::new(data.path(), data.kek_text(), client_secret.clone());
+    let path = data.path().join("demo.toml");
+    config::load_text(&path, text, Box::new(machine))
+        .map(|loaded| loaded.config)
+        .map_err(Failure::Configuration)
+}
+
+fn serve_provider(
+    entrance: Bound,
+    issuer: &str,
+    public: &str,
+    client_secret: &Secret,
+    system: &System,
+) -> Result<(), Failure> {
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::run(format!("The demo provider cannot be made: {error}."));
+    let redirect = format!("{public}/oidc");
+    let client =
+        Client::new(CLIENT_ID, client_secret.expose_str(), &[&redirect]).map_err(|error| broken(&error))?;
+    let provider = DevProvider::new(Options::new(issuer, vec![client])).map_err(|error| broken(&error))?;
+    let options = ServerOptions { hosts: loopback_names(entrance.address), ..ServerOptions::default() };
+    Server::new(options, Surfaces::new(Arc::new(provider)), system.drain.clone()).serve(entrance.listener);
+    Ok(())
+}
+
+/// 32 random bytes as text.
+fn random_text() -> Secret {
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes);
+    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_answered() {
+        let hosts = loopback_names("127.0.0.1:8080".parse().unwrap());
+        for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
+            assert!(hosts.admits(Some(host)), "{host}");
+        }
+        for host in ["evil.example:8080", "localhost:8081", "localhost", "127.0.0.1.evil.example:8080", ""] {
+            assert!(!hosts.admits(Some(host)), "{host}");
+        }
+        assert!(!hosts.admits(None));
+        assert!(loopback_names("127.0.0.1:80".parse().unwrap()).admits(Some("localhost")));
+    }
+
+    #[tokio::test]
+    async fn the_demo_is_a_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DevData::open(Some(&dir.path().join("quo\"te \\ ä"))).unwrap();
+        let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let config =
+            configuration(&bound, "http://127.0.0.1:1", "http://127.0.0.1:2", &data, &random_text()).unwrap();
+        assert_eq!(config.data.directory, data.path());
+        let ids: Vec<_> = config.services.iter().map(|service| service.id.as_str()).collect();
+        assert_eq!(ids, ["info", "ssh", "admins"]);
+    }
+}

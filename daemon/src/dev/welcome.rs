@@ -1,0 +1,46 @@
+//! What `credsmith dev` says when it serves: commands that do the main job, for pasting.
+
+use super::data::DevData;
+
+/// The welcome. Each block works by itself after the first line of the first one, and works again when repeated.
+pub(super) fn text(public: &str, issuer: &str, data: &DevData) -> String {
+    let ca = data.ca_public();
+    let ca = ca.display();
+    let kept = if data.is_temporary() {
+        "State is temporary and gone at the end; --data DIR keeps it.".to_owned()
+    } else {
+        format!("State is kept in {}.", data.path().display())
+    };
+    format!(
+        r#"
+Credsmith serves {public}, with a demo provider at {issuer}.
+Accounts: alice (groups users, admins) and bob (group users). {kept}
+
+Paste into another shell:
+
+  # Who I am, as a header
+  AUTH="Authorization: Bearer $(curl -sS '{issuer}/dev/token?user=alice')"
+  JSON="Content-Type: application/json"
+  API={public}/api/v2/dev
+
+  # List the services, and my credentials
+  curl -sS -H "$AUTH" $API/service; echo
+  curl -sS -H "$AUTH" $API/credential; echo
+
+  # Request a credential and fetch it (curl follows to where it can be read, once); then revoke it
+  GOT=$(curl -sSL -H "$AUTH" -H "$JSON" -d '{{"service_id":"info"}}' $API/credential); printf '%s\n' "$GOT"
+  ID=$(printf '%s' "$GOT" | grep -o '"id":"[0-9a-f-]*"' | head -n 1 | cut -d '"' -f 4)
+  curl -sS -H "$AUTH" -X DELETE $API/credential/$ID; echo
+
+  # An SSH certificate for a key of my own
+  test -f demo_key || ssh-keygen -q -t ed25519 -N '' -f demo_key
+  curl -sSL -H "$AUTH" -H "$JSON" $API/credential \
+    -d "{{\"service_id\":\"ssh\",\"params\":{{\"pub_key\":\"$(cat demo_key.pub)\"}}}}" |
+    grep -o 'ssh-ed25519-cert-v01@openssh.com [A-Za-z0-9+/=]*' > demo_key-cert.pub
+  ssh-keygen -L -f demo_key-cert.pub
+  # It opens a server that has this line in its sshd_config: TrustedUserCAKeys {ca}
+
+Ctrl-C ends it.
+"#
+    )
+}

@@ -1,0 +1,136 @@
+//! `credsmith plugin`: what a component is, and what the plugins of a configuration offer.
+//!
+//! What a plugin says of itself is printed with control characters escaped: it may have been written to fool a terminal.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use credsmith_core::ports::plugins::{LoadedService, Parameter};
+use credsmith_core::secret::Secret;
+use credsmith_host::{Described, Description, Field, Host, Inspection};
+
+use crate::config::{Loaded, Plugin};
+use crate::console;
+use crate::end::Failure;
+use crate::run::{as_sentence, sentence};
+use crate::wire_up;
+
+/// Prints what the component at `path` is; `bundled:NAME` is one that is built in.
+pub(crate) async fn inspect(path: &Path) -> Result<(), Failure> {
+    let plugin = match path.to_str().and_then(|text| text.strip_prefix("bundled:")) {
+        Some(name) => Plugin::Bundled(name.to_owned()),
+        None => Plugin::File(path.to_owned()),
+    };
+    let source = wire_up::component(&plugin).map_err(|why| Failure::run(as_sentence(&why)))?;
+    let inspection = credsmith_host::inspect(source.bytes, &source.origin).await;
+    console::print(describe(&inspection.map_err(|error| Failure::run(sentence(&error)))?).trim_end());
+    Ok(())
+}
+
+/// Loads the plugins of a configuration and prints what each service offers. Nothing of it serves, and no data is touched.
+///
+/// # Errors
+/// When some service cannot be loaded, after all have been printed.
+pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
+    // Without artefacts: their key is in the data, which may be in use.
+    let host = Host::new(wire_up::host_options(&loaded.config, Secret::new("")));
+    let host = host.map_err(|error| Failure::run(sentence(&error)))?;
+    let outcomes = wire_up::load_each(&host, &loaded.config).await;
+    let mut text = String::new();
+    let mut broken = 0;
+    for (id, outcome) in &outcomes {
+        match outcome {
+            Ok(service) => text.push_str(&offer(id.as_str(), service)),
+            Err(why) => {
+                broken += 1;
+                let _ = writeln!(text, "{id}: cannot be loaded: {}", plain(why));
+            }
+        }
+    }
+    console::print(text.trim_end());
+    match broken {
+        0 => Ok(()),
+        1 => Err(Failure::run("One service cannot be loaded.")),
+        _ => Err(Failure::run(format!("{broken} services cannot be loaded."))),
+    }
+}
+
+fn offer(id: &str, service: &LoadedService) -> String {
+    let plugin = &service.plugin;
+    let mut text = format!("{id}: {} {}, sha256 {}\n", plugin.name, plain(&plugin.version), plugin.digest);
+    let revoke = if service.offer.can_revoke { "can be revoked" } else { "cannot be revoked before it ends" };
+    let _ = writeln!(text, "  what it issues {revoke}");
+    for (place, set) in service.offer.parameter_sets.iter().enumerate() {
+        let parameters: Vec<_> = set.iter().map(parameter).collect();
+        let parameters = if parameters.is_empty() { "none".to_owned() } else { parameters.join(", ") };
+        let _ = writeln!(text, "  parameters, set {}: {parameters}", place + 1);
+    }
+    text
+}
+
+fn parameter(parameter: &Parameter) -> String {
+    let required = if parameter.required { "" } else { ", optional" };
+    format!("{} ({}{required})", plain(&parameter.key), plain(&parameter.kind))
+}
+
+fn describe(inspection: &Inspection) -> String {
+    let mut text = format!("world    {}\nsha256   {}\n", inspection.world.as_str(), inspection.digest);
+    match &inspection.described {
+        Described::Service(description) => text.push_str(&service(description)),
+        Described::CredentialType(description) => {
+            let _ = writeln!(text, "name     {} {}", description.name, plain(&description.version));
+        }
+        Described::NotServed => text.push_str("This version of Credsmith has no use for such plugins yet.\n"),
+    }
+    for (title, names) in [("imports", &inspection.imports), ("exports", &inspection.exports)] {
+        let _ = writeln!(text, "{title}");
+        for name in names {
+            let _ = writeln!(text, "  {}", plain(name));
+        }
+    }
+    text
+}
+
+fn service(description: &Description) -> String {
+    let mut text = format!("name     {} {}\n", description.name, plain(&description.version));
+    if let Some(contact) = &description.contact {
+        let _ = writeln!(text, "contact  {}", plain(contact));
+    }
+    text.push_str("settings\n");
+    for field in &description.settings {
+        text.push_str(&setting(field));
+    }
+    if description.open_settings {
+        text.push_str("  and any others\n");
+    } else if description.settings.is_empty() {
+        text.push_str("  none\n");
+    }
+    text
+}
+
+fn setting(field: &Field) -> String {
+    let mut text = format!("  {} ({}", plain(&field.key), plain(&field.kind));
+    match &field.default {
+        Some(default) => {
+            let _ = write!(text, ", default {:?}", plain(default));
+        }
+        None if field.required => text.push_str(", required"),
+        None => {}
+    }
+    let choices: Vec<_> = field.choices.iter().map(|choice| plain(choice)).collect();
+    if !choices.is_empty() {
+        let _ = write!(text, ", one of {}", choices.join(", "));
+    }
+    let _ = writeln!(text, "): {}", plain(&field.label));
+    if !field.help.is_empty() {
+        let _ = writeln!(text, "      {}", plain(&field.help));
+    }
+    text
+}
+
+/// Without anything that a terminal obeys.
+fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}

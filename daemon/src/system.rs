@@ -1,0 +1,117 @@
+//! The machine behind the core's ports: its clocks, its tasks, its randomness.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use credsmith_core::ports::{Clock, Entropy, Tasks};
+use credsmith_core::time::Timestamp;
+use credsmith_http::Drain;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+/// The clocks of this machine.
+#[derive(Debug)]
+pub(crate) struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// The monotonic clock begins at zero.
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 is wrong anyway; the epoch is as good a wrong answer as any, and every certificate fails with it.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}
+
+/// Tasks that the drain waits for.
+#[derive(Debug)]
+pub(crate) struct DrainedTasks(pub(crate) Drain);
+
+impl Tasks for DrainedTasks {
+    fn spawn(&self, name: &'static str, work: BoxFuture<'static, ()>) {
+        self.0.spawn(name, work);
+    }
+}
+
+/// The random numbers of the operating system.
+#[derive(Debug)]
+pub(crate) struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        if let Err(error) = getrandom::fill(bytes) {
+            // Ids and nonces that can be guessed are worse than no daemon.
+            tracing::error!(%error, "the operating system gives no random numbers; the daemon ends at once");
+            std::process::abort();
+        }
+    }
+}
+
+/// What every part is given of the machine.
+#[derive(Clone)]
+pub(crate) struct System {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Connections of clients. Drained first: what a request in work still needs goes on until it is answered.
+    pub(crate) connections: Drain,
+    /// Everything else: effects, background work, the operators' socket.
+    pub(crate) drain: Drain,
+}
+
+impl System {
+    /// This machine, with drains of its own.
+    pub(crate) fn new() -> Self {
+        let drain = Drain::new();
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            tasks: Arc::new(DrainedTasks(drain.clone())),
+            entropy: Arc::new(SystemEntropy),
+            connections: Drain::new(),
+            drain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_is_the_machines() {
+        let clock = SystemClock::new();
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(clock.now().as_secs().abs_diff(seconds) <= 5);
+    }
+
+    #[tokio::test]
+    async fn sleeping_takes_its_time_on_the_monotonic_clock() {
+        let clock = SystemClock::new();
+        let before = clock.monotonic();
+        clock.sleep(Duration::from_millis(20)).await;
+        assert!(clock.monotonic() - before >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn randomness_differs() {
+        let (mut one, mut other) = ([0; 32], [0; 32]);
+        SystemEntropy.fill(&mut one);
+        SystemEntropy.fill(&mut other);
+        assert_ne!(one, other);
+    }
+}

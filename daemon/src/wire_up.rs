@@ -1,0 +1,238 @@
+//! Puts the parts together: what depends on what, in the order in which it is made.
+//!
+//! Nothing here waits for a provider: discovery goes on in the background. What fails here stops the start with a sentence.
+
+mod plugins;
+mod providers;
+mod readiness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credsmith_api::ops::Ops;
+use credsmith_api::watts::{self, Watts};
+use credsmith_core::catalogue::{self, Catalogue};
+use credsmith_core::keyring::{Kek, Keyring};
+use credsmith_core::ports::store::Store;
+use credsmith_core::service::{Core, Options, Parts};
+use credsmith_host::{Host, HostOptions};
+use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
+use credsmith_oidc::{Limits, OidcProviders, World};
+use credsmith_store::{Sled, SledOptions};
+
+use crate::audit::AuditLog;
+use crate::config::{self, Config, Data, Leases};
+use crate::end::Failure;
+use crate::files;
+use crate::run::sentence;
+use crate::system::System;
+use readiness::DaemonReadiness;
+
+pub(crate) use plugins::{component, host_options, load_each};
+
+/// Largest body of a request, in bytes (section 14 of the WaTTS specification).
+const MAX_BODY: usize = 64 * 1024;
+/// How much longer a request may take than the plugin in it: the plugin's own timeout has to fire first.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
+/// The shortest deadline: signing in may take two look-ups at a provider.
+const MIN_DEADLINE: Duration = Duration::from_secs(30);
+/// Requests of operators in work at a time.
+const OPERATORS: usize = 16;
+
+/// A bound listener.
+pub(crate) struct Entrance {
+    pub(crate) tls: bool,
+    pub(crate) listener: Listener,
+}
+
+impl Entrance {
+    /// Its address as a URL, with the port that was really bound.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.listener)
+    }
+}
+
+/// The parts that have an end.
+pub(crate) struct Daemon {
+    system: System,
+    core: Arc<Core>,
+    providers: Arc<OidcProviders>,
+    store: Arc<Sled>,
+}
+
+/// Makes everything and begins to serve.
+pub(crate) async fn wire_up(
+    config: Config,
+    entrances: Vec<Entrance>,
+    hosts: HostPolicy,
+    system: System,
+) -> Result<Daemon, Failure> {
+    files::private_directory(&config.data.directory).map_err(Failure::Run)?;
+    let store = Arc::new(open_store(&config.data).await?);
+    let keyring = Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
+    let providers = start_providers(&config, &system)?;
+    let host = Arc::new(make_host(&config, &keyring)?);
+    plugins::load_all(&host, &config).await?;
+
+    let core = Core::new(Parts {
+        clock: Arc::clone(&system.clock),
+        tasks: Arc::clone(&system.tasks),
+        entropy: Arc::clone(&system.entropy),
+        store: Arc::clone(&store) as _,
+        keyring,
+        providers: Arc::clone(&providers) as _,
+        plugins: Arc::clone(&host) as _,
+        audit: Arc::new(AuditLog),
+        catalogue: catalogue(&config)?,
+        options: options(&config.leases),
+    });
+    core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+
+    let daemon = Daemon { system, core, providers, store };
+    daemon.serve_clients(&config, entrances, hosts);
+    daemon.serve_operators(&config, host).await?;
+    Ok(daemon)
+}
+
+async fn open_store(data: &Data) -> Result<Sled, Failure> {
+    let options = SledOptions { cache_bytes: data.cache, ..SledOptions::new(data.store()) };
+    let opened = tokio::task::spawn_blocking(|| Sled::open(options)).await;
+    let store = opened.map_err(|error| Failure::run(sentence(&error)))?;
+    store.map_err(|error| Failure::run(sentence(&error)))
+}
+
+async fn open_keyring(config: &Config, store: Arc<dyn Store>, system: &System) -> Result<Keyring, Failure> {
+    let kek = Kek::parse(config.keyring.key.expose()).map_err(|error| Failure::run(sentence(&error)))?;
+    let keyring = Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
+    keyring.map_err(|error| Failure::run(sentence(&error)))
+}
+
+fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders>, Failure> {
+    let world = World {
+        clock: Arc::clone(&system.clock),
+        tasks: Arc::clone(&system.tasks),
+        entropy: Arc::clone(&system.entropy),
+    };
+    let options = config.providers.iter().map(providers::options).collect();
+    OidcProviders::start(options, &Limits::default(), &world).map_err(|faults| {
+        let faults = faults.iter().map(ToString::to_string).collect();
+        Failure::Configuration(config::Faults { faults, warnings: Vec::new() })
+    })
+}
+
+fn make_host(config: &Config, keyring: &Keyring) -> Result<Host, Failure> {
+    let options = HostOptions {
+        artefacts: Some(config.data.artefacts()),
+        ..plugins::host_options(config, keyring.derive("plugin artefacts"))
+    };
+    Host::new(options).map_err(|error| Failure::run(sentence(&error)))
+}
+
+fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
+    let service = |service: &config::Service| catalogue::Service {
+        id: service.id.clone(),
+        description: service.description.clone(),
+        display_priority: service.display_priority,
+        limit: service.credential_limit,
+        allow_same_state: service.allow_same_state,
+        pass_access_token: service.access_token.is_some(),
+        max_lifetime: service.max_lifetime,
+        rules: config.rules(service),
+        hide: service.hide,
+        tooltip: service.tooltip.clone(),
+    };
+    Catalogue::new(config.services.iter().map(service).collect())
+        .map_err(|error| Failure::run(sentence(&error)))
+}
+
+fn options(leases: &Leases) -> Options {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Options {
+        handoff_lifetime: leases.handoff_lifetime,
+        settle: leases.settle,
+        skew: leases.skew,
+        max_effects: count(leases.max_effects),
+        background_revocations: count(leases.background_revocations),
+        retry_after_min: leases.retry_after_min,
+        retry_after_max: leases.retry_after_max,
+        park_after: leases.park_after,
+        keep_ended: leases.keep_ended,
+        allow_dropping: leases.allow_dropping,
+        ..Options::default()
+    }
+}
+
+impl Daemon {
+    fn serve_clients(&self, config: &Config, entrances: Vec<Entrance>, hosts: HostPolicy) {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let watts = Watts::new(
+            Arc::clone(&self.core),
+            watts::Options {
+                public_url: config.server.public_url.as_str().trim_end_matches('/').to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                max_body: MAX_BODY,
+            },
+        );
+        let options = ServerOptions {
+            in_work: count(config.server.requests_in_work),
+            connections: count(config.server.connections),
+            deadline: deadline(config),
+            head_timeout: config.server.head_timeout,
+            idle_timeout: config.server.idle_timeout,
+            hosts,
+            ..ServerOptions::default()
+        };
+        let server = Server::new(options, Surfaces::new(Arc::new(watts)), self.system.connections.clone());
+        for entrance in entrances {
+            server.serve(entrance.listener);
+        }
+    }
+
+    async fn serve_operators(&self, config: &Config, host: Arc<Host>) -> Result<(), Failure> {
+        let listener = Listener::unix(config.admin.socket_path(&config.data)).await;
+        let listener = listener.map_err(|error| Failure::run(sentence(&error)))?;
+        let readiness = DaemonReadiness::new(
+            Arc::clone(&self.core),
+            Arc::clone(&self.providers),
+            host,
+            config.services.iter().map(|service| service.id.clone()).collect(),
+            self.system.drain.clone(),
+        );
+        let options =
+            ServerOptions { in_work: OPERATORS, connections: OPERATORS, ..ServerOptions::default() };
+        let ops = Surfaces::new(Arc::new(Ops::new(Arc::new(readiness))));
+        Server::new(options, ops, self.system.drain.clone()).serve(listener);
+        Ok(())
+    }
+
+    /// Answers the requests in work, then finishes the effects that they and the daemon itself began.
+    pub(crate) async fn drain(&self) {
+        self.system.connections.begin();
+        self.system.connections.wait().await;
+        self.core.stop();
+        self.providers.stop();
+        self.system.drain.begin();
+        self.system.drain.wait().await;
+    }
+
+    /// Drops what is in work.
+    pub(crate) fn stop(&self) {
+        self.system.connections.stop();
+        self.system.drain.stop();
+    }
+
+    /// Closes the store.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.store.close().await {
+            // All that was acknowledged is durable already.
+            tracing::warn!(error = sentence(&error), "the store did not close in order");
+        }
+    }
+}
+
+/// Deadlines nest: the plugin's own fires first.
+fn deadline(config: &Config) -> Duration {
+    let longest = config.services.iter().map(|service| service.queue_wait + service.plugin_timeout).max();
+    longest.unwrap_or_default().max(MIN_DEADLINE) + DEADLINE_MARGIN
+}

@@ -1,0 +1,190 @@
+//! Services as the configuration has them, as the host takes them; and loading them, all at once.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use credsmith_core::ids::ServiceId;
+use credsmith_core::ports::plugins::LoadedService;
+use credsmith_core::secret::Secret;
+use credsmith_host::{
+    ComponentSource, Described, Endpoint, Host, HostOptions, ServiceSetup, Setting, TokenGrant,
+};
+use credsmith_http::client::{AddressPolicy, ClientIdentity, Destination, Scheme};
+use futures_util::future::join_all;
+use zeroize::Zeroizing;
+
+use crate::config::{self, Config, Origin, Plugin, Service};
+use crate::end::Failure;
+use crate::run::as_sentence;
+
+/// Largest component that is read: those of interpreted languages have some 20 MB.
+const MAX_COMPONENT: u64 = 128 << 20;
+
+/// What the configuration says about the host as a whole; without a place for artefacts.
+pub(crate) fn host_options(config: &Config, artefact_key: Secret) -> HostOptions {
+    let defaults = HostOptions::new(artefact_key);
+    let threads = config.plugins.threads.and_then(|threads| usize::try_from(threads).ok());
+    let memory = config.services.iter().filter_map(|service| usize::try_from(service.memory).ok()).max();
+    HostOptions {
+        pool_size: config.plugins.instances,
+        guest_threads: threads.unwrap_or(defaults.guest_threads),
+        max_memory_bytes: memory.unwrap_or(defaults.max_memory_bytes),
+        ..defaults
+    }
+}
+
+/// A service, and what became of loading it.
+pub(crate) type Outcome = Result<LoadedService, String>;
+
+/// Loads every service, all at once; in the order of the configuration.
+pub(crate) async fn load_each(host: &Host, config: &Config) -> Vec<(ServiceId, Outcome)> {
+    let loads = config.services.iter().map(async |service| {
+        let loaded = load(host, service).await;
+        (service.id.clone(), loaded)
+    });
+    join_all(loads).await
+}
+
+/// Loads every service. One that cannot be loaded is disabled where that is tolerated.
+///
+/// # Errors
+/// Every service that cannot be loaded, with its reason.
+pub(super) async fn load_all(host: &Host, config: &Config) -> Result<(), Failure> {
+    let outcomes = load_each(host, config).await.into_iter();
+    let broken: Vec<_> = outcomes.filter_map(|(id, outcome)| Some((id, outcome.err()?))).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    if config.plugins.tolerate_broken_services {
+        for (id, why) in broken {
+            tracing::warn!(service = %id, why, "a service cannot be loaded and is disabled");
+            host.disable(id, why);
+        }
+        return Ok(());
+    }
+    let lines =
+        broken.iter().map(|(id, why)| format!("The service {id} cannot be loaded: {}", as_sentence(why)));
+    let lines: Vec<_> = lines.collect();
+    Err(Failure::run(format!(
+        "{}\nWith `tolerate_broken_services = true` in [plugins] the daemon starts all the same.",
+        lines.join("\n")
+    )))
+}
+
+async fn load(host: &Host, service: &Service) -> Outcome {
+    let mut setup = setup(service)?;
+    name_signing_keys(host, &mut setup).await?;
+    host.load(setup).await.map_err(|error| error.to_string())
+}
+
+/// In the configuration a signing key is a reference like every secret; only the plugin knows which of them it signs with.
+async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), String> {
+    if !setup.settings.values().any(|setting| matches!(setting, Setting::Secret { .. })) {
+        return Ok(());
+    }
+    let inspection = host.inspect(&setup.component).await.map_err(|error| error.to_string())?;
+    let Described::Service(description) = inspection.described else { return Ok(()) };
+    for field in description.settings.iter().filter(|field| field.kind == "signing-key") {
+        let Some(setting) = setup.settings.get_mut(&field.key) else { continue };
+        let Setting::Secret { value, destinations, reveal, hmac } = setting else { continue };
+        if *reveal || *hmac || !destinations.is_empty() {
+            return Err(format!(
+                "the setting {} is a signing key, which never leaves the host: take reveal, hmac and destinations away",
+                field.key
+            ));
+        }
+        *setting = Setting::SigningKey { pem: value.clone() };
+    }
+    Ok(())
+}
+
+fn setup(service: &Service) -> Result<ServiceSetup, String> {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let mut component = component(&service.plugin)?;
+    component.sha256.clone_from(&service.sha256);
+    Ok(ServiceSetup {
+        settings: service.settings.iter().map(|(key, value)| (key.clone(), setting(value))).collect(),
+        destinations: service.http.iter().map(destination).collect(),
+        parallel_runner: service.parallel_runner.map(Into::into),
+        queue_length: count(service.queue_length),
+        queue_wait: service.queue_wait,
+        plugin_timeout: service.plugin_timeout,
+        memory_bytes: usize::try_from(service.memory).unwrap_or(usize::MAX),
+        pass_access_token: service
+            .access_token
+            .as_ref()
+            .map(|grant| TokenGrant { destinations: endpoints(&grant.destinations), reveal: grant.reveal }),
+        ..ServiceSetup::new(service.id.clone(), component)
+    })
+}
+
+/// The bytes of a plugin.
+///
+/// # Errors
+/// A sentence that names the file, or the plugins that are built in.
+pub(crate) fn component(plugin: &Plugin) -> Result<ComponentSource, String> {
+    match plugin {
+        Plugin::Bundled(name) => {
+            let found = credsmith_bundle::find(name).ok_or_else(|| unknown(name))?;
+            Ok(ComponentSource {
+                bytes: Cow::Borrowed(found.bytes),
+                origin: format!("bundled:{name}"),
+                sha256: None,
+            })
+        }
+        Plugin::File(path) => {
+            let bytes = read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            Ok(ComponentSource { bytes: Cow::Owned(bytes), origin: path.display().to_string(), sha256: None })
+        }
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known: Vec<_> =
+        credsmith_bundle::bundled().iter().map(|plugin| format!("bundled:{}", plugin.name)).collect();
+    format!("no plugin `bundled:{name}` is built in, expected one of {}", known.join(", "))
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(MAX_COMPONENT + 1).read_to_end(&mut bytes)?;
+    if read as u64 > MAX_COMPONENT {
+        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_COMPONENT >> 20)));
+    }
+    Ok(bytes)
+}
+
+fn setting(setting: &config::Setting) -> Setting {
+    match setting {
+        config::Setting::Text(text) => Setting::Text(text.clone()),
+        config::Setting::Json(value) => Setting::Json(value.clone()),
+        config::Setting::Secret { value, reveal, hmac, destinations } => Setting::Secret {
+            value: value.clone(),
+            destinations: endpoints(destinations),
+            reveal: *reveal,
+            hmac: *hmac,
+        },
+    }
+}
+
+fn endpoints(origins: &[Origin]) -> Vec<Endpoint> {
+    origins.iter().map(|origin| Endpoint::new(&origin.host, origin.port)).collect()
+}
+
+fn destination(destination: &config::Destination) -> Destination {
+    let Origin { https, host, port } = &destination.origin;
+    let scheme = if *https { Scheme::Https } else { Scheme::Http };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let identity = destination.identity.as_ref().map(|(certificates, key)| ClientIdentity {
+        chain_pem: certificates.clone(),
+        key_pem: Zeroizing::new(key.expose().to_vec()),
+    });
+    Destination {
+        extra_roots_pem: destination.roots.clone(),
+        identity,
+        addresses: AddressPolicy::allowing(destination.addresses.clone()),
+        ..Destination::new(scheme, bare, *port)
+    }
+}

@@ -1,0 +1,29 @@
+//! Providers as the configuration has them, as the OpenID crate takes them.
+
+use std::sync::Arc;
+
+use credsmith_http::client::AddressPolicy;
+use credsmith_oidc::{Audiences, ProviderOptions};
+
+use crate::config::{self, Provider};
+
+/// One provider.
+pub(super) fn options(provider: &Provider) -> ProviderOptions {
+    ProviderOptions {
+        description: provider.description.clone(),
+        client_secret: provider.client_secret.clone().map(Arc::new),
+        scopes: provider.scopes.clone(),
+        audiences: match &provider.audiences {
+            config::Audiences::OneOf(audiences) => Audiences::OneOf(audiences.clone()),
+            config::Audiences::Any => Audiences::Any,
+        },
+        subject_claim: provider.subject_claim.clone(),
+        login_disabled: provider.disable_login,
+        introspection: provider.introspection,
+        addresses: AddressPolicy::allowing(provider.addresses.clone()),
+        extra_roots_pem: provider.roots.clone(),
+        allow_insecure: provider.allow_insecure_issuer,
+        clock_skew: provider.clock_skew,
+        ..ProviderOptions::new(provider.id.clone(), provider.issuer.clone(), provider.client_id.clone())
+    }
+}

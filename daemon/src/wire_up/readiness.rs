@@ -1,0 +1,56 @@
+//! Whether the daemon can do its work, gathered from its parts.
+
+use std::sync::Arc;
+
+use credsmith_api::ops::Readiness;
+use credsmith_core::ids::ServiceId;
+use credsmith_core::ports::plugins::ServicePlugins as _;
+use credsmith_core::service::Core;
+use credsmith_host::Host;
+use credsmith_http::Drain;
+use credsmith_oidc::OidcProviders;
+
+/// Asks the parts anew each time.
+pub(super) struct DaemonReadiness {
+    core: Arc<Core>,
+    providers: Arc<OidcProviders>,
+    host: Arc<Host>,
+    services: Vec<ServiceId>,
+    connections: Drain,
+}
+
+impl DaemonReadiness {
+    /// `services` are those that are configured, loaded or not.
+    pub(super) fn new(
+        core: Arc<Core>,
+        providers: Arc<OidcProviders>,
+        host: Arc<Host>,
+        services: Vec<ServiceId>,
+        connections: Drain,
+    ) -> Self {
+        Self { core, providers, host, services, connections }
+    }
+}
+
+impl Readiness for DaemonReadiness {
+    fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = self.core.readiness();
+        if self.connections.has_begun() && obstacles.is_empty() {
+            obstacles.push("the daemon is ending".into());
+        }
+        // One provider that is down stops its own users only; without any, nobody can sign in.
+        let providers = self.core.providers();
+        if !providers.is_empty() && providers.iter().all(|provider| !provider.ready) {
+            obstacles.push("no provider is ready, so that nobody can sign in".into());
+        }
+        obstacles
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let troubles = self.providers.troubles().into_iter();
+        let providers = troubles.map(|(id, why)| format!("the provider {id} is in trouble: {why}"));
+        let disabled = self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
+        let services = disabled.map(|(id, why)| format!("the service {id} is disabled: {why}"));
+        providers.chain(services).collect()
+    }
+}
