@@ -151,3 +151,55 @@ impl ServicePlugins for Host {
 fn not_loaded(why: String) -> CallFailure {
     CallFailure::NotStarted(NotStarted::NotLoaded(why))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use credsmith_core::caller::{Identity, Subject};
+    use credsmith_core::ids::{LeaseId, ProviderId};
+    use credsmith_core::ports::plugins::CallUser;
+    use credsmith_core::secret::Secret;
+
+    fn call(service: &str) -> IssueCall {
+        let identity = Identity {
+            provider: ProviderId::parse("op").unwrap(),
+            subject: Subject { issuer: "https://op.example".to_owned(), subject: "alice".to_owned() },
+            claims: Claims::new(),
+        };
+        IssueCall {
+            service: ServiceId::parse(service).unwrap(),
+            lease: LeaseId::from_random([1; 16]),
+            user: CallUser { identity: Arc::new(identity), access_token: None },
+            additional_logins: Vec::new(),
+            parameters: Vec::new(),
+            not_after: None,
+        }
+    }
+
+    async fn why(host: &Host, service: &str) -> String {
+        match host.issue(call(service)).await.outcome {
+            Err(CallFailure::NotStarted(NotStarted::NotLoaded(why))) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_loaded_says_why() {
+        let options = HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("key")) };
+        let host = Host::new(options).unwrap();
+        let id = ServiceId::parse("ssh").unwrap();
+        assert!(why(&host, "ssh").await.contains("no service ssh"));
+        host.disable(id.clone(), "its plugin is missing");
+        assert_eq!(why(&host, "ssh").await, "its plugin is missing");
+        assert_eq!(host.loaded(&id).unwrap_err(), "its plugin is missing");
+        host.remove(&id);
+        assert!(host.loaded(&id).unwrap_err().contains("no service ssh"));
+    }
+
+    #[test]
+    fn without_a_runtime_there_is_no_host() {
+        assert!(Host::new(HostOptions::new(Secret::new("key"))).is_err());
+    }
+}

@@ -276,3 +276,67 @@ fn unreachable_secrets(setup: &ServiceSetup) -> Vec<FieldProblem> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use std::collections::BTreeMap;
+
+    use credsmith_core::ids::ServiceId;
+    use credsmith_core::secret::Secret;
+    use credsmith_http::client::{Destination, Scheme};
+
+    use crate::options::TokenGrant;
+    use crate::secrets::GuardedSecret;
+    use crate::settings::Prepared;
+
+    fn secret(places: &[(&str, u16)]) -> Setting {
+        let destinations = places.iter().map(|(host, port)| Endpoint::new(host, *port)).collect();
+        Setting::Secret { value: Secret::new("hunter22"), destinations, reveal: false, hmac: false }
+    }
+
+    #[test]
+    fn a_secret_bound_to_a_place_without_grant_is_a_fault() {
+        let component = ComponentSource { bytes: Cow::Borrowed(b""), origin: "x".to_owned(), sha256: None };
+        let mut setup = ServiceSetup::new(ServiceId::parse("x").unwrap(), component);
+        setup.destinations = vec![Destination::new(Scheme::Https, "API.example", 443)];
+        setup.settings = BTreeMap::from([
+            ("good".to_owned(), secret(&[("api.example", 443)])),
+            ("slip".to_owned(), secret(&[("api.example", 443), ("api.example", 8443)])),
+            ("unbound".to_owned(), secret(&[])),
+        ]);
+        setup.pass_access_token =
+            Some(TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false });
+        let problems = unreachable_secrets(&setup);
+        let told: Vec<_> =
+            problems.iter().map(|problem| (problem.path.join("."), problem.message.clone())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0].0, "settings.slip");
+        assert!(told[0].1.contains("api.example:8443"));
+        assert_eq!(told[1].0, "pass_access_token");
+    }
+
+    #[test]
+    fn what_a_plugin_has_against_its_settings_is_bounded_cleaned_and_masked() {
+        let guarded = GuardedSecret {
+            name: "key".to_owned(),
+            value: Arc::new(Secret::new("hunter22")),
+            destinations: Vec::new(),
+            reveal: true,
+            hmac: false,
+        };
+        let settings = BTreeMap::from([("key".to_owned(), Prepared::Secret(Arc::new(guarded)))]);
+        let grants = Grants { settings, ..Grants::default() };
+        let said = |path: &str, message: &str| v0::types::FieldProblem {
+            path: vec![path.to_owned()],
+            message: message.to_owned(),
+        };
+        let problems = problems_of(vec![said("key\n", "hunter22 is\u{1b} weak")], &grants);
+        assert_eq!(problems[0].path, ["settings", "key"]);
+        assert_eq!(problems[0].message, "[masked] is\\u{1b} weak");
+        let many = problems_of((0..1000).map(|_| said("key", &"x".repeat(10_000))).collect(), &grants);
+        assert_eq!(many.len(), MAX_PROBLEMS);
+        assert!(many.iter().all(|problem| problem.message.len() <= MAX_PROBLEM));
+    }
+}

@@ -223,3 +223,110 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf() -> Arc<Shelf> {
+        let engine = Engine::default();
+        let linkers = Linkers::new(&engine).unwrap();
+        Arc::new(Shelf::new(engine, None, linkers))
+    }
+
+    fn source(text: &str) -> ComponentSource {
+        from_bytes(wat::parse_str(text).unwrap())
+    }
+
+    fn from_bytes(bytes: Vec<u8>) -> ComponentSource {
+        ComponentSource { bytes: bytes.into(), origin: "x.wasm".to_owned(), sha256: None }
+    }
+
+    /// A component of a world that is not served yet: it needs no functions.
+    const DIRECTORY: &str =
+        r#"(component (instance $i) (export "credsmith:plugin/directory@0.1.0" (instance $i)))"#;
+
+    #[tokio::test]
+    async fn what_is_no_plugin_says_what_it_is_and_what_to_do() {
+        let serialized =
+            Component::new(&Engine::default(), wat::parse_str("(component)").unwrap()).unwrap().serialize();
+        let mut cut = wat::parse_str(DIRECTORY).unwrap();
+        cut.pop();
+        for (source, fault, expected) in [
+            (from_bytes(b"hello".to_vec()), LoadFault::NotAComponent, "not WebAssembly"),
+            (from_bytes(Vec::new()), LoadFault::NotAComponent, "not WebAssembly"),
+            (source("(module)"), LoadFault::NotAComponent, "wasm32-wasip2"),
+            (from_bytes(serialized.unwrap()), LoadFault::NotAComponent, "compiled code"),
+            (from_bytes(cut), LoadFault::NotAComponent, "cannot be compiled"),
+            (source("(component)"), LoadFault::WrongWorld, "exports nothing of the plugin contract"),
+            (
+                source(
+                    r#"(component (import "other:thing/x" (instance)) (instance $i) (export "credsmith:plugin/service@0.1.0" (instance $i)))"#,
+                ),
+                LoadFault::UnknownImport,
+                "other:thing/x",
+            ),
+            (
+                source(
+                    r#"(component (instance $i) (export "credsmith:plugin/service@0.1.0" (instance $i)))"#,
+                ),
+                LoadFault::WrongWorld,
+                "does not fit the world service-plugin",
+            ),
+            (
+                source(
+                    r#"(component
+                        (core module $m (memory 1) (memory 1) (memory 1) (memory 1) (memory 1))
+                        (core instance (instantiate $m))
+                        (instance $i) (export "credsmith:plugin/directory@0.1.0" (instance $i)))"#,
+                ),
+                LoadFault::Unfit,
+                "5 memories",
+            ),
+        ] {
+            let refused = shelf().take(&source).await.map(|_| ()).unwrap_err();
+            assert_eq!(refused.fault(), fault, "{refused}");
+            assert!(refused.to_string().contains(expected), "{refused}");
+            assert!(
+                refused.to_string().starts_with("plugin x.wasm: ") && !refused.fix().is_empty(),
+                "{refused}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pin_holds() {
+        let mut source = source(DIRECTORY);
+        let digest = shelf().take(&source).await.unwrap().digest.clone();
+        source.sha256 = Some(digest.to_uppercase());
+        shelf().take(&source).await.unwrap();
+        source.sha256 = Some("00".repeat(32));
+        let refused = shelf().take(&source).await.map(|_| ()).unwrap_err();
+        assert_eq!(refused.fault(), LoadFault::WrongDigest);
+        assert!(refused.to_string().contains(&digest), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn one_component_is_compiled_once_and_kept_while_it_is_used() {
+        let shelf = shelf();
+        let source = source(DIRECTORY);
+        let (one, other) = tokio::join!(shelf.take(&source), shelf.take(&source));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        assert_eq!(one.world, World::DirectoryPlugin);
+        let gone = Arc::downgrade(&one);
+        drop((one, other));
+        assert!(gone.upgrade().is_none());
+        shelf.take(&source).await.unwrap();
+        assert_eq!(shelf.slots.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_loaded_can_be_tried_again() {
+        let shelf = shelf();
+        let broken = source("(component)");
+        for _ in 0..2 {
+            assert!(shelf.take(&broken).await.is_err());
+        }
+    }
+}
