@@ -1,5 +1,6 @@
 //! The seam between the server and whoever answers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ pub trait Surface: Send + Sync + 'static {
     /// Answers. It never fails: it knows how to say no. The future is dropped when the client hangs up or the deadline passes;
     /// work that must not be cut runs in a task of the [`Drain`](crate::Drain).
     fn call(&self, request: Request) -> BoxFuture<'_, Reply>;
+
+    /// `path` as a log may show it. A surface whose paths carry something that opens a door hides it here.
+    fn logged_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        Cow::Borrowed(path)
+    }
 
     /// Words a fault of the layers in this dialect. It must not panic and takes no time.
     fn fault(&self, fault: Fault) -> Reply;

@@ -13,6 +13,7 @@ mod path;
 mod present;
 mod refuse;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl Watts {
         if ![Method::GET, Method::HEAD, Method::POST, Method::DELETE].contains(&parts.method) {
             return Err(refuse::fault(Fault::MethodNotAllowed { allow: METHODS }));
         }
-        let behind_api = parts.uri.path().strip_prefix("/api").ok_or_else(Refusal::not_found)?;
+        let behind_api = behind_api(parts.uri.path()).ok_or_else(Refusal::not_found)?;
         let bytes = self.read(&mut body).await?;
         let asked = decode::decode(&self.core, &parts.method, behind_api, &parts.headers, &bytes)?;
         let caller = self.sign_in(&asked.call, &parts.headers).await?;
@@ -214,6 +215,10 @@ impl Surface for Watts {
         self.answer(request).map(|answer| answer.unwrap_or_else(present_refusal)).boxed()
     }
 
+    fn logged_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        path::without_handoff(path)
+    }
+
     fn fault(&self, fault: Fault) -> Reply {
         present_refusal(refuse::fault(fault))
     }
@@ -224,6 +229,11 @@ fn release(parts: &request::Parts) {
     if let Some(slot) = parts.extensions.get::<Slot>() {
         slot.release();
     }
+}
+
+/// What follows `/api`, where that is a whole segment.
+fn behind_api(path: &str) -> Option<&str> {
+    path.strip_prefix("/api").filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn conditional(parts: &request::Parts) -> Result<(), Refusal> {

@@ -51,6 +51,19 @@ pub(super) fn parse<'p>(behind_api: &'p str, issuer_header: Option<&'p str>) -> 
     Some(Path { version, issuer, resource: parse_resource(resource)?, id })
 }
 
+/// `path` without the one-time address of a result, however it is spelled: the rest may stand in a log.
+pub(super) fn without_handoff(path: &str) -> Cow<'_, str> {
+    let mut end = 0;
+    for segment in path.split_inclusive('/') {
+        end += segment.len();
+        if decode(segment.trim_end_matches('/')).is_some_and(|name| name == "credential_data") {
+            let (shown, hidden) = path.split_at(end);
+            return if hidden.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{shown}...")) };
+        }
+    }
+    Cow::Borrowed(path)
+}
+
 /// The decoded segments. One trailing slash does not count; an empty segment in the middle does.
 fn segments(behind_api: &str) -> Option<Vec<Cow<'_, str>>> {
     let path = behind_api.strip_prefix('/').unwrap_or(behind_api);
@@ -162,6 +175,19 @@ mod tests {
         assert!(parse("/v2/oidcp//", None).is_none(), "two of them make an empty resource");
         for path in ["", "/", "/v2", "/v2/"] {
             assert_eq!(parse(path, None), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn logs_do_not_learn_where_results_wait() {
+        for (path, shown) in [
+            ("/api/v2/op/credential_data/rmZuEqwOeDBCSeMiG_LvkA", "/api/v2/op/credential_data/..."),
+            ("/api/v2/op/%63redential_data/rmZuEqwOeDBCSeMiG_LvkA/", "/api/v2/op/%63redential_data/..."),
+            ("/api/v2/op/credential_data/", "/api/v2/op/credential_data/"),
+            ("/api/v2/op/credential/x", "/api/v2/op/credential/x"),
+            ("/%zz", "/%zz"),
+        ] {
+            assert_eq!(without_handoff(path), shown);
         }
     }
 

@@ -31,15 +31,16 @@ pub(super) async fn answer(
 ) -> Reply {
     let _turn = pace.begin();
     let id = RequestId::next();
+    let surface = Arc::clone(shared.surfaces.find(incoming.uri().path()));
     let span = tracing::info_span!(
         "request",
         id = %id,
         method = %Escaped { text: incoming.method().as_str(), limit: METHOD_CHARS },
-        path = %Escaped { text: incoming.uri().path(), limit: PATH_CHARS },
+        path = %Escaped { text: &surface.logged_path(incoming.uri().path()), limit: PATH_CHARS },
     );
     async {
         let begun = Instant::now();
-        let mut reply = decide(incoming, id, peer, pace, shared).await;
+        let mut reply = decide(incoming, &*surface, id, peer, pace, shared).await;
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
         }
@@ -52,19 +53,19 @@ pub(super) async fn answer(
 
 async fn decide(
     mut incoming: http::Request<Incoming>,
+    surface: &dyn Surface,
     id: RequestId,
     peer: &Peer,
     pace: &Arc<Pace>,
     shared: &Shared,
 ) -> Reply {
-    let surface = Arc::clone(shared.surfaces.find(incoming.uri().path()));
     let on_upgrade =
         incoming.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
     let body = Body::wire(body, &shared.options, Arc::clone(pace));
-    let mut reply = match ask(parts, body, id, peer, shared, &*surface).await {
+    let mut reply = match ask(parts, body, id, peer, shared, surface).await {
         Ok(reply) => reply,
-        Err(fault) => layer::word(&*surface, fault),
+        Err(fault) => layer::word(surface, fault),
     };
     if let Some(on_upgrade) = on_upgrade {
         upgrade(&mut reply, on_upgrade, pace, &shared.drain);
