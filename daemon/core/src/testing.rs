@@ -103,7 +103,14 @@ impl World {
         self.core = parts.core(&self.tasks, &self.services, &self.options, self.lives).await;
     }
 
-    /// The same with a change of what is configured.
+    /// Another daemon over the same data, at the same time.
+    pub(crate) async fn second_daemon(&self) -> Arc<Core> {
+        let Self { clock, store, plugins, providers, audit, .. } = self;
+        let parts = Assembly { clock, store, plugins, providers, audit };
+        parts.core(&self.tasks, &self.services, &self.options, 1_000_000).await
+    }
+
+    /// A crash after which something else is configured.
     pub(crate) async fn restart_with(&mut self, services: Vec<Service>) {
         self.services = services;
         self.crash().await;

@@ -485,6 +485,31 @@ async fn the_limit_is_exact_for_users_side_by_side_on_several_threads() {
     world.assert_sound().await;
 }
 
+/// The queue in front of a counter is a courtesy; what keeps the limit is the store.
+#[tokio::test]
+async fn the_limit_is_exact_for_two_daemons_over_one_store() {
+    for _ in 0..3 {
+        let world = limited(3).await;
+        let cores = [Arc::clone(&world.core), world.second_daemon().await];
+        let asks: Vec<_> = (0..40)
+            .map(|n| {
+                let core = Arc::clone(&cores[n % 2]);
+                tokio::spawn(async move {
+                    let grant = core.authorize_issue(&caller("alice"), "ssh").unwrap();
+                    core.issue(grant, Map::new()).await.is_ok()
+                })
+            })
+            .collect();
+        let mut issued = 0;
+        for ask in asks {
+            issued += usize::from(ask.await.unwrap());
+        }
+        assert_eq!(issued, 3);
+        assert_eq!(world.count("alice", "ssh").await, 3);
+        world.assert_sound().await;
+    }
+}
+
 #[tokio::test]
 async fn a_limit_of_zero_lets_nobody() {
     let world = limited(0).await;
@@ -644,6 +669,42 @@ async fn a_late_answer_is_revoked_by_what_it_says() {
     world.assert_sound().await;
 }
 
+/// The clean-up knew of nothing; its success says nothing of what the late answer names.
+#[tokio::test]
+async fn a_clean_up_that_a_late_answer_overtakes_does_not_end_the_lease() {
+    let world = Arc::new(World::new().await);
+    world.load("ssh", |loaded| loaded.longest_call = HOUR);
+    let (answer, clean_up) = (Gate::shut(), Gate::shut());
+    let make = Box::new(IssueStep::state("made"));
+    world.plugins.on_issue(&id("ssh"), IssueStep::Answer(answer.clone(), make));
+    for _ in 0..2 {
+        let remove = Box::new(RevokeStep::Remove);
+        world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(clean_up.clone(), remove));
+    }
+    let ask = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { kind(world.get("alice", "ssh").await) }
+    });
+    while answer.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.clock.set_wall(world.now() + 3 * HOUR);
+    world.core.start().await.unwrap();
+    while clean_up.waiting() == 0 {
+        world.run(10 * SECOND).await;
+    }
+    assert_eq!(revoke_call(&world).state, "");
+    answer.open();
+    assert_eq!(ask.await.unwrap(), Err(Kind::PluginTimeout));
+    clean_up.open();
+    world.settle().await;
+    assert_eq!(world.count("alice", "ssh").await, 1);
+    world.run(10 * SECOND).await;
+    assert_eq!(revoke_call(&world).state, "made");
+    assert_eq!(world.count("alice", "ssh").await, 0);
+    world.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
     let world = Arc::new(World::new().await);
@@ -694,6 +755,37 @@ async fn somebody_who_is_suspended_meanwhile_gets_nothing() {
     world.run(30 * SECOND).await;
     assert_eq!(world.things(), Vec::<String>::new());
     assert_eq!(world.count("alice", "ssh").await, 0);
+    world.assert_sound().await;
+}
+
+/// The suspension is there, and the look for what is pending has not come to this lease yet.
+#[tokio::test]
+async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
+    let service = Service { allow_same_state: true, ..doubles::service("ssh") };
+    let world = Arc::new(World::with(vec![service], options()).await);
+    world.core.start().await.unwrap();
+    world.plugins.on_issue(&id("ssh"), IssueStep::state("old"));
+    let old = world.get("alice", "ssh").await.unwrap();
+    let gate = Gate::shut();
+    let asks = ["new", "old"].map(|state| {
+        let make = Box::new(IssueStep::state(state));
+        world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { kind(world.get("alice", "ssh").await) })
+    });
+    while gate.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let alice = caller("alice");
+    world.core.ledger.records.put_suspension(alice.subject(), world.now()).await.unwrap();
+    gate.open();
+    let [new, same] = asks;
+    assert_eq!(new.await.unwrap(), Err(Kind::Unauthenticated));
+    assert_eq!(same.await.unwrap(), Err(Kind::Conflict));
+    world.run(30 * SECOND).await;
+    assert_eq!(world.things(), ["old"], "what they had stays");
+    assert_eq!(world.stage(old).await, "active");
+    assert_eq!(world.count("alice", "ssh").await, 1);
     world.assert_sound().await;
 }
 

@@ -205,6 +205,25 @@ async fn a_client_that_hangs_up_cancels_no_revocation() {
 }
 
 #[tokio::test]
+async fn clients_that_hang_up_buy_no_more_revocations_than_clients_that_wait() {
+    let world = World::with(vec![doubles::service("ssh")], Options { max_effects: 2, ..options() }).await;
+    let (first, second) =
+        (world.get("alice", "ssh").await.unwrap(), world.get("alice", "ssh").await.unwrap());
+    let gate = Gate::shut();
+    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    let mut revoke = Box::pin(world.revoke("alice", first));
+    while gate.waiting() == 0 {
+        assert!(futures_util::FutureExt::now_or_never(&mut revoke).is_none());
+        tokio::task::yield_now().await;
+    }
+    drop(revoke);
+    assert_eq!(kind(world.revoke("alice", second).await), Err(Kind::Busy));
+    gate.open();
+    world.settle().await;
+    world.revoke("alice", second).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_claim_of_a_daemon_that_died_runs_out() {
     let mut world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
