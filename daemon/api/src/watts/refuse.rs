@@ -14,6 +14,9 @@ pub(super) const UNAUTHENTICATED: &str = "Authorization failed, please check the
 /// For everything that is not found: what exists is told to nobody else.
 pub(super) const NOT_FOUND: &str = "There is no such resource.";
 
+/// When to come back, where nothing says better.
+const SOON: Duration = Duration::from_secs(1);
+
 /// A no on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -98,7 +101,8 @@ pub(super) fn refusal(error: &Error, during: During) -> Refusal {
         Kind::Busy | Kind::Upstream => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal { status, message: error.public().to_owned(), retry_after: error.retry_hint() }
+    let busy = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON);
+    Refusal { status, message: error.public().to_owned(), retry_after: error.retry_hint().or(busy) }
 }
 
 #[cfg(test)]
@@ -110,6 +114,15 @@ mod tests {
         let error = Error::new(Kind::Refused, "no");
         assert_eq!(refusal(&error, During::Request).status, StatusCode::BAD_REQUEST);
         assert_eq!(refusal(&error, During::Revocation).status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn who_finds_us_busy_is_told_when_to_come_back() {
+        let told = |error: &Error| refusal(error, During::Request).retry_after;
+        assert_eq!(told(&Error::new(Kind::Busy, "busy")), Some(SOON));
+        let later = Duration::from_secs(7);
+        assert_eq!(told(&Error::new(Kind::Busy, "busy").retry_after(later)), Some(later));
+        assert_eq!(told(&Error::new(Kind::Refused, "no")), None);
     }
 
     #[test]
