@@ -22,7 +22,7 @@ use crate::provider::Provider;
 use crate::trouble::Trouble;
 
 /// Said for every token that does not hold, whatever the reason: the provider's own words stay out, and the log has the cause.
-const NOT_ACCEPTED: &str = "The access token was not accepted; please check the access token.";
+const NOT_ACCEPTED: &str = "Authorization failed, please check the access token";
 
 /// No access token is longer: request heads are bounded by the same number.
 const MAX_TOKEN: usize = 16 * 1024;

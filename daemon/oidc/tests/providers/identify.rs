@@ -15,7 +15,7 @@ use credsmith_oidc::{Audiences, Limits};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "canary-access-token";
-const NOT_ACCEPTED: &str = "The access token was not accepted; please check the access token.";
+const NOT_ACCEPTED: &str = "Authorization failed, please check the access token";
 
 #[tokio::test]
 async fn userinfo_and_introspection_make_an_identity() {
