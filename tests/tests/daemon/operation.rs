@@ -1,0 +1,378 @@
+//! The process: how it starts, what it writes, how it ends, what an operator sees.
+
+use std::fs;
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+
+use credsmith_tests::{Daemon, Provider, Request, Site, eventually, wait_for};
+use serde_json::{Value, json};
+
+use crate::world::{Gate, User, gated, ready};
+
+const REQUEST: &str = "/api/v2/op/credential";
+
+/// A site with a service that waits for `gate`.
+fn waiting(op: &Provider, gate: &Gate) -> (Site, credsmith_tests::Target) {
+    let target = gated(gate);
+    let lines = format!("plugin_timeout = \"60s\"\n{}", target.granted_to("remote"));
+    (Site::new().provider("op", op).service("remote", "remote", &lines), target)
+}
+
+#[test]
+fn term_finishes_what_is_in_work_and_a_restart_finds_it() {
+    let (op, gate) = (Provider::start(), Gate::default());
+    let (site, target) = waiting(&op, &gate);
+    let daemon = site.serve();
+    ready(&daemon);
+    let user = User { daemon: &daemon, token: op.token("alice") };
+    let (first, _) = user.fetch(&user.issue("remote", json!({})));
+
+    gate.close();
+    let before = target.received().len();
+    let answer = thread::scope(|scope| {
+        let request = scope.spawn(|| user.post("remote", json!({})));
+        eventually("the call to be in work", || target.received().len() > before);
+        daemon.terminate();
+        eventually("the listener to be closed", || {
+            TcpStream::connect(daemon.address())
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        });
+        assert!(!request.is_finished());
+        gate.open();
+        request.join().unwrap()
+    });
+    answer.expect(303);
+    let token = user.token.clone();
+    let ended = daemon.ended();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
+
+    let daemon = site.serve();
+    ready(&daemon);
+    let user = User { daemon: &daemon, token };
+    let mut ids = user.credentials();
+    assert_eq!(ids.len(), 2, "what was in work was recorded");
+    ids.retain(|id| *id != first);
+    assert_eq!(ids.len(), 1, "and what was there before is there");
+    assert_eq!(user.service("remote").unwrap()["cred_count"], 2);
+    for id in user.credentials() {
+        user.revoke(&id).expect(200);
+    }
+    assert_eq!(target.received().iter().filter(|request| request.target == "/delete").count(), 2);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (op, gate) = (Provider::start(), Gate::default());
+    let (site, target) = waiting(&op, &gate);
+    let daemon = site.serve();
+    ready(&daemon);
+    gate.close();
+    let (address, token) = (daemon.address(), op.token("alice"));
+    let body = json!({ "service_id": "remote" });
+    let request = thread::spawn(move || Request::post(REQUEST, &body).bearer(&token).try_send(address));
+    eventually("the call to be in work", || target.received().len() == 1);
+    daemon.terminate();
+    daemon.stderr().wait(|log| log.contains("finishing what is in work").then_some(())).unwrap();
+    daemon.terminate();
+    let ended = daemon.ended();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(request.join().unwrap().is_err(), "its client was cut off");
+    gate.open();
+}
+
+#[test]
+fn a_provider_that_is_down_holds_up_nobody_and_is_found_when_it_comes() {
+    let (op, mut late) = (Provider::start(), Provider::down(Vec::new()));
+    let site = Site::new().provider("op", &op).provider("late", &late).service("unique", "unique", "");
+    let daemon = site.serve();
+    let user = |provider: &str, token: &str| {
+        daemon.ask(&Request::get(format!("/api/v2/{provider}/service")).bearer(token)).status
+    };
+    eventually("the one that is up", || user("op", &op.token("alice")) == 200);
+    assert_eq!(daemon.admin("/healthz").expect(200).json(), json!({ "status": "ok" }));
+    let state = daemon.admin("/readyz").expect(200).json();
+    assert_eq!((&state["ready"], &state["reasons"]), (&json!(true), &json!([])));
+    let warnings = state["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("the provider late"), "{state}");
+    let token = late.token("alice");
+    assert_eq!(user("late", &token), 401);
+
+    late.up();
+    eventually("the other one", || user("late", &token) == 200);
+    assert_eq!(daemon.admin("/readyz").expect(200).json()["warnings"], json!([]));
+    // Nobody but the socket tells: the reasons name internals.
+    daemon.ask(&Request::get("/readyz")).refusal(404);
+    daemon.ask(&Request::get("/healthz")).refusal(404);
+}
+
+#[test]
+fn readiness_says_why_not() {
+    let op = Provider::down(Vec::new());
+    let site = Site::new()
+        .section("plugins", "tolerate_broken_services = true")
+        .provider("op", &op)
+        .service_of("broken", "missing.wasm", "");
+    let daemon = site.serve();
+    let state = daemon.admin("/readyz").expect(503).json();
+    assert_eq!(state["ready"], false);
+    assert!(state["reasons"].to_string().contains("no provider is ready"), "{state}");
+    assert!(state["warnings"].to_string().contains("the service broken is disabled"), "{state}");
+    assert_eq!(daemon.admin("/healthz").status, 200);
+    assert_eq!(daemon.admin_request(&Request::new("POST", "/readyz")).status, 405);
+    assert_eq!(daemon.admin("/metrics").status, 404);
+    let strict = Site::new().provider("op", &op).service_of("broken", "missing.wasm", "");
+    let ended = strict.try_serve().unwrap_err();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("The service broken cannot be loaded"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
+
+/// Everything that must be written nowhere, by what it is.
+struct Canaries(Vec<(&'static str, Vec<u8>)>);
+
+impl Canaries {
+    fn add(&mut self, what: &'static str, value: impl AsRef<[u8]>) {
+        assert!(value.as_ref().len() >= 8, "{what}: too short to be found by");
+        self.0.push((what, value.as_ref().to_vec()));
+    }
+
+    fn absent_from(&self, place: &str, bytes: &[u8]) {
+        for (what, value) in &self.0 {
+            let found = bytes.windows(value.len()).position(|window| window == value.as_slice());
+            if let Some(at) = found {
+                let shown = &bytes[at.saturating_sub(300)..bytes.len().min(at + 300)];
+                panic!("{place} has the {what}: {}", String::from_utf8_lossy(shown));
+            }
+        }
+    }
+
+    fn absent_below(&self, directory: &Path) -> usize {
+        let mut files = 0;
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            self.absent_from(&path.display().to_string(), path.as_os_str().as_encoded_bytes());
+            if entry.file_type().unwrap().is_dir() {
+                files += self.absent_below(&path);
+            } else if entry.file_type().unwrap().is_file() {
+                self.absent_from(&path.display().to_string(), &fs::read(&path).unwrap());
+                files += 1;
+            }
+        }
+        files
+    }
+}
+
+/// An Ed25519 key whose every byte is known: RFC 8410 section 7.
+const CA_KEY: &str = "MC4CAQAwBQYDK2VwBCIEIENhbmFyeS1TZWVkLU9mLVRoZS1TU0gtQ0EtMTIzNDU2";
+const CA_SEED: &str = "Canary-Seed-Of-The-SSH-CA-123456";
+const USER_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f user@host";
+
+/// What a plugin tries in order to get its secret out, or to break the log.
+const ATTEMPTS: [&str; 15] = [
+    "echo-secret-log",
+    "echo-secret-stderr",
+    "echo-secret-refusal",
+    "echo-secret-refusal-log",
+    "echo-secret-state",
+    "echo-secret-log-then-trap",
+    "http-echo-secret",
+    "http-secret-elsewhere",
+    "http-secret-url",
+    "log-inject",
+    "log-then-trap",
+    "trap",
+    "panic",
+    "sleep",
+    "stderr",
+];
+
+fn canary_site(
+    format: &str,
+    op: &Provider,
+    target: &credsmith_tests::Target,
+    canaries: &mut Canaries,
+) -> Site {
+    let url = target.url();
+    let everything = format!("plugin_timeout = \"500ms\"\n{}", target.granted_to("hostile"));
+    let secret = |service: &str, name: &str, reveal: bool| {
+        format!("{name} = {{ file = \"{service}.secret\", destinations = [\"{url}\"], reveal = {reveal} }}\n")
+    };
+    let site = Site::new()
+        .section("log", &format!("format = \"{format}\"\nlevel = \"trace\""))
+        .provider("op", op)
+        .service("py", "recorded", "pass_access_token = true\naccess_token = { reveal = true }")
+        .service("hostile", "hostile", &format!("{everything}{}", secret("hostile", "secret", true)))
+        .service("remote", "remote", &format!("{}{}", target.granted_to("remote"), secret("remote", "token", false)))
+        .service_of("ssh", "bundled:ssh-ca", "[services.ssh.settings]\nca_key = { file = \"ca.pem\" }\nprincipals = [\"{preferred_username}\"]");
+    for (file, value) in [("hostile.secret", "canary-hostile-6d51"), ("remote.secret", "canary-remote-77aa")]
+    {
+        site.secret(file, value);
+        canaries.add("secret of a plugin", value);
+    }
+    site.secret("ca.pem", &format!("-----BEGIN PRIVATE KEY-----\n{CA_KEY}\n-----END PRIVATE KEY-----\n"));
+    canaries.add("signing key", CA_SEED);
+    canaries.add("signing key in base64", &CA_KEY[24..]);
+    let kek = fs::read_to_string(site.path().join("kek")).unwrap();
+    let text = kek.split_whitespace().max_by_key(|word| word.len()).unwrap();
+    canaries.add("key of all data", text);
+    canaries.add("secret of the client", credsmith_tests::CLIENT_SECRET);
+    site
+}
+
+/// Everything that a user and a hostile plugin can do.
+fn use_everything(user: &User<'_>, canaries: &mut Canaries) {
+    canaries.add("access token", &user.token);
+    let parameter = "canary-parameter-41c7";
+    canaries.add("value of a parameter", parameter);
+    let (kept, entries) = user.fetch(&user.issue("py", json!({ "must": parameter })));
+    canaries.add("issued password", entries[1]["value"].as_str().unwrap());
+    let (revoked, entries) = user.fetch(&user.issue("py", json!({ "must": parameter, "may": parameter })));
+    canaries.add("issued password", entries[1]["value"].as_str().unwrap());
+    user.revoke(&revoked).expect(200);
+    let (_, entries) = user.fetch(&user.issue("ssh", json!({ "pub_key": USER_KEY })));
+    let certificate = entries.to_string();
+    assert!(certificate.contains("ssh-ed25519-cert-v01@openssh.com"), "{certificate}");
+    // Waits to be fetched, and is not.
+    user.issue("py", json!({ "must": parameter }));
+    user.issue("remote", json!({}));
+
+    for how in ["error", "bad_result", "oidc_login", "exit1"] {
+        user.post("py", json!({ "behave": how })).refusal(400);
+    }
+    user.post("py", json!({ "unknown": parameter })).refusal(400);
+    user.post("ssh", json!({ "pub_key": parameter })).refusal(400);
+    for how in ATTEMPTS {
+        let answer = user.post("hostile", json!({ "how": how }));
+        assert!(matches!(answer.status, 303 | 400 | 504), "{how}: {answer:?}");
+        canaries.absent_from(how, &answer.body);
+    }
+    for request in [
+        Request::get(format!("{REQUEST}?access_token={}", user.token)),
+        Request::get(REQUEST).header("Authorization", format!("bearer {}", user.token)),
+        Request::get(REQUEST).header("Authorization", user.token.as_str()),
+        Request::get(REQUEST).header("Cookie", format!("watts_session={}", user.token)).bearer("nonsense"),
+        Request::new("POST", REQUEST)
+            .bearer(&user.token)
+            .header("Content-Type", "application/json")
+            .body(parameter),
+        Request::new("PUT", REQUEST).bearer(&user.token).body(parameter),
+        Request::get("/api/v2/elsewhere/service").bearer(&user.token),
+        Request::get(REQUEST).bearer(&format!("{}x", user.token)),
+    ] {
+        assert!(user.daemon.ask(&request).status >= 400, "{request}");
+    }
+    assert!(user.credentials().contains(&kept));
+}
+
+fn nothing_secret_is_written(format: &str) {
+    let op = Provider::start();
+    let target = credsmith_tests::Target::start(|request| match request.target.as_str() {
+        "/create" => (200, json!({ "id": request.json()["credential_id"] }).to_string()),
+        // Sends back what it is sent.
+        _ => (200, format!("{} {}", request.head, String::from_utf8_lossy(&request.body))),
+    });
+    let mut canaries = Canaries(Vec::new());
+    let site = canary_site(format, &op, &target, &mut canaries);
+    let daemon = site.serve();
+    ready(&daemon);
+    use_everything(&User { daemon: &daemon, token: op.token("user-77") }, &mut canaries);
+    for path in ["/healthz", "/readyz", "/nowhere"] {
+        canaries.absent_from(path, &daemon.admin(path).body);
+    }
+    assert!(canaries.absent_below(&site.data()) > 3, "there is data");
+    let ended = daemon.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    canaries.absent_from("standard output", ended.stdout.as_bytes());
+    canaries.absent_from("standard error", ended.stderr.as_bytes());
+    canaries.absent_below(&site.data());
+    assert!(ended.stderr.len() > 10_000, "there is a log: {}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\u{7}'), "a terminal would obey");
+    if format == "json" {
+        for line in ended.stderr.lines() {
+            let parsed: Result<Value, _> = serde_json::from_str(line);
+            assert!(parsed.is_ok_and(|event| event.is_object()), "{line}");
+        }
+    }
+    for line in ended.stderr.lines() {
+        assert!(line.len() < 32 * 1024, "a line of {} bytes", line.len());
+    }
+}
+
+#[test]
+fn nothing_secret_is_written_in_json() {
+    nothing_secret_is_written("json");
+}
+
+#[test]
+fn nothing_secret_is_written_for_eyes() {
+    nothing_secret_is_written("human");
+}
+
+#[test]
+fn a_request_is_found_in_the_log_by_its_id() {
+    let op = Provider::start();
+    for format in ["json", "human"] {
+        let site = Site::new()
+            .section("log", &format!("format = \"{format}\""))
+            .provider("op", &op)
+            .service("unique", "unique", "");
+        let daemon = site.serve();
+        ready(&daemon);
+        let user = User { daemon: &daemon, token: op.token("alice") };
+        let answer = user.post("unique", json!({})).expect(303);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let log = daemon.stop().stderr;
+        let of_it: Vec<_> = log.lines().filter(|line| line.contains(&id)).collect();
+        assert!(of_it.iter().any(|line| line.contains("request answered") && line.contains("303")), "{log}");
+        assert!(of_it.iter().any(|line| line.contains("audit")), "what was done, too: {log}");
+    }
+}
+
+fn have(tool: &str) -> bool {
+    Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap().status.success()
+}
+
+fn sh(commands: &str, directory: &Path) -> Output {
+    Command::new("sh").args(["-eu", "-c", commands]).current_dir(directory).output().unwrap()
+}
+
+/// The commands of the welcome text.
+fn pasted(daemon: &Daemon) -> String {
+    let commands = wait_for("the welcome", || {
+        let log = daemon.log();
+        let (_, rest) = log.split_once("Paste into another shell:\n")?;
+        rest.split_once("\nCtrl-C").map(|(commands, _)| commands.to_owned())
+    });
+    commands.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_commands_of_the_welcome_do_what_they_say_twice() {
+    for tool in ["curl", "ssh-keygen"] {
+        assert!(have(tool), "the welcome of `credsmith dev` uses {tool}, which is not installed");
+    }
+    let daemon = Daemon::dev(&[]);
+    let commands = pasted(&daemon);
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let output = sh(&commands, directory.path());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}{complained}\n{commands}");
+        let mut lines = said.lines();
+        let mut next =
+            || serde_json::from_str::<Value>(lines.next().unwrap()).unwrap_or_else(|_| panic!("{said}"));
+        assert_eq!(next()["service_list"][0]["id"], "info");
+        assert!(next()["credential_list"].is_array());
+        assert_eq!(next()["result"], "ok");
+        assert_eq!(next(), json!({ "result": "ok" }), "revoked");
+        assert!(said.contains("ssh-ed25519-cert-v01@openssh.com user certificate"), "{said}");
+        assert!(said.contains("alice"), "its principal: {said}");
+    }
+    assert_eq!(daemon.stop().status.code(), Some(0));
+}
