@@ -37,8 +37,10 @@ impl Provider {
     /// # Panics
     /// There is no port.
     pub fn with(accounts: Vec<Account>) -> Self {
-        let mut provider = Self::down(accounts);
-        provider.up();
+        let runtime = runtime();
+        let listener = runtime.block_on(Listener::tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        let mut provider = Self::at(listener.local_addr().unwrap(), accounts);
+        provider.serve(runtime, listener);
         provider
     }
 
@@ -47,8 +49,12 @@ impl Provider {
     /// # Panics
     /// There is no port.
     pub fn down(accounts: Vec<Account>) -> Self {
-        // The port stays free: listeners take it with SO_REUSEADDR, and the kernel hands out others first.
+        // Nobody else is likely to get the port: the kernel hands out others first.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::at(address, accounts)
+    }
+
+    fn at(address: SocketAddr, accounts: Vec<Account>) -> Self {
         let client = Client::new(CLIENT_ID, Some(CLIENT_SECRET), &["http://127.0.0.1/oidc"]).unwrap();
         let mut options = Options::new(format!("http://{address}"), vec![client]);
         options.accounts.extend(accounts);
@@ -58,10 +64,14 @@ impl Provider {
 
     /// Listens, with everything that was given out before.
     pub fn up(&mut self) {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = runtime();
+        let listener = wait_for("the provider's port", || runtime.block_on(Listener::tcp(self.address)).ok());
+        self.serve(runtime, listener);
+    }
+
+    fn serve(&mut self, runtime: Runtime, listener: Listener) {
         let surfaces = Surfaces::new(Arc::clone(&self.surface) as Arc<dyn Surface>);
         let server = Server::new(ServerOptions::default(), surfaces, Drain::new());
-        let listener = wait_for("the provider's port", || runtime.block_on(Listener::tcp(self.address)).ok());
         {
             let _here = runtime.enter();
             server.serve(listener);
@@ -108,6 +118,10 @@ impl Provider {
     pub fn revoke(&self, token: &str) {
         assert!(self.surface.inner.revoke_token(token), "there was such a token");
     }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 impl Drop for Provider {

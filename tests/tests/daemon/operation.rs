@@ -237,8 +237,13 @@ fn use_everything(user: &User<'_>, canaries: &mut Canaries) {
     let (_, entries) = user.fetch(&user.issue("ssh", json!({ "pub_key": USER_KEY })));
     let certificate = entries.to_string();
     assert!(certificate.contains("ssh-ed25519-cert-v01@openssh.com"), "{certificate}");
+    let one_time = |path: &str| path.rsplit_once('/').unwrap().1.to_owned();
+    let path = user.issue("py", json!({}));
+    canaries.add("one-time id", one_time(&path));
+    user.fetch(&path);
+    user.ask(Request::get(path.as_str())).refusal(404);
     // Waits to be fetched, and is not.
-    user.issue("py", json!({ "must": parameter }));
+    canaries.add("one-time id", one_time(&user.issue("py", json!({ "must": parameter }))));
     user.issue("remote", json!({}));
 
     for how in ["error", "bad_result", "oidc_login", "exit1"] {
