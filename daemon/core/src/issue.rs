@@ -20,7 +20,7 @@ use crate::error::{Error, Kind};
 use crate::handoff::{Collected, Handoff, Place};
 use crate::ids::{HandoffId, LeaseId, ProviderId};
 use crate::lease::{Event, Kept, Lease, Made, State};
-use crate::ledger::{self, Activated, Activation, NotAdvanced};
+use crate::ledger::{self, Activated, Activation, NotAdvanced, Room};
 use crate::parameters::{self, Fitted};
 use crate::ports::audit::{Action, Outcome};
 use crate::ports::plugins::{
@@ -90,7 +90,7 @@ impl Core {
                 "The parameters are too large to be kept for a revocation.",
             ));
         }
-        let effect = self.effects.take(&service.id)?;
+        let effect = self.effects.take(&service.id, caller.subject())?;
         let place =
             self.handoffs.reserve(caller.subject(), self.clock.monotonic()).ok_or_else(effects::busy)?;
         Ok(Request { caller, service, loaded, parameters, place, _effect: effect })
@@ -102,7 +102,8 @@ impl Core {
             let actor = user(&request.caller);
             |lease, outcome| self.record(Some(actor), Action::Issue, About { lease, ..about }, outcome)
         };
-        let reserved = match self.ledger.reserve(self.new_lease(&request), request.service.limit).await {
+        let room = Room { limit: request.service.limit, may_retire: !self.is_clock_off() };
+        let reserved = match self.ledger.reserve(self.new_lease(&request), room).await {
             Ok(reserved) => reserved,
             Err(error) => {
                 record(None, outcome_of(&error));

@@ -35,6 +35,15 @@ pub(crate) struct Ledger {
     accounts: KeyedLocks<Account>,
 }
 
+/// How many leases a user may have of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// At most so many; `None`: any number.
+    pub(crate) limit: Option<u32>,
+    /// Whether leases that have expired may make room. Not while the clock is in doubt: what is retired once stays so.
+    pub(crate) may_retire: bool,
+}
+
 /// A lease that was reserved.
 #[derive(Debug)]
 pub(crate) struct Reserved {
@@ -104,15 +113,16 @@ impl Ledger {
     /// Makes `pending` durable and counts it.
     ///
     /// # Errors
-    /// `LimitReached` when as many count as `limit` allows and too few of them have expired; `Unauthenticated` when the owner was
+    /// `LimitReached` when as many count as `room` allows and too few of them have expired; `Unauthenticated` when the owner was
     /// suspended.
-    pub(crate) async fn reserve(&self, pending: Lease, limit: Option<u32>) -> Result<Reserved, Error> {
+    pub(crate) async fn reserve(&self, pending: Lease, room: Room) -> Result<Reserved, Error> {
         let account = self.records.account(&pending.owner, &pending.service);
         let _queued = self.accounts.lock(account.clone()).await;
         let mut retired = Vec::new();
         for _ in 0..ATTEMPTS {
             let tally = self.records.tally(&account).await?;
-            let mut expired = match limit.map(u64::from).filter(|limit| tally.count >= *limit) {
+            let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit) {
+                Some(_) if !room.may_retire => return Err(limit_reached()),
                 Some(limit) => self.expired_for(&pending, tally.count - limit + 1).await?,
                 None => Vec::new(),
             };
@@ -150,10 +160,7 @@ impl Ledger {
         expired.retain(|stored| stored.lease.own_end().is_some_and(|end| end + self.timing.skew <= now));
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         if expired.len() < wanted {
-            return Err(Error::new(
-                Kind::LimitReached,
-                "You have as many credentials of this service as you may have.",
-            ));
+            return Err(limit_reached());
         }
         expired.truncate(wanted);
         Ok(expired)
@@ -252,8 +259,11 @@ impl Ledger {
         if !activation.allow_same_state || !activation.wanted || doomed {
             return Ok(Plan::Commit(change, Activated::Taken));
         }
-        let older =
-            self.records.lease(holder).await?.filter(|older| older.lease.owner == pending.lease.owner);
+        // What another plugin made goes by the same name and is something else.
+        let same = |older: &Stored| {
+            older.lease.owner == pending.lease.owner && older.lease.plugin.name == pending.lease.plugin.name
+        };
+        let older = self.records.lease(holder).await?.filter(same);
         let renewed = older
             .as_ref()
             .map(|older| older.lease.renewed(&pending.lease, &activation.made, at, &self.timing));
@@ -300,6 +310,10 @@ impl Ledger {
 enum Plan {
     Commit(Change, Activated),
     Leave(Activated),
+}
+
+fn limit_reached() -> Error {
+    Error::new(Kind::LimitReached, "You have as many credentials of this service as you may have.")
 }
 
 /// What somebody hears who was suspended.

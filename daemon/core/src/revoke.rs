@@ -87,7 +87,7 @@ impl Core {
     /// `PluginTimeout`, `PluginFailed` (it goes on trying), `Busy`, `NotFound`, `Internal`.
     pub async fn revoke(self: &Arc<Self>, grant: Grant<Revoke>) -> Result<(), Error> {
         let stored = self.known_lease(grant.lease()).await?;
-        let effect = self.effects.take(&stored.lease.service)?;
+        let effect = self.effects.take(&stored.lease.service, grant.caller().subject())?;
         let by = By::User(user(grant.caller()));
         let core = Arc::clone(self);
         let work = async move {
@@ -188,7 +188,9 @@ impl Core {
         let mut events = match (lease.overdue(self.clock.now(), &self.ledger.timing), &lease.state) {
             (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
             (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
-            _ => return Beginning::Nothing(Ok(())),
+            (_, State::Ended { .. }) => return Beginning::Nothing(Ok(())),
+            // It changed since it was found due. A user may have joined, and must not take this for the end of their credential.
+            _ => return Beginning::Nothing(Err(moved_on())),
         };
         let (event, told) = match self.reach(lease) {
             Reach::Ready(loaded) => {

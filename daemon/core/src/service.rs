@@ -75,7 +75,7 @@ pub struct Options {
     pub settle: Duration,
     /// By how much the clocks of targets may differ from ours: an end has passed for good only this much later.
     pub skew: Duration,
-    /// Most issues and user revocations in work at a time; one service has at most half of them.
+    /// Most issues and user revocations in work at a time; one service has at most half of them, one user at most a quarter.
     pub max_effects: usize,
     /// Most revocations of one service that the daemon has in work by itself.
     pub background_revocations: usize,

@@ -52,7 +52,9 @@ struct Progress {
     /// The same for parked leases, and when their next lap begins.
     parked: Option<Key>,
     parked_from: Duration,
+    /// What was wrong at the last look at what is due, and during the last lap through what is parked.
     trouble: Option<String>,
+    parked_trouble: Option<String>,
     trouble_told: Option<Duration>,
 }
 
@@ -79,11 +81,11 @@ impl Sweeper {
 }
 
 impl Core {
-    /// Checks that the ledger can be read, and has due work looked for from now on. It reads nothing but what is due, so its time
-    /// does not grow with the ledger.
+    /// Checks that the store answers, and has due work looked for from now on. It reads nothing but what is due, so its time does not
+    /// grow with the ledger. A lease that cannot be read keeps the others no more waiting here than later: readiness tells of it.
     ///
     /// # Errors
-    /// `Internal` when the store fails or what is in it cannot be read.
+    /// `Internal` when the store fails.
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let now = self.clock.now();
         {
@@ -91,9 +93,7 @@ impl Core {
             progress.clock = Some(ClockWatch::new(now, self.clock.monotonic(), self.options.max_drift));
             progress.started = true;
         }
-        for id in self.ledger.records.due(None, now, 1).await?.leases {
-            self.ledger.records.lease(id).await?;
-        }
+        self.ledger.records.due(None, now, 1).await?;
         let core = Arc::clone(self);
         self.tasks.spawn("sweep", Box::pin(async move { core.sweep_until_stopped().await }));
         Ok(())
@@ -122,7 +122,7 @@ impl Core {
                 .as_ref()
                 .and_then(|clock| clock.complaint(self.clock.now(), self.clock.monotonic())),
         );
-        reasons.extend(progress.trouble.clone());
+        reasons.extend(progress.trouble.clone().or_else(|| progress.parked_trouble.clone()));
         reasons
     }
 
@@ -153,13 +153,14 @@ impl Core {
             return false;
         }
         let due = self.visit_due().await;
-        let parked = self.visit_parked().await;
-        let trouble = due.as_ref().err().or(parked.as_ref().err()).map(|error| self.complaint(error));
+        let trouble = due.as_ref().err().map(|error| self.complaint(error));
         self.sweeper.progress().trouble = trouble;
+        self.visit_parked().await;
         due.is_ok_and(|visit| visit.more && visit.moved > 0)
     }
 
-    fn is_clock_off(&self) -> bool {
+    /// Whether the wall clock cannot be believed.
+    pub(crate) fn is_clock_off(&self) -> bool {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         self.sweeper.progress().clock.as_ref().is_some_and(|clock| clock.complaint(now, monotonic).is_some())
     }
@@ -241,23 +242,35 @@ impl Core {
     }
 
     /// Looks whether services of parked leases are back, one page at a visit, in laps with pauses between them.
-    async fn visit_parked(&self) -> Result<(), Error> {
+    async fn visit_parked(&self) {
         let now = self.clock.monotonic();
         let after = {
-            let progress = self.sweeper.progress();
-            if progress.parked.is_none() && now < progress.parked_from {
-                return Ok(());
+            let mut progress = self.sweeper.progress();
+            if progress.parked.is_none() {
+                if now < progress.parked_from {
+                    return;
+                }
+                progress.parked_trouble = None;
             }
             progress.parked.clone()
         };
+        if let Err(error) = self.bring_back_page(after, now).await {
+            let complaint = self.complaint(&error);
+            self.sweeper.progress().parked_trouble = Some(complaint);
+        }
+    }
+
+    async fn bring_back_page(&self, after: Option<Key>, now: Duration) -> Result<(), Error> {
         let page = self.ledger.records.parked(after.as_ref(), PAGE).await?;
+        let mut result = Ok(());
         for id in page.leases {
-            self.bring_back(id).await?;
+            // One lease that cannot be read keeps no other waiting.
+            result = self.bring_back(id).await.and(result);
         }
         let mut progress = self.sweeper.progress();
         progress.parked_from = now + RECHECK_PARKED;
         progress.parked = page.next;
-        Ok(())
+        result
     }
 
     async fn bring_back(&self, id: LeaseId) -> Result<(), Error> {

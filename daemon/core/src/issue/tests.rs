@@ -377,6 +377,21 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     world.assert_sound().await;
 }
 
+/// Attack: a credential of the plugin that is behind the service now is recorded as one of the plugin that was there before, which nothing can
+/// revoke any more, and goes on when its time is over.
+#[tokio::test]
+async fn a_lease_of_another_plugin_does_not_lend_its_state() {
+    let service = Service { allow_same_state: true, ..doubles::service("ssh") };
+    let world = World::with(vec![service], options()).await;
+    world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
+    let first = world.get("alice", "ssh").await.unwrap();
+    world.load("ssh", |loaded| loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap());
+    world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
+    assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::Conflict));
+    assert_eq!(world.listed("alice").await, [first]);
+    world.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_secret_for_the_revocation_follows_the_newest_issue() {
     let service = Service { allow_same_state: true, ..doubles::service("ssh") };
@@ -544,6 +559,23 @@ async fn expired_leases_make_room_at_the_limit_without_waiting_for_the_sweeper()
     }
 }
 
+/// Attack: somebody at the limit waits for the day when the clock of the machine jumps ahead, and has leases retired that have not ended.
+#[tokio::test]
+async fn a_clock_that_jumped_makes_no_room_at_the_limit() {
+    let world = limited(1).await;
+    world.core.start().await.unwrap();
+    world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
+    let first = world.get("alice", "ssh").await.unwrap();
+    let right = world.now();
+    world.clock.set_wall(right + DAY);
+    assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::LimitReached));
+    world.clock.set_wall(right);
+    assert_eq!((world.stage(first).await, world.things().len()), ("active", 1));
+    world.clock.advance(2 * HOUR);
+    world.get("alice", "ssh").await.unwrap();
+    world.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_limit_that_was_lowered_retires_in_several_steps() {
     let mut world = limited(40).await;
@@ -559,27 +591,28 @@ async fn a_limit_that_was_lowered_retires_in_several_steps() {
 }
 
 #[tokio::test]
-async fn too_many_at_once_are_turned_away_and_one_service_has_half() {
+async fn too_many_at_once_are_turned_away_one_service_has_half_and_one_user_a_quarter() {
     let services = vec![doubles::service("ssh"), doubles::service("web")];
-    let world = Arc::new(World::with(services, Options { max_effects: 4, ..options() }).await);
+    let world = Arc::new(World::with(services, Options { max_effects: 8, ..options() }).await);
     let gate = Gate::shut();
     let mut held = Vec::new();
-    for _ in 0..2 {
+    for user in ["alice", "alice", "bob", "bob"] {
         let make = Box::new(IssueStep::Make { state: None, expires_at: None, revoke_with: None });
         world.plugins.on_issue(&id("ssh"), IssueStep::Wait(gate.clone(), make));
         let world = Arc::clone(&world);
-        held.push(tokio::spawn(async move { world.get("alice", "ssh").await }));
+        held.push(tokio::spawn(async move { world.get(user, "ssh").await }));
     }
-    while gate.waiting() < 2 {
+    while gate.waiting() < 4 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::Busy));
-    world.get("alice", "web").await.expect("a target that hangs leaves room for others");
+    assert_eq!(kind(world.get("carol", "ssh").await), Err(Kind::Busy));
+    world.get("carol", "web").await.expect("a target that hangs leaves room for others");
+    assert_eq!(kind(world.get("alice", "web").await), Err(Kind::Busy), "a user has a quarter");
     gate.open();
     for held in held {
         held.await.unwrap().unwrap();
     }
-    world.get("alice", "ssh").await.unwrap();
+    world.get("carol", "ssh").await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::ids::LeaseId;
 use crate::ports::audit::{Action, Actor, Outcome};
 use crate::ports::plugins::{BrokenHow, Refusal, Urgency};
+use crate::revoke::{By, Entered};
 use crate::service::Options;
 use crate::testing::{DAY, HOUR, SECOND, World, id, kind, options};
 
@@ -31,6 +32,15 @@ async fn until_waiting(gate: &Gate, count: usize) {
     while gate.waiting() < count {
         tokio::task::yield_now().await;
     }
+}
+
+/// Flips a bit of the record of `lease`.
+fn tamper(world: &World, lease: LeaseId) {
+    let leases = world.store.dump("lease/");
+    let (key, value) = leases.iter().find(|(key, _)| key.as_bytes().ends_with(lease.as_bytes())).unwrap();
+    let mut tampered = value.to_vec();
+    *tampered.last_mut().unwrap() ^= 1;
+    world.store.tamper(key, Some(tampered.into()));
 }
 
 #[tokio::test]
@@ -221,6 +231,57 @@ async fn clients_that_hang_up_buy_no_more_revocations_than_clients_that_wait() {
     gate.open();
     world.settle().await;
     world.revoke("alice", second).await.unwrap();
+}
+
+/// Attack: a user with one lease at a target that hangs asks for its revocation again and again, hangs up each time, and leaves nobody else
+/// a permit.
+#[tokio::test]
+async fn one_user_cannot_take_all_permits_by_one_lease() {
+    let world = World::with(vec![doubles::service("ssh")], Options { max_effects: 8, ..options() }).await;
+    let mine = world.get("alice", "ssh").await.unwrap();
+    let others = world.get("bob", "ssh").await.unwrap();
+    let gate = Gate::shut();
+    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    for _ in 0..8 {
+        let mut revoke = Box::pin(world.revoke("alice", mine));
+        for _ in 0..20 {
+            if futures_util::FutureExt::now_or_never(&mut revoke).is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    until_waiting(&gate, 1).await;
+    world.revoke("bob", others).await.unwrap();
+    gate.open();
+    world.settle().await;
+    assert_eq!(world.stage(mine).await, "ended");
+}
+
+/// Attack on the answer: the daemon's attempt finds that it came too late and does nothing; whoever joined it must not hear that their
+/// credential, which is as active as before, is gone.
+#[tokio::test]
+async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
+    let world = Arc::new(World::new().await);
+    let lease = world.get("alice", "ssh").await.unwrap();
+    world.plugins.on_revoke(&id("ssh"), no(Some(30)));
+    world.revoke("alice", lease).await.unwrap_err();
+    world.clock.advance(DAY);
+    let stale = world.core.ledger.records.lease(lease).await.unwrap().unwrap();
+    world.plugins.on_revoke(&id("ssh"), no(None));
+    assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Refused));
+    assert_eq!(world.stage(lease).await, "active");
+
+    // The sweeper had read the lease before that.
+    let Entered::Mine(ticket) = world.core.attempts.enter(lease) else { panic!("somebody is at it") };
+    let joins = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { kind(world.revoke("alice", lease).await) }
+    });
+    world.settle().await;
+    let _ = world.core.attempt(ticket, stale, By::Daemon).await;
+    assert_eq!(joins.await.unwrap(), Err(Kind::Busy));
+    assert_eq!(world.stage(lease).await, "active");
 }
 
 #[tokio::test]
@@ -633,13 +694,46 @@ async fn one_lease_that_cannot_be_read_keeps_no_other_waiting() {
     let world = World::with(vec![service], options()).await;
     let broken = world.get("alice", "ssh").await.unwrap();
     let fine = world.get("alice", "ssh").await.unwrap();
-    let leases = world.store.dump("lease/");
-    let (key, value) = leases.iter().find(|(key, _)| key.as_bytes().ends_with(broken.as_bytes())).unwrap();
-    let mut tampered = value.to_vec();
-    *tampered.last_mut().unwrap() ^= 1;
-    world.store.tamper(key, Some(tampered.into()));
+    tamper(&world, broken);
     world.core.start().await.unwrap();
     world.run(HOUR + 30 * SECOND).await;
+    assert_eq!(world.stage(fine).await, "ended");
+    assert!(world.core.readiness()[0].contains("cannot be"));
+}
+
+/// One damaged record comes due, and from then on the daemon would never start again.
+#[tokio::test]
+async fn one_lease_that_cannot_be_read_keeps_no_daemon_from_starting() {
+    let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+    let mut world = World::with(vec![service], options()).await;
+    let broken = world.get("alice", "ssh").await.unwrap();
+    world.clock.advance(SECOND);
+    let fine = world.get("alice", "ssh").await.unwrap();
+    tamper(&world, broken);
+    world.clock.advance(HOUR);
+    world.crash().await;
+    world.core.start().await.unwrap();
+    world.run(30 * SECOND).await;
+    assert_eq!(world.stage(fine).await, "ended");
+    assert!(world.core.readiness()[0].contains("cannot be"));
+}
+
+/// One damaged record among the parked, and the others would never see their service come back.
+#[tokio::test]
+async fn one_parked_lease_that_cannot_be_read_keeps_no_other_waiting() {
+    let limited = || Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+    let mut world = World::with(vec![limited()], options()).await;
+    let mut leases = [world.get("alice", "ssh").await.unwrap(), world.get("alice", "ssh").await.unwrap()];
+    leases.sort();
+    let [broken, fine] = leases;
+    world.restart_with(vec![doubles::service("web")]).await;
+    world.core.start().await.unwrap();
+    world.run(HOUR + 10 * SECOND).await;
+    assert_eq!((world.stage(broken).await, world.stage(fine).await), ("parked", "parked"));
+    tamper(&world, broken);
+    world.restart_with(vec![limited()]).await;
+    world.core.start().await.unwrap();
+    world.run(HOUR).await;
     assert_eq!(world.stage(fine).await, "ended");
     assert!(world.core.readiness()[0].contains("cannot be"));
 }

@@ -24,7 +24,7 @@ impl ClockWatch {
             if wall < expected { (expected.since(wall), "behind") } else { (wall.since(expected), "ahead") };
         (drift > self.most).then(|| {
             let seconds = drift.as_secs();
-            format!("the wall clock is {seconds} s {way} of where it should be since the start; nothing is expired or revoked by itself")
+            format!("the wall clock is {seconds} s {way} of where it should be since the start; nothing is expired or revoked by itself until it is right again, or the daemon is started anew")
         })
     }
 }
