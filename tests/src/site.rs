@@ -60,6 +60,14 @@ impl Site {
         site
     }
 
+    /// The same directory, key and data with nothing configured yet.
+    #[must_use]
+    pub fn anew(mut self) -> Self {
+        self.server.clear();
+        self.sections.clear();
+        self
+    }
+
     /// Where `Location` points.
     #[must_use]
     pub fn public_url(mut self, url: &str) -> Self {

@@ -1,13 +1,13 @@
 //! The process: how it starts, what it writes, how it ends, what an operator sees.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
-use credsmith_tests::{Daemon, Provider, Request, Site, eventually, wait_for};
+use credsmith_tests::{Daemon, Provider, Request, Site, credsmith, eventually, wait_for};
 use serde_json::{Value, json};
 
 use crate::world::{Gate, User, gated, ready};
@@ -129,6 +129,92 @@ fn readiness_says_why_not() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("The service broken cannot be loaded"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn data_has_one_daemon_and_outlives_a_kill() {
+    let op = Provider::start();
+    let site = Site::new().provider("op", &op).service("unique", "unique", "");
+    let daemon = site.serve();
+    ready(&daemon);
+    let token = op.token("alice");
+    let (id, _) = {
+        let user = User { daemon: &daemon, token: token.clone() };
+        user.fetch(&user.issue("unique", json!({})))
+    };
+    let second = site.try_serve().unwrap_err();
+    assert_eq!((second.status.code(), second.stdout.as_str()), (Some(1), ""), "{second:?}");
+    assert_eq!(daemon.admin("/healthz").status, 200, "the first one has not noticed");
+
+    daemon.kill();
+    let daemon = site.serve();
+    ready(&daemon);
+    assert_eq!(daemon.admin("/healthz").status, 200, "the socket of the dead one was in nobody's way");
+    let user = User { daemon: &daemon, token };
+    assert_eq!(user.credentials(), [id], "what was acknowledged is there");
+}
+
+#[test]
+fn credentials_of_a_service_that_is_gone() {
+    let op = Provider::start();
+    let site = Site::new().provider("op", &op).service("unique", "unique", "");
+    let token = op.token("alice");
+    let daemon = site.serve();
+    ready(&daemon);
+    let user = User { daemon: &daemon, token: token.clone() };
+    let (id, _) = user.fetch(&user.issue("unique", json!({})));
+    daemon.stop();
+
+    let site = site.anew().provider("op", &op);
+    let daemon = site.serve();
+    ready(&daemon);
+    let user = User { daemon: &daemon, token: token.clone() };
+    user.revoke(&id).refusal(500);
+    assert_eq!(user.credentials(), [id.as_str()], "it stays, and stays visible");
+    daemon.stop();
+
+    let site = site.anew().provider("op", &op).section("leases", "allow_dropping = true");
+    let daemon = site.serve();
+    ready(&daemon);
+    let user = User { daemon: &daemon, token };
+    user.revoke(&id).expect(200);
+    assert_eq!(user.credentials(), [] as [&str; 0]);
+}
+
+/// A daemon whose standard error is a pipe that nobody reads.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody() {
+    let op = Provider::start();
+    let site = Site::new().section("log", "level = \"trace\"").provider("op", &op);
+    let started = credsmith()
+        .arg("serve")
+        .arg("--config")
+        .arg(site.configuration())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut daemon = Unread(started.unwrap());
+    let child = &mut daemon.0;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("ready http://").unwrap().parse().unwrap();
+    // More than fits a pipe.
+    for _ in 0..1000 {
+        Request::get("/api/v2/oidcp").send(address).expect(200);
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)
+        .unwrap();
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 /// Everything that must be written nowhere, by what it is.
