@@ -1,0 +1,69 @@
+//! Resident memory, idle and with leases, beside that of hyper alone.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::Effort;
+use crate::clients::Cycler;
+use crate::load::{self, Failure};
+use crate::process::{Served, beside, resident};
+use crate::site::Place;
+use crate::table::{Row, Table, Target, mebibytes};
+
+/// Each of the clients that make leases makes them for so many users in turn.
+const USERS_OF_A_CLIENT: usize = 16;
+const CLIENTS: usize = 64;
+
+/// Until what belongs to starting is over.
+const SETTLE: Duration = Duration::from_secs(2);
+
+pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure> {
+    let place = Place::new();
+    // Compiling takes memory that a daemon with its components at hand never needs.
+    place.serve()?.stop()?;
+    let daemon = place.serve()?;
+    thread::sleep(SETTLE);
+    let idle = resident(daemon.id())?;
+    let [leases, _] = effort.leases;
+    let took = make_leases(&place, &daemon, leases)?;
+    thread::sleep(SETTLE);
+    let with_leases = resident(daemon.id())?;
+    daemon.stop()?;
+
+    let file = place.data().join("body");
+    std::fs::write(&file, b"{}")?;
+    let mut command = Command::new(beside("examples/bare")?);
+    command.arg("--body").arg(&file);
+    let bare = Served::start(command, &place.data().join("bare.log"))?;
+    let yardstick = format!("bare hyper {}", mebibytes(resident(bare.id())?));
+    bare.stop()?;
+
+    table.0.push(Row {
+        what: "resident memory, idle".to_owned(),
+        measured: mebibytes(idle),
+        detail: "2 services".to_owned(),
+        yardstick: yardstick.clone(),
+        target: Target::at_most("40 MiB", idle as f64, f64::from(40 << 20)),
+    });
+    table.0.push(Row {
+        what: format!("resident memory, {leases} leases made"),
+        measured: mebibytes(with_leases),
+        detail: format!("made at {}", super::rate(leases as f64 / took.as_secs_f64())),
+        yardstick,
+        target: None,
+    });
+    Ok(())
+}
+
+/// Has about `leases` leases issued and fetched, over the API. Gives how long it took.
+pub(super) fn make_leases(place: &Place, daemon: &Served, leases: usize) -> Result<Duration, Failure> {
+    super::runtime()?.block_on(async {
+        let mut clients = Vec::new();
+        for client in 0..CLIENTS {
+            let users = place.users(client * USERS_OF_A_CLIENT, USERS_OF_A_CLIENT, daemon.address());
+            clients.push(Cycler::keeping(&users).await?);
+        }
+        load::run_times(clients, leases.div_ceil(CLIENTS)).await
+    })
+}
