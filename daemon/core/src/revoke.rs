@@ -199,6 +199,10 @@ impl Core {
             }
             Reach::Gone => (Event::ServiceGone, Answer::new(Kind::Refused, GONE)),
             Reach::Replaced => (Event::ServiceGone, Answer::new(Kind::Refused, REPLACED)),
+            // It has ended by itself; only the skew has yet to pass. A certificate that was cut to its lifetime is no case for an operator.
+            Reach::CannotRevoke if lease.own_end().is_some_and(|end| end <= self.clock.now()) => {
+                return Beginning::Nothing(Ok(()));
+            }
             Reach::CannotRevoke => (Event::Refused(CANNOT.to_owned()), Answer::new(Kind::Refused, CANNOT)),
             Reach::NotLoaded(why) => (self.failed(None), Answer::new(Kind::Refused, AGAIN).because(why)),
         };

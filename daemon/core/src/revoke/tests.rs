@@ -417,6 +417,25 @@ async fn what_ends_by_itself_within_its_lifetime_is_simply_over() {
     assert_eq!(world.stage(lease).await, "ended");
 }
 
+/// A certificate authority ends its certificates with the lifetime of the service: every one of them would be parked, with a warning, for the
+/// minute of the skew.
+#[tokio::test]
+async fn what_ends_with_its_lifetime_is_nothing_for_an_operator() {
+    let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+    let world = World::with(vec![service], options()).await;
+    world.core.start().await.unwrap();
+    world.load("ssh", |loaded| loaded.offer.can_revoke = false);
+    world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
+    let lease = world.get("alice", "ssh").await.unwrap();
+    world.audit.take();
+    world.run(HOUR + 30 * SECOND).await;
+    assert_eq!(world.stage(lease).await, "active");
+    world.run(options().skew).await;
+    assert_eq!(world.stage(lease).await, "ended");
+    assert_eq!(world.audit.actions(), [Action::Expire]);
+    world.assert_sound().await;
+}
+
 #[tokio::test]
 async fn a_service_that_is_not_loaded_now_is_tried_until_it_is() {
     let world = World::new().await;
