@@ -90,8 +90,9 @@ pub(crate) async fn wire_up(
     core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
 
     let daemon = Daemon { system, core, providers, store };
-    daemon.serve_clients(&config, entrances, hosts);
+    // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
+    daemon.serve_clients(&config, entrances, hosts);
     Ok(daemon)
 }
 
