@@ -1,7 +1,10 @@
 //! The body of a request, pulled by whoever needs it.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,9 +12,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use crate::Fault;
-use crate::ServerOptions;
 use crate::server::Pace;
+use crate::{Fault, ServerOptions, Slot};
 
 /// The body of a request. Nothing of it is read before somebody asks, and then never more than asked for.
 pub struct Body(Source);
@@ -29,6 +31,10 @@ struct Wire {
     stall: Duration,
     ended: bool,
     pace: Arc<Pace>,
+    /// Lent while the client is waited for.
+    slot: Slot,
+    /// What is said when there is no place any more by the time that the body is here.
+    retry_after: Duration,
 }
 
 impl Drop for Wire {
@@ -48,6 +54,11 @@ pub enum BodyFault {
     Cut,
     /// Nothing came for the stall time.
     TimedOut,
+    /// It is here, but meanwhile others have taken all places for requests in work.
+    Busy {
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
 }
 
 impl BodyFault {
@@ -57,6 +68,7 @@ impl BodyFault {
             Self::TooLarge => Fault::PayloadTooLarge,
             Self::Cut => Fault::BadRequest("the request body is cut short or badly framed"),
             Self::TimedOut => Fault::BodyTimeout,
+            Self::Busy { retry_after } => Fault::Busy { retry_after },
         }
     }
 }
@@ -73,9 +85,17 @@ impl Body {
         Self(Source::Ready(Bytes::new()))
     }
 
-    pub(crate) const fn wire(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
-        let (whole, stall) = (options.body_timeout, options.stall_timeout);
-        Self(Source::Wire(Wire { incoming, whole, stall, ended: false, pace }))
+    pub(crate) fn wire(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
+        let &ServerOptions { body_timeout: whole, stall_timeout: stall, retry_after, .. } = options;
+        let slot = Slot::free();
+        Self(Source::Wire(Wire { incoming, whole, stall, ended: false, pace, slot, retry_after }))
+    }
+
+    /// Whose place is lent to others while the body is waited for.
+    pub(crate) fn belongs_to(&mut self, slot: &Slot) {
+        if let Source::Wire(wire) = &mut self.0 {
+            wire.slot = slot.clone();
+        }
     }
 
     /// Whether the head promised no body at all.
@@ -89,8 +109,8 @@ impl Body {
     /// All of it, if it has at most `limit` bytes. A second call gets nothing.
     ///
     /// # Errors
-    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the client stalls or is too slow. Dropping the
-    /// future loses what was read; the connection is closed after the reply then.
+    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the client stalls or is too slow; `Busy` when
+    /// the client had to be waited for and others have taken every place for requests in work. Dropping the future loses what was read; the connection is closed after the reply then.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         match &mut self.0 {
             Source::Ready(bytes) if bytes.len() > limit => Err(BodyFault::TooLarge),
@@ -105,7 +125,15 @@ impl Wire {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(BodyFault::TooLarge);
         }
-        timeout(self.whole, self.collect(limit)).await.unwrap_or(Err(BodyFault::TimedOut))
+        let (slot, retry_after) = (self.slot.clone(), self.retry_after);
+        let mut reading = pin!(timeout(self.whole, self.collect(limit)));
+        // Most bodies are here already, and their requests keep their place.
+        if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+            return read.unwrap_or(Err(BodyFault::TimedOut));
+        }
+        slot.lend();
+        let body = reading.await.unwrap_or(Err(BodyFault::TimedOut))?;
+        if slot.reclaim() { Ok(body) } else { Err(BodyFault::Busy { retry_after }) }
     }
 
     async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyFault> {

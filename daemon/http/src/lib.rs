@@ -4,7 +4,7 @@
 //! connections, the limits and the three layers around it. [`Drain`] owns everything that has to end in order. The way out is
 //! [`client`]: plugins and the OpenID crate reach the network through it and through nothing else.
 //!
-//! Never here: a credential, a caller, a route, JSON, a log line with a query, a header value or a body in it. No router and no
+//! Never here: a credential, a caller, a route, a meaning of JSON, a log line with a query, a header value or a body in it. No router and no
 //! middleware stack: the layers are three small functions, the surfaces know their own paths. hyper is used in this crate alone.
 #![warn(missing_docs)]
 
@@ -14,6 +14,7 @@ mod drain;
 mod escape;
 mod fault;
 mod hosts;
+mod json;
 mod layer;
 mod listener;
 mod pem;
@@ -28,6 +29,7 @@ pub use body::{Body, BodyFault};
 pub use drain::{Drain, Draining};
 pub use fault::Fault;
 pub use hosts::HostPolicy;
+pub use json::StrictJson;
 pub use listener::{Listener, ListenerError, Peer, TlsIdentity};
 pub use pem::PemError;
 pub use reply::{Quiet, ReplyBody, ReplyBodyError};

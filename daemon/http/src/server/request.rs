@@ -75,7 +75,7 @@ async fn decide(
 
 async fn ask(
     mut parts: Parts,
-    body: Body,
+    mut body: Body,
     id: RequestId,
     peer: &Peer,
     shared: &Shared,
@@ -87,6 +87,7 @@ async fn ask(
     parts.extensions.insert(id);
     parts.extensions.insert(peer.clone());
     parts.extensions.insert(slot.clone());
+    body.belongs_to(&slot);
     // Our own clone counts the request even where the surface has dropped its extensions.
     let _slot = slot;
     layer::ask(surface, Request::from_parts(parts, body), options.deadline).await

@@ -91,6 +91,43 @@ async fn a_released_slot_counts_no_more() {
     fixture.end().await;
 }
 
+/// As many clients as there are places, each with the head of a request and none of its body, would keep everybody else out.
+#[tokio::test]
+async fn clients_that_never_send_their_body_keep_nobody_out() {
+    let long = Duration::from_secs(600);
+    let fixture = Fixture::new(ServerOptions {
+        in_work: 1,
+        deadline: long,
+        stall_timeout: long,
+        body_timeout: long,
+        retry_after: Duration::from_secs(7),
+        ..ServerOptions::default()
+    });
+    let address = fixture.listen().await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+        // Until this one waits for its body it has the place, for an instant.
+        within(async { while status(&get(address, "/api/ok").await) != 200 {} }).await;
+        slow.push(stream);
+    }
+    let mut late = slow.pop().unwrap();
+    late.write_all(b"hello").await.unwrap();
+    assert_eq!(body_of(&reply(&mut late).await), "hello", "with a free place it goes on");
+
+    let other = tokio::spawn(get(address, "/api/gate"));
+    fixture.api.until_waiting(1).await;
+    let mut late = slow.pop().unwrap();
+    late.write_all(b"hello").await.unwrap();
+    let refused = reply(&mut late).await;
+    assert_eq!((status(&refused), header_of(&refused, "retry-after")), (503, Some("7")));
+    fixture.api.gate.add_permits(1);
+    assert_eq!(status(&other.await.unwrap()), 200);
+    drop((slow, late));
+    fixture.end().await;
+}
+
 #[tokio::test]
 async fn an_effect_keeps_its_slot_after_the_reply() {
     let fixture = Fixture::new(ServerOptions { in_work: 1, ..ServerOptions::default() });
