@@ -97,11 +97,47 @@ fn check_kind(kind: &str) -> Result<(), Refusal> {
 fn check_strength(key: &KeyData, rsa_bits: usize) -> Result<(), Refusal> {
     match key {
         KeyData::Rsa(rsa) => check_rsa(rsa, rsa_bits),
-        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => {
-            Ok(())
-        }
+        KeyData::Ed25519(key) => check_ed25519(&key.0),
+        KeyData::SkEd25519(key) => check_ed25519(&key.public_key().0),
+        KeyData::Ecdsa(_) | KeyData::SkEcdsaSha2NistP256(_) => Ok(()),
         _ => Err(Refusal::new("Keys of this type cannot be certified.")),
     }
+}
+
+/// The points of small order, in every encoding of them but for the sign: under such a key anybody can sign anything.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    [0; 32],
+    edge(1, 0, 0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    // One below the prime of the field, the prime itself and one above: -1, 0 and 1 again.
+    edge(0xec, 0xff, 0x7f),
+    edge(0xed, 0xff, 0x7f),
+    edge(0xee, 0xff, 0x7f),
+];
+
+/// A number by its first byte, all in between, and its last.
+const fn edge(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [between; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
+
+fn check_ed25519(key: &[u8; 32]) -> Result<(), Refusal> {
+    let mut unsigned = *key;
+    if let Some(last) = unsigned.last_mut() {
+        *last &= 0x7f;
+    }
+    let weak = SMALL_ORDER.contains(&unsigned);
+    let refusal = || Refusal::new("This Ed25519 key is weak. Make another with `ssh-keygen -t ed25519`.");
+    (!weak).then_some(()).ok_or_else(refusal)
 }
 
 fn check_rsa(key: &RsaPublicKey, least: usize) -> Result<(), Refusal> {
@@ -235,6 +271,19 @@ mod tests {
         }
         let stricter = UserKey::parse(&rsa(2048, 65537), 3072).unwrap_err();
         assert!(stricter.user.contains("at least 3072"));
+    }
+
+    /// A certificate for such a key would be everybody's: whoever sees it can use it.
+    #[test]
+    fn ed25519_keys_under_which_anybody_can_sign_are_refused() {
+        let line = |key: [u8; 32]| {
+            PublicKey::from(KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(key))).to_openssh().unwrap()
+        };
+        for mut key in SMALL_ORDER {
+            assert!(refusal(&line(key)).contains("weak"), "{key:x?}");
+            key[31] |= 0x80;
+            assert!(refusal(&line(key)).contains("weak"), "{key:x?}");
+        }
     }
 
     #[test]

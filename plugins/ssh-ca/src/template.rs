@@ -178,6 +178,8 @@ fn account_names(user: &Identity, claim: &str) -> Result<Vec<String>, Refusal> {
 
 /// Longest key id, in characters.
 const MOST_KEY_ID: usize = 256;
+/// How many of them a template may use itself: what is left is more than a credential's id needs, and the service's.
+const MOST_KEY_ID_TEXT: usize = 128;
 
 /// What servers log about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,17 +198,40 @@ impl KeyId {
         if !template.texts().flat_map(str::chars).all(is_loggable) {
             return Err("has characters other than printable ASCII".into());
         }
+        if template.texts().map(str::len).sum::<usize>() > MOST_KEY_ID_TEXT {
+            return Err(format!("has more than {MOST_KEY_ID_TEXT} characters outside of braces"));
+        }
+        let mut ours: Vec<_> = template.claims().filter(|name| is_ours(name)).collect();
+        ours.sort_unstable();
+        if ours.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err("has {credential_id} or {service} more than once".into());
+        }
         Ok(Self(template))
     }
 
-    /// The key id of one certificate.
+    /// The key id of one certificate. A claim gets what the rest leaves: however long users make theirs, the credential's id stays whole,
+    /// so that what a server logs always leads to the credential.
     pub(crate) fn of(&self, request: &Request<'_>) -> String {
         let parts = self.0.0.iter().map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Claim(name) => loggable(&value(request, name)),
+            Part::Text(text) => (text.clone(), false),
+            Part::Claim(name) => (loggable(&value(request, name)), !is_ours(name)),
         });
-        parts.collect::<String>().chars().take(MOST_KEY_ID).collect()
+        let parts: Vec<(String, bool)> = parts.collect();
+        let ours: usize = parts.iter().filter(|(_, claim)| !claim).map(|(text, _)| text.len()).sum();
+        let mut room = MOST_KEY_ID.saturating_sub(ours);
+        let mut whole = String::new();
+        for (text, claim) in parts {
+            let shown = if claim { text.chars().take(room).collect() } else { text };
+            room -= if claim { shown.len() } else { 0 };
+            whole.push_str(&shown);
+        }
+        whole
     }
+}
+
+/// Whether a name in a key id's braces is the daemon's and no claim.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "credential_id" | "service")
 }
 
 fn value(request: &Request<'_>, name: &str) -> String {
@@ -260,5 +285,8 @@ mod tests {
         assert!(KeyId::parse("{credential_id} {sub}").is_ok());
         assert!(KeyId::parse("{sub}").is_err());
         assert!(KeyId::parse("{credential_id}\n").is_err());
+        assert!(KeyId::parse("{credential_id} {service} {credential_id}").is_err());
+        assert!(KeyId::parse(&format!("{}{{credential_id}}", "x".repeat(128))).is_ok());
+        assert!(KeyId::parse(&format!("{}{{credential_id}}", "x".repeat(129))).is_err());
     }
 }

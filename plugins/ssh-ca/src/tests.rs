@@ -197,6 +197,16 @@ fn a_key_id_cannot_forge_a_log_line() {
     assert_eq!(long.key_id().len(), 256);
 }
 
+/// Whoever can choose a long name at the provider would push the credential's id out of what servers log.
+#[test]
+fn no_claim_hides_the_credential_behind_a_certificate() {
+    let kit = kit(&json!(["deploy"])).setting("key_id", "{name} {email} by {service}: {credential_id}");
+    let call = call().claim("name", "n".repeat(5000)).claim("email", "e".repeat(5000));
+    let certificate = certificate(&kit.issued(&call));
+    assert!(certificate.key_id().ends_with("by test: 0b5c9b3e-6d1f-4f5e-9a55-1c7d3e0f2a41"));
+    assert_eq!(certificate.key_id().len(), 256);
+}
+
 #[test]
 fn a_bad_key_is_refused() {
     let call = Call::of("alice").claim("preferred_username", "alice").parameter("pub_key", "ssh-dss AAAA");
