@@ -1,8 +1,8 @@
 //! The OpenID provider of the tests: the demo provider on loopback, in this process. It can go down and come up again at its address.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use credsmith_dev_provider::{Account, Client, DevProvider, Options, TokenSpec};
@@ -10,7 +10,7 @@ use credsmith_http::{Drain, Fault, Listener, Reply, Request, Server, ServerOptio
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::wait::wait_for;
+use crate::wait::{PATIENCE, wait_for};
 
 /// The name of the daemon at the provider.
 pub const CLIENT_ID: &str = "credsmith-tests";
@@ -21,7 +21,7 @@ pub const CLIENT_SECRET: &str = "canary-client-secret-3f9a1c";
 #[derive(Debug)]
 pub struct Provider {
     address: SocketAddr,
-    surface: Arc<Counted>,
+    surface: Arc<Watched>,
     /// What serves it; `None` while it is down.
     serving: Option<Runtime>,
 }
@@ -59,7 +59,11 @@ impl Provider {
         let mut options = Options::new(format!("http://{address}"), vec![client]);
         options.accounts.extend(accounts);
         let inner = DevProvider::new(options).unwrap();
-        Self { address, surface: Arc::new(Counted { inner, asked: AtomicUsize::new(0) }), serving: None }
+        Self {
+            address,
+            surface: Arc::new(Watched { inner, asked: AtomicUsize::new(0), held: Held::default() }),
+            serving: None,
+        }
     }
 
     /// Listens, with everything that was given out before.
@@ -89,6 +93,16 @@ impl Provider {
     /// Its issuer.
     pub fn issuer(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Answers nothing until [`Self::go_on`].
+    pub fn hold(&self) {
+        self.surface.hold(true);
+    }
+
+    /// Answers again, first those who wait.
+    pub fn go_on(&self) {
+        self.surface.hold(false);
     }
 
     /// How many requests it has had.
@@ -126,6 +140,7 @@ fn runtime() -> Runtime {
 
 impl Drop for Provider {
     fn drop(&mut self) {
+        self.go_on();
         if let Some(runtime) = self.serving.take() {
             runtime.shutdown_background();
         }
@@ -133,14 +148,31 @@ impl Drop for Provider {
 }
 
 #[derive(Debug)]
-struct Counted {
+struct Watched {
     inner: DevProvider,
     asked: AtomicUsize,
+    held: Held,
 }
 
-impl Surface for Counted {
+type Held = (Mutex<bool>, Condvar);
+
+impl Watched {
+    fn hold(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
+    }
+
+    /// Blocks the only thread of the provider, which is what a provider that hangs looks like.
+    fn wait(&self) {
+        let held = self.held.0.lock().unwrap();
+        drop(self.held.1.wait_timeout_while(held, PATIENCE, |held| *held).unwrap());
+    }
+}
+
+impl Surface for Watched {
     fn call(&self, request: Request) -> BoxFuture<'_, Reply> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        self.wait();
         self.inner.call(request)
     }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use credsmith_dev_provider::TokenSpec;
-use credsmith_tests::{Answer, Connection, Daemon, Provider, Request, Site, eventually};
+use credsmith_tests::{Answer, Connection, Daemon, Provider, Request, Site, eventually, wait_for};
 use serde_json::{Value, json};
 
 use crate::world::{World, ready};
@@ -468,33 +468,42 @@ fn small(site: Site) -> (Provider, Site, Daemon) {
 #[test]
 fn more_requests_than_may_be_in_work_are_busy() {
     let (op, _site, daemon) = small(Site::new().server("requests_in_work = 2"));
-    let stalled = format!(
+    let (one, other) = (op.token("user-1"), op.token("user-2"));
+    op.hold();
+    let ask = |token: &str| daemon.ask(&Request::get(LIST).bearer(token));
+    thread::scope(|scope| {
+        let held = [scope.spawn(|| ask(&one)), scope.spawn(|| ask(&other))];
+        let open = || daemon.ask(&Request::get("/api/v2/oidcp"));
+        let busy = wait_for("both places to be taken", || Some(open()).filter(|answer| answer.status == 503));
+        busy.refusal(503);
+        assert!(busy.header("retry-after").is_some(), "{busy:?}");
+        // Operators are not held up by clients.
+        assert_eq!(daemon.admin("/readyz").status, 200);
+        op.go_on();
+        held.into_iter().for_each(|request| drop(request.join().unwrap().expect(200)));
+        open().expect(200);
+    });
+}
+
+#[test]
+fn clients_that_do_not_send_their_bodies_keep_nobody_out() {
+    let (op, _site, daemon) = small(Site::new().server("requests_in_work = 2"));
+    let head = format!(
         "POST {LIST} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{",
         op.token("alice")
     );
-    let open = || {
+    let stalled = || {
         let mut connection = Connection::open(daemon.address()).unwrap();
-        connection.send(stalled.as_bytes()).unwrap();
+        connection.send(head.as_bytes()).unwrap();
         connection
     };
-    let mut connections = [open(), open()];
-    let mut busy = None;
-    eventually("both places to be taken", || {
-        let answer = daemon.ask(&Request::get("/api/v2/oidcp"));
-        let refused = answer.status == 503;
-        busy = Some(answer);
-        refused
-    });
-    let busy = busy.unwrap();
-    busy.refusal(503);
-    assert!(busy.header("retry-after").is_some(), "{busy:?}");
-    // Operators are not held up by clients.
-    assert_eq!(daemon.admin("/readyz").status, 200);
-    for connection in &mut connections {
-        connection.send(b"         ").unwrap();
-        connection.answer(false).unwrap().refusal(400);
-    }
-    daemon.ask(&Request::get("/api/v2/oidcp")).expect(200);
+    let mut connections: Vec<_> = (0..20).map(|_| stalled()).collect();
+    // The first of these may meet a client that has just come and not begun to wait.
+    let answered = (0..20).filter(|_| daemon.ask(&Request::get("/api/v2/oidcp")).status == 200).count();
+    assert!(answered > 10, "{answered} of 20");
+    let first = &mut connections[0];
+    first.send(b"         ").unwrap();
+    first.answer(false).unwrap().refusal(400);
 }
 
 #[test]
