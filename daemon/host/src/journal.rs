@@ -192,7 +192,13 @@ impl Notes {
 }
 
 /// Finds many secrets in one pass, however many lines a hostile plugin calls secret.
-pub(crate) struct Mask(Option<AhoCorasick>);
+pub(crate) struct Mask(Option<Finder>);
+
+struct Finder {
+    secrets: AhoCorasick,
+    /// What stands in place of each. Made once: a plugin may call thousands of lines secret, and log a thousand.
+    masks: Vec<&'static str>,
+}
 
 impl Mask {
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
@@ -200,14 +206,14 @@ impl Mask {
         if needles.is_empty() {
             return Self(None);
         }
-        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok())
+        let secrets = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok();
+        Self(secrets.map(|secrets| Finder { masks: vec![text::MASK; secrets.patterns_len()], secrets }))
     }
 
     /// `line` masked and escaped.
     pub(crate) fn apply(&self, line: &str) -> String {
         let Some(finder) = &self.0 else { return text::escaped(line) };
-        let patterns = finder.patterns_len();
-        text::escaped(&finder.replace_all(line, &vec![text::MASK; patterns]))
+        text::escaped(&finder.secrets.replace_all(line, &finder.masks))
     }
 }
 

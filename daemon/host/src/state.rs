@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     /// HTTP requests sent so far.
     pub(crate) requests: u32,
+    /// Bytes that its requests in the making hold.
+    pub(crate) held: usize,
     /// Secrets as they went out in requests of this call.
     pub(crate) sent_secrets: Vec<Secret>,
 }
@@ -65,6 +67,7 @@ impl State {
             grants,
             deadline,
             requests: 0,
+            held: 0,
             sent_secrets: Vec::new(),
         }
     }

@@ -28,6 +28,14 @@ use crate::v0::http::Failure;
 const MAX_URL: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// What a request in the making costs besides its texts, in bytes.
+const EXCHANGE_COST: usize = 1024;
+/// The same for a header, or a secret, in it.
+const PART_COST: usize = 256;
+/// What all requests in the making of one call may hold besides two bodies, in bytes.
+const HEADS: usize = 1 << 20;
+/// The syntaxes in which a server is likely to show a secret that it was sent.
+const SYNTAXES: [&str; 4] = ["raw", "json", "form", "xml"];
 
 /// Headers that are the client's own business, and those by which an answer could come back in pieces or packed, so that a secret in it
 /// would not be seen.
@@ -110,11 +118,30 @@ impl Exchange {
         }
     }
 
+    /// Nothing of it will be sent, so nothing of it is kept.
     fn fail(&mut self, why: Failure) {
         self.fault.get_or_insert(why);
+        self.headers = HeaderMap::new();
+        self.header_bytes = 0;
+        self.body = Zeroizing::default();
+        self.secrets = Vec::new();
+        self.inserted = Vec::new();
+    }
+
+    /// About how much memory of the host it holds, in bytes.
+    fn size(&self) -> usize {
+        let url = self.url.as_ref().map_or(0, |url| url.as_str().len());
+        let inserted: usize = self.inserted.iter().map(|secret| secret.expose().len()).sum();
+        let parts = self.headers.len().saturating_add(self.secrets.len()).saturating_mul(PART_COST);
+        [url, inserted, parts, self.header_bytes, self.body.len()]
+            .into_iter()
+            .fold(EXCHANGE_COST, usize::saturating_add)
     }
 
     fn add_header(&mut self, name: &str, value: &[u8], sensitive: bool) {
+        if self.fault.is_some() {
+            return;
+        }
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             return self.fail(failure("malformed", "a header name has characters that none may have"));
         };
@@ -142,7 +169,7 @@ impl Exchange {
     fn add_secret_header(&mut self, name: &str, prefix: &str, secret: &Arc<GuardedSecret>) {
         let value = Zeroizing::new([prefix.as_bytes(), secret.value.expose()].concat());
         self.add_header(name, &value, true);
-        self.note_secret(secret, None);
+        self.note_secret(secret);
     }
 
     fn add_basic_auth(&mut self, user: &str, password: &Arc<GuardedSecret>) {
@@ -156,10 +183,14 @@ impl Exchange {
         let encoded = Zeroizing::new(STANDARD.encode(&*pair));
         let value = Zeroizing::new(format!("Basic {}", *encoded));
         self.add_header("authorization", value.as_bytes(), true);
-        self.note_secret(password, Some(encoded.as_bytes()));
+        self.note_secret(password);
+        remember(&mut self.inserted, encoded.as_bytes());
     }
 
     fn add_body(&mut self, bytes: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
         if self.body.len().saturating_add(bytes.len()) > self.max_body {
             return self.fail(failure(
                 "too-large",
@@ -180,27 +211,35 @@ impl Exchange {
         match escape::escaped(syntax, secret.value.expose()) {
             Ok(escaped) => {
                 self.add_body(&escaped);
-                self.note_secret(secret, Some(&escaped));
+                self.note_secret(secret);
             }
             Err(why) => self.fail(failure("malformed", format!("the secret `{}` {why}", secret.name))),
         }
     }
 
-    fn note_secret(&mut self, secret: &Arc<GuardedSecret>, spelled: Option<&[u8]>) {
-        if !self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
-            self.secrets.push(secret.clone());
+    /// A server that shows what it was sent spells it in the syntax of its answer, whatever the request's was.
+    fn note_secret(&mut self, secret: &Arc<GuardedSecret>) {
+        if self.fault.is_some() || self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
+            return;
         }
-        remember(&mut self.inserted, secret.value.expose());
-        if let Some(spelled) = spelled {
-            remember(&mut self.inserted, spelled);
+        self.secrets.push(secret.clone());
+        for spelled in
+            SYNTAXES.iter().filter_map(|syntax| escape::escaped(syntax, secret.value.expose()).ok())
+        {
+            remember(&mut self.inserted, &spelled);
         }
     }
 
-    /// The request, if nothing was wrong with it and each secret in it may go where it goes.
+    /// The request, if nothing was wrong with it and each secret in it may go where it goes. What is refused once stays refused: trying
+    /// again must not send what is left of it.
     fn finish(&mut self) -> Result<Request<Bytes>, Failure> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
         }
+        self.checked().inspect_err(|why| self.fail(why.clone()))
+    }
+
+    fn checked(&mut self) -> Result<Request<Bytes>, Failure> {
         let url = self.url.take().ok_or_else(|| failure("malformed", "the request was sent already"))?;
         let endpoint = Endpoint::of(&url).ok_or_else(|| failure("malformed", "the URL names no host"))?;
         if let Some(secret) = self.secrets.iter().find(|secret| !secret.may_go_to(&endpoint)) {
@@ -210,6 +249,7 @@ impl Exchange {
         let mut request = Request::new(Bytes::from(std::mem::take(&mut *self.body)));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = std::mem::take(&mut self.headers);
+        self.header_bytes = 0;
         *request.uri_mut() =
             url.as_str().parse().map_err(|_| failure("malformed", "the URL cannot be sent"))?;
         Ok(request)
@@ -261,12 +301,14 @@ impl v0::http::Host for State {}
 impl v0::http::HostExchange for State {
     fn new(&mut self, method: String, url: String) -> wasmtime::Result<Resource<Exchange>> {
         let exchange = Exchange::new(&method, &url, self.grants.http_limits.request_bytes);
-        Ok(self.table.push(exchange)?)
+        self.held = self.held.saturating_add(exchange.size());
+        let exchange = self.table.push(exchange)?;
+        self.change(&exchange, |_| ())?;
+        Ok(exchange)
     }
 
     fn header(&mut self, this: Resource<Exchange>, name: String, value: String) -> wasmtime::Result<()> {
-        self.table.get_mut(&this)?.add_header(&name, value.as_bytes(), false);
-        Ok(())
+        self.change(&this, |exchange| exchange.add_header(&name, value.as_bytes(), false))
     }
 
     fn header_secret(
@@ -277,8 +319,7 @@ impl v0::http::HostExchange for State {
         secret: Resource<SecretHandle>,
     ) -> wasmtime::Result<()> {
         let secret = self.table.get(&secret)?.0.clone();
-        self.table.get_mut(&this)?.add_secret_header(&name, &prefix, &secret);
-        Ok(())
+        self.change(&this, |exchange| exchange.add_secret_header(&name, &prefix, &secret))
     }
 
     fn basic_auth(
@@ -288,13 +329,11 @@ impl v0::http::HostExchange for State {
         password: Resource<SecretHandle>,
     ) -> wasmtime::Result<()> {
         let password = self.table.get(&password)?.0.clone();
-        self.table.get_mut(&this)?.add_basic_auth(&user, &password);
-        Ok(())
+        self.change(&this, |exchange| exchange.add_basic_auth(&user, &password))
     }
 
     fn body(&mut self, this: Resource<Exchange>, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        self.table.get_mut(&this)?.add_body(&bytes);
-        Ok(())
+        self.change(&this, |exchange| exchange.add_body(&bytes))
     }
 
     fn body_secret(
@@ -304,8 +343,7 @@ impl v0::http::HostExchange for State {
         secret: Resource<SecretHandle>,
     ) -> wasmtime::Result<()> {
         let secret = self.table.get(&secret)?.0.clone();
-        self.table.get_mut(&this)?.add_secret_body(&syntax, &secret);
-        Ok(())
+        self.change(&this, |exchange| exchange.add_secret_body(&syntax, &secret))
     }
 
     async fn send(
@@ -319,12 +357,34 @@ impl v0::http::HostExchange for State {
     }
 
     fn drop(&mut self, this: Resource<Exchange>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
+        let gone = self.table.delete(this)?;
+        self.held = self.held.saturating_sub(gone.size());
         Ok(())
     }
 }
 
 impl State {
+    /// Changes a request in the making, within what all of them may hold: a plugin's memory is limited, so what it has the host keep
+    /// for it has to be as well.
+    fn change(
+        &mut self,
+        this: &Resource<Exchange>,
+        change: impl FnOnce(&mut Exchange),
+    ) -> wasmtime::Result<()> {
+        let most = self.grants.http_limits.request_bytes.saturating_mul(2).saturating_add(HEADS);
+        let exchange = self.table.get_mut(this)?;
+        let others = self.held.saturating_sub(exchange.size());
+        change(exchange);
+        if others.saturating_add(exchange.size()) > most {
+            exchange.fail(failure(
+                "too-large",
+                format!("the requests that this call has begun and not sent hold more than {most} bytes"),
+            ));
+        }
+        self.held = others.saturating_add(exchange.size());
+        Ok(())
+    }
+
     async fn send_exchange(
         &mut self,
         this: &Resource<Exchange>,
@@ -337,11 +397,14 @@ impl State {
             return Ok(Err(failure("too-many", format!("a call may send {} requests", limits.requests))));
         }
         let exchange = self.table.get_mut(this)?;
-        let request = match exchange.finish() {
+        let others = self.held.saturating_sub(exchange.size());
+        let finished = exchange.finish();
+        let inserted = std::mem::take(&mut exchange.inserted);
+        self.held = others.saturating_add(exchange.size());
+        let request = match finished {
             Ok(request) => request,
             Err(why) => return Ok(Err(why)),
         };
-        let inserted = std::mem::take(&mut exchange.inserted);
         for secret in inserted {
             remember(&mut self.sent_secrets, secret.expose());
         }

@@ -189,11 +189,80 @@ fn a_secret_that_comes_back_is_withheld() {
 #[test]
 fn inserting_a_secret_again_and_again_costs_nothing() {
     let mut post = exchange("POST", "https://api.example/");
-    let key = secret("key!");
-    for _ in 0..200 {
+    let key = secret("hunter22");
+    for _ in 0..100 {
         post.add_secret_body("raw", &key);
     }
     assert_eq!((post.secrets.len(), post.inserted.len()), (1, 1));
+}
+
+/// A plugin that builds request after request and sends none would have the host keep a body for each.
+#[test]
+fn requests_that_are_never_sent_do_not_fill_the_host() {
+    let limits = HttpLimits { request_bytes: 1 << 20, ..HttpLimits::default() };
+    let mut state = state(&Arc::new(Recorder::default()), limits);
+    let begun: Vec<_> = (0..100)
+        .map(|_| {
+            let this =
+                HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned()).unwrap();
+            HostExchange::body(&mut state, Resource::new_borrow(this.rep()), vec![0; 1 << 20]).unwrap();
+            this
+        })
+        .collect();
+    let real: usize =
+        begun.iter().map(|this| state.table.get(this).unwrap()).map(|exchange| exchange.body.len()).sum();
+    assert!(real <= 2 << 20, "{real}");
+    let full = state.table.get_mut(begun.last().unwrap()).unwrap();
+    assert_eq!(code(full), "too-large");
+    for this in begun {
+        HostExchange::drop(&mut state, this).unwrap();
+    }
+    assert_eq!(state.held, 0);
+}
+
+/// Each look at the user makes the token's handle anew.
+#[test]
+fn a_secret_by_ever_new_handles_does_not_fill_the_host() {
+    let mut state = state(&Arc::new(Recorder::default()), HttpLimits::default());
+    let this = HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned()).unwrap();
+    for _ in 0..20_000 {
+        let handle = state.table.push(SecretHandle(secret("key!"))).unwrap();
+        let syntax = "raw".to_owned();
+        state
+            .body_secret(Resource::new_borrow(this.rep()), syntax, Resource::new_borrow(handle.rep()))
+            .unwrap();
+        state.table.delete(handle).unwrap();
+    }
+    assert!(state.table.get(&this).unwrap().secrets.len() * PART_COST <= (3 << 20) + HEADS);
+}
+
+/// A plugin that tries again after an error must not send what is left when the part that was refused is taken away.
+#[test]
+fn what_was_refused_once_is_never_sent() {
+    for spoil in
+        [|e: &mut Exchange| e.add_body(&[0; 1001]), |e: &mut Exchange| e.add_header("host", b"x", false)]
+    {
+        let mut post = exchange("POST", "https://api.example/");
+        post.add_body(b"before");
+        spoil(&mut post);
+        post.add_body(b"after");
+        let why = code(&mut post);
+        assert_eq!(code(&mut post), why);
+        assert!(post.body.is_empty());
+    }
+    assert_eq!(code(&mut exchange("BAD METHOD", "https://api.example/")), "malformed");
+}
+
+/// A server that shows the headers it got does so in the syntax of its answer.
+#[tokio::test]
+async fn a_secret_that_comes_back_in_another_spelling_is_withheld() {
+    for shown in [r#"{"x-key":"a\"b<c+d"}"#, "x-key=a%22b%3Cc%2Bd", "<x>a&quot;b&lt;c+d</x>"] {
+        let recorder = Arc::new(Recorder::default());
+        *recorder.answer.lock().unwrap() = Response::new(Bytes::from_static(shown.as_bytes()));
+        let mut state = state(&recorder, HttpLimits::default());
+        let failure = send(&mut state, "https://api.example/", Some("a\"b<c+d")).await.unwrap_err();
+        assert!(failure.sent && failure.code == "malformed", "{shown}: {failure:?}");
+    }
 }
 
 async fn send(state: &mut State, url: &str, key: Option<&str>) -> Result<Resource<Answer>, Failure> {
