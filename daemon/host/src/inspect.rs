@@ -59,7 +59,8 @@ pub(crate) async fn look_at(
     source: &ComponentSource,
 ) -> Result<Inspection, LoadError> {
     let plugin = shelf.take(source).await?;
-    let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY };
+    let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
+    let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY, weight };
     let described = match &plugin.template {
         Template::Service(_) => Described::Service(load::describe(&loading, &plugin).await?),
         Template::CredentialType(_) => {

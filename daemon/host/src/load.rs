@@ -58,7 +58,8 @@ pub(crate) async fn service(
             "give the component of a service plugin",
         ));
     }
-    let loading = Loading { machine, source, service: setup.id.as_str(), memory: setup.memory_bytes };
+    let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
+    let loading = Loading { machine, source, service: setup.id.as_str(), memory: setup.memory_bytes, weight };
     let description = describe(&loading, &plugin).await?;
     let grants = grants(setup, &description, network)?;
     let offer = configure(&loading, &plugin, &grants, setup.plugin_timeout, &description).await?;
@@ -77,6 +78,8 @@ pub(crate) struct Loading<'a> {
     /// For log lines.
     pub(crate) service: &'a str,
     pub(crate) memory: usize,
+    /// How many places in the pool an instance takes.
+    pub(crate) weight: usize,
 }
 
 impl Loading<'_> {
@@ -115,7 +118,7 @@ impl Loading<'_> {
             timeout,
             largest: DESCRIBE_BYTES,
         };
-        let place = self.machine.pool.clone().acquire_owned().await;
+        let place = self.machine.places(self.weight).await;
         let about = About {
             service: self.service.into(),
             plugin: self.source.origin.as_str().into(),
@@ -202,7 +205,7 @@ fn problems_of(given: Vec<v0::types::FieldProblem>, grants: &Grants) -> Vec<Fiel
     let mask = crate::journal::Mask::new(grants.secrets());
     let one = |problem: v0::types::FieldProblem| FieldProblem {
         path: std::iter::once("settings".to_owned())
-            .chain(problem.path.iter().take(8).map(|part| text::cleaned(part, MAX_PROBLEM)))
+            .chain(problem.path.iter().take(8).map(|part| text::cleaned(&mask.apply(part), MAX_PROBLEM)))
             .collect(),
         message: text::cleaned(&mask.apply(&problem.message), MAX_PROBLEM),
     };
@@ -333,8 +336,10 @@ mod tests {
             message: message.to_owned(),
         };
         let problems = problems_of(vec![said("key\n", "hunter22 is\u{1b} weak")], &grants);
-        assert_eq!(problems[0].path, ["settings", "key"]);
+        assert_eq!(problems[0].path, ["settings", "key\\n"]);
         assert_eq!(problems[0].message, "[masked] is\\u{1b} weak");
+        let in_path = problems_of(vec![said("hunter22", "")], &grants);
+        assert_eq!(in_path[0].path, ["settings", "[masked]"]);
         let many = problems_of((0..1000).map(|_| said("key", &"x".repeat(10_000))).collect(), &grants);
         assert_eq!(many.len(), MAX_PROBLEMS);
         assert!(many.iter().all(|problem| problem.message.len() <= MAX_PROBLEM));

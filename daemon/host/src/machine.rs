@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::HostError;
@@ -21,6 +21,10 @@ const GUEST_STACK: usize = 512 * 1024;
 const CALL_STACK: usize = 2 << 20;
 /// Largest bookkeeping of one instance in the host, in bytes. Interpreted languages need most of it.
 const INSTANCE_BYTES: usize = 4 << 20;
+/// Memories and tables in the pool, for each call that it has room for. Compiled languages need one memory and one or two tables; a plugin
+/// that needs more takes the place of several calls.
+const MEMORIES: usize = 2;
+const TABLES: usize = 8;
 /// Slots of the pool that keep their mappings for the next call.
 const WARM_SLOTS: u32 = 8;
 
@@ -64,6 +68,18 @@ impl Machine {
             guest_handle: guests.handle().clone(),
             guests: Some(guests),
         }))
+    }
+
+    /// How many calls' places in the pool a component takes that needs this many memories and tables: else a few calls of one plugin
+    /// could use up what all others need.
+    pub(crate) fn weight(&self, memories: usize, tables: usize) -> usize {
+        memories.div_ceil(MEMORIES).max(tables.div_ceil(TABLES)).clamp(1, self.pool_size)
+    }
+
+    /// Waits for `weight` places in the pool.
+    pub(crate) async fn places(&self, weight: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let weight = u32::try_from(weight.min(self.pool_size)).unwrap_or(u32::MAX);
+        self.pool.clone().acquire_many_owned(weight).await
     }
 
     /// Where guests run.
@@ -117,9 +133,8 @@ fn pool(options: &HostOptions, size: u32) -> PoolingAllocationConfig {
         .max_memories_per_component(limit(MAX_MEMORIES))
         .max_tables_per_component(limit(MAX_TABLES))
         .total_core_instances(size.saturating_mul(limit(MAX_INSTANCES)))
-        // Compiled languages need one memory and one or two tables; the few plugins that need more share what others leave.
-        .total_memories(size.saturating_mul(2))
-        .total_tables(size.saturating_mul(8).max(limit(MAX_TABLES)))
+        .total_memories(size.saturating_mul(limit(MEMORIES)).max(limit(MAX_MEMORIES)))
+        .total_tables(size.saturating_mul(limit(TABLES)).max(limit(MAX_TABLES)))
         .total_stacks(size)
         .max_memory_size(options.max_memory_bytes)
         .max_component_instance_size(INSTANCE_BYTES)

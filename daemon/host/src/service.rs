@@ -42,6 +42,8 @@ pub(crate) struct Service {
     queue_wait: Duration,
     plugin_timeout: Duration,
     memory: usize,
+    /// How many places in the pool an instance takes.
+    weight: usize,
     output: OutputLimits,
     labels: Labels,
 }
@@ -53,7 +55,7 @@ struct Labels {
     version: Arc<str>,
 }
 
-/// A place to run: the service's turn and a place in the pool.
+/// A place to run: the service's turn and the room of an instance in the pool.
 type Place = (Turn, OwnedSemaphorePermit);
 
 /// How many calls one service may have in the pool at once, by kind. Together they are half of it.
@@ -98,7 +100,8 @@ impl Service {
         offer: Offer,
         grants: Arc<Grants>,
     ) -> Self {
-        let widths = Widths::of(machine.pool_size, setup.parallel_runner);
+        let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
+        let widths = Widths::of(machine.pool_size / weight, setup.parallel_runner);
         let labels = Labels {
             service: setup.id.as_str().into(),
             plugin: identity.name.as_str().into(),
@@ -115,6 +118,7 @@ impl Service {
             queue_wait: setup.queue_wait,
             plugin_timeout: setup.plugin_timeout.min(run::LONGEST),
             memory: setup.memory_bytes,
+            weight,
             output: setup.output,
             labels,
         }
@@ -213,7 +217,7 @@ impl Service {
         let begun = Instant::now();
         let turn = lane.turn(urgency, self.queue_wait).await?;
         let left = self.queue_wait.saturating_sub(begun.elapsed());
-        match timeout(left, self.machine.pool.clone().acquire_owned()).await {
+        match timeout(left, self.machine.places(self.weight)).await {
             Ok(Ok(permit)) => Ok((turn, permit)),
             Ok(Err(_)) | Err(_) => Err(Busy),
         }

@@ -27,6 +27,14 @@ pub(crate) struct Compiled {
     pub(crate) shape: Shape,
     pub(crate) world: World,
     pub(crate) template: Template,
+    pub(crate) needs: Needs,
+}
+
+/// What one instance takes from the pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    pub(crate) memories: usize,
+    pub(crate) tables: usize,
 }
 
 /// What instances are made from, by world.
@@ -114,7 +122,7 @@ impl Shelf {
         let shape = Shape::of(&self.engine, &component);
         let world = shape.world(&source.origin)?;
         shape.check_imports(world, &source.origin)?;
-        check_needs(&component, &source.origin)?;
+        let needs = needs(&component, &source.origin)?;
         let template = self.linkers.template(world, &component).map_err(|why| {
             LoadError::new(
                 LoadFault::WrongWorld,
@@ -123,7 +131,7 @@ impl Shelf {
                 "build it with a plugin SDK of this daemon's version",
             )
         })?;
-        Ok(Compiled { digest, shape, world, template })
+        Ok(Compiled { digest, shape, world, template, needs })
     }
 
     fn compile_anew(&self, source: &ComponentSource, digest: &str) -> Result<Component, LoadError> {
@@ -192,8 +200,8 @@ fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
     }
 }
 
-/// Refuses what no pool can hold, before the first call finds out.
-fn check_needs(component: &Component, origin: &str) -> Result<(), LoadError> {
+/// What an instance needs. Refuses what no pool can hold, before the first call finds out.
+fn needs(component: &Component, origin: &str) -> Result<Needs, LoadError> {
     let unfit =
         |cause: String| LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module");
     let Some(needs) = component.resources_required() else {
@@ -212,7 +220,7 @@ fn check_needs(component: &Component, origin: &str) -> Result<(), LoadError> {
             "it needs a table of {entries} entries; a plugin has at most {MAX_TABLE_ELEMENTS}"
         )));
     }
-    Ok(())
+    Ok(Needs { memories, tables })
 }
 
 fn hex(bytes: &[u8]) -> String {

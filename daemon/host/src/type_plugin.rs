@@ -98,6 +98,8 @@ pub struct TypePlugin {
     plugin: Arc<Compiled>,
     description: Arc<TypeDescription>,
     turns: Arc<Lane>,
+    /// How many places in the pool an instance takes.
+    weight: usize,
 }
 
 impl fmt::Debug for TypePlugin {
@@ -121,11 +123,12 @@ impl TypePlugin {
                 "give the component of a plugin for a type of credential",
             ));
         }
-        let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY };
+        let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
+        let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY, weight };
         let description = Arc::new(describe(&loading, &plugin).await?);
         // Like a service, it gets at most half of the pool.
-        let turns = Lane::new(machine.pool_size / 2, MAX_WAITING);
-        Ok(Self { machine: machine.clone(), plugin, description, turns })
+        let turns = Lane::new(machine.pool_size / 2 / weight, MAX_WAITING);
+        Ok(Self { machine: machine.clone(), plugin, description, turns, weight })
     }
 
     /// What it says of itself.
@@ -154,7 +157,7 @@ impl TypePlugin {
         let Ok(turn) = self.turns.turn(Urgency::User, NORMALISE_TIMEOUT).await else {
             return Err(NormaliseFailure::Busy);
         };
-        let waiting = tokio::time::timeout(NORMALISE_TIMEOUT, self.machine.pool.clone().acquire_owned());
+        let waiting = tokio::time::timeout(NORMALISE_TIMEOUT, self.machine.places(self.weight));
         let Ok(Ok(permit)) = waiting.await else { return Err(NormaliseFailure::Busy) };
         let place = (turn, permit);
         let journal = Journal::new(Keep::Counted);

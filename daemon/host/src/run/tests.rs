@@ -62,6 +62,47 @@ async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Du
     (end, begun.elapsed())
 }
 
+/// A component of many tables uses up those of the pool long before its places. Calls of others would then break where they have to wait.
+#[tokio::test]
+async fn whoever_needs_much_of_the_pool_takes_many_places() {
+    let instances = "(core instance (instantiate $m))".repeat(30);
+    let text = format!("(component (core module $m (table 1 funcref)) {instances})");
+    let component = Component::new(&MACHINE.engine, wat::parse_str(text).unwrap()).unwrap();
+    let template = Linker::<State>::new(&MACHINE.engine).instantiate_pre(&component).unwrap();
+    let needs = component.resources_required().unwrap();
+    let weight = MACHINE.weight(0, needs.num_tables as usize);
+    assert_eq!(weight, 4);
+    let calls = (0..8).map(|_| async {
+        let place = MACHINE.places(weight).await.unwrap();
+        let plan = Plan {
+            grants: Arc::default(),
+            journal: Journal::new(Keep::Held),
+            memory: 16 * MIB,
+            timeout: Duration::from_secs(60),
+            largest: 0,
+        };
+        let template = template.clone();
+        let end = run(&MACHINE, place, plan, move |store| {
+            Box::pin(async move {
+                template.instantiate_async(&mut *store).await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(())
+            })
+        });
+        end.await.unwrap();
+    });
+    futures_util::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn weights_are_those_of_the_pool() {
+    for (memories, tables, weight) in
+        [(0, 0, 1), (1, 2, 1), (2, 8, 1), (3, 1, 2), (4, 8, 2), (1, 9, 2), (1, 100, 4)]
+    {
+        assert_eq!(MACHINE.weight(memories, tables), weight, "{memories} {tables}");
+    }
+}
+
 async fn fine() {
     let (end, _) = call(guest("nop", ""), Duration::from_secs(60)).await;
     end.unwrap();
