@@ -141,7 +141,13 @@ impl Artefacts {
     }
 }
 
+/// Reads a file that only we can have written. Anything else under its name (a link, a pipe that would hold the start up) is not opened.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let about = fs::symlink_metadata(path)?;
+    let ours = about.is_file() && about.uid() == rustix::process::geteuid().as_raw();
+    if !ours || about.permissions().mode() & 0o077 != 0 {
+        return Err(io::Error::other("it is not a file of the daemon's alone"));
+    }
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     if length > MAX_BYTES {
