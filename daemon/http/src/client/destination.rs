@@ -114,6 +114,11 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// Whether both are one listener, whatever is spoken to it.
+    pub(super) fn same_place(&self, other: &Self) -> bool {
+        self.host == other.host && self.port == other.port
+    }
+
     /// Of `url`, together with the URL that this was read from. One parser reads both what is judged and what is sent.
     pub(super) fn of(url: &str) -> Option<(Self, Url)> {
         let url = Url::parse(url).ok()?;

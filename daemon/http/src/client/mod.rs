@@ -86,7 +86,8 @@ pub struct CallLimits {
 pub enum ClientError {
     /// The host is no name and no address.
     Host(String),
-    /// Two destinations have the same scheme, host and port: which policy would hold?
+    /// Two destinations have the same host and port: which policy would hold? With two schemes, a secret bound to that place for TLS
+    /// could leave in the clear.
     Repeated(String),
     /// The extra roots cannot be read.
     Roots(String, PemError),
@@ -146,7 +147,7 @@ impl Client {
         let mut targets: Vec<Target> = Vec::new();
         for destination in &options.destinations {
             let target = Target::new(destination, keep)?;
-            if targets.iter().any(|other| other.origin == target.origin) {
+            if targets.iter().any(|other| other.origin.same_place(&target.origin)) {
                 return Err(ClientError::Repeated(target.origin.to_string()));
             }
             targets.push(target);

@@ -720,6 +720,11 @@ async fn wrong_options_are_told_apart() {
             vec![base.clone(), Destination { host: "X.EXAMPLE.".to_owned(), ..base.clone() }],
             ClientError::Repeated(place.to_owned()),
         ),
+        // A secret for x.example:443 would leave in the clear by the second.
+        (
+            vec![base.clone(), Destination::new(Scheme::Http, "x.example", 443)],
+            ClientError::Repeated("http://x.example:443".to_owned()),
+        ),
         (
             vec![Destination { extra_roots_pem: Some(b"nothing".to_vec()), ..base.clone() }],
             ClientError::Roots(place.to_owned(), PemError::Chain),
