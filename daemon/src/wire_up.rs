@@ -19,6 +19,7 @@ use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
 use credsmith_oidc::{Limits, OidcProviders, World};
 use credsmith_store::{Sled, SledOptions};
+use tokio::time::timeout;
 
 use crate::audit::AuditLog;
 use crate::config::{self, Config, Data, Leases};
@@ -36,6 +37,8 @@ const MAX_BODY: usize = 64 * 1024;
 const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 /// The shortest deadline: signing in may take two look-ups at a provider.
 const MIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long after the last deadline a client may still take to read its answer, when the daemon is ending.
+const READING: Duration = Duration::from_secs(30);
 /// Requests of operators in work at a time.
 const OPERATORS: usize = 16;
 
@@ -59,6 +62,7 @@ pub(crate) struct Daemon {
     core: Arc<Core>,
     providers: Arc<OidcProviders>,
     store: Arc<Sled>,
+    deadline: Duration,
 }
 
 /// Makes everything and begins to serve.
@@ -89,7 +93,7 @@ pub(crate) async fn wire_up(
     });
     core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
 
-    let daemon = Daemon { system, core, providers, store };
+    let daemon = Daemon { system, core, providers, store, deadline: deadline(&config) };
     // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
     daemon.serve_clients(&config, entrances, hosts);
@@ -178,7 +182,7 @@ impl Daemon {
         let options = ServerOptions {
             in_work: count(config.server.requests_in_work),
             connections: count(config.server.connections),
-            deadline: deadline(config),
+            deadline: self.deadline,
             head_timeout: config.server.head_timeout,
             idle_timeout: config.server.idle_timeout,
             hosts,
@@ -210,7 +214,11 @@ impl Daemon {
     /// Answers the requests in work, then finishes the effects that they and the daemon itself began.
     pub(crate) async fn drain(&self) {
         self.system.connections.begin();
-        self.system.connections.wait().await;
+        // By then every request was answered: what is left are clients that do not read, and they hold up nobody for ever.
+        if timeout(self.deadline + READING, self.system.connections.wait()).await.is_err() {
+            tracing::warn!("some clients did not read their answers; their connections are closed");
+            self.system.connections.stop();
+        }
         self.core.stop();
         self.providers.stop();
         self.system.drain.begin();
