@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One request's place among those in work. It is in the extensions of every request; whoever goes on working after the client has
 /// hung up takes it along, so that hanging up buys nobody more work. The place is free again when all clones are dropped, or at
-/// [`Slot::release`]. It is also free while the client is being waited for: see [`Slot::lend`].
+/// [`Slot::release`]. It is also free while the client is being waited for: see `Slot::lend`.
 #[derive(Clone)]
 pub struct Slot(Arc<Mutex<Place>>);
 

@@ -1,7 +1,7 @@
 //! Signs OpenSSH user certificates with a key that stays in the daemon.
 //!
 //! It decides whose certificate says what: principals, validity, restrictions. It never sees a private key, neither the CA's nor the
-//! user's, and never issues a certificate without principals, since such a one opens every account. Start reading at [`SshCa`].
+//! user's, and never issues a certificate without principals, since such a one opens every account. Start reading at `SshCa`.
 
 mod authority;
 mod public_key;

@@ -1,10 +1,10 @@
 //! The WaTTS dialect, `/api/v1` and `/api/v2` (`spec/watts.md`): users of an OpenID provider list services, request a credential, follow
 //! the 303 to it once, and revoke it.
 //!
-//! [`decode`] turns a request into a [`decode::Call`], [`Watts::act`] makes the core call, [`present`] writes the answer, [`refuse`] the
-//! no. The order of decisions is that of section 1.3: malformed, unauthenticated, not acceptable, not found, precondition, action.
+//! `decode` turns a request into a `decode::Call`, `Watts::act` makes the core call, `present` writes the answer, `refuse` the no. The
+//! order of decisions is that of section 1.3: malformed, unauthenticated, not acceptable, not found, precondition, action.
 //!
-//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside [`Watts::sign_in`].
+//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside `Watts::sign_in`.
 
 mod body;
 mod decode;
