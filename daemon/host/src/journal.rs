@@ -4,6 +4,7 @@
 //! ended: only then is it known what in them has to be masked. Never here: plugin text as the message of a log line; it is always a field.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -14,6 +15,8 @@ use crate::text;
 
 /// Most bytes of log that one call may leave. What is more is counted and dropped.
 pub(crate) const MAX_HELD: usize = 64 * 1024;
+/// Most bytes that one call may try to log. What tries more is broken or hostile, and is ended.
+const MAX_OFFERED: usize = 1024 * 1024;
 /// What a line costs besides its text, so that empty lines are bounded too.
 const LINE_COST: usize = 64;
 
@@ -64,6 +67,7 @@ struct Line {
 struct Notes {
     lines: Vec<Line>,
     held: usize,
+    offered: usize,
     dropped: u64,
     partial: [Vec<u8>; 2],
     claims: BTreeSet<String>,
@@ -76,6 +80,18 @@ pub(crate) struct Journal {
     keep: Keep,
     notes: Mutex<Notes>,
 }
+
+/// A call logs without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogFlood;
+
+impl fmt::Display for LogFlood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it logged more than {} KiB in one call", MAX_OFFERED / 1024)
+    }
+}
+
+impl std::error::Error for LogFlood {}
 
 /// Which call a line belongs to.
 #[derive(Debug, Clone)]
@@ -98,16 +114,27 @@ impl Journal {
     }
 
     /// Takes one line.
-    pub(crate) fn line(&self, level: Level, text: String) {
-        self.notes().add(self.keep, level, text);
+    ///
+    /// # Errors
+    /// [`LogFlood`]: the call has to end.
+    pub(crate) fn line(&self, level: Level, text: String) -> Result<(), LogFlood> {
+        let mut notes = self.notes();
+        notes.offer(text.len().saturating_add(LINE_COST))?;
+        notes.add(self.keep, level, text);
+        Ok(())
     }
 
     /// Takes bytes of a stream, line by line.
-    pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// [`LogFlood`]: the call has to end.
+    pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) -> Result<(), LogFlood> {
         let mut notes = self.notes();
+        notes.offer(bytes.len())?;
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             notes.take_piece(self.keep, stream, piece);
         }
+        Ok(())
     }
 
     /// Notes that the call looked at one claim of its user.
@@ -154,6 +181,11 @@ impl Journal {
 }
 
 impl Notes {
+    fn offer(&mut self, bytes: usize) -> Result<(), LogFlood> {
+        self.offered = self.offered.saturating_add(bytes);
+        if self.offered > MAX_OFFERED { Err(LogFlood) } else { Ok(()) }
+    }
+
     fn add(&mut self, keep: Keep, level: Level, text: String) {
         let cost = text.len().saturating_add(LINE_COST);
         if keep == Keep::Counted || self.held.saturating_add(cost) > MAX_HELD {
@@ -270,31 +302,43 @@ mod tests {
     #[test]
     fn streams_are_cut_into_lines() {
         let journal = Journal::new(Keep::Held);
-        journal.write(Stream::Out, b"one\ntw");
-        journal.write(Stream::Err, b"other\n");
-        journal.write(Stream::Out, b"o\r\nthree");
+        journal.write(Stream::Out, b"one\ntw").unwrap();
+        journal.write(Stream::Err, b"other\n").unwrap();
+        journal.write(Stream::Out, b"o\r\nthree").unwrap();
         assert_eq!(lines(&journal), ["one", "other", "two", "three"]);
     }
 
     #[test]
     fn a_flood_is_bounded_and_counted() {
         let journal = Journal::new(Keep::Held);
-        for _ in 0..100_000 {
-            journal.line(Level::Info, String::new());
+        for _ in 0..10_000 {
+            journal.line(Level::Info, String::new()).unwrap();
         }
-        journal.write(Stream::Out, &vec![b'x'; 1 << 20]);
+        journal.write(Stream::Out, &[b'x'; 1 << 17]).unwrap();
         let notes = journal.notes();
         assert!(notes.held <= MAX_HELD);
         assert_eq!(notes.lines.len(), MAX_HELD / LINE_COST);
-        assert_eq!(notes.dropped, 100_000 - (MAX_HELD / LINE_COST) as u64);
+        assert_eq!(notes.dropped, 10_000 - (MAX_HELD / LINE_COST) as u64);
         assert!(notes.partial.iter().all(|partial| partial.len() <= MAX_HELD));
+    }
+
+    #[test]
+    fn who_logs_without_end_is_ended() {
+        for keep in [Keep::Held, Keep::Counted] {
+            let journal = Journal::new(keep);
+            let lines = (0..MAX_OFFERED).find(|_| journal.line(Level::Info, String::new()).is_err());
+            assert_eq!(lines, Some(MAX_OFFERED / LINE_COST), "empty lines cost something, too");
+            let journal = Journal::new(keep);
+            assert_eq!(journal.write(Stream::Err, &vec![b'x'; MAX_OFFERED]), Ok(()));
+            assert_eq!(journal.write(Stream::Out, b"x"), Err(LogFlood));
+        }
     }
 
     #[test]
     fn counted_lines_are_not_kept() {
         let journal = Journal::new(Keep::Counted);
-        journal.line(Level::Error, "a secret".to_owned());
-        journal.write(Stream::Err, b"a secret\nand its rest");
+        journal.line(Level::Error, "a secret".to_owned()).unwrap();
+        journal.write(Stream::Err, b"a secret\nand its rest").unwrap();
         let notes = journal.notes();
         assert!(notes.lines.is_empty() && notes.partial.iter().all(Vec::is_empty));
         assert_eq!(notes.dropped, 2);
@@ -360,8 +404,8 @@ mod tests {
     fn plugin_text_is_a_field_of_our_line() {
         let lines = logged(|about| {
             let journal = Journal::new(Keep::Held);
-            journal.line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned());
-            journal.write(Stream::Err, b"no line end");
+            journal.line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned()).unwrap();
+            journal.write(Stream::Err, b"no line end").unwrap();
             journal.publish(about, [&Secret::new("hunter22")]);
         });
         let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
@@ -384,8 +428,8 @@ mod tests {
     fn of_a_call_that_broke_only_the_number_of_lines_is_logged() {
         let lines = logged(|about| {
             let journal = Journal::new(Keep::Held);
-            journal.line(Level::Error, "a secret that nobody knows yet".to_owned());
-            journal.write(Stream::Out, b"more of it");
+            journal.line(Level::Error, "a secret that nobody knows yet".to_owned()).unwrap();
+            journal.write(Stream::Out, b"more of it").unwrap();
             journal.withhold(about);
         });
         let [only] = lines.as_slice() else { panic!("{lines:?}") };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::HostError;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
@@ -25,8 +25,12 @@ const INSTANCE_BYTES: usize = 4 << 20;
 /// that needs more takes the place of several calls.
 const MEMORIES: usize = 2;
 const TABLES: usize = 8;
-/// Slots of the pool that keep their mappings for the next call.
-const WARM_SLOTS: u32 = 8;
+/// Slots of the pool that keep their mappings for the next call: as many as a busy service has calls at once.
+const WARM_SLOTS: u32 = 32;
+/// Bytes of a slot that stay resident, wiped, for the next call. A small guest dirties some twenty pages. Giving them back to the kernel
+/// instead interrupts every other processor, and so does each first write of the next guest: more than half of what a call cost.
+const KEPT_MEMORY: usize = 128 * 1024;
+const KEPT_TABLE: usize = 16 * 1024;
 
 /// Everything that runs guests.
 pub(crate) struct Machine {
@@ -140,8 +144,12 @@ fn pool(options: &HostOptions, size: u32) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(MAX_TABLE_ELEMENTS)
-        .max_unused_warm_slots(WARM_SLOTS)
-        .linear_memory_keep_resident(0)
-        .table_keep_resident(0);
+        .max_unused_warm_slots(WARM_SLOTS);
+    // Where the kernel (6.7 and later) tells which pages are dirty. To wipe all that might be costs more than it saves.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEPT_MEMORY)
+            .table_keep_resident(KEPT_TABLE);
+    }
     pool
 }

@@ -338,7 +338,8 @@ impl<'a> Notes<'a> {
     ) -> Result<Result<T, CallFailure>, Broke> {
         let refusal = outcome::refusal(given, guarded)?;
         if !given.log.is_empty() {
-            self.journal.line(Level::Warn, format!("refused: {}", given.log));
+            let line = format!("refused: {}", given.log);
+            self.journal.line(Level::Warn, line).map_err(|flood| Broke::bad_output(flood.to_string()))?;
         }
         self.publish(guarded);
         Ok(Err(CallFailure::Refused(refusal)))

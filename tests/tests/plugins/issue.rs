@@ -25,7 +25,7 @@ const ENDLESS: [(&str, Expected); 5] = [
     ("loop", Broken(Timeout, "longer than 400ms")),
     // Waits in a host call: the clock of its epoch does not tick meanwhile.
     ("sleep", Broken(Timeout, "longer than 400ms")),
-    ("log-lines", TimeoutOrAllowed),
+    ("log-lines", Broken(Trap, "logged more")),
     ("randomness", TimeoutOrAllowed),
     ("handles", Broken(Trap, "")),
 ];
@@ -37,11 +37,11 @@ const FINITE: [(&str, Expected); 31] = [
     ("trap", Broken(Trap, "")),
     ("panic", Broken(Trap, "")),
     ("exit", Broken(Trap, "")),
-    ("log-flood", Allowed),
+    ("log-flood", Broken(Trap, "logged more")),
     ("log-inject", Allowed),
     ("log-then-trap", Broken(Trap, "")),
-    ("stderr", Allowed),
-    ("stdout", Allowed),
+    ("stderr", Broken(Trap, "logged more")),
+    ("stdout", Broken(Trap, "logged more")),
     ("bad-kind", Broken(BadOutput, "kind")),
     ("bad-control", Broken(BadOutput, "control")),
     ("bad-name", Broken(BadOutput, "")),
@@ -137,21 +137,22 @@ async fn a_sandbox_shows_nothing_of_the_machine() {
     assert!(socket.starts_with("socket Err("), "{socket}");
 }
 
-/// Far more than the 64 KiB that a call may log, by three ways. A line that is longer than that is dropped as a whole.
+/// Far more than a call may log, by three ways: the call is ended, its lines are withheld as after every trap, and their number is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_log_is_cut_and_counted() {
+async fn a_flood_of_log_ends_the_call_and_not_the_log() {
     let stage = Stage::new().await;
     stage.load(hostile("flooding", EVER)).await.unwrap();
     for how in ["log-flood", "stderr", "stdout"] {
         let mark = Mark::now();
-        stage.misbehave("flooding", how).await.end.made();
-        let events = mark.events("flooding");
-        let said: usize = mark.said("flooding").iter().map(String::len).sum();
-        assert!(said <= 64 * 1024, "{how}: {said} bytes of log");
+        let ended = stage.misbehave("flooding", how).await;
+        assert!(matches!(ended.end, End::Broken(Trap, _)), "{how}: {ended:?}");
+        assert_eq!(mark.said("flooding"), [""; 0], "{how}");
         let written = mark.own().len();
-        assert!((1..1 << 19).contains(&written), "{how}: {written} bytes written");
+        assert!((1..1 << 16).contains(&written), "{how}: {written} bytes written");
         assert!(
-            events.iter().any(|event| event["message"] == "log lines of a plugin were dropped"),
+            mark.events("flooding")
+                .iter()
+                .any(|event| event["message"] == "log lines of a plugin were dropped"),
             "{how}: nobody is told that lines are missing"
         );
     }

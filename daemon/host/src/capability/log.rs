@@ -6,7 +6,6 @@ use crate::v0;
 
 impl v0::log::Host for State {
     fn emit(&mut self, level: String, message: String) -> wasmtime::Result<()> {
-        self.journal.line(Level::parse(&level), message);
-        Ok(())
+        Ok(self.journal.line(Level::parse(&level), message)?)
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::journal::{Journal, Stream};
@@ -63,8 +63,8 @@ impl StdoutStream for Captured {
 
 impl AsyncWrite for Captured {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.journal.write(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
+        let written = self.journal.write(self.stream, bytes).map_err(std::io::Error::other);
+        Poll::Ready(written.map(|()| bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -83,8 +83,7 @@ impl Pollable for Captured {
 
 impl OutputStream for Captured {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.journal.write(self.stream, &bytes);
-        Ok(())
+        self.journal.write(self.stream, &bytes).map_err(|flood| StreamError::Trap(flood.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
