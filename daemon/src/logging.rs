@@ -1,21 +1,23 @@
 //! The log: lines on standard error, for eyes or for machines.
 //!
 //! A line is formatted where the event happens and written by a thread of its own, so that whoever does not read our standard error
-//! holds up no request: what does not fit the queue is dropped and counted, and the count is logged. Text of others is data: the
-//! writer escapes every control character, so that one event is one line and no terminal obeys it.
+//! holds up no request: what does not fit the queue is dropped and counted, and the count is logged. That thread takes all lines that
+//! wait at once and then rests for a moment: waking it for each line cost more than the rest of a cheap request. Errors are the
+//! exception: they are written at once, and whoever logs one waits for that a little, since the end of the process may be next.
+//! Text of others is data: the writer escapes every control character, so that one event is one line and no terminal obeys it.
 //!
 //! Other crates are heard from `warn` upwards only, whatever the level: below that, libraries for HTTP and TLS show what they carry.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::mem;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -26,32 +28,42 @@ use crate::config::log::Format;
 
 /// The target of audit events; they are logged at every level.
 pub(crate) const AUDIT: &str = "audit";
-/// Most lines that wait to be written.
-const MAX_LINES: usize = 8192;
-/// Most bytes that wait to be written.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes that wait to be written. As many again may be with the thread that writes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Room that the queue keeps for the next lines.
+const KEPT_ROOM: usize = 64 * 1024;
+/// How long lines gather after some were written.
+const REST: Duration = Duration::from_millis(2);
+/// How long an error waits for being written, unless it is known that nobody reads.
+const ERROR_WAIT: Duration = Duration::from_millis(100);
 /// How long the end of the daemon waits for the last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Writes what is still queued when dropped, as far as somebody reads it.
 #[derive(Debug)]
 pub(crate) struct Flush {
-    queue: Queue,
+    lines: Arc<Lines>,
     written: Receiver<()>,
+}
+
+impl Flush {
+    /// Has the writer end once nothing waits any more.
+    fn begin(&self) {
+        self.lines.lock().ending = true;
+        self.lines.look.notify_one();
+    }
 }
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        // A full queue means that nobody reads: there is no use in waiting.
-        if self.queue.lines.try_send(None).is_ok() {
-            let _ = self.written.recv_timeout(FLUSH);
-        }
+        self.begin();
+        let _ = self.written.recv_timeout(FLUSH);
     }
 }
 
 /// Installs the log for the whole process. Called once.
 pub(crate) fn install(log: Log) -> Flush {
-    let (queue, flush) = start(io::stderr(), log.format);
+    let (queue, flush) = start(io::stderr(), log.format, ERROR_WAIT);
     let filter = Targets::new()
         .with_default(log.level.min(LevelFilter::WARN))
         .with_target("credsmith", log.level)
@@ -71,45 +83,124 @@ pub(crate) fn install(log: Log) -> Flush {
     flush
 }
 
-/// Takes whole lines from any thread without waiting.
+/// Takes whole lines from any thread.
 #[derive(Debug, Clone)]
 struct Queue {
-    lines: SyncSender<Option<Vec<u8>>>,
-    state: Arc<State>,
+    lines: Arc<Lines>,
     format: Format,
+    urgent: bool,
+}
+
+/// The lines between those who log and the thread that writes.
+#[derive(Debug)]
+struct Lines {
+    /// How long an error waits for being written.
+    patience: Duration,
+    waiting: Mutex<Waiting>,
+    /// There is something for the writer to look at.
+    look: Condvar,
+    /// The writer has written.
+    wrote: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    waiting_bytes: AtomicUsize,
-    dropped: AtomicU64,
+struct Waiting {
+    text: Vec<u8>,
+    dropped: u64,
+    /// Bytes that were ever queued, and how many of them have been written.
+    queued: u64,
+    written: u64,
+    /// The writer sleeps until it is told to look.
+    idle: bool,
+    /// Something is not to wait until the writer has rested.
+    urgent: bool,
+    /// An error waited in vain: nobody reads.
+    stalled: bool,
+    ending: bool,
 }
 
-fn start(target: impl Write + Send + 'static, format: Format) -> (Queue, Flush) {
-    let (lines, waiting) = sync_channel(MAX_LINES);
+fn start(target: impl Write + Send + 'static, format: Format, patience: Duration) -> (Queue, Flush) {
     let (done, written) = sync_channel(1);
-    let queue = Queue { lines, state: Arc::default(), format };
-    let state = Arc::clone(&queue.state);
+    let lines =
+        Arc::new(Lines { patience, waiting: Mutex::default(), look: Condvar::new(), wrote: Condvar::new() });
+    let queue = Queue { lines: Arc::clone(&lines), format, urgent: false };
+    let flush = Flush { lines: Arc::clone(&lines), written };
     let write = move || {
-        write_all(&waiting, target, &state, format);
+        write_all(&lines, target, format);
         let _ = done.send(());
     };
     // Without a thread there is no log, but a daemon that can still revoke.
     let _ = thread::Builder::new().name("log".into()).spawn(write);
-    (queue.clone(), Flush { queue, written })
+    (queue, flush)
 }
 
-fn write_all(waiting: &Receiver<Option<Vec<u8>>>, mut target: impl Write, state: &State, format: Format) {
-    while let Ok(Some(line)) = waiting.recv() {
-        state.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+fn write_all(lines: &Lines, mut target: impl Write, format: Format) {
+    let mut batch = Vec::new();
+    while let Some((dropped, until)) = lines.take(&mut batch) {
         // There is nowhere to tell that the log cannot be written.
-        let _ = target.write_all(&line);
-        let dropped = state.dropped.swap(0, Ordering::Relaxed);
+        let _ = target.write_all(&batch);
         if dropped > 0 {
             let _ = target.write_all(lost(dropped, format).as_bytes());
         }
+        batch.clear();
+        batch.shrink_to(KEPT_ROOM);
+        lines.rest(until);
     }
     let _ = target.flush();
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the writer: waits for lines and moves them into `batch`, which is empty. Gives how many others were dropped, and up to where
+    /// the lines go; `None` at the end.
+    fn take(&self, batch: &mut Vec<u8>) -> Option<(u64, u64)> {
+        let mut waiting = self.lock();
+        while waiting.text.is_empty() && waiting.dropped == 0 {
+            if waiting.ending {
+                return None;
+            }
+            waiting.idle = true;
+            waiting = self.look.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle = false;
+        }
+        waiting.urgent = false;
+        mem::swap(batch, &mut waiting.text);
+        Some((mem::take(&mut waiting.dropped), waiting.queued))
+    }
+
+    /// For the writer: what was queued up to `until` is written; now lines may gather.
+    fn rest(&self, until: u64) {
+        let mut waiting = self.lock();
+        waiting.written = until;
+        waiting.stalled = false;
+        self.wrote.notify_all();
+        let goes_on = |waiting: &mut Waiting| !waiting.urgent && !waiting.ending;
+        drop(self.look.wait_timeout_while(waiting, REST, goes_on));
+    }
+
+    fn put(&self, line: &[u8], urgent: bool) {
+        let mut waiting = self.lock();
+        if waiting.text.len() + line.len() > MAX_BYTES {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.text.extend_from_slice(line);
+        waiting.queued += u64::try_from(line.len()).unwrap_or_default();
+        waiting.urgent |= urgent;
+        if waiting.idle || urgent {
+            self.look.notify_one();
+        }
+        if urgent && !waiting.stalled {
+            let until = waiting.queued;
+            let unwritten = |waiting: &mut Waiting| waiting.written < until;
+            let waited = self.wrote.wait_timeout_while(waiting, self.patience, unwritten);
+            let (mut waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            waiting.stalled = timeout.timed_out();
+        }
+    }
 }
 
 fn lost(dropped: u64, format: Format) -> String {
@@ -123,30 +214,28 @@ fn lost(dropped: u64, format: Format) -> String {
     }
 }
 
-impl Queue {
-    fn put(&self, line: Vec<u8>) {
-        let length = line.len();
-        let waiting = self.state.waiting_bytes.fetch_add(length, Ordering::Relaxed);
-        if waiting + length > MAX_BYTES || self.lines.try_send(Some(line)).is_err() {
-            self.state.waiting_bytes.fetch_sub(length, Ordering::Relaxed);
-            self.state.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl MakeWriter<'_> for Queue {
+impl<'a> MakeWriter<'a> for Queue {
     type Writer = Self;
 
-    fn make_writer(&self) -> Self {
+    fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self {
+        Self { urgent: *event.level() == Level::ERROR, ..self.clone() }
     }
 }
 
 /// The formatter hands over one whole event a call.
 impl Write for Queue {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        self.put(one_line(&text, self.format).into_bytes());
+        let body = event.strip_suffix(b"\n");
+        if body.is_some_and(|body| body.iter().all(|byte| (b' '..=b'~').contains(byte))) {
+            self.lines.put(event, self.urgent);
+        } else {
+            let text = String::from_utf8_lossy(event);
+            self.lines.put(one_line(&text, self.format).as_bytes(), self.urgent);
+        }
         Ok(event.len())
     }
 
@@ -220,7 +309,7 @@ mod tests {
 
     fn logged(format: Format, log: impl FnOnce()) -> String {
         let sink = Sink::default();
-        let (queue, flush) = start(sink.clone(), format);
+        let (queue, flush) = start(sink.clone(), format, ERROR_WAIT);
         let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
         let layer = match format {
             Format::Human => layer.boxed(),
@@ -253,36 +342,54 @@ mod tests {
 
     #[test]
     fn a_reader_that_stalls_costs_lines_and_nobody_time() {
-        let (go, stalled) = mpsc::channel();
-        let sink = Sink::default();
-        let (mut queue, flush) = start(Stalled(stalled, sink.clone()), Format::Human);
-        // Ends at all only because a full queue does not block.
-        for _ in 0..MAX_LINES + 10 {
-            queue.write_all(b"line\n").unwrap();
-        }
-        drop(go);
-        // The writer drains the queue now; the mark that ends it has to find room.
-        while flush.queue.lines.try_send(Some(Vec::new())).is_err() {
-            thread::yield_now();
-        }
-        let _ = flush.queue.lines.send(None);
-        flush.written.recv().unwrap();
-        let text = sink.text();
-        let dropped = text.lines().find(|line| line.contains("log lines were dropped")).unwrap();
-        let count: usize = dropped.split(' ').nth(2).unwrap().parse().unwrap();
-        assert!((8..=10).contains(&count), "{dropped}");
-    }
-
-    #[test]
-    fn bytes_that_wait_are_bounded() {
         let (go, stalled) = mpsc::channel::<()>();
-        let (mut queue, _flush) = start(Stalled(stalled, Sink::default()), Format::Human);
-        let line = vec![b'x'; MAX_BYTES / 4];
+        let sink = Sink::default();
+        let (mut queue, flush) = start(Stalled(stalled, sink.clone()), Format::Human, ERROR_WAIT);
+        let line = [&vec![b'x'; MAX_BYTES / 4 - 1][..], b"\n"].concat();
+        // Ends at all only because a full queue does not block. Four may be with the writer, four wait.
         for _ in 0..20 {
             queue.write_all(&line).unwrap();
         }
-        assert!(queue.state.waiting_bytes.load(Ordering::Relaxed) <= MAX_BYTES);
-        assert!(queue.state.dropped.load(Ordering::Relaxed) >= 15);
+        assert!(queue.lines.lock().text.len() <= MAX_BYTES);
         drop(go);
+        flush.begin();
+        flush.written.recv().unwrap();
+        let text = sink.text();
+        let dropped = text.lines().filter(|line| line.contains("log lines were dropped"));
+        let dropped: usize =
+            dropped.map(|line| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap()).sum();
+        let written = text.lines().filter(|line| line.starts_with('x')).count();
+        assert_eq!(written + dropped, 20);
+        assert!((12..=16).contains(&dropped), "{dropped}");
+    }
+
+    #[test]
+    fn an_error_is_written_when_it_has_been_logged() {
+        let sink = Sink::default();
+        let (queue, _flush) = start(sink.clone(), Format::Human, Duration::from_secs(60));
+        let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            for number in 0..20 {
+                tracing::info!("before {number}");
+                tracing::error!("error {number}");
+                assert!(sink.text().trim_end().ends_with(&format!("error {number}")), "{}", sink.text());
+            }
+        });
+    }
+
+    #[test]
+    fn errors_wait_once_for_a_reader_that_stalls() {
+        let (_go, stalled) = mpsc::channel::<()>();
+        let (queue, flush) = start(Stalled(stalled, Sink::default()), Format::Human, ERROR_WAIT);
+        let mut errors = Queue { urgent: true, ..queue };
+        errors.write_all(b"the first\n").unwrap();
+        assert!(flush.lines.lock().stalled);
+        let begun = std::time::Instant::now();
+        for _ in 0..1000 {
+            errors.write_all(b"another\n").unwrap();
+        }
+        assert!(begun.elapsed() < ERROR_WAIT * 500, "each of them waited");
+        // Nobody will read: its end is not to wait either.
+        mem::forget(flush);
     }
 }

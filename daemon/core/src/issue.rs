@@ -75,7 +75,7 @@ impl Core {
     ) -> Result<HandoffId, Error> {
         let request = self.prepare(&grant, parameters)?;
         let core = Arc::clone(self);
-        self.detached("issue", async move { core.run_issue(request).await }).await
+        self.detached("issue", Box::pin(async move { core.run_issue(request).await })).await
     }
 
     /// All that can be refused before anything is durable.

@@ -94,7 +94,7 @@ impl Core {
             let _effect = effect;
             core.attempt_or_join(stored, by).await
         };
-        self.detached("revoke", work).await
+        self.detached("revoke", Box::pin(work)).await
     }
 
     async fn known_lease(&self, id: LeaseId) -> Result<Stored, Error> {

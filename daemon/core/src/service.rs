@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::oneshot;
 
 use crate::access;
@@ -323,11 +323,12 @@ impl Core {
         });
     }
 
-    /// Runs `work` to its end, whether or not the caller goes on waiting for it.
+    /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed, because it is large: whoever may get
+    /// here would else carry room for it through every other request.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,
         name: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+        work: BoxFuture<'static, Result<T, Error>>,
     ) -> Result<T, Error> {
         let (tell, told) = oneshot::channel();
         let work = async move {

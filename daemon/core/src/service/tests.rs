@@ -111,6 +111,6 @@ async fn a_net_below_the_host_keeps_the_time() {
 #[tokio::test]
 async fn work_that_dies_is_an_error() {
     let world = World::new().await;
-    let died = world.core.detached::<()>("die", async { panic!("it dies here on purpose") }).await;
+    let died = world.core.detached::<()>("die", Box::pin(async { panic!("it dies here on purpose") })).await;
     assert_eq!(kind(died), Err(Kind::Internal));
 }
