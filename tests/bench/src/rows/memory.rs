@@ -11,9 +11,10 @@ use crate::process::{Served, beside, resident};
 use crate::site::Place;
 use crate::table::{Row, Table, Target, mebibytes};
 
-/// Each of the clients that make leases makes them for so many users in turn.
-const USERS_OF_A_CLIENT: usize = 16;
-const CLIENTS: usize = 64;
+/// Clients that make leases: as many as may have their tokens looked up at once, else some would be refused when tokens leave the cache.
+const CLIENTS: usize = 32;
+/// Each of them makes leases for so many users in turn.
+const USERS_OF_A_CLIENT: usize = 32;
 
 /// Until what belongs to starting is over.
 const SETTLE: Duration = Duration::from_secs(2);
