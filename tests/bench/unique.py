@@ -2,13 +2,13 @@
 
 import base64
 import json
-import secrets
+import os
 import sys
 
 request = json.loads(base64.b64decode(sys.argv[1]))
 if request["action"] == "request":
-    entry = {"name": "Password", "type": "text", "value": secrets.token_hex(16)}
-    answer = {"result": "ok", "state": secrets.token_hex(16), "credential": [entry]}
+    entry = {"name": "Password", "type": "text", "value": os.urandom(16).hex()}
+    answer = {"result": "ok", "state": os.urandom(16).hex(), "credential": [entry]}
 elif request["action"] == "revoke":
     answer = {"result": "ok"}
 else:
