@@ -42,13 +42,68 @@ pub enum Kind {
     Internal,
 }
 
+/// One step on the way into a body.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// The place in a list, from 0.
+    Index(usize),
+    /// The key in an object.
+    Key(Cow<'static, str>),
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => index.fmt(f),
+            Self::Key(key) => f.write_str(key),
+        }
+    }
+}
+
+impl From<&'static str> for Segment {
+    fn from(key: &'static str) -> Self {
+        Self::Key(Cow::Borrowed(key))
+    }
+}
+
+impl From<String> for Segment {
+    fn from(key: String) -> Self {
+        Self::Key(Cow::Owned(key))
+    }
+}
+
+impl From<usize> for Segment {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl PartialEq<&str> for Segment {
+    fn eq(&self, key: &&str) -> bool {
+        matches!(self, Self::Key(own) if own == key)
+    }
+}
+
 /// One fault of a request: where, and what was wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
     /// Segments from the root of the request's body.
-    pub path: Vec<String>,
+    pub path: Vec<Segment>,
     /// A sentence for the caller.
     pub message: String,
+}
+
+impl FieldProblem {
+    /// A fault at `path`.
+    pub fn new(path: impl IntoIterator<Item = Segment>, message: impl Into<String>) -> Self {
+        Self { path: path.into_iter().collect(), message: message.into() }
+    }
+
+    /// The path in one word, its segments joined by dots: for people.
+    pub fn place(&self) -> String {
+        let segments: Vec<_> = self.path.iter().map(ToString::to_string).collect();
+        segments.join(".")
+    }
 }
 
 /// A failed use-case. Logged once, at the edge; [`Error::cause`] never reaches a caller.

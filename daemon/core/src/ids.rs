@@ -166,6 +166,93 @@ impl fmt::Debug for HandoffId {
     }
 }
 
+/// Length of a [`record_id`]: `c` and 24 characters.
+const RECORD_ID_LEN: usize = 25;
+
+/// `c` and 24 characters `[a-z0-9]`, the digits of base 36 of as many random bits as fit into them.
+fn spell_record_id(bytes: [u8; 16]) -> [u8; RECORD_ID_LEN] {
+    let mut left = u128::from_be_bytes(bytes);
+    let mut text = [b'c'; RECORD_ID_LEN];
+    for place in text.iter_mut().skip(1) {
+        let digit = u8::try_from(left % 36).unwrap_or(0);
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        left /= 36;
+    }
+    text
+}
+
+macro_rules! record_id {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type([u8; RECORD_ID_LEN]);
+
+        impl $type {
+            /// A fresh id from sixteen random bytes.
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(spell_record_id(bytes))
+            }
+
+            /// Checks `text`: `c` and 24 characters `[a-z0-9]`.
+            ///
+            /// # Errors
+            /// [`InvalidId`] for anything else.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                Self::from_bytes(text.as_bytes()).ok_or(InvalidId("expected `c` and 24 characters of a-z and 0-9"))
+            }
+
+            /// The same for an id that stands in a key.
+            pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                let text: [u8; RECORD_ID_LEN] = bytes.try_into().ok()?;
+                let fits = text.starts_with(b"c") && text.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9'));
+                fits.then_some(Self(text))
+            }
+
+            /// The characters of the id.
+            pub fn as_str(&self) -> &str {
+                std::str::from_utf8(&self.0).unwrap_or_default()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($type))
+            }
+        }
+    };
+}
+
+record_id!(
+    /// A user of the vault.
+    UserId
+);
+record_id!(
+    /// A sign-in of a user, with all the tokens that it was given.
+    SessionId
+);
+record_id!(
+    /// A company.
+    CompanyId
+);
+record_id!(
+    /// A type of credential.
+    TypeId
+);
+record_id!(
+    /// A credential of the vault.
+    CredentialId
+);
+record_id!(
+    /// One secure value of a credential.
+    SecureValueId
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,5 +292,17 @@ mod tests {
         assert_eq!(HandoffId::parse(&id.to_string()).unwrap(), id);
         assert!(HandoffId::parse("AAAA").is_err());
         assert_eq!(format!("{id:?}"), "HandoffId(..)");
+    }
+
+    #[test]
+    fn record_ids_are_c_and_24_characters() {
+        let id = CompanyId::from_random([0xff; 16]);
+        assert_eq!(CompanyId::parse(id.as_str()), Ok(id));
+        assert_eq!(id.to_string().len(), 25);
+        assert_ne!(id, CompanyId::from_random([0xfe; 16]));
+        let upper = id.to_string().to_uppercase();
+        for bad in ["", "c", &"c".repeat(24), &"c".repeat(26), &upper, &format!("d{}", "0".repeat(24))] {
+            assert!(CompanyId::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -37,5 +37,6 @@ mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod vault;
 
 pub use error::{Error, FieldProblem, Kind};

@@ -105,7 +105,7 @@ impl fmt::Display for LoadError {
         write!(f, "plugin {}: {}", self.origin, self.cause)?;
         for (at, problem) in self.problems.iter().enumerate() {
             f.write_str(if at == 0 { ": " } else { "; " })?;
-            write!(f, "{}: {}", problem.path.join("."), problem.message)?;
+            write!(f, "{}: {}", problem.place(), problem.message)?;
         }
         write!(f, " ({})", self.fix)
     }

@@ -89,8 +89,8 @@ pub(crate) struct Problems(Vec<FieldProblem>);
 impl Problems {
     pub(crate) fn add(&mut self, path: &[&str], message: impl Into<String>) {
         let path =
-            path.iter().map(|part| text::escaped(&part.chars().take(MAX_KEY).collect::<String>())).collect();
-        self.0.push(FieldProblem { path, message: message.into() });
+            path.iter().map(|part| text::escaped(&part.chars().take(MAX_KEY).collect::<String>()).into());
+        self.0.push(FieldProblem::new(path, message));
     }
 
     pub(crate) fn require(&mut self, holds: bool, path: &[&str], message: impl Into<String>) {
@@ -244,7 +244,7 @@ pub(crate) mod tests {
     }
 
     fn messages(problems: &[FieldProblem]) -> Vec<String> {
-        problems.iter().map(|problem| format!("{}: {}", problem.path.join("."), problem.message)).collect()
+        problems.iter().map(|problem| format!("{}: {}", problem.place(), problem.message)).collect()
     }
 
     #[test]

@@ -203,11 +203,10 @@ async fn configure(
 /// What a plugin has against its settings, in its words: bounded, cleaned, and masked, since it has seen them.
 fn problems_of(given: Vec<v0::types::FieldProblem>, grants: &Grants) -> Vec<FieldProblem> {
     let mask = crate::journal::Mask::new(grants.secrets());
-    let one = |problem: v0::types::FieldProblem| FieldProblem {
-        path: std::iter::once("settings".to_owned())
-            .chain(problem.path.iter().take(8).map(|part| text::cleaned(&mask.apply(part), MAX_PROBLEM)))
-            .collect(),
-        message: text::cleaned(&mask.apply(&problem.message), MAX_PROBLEM),
+    let one = |problem: v0::types::FieldProblem| {
+        let inner = problem.path.iter().take(8).map(|part| text::cleaned(&mask.apply(part), MAX_PROBLEM));
+        let path = std::iter::once("settings".into()).chain(inner.map(Into::into));
+        FieldProblem::new(path, text::cleaned(&mask.apply(&problem.message), MAX_PROBLEM))
     };
     given.into_iter().take(MAX_PROBLEMS).map(one).collect()
 }
@@ -261,21 +260,19 @@ fn unreachable_secrets(setup: &ServiceSetup) -> Vec<FieldProblem> {
         setup.destinations.iter().map(|place| Endpoint::new(&place.host, place.port).to_string()).collect();
     let settings = setup.settings.iter().filter_map(|(key, setting)| match setting {
         Setting::Secret { destinations, .. } => {
-            Some((vec!["settings".to_owned(), key.clone()], destinations))
+            Some((vec!["settings".into(), key.clone().into()], destinations))
         }
         Setting::Text(_) | Setting::Json(_) | Setting::SigningKey { .. } => None,
     });
-    let token = setup
-        .pass_access_token
-        .as_ref()
-        .map(|grant| (vec!["pass_access_token".to_owned()], &grant.destinations));
+    let token =
+        setup.pass_access_token.as_ref().map(|grant| (vec!["pass_access_token".into()], &grant.destinations));
     settings
         .chain(token)
         .flat_map(|(path, places)| places.iter().map(move |place| (path.clone(), place.to_string())))
         .filter(|(_, place)| !granted.contains(place))
-        .map(|(path, place)| FieldProblem {
-            path,
-            message: format!("it may go to {place}, which is not among the destinations of the service"),
+        .map(|(path, place)| {
+            let message = format!("it may go to {place}, which is not among the destinations of the service");
+            FieldProblem::new(path, message)
         })
         .collect()
 }
@@ -313,7 +310,7 @@ mod tests {
             Some(TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false });
         let problems = unreachable_secrets(&setup);
         let told: Vec<_> =
-            problems.iter().map(|problem| (problem.path.join("."), problem.message.clone())).collect();
+            problems.iter().map(|problem| (problem.place(), problem.message.clone())).collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!(told[0].0, "settings.slip");
         assert!(told[0].1.contains("api.example:8443"));

@@ -312,7 +312,7 @@ mod tests {
             fields::description(described(vec![needed, usual, field("number", "integer")])).unwrap();
         let given = BTreeMap::from([("number".to_owned(), text("x")), ("typo".to_owned(), text("x"))]);
         let problems = prepare(&described, &given).unwrap_err();
-        let paths: Vec<String> = problems.iter().map(|problem| problem.path.join(".")).collect();
+        let paths: Vec<String> = problems.iter().map(|problem| problem.place()).collect();
         assert_eq!(paths, ["settings.needed", "settings.number", "settings.typo"]);
         assert!(problems[2].message.contains("needed, usual, number"), "{}", problems[2].message);
 

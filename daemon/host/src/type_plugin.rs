@@ -305,11 +305,10 @@ fn problems_of(given: Vec<v0::types::FieldProblem>, values: &[TypeValue]) -> Vec
         let field = problem.path.first().filter(|field| named.contains(field.as_str()));
         let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
         let problem = match field {
-            Some(field) if !tells => FieldProblem {
-                path: vec![field.clone()],
-                message: text::cleaned(&problem.message, MAX_MESSAGE),
-            },
-            _ => FieldProblem { path: Vec::new(), message: ELSEWHERE.to_owned() },
+            Some(field) if !tells => {
+                FieldProblem::new([field.clone().into()], text::cleaned(&problem.message, MAX_MESSAGE))
+            }
+            _ => FieldProblem::new([], ELSEWHERE),
         };
         if !problems.contains(&problem) {
             problems.push(problem);
@@ -379,8 +378,8 @@ mod tests {
             ],
             &values,
         );
-        let hidden = FieldProblem { path: Vec::new(), message: ELSEWHERE.to_owned() };
-        let short = FieldProblem { path: vec!["user".to_owned()], message: "too short".to_owned() };
+        let hidden = FieldProblem::new([], ELSEWHERE);
+        let short = FieldProblem::new(["user".into()], "too short");
         assert_eq!(told, [short, hidden]);
     }
 

@@ -6,12 +6,18 @@
 //! | [`Store`](store::Store) | `credsmith-store` |
 //! | [`Providers`](providers::Providers) | `credsmith-oidc` |
 //! | [`ServicePlugins`](plugins::ServicePlugins) | `credsmith-host` |
+//! | [`SignIn`](sign_in::SignIn), [`Tokens`](tokens::Tokens) | `credsmith-oidc` |
+//! | [`TypePlugins`](types::TypePlugins), [`Directory`](directory::Directory) | `credsmith-host` |
 //! | [`AuditSink`](audit::AuditSink) | the daemon |
 
 pub mod audit;
+pub mod directory;
 pub mod plugins;
 pub mod providers;
+pub mod sign_in;
 pub mod store;
+pub mod tokens;
+pub mod types;
 
 use std::time::Duration;
 

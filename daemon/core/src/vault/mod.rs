@@ -1,0 +1,3 @@
+//! The company vault: companies, types of credentials, credentials with secure fields.
+
+pub mod field;
