@@ -3,7 +3,7 @@
 //! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
 
 use credsmith_core::caller::Interface;
-use credsmith_core::ports::audit::{Action, Actor, AuditSink, Event, Outcome};
+use credsmith_core::ports::audit::{Actor, AuditSink, Event, Outcome};
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ impl AuditSink for AuditLog {
             None => ("daemon", None, None),
             Some(Actor::Operator) => ("operator", None, None),
             Some(Actor::User(subject, interface)) => ("user", Some(subject), Some(door(*interface))),
+            Some(Actor::Member { subject, .. }) => ("user", Some(subject), Some(door(Interface::Vault))),
         };
         let (outcome, reason) = match &event.outcome {
             Outcome::Done => ("done", None),
@@ -24,7 +25,7 @@ impl AuditSink for AuditLog {
         tracing::info!(
             target: crate::logging::AUDIT,
             at = event.at.as_millis(),
-            action = action(event.action),
+            action = event.action.as_str(),
             outcome,
             reason,
             note = event.note.as_deref(),
@@ -32,12 +33,12 @@ impl AuditSink for AuditLog {
             actor_issuer = acting.map(|subject| subject.issuer.as_str()),
             actor_subject = acting.map(|subject| subject.subject.as_str()),
             interface,
-            service = event.service.as_ref().map(tracing::field::display),
-            credential = event.lease.map(tracing::field::display),
-            issuer = event.subject.as_ref().map(|subject| subject.issuer.as_str()),
-            subject = event.subject.as_ref().map(|subject| subject.subject.as_str()),
+            service = event.target.service.as_ref().map(tracing::field::display),
+            credential = event.target.lease.map(tracing::field::display),
+            issuer = event.target.subject.as_ref().map(|subject| subject.issuer.as_str()),
+            subject = event.target.subject.as_ref().map(|subject| subject.subject.as_str()),
             "{} {outcome}",
-            action(event.action)
+            event.action.as_str()
         );
     }
 }
@@ -47,20 +48,7 @@ fn door(interface: Interface) -> &'static str {
         Interface::Rest => "rest",
         Interface::Web => "web",
         Interface::Rsp => "rsp",
-    }
-}
-
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::Issue => "issue",
-        Action::Collect => "collect",
-        Action::Revoke => "revoke",
-        Action::Expire => "expire",
-        Action::Park => "park",
-        Action::Retry => "retry",
-        Action::Drop => "drop",
-        Action::Suspend => "suspend",
-        Action::Resume => "resume",
+        Interface::Vault => "vault",
     }
 }
 
@@ -71,6 +59,7 @@ mod tests {
 
     use credsmith_core::caller::Subject;
     use credsmith_core::ids::{LeaseId, ServiceId};
+    use credsmith_core::ports::audit::{Action, Target};
     use credsmith_core::time::Timestamp;
 
     use super::*;
@@ -103,9 +92,12 @@ mod tests {
             at: Timestamp::from_secs(7),
             actor: Some(Actor::User(subject("alice"), Interface::Rest)),
             action: Action::Revoke,
-            service: Some(ServiceId::parse("ssh").unwrap()),
-            lease: Some(LeaseId::from_random([1; 16])),
-            subject: Some(subject("bob")),
+            target: Target {
+                service: Some(ServiceId::parse("ssh").unwrap()),
+                lease: Some(LeaseId::from_random([1; 16])),
+                subject: Some(subject("bob")),
+                ..Target::default()
+            },
             note: Some("by the way".into()),
             outcome: Outcome::Failed("target is down".into()),
         });
@@ -136,9 +128,7 @@ mod tests {
             at: Timestamp::from_secs(7),
             actor: None,
             action: Action::Expire,
-            service: None,
-            lease: None,
-            subject: None,
+            target: Target::default(),
             note: None,
             outcome: Outcome::Done,
         });

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ids::ProviderId;
+use crate::access::rights::Rights;
+use crate::ids::{ProviderId, SessionId, UserId};
 use crate::secret::Secret;
 
 /// What a provider says about somebody, by claim name.
@@ -48,6 +49,8 @@ pub enum Interface {
     Web,
     /// A relying service provider.
     Rsp,
+    /// A session of the vault.
+    Vault,
 }
 
 /// Who is asking, and how they came in.
@@ -65,5 +68,27 @@ impl Caller {
     /// The person behind the caller.
     pub fn subject(&self) -> &Subject {
         &self.identity.subject
+    }
+}
+
+/// A user of the vault with a session, as of this very request: rights that were taken away are gone.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Who it is here.
+    pub user: UserId,
+    /// Who it is everywhere.
+    pub subject: Subject,
+    /// By which sign-in.
+    pub session: SessionId,
+    /// What the token may be used for: `user.read`, `user.write`.
+    pub scopes: Vec<String>,
+    /// What the user may do.
+    pub rights: Rights,
+}
+
+impl Member {
+    /// Whether the token may be used for `scope`.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|own| own == scope)
     }
 }

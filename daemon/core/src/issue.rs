@@ -252,7 +252,7 @@ impl Core {
                     "The provider that you have to sign in at does not answer; please try again later.";
                 Err(Error::new(Kind::LoginRequired, public))
             }
-            (Interface::Rsp, _) | (Interface::Rest | Interface::Web, None) => {
+            (Interface::Rsp | Interface::Vault, _) | (Interface::Rest | Interface::Web, None) => {
                 let cause = "the plugin wants a sign-in at a provider that is unknown, or that this interface has no way to";
                 Err(Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(cause))
             }

@@ -25,7 +25,7 @@ use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::keyring::Keyring;
 use crate::lease::{Lease, Timing};
 use crate::ledger::{self, Ledger};
-use crate::ports::audit::{Action, Actor, AuditSink, Event, Outcome};
+use crate::ports::audit::{Action, Actor, AuditSink, Event, Outcome, Target};
 use crate::ports::plugins::{Parameter, ServicePlugins};
 use crate::ports::providers::{ProviderView, Providers};
 use crate::ports::store::Store;
@@ -182,7 +182,7 @@ impl Core {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { clock, tasks, entropy, store, keyring, providers, plugins, audit, catalogue, options } =
             parts;
-        let records = Records::new(store, keyring, Arc::clone(&clock));
+        let records = Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy));
         let ledger = Ledger::new(records, options.timing(), Arc::clone(&clock));
         let handoffs = Handoffs::new(&options.handoff_bounds());
         let effects = Effects::new(options.max_effects);
@@ -315,9 +315,7 @@ impl Core {
             at: self.clock.now(),
             actor,
             action,
-            service,
-            lease,
-            subject,
+            target: Target { service, lease, subject, ..Target::default() },
             note,
             outcome,
         });

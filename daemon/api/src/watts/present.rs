@@ -174,6 +174,8 @@ fn interface(interface: Interface) -> &'static str {
         Interface::Rest => "REST interface",
         Interface::Web => "Web App",
         Interface::Rsp => "RSP interface",
+        // A session of the vault opens no service: no lease is made through it.
+        Interface::Vault => "vault",
     }
 }
 

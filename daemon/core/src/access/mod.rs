@@ -5,6 +5,8 @@
 //! Never here: a look at the store, a count, a limit. Whether something *may* be done is not whether it *can* be done now.
 
 mod grant;
+pub mod permission;
+pub mod rights;
 pub mod rules;
 
 use std::sync::Arc;

@@ -62,14 +62,17 @@ async fn a_credential_is_issued_listed_and_collected_once() {
 
     let events = world.audit.events();
     let seen: Vec<_> =
-        events.iter().map(|event| (event.action, event.lease, event.outcome.clone())).collect();
+        events.iter().map(|event| (event.action, event.target.lease, event.outcome.clone())).collect();
     assert_eq!(
         seen,
         [(Action::Issue, Some(lease), Outcome::Done), (Action::Collect, Some(lease), Outcome::Done)]
     );
     for event in events {
         assert!(matches!(&event.actor, Some(Actor::User(who, Interface::Rest)) if who == alice.subject()));
-        assert_eq!((event.service, event.subject.as_ref()), (Some(id("ssh")), Some(alice.subject())));
+        assert_eq!(
+            (event.target.service, event.target.subject.as_ref()),
+            (Some(id("ssh")), Some(alice.subject()))
+        );
     }
 }
 
@@ -114,7 +117,7 @@ async fn unknown_and_disabled_services_and_strangers_are_turned_away() {
     let events = world.audit.take();
     assert_eq!(events.len(), 1, "who may not is audited");
     assert!(matches!(&events[0].outcome, Outcome::Refused(_)));
-    assert_eq!(events[0].service, Some(id("closed")));
+    assert_eq!(events[0].target.service, Some(id("closed")));
 }
 
 #[tokio::test]
@@ -531,7 +534,7 @@ async fn a_limit_of_zero_lets_nobody() {
     assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::LimitReached));
     let events = world.audit.take();
     assert!(matches!(events[0].outcome, Outcome::Refused(_)));
-    assert_eq!(events[0].lease, None, "there never was one");
+    assert_eq!(events[0].target.lease, None, "there never was one");
 }
 
 #[tokio::test]

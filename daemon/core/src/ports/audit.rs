@@ -1,7 +1,7 @@
 //! What is told to whoever answers for the daemon. Events hold no secret: there is no field for one.
 
-use crate::caller::{Interface, Subject};
-use crate::ids::{LeaseId, ServiceId};
+use crate::caller::{Interface, Member, Subject};
+use crate::ids::{CompanyId, CredentialId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId};
 use crate::time::Timestamp;
 
 /// Something that happened.
@@ -13,16 +13,37 @@ pub struct Event {
     pub actor: Option<Actor>,
     /// What.
     pub action: Action,
-    /// To which service.
-    pub service: Option<ServiceId>,
-    /// To which lease.
-    pub lease: Option<LeaseId>,
-    /// Whom it befell: whose lease it is, or who was suspended.
-    pub subject: Option<Subject>,
+    /// To what.
+    pub target: Target,
     /// What a person should know besides, such as the reason that an operator gave.
     pub note: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// What an event is about: everything that has a name in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// A service.
+    pub service: Option<ServiceId>,
+    /// A lease.
+    pub lease: Option<LeaseId>,
+    /// Whom it befell: whose lease it is, or who was suspended.
+    pub subject: Option<Subject>,
+    /// A provider that somebody signed in at.
+    pub provider: Option<ProviderId>,
+    /// A user of the vault, where it is not the actor.
+    pub user: Option<UserId>,
+    /// A company.
+    pub company: Option<CompanyId>,
+    /// A type of credential.
+    pub credential_type: Option<TypeId>,
+    /// A credential of the vault.
+    pub credential: Option<CredentialId>,
+    /// Ids of fields: which values were seen, used or changed.
+    pub fields: Vec<String>,
+    /// The permission that was missing, or the route that was refused.
+    pub asked: Option<String>,
 }
 
 /// Who did something.
@@ -30,8 +51,23 @@ pub struct Event {
 pub enum Actor {
     /// A user, and the door they used.
     User(Subject, Interface),
+    /// A user of the vault.
+    Member {
+        /// Who it is everywhere.
+        subject: Subject,
+        /// Who it is in the vault.
+        user: UserId,
+        /// By which sign-in.
+        session: SessionId,
+    },
     /// Somebody at the admin socket or the command line.
     Operator,
+}
+
+impl From<&Member> for Actor {
+    fn from(member: &Member) -> Self {
+        Self::Member { subject: member.subject.clone(), user: member.user, session: member.session }
+    }
 }
 
 /// What was done.
@@ -55,6 +91,62 @@ pub enum Action {
     Suspend,
     /// A suspension was lifted.
     Resume,
+    /// A request was refused.
+    Refuse,
+    /// Somebody signed in to the vault.
+    SignIn,
+    /// A session was ended: by its user, by an operator, or because a spent refresh token was shown.
+    SignOut,
+    /// Secure values were decrypted and handed out.
+    Reveal,
+    /// Secure values were decrypted and seen by a plugin alone.
+    Use,
+    /// Something was made in the vault.
+    Create,
+    /// Something in the vault was changed.
+    Change,
+    /// Something in the vault was deleted; an operator can still restore it.
+    Delete,
+    /// An operator brought back what was deleted.
+    Restore,
+    /// What was deleted is gone for good.
+    Purge,
+    /// Roles were given to a user or taken away.
+    AssignRoles,
+    /// Companies were synchronised with their directory.
+    Synchronise,
+    /// An operator gave another command.
+    Operate,
+}
+
+impl Action {
+    /// Its name in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Collect => "collect",
+            Self::Revoke => "revoke",
+            Self::Expire => "expire",
+            Self::Park => "park",
+            Self::Retry => "retry",
+            Self::Drop => "drop",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Refuse => "refuse",
+            Self::SignIn => "sign-in",
+            Self::SignOut => "sign-out",
+            Self::Reveal => "reveal",
+            Self::Use => "use",
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
+            Self::Purge => "purge",
+            Self::AssignRoles => "assign-roles",
+            Self::Synchronise => "synchronise",
+            Self::Operate => "operate",
+        }
+    }
 }
 
 /// How it ended.

@@ -67,9 +67,9 @@ impl Change {
 }
 
 /// What tells whether a batch has happened: the value it puts at this key, or that the key is gone.
-struct Witness {
-    key: Key,
-    put: Option<Bytes>,
+pub(super) struct Witness {
+    pub(super) key: Key,
+    pub(super) put: Option<Bytes>,
 }
 
 impl Records {
@@ -217,7 +217,7 @@ impl Records {
 
     /// Commits `batch`; where its fate is unknown, submits it again: it fails on its own effects if it has happened, and then the
     /// witness tells.
-    async fn submit(&self, batch: Batch, witness: &Witness) -> Result<Revision, CommitError> {
+    pub(super) async fn submit(&self, batch: Batch, witness: &Witness) -> Result<Revision, CommitError> {
         for earlier in 0..SUBMISSIONS {
             match self.store.commit(batch.clone()).await {
                 Ok(committed) => return Ok(committed.revision),

@@ -10,6 +10,8 @@
 //! | `revoke-with/<id>` | the secret that a revocation needs |
 //! | `parked/<service>/<id>` | none: which leases are parked |
 //! | `suspended/<subject>` | who was suspended, and when |
+//! | `outbox/<milliseconds, 15 digits>/<random>` | an event that the audit log does not have yet |
+//! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
 
@@ -23,6 +25,9 @@ pub(super) type Pseudonym = [u8; 16];
 /// Times of more digits than this are never.
 const SECONDS_DIGITS: usize = 12;
 const SECONDS_MAX: u64 = 999_999_999_999;
+/// The same for milliseconds.
+const MILLIS_DIGITS: usize = 15;
+const MILLIS_MAX: u64 = 999_999_999_999_999;
 const ID_LEN: usize = 16;
 
 pub(super) const LEASE: &[u8] = b"lease/";
@@ -31,6 +36,7 @@ pub(super) const DUE: &[u8] = b"due/";
 pub(super) const COUNT: &[u8] = b"count/";
 pub(super) const STATE: &[u8] = b"state/";
 pub(super) const REVOKE_WITH: &[u8] = b"revoke-with/";
+pub(super) const OUTBOX: &[u8] = b"outbox/";
 pub(super) const PARKED: &[u8] = b"parked/";
 
 pub(super) fn lease(id: LeaseId) -> Key {
@@ -80,6 +86,16 @@ pub(super) fn revoke_with(id: LeaseId) -> Key {
 
 pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
     key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
+}
+
+/// Where an event of `at` waits for the audit log.
+pub(super) fn outgoing(at: Timestamp, random: [u8; 16]) -> Key {
+    let millis = at.as_millis().min(MILLIS_MAX);
+    key(&[OUTBOX, format!("{millis:0MILLIS_DIGITS$}").as_bytes(), b"/", &random])
+}
+
+pub(super) fn epoch(space: &str) -> Key {
+    key(&[b"epoch/", space.as_bytes()])
 }
 
 pub(super) fn suspended(subject: &Pseudonym) -> Key {

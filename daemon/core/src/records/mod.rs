@@ -7,8 +7,11 @@
 
 mod change;
 mod encoding;
+mod events;
 mod examine;
 mod keys;
+#[expect(dead_code, reason = "the vault, which writes by it, comes next")]
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +26,8 @@ use crate::error::Error;
 use crate::ids::{LeaseId, ServiceId};
 use crate::keyring::Keyring;
 use crate::lease::Lease;
-use crate::ports::Clock;
 use crate::ports::store::{Expected, Key, Page, Revision, Store, Versioned};
+use crate::ports::{Clock, Entropy};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -34,6 +37,7 @@ const COUNT: &str = "count";
 const HOLDER: &str = "holder";
 const REVOKE_WITH: &str = "revoke-with";
 const SUSPENDED: &str = "suspended";
+const EVENT: &str = "event";
 
 const PAGE: usize = 256;
 
@@ -42,6 +46,7 @@ pub(crate) struct Records {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
 /// A lease as it was read, and when it was written.
@@ -83,14 +88,20 @@ struct SuspensionRecord {
 }
 
 impl Records {
-    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keyring, clock }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { store, keyring, clock, entropy }
     }
 
     /// The same records in another store.
     #[cfg(test)]
     pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, keyring: Arc::clone(&self.keyring), clock: Arc::clone(&self.clock) }
+        let Self { keyring, clock, entropy, .. } = self;
+        Self { store, keyring: Arc::clone(keyring), clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
     }
 
     /// The account of `subject` at `service`.

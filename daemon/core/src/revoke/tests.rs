@@ -57,7 +57,7 @@ async fn what_is_revoked_is_gone_for_everybody() {
     world.assert_sound().await;
     let events = world.audit.take();
     assert_eq!(events.len(), 1);
-    assert_eq!((events[0].action, events[0].lease), (Action::Revoke, Some(lease)));
+    assert_eq!((events[0].action, events[0].target.lease), (Action::Revoke, Some(lease)));
     assert_eq!(events[0].outcome, Outcome::Done);
     assert!(matches!(&events[0].actor, Some(Actor::User(who, _)) if who == caller("alice").subject()));
 }

@@ -1,0 +1,74 @@
+//! One batch in the making, for records that are no leases: sealed values, indexes, names, the event that goes with the change.
+
+use bytes::Bytes;
+
+use super::change::Witness;
+use super::{CommitError, Records, keys};
+use crate::error::Error;
+use crate::ports::audit::Event;
+use crate::ports::store::{Batch, Expected, Key, Revision};
+
+/// A batch in the making. Nothing happens before [`Writing::commit`], and then all of it or nothing.
+pub(crate) struct Writing<'a> {
+    records: &'a Records,
+    batch: Batch,
+    witness: Option<Witness>,
+}
+
+impl Records {
+    /// An empty batch.
+    pub(crate) fn writing(&self) -> Writing<'_> {
+        Writing { records: self, batch: Batch::default(), witness: None }
+    }
+}
+
+impl Writing<'_> {
+    /// Demands that `key` is as it was read.
+    pub(crate) fn expect(&mut self, key: &Key, expected: Expected) {
+        self.batch.expectations.push((key.clone(), expected));
+    }
+
+    /// Seals `plain` for `field` of the value at `key`, and puts it there.
+    pub(crate) async fn put(&mut self, key: &Key, field: &str, plain: &[u8]) -> Result<(), Error> {
+        let sealed = self.records.keyring.seal(key, field, plain).await?;
+        // Two seals of one text differ: this very value tells whether this very batch has happened.
+        self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
+        self.batch.puts.push((key.clone(), sealed));
+        Ok(())
+    }
+
+    /// Puts a key without a value.
+    pub(crate) fn index(&mut self, key: Key) {
+        self.batch.puts.push((key, Bytes::new()));
+    }
+
+    /// Deletes `key`, if it is there.
+    pub(crate) fn delete(&mut self, key: Key) {
+        self.batch.deletes.push(key);
+    }
+
+    /// Tells everybody who keeps a projection of `space` that it changed.
+    pub(crate) fn bump(&mut self, space: &str) {
+        self.index(keys::epoch(space));
+    }
+
+    /// Has `event` told to whoever answers for the daemon, if and only if the batch happens.
+    pub(crate) async fn event(&mut self, event: &Event) -> Result<(), Error> {
+        let (key, plain) = self.records.outgoing(event)?;
+        let sealed = self.records.keyring.seal(&key, super::EVENT, &plain).await?;
+        self.batch.puts.push((key, sealed));
+        Ok(())
+    }
+
+    /// Makes the batch durable.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when an expectation does not hold: nothing has happened then.
+    pub(crate) async fn commit(self) -> Result<Revision, CommitError> {
+        let Self { records, batch, witness } = self;
+        let only_deleted = || batch.deletes.first().map(|key| Witness { key: key.clone(), put: None });
+        let witness =
+            witness.or_else(only_deleted).ok_or_else(|| Error::internal("a batch that changes nothing"))?;
+        records.submit(batch, &witness).await
+    }
+}
