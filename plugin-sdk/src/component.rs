@@ -3,12 +3,19 @@
 
 #[cfg(feature = "credential-type")]
 pub mod credential_type;
+#[cfg(feature = "directory")]
+pub mod directory;
 #[cfg(feature = "service")]
 pub mod service;
 
+mod convert;
 pub(crate) mod imports;
 
-#[cfg(all(feature = "service", feature = "credential-type"))]
+#[cfg(any(
+    all(feature = "service", feature = "credential-type"),
+    all(feature = "service", feature = "directory"),
+    all(feature = "credential-type", feature = "directory"),
+))]
 compile_error!(
-    "a component has one world: choose the feature `service` or `credential-type`, without default features"
+    "a component has one world: choose one of the features `service`, `credential-type` and `directory`, without default features"
 );

@@ -1,7 +1,7 @@
 //! What authors of Credsmith plugins link: the contract of `wit/credsmith-plugin.wit` as plain Rust.
 //!
-//! A plugin is a type that implements [`Service`] and one line, [`export_service!`]. The same code compiles natively, where
-//! [`testing::Kit`](testing) stands in for the daemon, and to a component for `wasm32-wasip2`, where the daemon's functions are
+//! A plugin is a type that implements [`Service`] and one line, [`export_service!`]; or one of its siblings, [`directory::Directory`]
+//! and [`credential_type::CredentialType`]. The same code compiles natively, where [`testing::Kit`](testing) stands in for the daemon, and to a component for `wasm32-wasip2`, where the daemon's functions are
 //! imported. The crate decides nothing and keeps nothing: limits, records and revocation are the daemon's.
 //!
 //! Start reading at [`Service`]; `README.md` beside this crate is the guide for authors.
@@ -15,8 +15,24 @@ pub mod random;
 // In a component, what is not of its world does not exist: it would ask the daemon for imports of another.
 #[cfg(any(feature = "credential-type", not(target_arch = "wasm32")))]
 pub mod credential_type;
+#[cfg(any(feature = "directory", not(target_arch = "wasm32")))]
+pub mod directory;
 #[cfg(any(feature = "service", not(target_arch = "wasm32")))]
 mod service;
+
+// Of every world whose plugins are configured and send requests.
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+mod description;
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+mod from_text;
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+pub mod http;
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+mod refusal;
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+mod secret;
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+mod settings;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -35,10 +51,16 @@ pub use problem::FieldProblem;
 pub use serde_json::{Value, json};
 #[cfg(any(feature = "service", not(target_arch = "wasm32")))]
 pub use service::{
-    Description, Entry, Issued, Made, Offer, Outcome, Service, http,
+    Entry, Issued, Made, Offer, Outcome, Service,
     key::{Algorithm, SigningKey},
-    refusal::{NotIssued, Refusal},
-    request::{FromText, Identity, Request},
+    not_issued::NotIssued,
+    request::{Identity, Request},
+};
+#[cfg(any(feature = "service", feature = "directory", not(target_arch = "wasm32")))]
+pub use {
+    description::Description,
+    from_text::FromText,
+    refusal::Refusal,
     secret::{Hash, Secret},
     settings::{FromSetting, Noted, Settings},
 };

@@ -1,16 +1,15 @@
 //! A service that users request credentials from: the trait that a plugin implements, and what it answers with.
 
-pub mod http;
 pub(crate) mod key;
-pub(crate) mod refusal;
+pub(crate) mod not_issued;
 pub(crate) mod request;
-pub(crate) mod secret;
-pub(crate) mod settings;
 
-use self::refusal::{NotIssued, Refusal};
+use self::not_issued::NotIssued;
 use self::request::Request;
-use self::settings::{Noted, Settings};
+use crate::description::Description;
 use crate::field::Field;
+use crate::refusal::Refusal;
+use crate::settings::{Noted, Settings};
 
 /// A service plugin. The implementing type is the configured service; a new one is made for every call, so it keeps nothing.
 pub trait Service: Sized {
@@ -38,66 +37,6 @@ pub trait Service: Sized {
     /// # Errors
     /// A refusal. With `retry_after` the daemon tries again by itself; without, the credential lives on.
     fn revoke(&self, request: &Request<'_>, made: &Made) -> Result<(), Refusal>;
-}
-
-/// Who a plugin is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Description {
-    /// 1 to 64 letters, digits, `-` or `_`. Credentials stay bound to it: a new name is another plugin.
-    pub name: String,
-    /// For people.
-    pub version: String,
-    /// Where its authors are reached.
-    pub contact: Option<String>,
-    /// The settings it knows.
-    pub settings: Vec<Field>,
-    /// Whether it takes settings beyond those.
-    pub open_settings: bool,
-    /// For what nobody foresaw; unknown keys are ignored.
-    pub extra: Vec<(String, String)>,
-}
-
-impl Description {
-    /// A plugin without settings.
-    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            version: version.into(),
-            contact: None,
-            settings: Vec::new(),
-            open_settings: false,
-            extra: Vec::new(),
-        }
-    }
-
-    /// Where its authors are reached.
-    #[must_use]
-    pub fn contact(mut self, contact: impl Into<String>) -> Self {
-        self.contact = Some(contact.into());
-        self
-    }
-
-    /// One more setting.
-    #[must_use]
-    pub fn setting(mut self, field: Field) -> Self {
-        self.settings.push(field);
-        self
-    }
-
-    /// It takes settings beyond those listed.
-    #[must_use]
-    pub fn open_settings(mut self) -> Self {
-        self.open_settings = true;
-        self
-    }
-
-    /// A further property.
-    #[must_use]
-    pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.extra.push((key.into(), value.into()));
-        self
-    }
 }
 
 /// What a configured service offers.

@@ -27,6 +27,7 @@
 
 mod call;
 mod checks;
+mod directory;
 mod http;
 pub(crate) mod imports;
 mod keys;

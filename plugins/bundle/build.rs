@@ -1,9 +1,11 @@
 //! Compiles the plugins to components and writes a table of them for `lib.rs`.
 //!
 //! A nested cargo does it, in a target directory of its own beside that of the outer build, so that neither waits for the other's lock,
-//! and without the outer build's environment. `CREDSMITH_PLUGINS_DIR` takes components that were built elsewhere instead:
+//! and without the outer build's environment; once for each world, since a build of two would unite the features of the SDK that choose
+//! them. `CREDSMITH_PLUGINS_DIR` takes components that were built elsewhere instead:
 //! `<name>.wasm`, and `fixtures/<name>.wasm` for test plugins.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const TARGET: &str = "wasm32-wasip2";
 const PREBUILT: &str = "CREDSMITH_PLUGINS_DIR";
+const SDK: &str = "credsmith-plugin-sdk";
 
 fn main() -> ExitCode {
     match run() {
@@ -67,6 +70,13 @@ struct Group {
     plugins: Vec<Plugin>,
 }
 
+/// Which features of the SDK a plugin asks for: they choose its world.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct World {
+    defaults: bool,
+    features: BTreeSet<String>,
+}
+
 /// One plugin; `component` is known once it was built.
 struct Plugin {
     name: String,
@@ -100,15 +110,22 @@ impl Group {
         plugins.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self { constant, directory, prebuilt, prefix, plugins })
     }
-
-    fn packages(&self) -> impl Iterator<Item = String> {
-        self.plugins.iter().map(|plugin| format!("{}{}", self.prefix, plugin.name))
-    }
 }
 
-/// Whether a package is a credential type, which its name has to say; all others are services.
-fn is_credential_type(package: &str) -> bool {
-    ["credsmith-plugin-type-", "credsmith-fixture-type-"].iter().any(|prefix| package.starts_with(prefix))
+impl Plugin {
+    fn world(&self, group: &Group) -> Result<World> {
+        let file = group.directory.join(&self.name).join("Cargo.toml");
+        let fault = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+        let text = fs::read_to_string(&file).map_err(|error| fault(&error))?;
+        let manifest: toml::Table = text.parse().map_err(|error| fault(&error))?;
+        let sdk = manifest.get("dependencies").and_then(|dependencies| dependencies.get(SDK));
+        let sdk = sdk.ok_or_else(|| fault(&format!("it does not depend on {SDK}")))?;
+        let features = sdk.get("features").and_then(toml::Value::as_array).into_iter().flatten();
+        Ok(World {
+            defaults: sdk.get("default-features").and_then(toml::Value::as_bool).unwrap_or(true),
+            features: features.filter_map(toml::Value::as_str).map(str::to_owned).collect(),
+        })
+    }
 }
 
 /// What a change of has to run this again.
@@ -142,13 +159,8 @@ fn take_prebuilt(groups: &mut [Group], directory: &Path) -> Result<()> {
 fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
     ensure_target()?;
     let target = target_directory(out).join("plugins");
-    // A build with plugins of two worlds would unite the SDK's features, and every component would have to export both worlds.
-    let (types, services): (Vec<_>, Vec<_>) =
-        groups.iter().flat_map(Group::packages).partition(|package| is_credential_type(package));
-    for packages in [services, types] {
-        if !packages.is_empty() {
-            run_cargo(root, &target, &packages)?;
-        }
+    for packages in worlds(groups)?.values() {
+        run_cargo(root, &target, packages)?;
     }
     for group in groups {
         for plugin in &mut group.plugins {
@@ -157,6 +169,18 @@ fn build(groups: &mut [Group], root: &Path, out: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The packages of each world.
+fn worlds(groups: &[Group]) -> Result<BTreeMap<World, Vec<String>>> {
+    let mut worlds = BTreeMap::<_, Vec<_>>::new();
+    for group in groups {
+        for plugin in &group.plugins {
+            let package = format!("{}{}", group.prefix, plugin.name);
+            worlds.entry(plugin.world(group)?).or_default().push(package);
+        }
+    }
+    Ok(worlds)
 }
 
 /// The outer build's target directory, whatever its profile is: what is built beside it serves dev, test and clippy. Cargo marks one

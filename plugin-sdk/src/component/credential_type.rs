@@ -12,8 +12,8 @@ wit_bindgen::generate!({
 
 use self::credsmith::plugin::types;
 use self::exports::credsmith::plugin::credential_type as wire;
+use super::convert::pairs;
 use crate::credential_type::{CredentialType, DeclaredType, Description};
-use crate::problem::FieldProblem;
 
 /// A [`CredentialType`] as the component's exports.
 pub struct Exported<T>(PhantomData<T>);
@@ -32,46 +32,6 @@ impl<T: CredentialType + 'static> wire::Guest for Exported<T> {
         T::normalise(&definition, values)
             .map(pairs)
             .map_err(|problems| problems.into_iter().map(Into::into).collect())
-    }
-}
-
-impl From<FieldProblem> for types::FieldProblem {
-    fn from(problem: FieldProblem) -> Self {
-        Self { path: problem.path, message: problem.message }
-    }
-}
-
-impl From<types::Field> for crate::Field {
-    fn from(field: types::Field) -> Self {
-        Self {
-            key: field.key,
-            label: field.label,
-            help: field.help,
-            kind: field.kind,
-            choices: field.choices,
-            required: field.required,
-            secure: field.secure,
-            computed: field.computed,
-            default: field.default,
-            extra: field.extra.into_iter().map(|pair| (pair.key, pair.value)).collect(),
-        }
-    }
-}
-
-impl From<crate::Field> for types::Field {
-    fn from(field: crate::Field) -> Self {
-        Self {
-            key: field.key,
-            label: field.label,
-            help: field.help,
-            kind: field.kind,
-            choices: field.choices,
-            required: field.required,
-            secure: field.secure,
-            computed: field.computed,
-            default: field.default,
-            extra: pairs(field.extra),
-        }
     }
 }
 
@@ -95,8 +55,4 @@ impl From<DeclaredType> for wire::DeclaredType {
             fields: declared.fields.into_iter().map(Into::into).collect(),
         }
     }
-}
-
-fn pairs(pairs: Vec<(String, String)>) -> Vec<types::Pair> {
-    pairs.into_iter().map(|(key, value)| types::Pair { key, value }).collect()
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "credential-type")]
 pub(crate) use super::credential_type::credsmith::plugin::log;
+#[cfg(feature = "directory")]
+pub(crate) use super::directory::credsmith::plugin::{http, log, settings};
 #[cfg(feature = "service")]
 pub(crate) use super::service::credsmith::plugin::{call, http, keys, log, settings};
 

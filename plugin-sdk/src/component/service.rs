@@ -12,11 +12,14 @@ wit_bindgen::generate!({
 
 use self::credsmith::plugin::{call, types};
 use self::exports::credsmith::plugin::service as wire;
+use super::convert::pairs;
+use crate::description::Description;
 use crate::problem::FieldProblem;
-use crate::service::refusal::{NotIssued, Refusal};
+use crate::refusal::Refusal;
+use crate::service::not_issued::NotIssued;
 use crate::service::request::Request;
-use crate::service::settings::{Noted, Settings};
-use crate::service::{Description, Entry, Issued, Made, Offer, Outcome, Service};
+use crate::service::{Entry, Issued, Made, Offer, Outcome, Service};
+use crate::settings::{Noted, Settings};
 
 /// A [`Service`] as the component's exports.
 pub struct Exported<S>(PhantomData<S>);
@@ -58,48 +61,13 @@ fn configured<S: Service>() -> Result<S, Vec<FieldProblem>> {
 
 /// The service for a call. Its settings were fine at load, so faults now are a defect of the plugin.
 fn ready<S: Service>() -> Result<S, types::Refusal> {
-    configured::<S>().map_err(|faults| {
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        Refusal::new("This service is not configured as it should be.")
-            .log(faults.join("; "))
-            .retry_after(300)
-            .into()
-    })
+    configured::<S>().map_err(|faults| Refusal::misconfigured(&faults).into())
 }
 
 /// Ends the call without an answer: the contract's way of not knowing what was made. The daemon then cleans up.
 fn break_off(why: &str) -> ! {
     crate::log::error(why);
     std::process::abort()
-}
-
-impl From<Refusal> for types::Refusal {
-    fn from(refusal: Refusal) -> Self {
-        Self { user: refusal.user, log: refusal.log, retry_after: refusal.retry_after }
-    }
-}
-
-impl From<FieldProblem> for types::FieldProblem {
-    fn from(problem: FieldProblem) -> Self {
-        Self { path: problem.path, message: problem.message }
-    }
-}
-
-impl From<crate::Field> for types::Field {
-    fn from(field: crate::Field) -> Self {
-        Self {
-            key: field.key,
-            label: field.label,
-            help: field.help,
-            kind: field.kind,
-            choices: field.choices,
-            required: field.required,
-            secure: field.secure,
-            computed: field.computed,
-            default: field.default,
-            extra: pairs(field.extra),
-        }
-    }
 }
 
 impl From<Description> for wire::Description {
@@ -162,8 +130,4 @@ impl From<Entry> for wire::Entry {
             extra: pairs(entry.extra),
         }
     }
-}
-
-fn pairs(extra: Vec<(String, String)>) -> Vec<types::Pair> {
-    extra.into_iter().map(|(key, value)| types::Pair { key, value }).collect()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::imports;
+use crate::settings::{FromSetting, MISSING, Settings};
 
 /// A way of signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,16 @@ impl SigningKey {
     /// A sentence for the log when the key does not sign this way.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, String> {
         self.0.sign(algorithm.name(), message)
+    }
+}
+
+impl FromSetting for SigningKey {
+    fn read(_: &Settings, key: &str) -> Result<Self, String> {
+        imports::keys::get(key).map(Self).ok_or_else(|| MISSING.into())
+    }
+
+    fn is_there(_: &Settings, key: &str) -> bool {
+        imports::keys::get(key).is_some()
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::description::Description;
+use crate::directory::{Company, Page};
 use crate::field::Field;
-use crate::service::refusal::Refusal;
-use crate::service::{Description, Entry, Issued, Offer};
+use crate::refusal::Refusal;
+use crate::service::{Entry, Issued, Offer};
 
 /// Longest `state` and `revoke_with`, in bytes.
 const MAX_STATE: usize = 4 * 1024;
@@ -24,6 +26,16 @@ const MAX_ANSWER: usize = 256 * 1024;
 const LAST_SECOND: u64 = 253_402_300_799;
 /// Shorter secrets are not searched for: they would be found by chance.
 const SHORTEST_SEARCHED: usize = 4;
+
+/// Most companies of a page.
+const MAX_COMPANIES: usize = 1000;
+/// Longest id of a company, identifier, name and cursor, in bytes.
+const MAX_COMPANY_ID: usize = 128;
+const MAX_IDENTIFIER: usize = 256;
+const MAX_COMPANY_NAME: usize = 1024;
+const MAX_CURSOR: usize = 1024;
+/// Longest JSON text of configurations, in bytes.
+const MAX_CONFIGURATIONS: usize = 4 << 20;
 
 /// Longest key of a field, label, help text and default, in bytes.
 const MAX_KEY: usize = 64;
@@ -171,6 +183,48 @@ pub(super) fn refusal(refusal: &Refusal, secrets: &[(String, String)]) -> Vec<St
     let short = user.chars().count() <= MAX_USER_TEXT;
     complaints.unless(short, || format!("the refusal is longer than {MAX_USER_TEXT} characters"));
     complaints.unless(is_one_line(user), || "the refusal has control characters".into());
+    complaints.0
+}
+
+/// `cursor`: where the page was asked to begin.
+pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String)]) -> Vec<String> {
+    let mut complaints = Complaints::default();
+    let few = page.companies.len() <= MAX_COMPANIES;
+    complaints.unless(few, || format!("the page has more than {MAX_COMPANIES} companies"));
+    let mut seen = BTreeSet::new();
+    for Company { id, identifier, name, .. } in &page.companies {
+        complaints.unless(seen.insert(id.as_str()), || format!("the company `{id}` is there twice"));
+        let texts = [
+            (id, MAX_COMPANY_ID, "id"),
+            (identifier, MAX_IDENTIFIER, "identifier"),
+            (name, MAX_COMPANY_NAME, "name"),
+        ];
+        for (text, most, what) in texts {
+            let fits = (1..=most).contains(&text.len()) && !text.trim().is_empty() && is_one_line(text);
+            complaints.unless(fits, || {
+                format!("the {what} of the company {id:?} is empty, too long, or has control characters")
+            });
+            complaints.secrets("a company", text, secrets);
+        }
+    }
+    if let Some(next) = &page.next {
+        let fits = (1..=MAX_CURSOR).contains(&next.len()) && is_one_line(next);
+        complaints.unless(fits, || "the cursor is empty, too long, or has control characters".into());
+        let moves = Some(next.as_str()) != cursor;
+        complaints
+            .unless(moves, || "the next page begins where this one began: such a walk never ends".into());
+        complaints.secrets("the cursor", next, secrets);
+    }
+    complaints.0
+}
+
+pub(super) fn configurations(json: &str, secrets: &[(String, String)]) -> Vec<String> {
+    let mut complaints = Complaints::default();
+    let short = json.len() <= MAX_CONFIGURATIONS;
+    complaints.unless(short, || format!("the configurations are longer than {MAX_CONFIGURATIONS} bytes"));
+    let parsed = serde_json::from_str::<serde::de::IgnoredAny>(json);
+    complaints.unless(parsed.is_ok(), || "the configurations are no JSON".into());
+    complaints.secrets("the configurations", json, secrets);
     complaints.0
 }
 

@@ -223,7 +223,7 @@ pub(crate) mod imports {
             let world = current();
             let sent = self.0.borrow().clone();
             if world.phase.get() != Phase::Call {
-                world.problem(format!("{} {} was sent outside of issue and revoke", sent.method, sent.url));
+                world.problem(format!("{} {} was sent from where there is no http", sent.method, sent.url));
                 return Err(failure("not-granted", false, false));
             }
             let Some(reply) = world.replies.borrow_mut().pop_front() else {

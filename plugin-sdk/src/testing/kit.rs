@@ -10,26 +10,29 @@ use super::checks;
 use super::http::{Reply, Sent};
 use super::keys::TestKey;
 use super::world::{HeldSecret, LogLine, Phase, World};
+use crate::description::Description;
 use crate::problem::FieldProblem;
-use crate::service::refusal::{NotIssued, Refusal};
+use crate::refusal::Refusal;
+use crate::service::not_issued::NotIssued;
 use crate::service::request::Request;
-use crate::service::settings::{Noted, Settings};
-use crate::service::{Description, Issued, Made, Offer, Outcome, Service};
+use crate::service::{Issued, Made, Offer, Outcome, Service};
+use crate::settings::{Noted, Settings};
 
-/// Runs the plugin `S` with what the test gives it.
+/// Runs the plugin `S`, a [`Service`] or a [`Directory`](crate::directory::Directory), with what the test gives it.
 pub struct Kit<S> {
-    world: Rc<World>,
+    pub(super) world: Rc<World>,
     plugin: PhantomData<S>,
 }
 
-impl<S: Service> Default for Kit<S> {
+impl<S> Default for Kit<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S: Service> Kit<S> {
-    /// A service without settings.
+/// What the test gives, and what it finds afterwards.
+impl<S> Kit<S> {
+    /// A plugin without settings.
     pub fn new() -> Self {
         Self { world: Rc::new(World::new()), plugin: PhantomData }
     }
@@ -118,6 +121,28 @@ impl<S: Service> Kit<S> {
         self
     }
 
+    /// The requests that the plugin sent so far.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.world.sent.borrow().clone()
+    }
+
+    /// What the plugin logged so far.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.world.log.borrow().clone()
+    }
+
+    #[expect(clippy::panic, reason = "the kit runs in tests and fails them by panicking")]
+    pub(super) fn complain(&self, operation: &str, complaints: Vec<String>) {
+        let mut problems = self.world.problems.take();
+        problems.extend(complaints);
+        if !problems.is_empty() {
+            panic!("the daemon would not accept this from {operation}: {}", problems.join("; "));
+        }
+    }
+}
+
+/// The plugin as a service.
+impl<S: Service> Kit<S> {
     /// The plugin's description.
     ///
     /// # Panics
@@ -259,24 +284,5 @@ impl<S: Service> Kit<S> {
     fn secrets(&self, call: &Call) -> Vec<(String, String)> {
         let held = self.world.secrets.values().map(Rc::as_ref).chain(call.tokens());
         held.map(|secret| (secret.name.clone(), secret.value.clone())).collect()
-    }
-
-    /// The requests that the plugin sent so far.
-    pub fn sent(&self) -> Vec<Sent> {
-        self.world.sent.borrow().clone()
-    }
-
-    /// What the plugin logged so far.
-    pub fn log(&self) -> Vec<LogLine> {
-        self.world.log.borrow().clone()
-    }
-
-    #[expect(clippy::panic, reason = "the kit runs in tests and fails them by panicking")]
-    fn complain(&self, operation: &str, complaints: Vec<String>) {
-        let mut problems = self.world.problems.take();
-        problems.extend(complaints);
-        if !problems.is_empty() {
-            panic!("the daemon would not accept this from {operation}: {}", problems.join("; "));
-        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Phase {
     Describe,
     /// Without http.
     Configure,
-    /// Issue or revoke.
+    /// All else.
     Call,
 }
 

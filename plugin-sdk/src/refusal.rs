@@ -1,6 +1,6 @@
-//! How a plugin says no, and how it says that it does not know.
+//! How a plugin says no.
 
-use super::http::Failure;
+use crate::http::Failure;
 
 /// A no, for two audiences. From `issue` it promises that nothing was left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,13 @@ impl Refusal {
         Self { user: user.into(), log: String::new(), retry_after: None }
     }
 
+    /// Settings that were fine at load are not any more: a defect of the plugin.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn misconfigured(faults: &[crate::FieldProblem]) -> Self {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Self::new("This service is not configured as it should be.").log(faults.join("; ")).retry_after(300)
+    }
+
     /// What the operator should read in the log.
     #[must_use]
     pub fn log(mut self, log: impl Into<String>) -> Self {
@@ -36,43 +43,15 @@ impl Refusal {
 }
 
 /// How long to wait before the next try after a failed request, in seconds.
-const RETRY_SECONDS: u32 = 30;
+pub(crate) const RETRY_SECONDS: u32 = 30;
 
 /// What a user reads when a server behind the plugin does not play along: its own words stay in the log.
-const SERVER_TROUBLE: &str = "The server behind this service could not be used. Please try again later.";
+pub(crate) const SERVER_TROUBLE: &str =
+    "The server behind this service could not be used. Please try again later.";
 
-/// For `revoke`, where trying again is always right: it is idempotent.
+/// For `revoke` and for what only reads, where trying again is always right.
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::new(SERVER_TROUBLE).log(failure.to_string()).retry_after(RETRY_SECONDS)
-    }
-}
-
-/// Why `issue` made nothing, or nobody knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotIssued {
-    /// No, and nothing was left behind.
-    Refused(Refusal),
-    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer lost. The call breaks off, and the
-    /// daemon revokes with an empty state until it is sure that nothing is left. The text is for tests: of a call that breaks off, the
-    /// daemon logs no line.
-    Unsure(String),
-}
-
-impl From<Refusal> for NotIssued {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-/// A request that never left is a refusal; one that may have had an effect makes the call unsure.
-impl From<Failure> for NotIssued {
-    fn from(failure: Failure) -> Self {
-        if failure.may_have_acted() {
-            return Self::Unsure(failure.to_string());
-        }
-        let mut refusal = Refusal::new(SERVER_TROUBLE).log(failure.to_string());
-        refusal.retry_after = failure.retry.then_some(RETRY_SECONDS);
-        Self::Refused(refusal)
     }
 }

@@ -1,17 +1,16 @@
-//! Reading the settings that the configuration gave to a service.
+//! Reading the settings that the configuration gave to a plugin.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::key::SigningKey;
-use super::request::FromText;
-use super::secret::Secret;
 use crate::field::Field;
+use crate::from_text::FromText;
 use crate::imports;
 use crate::problem::FieldProblem;
+use crate::secret::Secret;
 
-/// The settings of one service, and the faults that were found while reading them.
+/// The settings of one service or directory, and the faults that were found while reading them.
 ///
 /// Read everything first, then use `?`: so an admin hears of all faults at once.
 ///
@@ -49,7 +48,7 @@ impl Settings {
         imports::settings::names()
     }
 
-    /// Reads one setting: text, number, yes or no, [`Duration`], list, map, any JSON, [`Secret`], [`SigningKey`], or an `Option` of these.
+    /// Reads one setting: text, number, yes or no, [`Duration`], list, map, any JSON, [`Secret`], a signing key, or an `Option` of these.
     /// A setting that is not there takes the default of its description.
     ///
     /// # Errors
@@ -100,7 +99,7 @@ pub trait FromSetting: Sized {
     }
 }
 
-const MISSING: &str = "is missing";
+pub(crate) const MISSING: &str = "is missing";
 
 impl<T: FromText> FromSetting for T {
     fn read(settings: &Settings, key: &str) -> Result<Self, String> {
@@ -142,16 +141,6 @@ impl FromSetting for Secret {
 
     fn is_there(_: &Settings, key: &str) -> bool {
         imports::settings::get_secret(key).is_some()
-    }
-}
-
-impl FromSetting for SigningKey {
-    fn read(_: &Settings, key: &str) -> Result<Self, String> {
-        imports::keys::get(key).map(Self).ok_or_else(|| MISSING.into())
-    }
-
-    fn is_there(_: &Settings, key: &str) -> bool {
-        imports::keys::get(key).is_some()
     }
 }
 

@@ -10,8 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::secret::Secret;
 use crate::imports;
+use crate::secret::Secret;
 
 /// A request in the making.
 pub struct Request {

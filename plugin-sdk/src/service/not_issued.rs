@@ -1,0 +1,33 @@
+//! How a service plugin says that it made nothing, and how it says that it does not know.
+
+use crate::http::Failure;
+use crate::refusal::{RETRY_SECONDS, Refusal, SERVER_TROUBLE};
+
+/// Why `issue` made nothing, or nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotIssued {
+    /// No, and nothing was left behind.
+    Refused(Refusal),
+    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer lost. The call breaks off, and the
+    /// daemon revokes with an empty state until it is sure that nothing is left. The text is for tests: of a call that breaks off, the
+    /// daemon logs no line.
+    Unsure(String),
+}
+
+impl From<Refusal> for NotIssued {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A request that never left is a refusal; one that may have had an effect makes the call unsure.
+impl From<Failure> for NotIssued {
+    fn from(failure: Failure) -> Self {
+        if failure.may_have_acted() {
+            return Self::Unsure(failure.to_string());
+        }
+        let mut refusal = Refusal::new(SERVER_TROUBLE).log(failure.to_string());
+        refusal.retry_after = failure.retry.then_some(RETRY_SECONDS);
+        Self::Refused(refusal)
+    }
+}
