@@ -2,7 +2,19 @@
 //!
 //! It sees plain secrets and has nothing to send them with. During `normalise` its log is counted and thrown away, and a problem at a
 //! field that the request did not name reaches nobody. Build such a plugin with `default-features = false` and the feature
-//! `credential-type`.
+//! `credential-type`; it also brings `Values`, which checks values by their kinds.
+
+#[cfg(feature = "credential-type")]
+mod kinds;
+#[cfg(feature = "credential-type")]
+mod totp;
+#[cfg(feature = "credential-type")]
+mod values;
+
+#[cfg(feature = "credential-type")]
+pub use totp::TotpSecret;
+#[cfg(feature = "credential-type")]
+pub use values::{MAX_VALUE, Values};
 
 use crate::field::Field;
 use crate::problem::FieldProblem;

@@ -2,7 +2,7 @@
 //!
 //! [`Kit`] holds the settings, secrets, keys, scripted answers and the time of a test, runs the plugin's functions, and checks after
 //! each of them what the daemon would check. It fails a test by panicking with a sentence. It greases: unknown claims, headers and
-//! signing algorithms are mixed in, as a newer daemon might, and a plugin has to ignore them.
+//! signing algorithms are mixed in, as a newer daemon might, and a plugin has to ignore them. [`TypeKit`] does so for types of credentials.
 //!
 //! ```
 //! # use credsmith_plugin_sdk::prelude::*;
@@ -32,10 +32,12 @@ mod http;
 pub(crate) mod imports;
 mod keys;
 mod kit;
+mod type_kit;
 mod world;
 
 pub use call::{Call, Login};
 pub use http::{Reply, Sent};
 pub use keys::TestKey;
 pub use kit::Kit;
+pub use type_kit::TypeKit;
 pub use world::LogLine;

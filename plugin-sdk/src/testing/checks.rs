@@ -1,5 +1,7 @@
 //! What the daemon would check in a plugin's answers. Each function returns the complaints.
 
+pub(super) mod types;
+
 use std::collections::BTreeSet;
 
 use crate::description::Description;
@@ -64,38 +66,66 @@ impl Complaints {
 
 pub(super) fn description(description: &Description) -> Vec<String> {
     let mut complaints = Complaints::default();
-    let name = &description.name;
+    identity(&mut complaints, &description.name, &description.version);
+    fields(&mut complaints, "setting", &description.settings, KeyStyle::Lower);
+    complaints.0
+}
+
+fn identity(complaints: &mut Complaints, name: &str, version: &str) {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let named = (1..=64).contains(&name.len()) && name.bytes().all(word);
     complaints.unless(named, || "the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
-    let version = &description.version;
     let versioned = (1..=64).contains(&version.len()) && is_one_line(version);
     complaints.unless(versioned, || "the version is not one line of 1 to 64 bytes".into());
-    fields(&mut complaints, "setting", &description.settings);
-    complaints.0
 }
 
 pub(super) fn offer(offer: &Offer) -> Vec<String> {
     let mut complaints = Complaints::default();
     for set in &offer.parameter_sets {
-        fields(&mut complaints, "parameter", set);
-    }
-    for Field { key, kind, .. } in offer.parameter_sets.iter().flatten() {
-        let for_settings = ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
-        complaints.unless(!for_settings, || {
-            format!("the parameter `{key}` is of kind {kind}, which is for settings")
-        });
+        fields(&mut complaints, "parameter", set, KeyStyle::Lower);
+        not_for_settings(&mut complaints, "parameter", set);
     }
     complaints.0
 }
 
-fn fields(complaints: &mut Complaints, what: &str, fields: &[Field]) {
+fn not_for_settings(complaints: &mut Complaints, what: &str, fields: &[Field]) {
+    for Field { key, kind, .. } in fields {
+        let for_settings = ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
+        complaints
+            .unless(!for_settings, || format!("the {what} `{key}` is of kind {kind}, which is for settings"));
+    }
+}
+
+/// How keys are spelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyStyle {
+    /// Of settings and parameters.
+    Lower,
+    /// Of fields of a credential.
+    Mixed,
+}
+
+impl KeyStyle {
+    fn fits(self, key: &str) -> bool {
+        let letter = |b: u8| b.is_ascii_lowercase() || (self == Self::Mixed && b.is_ascii_uppercase());
+        key.len() <= MAX_KEY
+            && key.bytes().next().is_some_and(letter)
+            && key.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'_')
+    }
+
+    fn pattern(self) -> &'static str {
+        if self == Self::Lower { "[a-z][a-z0-9_]*" } else { "[A-Za-z][A-Za-z0-9_]*" }
+    }
+}
+
+fn fields(complaints: &mut Complaints, what: &str, fields: &[Field], style: KeyStyle) {
     let mut seen = BTreeSet::new();
     for field in fields {
         let Field { key, kind, .. } = field;
         complaints.unless(seen.insert(key.as_str()), || format!("the {what} `{key}` is there twice"));
-        complaints
-            .unless(is_key(key), || format!("the key `{key}` of a {what} does not match [a-z][a-z0-9_]*"));
+        complaints.unless(style.fits(key), || {
+            format!("the key `{key}` of a {what} does not match {}", style.pattern())
+        });
         let known = Field::KINDS.contains(&kind.as_str());
         complaints.unless(known, || format!("the {what} `{key}` is of the unknown kind {kind}"));
         let choosable = kind != "choice" || !field.choices.is_empty();
@@ -110,11 +140,6 @@ fn fields(complaints: &mut Complaints, what: &str, fields: &[Field]) {
         complaints
             .unless(texts, || format!("a text of the {what} `{key}` is too long or has control characters"));
     }
-}
-
-fn is_key(key: &str) -> bool {
-    let part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    key.len() <= MAX_KEY && key.starts_with(|c: char| c.is_ascii_lowercase()) && key.bytes().all(part)
 }
 
 fn is_one_line(text: &str) -> bool {

@@ -1,0 +1,73 @@
+//! What the daemon would check in the answers of a credential type.
+
+use std::collections::BTreeSet;
+
+use super::{Complaints, KeyStyle, MAX_LABEL, fields, identity, is_one_line, not_for_settings};
+use crate::credential_type::Description;
+use crate::field::Field;
+use crate::problem::FieldProblem;
+
+/// Most fields of a type of credential.
+const MAX_TYPE_FIELDS: usize = 64;
+/// All values of a credential together, in bytes.
+const MAX_VALUES: usize = 256 * 1024;
+/// Longest message about a field, in characters.
+const MAX_MESSAGE: usize = 500;
+
+pub(in crate::testing) fn description(description: &Description) -> Vec<String> {
+    let mut complaints = Complaints::default();
+    identity(&mut complaints, &description.name, &description.version);
+    let Some(declared) = &description.declares else { return complaints.0 };
+    let texts = [Some(&declared.label), Some(&declared.icon), declared.permission_scope.as_ref()];
+    let fits = texts.into_iter().flatten().all(|text| text.len() <= MAX_LABEL && is_one_line(text));
+    complaints.unless(fits, || "a text of the declared type is too long or has control characters".into());
+    let scope = declared.permission_scope.as_deref().is_none_or(is_scope);
+    complaints.unless(scope, || "the permission scope is not words of [a-z0-9_] with dots between".into());
+    complaints.unless(declared.fields.len() <= MAX_TYPE_FIELDS, || {
+        format!("the declared type has more than {MAX_TYPE_FIELDS} fields")
+    });
+    fields(&mut complaints, "field", &declared.fields, KeyStyle::Mixed);
+    not_for_settings(&mut complaints, "field", &declared.fields);
+    complaints.0
+}
+
+/// Two words at least, and not among the permissions that the daemon has itself.
+fn is_scope(scope: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(word);
+    let first = scope.split('.').next().unwrap_or_default();
+    let taken = ["user", "company", "credential", "credential_type"].contains(&first);
+    scope.contains('.') && scope.split('.').all(is_word) && !taken
+}
+
+/// `normal`: what a plugin made of values of `definition`.
+pub(in crate::testing) fn normalised(definition: &[Field], normal: &[(String, String)]) -> Vec<String> {
+    let mut complaints = Complaints::default();
+    let mut seen = BTreeSet::new();
+    for (key, _) in normal {
+        let known = definition.iter().any(|field| field.key == *key);
+        complaints.unless(known, || format!("it answered `{key}`, which the type does not have"));
+        complaints.unless(seen.insert(key.as_str()), || format!("it answered `{key}` twice"));
+    }
+    let missing = definition.iter().filter(|field| field.required && !seen.contains(field.key.as_str()));
+    for Field { key, .. } in missing {
+        complaints.unless(false, || format!("it answered without `{key}`, which is required"));
+    }
+    let bytes: usize = normal.iter().map(|(_, value)| value.len()).sum();
+    complaints.unless(bytes <= MAX_VALUES, || format!("the values are longer than {MAX_VALUES} bytes"));
+    complaints.0
+}
+
+/// `problems`: what a plugin has against `given`.
+pub(in crate::testing) fn problems(given: &[(String, String)], problems: &[FieldProblem]) -> Vec<String> {
+    let mut complaints = Complaints::default();
+    complaints.unless(!problems.is_empty(), || "it failed without a problem".into());
+    for FieldProblem { path, message } in problems {
+        let place = format!("the problem at {path:?}");
+        complaints.unless(path.len() == 1, || format!("{place} is not at a field"));
+        let fits = !message.is_empty() && message.chars().count() <= MAX_MESSAGE && is_one_line(message);
+        complaints.unless(fits, || format!("{place} is not told in one line of {MAX_MESSAGE} characters"));
+        complaints.secrets(&place, message, given);
+    }
+    complaints.0
+}
