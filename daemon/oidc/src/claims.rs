@@ -1,7 +1,12 @@
 //! What the answers of a provider together say about a user.
 
+use std::time::Duration;
+
 use credsmith_core::caller::Claims;
+use credsmith_core::time::Timestamp;
 use serde_json::Value;
+
+use crate::trouble::Trouble;
 
 /// How large the claims of one user may be, as JSON text.
 pub(crate) const MAX_CLAIMS: usize = 64 * 1024;
@@ -68,6 +73,23 @@ pub(crate) fn subject<'a>(claims: &'a Claims, name: &str) -> Result<&'a str, &'s
 /// Length of the claims as JSON text, in bytes.
 pub(crate) fn text_length(claims: &Claims) -> usize {
     serde_json::to_vec(claims).map_or(usize::MAX, |text| text.len())
+}
+
+/// The claim `name` as a point in time, a NumericDate, which may have a fraction (RFC 7519 section 2).
+///
+/// # Errors
+/// The reason for the log.
+pub(crate) fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Trouble> {
+    let wrong = || Trouble::new(format!("`{name}` is no point in time"));
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => {
+            let seconds = number.as_f64().ok_or_else(wrong)?.max(0.0);
+            let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            Ok(Some(Timestamp::from_millis(0) + since_epoch))
+        }
+        Some(_) => Err(wrong()),
+    }
 }
 
 #[cfg(test)]

@@ -7,19 +7,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use credsmith_http::client::{Client, ClientOptions, Destination};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-    CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode,
-    CoreResponseType, CoreSubjectIdentifierType,
+    CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
+    CoreSubjectIdentifierType,
 };
-use openidconnect::{AdditionalProviderMetadata, JsonWebKeySetUrl, ProviderMetadata};
+use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use crate::answer::Object;
+use crate::credentials::Credentials;
+use crate::issuer::Issuer;
 use crate::keys::KeySet;
-use crate::options::{ProviderOptions, WELL_KNOWN, check_endpoint, same_issuer};
+use crate::options::{ProviderOptions, WELL_KNOWN, check_endpoint};
 use crate::trouble::Trouble;
 use crate::wire::Wire;
 
@@ -27,6 +30,8 @@ use crate::wire::Wire;
 struct Extra {
     introspection_endpoint: Option<String>,
     introspection_endpoint_auth_methods_supported: Option<Vec<CoreClientAuthMethod>>,
+    code_challenge_methods_supported: Option<Vec<String>>,
+    authorization_response_iss_parameter_supported: Option<bool>,
 }
 
 impl AdditionalProviderMetadata for Extra {}
@@ -48,30 +53,34 @@ type Metadata = ProviderMetadata<
 
 /// What a discovery found.
 pub(crate) struct Found {
-    /// The issuer as the document spells it.
-    pub(crate) issuer: String,
+    /// As whom it may speak.
+    pub(crate) issuer: Issuer,
     pub(crate) userinfo: Url,
     /// Where to introspect; `None` if the provider does not offer it, or if we shall not or cannot use it.
-    pub(crate) introspection: Option<Introspection>,
+    pub(crate) introspection: Option<Endpoint>,
+    /// Where people sign in; `None` if they shall not.
+    pub(crate) sign_in: Option<SignInAt>,
     /// Reaches the endpoints of this provider and nothing else.
     pub(crate) wire: Wire,
-    keys_url: JsonWebKeySetUrl,
+    keys_url: Url,
     keys: RwLock<Arc<KeySet>>,
 }
 
-/// An introspection endpoint.
-pub(crate) struct Introspection {
+/// An endpoint that asks who we are.
+pub(crate) struct Endpoint {
     pub(crate) url: Url,
     pub(crate) credentials: Credentials,
 }
 
-/// How we say who we are (RFC 6749 section 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Credentials {
-    /// In the `Authorization` header.
-    Basic,
-    /// In the form.
-    Post,
+/// What a code flow needs to know of the provider.
+pub(crate) struct SignInAt {
+    /// Where browsers are sent. We never go there.
+    pub(crate) authorization: Url,
+    pub(crate) token: Endpoint,
+    /// What ID tokens may be signed with: asymmetric algorithms only.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// Whether the provider names itself in every redirect (RFC 9207 section 3).
+    pub(crate) names_itself: bool,
 }
 
 /// Asks the provider for its document and its keys.
@@ -82,7 +91,7 @@ pub(crate) async fn discover(options: &ProviderOptions, timeout: Duration) -> Re
     let address = document_address(options)?;
     let wire = Wire::new(client(options, [&address])?, timeout);
     let document = wire.object(Wire::get(&address), "the discovery document").await?;
-    let metadata = understand(document, options)?;
+    let metadata = understand(document)?;
     let found = survey(&metadata, options, timeout)?;
     found.refresh_keys().await?;
     Ok(found)
@@ -96,10 +105,8 @@ impl Found {
 
     /// Fetches the keys anew; those at hand stay if that fails.
     pub(crate) async fn refresh_keys(&self) -> Result<(), Trouble> {
-        let published = CoreJsonWebKeySet::fetch_async(&self.keys_url, &self.wire)
-            .await
-            .map_err(|_| Trouble::new("the keys of the provider could not be fetched, or are no key set"))?;
-        let keys = Arc::new(KeySet::from_published(&published));
+        let published = self.wire.object(Wire::get(&self.keys_url), "the keys of the provider").await?;
+        let keys = Arc::new(KeySet::from_published(published)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
@@ -111,59 +118,81 @@ fn document_address(options: &ProviderOptions) -> Result<Url, Trouble> {
     Ok(check_endpoint(&address, options.allow_insecure)?)
 }
 
-fn understand(document: Object, options: &ProviderOptions) -> Result<Metadata, Trouble> {
-    let metadata: Metadata = serde_json::from_value(Value::Object(document.0)).map_err(|_| {
+fn understand(document: Object) -> Result<Metadata, Trouble> {
+    serde_json::from_value(Value::Object(document.0)).map_err(|_| {
         Trouble::new("the discovery document lacks a required member, or has one of the wrong type")
-    })?;
-    if same_issuer(metadata.issuer().as_str(), options.issuer()) {
-        Ok(metadata)
-    } else {
-        Err(Trouble::new("the discovery document is of another issuer than the configured one"))
-    }
-}
-
-fn survey(metadata: &Metadata, options: &ProviderOptions, timeout: Duration) -> Result<Found, Trouble> {
-    let endpoint = |name: &str, text: &str| {
-        check_endpoint(text, options.allow_insecure)
-            .map_err(|problem| Trouble::new(format!("{name} in the discovery document: {problem}")))
-    };
-    let userinfo = metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
-    let userinfo = endpoint("userinfo_endpoint", userinfo.as_str())?;
-    let keys = endpoint("jwks_uri", metadata.jwks_uri().as_str())?;
-    let introspection = match &metadata.additional_metadata().introspection_endpoint {
-        Some(text) if options.introspection && options.client_secret.is_some() => Some(Introspection {
-            url: endpoint("introspection_endpoint", text)?,
-            credentials: credentials(metadata)?,
-        }),
-        _ => None,
-    };
-    let destinations = [Some(&userinfo), Some(&keys), introspection.as_ref().map(|endpoint| &endpoint.url)];
-    let client = client(options, destinations.into_iter().flatten())?;
-    Ok(Found {
-        issuer: metadata.issuer().to_string(),
-        userinfo,
-        introspection,
-        wire: Wire::new(client, timeout),
-        keys_url: JsonWebKeySetUrl::from_url(keys),
-        keys: RwLock::default(),
     })
 }
 
-// What the provider does not say of its introspection endpoint is taken from its token endpoint; Basic is the standard's default.
-fn credentials(metadata: &Metadata) -> Result<Credentials, Trouble> {
-    let stated = metadata.additional_metadata().introspection_endpoint_auth_methods_supported.as_ref();
-    let Some(methods) = stated.or(metadata.token_endpoint_auth_methods_supported()) else {
-        return Ok(Credentials::Basic);
-    };
-    if methods.contains(&CoreClientAuthMethod::ClientSecretBasic) {
-        Ok(Credentials::Basic)
-    } else if methods.contains(&CoreClientAuthMethod::ClientSecretPost) {
-        Ok(Credentials::Post)
-    } else {
-        Err(Trouble::new(
-            "the introspection endpoint takes neither client_secret_basic nor client_secret_post; introspection can be switched off",
-        ))
+fn survey(metadata: &Metadata, options: &ProviderOptions, timeout: Duration) -> Result<Found, Trouble> {
+    let issuer = Issuer::discovered(metadata.issuer().as_str(), options)?;
+    let userinfo = metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
+    let userinfo = endpoint("userinfo_endpoint", userinfo.as_str(), options)?;
+    let keys_url = endpoint("jwks_uri", metadata.jwks_uri().as_str(), options)?;
+    let introspection = introspection(metadata, options)?;
+    let sign_in = options.code_flow.is_some().then(|| sign_in(metadata, options)).transpose()?;
+    let called = [introspection.as_ref(), sign_in.as_ref().map(|at| &at.token)];
+    let destinations =
+        [&userinfo, &keys_url].into_iter().chain(called.into_iter().flatten().map(|called| &called.url));
+    let wire = Wire::new(client(options, destinations)?, timeout);
+    Ok(Found { issuer, userinfo, introspection, sign_in, wire, keys_url, keys: RwLock::default() })
+}
+
+fn endpoint(name: &str, text: &str, options: &ProviderOptions) -> Result<Url, Trouble> {
+    check_endpoint(text, options.allow_insecure)
+        .map_err(|problem| Trouble::new(format!("{name} in the discovery document: {problem}")))
+}
+
+fn introspection(metadata: &Metadata, options: &ProviderOptions) -> Result<Option<Endpoint>, Trouble> {
+    let extra = metadata.additional_metadata();
+    let wanted = options.introspection && options.client_secret.is_some();
+    let Some(text) = extra.introspection_endpoint.as_ref().filter(|_| wanted) else { return Ok(None) };
+    // What the provider does not say of this endpoint is taken from its token endpoint.
+    let stated = extra.introspection_endpoint_auth_methods_supported.as_ref();
+    let credentials = Credentials::among(stated.or(metadata.token_endpoint_auth_methods_supported())).ok_or(
+        "the introspection endpoint takes neither client_secret_basic nor client_secret_post; introspection can be switched off",
+    )?;
+    Ok(Some(Endpoint { url: endpoint("introspection_endpoint", text, options)?, credentials }))
+}
+
+fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, Trouble> {
+    let extra = metadata.additional_metadata();
+    // Entra ID knows PKCE and does not say so.
+    if extra
+        .code_challenge_methods_supported
+        .as_ref()
+        .is_some_and(|methods| !methods.iter().any(|m| m == "S256"))
+    {
+        return Err(Trouble::new("the provider knows no PKCE with the method S256"));
     }
+    let token = metadata.token_endpoint().ok_or("the discovery document names no token_endpoint")?;
+    let credentials = if options.client_secret.is_some() {
+        Credentials::among(metadata.token_endpoint_auth_methods_supported())
+            .ok_or("the token endpoint takes neither client_secret_basic nor client_secret_post")?
+    } else {
+        Credentials::Public
+    };
+    let algorithms = algorithms(metadata);
+    if algorithms.is_empty() {
+        return Err(Trouble::new("the provider signs its ID tokens with no algorithm that we take"));
+    }
+    Ok(SignInAt {
+        authorization: endpoint(
+            "authorization_endpoint",
+            metadata.authorization_endpoint().as_str(),
+            options,
+        )?,
+        token: Endpoint { url: endpoint("token_endpoint", token.as_str(), options)?, credentials },
+        algorithms,
+        names_itself: extra.authorization_response_iss_parameter_supported == Some(true),
+    })
+}
+
+fn algorithms(metadata: &Metadata) -> Vec<Algorithm> {
+    let stated = metadata.id_token_signing_alg_values_supported().iter();
+    let names = stated.filter_map(|algorithm| serde_json::to_value(algorithm).ok());
+    let known = names.filter_map(|name| name.as_str()?.parse::<Algorithm>().ok());
+    known.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac).collect()
 }
 
 /// A client for the places of `urls`, and for nothing else.

@@ -1,21 +1,29 @@
-//! The public keys of a provider, and access tokens that are signed with them.
+//! The public keys of a provider, and tokens that are signed with them.
 //!
 //! Most access tokens are opaque. Where one is a JWT that the provider signed, its audience and its end count as seen
-//! (RFC 9068 shows what providers put there; we rely on no more than RFC 7519).
+//! (RFC 9068 shows what providers put there; we rely on no more than RFC 7519). An ID token is always such a JWT.
+//!
+//! The set is read as plain JSON, key by key: one that we cannot use spoils no other, and the member `issuer` by which a provider of
+//! many tenants says whose key it is is in no standard and in no library.
 
 use credsmith_core::caller::Claims;
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
-use openidconnect::core::CoreJsonWebKeySet;
+use serde_json::Value;
 
 use crate::answer::Object;
+use crate::issuer::Signer;
 
 /// More keys than any provider publishes; the rest is not tried.
-const MAX_KEYS: usize = 32;
+const MAX_KEYS: usize = 64;
+
+/// Length of an Ed25519 public key (RFC 8032 section 5.1.5).
+const ED25519_KEY: usize = 32;
 
 struct PublicKey {
     id: Option<String>,
     algorithm: Option<Algorithm>,
+    signer: Signer,
     key: DecodingKey,
 }
 
@@ -23,29 +31,46 @@ struct PublicKey {
 #[derive(Default)]
 pub(crate) struct KeySet(Vec<PublicKey>);
 
-/// What an access token turned out to be.
+/// What a token turned out to be.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Reading {
     /// Nothing that could be read: opaque, or signed by somebody else.
     Opaque,
     /// A JWT that names a key which is not in the set: the set may be out of date.
     UnknownKey,
-    /// A JWT whose signature holds, with its claims.
-    Signed(Claims),
+    /// A JWT whose signature holds.
+    Signed(Signed),
+}
+
+/// The content of a JWT whose signature holds.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Signed {
+    pub(crate) claims: Claims,
+    pub(crate) algorithm: Algorithm,
 }
 
 impl KeySet {
-    /// Takes the keys over that can verify signatures. Symmetric keys are never among them: a published one proves nothing.
-    pub(crate) fn from_published(published: &CoreJsonWebKeySet) -> Self {
-        let jwks = published.keys().iter().filter_map(|key| serde_json::to_value(key).ok());
-        let keys =
-            jwks.filter_map(|jwk| serde_json::from_value(jwk).ok()).filter_map(|jwk| PublicKey::new(&jwk));
-        Self(keys.take(MAX_KEYS).collect())
+    /// Takes the keys over that can verify signatures (RFC 7517 section 5). Symmetric keys are never among them: a published one
+    /// proves nothing.
+    ///
+    /// # Errors
+    /// For the log, if this is no key set.
+    pub(crate) fn from_published(published: Object) -> Result<Self, &'static str> {
+        let Object(mut members) = published;
+        let Some(Value::Array(keys)) = members.remove("keys") else {
+            return Err("the provider's key set has no list of keys");
+        };
+        Ok(Self(keys.into_iter().filter_map(PublicKey::new).take(MAX_KEYS).collect()))
     }
 
-    /// Reads `token`, should it be a JWT of the provider. Judges the signature alone, no claim.
+    /// Reads `token`, should it be a JWT of the provider. Judges the signature, and that the key may sign for the issuer that the
+    /// token names; no other claim.
     pub(crate) fn read(&self, token: &str) -> Reading {
         let Ok(header) = jsonwebtoken::decode_header(token) else { return Reading::Opaque };
+        if header.crit.is_some() {
+            // RFC 7515 section 4.1.11: we understand no extension, so a token that insists on one cannot be judged.
+            return Reading::Opaque;
+        }
         let named = |key: &&PublicKey| header.kid.is_none() || key.id == header.kid;
         let mut candidates = self.0.iter().filter(named).peekable();
         if candidates.peek().is_none() {
@@ -54,19 +79,23 @@ impl KeySet {
         candidates
             .filter(|key| key.serves(header.alg))
             .find_map(|key| key.verify(token, header.alg))
-            .map_or(Reading::Opaque, Reading::Signed)
+            .map_or(Reading::Opaque, |claims| Reading::Signed(Signed { claims, algorithm: header.alg }))
     }
 }
 
 impl PublicKey {
-    fn new(jwk: &Jwk) -> Option<Self> {
-        let key = DecodingKey::from_jwk(jwk).ok()?;
+    fn new(published: Value) -> Option<Self> {
+        let signer = Signer::of_key(published.get("issuer"))?;
+        let jwk: Jwk = serde_json::from_value(published).ok()?;
+        let key = DecodingKey::from_jwk(&jwk).ok()?;
         let algorithm = match jwk.common.key_algorithm {
             Some(named) => Some(named.to_string().parse().ok()?),
             None => None,
         };
-        let usable = key.family() != AlgorithmFamily::Hmac;
-        usable.then(|| Self { id: jwk.common.key_id.clone(), algorithm, key })
+        let usable = key.family() != AlgorithmFamily::Hmac
+            && jwk.common.public_key_use != Some(PublicKeyUse::Encryption)
+            && is_whole(&jwk, &key);
+        usable.then(|| Self { id: jwk.common.key_id, algorithm, signer, key })
     }
 
     fn serves(&self, algorithm: Algorithm) -> bool {
@@ -75,14 +104,29 @@ impl PublicKey {
     }
 
     fn verify(&self, token: &str, algorithm: Algorithm) -> Option<Claims> {
-        // Time and audience are judged elsewhere, by the daemon's clock and the provider's rule.
-        let mut signature_only = Validation::new(algorithm);
-        signature_only.required_spec_claims.clear();
-        signature_only.validate_exp = false;
-        signature_only.validate_aud = false;
-        let token = jsonwebtoken::decode::<Object>(token, &self.key, &signature_only).ok()?;
-        Some(token.claims.0)
+        verified(token, &self.key, algorithm).filter(|claims| self.signer.may_sign(claims))
     }
+}
+
+// The JWT crate takes the first 32 bytes of an Edwards key without asking whether they are there.
+fn is_whole(jwk: &Jwk, key: &DecodingKey) -> bool {
+    match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(pair) => {
+            pair.curve == EllipticCurve::Ed25519
+                && key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == ED25519_KEY)
+        }
+        _ => true,
+    }
+}
+
+/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Judges no claim: time and audience are judged
+/// elsewhere, by the daemon's clock and by rules of ours.
+pub(crate) fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
+    let mut signature_only = Validation::new(algorithm);
+    signature_only.required_spec_claims.clear();
+    signature_only.validate_exp = false;
+    signature_only.validate_aud = false;
+    Some(jsonwebtoken::decode::<Object>(token, key, &signature_only).ok()?.claims.0)
 }
 
 #[cfg(test)]
@@ -92,17 +136,21 @@ mod tests {
     use super::*;
     use crate::signing::SigningKey;
 
+    fn set(jwks: Value) -> KeySet {
+        KeySet::from_published(Object::parse(jwks.to_string().as_bytes()).unwrap()).unwrap()
+    }
+
     fn keys(published: &[&SigningKey]) -> KeySet {
         let jwks = json!({"keys": published.iter().map(|key| key.public_jwk().clone()).collect::<Vec<_>>()});
-        KeySet::from_published(&serde_json::from_value(jwks).unwrap())
+        set(jwks)
     }
 
     #[test]
     fn a_token_is_read_only_with_the_key_that_signed_it() {
         let (ours, other) = (SigningKey::generate("a").unwrap(), SigningKey::generate("b").unwrap());
         let token = ours.sign("at+jwt", &json!({"aud": "us", "exp": 1})).unwrap();
-        let Reading::Signed(claims) = keys(&[&other, &ours]).read(&token) else { panic!("not read") };
-        assert_eq!(claims["aud"], "us");
+        let Reading::Signed(signed) = keys(&[&other, &ours]).read(&token) else { panic!("not read") };
+        assert_eq!((&signed.claims["aud"], signed.algorithm), (&json!("us"), Algorithm::ES256));
         assert_eq!(keys(&[&other]).read(&token), Reading::UnknownKey);
         assert_eq!(keys(&[]).read(&token), Reading::UnknownKey);
 
@@ -127,8 +175,7 @@ mod tests {
         let token =
             jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"aud": "us"}), &mac).unwrap();
         let oct = json!({"keys": [{"kty": "oct", "k": B64.encode("published"), "use": "sig"}]});
-        let set = KeySet::from_published(&serde_json::from_value(oct).unwrap());
-        assert_eq!(set.read(&token), Reading::UnknownKey);
+        assert_eq!(super::tests::set(oct).read(&token), Reading::UnknownKey);
     }
 
     #[test]
@@ -137,6 +184,63 @@ mod tests {
         for token in ["", ".", "..", "a.b.c", "opaque", "eyJhbGciOiJFUzI1NiJ9..", "eyJhbGciOiJFUzI1NiJ9.e30."]
         {
             assert_eq!(set.read(token), Reading::Opaque, "{token}");
+        }
+    }
+    #[test]
+    fn a_token_that_insists_on_an_extension_is_not_read() {
+        let ours = SigningKey::generate("a").unwrap();
+        let mut header = jsonwebtoken::Header::new(Algorithm::ES256);
+        header.crit = Some(vec!["b64".into()]);
+        let token = ours.sign_as(&header, &json!({"aud": "us"})).unwrap();
+        assert_eq!(keys(&[&ours]).read(&token), Reading::Opaque);
+    }
+
+    #[test]
+    fn a_key_that_names_an_issuer_signs_for_that_one_only() {
+        let ours = SigningKey::generate("a").unwrap();
+        let of_issuer = |issuer: Value| {
+            let mut jwk = ours.public_jwk().clone();
+            jwk["issuer"] = issuer;
+            set(json!({ "keys": [jwk] }))
+        };
+        let read = |set: &KeySet, claims: Value| {
+            matches!(set.read(&ours.sign("JWT", &claims).unwrap()), Reading::Signed(_))
+        };
+        let one = of_issuer(json!("https://op/t1/v2.0"));
+        assert!(read(&one, json!({"iss": "https://op/t1/v2.0"})));
+        assert!(!read(&one, json!({"iss": "https://op/t2/v2.0", "tid": "t2"})));
+        assert!(!read(&one, json!({"tid": "t1"})), "the token names no issuer");
+        let any = of_issuer(json!("https://op/{tenantid}/v2.0"));
+        assert!(read(&any, json!({"iss": "https://op/t2/v2.0", "tid": "t2"})));
+        assert!(!read(&any, json!({"iss": "https://op/t2/v2.0", "tid": "t1"})));
+        assert!(!read(&any, json!({"iss": "https://op/t2/v2.0"})));
+        for unreadable in [json!(7), json!(["https://op"]), json!(null)] {
+            let set = of_issuer(unreadable.clone());
+            assert!(!read(&set, json!({"iss": unreadable})), "a key for we know not whom");
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_spoil_no_other() {
+        let ours = SigningKey::generate("a").unwrap();
+        let mut encrypts = SigningKey::generate("e").unwrap().public_jwk().clone();
+        encrypts["use"] = json!("enc");
+        let jwks = json!({"keys": [
+            7, {}, {"kty": "EC"}, {"kty": "unheard-of", "kid": "a"}, {"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "short"},
+            {"kty": "OKP", "crv": "Ed25519", "x": "", "kid": "short"}, encrypts, ours.public_jwk(),
+        ]});
+        let set = set(jwks);
+        assert_eq!(set.0.len(), 1);
+        assert!(matches!(set.read(&ours.sign("JWT", &json!({})).unwrap()), Reading::Signed(_)));
+        for (alg, kid) in [("EdDSA", "short"), ("ES256", "e")] {
+            use base64::Engine as _;
+            use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+            let head = B64.encode(json!({"alg": alg, "kid": kid}).to_string());
+            assert_eq!(set.read(&format!("{head}.e30.{}", B64.encode([0; 64]))), Reading::UnknownKey);
+        }
+        for no_set in [json!({}), json!({"keys": {}}), json!({"keys": null})] {
+            let no_set = Object::parse(no_set.to_string().as_bytes()).unwrap();
+            assert!(KeySet::from_published(no_set).is_err());
         }
     }
 }

@@ -7,21 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use credsmith_core::caller::{Claims, Identity, Subject};
 use credsmith_core::ports::Clock;
 use credsmith_core::secret::Secret;
 use credsmith_core::time::Timestamp;
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request};
+use http::Request;
 use serde_json::Value;
-use url::form_urlencoded;
 
 use crate::cache::Known;
 use crate::claims;
-use crate::discovery::{Credentials, Found, Introspection};
+use crate::credentials::{authorize, form_as_us};
+use crate::discovery::{Endpoint, Found};
+use crate::issuer::Issuer;
 use crate::options::ProviderOptions;
 use crate::trouble::Trouble;
 use crate::wire::Wire;
@@ -62,8 +60,11 @@ impl LookUp<'_> {
         self.send(request, "userinfo").await
     }
 
-    async fn introspect(&self, endpoint: &Introspection) -> Result<Claims, Trouble> {
-        let answer = self.send(self.introspection_request(endpoint)?, "introspection").await?;
+    async fn introspect(&self, endpoint: &Endpoint) -> Result<Claims, Trouble> {
+        let token = self.token.expose_str().ok_or("the token is no text")?;
+        let form = [("token", token), ("token_type_hint", "access_token")];
+        let request = form_as_us(&endpoint.url, &form, endpoint.credentials, self.options)?;
+        let answer = self.send(request, "introspection").await?;
         match answer.get("active") {
             Some(Value::Bool(true)) => Ok(answer),
             Some(Value::Bool(false)) => {
@@ -71,23 +72,6 @@ impl LookUp<'_> {
             }
             _ => Err(Trouble::new("introspection does not say whether the access token is active")),
         }
-    }
-
-    fn introspection_request(&self, endpoint: &Introspection) -> Result<Request<Bytes>, Trouble> {
-        let token = self.token.expose_str().ok_or("the token is no text")?;
-        let secret = self.options.client_secret.as_ref().and_then(|secret| secret.expose_str());
-        let secret = secret.ok_or("there is no client secret")?;
-        let id = &self.options.client_id;
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        if endpoint.credentials == Credentials::Post {
-            form.append_pair("client_id", id).append_pair("client_secret", secret);
-        }
-        let mut request = Wire::post_form(&endpoint.url, form.finish());
-        if endpoint.credentials == Credentials::Basic {
-            authorize(&mut request, "Basic ", basic(id, secret).as_bytes())?;
-        }
-        Ok(request)
     }
 
     async fn send(&self, request: Request<Bytes>, what: &str) -> Result<Claims, Trouble> {
@@ -107,25 +91,39 @@ impl LookUp<'_> {
         for witness in witnesses() {
             same_or_absent(witness, "sub", &sub)?;
         }
-        if let Some(signed) = signed {
-            same_or_absent(signed, "iss", &self.found.issuer)?;
-        }
+        let issuer = self.issuer(signed)?;
         let mut expires = None;
         for witness in witnesses() {
             expires = earlier(expires, self.in_time(witness)?);
         }
         self.options.audiences.admit(witnesses().find_map(|witness| witness.get("aud")))?;
-        let claims = claims::merge(userinfo, introspection, &self.found.issuer, &sub)?;
+        let claims = claims::merge(userinfo, introspection, &issuer, &sub)?;
         let subject = claims::subject(&claims, &self.options.subject_claim)?.to_owned();
-        let subject = Subject { issuer: self.found.issuer.clone(), subject };
+        let subject = Subject { issuer, subject };
         let identity = Identity { provider: self.options.id.clone(), subject, claims };
         Ok(Known { identity: Arc::new(identity), expires })
+    }
+
+    /// As whom the provider spoke. One of many tenants says it only in a token that it signed: the answers of its endpoints do not
+    /// tell one tenant's user from another's.
+    fn issuer(&self, signed: Option<&Claims>) -> Result<String, Trouble> {
+        match (&self.found.issuer, signed) {
+            (Issuer::One(own), None) => Ok(own.clone()),
+            (Issuer::One(own), Some(signed)) => {
+                same_or_absent(signed, "iss", own)?;
+                Ok(own.clone())
+            }
+            (Issuer::PerTenant { .. }, Some(signed)) => Ok(self.found.issuer.of(signed)?),
+            (Issuer::PerTenant { .. }, None) => {
+                Err(Trouble::new("the access token does not show of which tenant it is"))
+            }
+        }
     }
 
     /// Checks `exp` and `nbf`, seconds since the epoch, and tells the first.
     fn in_time(&self, witness: &Claims) -> Result<Option<Timestamp>, Trouble> {
         let now = self.clock.now();
-        let (end, start) = (moment(witness, "exp")?, moment(witness, "nbf")?);
+        let (end, start) = (claims::moment(witness, "exp")?, claims::moment(witness, "nbf")?);
         if end.is_some_and(|end| end + self.options.clock_skew <= now) {
             return Err(Trouble::new("the access token has expired"));
         }
@@ -140,38 +138,10 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     [one, other].into_iter().flatten().min()
 }
 
-// A NumericDate may have a fraction (RFC 7519 section 2).
-fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Trouble> {
-    let wrong = || Trouble::new(format!("`{name}` is no point in time"));
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => {
-            let seconds = number.as_f64().ok_or_else(wrong)?.max(0.0);
-            let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-            Ok(Some(Timestamp::from_millis(0) + since_epoch))
-        }
-        Some(_) => Err(wrong()),
-    }
-}
-
 fn same_or_absent(claims: &Claims, name: &str, expected: &str) -> Result<(), Trouble> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(found)) if found == expected => Ok(()),
         Some(_) => Err(Trouble::new(format!("the provider's answers differ in `{name}`"))),
     }
-}
-
-// RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
-fn basic(id: &str, secret: &str) -> String {
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    STANDARD.encode(format!("{}:{}", encode(id), encode(secret)))
-}
-
-fn authorize(request: &mut Request<Bytes>, scheme: &str, credentials: &[u8]) -> Result<(), Trouble> {
-    let mut value = HeaderValue::from_bytes(&[scheme.as_bytes(), credentials].concat())
-        .map_err(|_| Trouble::new("credentials that no header can carry"))?;
-    value.set_sensitive(true);
-    request.headers_mut().insert(AUTHORIZATION, value);
-    Ok(())
 }

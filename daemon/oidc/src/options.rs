@@ -10,6 +10,7 @@ use credsmith_http::client::AddressPolicy;
 use url::Url;
 
 use crate::audience::Audiences;
+use crate::issuer;
 
 /// Where a discovery document lies below its issuer (OpenID Connect Discovery section 4).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/openid-configuration";
@@ -46,6 +47,29 @@ pub struct ProviderOptions {
     pub allow_insecure: bool,
     /// How far its clock may be off.
     pub clock_skew: Duration,
+    /// Which tenants may come in, for a provider of many: GUIDs in lower case. Needed for, and only for, an `issuer` of Entra ID under
+    /// `/common/v2.0` or `/organizations/v2.0`, whose discovered issuer is a template.
+    pub tenants: Vec<String>,
+    /// How people sign in here with a browser; `None` if they cannot.
+    pub code_flow: Option<CodeFlow>,
+}
+
+/// A sign-in with a browser: the authorization-code flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeFlow {
+    /// What the provider is told to ask the user (OpenID Connect Core section 3.1.2.1); `None` leaves it to the provider.
+    pub prompt: Option<String>,
+    /// How the provider sends its answer: `query`, which is also what it does when nothing is said.
+    pub response_mode: Option<String>,
+    /// Whether the `email` claim counts although the provider does not say that it was verified. Right only for a provider at which
+    /// nobody can enter an address that is not theirs.
+    pub trust_email: bool,
+}
+
+impl Default for CodeFlow {
+    fn default() -> Self {
+        Self { prompt: Some("select_account".into()), response_mode: None, trust_email: false }
+    }
 }
 
 impl ProviderOptions {
@@ -59,7 +83,7 @@ impl ProviderOptions {
             audiences: Audiences::OneOf(vec![client_id.clone()]),
             client_id,
             client_secret: None,
-            scopes: vec!["openid".into(), "profile".into()],
+            scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             subject_claim: "sub".into(),
             login_disabled: false,
             introspection: true,
@@ -67,6 +91,8 @@ impl ProviderOptions {
             extra_roots_pem: None,
             allow_insecure: false,
             clock_skew: Duration::from_secs(30),
+            tenants: Vec::new(),
+            code_flow: None,
         }
     }
 
@@ -109,8 +135,40 @@ impl ProviderOptions {
         if self.clock_skew > Duration::from_secs(300) {
             wrong("clock_skew", "expected five minutes at most");
         }
+        if let Some(problem) = self.wrong_tenants() {
+            wrong("tenants", problem);
+        }
+        let flow = self.code_flow.as_ref();
+        if flow.and_then(|flow| flow.prompt.as_deref()).is_some_and(|prompt| !prompt.split(' ').all(is_scope))
+        {
+            wrong("prompt", "expected words with one blank between them, such as `select_account`");
+        }
+        if flow.and_then(|flow| flow.response_mode.as_deref()).is_some_and(|mode| mode != "query") {
+            wrong("response_mode", "expected `query`, the only one that a redirect to us is read with");
+        }
         faults
     }
+
+    fn wrong_tenants(&self) -> Option<&'static str> {
+        match issuer::template(self.issuer()) {
+            Some(_) if self.tenants.is_empty() => {
+                Some("expected at least one, or the users of every tenant of the provider could come in")
+            }
+            None if !self.tenants.is_empty() => Some(
+                "expected none, as the issuer is not one for many tenants (`/common/v2.0`, `/organizations/v2.0`)",
+            ),
+            Some(_) if !self.tenants.iter().all(|tenant| is_guid(tenant)) => {
+                Some("expected GUIDs in lower case")
+            }
+            _ => None,
+        }
+    }
+}
+
+// 8-4-4-4-12 digits of RFC 9562 section 4, in the one spelling that tokens have.
+fn is_guid(text: &str) -> bool {
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(digits)
 }
 
 // scope-token of RFC 6749 section 3.3
@@ -167,6 +225,8 @@ pub struct Limits {
     pub cache_entries: usize,
     /// How many look-ups of one provider may be under way.
     pub look_ups_in_flight: usize,
+    /// How many sign-ins at one provider may be finished at once.
+    pub sign_ins_in_flight: usize,
     /// How long one look-up, or one request of a discovery, may take.
     pub request_timeout: Duration,
     /// After how long discovery document and keys are fetched anew.
@@ -179,6 +239,7 @@ impl Default for Limits {
             cache_ttl: Duration::from_secs(30),
             cache_entries: 10_000,
             look_ups_in_flight: 32,
+            sign_ins_in_flight: 32,
             request_timeout: Duration::from_secs(10),
             refresh: Duration::from_secs(3600),
         }
@@ -231,6 +292,47 @@ mod tests {
                 "clock_skew"
             ]
         );
+    }
+
+    #[test]
+    fn an_issuer_for_many_tenants_lists_them_and_no_other_does() {
+        const TENANT: &str = "11111111-1111-4111-8111-11111111111a";
+        let faulty = |issuer: &str, tenants: &[&str]| {
+            let mut options = options(issuer);
+            options.tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+            options.check().iter().any(|fault| fault.setting == "tenants")
+        };
+        for many in
+            ["https://op/common/v2.0", "https://op/organizations/v2.0/.well-known/openid-configuration"]
+        {
+            assert!(!faulty(many, &[TENANT]) && faulty(many, &[]), "{many}");
+            for bad in
+                ["common", "", "{tenantid}", &TENANT.to_uppercase(), &TENANT[1..], &format!("{TENANT} ")]
+            {
+                assert!(faulty(many, &[TENANT, bad]), "{bad}");
+            }
+        }
+        let one = format!("https://op/{TENANT}/v2.0");
+        assert!(!faulty(&one, &[]) && faulty(&one, &[TENANT]));
+    }
+
+    #[test]
+    fn a_browser_is_sent_away_with_what_we_can_read_again() {
+        let faults = |flow: CodeFlow| {
+            let mut options = options("https://op");
+            options.code_flow = Some(flow);
+            options.check().iter().map(|fault| fault.setting).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(CodeFlow::default()), [""; 0]);
+        let flow = |prompt: Option<&str>, mode: Option<&str>| CodeFlow {
+            prompt: prompt.map(str::to_owned),
+            response_mode: mode.map(str::to_owned),
+            trust_email: true,
+        };
+        assert_eq!(faults(flow(None, Some("query"))), [""; 0]);
+        assert_eq!(faults(flow(Some("login consent"), None)), [""; 0]);
+        assert_eq!(faults(flow(Some(""), Some("form_post"))), ["prompt", "response_mode"]);
+        assert_eq!(faults(flow(Some("a  b"), Some("fragment"))), ["prompt", "response_mode"]);
     }
 
     #[test]

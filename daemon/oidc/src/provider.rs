@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::cache::Known;
 use crate::discovery::{self, Found};
+use crate::issuer;
 use crate::keys::Reading;
 use crate::look_up::LookUp;
 use crate::options::{Limits, ProviderOptions, same_issuer};
@@ -35,6 +36,8 @@ pub(crate) struct Provider {
     keys_asked: Mutex<Option<Duration>>,
     /// One permit per look-up under way.
     pub(crate) slots: Arc<Semaphore>,
+    /// One permit per sign-in that is being finished.
+    pub(crate) sign_in_slots: Semaphore,
 }
 
 #[derive(Default, Clone)]
@@ -59,6 +62,7 @@ impl Provider {
             state: RwLock::new(State { found: None, trouble: Some(Trouble::new("not discovered yet")) }),
             keys_asked: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits.look_ups_in_flight.min(Semaphore::MAX_PERMITS))),
+            sign_in_slots: Semaphore::new(limits.sign_ins_in_flight.min(Semaphore::MAX_PERMITS)),
         }
     }
 
@@ -69,7 +73,8 @@ impl Provider {
             description: self.options.description.clone(),
             issuer: found
                 .as_ref()
-                .map_or_else(|| self.options.issuer().to_owned(), |found| found.issuer.clone()),
+                .map_or_else(|| self.options.issuer(), |found| found.issuer.shown(&self.options))
+                .to_owned(),
             ready: found.is_some(),
             login_disabled: self.options.login_disabled,
             priority: self.priority,
@@ -77,7 +82,15 @@ impl Provider {
     }
 
     pub(crate) fn has_issuer(&self, issuer: &str) -> bool {
-        same_issuer(self.options.issuer(), issuer)
+        issuer::configured(&self.options).iter().any(|own| same_issuer(own, issuer))
+    }
+
+    /// What the last successful discovery found.
+    ///
+    /// # Errors
+    /// There was none yet.
+    pub(crate) fn found(&self) -> Result<Arc<Found>, Trouble> {
+        Ok(self.state().found.ok_or("the provider has not been discovered yet")?)
     }
 
     /// Why the last discovery failed, if it did.
@@ -135,7 +148,7 @@ impl Provider {
 
     /// Asks the provider who holds `token`.
     pub(crate) async fn look_up(&self, token: &Secret) -> Result<Known, Trouble> {
-        let found = self.state().found.ok_or("the provider has not been discovered yet")?;
+        let found = self.found()?;
         let (options, clock) = (&self.options, &*self.clock);
         let look_up = LookUp { options, found: &found, clock, token, began: clock.monotonic() };
         let answers = look_up.ask().await?;
@@ -143,18 +156,22 @@ impl Provider {
         look_up.judge(answers, signed.as_ref())
     }
 
-    /// The claims in the token itself, if it is a JWT of this provider. Only called with tokens that the provider accepted, so that
-    /// nobody makes us fetch keys with made-up ones.
+    /// The claims in the token itself, if it is a JWT of this provider.
     async fn read_signed(&self, found: &Found, token: &Secret) -> Option<Claims> {
-        let token = token.expose_str()?;
-        let mut reading = found.keys().read(token);
-        if reading == Reading::UnknownKey && self.refresh_keys(found).await {
-            reading = found.keys().read(token);
-        }
-        match reading {
-            Reading::Signed(claims) => Some(claims),
+        match self.read(found, token.expose_str()?).await {
+            Reading::Signed(signed) => Some(signed.claims),
             Reading::Opaque | Reading::UnknownKey => None,
         }
+    }
+
+    /// Reads `token`, should it be a JWT of this provider. Only for tokens that the provider accepted or that came from it, so that
+    /// nobody makes us fetch keys with made-up ones.
+    pub(crate) async fn read(&self, found: &Found, token: &str) -> Reading {
+        let reading = found.keys().read(token);
+        if reading == Reading::UnknownKey && self.refresh_keys(found).await {
+            return found.keys().read(token);
+        }
+        reading
     }
 
     async fn refresh_keys(&self, found: &Found) -> bool {

@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use crate::cache::{IdentityCache, Key};
 use crate::flights::{Flights, Grounded};
-use crate::options::{Fault, Limits, ProviderOptions};
+use crate::issuer;
+use crate::options::{Fault, Limits, ProviderOptions, same_issuer};
 use crate::provider::Provider;
 use crate::trouble::Trouble;
 
@@ -34,7 +35,7 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Runs discovery and look-ups.
     pub tasks: Arc<dyn Tasks>,
-    /// For jitter.
+    /// For jitter, and for what makes a sign-in unguessable.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -45,6 +46,8 @@ pub struct OidcProviders {
     cache: Arc<IdentityCache>,
     flights: Flights<Key, Result<Arc<Identity>, Trouble>>,
     stopped: watch::Sender<bool>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 impl OidcProviders {
@@ -79,6 +82,8 @@ impl OidcProviders {
             )),
             flights: Flights::new(Arc::clone(&world.tasks)),
             stopped: watch::Sender::new(false),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
             providers,
         });
         for provider in &this.providers {
@@ -104,7 +109,7 @@ impl OidcProviders {
         self.providers.iter().filter_map(trouble).collect()
     }
 
-    fn find(&self, id: &ProviderId) -> Option<(usize, &Arc<Provider>)> {
+    pub(crate) fn find(&self, id: &ProviderId) -> Option<(usize, &Arc<Provider>)> {
         let position = *self.positions.get(id)?;
         Some((position, self.providers.get(position)?))
     }
@@ -150,11 +155,17 @@ fn check(options: &[ProviderOptions]) -> Vec<Fault> {
         if earlier().any(|other| other.id == one.id) {
             wrong("id", "another provider has it already");
         }
-        if earlier().any(|other| crate::options::same_issuer(other.issuer(), one.issuer())) {
-            wrong("issuer", "another provider has it already");
+        if earlier().any(|other| overlap(other, one)) {
+            wrong("issuer", "another provider has it already, or a tenant of it");
         }
     }
     faults
+}
+
+// Two that may speak as one issuer would be two ways to be the same person.
+fn overlap(one: &ProviderOptions, other: &ProviderOptions) -> bool {
+    let theirs = issuer::configured(other);
+    issuer::configured(one).iter().any(|own| theirs.iter().any(|their| same_issuer(own, their)))
 }
 
 // b64token of RFC 6750 section 2.1: nothing else can be an access token, nor stand in a header.

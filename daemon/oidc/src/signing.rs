@@ -1,4 +1,4 @@
-//! Signed tokens of our own: the demo provider's id tokens now, the sessions of the vault later. The only place that signs a JWT.
+//! The id tokens of the demo provider, and of those that tests make up. The daemon's own tokens are those of [`crate::tokens`].
 //!
 //! Keys are for ECDSA on P-256 (`ES256`): every OpenID library verifies it, and signing takes constant time.
 
@@ -22,7 +22,7 @@ pub struct SigningKey {
 pub struct SigningError(String);
 
 impl SigningError {
-    fn because(cause: impl fmt::Display) -> Self {
+    pub(crate) fn because(cause: impl fmt::Display) -> Self {
         Self(cause.to_string())
     }
 }
@@ -66,7 +66,12 @@ impl SigningKey {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(kind.to_owned());
         header.kid = Some(self.id.clone());
-        jsonwebtoken::encode(&header, claims, &self.private).map_err(SigningError::because)
+        self.sign_as(&header, claims)
+    }
+
+    /// The same under a header of the caller's choice.
+    pub(crate) fn sign_as(&self, header: &Header, claims: &impl Serialize) -> Result<String, SigningError> {
+        jsonwebtoken::encode(header, claims, &self.private).map_err(SigningError::because)
     }
 
     /// The public half as a JSON Web Key (RFC 7517).

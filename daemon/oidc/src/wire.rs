@@ -60,18 +60,31 @@ impl Wire {
         what: &str,
         time: Duration,
     ) -> Result<Object, Trouble> {
-        let answer =
-            self.send(request, time).await.map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
-        if answer.status() != StatusCode::OK {
+        let (status, object) = self.answer(request, what, time).await?;
+        if status != StatusCode::OK {
             return Err(Trouble::new(format!(
                 "{what}: the provider answered with status {}",
-                answer.status().as_u16()
+                status.as_u16()
             )));
         }
-        if !is_json(&answer) {
-            return Err(Trouble::new(format!("{what}: the provider's answer is not application/json")));
-        }
-        Object::parse(answer.body()).map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
+        object
+    }
+
+    /// Sends `request` and tells the status that comes back, with what became of reading the JSON object beside it.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Bytes>,
+        what: &str,
+        time: Duration,
+    ) -> Result<(StatusCode, Result<Object, Trouble>), Trouble> {
+        let answer =
+            self.send(request, time).await.map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
+        let object = if is_json(&answer) {
+            Object::parse(answer.body()).map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
+        } else {
+            Err(Trouble::new(format!("{what}: the provider's answer is not application/json")))
+        };
+        Ok((answer.status(), object))
     }
 
     async fn send(&self, request: Request<Bytes>, time: Duration) -> Result<Response<Bytes>, Failure> {
@@ -89,7 +102,8 @@ fn prepare(mut request: Request<Bytes>, url: &Url) -> Request<Bytes> {
 fn is_json(answer: &Response<Bytes>) -> bool {
     let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    // RFC 7517 section 8.5 has a type of its own for key sets.
+    ["application/json", "application/jwk-set+json"].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 impl<'c> AsyncHttpClient<'c> for Wire {
