@@ -27,6 +27,7 @@ mod limits;
 #[cfg(test)]
 mod model;
 pub mod operate;
+pub mod paging;
 mod parameters;
 pub mod ports;
 mod records;
@@ -36,6 +37,7 @@ pub mod service;
 mod sweep;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod time;
 pub mod vault;
 

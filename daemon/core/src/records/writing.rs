@@ -16,6 +16,12 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Records {
+    /// When `space` last changed, for whoever keeps a projection of it; `None`: never.
+    pub(crate) async fn epoch(&self, space: &str) -> Result<Option<Revision>, Error> {
+        let found = self.store.get(&keys::epoch(space)).await.map_err(Error::internal)?;
+        Ok(found.map(|found| found.revision))
+    }
+
     /// An empty batch.
     pub(crate) fn writing(&self) -> Writing<'_> {
         Writing { records: self, batch: Batch::default(), witness: None }
@@ -47,6 +53,11 @@ impl Writing<'_> {
         self.batch.deletes.push(key);
     }
 
+    /// Demands that nothing in `space` changed since [`Records::epoch`] said `epoch`.
+    pub(crate) fn expect_epoch(&mut self, space: &str, epoch: Option<Revision>) {
+        self.expect(&keys::epoch(space), epoch.map_or(Expected::Absent, Expected::At));
+    }
+
     /// Tells everybody who keeps a projection of `space` that it changed.
     pub(crate) fn bump(&mut self, space: &str) {
         self.index(keys::epoch(space));
@@ -56,6 +67,8 @@ impl Writing<'_> {
     pub(crate) async fn event(&mut self, event: &Event) -> Result<(), Error> {
         let (key, plain) = self.records.outgoing(event)?;
         let sealed = self.records.keyring.seal(&key, super::EVENT, &plain).await?;
+        // Some events go alone: a refusal, a command that changed nothing.
+        self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
         self.batch.puts.push((key, sealed));
         Ok(())
     }
