@@ -9,9 +9,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH}
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::body::{self, IssueBody};
-use super::negotiate::{self, Accept, ContentType};
 use super::path::{self, Resource, Version};
 use super::refuse::Refusal;
+use crate::negotiate::{self, Accept, ContentType};
 
 /// The header by which version 1 names the issuer.
 pub(super) const ISSUER_HEADER: HeaderName = HeaderName::from_static("x-openid-connect-issuer");

@@ -8,7 +8,6 @@
 
 mod body;
 mod decode;
-mod negotiate;
 mod path;
 mod present;
 mod refuse;
@@ -17,11 +16,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use credsmith_core::Error;
 use credsmith_core::caller::{Caller, Interface};
 use credsmith_core::handoff::Handoff;
 use credsmith_core::ids::HandoffId;
 use credsmith_core::service::Core;
-use credsmith_core::{Error, Kind};
 use credsmith_http::{Body, Fault, Reply, ReplyBody, Request, Slot, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -32,6 +31,8 @@ use serde::Serialize;
 use decode::{Asked, Call, Issuer};
 use path::Version;
 use refuse::{During, Refusal};
+
+use crate::told;
 
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -243,11 +244,7 @@ fn conditional(parts: &request::Parts) -> Result<(), Refusal> {
 /// Logs what the core refused, once, and translates it.
 fn told(during: During) -> impl Fn(Error) -> Refusal {
     move |error| {
-        match (error.kind(), error.cause()) {
-            (Kind::Internal, cause) => tracing::error!(%error, cause, "a request failed inside the daemon"),
-            (_, Some(cause)) => tracing::warn!(%error, cause, "a request was refused"),
-            (_, None) => tracing::debug!(%error, "a request was refused"),
-        }
+        told::log(&error);
         refuse::refusal(&error, during)
     }
 }

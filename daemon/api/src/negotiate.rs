@@ -1,8 +1,8 @@
-//! The two header grammars that the dialect has to read: `Content-Type` and `Accept` (RFC 9110 sections 8.3 and 12.5.1).
+//! The two header grammars that the dialects have to read: `Content-Type` and `Accept` (RFC 9110 sections 8.3 and 12.5.1).
 
 /// What a `Content-Type` header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ContentType {
+pub(crate) enum ContentType {
     Json,
     Other,
     /// Not a media type at all.
@@ -10,7 +10,7 @@ pub(super) enum ContentType {
 }
 
 /// Reads a `Content-Type`.
-pub(super) fn content_type(value: &[u8]) -> ContentType {
+pub(crate) fn content_type(value: &[u8]) -> ContentType {
     match media_type(value) {
         Some((kind, subtype, _)) if is_json(kind, subtype) => ContentType::Json,
         Some(_) => ContentType::Other,
@@ -20,14 +20,14 @@ pub(super) fn content_type(value: &[u8]) -> ContentType {
 
 /// What an `Accept` header means for a JSON answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accept {
+pub(crate) enum Accept {
     Json,
     NotJson,
     Malformed,
 }
 
 /// Reads an `Accept`. The most specific range that covers `application/json` decides.
-pub(super) fn accept(value: &[u8]) -> Accept {
+pub(crate) fn accept(value: &[u8]) -> Accept {
     let mut best: Option<(u8, bool)> = None;
     for range in split_outside_quotes(value, b',').filter(|part| !part.is_empty()) {
         let Some((kind, subtype, parameters)) = media_type(range) else { return Accept::Malformed };

@@ -1,0 +1,391 @@
+//! Reading bodies: a decoder that goes on after a fault, so that a client learns of all of them at once.
+//!
+//! A body is read into a draft by asking for its keys one after the other. What cannot be read is `None` in the draft, with its problem
+//! recorded; keys that nobody asked for are problems too. Core adds what it knows to be wrong to the same list.
+//!
+//! ```ignore
+//! let (draft, problems) = cx.body().await?.decode(|object| Draft {
+//!     name: object.required("name", Decoder::string),
+//!     icon: object.nullable("icon", Decoder::string),
+//!     fields: object.required("fields", |decoder, value| decoder.list(value, field)),
+//! });
+//!
+//! fn field(decoder: &mut Decoder, value: Value) -> Option<FieldDraft> {
+//!     decoder.object(value, |object| FieldDraft { id: object.required("id", Decoder::string) })
+//! }
+//! ```
+
+use credsmith_core::error::{FieldProblem, Segment};
+use credsmith_core::secret::Secret;
+use credsmith_http::StrictJson;
+use serde::Serialize;
+use serde::de::DeserializeSeed as _;
+use serde_json::{Map, Value};
+
+use super::refuse::Refusal;
+
+/// How deep a body may nest.
+const MAX_DEPTH: usize = 32;
+
+/// How many problems are told. A body of nothing but faults would otherwise be answered by one many times its size.
+const MOST_PROBLEMS: usize = 1000;
+
+/// A body that is an object, not looked into yet.
+#[derive(Debug)]
+pub(super) struct Body(Map<String, Value>);
+
+impl Body {
+    /// # Errors
+    /// A 400 at `[]` for what is no JSON, is no object, names a key twice or nests too deep: there is nothing else to be found in it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let value = StrictJson::new(MAX_DEPTH).deserialize(&mut reader);
+        match value.and_then(|value| reader.end().map(|()| value)) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err(Refusal::invalid([], EXPECTED_OBJECT)),
+            Err(_) => Err(Refusal::invalid(
+                [],
+                format!(
+                    "Expected JSON in which no key stands twice and nothing nests deeper than {MAX_DEPTH}."
+                ),
+            )),
+        }
+    }
+
+    /// What `read` makes of it, and everything that is wrong with it, in the order in which `read` looked; unknown keys last.
+    pub(super) fn decode<T>(self, read: impl FnOnce(&mut Object<'_>) -> T) -> (T, Vec<FieldProblem>) {
+        let mut decoder = Decoder::default();
+        let draft = decoder.members(self.0, read);
+        (draft, decoder.problems)
+    }
+}
+
+const EXPECTED_OBJECT: &str = "Expected an object.";
+
+/// Reads values, knows where it is, and collects what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    path: Vec<Segment>,
+    problems: Vec<FieldProblem>,
+}
+
+impl Decoder {
+    /// Records a problem here.
+    pub(super) fn problem(&mut self, message: &str) {
+        match self.problems.len() {
+            MOST_PROBLEMS => self.problems.push(FieldProblem::new([], "There are more problems than these.")),
+            more if more > MOST_PROBLEMS => {}
+            _ => self.problems.push(FieldProblem { path: self.path.clone(), message: message.to_owned() }),
+        }
+    }
+
+    fn at<T>(&mut self, segment: Segment, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(segment);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+
+    fn expected<T>(&mut self, message: &str) -> Option<T> {
+        self.problem(message);
+        None
+    }
+
+    /// A string.
+    pub(super) fn string(&mut self, value: Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text),
+            _ => self.expected("Expected a string."),
+        }
+    }
+
+    /// A string that nobody may see.
+    pub(super) fn secret(&mut self, value: Value) -> Option<Secret> {
+        self.string(value).map(Secret::new)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, value: Value) -> Option<bool> {
+        match value {
+            Value::Bool(yes) => Some(yes),
+            _ => self.expected("Expected true or false."),
+        }
+    }
+
+    /// A list. An item that cannot be read keeps its place as `None`.
+    pub(super) fn list<T>(
+        &mut self,
+        value: Value,
+        mut item: impl FnMut(&mut Self, Value) -> Option<T>,
+    ) -> Option<Vec<Option<T>>> {
+        let Value::Array(items) = value else { return self.expected("Expected a list.") };
+        let items = items.into_iter().enumerate();
+        Some(items.map(|(index, value)| self.at(index.into(), |decoder| item(decoder, value))).collect())
+    }
+
+    /// An object.
+    pub(super) fn object<T>(&mut self, value: Value, read: impl FnOnce(&mut Object<'_>) -> T) -> Option<T> {
+        match value {
+            Value::Object(members) => Some(self.members(members, read)),
+            _ => self.expected(EXPECTED_OBJECT),
+        }
+    }
+
+    fn members<T>(&mut self, members: Map<String, Value>, read: impl FnOnce(&mut Object<'_>) -> T) -> T {
+        let mut object = Object { decoder: self, members };
+        let draft = read(&mut object);
+        object.refuse_the_rest();
+        draft
+    }
+}
+
+/// An object that is being read.
+#[derive(Debug)]
+pub(super) struct Object<'d> {
+    decoder: &'d mut Decoder,
+    /// Those that nobody asked for yet.
+    members: Map<String, Value>,
+}
+
+impl Object<'_> {
+    /// What has to be there, and not `null`.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Decoder, Value) -> Option<T>,
+    ) -> Option<T> {
+        match self.members.remove(key) {
+            Some(value) => self.decoder.at(key.into(), |decoder| read(decoder, value)),
+            None => self.decoder.at(key.into(), |decoder| decoder.expected("This is required.")),
+        }
+    }
+
+    /// What may be left out, but is not `null`.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Decoder, Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.members.remove(key)?;
+        self.decoder.at(key.into(), |decoder| read(decoder, value))
+    }
+
+    /// What may be left out, or be `null`, which is `Some(None)`.
+    pub(super) fn nullable<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Decoder, Value) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.members.remove(key)? {
+            Value::Null => Some(None),
+            value => self.decoder.at(key.into(), |decoder| read(decoder, value)).map(Some),
+        }
+    }
+
+    /// What has to be there, and may be `null`, which is `Some(None)`.
+    pub(super) fn required_or_null<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Decoder, Value) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.required(key, |decoder, value| match value {
+            Value::Null => Some(None),
+            value => read(decoder, value).map(Some),
+        })
+    }
+
+    /// A key that is allowed and means nothing.
+    pub(super) fn ignored(&mut self, key: &'static str) {
+        self.members.remove(key);
+    }
+
+    /// Allows what nobody asked for where it says what `present`, the record's own view, says: a client may send back what it got. To
+    /// be called last.
+    pub(super) fn read_only(&mut self, present: &impl Serialize) {
+        let Ok(Value::Object(present)) = serde_json::to_value(present) else { return };
+        for (key, value) in present {
+            match self.members.remove(&key) {
+                Some(sent) if sent != value => {
+                    self.decoder.at(key.into(), |decoder| decoder.problem("This cannot be changed here."));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn refuse_the_rest(self) {
+        for (key, _) in self.members {
+            self.decoder.at(key.into(), |decoder| decoder.problem("There is no such key here."));
+        }
+    }
+}
+
+/// The draft, when nothing is wrong with it and core has nothing to add.
+///
+/// # Errors
+/// A 400 with all problems.
+pub(super) fn sound<T>((draft, problems): (T, Vec<FieldProblem>)) -> Result<T, Refusal> {
+    if problems.is_empty() { Ok(draft) } else { Err(Refusal::Invalid(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Default)]
+    struct Draft {
+        name: Option<String>,
+        icon: Option<Option<String>>,
+        parts: Option<Vec<Option<Part>>>,
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Part {
+        on: Option<bool>,
+        value: Option<Option<String>>,
+    }
+
+    fn draft(object: &mut Object<'_>) -> Draft {
+        Draft {
+            name: object.required("name", Decoder::string),
+            icon: object.nullable("icon", Decoder::string),
+            parts: object.optional("parts", |decoder, value| decoder.list(value, part)),
+        }
+    }
+
+    fn part(decoder: &mut Decoder, value: Value) -> Option<Part> {
+        decoder.object(value, |object| {
+            object.ignored("id");
+            Part {
+                on: object.optional("on", Decoder::boolean),
+                value: object.required_or_null("value", Decoder::string),
+            }
+        })
+    }
+
+    fn read(body: &Value) -> (Draft, Vec<String>) {
+        let (draft, problems) = Body::parse(body.to_string().as_bytes()).unwrap().decode(draft);
+        (draft, problems.iter().map(|problem| format!("{}: {}", problem.place(), problem.message)).collect())
+    }
+
+    #[test]
+    fn a_good_body_has_no_problems() {
+        let body = json!({ "name": "x", "icon": null, "parts": [{ "id": 5, "on": true, "value": null }] });
+        let (draft, problems) = read(&body);
+        assert_eq!(problems, [""; 0]);
+        let part = Part { on: Some(true), value: Some(None) };
+        let expected = Draft { name: Some("x".into()), icon: Some(None), parts: Some(vec![Some(part)]) };
+        assert_eq!(draft, expected);
+        assert_eq!(read(&json!({ "name": "x" })).1, [""; 0]);
+    }
+
+    #[test]
+    fn every_fault_is_found_at_its_place() {
+        let body = json!({
+            "nmae": "x",
+            "icon": 5,
+            "parts": [{ "on": "yes", "value": "v" }, 7, { "value": ["v"], "x": 1 }, { "on": null }],
+        });
+        let (draft, problems) = read(&body);
+        assert_eq!(
+            problems,
+            [
+                "name: This is required.",
+                "icon: Expected a string.",
+                "parts.0.on: Expected true or false.",
+                "parts.1: Expected an object.",
+                "parts.2.value: Expected a string.",
+                "parts.2.x: There is no such key here.",
+                "parts.3.on: Expected true or false.",
+                "parts.3.value: This is required.",
+                "nmae: There is no such key here.",
+            ]
+        );
+        assert_eq!((draft.name, draft.icon), (None, None));
+        let parts = draft.parts.unwrap();
+        assert_eq!(parts.len(), 4, "places are kept");
+        assert_eq!(parts[0], Some(Part { on: None, value: Some(Some("v".into())) }));
+        assert_eq!(parts[1], None);
+        assert_eq!(
+            read(&json!({ "name": null, "parts": {} })).1,
+            ["name: Expected a string.", "parts: Expected a list."]
+        );
+    }
+
+    #[test]
+    fn a_client_may_send_back_what_it_got() {
+        let present = json!({ "id": "c1", "name": "x", "type": { "id": "t" }, "image": null });
+        let read = |body: Value| {
+            let (_, problems) = Body::parse(body.to_string().as_bytes()).unwrap().decode(|object| {
+                object.optional("name", Decoder::string);
+                object.read_only(&present);
+            });
+            problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.place(), problem.message))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read(present.clone()), [""; 0]);
+        assert_eq!(read(json!({ "name": "y" })), [""; 0], "what has a reader may change");
+        assert_eq!(
+            read(json!({ "id": "c2", "type": {}, "other": 1 })),
+            [
+                "id: This cannot be changed here.",
+                "type: This cannot be changed here.",
+                "other: There is no such key here.",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_one_problem_at_the_root() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40));
+        for bytes in [
+            "",
+            " ",
+            "{",
+            "nonsense",
+            "{} {}",
+            "{}x",
+            "[]",
+            "null",
+            "\"x\"",
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            "{'a':1}",
+            "\u{feff}{}",
+            &deep,
+        ] {
+            let Err(Refusal::Invalid(problems)) = Body::parse(bytes.as_bytes()) else { panic!("{bytes}") };
+            assert_eq!((problems.len(), problems[0].path.len()), (1, 0), "{bytes}");
+        }
+        assert!(Body::parse(b"{\"a\":\"\xff\"}").is_err());
+        assert!(Body::parse(b" {}\n").is_ok());
+    }
+
+    /// The attack: a megabyte of faults, to be answered by twenty.
+    #[test]
+    fn a_flood_of_faults_is_cut() {
+        let body = json!({ "name": "x", "parts": vec![0; 100_000] });
+        let (_, problems) = read(&body);
+        assert_eq!(problems.len(), MOST_PROBLEMS + 1);
+        assert_eq!(problems[MOST_PROBLEMS], ": There are more problems than these.");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let (value, _) =
+            Body::parse(br#"{"v":"hunter2"}"#).unwrap().decode(|o| o.required("v", Decoder::secret));
+        assert!(value.as_ref().unwrap().verify(b"hunter2"));
+        assert!(!format!("{value:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn problems_refuse_a_draft_that_core_does_not_look_at() {
+        assert_eq!(sound((5, vec![])).unwrap(), 5);
+        assert!(sound((5, vec![FieldProblem::new([], "x")])).is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! What pages of other origins may do: an exact list of origins may call, never with credentials (there are no cookies to send), and
+//! `*` is nobody.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use credsmith_http::{Reply, ReplyBody};
+
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, x-refresh-token, if-match");
+const EXPOSED: HeaderValue = HeaderValue::from_static("ETag");
+
+/// The origins that may call.
+pub(super) struct Cors {
+    listed: Vec<String>,
+    /// The origin of our own public URL.
+    ours: Option<String>,
+}
+
+impl Cors {
+    pub(super) fn new(listed: Vec<String>, public_url: &str) -> Self {
+        let ours = url::Url::parse(public_url).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        Self { listed, ours: ours.map(|origin| origin.ascii_serialization()) }
+    }
+
+    /// The one origin that a request names, if it is listed.
+    fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = only(headers)?;
+        self.listed.iter().any(|listed| listed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    }
+
+    /// Whether a page that may open sockets sent this: ours, or a listed one; or it was no page at all. Browsers let every page open a
+    /// socket anywhere, so the server has to look.
+    pub(super) fn admits_socket(&self, headers: &HeaderMap) -> bool {
+        if !headers.contains_key(ORIGIN) {
+            return true;
+        }
+        let named = only(headers).map(HeaderValue::as_bytes);
+        let is_ours = named.is_some() && named == self.ours.as_deref().map(str::as_bytes);
+        is_ours || self.listed(headers).is_some()
+    }
+
+    /// The answer to OPTIONS at a path with these methods.
+    pub(super) fn options(&self, headers: &HeaderMap, allow: &str) -> Reply {
+        let mut reply = ReplyBody::bare(StatusCode::NO_CONTENT);
+        // Method names are always a header value.
+        let allow = HeaderValue::from_str(allow).unwrap_or(HeaderValue::from_static(""));
+        if self.listed(headers).is_some() {
+            reply.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
+            reply.headers_mut().insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        }
+        reply.headers_mut().insert(ALLOW, allow);
+        reply
+    }
+
+    /// What `reply` needs before the page that asked gets to see it.
+    pub(super) fn mark(&self, reply: &mut Reply, origin: &Asker) {
+        if self.listed.is_empty() {
+            return;
+        }
+        reply.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = &origin.0 {
+            reply.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            reply.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+
+    /// Whom [`Cors::mark`] will have to tell.
+    pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
+        Asker(self.listed(headers))
+    }
+}
+
+/// The listed origin that a request came from, if any.
+pub(super) struct Asker(Option<HeaderValue>);
+
+fn only(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut all = headers.get_all(ORIGIN).iter();
+    all.next().filter(|_| all.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "https://app.example";
+
+    fn cors() -> Cors {
+        Cors::new(vec![PAGE.into(), "http://localhost:5173".into()], "https://vault.example/base")
+    }
+
+    fn from(origins: &[&'static str]) -> HeaderMap {
+        origins.iter().map(|origin| (ORIGIN, HeaderValue::from_static(origin))).collect()
+    }
+
+    fn preflight(cors: &Cors, headers: &HeaderMap) -> Reply {
+        let mut reply = cors.options(headers, "GET, HEAD, OPTIONS");
+        cors.mark(&mut reply, &cors.asker(headers));
+        reply
+    }
+
+    #[test]
+    fn a_listed_origin_learns_methods_and_headers() {
+        let reply = preflight(&cors(), &from(&[PAGE]));
+        assert_eq!(reply.status(), StatusCode::NO_CONTENT);
+        let header = |name: &str| reply.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(header("access-control-allow-origin"), Some(PAGE));
+        assert_eq!(header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
+        assert_eq!(
+            header("access-control-allow-headers"),
+            Some("authorization, content-type, x-refresh-token, if-match")
+        );
+        assert_eq!(header("access-control-expose-headers"), Some("ETag"));
+        assert_eq!(header("vary"), Some("Origin"));
+        assert_eq!(header("allow"), Some("GET, HEAD, OPTIONS"));
+        assert_eq!(header("access-control-allow-credentials"), None);
+    }
+
+    #[test]
+    fn nobody_else_does() {
+        let two = from(&[PAGE, "https://evil.example"]);
+        for other in
+            ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null", "*"]
+        {
+            let reply = preflight(&cors(), &from(&[other]));
+            assert!(
+                reply.headers().keys().all(|name| !name.as_str().starts_with("access-control")),
+                "{other}"
+            );
+            assert_eq!(reply.headers()[VARY], "Origin");
+        }
+        assert!(!preflight(&cors(), &two).headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+        let none = Cors::new(vec![], "https://vault.example");
+        assert_eq!(preflight(&none, &from(&[PAGE])).headers().len(), 1, "`allow` alone");
+    }
+
+    #[test]
+    fn a_foreign_page_opens_no_socket() {
+        for good in [&[][..], &[PAGE], &["https://vault.example"]] {
+            assert!(cors().admits_socket(&from(good)), "{good:?}");
+        }
+        for bad in [&["https://evil.example"][..], &["null"], &[""], &[PAGE, "https://evil.example"]] {
+            assert!(!cors().admits_socket(&from(bad)), "{bad:?}");
+        }
+        assert!(!Cors::new(vec![], "").admits_socket(&from(&[""])));
+        assert!(!Cors::new(vec![], "data:x").admits_socket(&from(&["null"])), "an opaque origin is nobody's");
+    }
+}

@@ -1,0 +1,189 @@
+//! What a handler works with: everything is pulled, nothing is injected.
+
+use std::sync::Arc;
+
+use credsmith_core::caller::Member;
+use credsmith_core::ids::InvalidId;
+use credsmith_core::{Error, Kind};
+use credsmith_http::{Fault, Peer, Reply, ReplyBody, Slot};
+use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, Method, StatusCode, request};
+use serde::Serialize;
+
+use super::body::Body;
+use super::envelope::{self, Pagination, Success};
+use super::query::{Paging, Query};
+use super::refuse::Refusal;
+use super::route::{Content, Outcome, Route};
+use super::table::Params;
+use super::{App, tag};
+use crate::negotiate::{self, ContentType};
+
+/// Largest body in bytes; 413 beyond.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// One request that was let in.
+pub(super) struct Cx {
+    app: Arc<App>,
+    route: Arc<Route>,
+    member: Option<Member>,
+    params: Params,
+    parts: request::Parts,
+    body: credsmith_http::Body,
+}
+
+impl Cx {
+    pub(super) fn new(
+        app: Arc<App>,
+        route: Arc<Route>,
+        member: Option<Member>,
+        params: Params,
+        parts: request::Parts,
+        body: credsmith_http::Body,
+    ) -> Self {
+        Self { app, route, member, params, parts, body }
+    }
+
+    /// What all handlers share.
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// A 401 at a public route, which knows nobody.
+    pub(super) fn member(&self) -> Result<&Member, Refusal> {
+        self.member.as_ref().ok_or(Refusal::NoToken)
+    }
+
+    /// A parameter of the path, decoded.
+    ///
+    /// # Errors
+    /// A 500 for a name that the row does not have.
+    pub(super) fn param(&self, name: &str) -> Result<&str, Refusal> {
+        let param = self.params.iter().find(|(own, _)| *own == name);
+        param
+            .map(|(_, value)| value.as_str())
+            .ok_or_else(|| Error::internal(format!("{:?} has no parameter `{name}`", self.route)).into())
+    }
+
+    /// A parameter of the path that is an id: `cx.id("id", CredentialId::parse)`.
+    ///
+    /// # Errors
+    /// A 404 for what is of no form that we give out.
+    pub(super) fn id<T>(&self, name: &str, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Refusal> {
+        parse(self.param(name)?).map_err(|_| Refusal::NotFound)
+    }
+
+    /// The query.
+    pub(super) fn query(&self) -> Query {
+        Query::parse(self.parts.uri.query())
+    }
+
+    /// The body, read and found to be a JSON object.
+    ///
+    /// # Errors
+    /// 415, 413, 400 in this order, and what can happen to a body on its way.
+    pub(super) async fn body(&mut self) -> Result<Body, Refusal> {
+        let mut types = self.parts.headers.get_all(CONTENT_TYPE).iter();
+        let is_json = types.next().is_some_and(|one| {
+            negotiate::content_type(one.as_bytes()) == ContentType::Json && types.next().is_none()
+        });
+        if !is_json {
+            return Err(Fault::UnsupportedMediaType.into());
+        }
+        let bytes = self.body.read(MAX_BODY).await.map_err(Fault::from)?;
+        Body::parse(&bytes)
+    }
+
+    /// The one value of a header, as text.
+    ///
+    /// # Errors
+    /// A 400 when there are several, or it is no text.
+    pub(super) fn header(&self, name: &HeaderName) -> Result<Option<&str>, Refusal> {
+        const BAD: Fault = Fault::BadRequest("a header is repeated or unreadable");
+        let mut all = self.parts.headers.get_all(name).iter();
+        match (all.next(), all.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| BAD.into()),
+            _ => Err(BAD.into()),
+        }
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The head of the request, for the handshake of a WebSocket.
+    pub(super) fn parts(&self) -> &request::Parts {
+        &self.parts
+    }
+
+    /// Who is at the other end of the connection: the client, or a proxy.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        self.parts.extensions.get::<Peer>()
+    }
+
+    /// Gives the place among the requests in work back: from here on something else bounds what the request costs (decision 0002).
+    pub(super) fn release(&self) {
+        if let Some(slot) = self.parts.extensions.get::<Slot>() {
+            slot.release();
+        }
+    }
+
+    /// The revisions that `If-Match` names: the record has to be at one of them. `None`: it does not matter.
+    pub(super) fn expected(&self) -> Option<Vec<u64>> {
+        tag::expected(&self.parts.headers)
+    }
+
+    /// What the row says when it worked, with this data.
+    pub(super) fn success(&self, data: &impl Serialize) -> Outcome {
+        self.say(Some(data), None)
+    }
+
+    /// The same without data.
+    pub(super) fn success_without_data(&self) -> Outcome {
+        self.say(None::<()>, None)
+    }
+
+    /// The same with a page of a list that has `total` records.
+    pub(super) fn page(&self, listed: &[impl Serialize], paging: &Paging, total: usize) -> Outcome {
+        self.say(Some(listed), Some(Pagination::new(paging, listed.len(), total)))
+    }
+
+    /// The same with the record's entity tag. Who reads, and has it already, gets a 304.
+    pub(super) fn tagged(&self, revision: u64, data: &impl Serialize) -> Outcome {
+        let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
+        let known = reads
+            && self.parts.headers.contains_key(IF_NONE_MATCH)
+            && tag::is_known(&self.parts.headers, revision);
+        let mut reply = if known { ReplyBody::bare(StatusCode::NOT_MODIFIED) } else { self.success(data)? };
+        reply.headers_mut().insert(tag::NAME, tag::of(revision));
+        Ok(reply)
+    }
+
+    fn say<T: Serialize>(&self, data: Option<T>, pagination: Option<Pagination>) -> Outcome {
+        let Some(answer) = self.route.docs.answers.first() else { return Err(self.speechless()) };
+        let Content::Envelope { message, .. } = answer.content else { return Err(self.speechless()) };
+        let status = answer.status;
+        let successful = status.is_success();
+        let body = Success { status: status.as_u16(), message, data, pagination, successful };
+        Ok(envelope::json(status, &body))
+    }
+
+    fn speechless(&self) -> Refusal {
+        Error::new(Kind::Internal, "Something went wrong in the daemon; its log says what.")
+            .because(format!("{:?} does not say what it answers", self.route))
+            .into()
+    }
+}
+
+/// Marks what the row says nobody may keep; its refusals too.
+pub(super) fn finish(route: &Route, reply: Reply) -> Reply {
+    if route.no_store { envelope::no_store(reply) } else { reply }
+}

@@ -1,0 +1,159 @@
+//! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see companies, and keep credentials with secure
+//! fields.
+//!
+//! `table` finds the row of a request, `Vault::admit` lets its caller in or not, the row's handler does the rest with a `cx::Cx`: it
+//! decodes (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of the path, 401, 403, then
+//! 415, 413 and 400 of the body. One file for each resource has its rows and handlers; [`routes`] lists all rows.
+//!
+//! Never here: a right beyond those that a row names. What object it is about, core judges.
+
+#![expect(dead_code, reason = "the resources are not there yet")]
+
+mod body;
+mod cors;
+mod cx;
+mod envelope;
+mod present;
+mod query;
+mod refuse;
+mod route;
+mod table;
+mod tag;
+mod teapot;
+mod well_known;
+
+use std::sync::Arc;
+
+use credsmith_core::Error;
+use credsmith_core::caller::Member;
+use credsmith_core::secret::Secret;
+use credsmith_http::{Fault, Reply, Request, Surface};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+use cors::Cors;
+use cx::Cx;
+use refuse::Refusal;
+use table::Table;
+
+pub use route::{Access, Route};
+pub use table::RouteConflict;
+
+/// What the dialect has to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Absolute URL under which clients reach the daemon, base path included, without a trailing slash.
+    pub public_url: String,
+    /// Origins, as browsers spell them, whose pages may call.
+    pub cors_origins: Vec<String>,
+}
+
+/// All rows of the dialect.
+pub fn routes() -> Vec<Route> {
+    [teapot::routes(), well_known::routes()].into_iter().flatten().collect()
+}
+
+/// Who tells members from strangers.
+pub trait Doors: Send + Sync + 'static {
+    /// Whose access token this is, with the rights of this moment.
+    ///
+    /// # Errors
+    /// `Unauthenticated`.
+    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>>;
+
+    /// The public keys of the tokens, as a JSON Web Key Set.
+    fn public_keys(&self) -> Value;
+}
+
+/// What all handlers share.
+struct App {
+    doors: Arc<dyn Doors>,
+}
+
+/// The vault surface. It answers below `/v1` and `/.well-known`.
+pub struct Vault {
+    app: Arc<App>,
+    table: Table,
+    cors: Cors,
+}
+
+impl Vault {
+    /// A surface over core.
+    ///
+    /// # Errors
+    /// When two rows contradict each other, which is a mistake in this crate.
+    pub fn new(doors: Arc<dyn Doors>, options: Options) -> Result<Self, RouteConflict> {
+        Self::with(routes(), doors, options)
+    }
+
+    fn with(routes: Vec<Route>, doors: Arc<dyn Doors>, options: Options) -> Result<Self, RouteConflict> {
+        let cors = Cors::new(options.cors_origins, &options.public_url);
+        Ok(Self { app: Arc::new(App { doors }), table: Table::new(routes)?, cors })
+    }
+
+    async fn answer(&self, request: Request) -> Reply {
+        let asker = self.cors.asker(request.headers());
+        let mut reply = self.decide(request).await.unwrap_or_else(refuse::present);
+        self.cors.mark(&mut reply, &asker);
+        reply
+    }
+
+    async fn decide(&self, request: Request) -> Result<Reply, Refusal> {
+        let (parts, body) = request.into_parts();
+        let found = self.table.find(parts.uri.path()).ok_or(Refusal::NotFound)?;
+        if parts.method == Method::OPTIONS {
+            return Ok(self.cors.options(&parts.headers, found.allow()));
+        }
+        let row = found.row(&parts.method);
+        let row = Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
+        let params = found.params(&row);
+        let outcome = async {
+            let member = self.admit(row.access(), &parts.headers).await?;
+            (row.handler)(Cx::new(Arc::clone(&self.app), Arc::clone(&row), member, params, parts, body)).await
+        };
+        let reply = outcome.await.unwrap_or_else(refuse::present);
+        Ok(cx::finish(&row, reply))
+    }
+
+    /// Who asks, if they may.
+    async fn admit(&self, access: Access, headers: &HeaderMap) -> Result<Option<Member>, Refusal> {
+        if access == Access::Public {
+            return Ok(None);
+        }
+        let member = self.app.doors.authenticate(&bearer(headers)?).await?;
+        if let Access::Needs { scopes, permissions } = access {
+            if !scopes.iter().all(|scope| member.has_scope(scope)) {
+                return Err(Refusal::TokenTooNarrow(scopes));
+            }
+            member.rights.require(permissions)?;
+        }
+        Ok(Some(member))
+    }
+}
+
+impl Surface for Vault {
+    fn call(&self, request: Request) -> BoxFuture<'_, Reply> {
+        self.answer(request).boxed()
+    }
+
+    fn fault(&self, fault: Fault) -> Reply {
+        refuse::present(fault.into())
+    }
+}
+
+/// The bearer token: the one `Authorization` header, of this scheme in any case (RFC 9110 section 11.1), with something behind it.
+fn bearer(headers: &HeaderMap) -> Result<Secret, Refusal> {
+    const SCHEME: &[u8] = b"Bearer ";
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Err(Refusal::NoToken) };
+    let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len()).unwrap_or_default();
+    // Two tokens: which one would a proxy have checked?
+    let is_one = scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() && values.next().is_none();
+    if is_one { Ok(Secret::new(token)) } else { Err(Refusal::BadToken) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! One row for each route: what it is, who may call it, what it does, and what is written about it. The rows stand beside their handlers,
+//! one file for each resource; `super::routes` lists them all, for the table, the OpenAPI document and the test of rights.
+
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::cx::Cx;
+use super::refuse::Refusal;
+use credsmith_http::Reply;
+
+/// What a handler comes to.
+pub(super) type Outcome = Result<Reply, Refusal>;
+
+/// Decode, one core call, encode. Written as `|cx| list(cx).boxed()`.
+pub(super) type Handler = fn(Cx) -> BoxFuture<'static, Outcome>;
+
+/// Writes the schema of a type, and those that it refers to.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// Who may call a route. An outer check: what object it is about, core judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody. `Authorization` is ignored.
+    Public,
+    /// Whoever is signed in.
+    Caller,
+    /// Whoever is signed in, with a token of all these scopes, and has all these permissions.
+    Needs {
+        /// Of the token.
+        scopes: &'static [&'static str],
+        /// Of the roles.
+        permissions: &'static [&'static str],
+    },
+}
+
+impl Access {
+    /// The caller needs all these permissions.
+    pub(super) const fn permissions(permissions: &'static [&'static str]) -> Self {
+        Self::Needs { scopes: &[], permissions }
+    }
+
+    /// The token needs all these scopes.
+    pub(super) const fn scopes(scopes: &'static [&'static str]) -> Self {
+        Self::Needs { scopes, permissions: &[] }
+    }
+}
+
+/// A route.
+pub struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    pub(super) handler: Handler,
+    /// Whether its answers may not be kept by anybody.
+    pub(super) no_store: bool,
+    pub(crate) docs: Docs,
+}
+
+/// What is written about a route.
+#[derive(Default)]
+pub(crate) struct Docs {
+    pub(crate) summary: &'static str,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<SchemaOf>,
+    /// The first one is what `Cx::success` says.
+    pub(crate) answers: Vec<Answer>,
+    /// Failures beyond those that follow from access, path, body and parameters.
+    pub(crate) failures: Vec<StatusCode>,
+    /// Whether the record has an entity tag.
+    pub(crate) tagged: bool,
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Query,
+    Header,
+}
+
+/// A parameter outside of path and body.
+pub(crate) struct Parameter {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) required: bool,
+    pub(crate) schema: SchemaOf,
+}
+
+/// An answer that is no failure.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content: Content,
+}
+
+/// What an answer consists of.
+pub(crate) enum Content {
+    /// The envelope.
+    Envelope { message: &'static str, data: Data },
+    /// JSON without an envelope.
+    Json { about: &'static str, schema: SchemaOf },
+    /// Something of this media type.
+    Other { about: &'static str, media_type: &'static str },
+    /// No body.
+    Nothing { about: &'static str },
+}
+
+/// The `data` of an envelope.
+#[derive(Clone, Copy)]
+pub(crate) enum Data {
+    /// There is no such key.
+    Absent,
+    /// One value, which may be a list.
+    One(SchemaOf),
+    /// A page of a list of these, with `pagination`.
+    Page(SchemaOf),
+}
+
+impl Route {
+    fn new(method: Method, path: &'static str, access: Access, handler: Handler) -> Self {
+        Self { method, path, access, handler, no_store: false, docs: Docs::default() }
+    }
+
+    /// A row for GET, and with it for HEAD. `path` is that of OpenAPI: `/v1/things/{id}`.
+    pub(super) fn get(path: &'static str, access: Access, handler: Handler) -> Self {
+        Self::new(Method::GET, path, access, handler)
+    }
+
+    pub(super) fn post(path: &'static str, access: Access, handler: Handler) -> Self {
+        Self::new(Method::POST, path, access, handler)
+    }
+
+    pub(super) fn put(path: &'static str, access: Access, handler: Handler) -> Self {
+        Self::new(Method::PUT, path, access, handler)
+    }
+
+    pub(super) fn patch(path: &'static str, access: Access, handler: Handler) -> Self {
+        Self::new(Method::PATCH, path, access, handler)
+    }
+
+    pub(super) fn delete(path: &'static str, access: Access, handler: Handler) -> Self {
+        Self::new(Method::DELETE, path, access, handler)
+    }
+
+    /// What it does, in a sentence.
+    #[must_use]
+    pub(super) fn summary(mut self, summary: &'static str) -> Self {
+        self.docs.summary = summary;
+        self
+    }
+
+    /// What is said when it worked: this message, with a `T` as data. `()` is `null`.
+    #[must_use]
+    pub(super) fn answers<T: JsonSchema>(self, status: StatusCode, message: &'static str) -> Self {
+        self.envelope(status, message, Data::One(schema_of::<T>))
+    }
+
+    /// The same with a page of a list of `T`; the query may name `page`, `rpp` and `search`.
+    #[must_use]
+    pub(super) fn answers_page_of<T: JsonSchema>(self, message: &'static str) -> Self {
+        self.envelope(StatusCode::OK, message, Data::Page(schema_of::<T>))
+            .query::<super::query::Page>("page", "Which page, from 1. Without it the first.")
+            .query::<super::query::Rpp>("rpp", "Records per page. Without it 30.")
+            .query::<String>("search", "Part of what is looked for. Case does not matter.")
+    }
+
+    /// The same without data.
+    #[must_use]
+    pub(super) fn answers_without_data(self, status: StatusCode, message: &'static str) -> Self {
+        self.envelope(status, message, Data::Absent)
+    }
+
+    fn envelope(self, status: StatusCode, message: &'static str, data: Data) -> Self {
+        self.answer(status, Content::Envelope { message, data })
+    }
+
+    /// An answer of another kind.
+    #[must_use]
+    pub(super) fn answer(mut self, status: StatusCode, content: Content) -> Self {
+        self.docs.answers.push(Answer { status, content });
+        self
+    }
+
+    /// It reads a body that looks like `T`.
+    #[must_use]
+    pub(super) fn reads<T: JsonSchema>(mut self) -> Self {
+        self.docs.body = Some(schema_of::<T>);
+        self
+    }
+
+    /// It looks at this parameter of the query, if it is there.
+    #[must_use]
+    pub(super) fn query<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
+        self.parameter::<T>(Place::Query, name, about, false)
+    }
+
+    /// It needs this parameter of the query.
+    #[must_use]
+    pub(super) fn needs_query<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
+        self.parameter::<T>(Place::Query, name, about, true)
+    }
+
+    /// It looks at this header.
+    #[must_use]
+    pub(super) fn header<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
+        self.parameter::<T>(Place::Header, name, about, false)
+    }
+
+    fn parameter<T: JsonSchema>(
+        mut self,
+        place: Place,
+        name: &'static str,
+        about: &'static str,
+        required: bool,
+    ) -> Self {
+        self.docs.parameters.push(Parameter { place, name, about, required, schema: schema_of::<T> });
+        self
+    }
+
+    /// The record has an entity tag: reading heeds `If-None-Match`, writing `If-Match`.
+    #[must_use]
+    pub(super) fn tagged(mut self) -> Self {
+        self.docs.tagged = true;
+        self
+    }
+
+    /// What it answers carries a secret or a token: nobody may keep it.
+    #[must_use]
+    pub(super) fn no_store(mut self) -> Self {
+        self.no_store = true;
+        self
+    }
+
+    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and 404 of a path with parameters, 400, 413
+    /// and 415 of a body, 412 of a tag, 429, 500 and 503 of everything.
+    #[must_use]
+    pub(super) fn fails(mut self, statuses: &[StatusCode]) -> Self {
+        self.docs.failures.extend_from_slice(statuses);
+        self
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, parameters in braces: `/v1/things/{id}`.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Who may call it.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The names of the parameters in its path, in their order.
+    pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(parameter_name)
+    }
+}
+
+/// The name of the parameter that a segment of a path is, if it is one.
+pub(super) fn parameter_name(segment: &'static str) -> Option<&'static str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({:?})", self.method, self.path, self.access)
+    }
+}
