@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// Which claims a scope releases (OpenID Connect Core section 5.4). A claim that is not among them comes with every token.
 const RELEASED_BY: [(&str, &[&str]); 2] = [
-    ("profile", &["name", "given_name", "family_name", "preferred_username", "locale"]),
+    ("profile", &["name", "given_name", "family_name", "preferred_username", "locale", "picture"]),
     ("email", &["email", "email_verified"]),
 ];
 
@@ -70,6 +70,7 @@ fn person(name: &str, given: &str, family: &str, groups: &[&str]) -> Account {
             ("given_name", json!(given)),
             ("family_name", json!(family)),
             ("preferred_username", json!(name)),
+            ("picture", json!(format!("https://example.org/people/{name}.png"))),
             ("email", json!(format!("{name}@example.org"))),
             ("email_verified", json!(true)),
             ("groups", json!(groups)),

@@ -89,10 +89,11 @@ fn narrowed(granted: &[String], asked: Option<&str>) -> Option<Vec<String>> {
 /// An id token, an access token and a refresh token, which replaces the one that was shown.
 fn hand_over(provider: &DevProvider, grant: Grant, nonce: Option<&str>) -> Reply {
     let now = provider.now();
-    let (scope, claims) = (grant.scopes.join(" "), id_claims(provider, &grant, nonce, now));
-    let id_token = provider.key.sign("JWT", &claims).ok();
+    let (scope, mut claims) = (grant.scopes.join(" "), id_claims(provider, &grant, nonce, now));
     let refresh = provider.ledger.give_refresh(grant.clone(), now).ok();
     let access = provider.ledger.give_access(grant, now, provider.token_lifetime).ok();
+    claims.extend(access.iter().map(|access| ("at_hash".to_owned(), at_hash(access).into())));
+    let id_token = provider.key.sign("JWT", &claims).ok();
     let (Some(id_token), Some(refresh), Some(access)) = (id_token, refresh, access) else {
         return reply::error(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -113,16 +114,22 @@ fn hand_over(provider: &DevProvider, grant: Grant, nonce: Option<&str>) -> Reply
     )
 }
 
-// OpenID Connect Core section 2. What the user is called stands in the userinfo answer.
+// OpenID Connect Core section 3.1.3.6, for ES256.
+fn at_hash(access: &str) -> String {
+    let digest = Sha256::digest(access);
+    let (left, _) = digest.split_at(digest.len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
+}
+
+// OpenID Connect Core section 2. What the scopes release stands here as well as in the userinfo answer, as with many providers.
 fn id_claims(
     provider: &DevProvider,
     grant: &Grant,
     nonce: Option<&str>,
     now: SystemTime,
 ) -> Map<String, Value> {
-    let mut claims = Map::new();
+    let mut claims = grant.account.released(&grant.scopes);
     claims.insert("iss".into(), provider.issuer.clone().into());
-    claims.insert("sub".into(), grant.account.name.clone().into());
     claims.insert("aud".into(), grant.client.clone().into());
     claims.insert("iat".into(), seconds(now).into());
     claims.insert("exp".into(), seconds(now + provider.token_lifetime).into());

@@ -98,6 +98,8 @@ impl Tokens for EdDsaTokens {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
     use proptest::prelude::*;
@@ -224,14 +226,13 @@ mod tests {
         let ours = tokens(1);
         let token = text(&ours.sign(TokenKind::Refresh, &claims()).unwrap());
         for position in 0..token.len() {
-            for other in ["A", "_", ".", ""] {
-                let mut forged = token.clone();
-                forged.replace_range(position..=position, other);
-                if forged != token {
-                    let outcome = ours.verify(TokenKind::Refresh, &Secret::new(forged));
-                    assert_eq!(outcome, None, "position {position} as {other:?}");
-                }
-            }
+            let mut forged = token.clone();
+            forged.replace_range(
+                position..=position,
+                if token.as_bytes()[position] == b'A' { "B" } else { "A" },
+            );
+            let outcome = ours.verify(TokenKind::Refresh, &Secret::new(forged));
+            assert_eq!(outcome, None, "position {position}");
         }
         for longer in [format!("{token}="), format!("{token} "), format!("{token}.x"), format!(" {token}")] {
             assert_eq!(ours.verify(TokenKind::Refresh, &Secret::new(longer)), None);
@@ -248,10 +249,12 @@ mod tests {
         assert!(ours.verify(TokenKind::Access, &Secret::new([0xff, 0xfe])).is_none());
     }
 
+    static OURS: LazyLock<EdDsaTokens> = LazyLock::new(|| tokens(1));
+
     proptest! {
         #[test]
         fn garbage_is_no_token(text in "[A-Za-z0-9_.-]{0,200}") {
-            prop_assert!(tokens(1).verify(TokenKind::Access, &Secret::new(text)).is_none());
+            prop_assert!(OURS.verify(TokenKind::Access, &Secret::new(text)).is_none());
         }
     }
 }

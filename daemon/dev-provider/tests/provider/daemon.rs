@@ -1,5 +1,6 @@
 //! The demo provider as the daemon sees it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use credsmith_core::caller::Identity;
 use credsmith_core::doubles::{SeededEntropy, TestTasks};
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::providers::Providers as _;
+use credsmith_core::ports::sign_in::{Flow, SignIn as _, Vouched};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 use credsmith_dev_provider::TokenSpec;
-use credsmith_oidc::{Limits, OidcProviders, ProviderOptions, World};
+use credsmith_oidc::{CodeFlow, Limits, OidcProviders, ProviderOptions, World};
 use serde_json::json;
+use url::Url;
 
 use crate::support::{Dev, PATIENCE, SECRET, loopback};
 
@@ -23,6 +26,7 @@ impl Daemon {
         options.client_secret = Some(Arc::new(Secret::new(SECRET)));
         options.allow_insecure = true;
         options.addresses = loopback();
+        options.code_flow = Some(CodeFlow::default());
         let world = World {
             clock: Arc::new(dev.clock.clone()),
             tasks: Arc::new(TestTasks::new()),
@@ -42,6 +46,36 @@ impl Daemon {
     async fn identify(&self, token: &str) -> Result<Arc<Identity>, Error> {
         self.0.identify(&ProviderId::parse("dev").unwrap(), Arc::new(Secret::new(token))).await
     }
+
+    /// Begins a sign-in, and is `user`'s browser on the way to the provider and back.
+    async fn sent_and_back(&self, dev: &Dev, user: &str) -> Back {
+        let id = ProviderId::parse("dev").unwrap();
+        let begun = self.0.begin(&id, "http://127.0.0.1:7/cb", "ck-state").unwrap();
+        let url = Url::parse(&begun.uri).unwrap();
+        let reply = dev.get(&format!("{}?{}&login_hint={user}", url.path(), url.query().unwrap())).await;
+        let location = Url::parse(reply.headers()["location"].to_str().unwrap()).unwrap();
+        let answer: HashMap<_, _> = location.query_pairs().into_owned().collect();
+        assert!(location.as_str().starts_with("http://127.0.0.1:7/cb?"), "{location}");
+        assert_eq!(answer["state"], "ck-state");
+        Back { flow: begun.flow, code: answer["code"].clone(), issuer: answer["iss"].clone() }
+    }
+
+    async fn finish(&self, back: &Back) -> Result<Vouched, Error> {
+        let flow = Flow {
+            provider: back.flow.provider.clone(),
+            verifier: back.flow.verifier.clone(),
+            nonce: back.flow.nonce.clone(),
+            redirect_uri: back.flow.redirect_uri.clone(),
+        };
+        self.0.finish(flow, Secret::new(back.code.clone()), Some(&back.issuer)).await
+    }
+}
+
+/// A browser that came back.
+struct Back {
+    flow: Flow,
+    code: String,
+    issuer: String,
 }
 
 #[tokio::test]
@@ -102,4 +136,60 @@ async fn a_revocation_and_an_end_are_noticed() {
     assert!(daemon.identify(&ending).await.is_err(), "ended within that half minute");
     dev.clock.advance(Duration::from_secs(20));
     assert!(daemon.identify(&revoked).await.is_err());
+}
+
+#[tokio::test]
+async fn somebody_signs_in_with_a_browser() {
+    let dev = Dev::start().await;
+    let daemon = Daemon::knowing(&dev).await;
+    let back = daemon.sent_and_back(&dev, "alice").await;
+    let vouched = daemon.finish(&back).await.unwrap();
+    assert_eq!(
+        (vouched.provider.as_str(), vouched.subject.issuer.as_str(), vouched.subject.subject.as_str()),
+        ("dev", dev.base.as_str(), "alice")
+    );
+    let told = ["preferred_username", "name", "email", "picture", "groups"].map(|name| &vouched.claims[name]);
+    assert_eq!(
+        told,
+        [
+            &json!("alice"),
+            &json!("Alice Example"),
+            &json!("alice@example.org"),
+            &json!("https://example.org/people/alice.png"),
+            &json!(["users", "admins"])
+        ]
+    );
+    assert!(vouched.email_is_trusted && vouched.claims.contains_key("at_hash"));
+}
+
+#[tokio::test]
+async fn a_code_signs_in_once() {
+    let dev = Dev::start().await;
+    let daemon = Daemon::knowing(&dev).await;
+    let back = daemon.sent_and_back(&dev, "alice").await;
+    assert!(daemon.finish(&back).await.is_ok());
+    let replayed = daemon.finish(&back).await.unwrap_err();
+    assert_eq!(replayed.kind(), Kind::Unauthenticated);
+    assert!(replayed.cause().unwrap().contains("refused the code"), "{replayed:?}");
+}
+
+#[tokio::test]
+async fn a_code_is_worth_nothing_in_another_flow() {
+    let dev = Dev::start().await;
+    let daemon = Daemon::knowing(&dev).await;
+    let (victim, attacker) =
+        (daemon.sent_and_back(&dev, "alice").await, daemon.sent_and_back(&dev, "bob").await);
+    let injected = Back { code: victim.code, ..attacker };
+    let refused = daemon.finish(&injected).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unauthenticated, "the PKCE verifier is of another flow");
+}
+
+#[tokio::test]
+async fn a_code_belongs_to_its_redirect_uri() {
+    let dev = Dev::start().await;
+    let daemon = Daemon::knowing(&dev).await;
+    let mut back = daemon.sent_and_back(&dev, "alice").await;
+    back.flow.redirect_uri = "http://127.0.0.1:8/cb".into();
+    let refused = daemon.finish(&back).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unauthenticated, "the code was given for another redirect URI");
 }

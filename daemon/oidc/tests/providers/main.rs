@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+mod browser;
 mod discovery;
 mod identify;
+mod sign_in;
 mod support;
+mod tenants;

@@ -1,6 +1,7 @@
 //! A provider that says whatever a test wants, over real connections, and the daemon's side of it.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use credsmith_core::Error;
 use credsmith_core::caller::Identity;
 use credsmith_core::doubles::{Gate, ManualClock, SeededEntropy, TestTasks};
 use credsmith_core::ids::ProviderId;
-use credsmith_core::ports::providers::Providers as _;
+use credsmith_core::ports::providers::{ProviderView, Providers as _};
 use credsmith_core::secret::Secret;
 use credsmith_http::client::{AddressPolicy, IpNet};
 use credsmith_http::{
@@ -161,6 +162,10 @@ pub(crate) fn options(id: &str, issuer: &str) -> ProviderOptions {
     options
 }
 
+pub(crate) fn world(clock: &ManualClock, tasks: &Arc<TestTasks>) -> World {
+    World { clock: Arc::new(clock.clone()), tasks: tasks.clone(), entropy: Arc::new(SeededEntropy::new(1)) }
+}
+
 /// The daemon's side.
 pub(crate) struct Daemon {
     pub(crate) providers: Arc<OidcProviders>,
@@ -175,11 +180,7 @@ impl Daemon {
 
     pub(crate) fn with_limits(options: Vec<ProviderOptions>, limits: &Limits) -> Self {
         let (clock, tasks) = (ManualClock::default(), Arc::new(TestTasks::new()));
-        let world = World {
-            clock: Arc::new(clock.clone()),
-            tasks: tasks.clone(),
-            entropy: Arc::new(SeededEntropy::new(1)),
-        };
+        let world = world(&clock, &tasks);
         Self { providers: OidcProviders::start(options, limits, &world).unwrap(), clock, tasks }
     }
 
@@ -192,6 +193,10 @@ impl Daemon {
         let daemon = Self::start(options);
         daemon.all_ready().await;
         daemon
+    }
+
+    pub(crate) fn view(&self, id: &str) -> ProviderView {
+        self.providers.get(&ProviderId::parse(id).unwrap()).unwrap()
     }
 
     pub(crate) async fn all_ready(&self) {
@@ -216,6 +221,38 @@ impl Daemon {
         let id = ProviderId::parse(id).unwrap();
         let ask = self.providers.identify(&id, Arc::new(Secret::new(token)));
         tokio::time::timeout(PATIENCE, ask).await.expect("an answer")
+    }
+}
+
+/// What was written to the log, for a test that looks.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// All that this thread, and so this test's runtime, writes from now on, until the guard is dropped.
+    pub(crate) fn record() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
