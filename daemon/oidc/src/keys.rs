@@ -131,6 +131,9 @@ pub(crate) fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> 
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -160,22 +163,20 @@ mod tests {
 
     #[test]
     fn neither_unsigned_nor_symmetric_tokens_count() {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
         let ours = SigningKey::generate("a").unwrap();
-        let set = keys(&[&ours]);
+        let ours_only = keys(&[&ours]);
         let part = |value: serde_json::Value| B64.encode(value.to_string());
         let payload = part(json!({"aud": "us"}));
         for alg in ["none", "HS256", "ES384", "RS256", "EdDSA"] {
             let token =
                 format!("{}.{payload}.{}", part(json!({"alg": alg, "kid": "a"})), B64.encode([0; 64]));
-            assert_eq!(set.read(&token), Reading::Opaque, "{alg}");
+            assert_eq!(ours_only.read(&token), Reading::Opaque, "{alg}");
         }
         let mac = jsonwebtoken::EncodingKey::from_secret(b"published");
         let token =
             jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"aud": "us"}), &mac).unwrap();
         let oct = json!({"keys": [{"kty": "oct", "k": B64.encode("published"), "use": "sig"}]});
-        assert_eq!(super::tests::set(oct).read(&token), Reading::UnknownKey);
+        assert_eq!(set(oct).read(&token), Reading::UnknownKey);
     }
 
     #[test]
@@ -233,14 +234,72 @@ mod tests {
         assert_eq!(set.0.len(), 1);
         assert!(matches!(set.read(&ours.sign("JWT", &json!({})).unwrap()), Reading::Signed(_)));
         for (alg, kid) in [("EdDSA", "short"), ("ES256", "e")] {
-            use base64::Engine as _;
-            use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
             let head = B64.encode(json!({"alg": alg, "kid": kid}).to_string());
             assert_eq!(set.read(&format!("{head}.e30.{}", B64.encode([0; 64]))), Reading::UnknownKey);
         }
         for no_set in [json!({}), json!({"keys": {}}), json!({"keys": null})] {
             let no_set = Object::parse(no_set.to_string().as_bytes()).unwrap();
             assert!(KeySet::from_published(no_set).is_err());
+        }
+    }
+
+    /// A 2048-bit key whose private half was thrown away when it had signed the token of the test below.
+    const ENTRA_KEY: &str = concat!(
+        "w3gD7Vazy8Ak9_AWM4Xhns2kfzRyeZh8-67OrDyHWs7VDeQaylBQwejv-7Ff_ZJjg2Z8W8ZWXpNQska8w7pC2G6SzlGQwqr1BnV9",
+        "c9re76lQLvTQumjJZ7_Xm0txO6a00KwCK3Tw5tW-eJNJ55ll0UtxbVyCI9UZICrslf_pYHPOowdgnLVbTbam2w1vNiVemawDao6S",
+        "rNfDpxyEou2XDte8hp7QWaCm28_vWxk4Zv9StEYF9J0RCy0YeGs1ha4_WzAgUS02Z0SaauFDWYPHjMdoAzeKpxtWWJYnghd0pXSd",
+        "Usu8qGbEwAjgEpp5KajkS841izwj00dWMgfF_burDQ",
+    );
+    const ENTRA_SIGNATURE: &str = concat!(
+        "siBXGTVWwPiYvub_A6r64Ar6EWwtJuddK780pG-wdtApk1_xSWsUSpMN2JK81Uq9Ih2U7gIRIylH4Nn_GgUoohZlBber0XUz9Bqu",
+        "6j_OYmeHBx5O0luYl2MThJiCj505O4-k1AKL0Nq2o9FSnclka4X5Q-IC6M_kYtFu72GkNHJ42d0d_BkD6RLA1XfGRGHQInlLu3IK",
+        "E_XjbKO-jmETzx8Q8p8GlfLJfHdsJ_yQUn948KHaJMnEOt3EOd59fjYx9ZJtjjKyyuoScLiMubAURD-Zo6w8W7kIf9Jy-Cz6I6Og",
+        "gA-t-n2Mt9QfIp5-XHhtOZtC4nVpYRM1nOmyhV_P7w",
+    );
+    const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+
+    /// Entra's keys name no algorithm, have a certificate beside them, and say whose they are.
+    #[test]
+    fn a_token_as_entra_signs_it_is_read() {
+        let part = |value: &str| B64.encode(value);
+        let iss = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
+        let head = part(r#"{"typ":"JWT","alg":"RS256","kid":"entra-1"}"#);
+        let payload = part(&format!(r#"{{"iss":"{iss}","tid":"{TENANT}","oid":"o-1"}}"#));
+        let token = format!("{head}.{payload}.{ENTRA_SIGNATURE}");
+        let of_issuer = |issuer: &str| {
+            set(json!({"keys": [{
+                "kty": "RSA", "use": "sig", "kid": "entra-1", "x5t": "entra-1", "n": ENTRA_KEY, "e": "AQAB", "x5c": ["MIIC"],
+                "cloud_instance_name": "microsoftonline.com", "issuer": issuer,
+            }]}))
+        };
+        for template in [&iss, "https://login.microsoftonline.com/{tenantid}/v2.0"] {
+            let Reading::Signed(signed) = of_issuer(template).read(&token) else { panic!("{template}") };
+            assert_eq!((&signed.claims["oid"], signed.algorithm), (&json!("o-1"), Algorithm::RS256));
+        }
+        let personal = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
+        assert_eq!(of_issuer(personal).read(&token), Reading::Opaque, "a key for personal accounts");
+        let forged = format!(
+            "{head}.{}.{ENTRA_SIGNATURE}",
+            part(&format!(r#"{{"iss":"{iss}","tid":"{TENANT}","oid":"o-2"}}"#))
+        );
+        assert_eq!(of_issuer(&iss).read(&forged), Reading::Opaque);
+    }
+
+    proptest! {
+        /// The libraries below do not all look before they cut: no published key may bring us down.
+        #[test]
+        fn no_key_harms_the_reader(
+            kty in prop::sample::select(vec!["EC", "RSA", "OKP", "oct", ""]),
+            crv in prop::sample::select(vec!["P-256", "P-384", "P-521", "Ed25519", "X25519"]),
+            alg in prop::sample::select(vec!["ES256", "ES384", "RS256", "PS512", "EdDSA", "HS256"]),
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 4),
+            signature in prop::collection::vec(any::<u8>(), 0..140),
+        ) {
+            let [x, y, n, e] = [0, 1, 2, 3].map(|part| B64.encode(&parts[part]));
+            let key = json!({"kty": kty, "crv": crv, "x": x, "y": y, "n": n, "e": e, "k": x});
+            let head = B64.encode(json!({ "alg": alg }).to_string());
+            let reading = set(json!({ "keys": [key] })).read(&format!("{head}.e30.{}", B64.encode(signature)));
+            prop_assert!(!matches!(reading, Reading::Signed(_)));
         }
     }
 }

@@ -35,4 +35,3 @@ mod wire;
 pub use audience::Audiences;
 pub use options::{CodeFlow, Fault, Limits, ProviderOptions};
 pub use providers::{OidcProviders, World};
-pub use wire::Wire;

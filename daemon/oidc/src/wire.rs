@@ -1,14 +1,11 @@
 //! The way to a provider: the guarded HTTP client, with the bounds that every answer of a provider has to keep.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use credsmith_http::client::{CallLimits, Client, Failure};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use url::Url;
 
 use crate::answer::Object;
@@ -17,15 +14,15 @@ use crate::trouble::Trouble;
 /// Largest answer of a provider. A key set with certificate chains is the largest that is meant well.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// A guarded client together with the time that one request may take. Also the HTTP client that the crate openidconnect drives.
-pub struct Wire {
+/// A guarded client together with the time that one request may take.
+pub(crate) struct Wire {
     client: Client,
     timeout: Duration,
 }
 
 impl Wire {
     /// Requests by `client`, each within `timeout`.
-    pub fn new(client: Client, timeout: Duration) -> Self {
+    pub(crate) fn new(client: Client, timeout: Duration) -> Self {
         Self { client, timeout }
     }
 
@@ -104,15 +101,4 @@ fn is_json(answer: &Response<Bytes>) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim();
     // RFC 7517 section 8.5 has a type of its own for key sets.
     ["application/json", "application/jwk-set+json"].iter().any(|known| essence.eq_ignore_ascii_case(known))
-}
-
-impl<'c> AsyncHttpClient<'c> for Wire {
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Failure>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            Ok(self.send(request.map(Bytes::from), self.timeout).await?.map(|body| body.to_vec()))
-        })
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use credsmith_oidc::Wire;
 use http::StatusCode;
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreTokenResponse, CoreUserInfoClaims,
@@ -14,7 +13,7 @@ use openidconnect::{
 };
 use url::Url;
 
-use crate::support::{Dev, SECRET, json, text};
+use crate::support::{Dev, SECRET, Wire, json, text};
 
 type App =
     CoreClient<EndpointSet, EndpointNotSet, EndpointSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;

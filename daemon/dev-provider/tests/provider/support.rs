@@ -1,23 +1,39 @@
 //! A demo provider that serves, and ways to talk to it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use credsmith_core::doubles::ManualClock;
 use credsmith_core::ports::Clock as _;
 use credsmith_dev_provider::{Client as App, DevProvider, Options};
-use credsmith_http::client::{AddressPolicy, CallLimits, Client, ClientOptions, Destination, IpNet};
+use credsmith_http::client::{AddressPolicy, CallLimits, Client, ClientOptions, Destination, Failure, IpNet};
 use credsmith_http::{Bytes, Drain, HostPolicy, Listener, Server, ServerOptions, Surfaces};
-use credsmith_oidc::Wire;
 use http::{Method, Request, Response};
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 
 /// Longer than anything here takes, however busy the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const LIMITS: CallLimits = CallLimits { deadline: PATIENCE, max_response_bytes: 1 << 20 };
 
 pub(crate) const SECRET: &str = "dev secret: 100%";
 
 pub(crate) fn loopback() -> AddressPolicy {
     AddressPolicy::allowing(vec!["127.0.0.0/8".parse::<IpNet>().unwrap()])
+}
+
+/// The HTTP client that the crate openidconnect drives.
+pub(crate) struct Wire(Client);
+
+impl<'c> AsyncHttpClient<'c> for Wire {
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Failure>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        let request = request.map(Bytes::from);
+        Box::pin(async move { Ok(self.0.send(request, LIMITS).await?.map(|body| body.to_vec())) })
+    }
 }
 
 /// A provider on loopback with the clients `app` (secret) and `cli` (public), its time a clock of the test's.
@@ -61,14 +77,11 @@ impl Dev {
 
     /// The HTTP client for the crate openidconnect.
     pub(crate) fn wire(&self) -> Wire {
-        Wire::new(self.client.clone(), PATIENCE)
+        Wire(self.client.clone())
     }
 
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
-        self.client
-            .send(request, CallLimits { deadline: PATIENCE, max_response_bytes: 1 << 20 })
-            .await
-            .unwrap()
+        self.client.send(request, LIMITS).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {

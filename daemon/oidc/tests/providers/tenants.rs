@@ -20,11 +20,34 @@ const OURS: &str = "11111111-1111-4111-8111-111111111111";
 const SISTER: &str = "22222222-2222-4222-8222-222222222222";
 const STRANGER: &str = "99999999-9999-4999-8999-999999999999";
 
-/// A provider whose document, under `organizations`, has a template for an issuer.
+/// A provider with a document like Entra's under `organizations`: its issuer is a template, and much in it is in no standard.
 async fn entra() -> Op {
     let op = Op::start().await;
-    let template = op.document_with(json!({"issuer": format!("{}/{{tenantid}}/v2.0", op.base)}));
-    op.answer("/organizations/v2.0/.well-known/openid-configuration", Answer::Json(template));
+    let mut document = op.document_with(json!({
+        "issuer": format!("{}/{{tenantid}}/v2.0", op.base),
+        "introspection_endpoint": null,
+        "device_authorization_endpoint": format!("{}/devicecode", op.base),
+        "end_session_endpoint": format!("{}/logout", op.base),
+        "kerberos_endpoint": format!("{}/kerberos", op.base),
+        "mtls_endpoint_aliases": {"token_endpoint": format!("{}/mtls", op.base)},
+        "token_endpoint_auth_methods_supported":
+            ["client_secret_post", "private_key_jwt", "client_secret_basic", "self_signed_tls_client_auth"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "subject_types_supported": ["pairwise"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": ["sub", "iss", "cloud_instance_name", "aud", "nonce", "preferred_username", "name", "tid", "email"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+        "request_uri_parameter_supported": false,
+        "http_logout_supported": true,
+        "frontchannel_logout_supported": true,
+        "tls_client_certificate_bound_access_tokens": true,
+        "cloud_instance_name": "microsoftonline.com",
+        "rbac_url": "https://pas.windows.net",
+    }));
+    // `document_with` leaves out what is null, and this one is there.
+    document["tenant_region_scope"] = Value::Null;
+    op.answer("/organizations/v2.0/.well-known/openid-configuration", Answer::Json(document));
     op
 }
 
