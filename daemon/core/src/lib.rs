@@ -12,6 +12,7 @@
 pub mod access;
 pub mod caller;
 pub mod catalogue;
+pub mod company;
 #[cfg(feature = "doubles")]
 pub mod doubles;
 mod effects;

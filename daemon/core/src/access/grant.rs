@@ -51,6 +51,17 @@ pub struct Revoke {
 #[derive(Debug)]
 pub struct Operate(());
 
+impl<A> Grant<A> {
+    /// Leave for `action`. Of the whole crate only `access` gets here.
+    pub(super) fn of(action: A) -> Self {
+        Self { action }
+    }
+
+    pub(super) fn action(&self) -> &A {
+        &self.action
+    }
+}
+
 impl Grant<Issue> {
     pub(super) fn issue(caller: Caller, service: Arc<Service>) -> Self {
         Self { action: Issue { caller, service } }

@@ -4,6 +4,7 @@
 //!
 //! Never here: a look at the store, a count, a limit. Whether something *may* be done is not whether it *can* be done now.
 
+mod company;
 mod grant;
 pub mod permission;
 pub mod rights;
@@ -11,6 +12,10 @@ pub mod rules;
 
 use std::sync::Arc;
 
+pub use company::{
+    FetchCompany, FetchConfigurations, ListCompanies, authorize_companies, authorize_company,
+    authorize_configurations,
+};
 pub use grant::{Grant, Issue, Operate, Revoke};
 pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
 

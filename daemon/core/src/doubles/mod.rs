@@ -8,12 +8,14 @@
 //! | `Store` | [`MemoryStore`]: keeps the port's promises, fails on demand, survives a crash |
 //! | `ServicePlugins` | [`ScriptedPlugins`]: does what a test says, at a pretended target |
 //! | `Providers` | [`FakeProviders`]: a table |
+//! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
 //! | `AuditSink` | [`RecordingAudit`]: a list |
 //!
 //! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and does nothing on its own.
 
 mod audit;
 mod clock;
+mod directory;
 mod entropy;
 mod gate;
 mod people;
@@ -26,6 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use audit::RecordingAudit;
 pub use clock::ManualClock;
+pub use directory::{DirectoryStep, FakeDirectory};
 pub use entropy::SeededEntropy;
 pub use gate::Gate;
 pub use people::{ISSUER, PROVIDER, caller, everybody, identity, service};

@@ -11,11 +11,12 @@
 //! | `parked/<service>/<id>` | none: which leases are parked |
 //! | `suspended/<subject>` | who was suspended, and when |
 //! | `outbox/<milliseconds, 15 digits>/<random>` | an event that the audit log does not have yet |
+//! | `company/<id>` | the company |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
 
-use crate::ids::{LeaseId, ServiceId};
+use crate::ids::{CompanyId, LeaseId, ServiceId};
 use crate::ports::store::Key;
 use crate::time::Timestamp;
 
@@ -38,6 +39,7 @@ pub(super) const STATE: &[u8] = b"state/";
 pub(super) const REVOKE_WITH: &[u8] = b"revoke-with/";
 pub(super) const OUTBOX: &[u8] = b"outbox/";
 pub(super) const PARKED: &[u8] = b"parked/";
+pub(super) const COMPANY: &[u8] = b"company/";
 
 pub(super) fn lease(id: LeaseId) -> Key {
     key(&[LEASE, id.as_bytes()])
@@ -100,6 +102,15 @@ pub(super) fn epoch(space: &str) -> Key {
 
 pub(super) fn suspended(subject: &Pseudonym) -> Key {
     key(&[b"suspended/", subject])
+}
+
+pub(super) fn company(id: CompanyId) -> Key {
+    key(&[COMPANY, id.as_str().as_bytes()])
+}
+
+/// The company of a key that [`company`] made.
+pub(super) fn trailing_company(key: &Key) -> Option<CompanyId> {
+    CompanyId::from_bytes(key.as_bytes().strip_prefix(COMPANY)?)
 }
 
 /// The lease at the end of an index key.

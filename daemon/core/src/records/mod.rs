@@ -6,6 +6,7 @@
 //! Never here: a decision about a lease. Never elsewhere: a key of the store, or a byte of a record.
 
 mod change;
+mod companies;
 mod encoding;
 mod events;
 mod examine;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use change::{Change, CommitError, Move};
+pub(crate) use companies::COMPANIES_IN_A_BATCH;
 use keys::Pseudonym;
 
 use crate::caller::Subject;

@@ -1,0 +1,178 @@
+//! Who may see which companies. A role may be bound to some of them: lists then leave the others out, single access is refused.
+
+use std::sync::Arc;
+
+use super::grant::Grant;
+use super::rights::{Reach, forbidden};
+use crate::caller::Member;
+use crate::company::{Company, CompanyView};
+use crate::error::{Error, Kind};
+
+/// The action of seeing one company.
+#[derive(Debug)]
+pub struct FetchCompany(Arc<Company>);
+
+/// The action of seeing what the directory knows about the configurations of one company.
+#[derive(Debug)]
+pub struct FetchConfigurations(Arc<Company>);
+
+/// The action of listing companies.
+#[derive(Debug)]
+pub struct ListCompanies(Reach);
+
+const FETCH: &str = "company.fetch";
+const FETCH_MANY: &str = "company.fetch.many";
+const FETCH_CONFIGURATIONS: &str = "company.fetch.configurations";
+
+/// Leave for `member` to see the company that `name` stands for ([`CompanyView::resolve`]).
+///
+/// # Errors
+/// `Forbidden` without the permission `company.fetch`, or when it does not reach that company; `NotFound` when there is none.
+pub fn authorize_company(
+    member: &Member,
+    companies: &CompanyView,
+    name: &str,
+) -> Result<Grant<FetchCompany>, Error> {
+    Ok(Grant::of(FetchCompany(one(member, companies, name, &[FETCH])?)))
+}
+
+/// Leave for `member` to see the configurations of the company that `name` stands for.
+///
+/// # Errors
+/// As [`authorize_company`]; `company.fetch.configurations` is needed, too.
+pub fn authorize_configurations(
+    member: &Member,
+    companies: &CompanyView,
+    name: &str,
+) -> Result<Grant<FetchConfigurations>, Error> {
+    Ok(Grant::of(FetchConfigurations(one(member, companies, name, &[FETCH, FETCH_CONFIGURATIONS])?)))
+}
+
+/// Leave for `member` to list the companies that their rights reach.
+///
+/// # Errors
+/// `Forbidden` without the permission `company.fetch.many`.
+pub fn authorize_companies(member: &Member) -> Result<Grant<ListCompanies>, Error> {
+    member.rights.require(&[FETCH_MANY])?;
+    Ok(Grant::of(ListCompanies(member.rights.reach(FETCH_MANY))))
+}
+
+/// Whoever lacks a permission altogether does not learn which companies there are.
+fn one(
+    member: &Member,
+    companies: &CompanyView,
+    name: &str,
+    permissions: &[&str],
+) -> Result<Arc<Company>, Error> {
+    member.rights.require(permissions)?;
+    let company = companies.resolve(name).ok_or_else(no_such_company)?;
+    let out_of_reach =
+        permissions.iter().find(|permission| !companies.within(&member.rights.reach(permission), company));
+    match out_of_reach {
+        None => Ok(Arc::clone(company)),
+        Some(permission) => Err(forbidden(permission)),
+    }
+}
+
+fn no_such_company() -> Error {
+    Error::new(Kind::NotFound, "There is no such company.")
+}
+
+impl Grant<FetchCompany> {
+    /// Which company.
+    pub fn company(&self) -> &Arc<Company> {
+        &self.action().0
+    }
+}
+
+impl Grant<FetchConfigurations> {
+    /// Of which company.
+    pub fn company(&self) -> &Arc<Company> {
+        &self.action().0
+    }
+}
+
+impl Grant<ListCompanies> {
+    /// Of which companies.
+    pub fn reach(&self) -> &Reach {
+        &self.action().0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::permission::Pattern;
+    use crate::access::rights::{Rights, Role};
+    use crate::company::samples::{company, view};
+    use crate::doubles::identity;
+    use crate::ids::{SessionId, UserId};
+
+    fn role(permissions: &[&str], companies: Option<&[&str]>) -> Arc<Role> {
+        Arc::new(Role {
+            name: "role".into(),
+            permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+            companies: companies.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        })
+    }
+
+    fn member(roles: Vec<Arc<Role>>) -> Member {
+        Member {
+            user: UserId::from_random([1; 16]),
+            subject: identity("alice").subject,
+            session: SessionId::from_random([2; 16]),
+            scopes: Vec::new(),
+            rights: Rights::new(roles),
+        }
+    }
+
+    fn companies() -> CompanyView {
+        view(&[company(1, "12345", "acme", "Acme"), company(2, "67890", "globex", "Globex")])
+    }
+
+    fn refused<T>(result: Result<Grant<T>, Error>) -> Kind {
+        result.err().unwrap().kind()
+    }
+
+    #[test]
+    fn a_bound_role_opens_its_company_only() {
+        let (own, companies) = (member(vec![role(&["company.*"], Some(&["ACME"]))]), companies());
+        assert_eq!(authorize_company(&own, &companies, "12345").unwrap().company().name, "Acme");
+        assert_eq!(authorize_configurations(&own, &companies, "acme").unwrap().company().name, "Acme");
+        assert_eq!(refused(authorize_company(&own, &companies, "globex")), Kind::Forbidden);
+        assert_eq!(refused(authorize_configurations(&own, &companies, "67890")), Kind::Forbidden);
+        assert_eq!(refused(authorize_company(&own, &companies, "initech")), Kind::NotFound);
+    }
+
+    /// Both permissions have to reach the very company: one here and one there is neither.
+    #[test]
+    fn permissions_for_different_companies_do_not_add_up() {
+        let mixed = member(vec![
+            role(&["company.fetch"], Some(&["acme"])),
+            role(&["company.fetch.configurations"], Some(&["globex"])),
+        ]);
+        for name in ["acme", "globex"] {
+            assert_eq!(
+                refused(authorize_configurations(&mixed, &companies(), name)),
+                Kind::Forbidden,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_the_permission_nobody_learns_what_there_is() {
+        for permissions in [&["credential.*"][..], &["company.fetch.many"], &[]] {
+            let stranger = member(vec![role(permissions, None)]);
+            for name in ["acme", "initech"] {
+                assert_eq!(refused(authorize_company(&stranger, &companies(), name)), Kind::Forbidden);
+            }
+        }
+        assert_eq!(
+            refused(authorize_companies(&member(vec![role(&["company.fetch"], None)]))),
+            Kind::Forbidden
+        );
+        let one = member(vec![role(&["company.fetch"], None)]);
+        assert_eq!(refused(authorize_configurations(&one, &companies(), "acme")), Kind::Forbidden);
+    }
+}

@@ -1,0 +1,118 @@
+//! Lists of companies: those that somebody's rights reach, those that a search finds among them, one page of these.
+
+use std::sync::Arc;
+
+use super::view::{Entry, Reached};
+use super::{Company, CompanyView};
+use crate::access::rights::Reach;
+use crate::paging::{Page, Paging};
+use crate::text::fold;
+
+impl CompanyView {
+    /// A page of the companies that `reach` includes and that `search` finds: its text is somewhere in name, identifier or directory id,
+    /// ignoring case and space around it. An empty search finds all. Totals count nothing else.
+    pub fn list(&self, reach: &Reach, search: &str, paging: Paging) -> Page<Arc<Company>> {
+        let wanted = fold(search.trim());
+        let page = match (self.reached(reach), wanted.as_str()) {
+            // What everybody asks for all the time touches its page alone.
+            (Reached::All, "") => paging.of(self.entries.iter()),
+            (Reached::All, wanted) => paging.of(finds(self.entries.iter(), wanted).into_iter()),
+            (Reached::Only(companies), wanted) => {
+                paging.of(finds(self.entries_of(&companies).into_iter(), wanted).into_iter())
+            }
+        };
+        page.map(|entry| Arc::clone(&entry.company))
+    }
+}
+
+fn finds<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, wanted: &str) -> Vec<&'a Arc<Entry>> {
+    entries.filter(|entry| entry.has(wanted)).collect()
+}
+
+impl Entry {
+    fn has(&self, wanted: &str) -> bool {
+        [&self.name, &self.identifier, &self.directory_id].into_iter().any(|text| text.contains(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::company::samples::{company, missing, view};
+
+    fn all() -> CompanyView {
+        view(&[
+            company(1, "12345", "AcmeCorp", "Acme Corp"),
+            company(2, "777", "strasse", "Große Straße"),
+            company(3, "8", "", "100 % Wool_"),
+            missing(company(4, "99", "old", "Former Acme")),
+        ])
+    }
+
+    fn names(reach: &Reach, search: &str) -> Vec<String> {
+        let page = all().list(reach, search, Paging::default());
+        assert_eq!(page.total, page.items.len());
+        page.items.iter().map(|company| company.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_search_looks_at_name_identifier_and_number() {
+        for (search, found) in [
+            ("acme", &["Acme Corp", "Former Acme"][..]),
+            ("  ACME corp ", &["Acme Corp"]),
+            ("STRASSE", &["Große Straße"]),
+            ("GROSSE S", &["Große Straße"]),
+            ("234", &["Acme Corp"]),
+            ("%", &["100 % Wool_"]),
+            ("_", &["100 % Wool_"]),
+            (".*", &[]),
+            // No text runs on from one field into the next.
+            ("corpacme", &[]),
+            ("Corp\nAcme", &[]),
+            ("\0", &[]),
+            ("  ", &["100 % Wool_", "Acme Corp", "Große Straße", "Former Acme"]),
+        ] {
+            assert_eq!(names(&Reach::Everywhere, search), found, "{search:?}");
+        }
+    }
+
+    /// Attack: a search, a page or a total that tells of companies beyond one's reach.
+    #[test]
+    fn what_is_out_of_reach_is_neither_found_nor_counted() {
+        let reach = Reach::Only(vec![["777".to_owned(), "old".to_owned()].into()]);
+        assert_eq!(names(&reach, ""), ["Große Straße", "Former Acme"]);
+        assert_eq!(names(&reach, "acme"), ["Former Acme"]);
+        assert_eq!(names(&Reach::Nowhere, ""), [""; 0]);
+        let page = all().list(&reach, "", Paging::new(1, 1).unwrap());
+        assert_eq!((page.items.len(), page.total, page.next()), (1, 2, Some(2)));
+    }
+
+    proptest! {
+        #[test]
+        fn pages_of_a_search_are_what_a_plain_look_finds(
+            texts in proptest::collection::vec("[aAbBß ]{1,6}", 0..60),
+            search in "[aAbBSs]{0,2}",
+            per_page in 1_usize..20,
+        ) {
+            let companies: Vec<_> = texts.iter().enumerate().map(|(n, name)| company(n, &n.to_string(), "", name)).collect();
+            let view = view(&companies);
+            let expected: Vec<_> = view
+                .all()
+                .filter(|company| {
+                    fold(&company.name).contains(&fold(&search)) || company.directory_id.contains(&fold(&search))
+                })
+                .map(|company| company.id)
+                .collect();
+            let (mut seen, mut next) = (Vec::new(), Some(1));
+            while let Some(number) = next {
+                let page = view.list(&Reach::Everywhere, &search, Paging::new(number, per_page).unwrap());
+                prop_assert_eq!(page.total, expected.len());
+                seen.extend(page.items.iter().map(|company| company.id));
+                next = page.next();
+            }
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Companies over a fake directory and a store in memory: synchronised, killed in between, throttled, lied to.
+
+mod configurations;
+mod sync;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Companies, Company, CompanyView, Parts, Source, Synchronised};
+use crate::access::operator;
+use crate::doubles::{FakeDirectory, ManualClock, MemoryStore, SeededEntropy, TestTasks};
+use crate::error::Error;
+use crate::keyring::{Kek, Keyring};
+use crate::ports::Clock;
+use crate::ports::directory::DirectoryCompany;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What outlives a daemon.
+struct World {
+    clock: ManualClock,
+    store: MemoryStore,
+    directory: Arc<FakeDirectory>,
+    tasks: Arc<TestTasks>,
+    lives: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            clock: ManualClock::default(),
+            store: MemoryStore::new(),
+            directory: Arc::new(FakeDirectory::new()),
+            tasks: Arc::new(TestTasks::new()),
+            lives: 0,
+        }
+    }
+
+    /// With that many companies in the directory.
+    fn with(companies: usize) -> Self {
+        let world = Self::new();
+        world.directory.set(numbered(0..companies));
+        world
+    }
+
+    async fn companies_from(&mut self, source: Source) -> Arc<Companies> {
+        self.lives += 1;
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let store = Arc::new(self.store.clone());
+        let entropy = Arc::new(SeededEntropy::new(1000 + self.lives));
+        let kek = Kek::generate(&SeededEntropy::new(42));
+        let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+        let (keyring, tasks) = (Arc::new(keyring), self.tasks.clone());
+        Companies::new(Parts { clock, tasks, entropy, store, keyring, source, interval: HOUR })
+    }
+
+    /// A daemon that was not started yet.
+    async fn companies(&mut self) -> Arc<Companies> {
+        self.companies_from(Source::Directory(self.directory.clone())).await
+    }
+
+    /// A daemon with this list in its configuration, started.
+    async fn listed(&mut self, list: Vec<DirectoryCompany>) -> Arc<Companies> {
+        let companies = self.companies_from(Source::Listed(list)).await;
+        companies.start().await.unwrap();
+        companies
+    }
+
+    /// The daemon is killed, and what was durable stays.
+    fn crash(&mut self) {
+        self.store.stop_after(0);
+        self.store = self.store.snapshot();
+    }
+
+    fn events(&self) -> usize {
+        self.store.dump("outbox/").len()
+    }
+}
+
+fn numbered(numbers: std::ops::Range<usize>) -> Vec<DirectoryCompany> {
+    numbers
+        .map(|n| FakeDirectory::company(&n.to_string(), &format!("id{n}"), &format!("Company {n}")))
+        .collect()
+}
+
+async fn sync(companies: &Arc<Companies>) -> Result<Synchronised, Error> {
+    companies.sync(operator(), false).await
+}
+
+/// All companies by the directory's id; no id twice.
+async fn all(companies: &Companies) -> BTreeMap<String, Arc<Company>> {
+    let view = companies.view().await.unwrap();
+    let all: BTreeMap<_, _> =
+        view.all().map(|company| (company.directory_id.clone(), Arc::clone(company))).collect();
+    assert_eq!(all.len(), view.len(), "no company is there twice");
+    all
+}
+
+fn present(view: &CompanyView) -> usize {
+    view.all().filter(|company| company.missing_since.is_none()).count()
+}

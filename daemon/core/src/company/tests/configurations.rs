@@ -1,0 +1,61 @@
+use super::*;
+use crate::access::permission::Pattern;
+use crate::access::rights::{Rights, Role};
+use crate::caller::Member;
+use crate::doubles::identity;
+use crate::error::Kind;
+use crate::ids::{SessionId, UserId};
+
+fn technician() -> Member {
+    let role = Role {
+        name: "technician".into(),
+        permissions: vec![Pattern::parse("company.*").unwrap()],
+        companies: None,
+    };
+    Member {
+        user: UserId::from_random([1; 16]),
+        subject: identity("bob").subject,
+        session: SessionId::from_random([2; 16]),
+        scopes: Vec::new(),
+        rights: Rights::new(vec![Arc::new(role)]),
+    }
+}
+
+async fn ask(companies: &Companies, name: &str) -> Result<String, Error> {
+    let grant = companies.authorize_configurations(&technician(), name).await?;
+    Ok(companies.configurations(grant).await?.as_json().to_owned())
+}
+
+#[tokio::test]
+async fn the_directory_is_asked_live_and_quoted_as_it_is() {
+    let mut world = World::with(3);
+    let companies = world.companies().await;
+    sync(&companies).await.unwrap();
+    let answer = r#"[ {"id": 7, "questions": [{"answer": "hunter2"}]} ]"#;
+    world.directory.set_configurations(answer);
+    assert_eq!(ask(&companies, "id1").await.unwrap(), answer);
+    world.directory.set_configurations("[]");
+    assert_eq!(ask(&companies, "1").await.unwrap(), "[]");
+    assert_eq!(world.directory.asked(), ["1", "1"], "by the directory's own id");
+    assert!(world.store.dump("").iter().all(|(_, value)| !value.windows(7).any(|part| part == b"hunter2")));
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_is_upstream() {
+    let mut world = World::with(3);
+    let companies = world.companies().await;
+    sync(&companies).await.unwrap();
+    assert_eq!(ask(&companies, "1").await.unwrap_err().kind(), Kind::Upstream);
+    world.directory.set_configurations("<html>hunter2</html>");
+    let error = ask(&companies, "1").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Upstream);
+    assert!(!format!("{error:?}").contains("hunter2"));
+    assert_eq!(ask(&companies, "99").await.unwrap_err().kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn a_listed_company_has_none() {
+    let mut world = World::new();
+    let companies = world.listed(numbered(0..2)).await;
+    assert_eq!(ask(&companies, "id1").await.unwrap(), "[]");
+}

@@ -1,0 +1,132 @@
+//! Companies in the store: one record each, under `company/<id>`, so that a reader sees a company whole or not at all. Every batch
+//! bumps the epoch, and expects it to be as its writer knew it: two that synchronise at once cannot make one company twice.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CommitError, PAGE, Records, encoding, keys, malformed, next_of};
+use crate::company::Company;
+use crate::error::Error;
+use crate::ids::CompanyId;
+use crate::ports::audit::Event;
+use crate::ports::store::{Key, MAX_BATCH_KEYS, Revision, Versioned};
+use crate::time::Timestamp;
+
+/// The AAD's field, and the epoch's space.
+const COMPANY: &str = "company";
+const SPACE: &str = "companies";
+
+/// Most companies in one batch: the epoch and the event go along.
+pub(crate) const COMPANIES_IN_A_BATCH: usize = MAX_BATCH_KEYS - 2;
+
+#[derive(Serialize, Deserialize)]
+struct CompanyRecord<'a> {
+    #[serde(rename = "dir")]
+    directory_id: Cow<'a, str>,
+    #[serde(rename = "short", skip_serializing_if = "str::is_empty", default)]
+    identifier: Cow<'a, str>,
+    name: Cow<'a, str>,
+    #[serde(rename = "gone", skip_serializing_if = "Option::is_none", default)]
+    missing_since: Option<Timestamp>,
+}
+
+impl Records {
+    /// When companies last changed; `None`: there are none.
+    pub(crate) async fn companies_epoch(&self) -> Result<Option<Revision>, Error> {
+        self.epoch(SPACE).await
+    }
+
+    /// All companies. `known` may give what was made of a record at that revision before; `make` makes it of one that is not known.
+    pub(crate) async fn companies<T>(
+        &self,
+        known: impl Fn(CompanyId, Revision) -> Option<T>,
+        make: impl Fn(Company, Revision) -> T,
+    ) -> Result<Vec<T>, Error> {
+        let prefix = Key::new(keys::COMPANY);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
+            for (key, stored) in &page.entries {
+                let id = keys::trailing_company(key).ok_or_else(|| malformed(key))?;
+                all.push(match known(id, stored.revision) {
+                    Some(known) => known,
+                    None => make(self.open_company(id, key, stored)?, stored.revision),
+                });
+            }
+            after = next_of(page);
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn open_company(&self, id: CompanyId, key: &Key, stored: &Versioned) -> Result<Company, Error> {
+        let plain = self.keyring.open(key, COMPANY, &stored.value)?;
+        let record: CompanyRecord<'_> = encoding::decode(&plain).map_err(Error::internal)?;
+        Ok(Company {
+            id,
+            directory_id: record.directory_id.into_owned(),
+            identifier: record.identifier.into_owned(),
+            name: record.name.into_owned(),
+            missing_since: record.missing_since,
+        })
+    }
+
+    /// Puts `companies`, at most [`COMPANIES_IN_A_BATCH`], and tells `event`. Gives the epoch that is from now on.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when companies changed since `epoch`.
+    pub(crate) async fn put_companies(
+        &self,
+        epoch: Option<Revision>,
+        companies: &[&Company],
+        event: &Event,
+    ) -> Result<Revision, CommitError> {
+        let mut writing = self.writing();
+        writing.expect_epoch(SPACE, epoch);
+        writing.bump(SPACE);
+        for &company in companies {
+            let plain = encoding::encode(&CompanyRecord::from(company)).map_err(Error::internal)?;
+            writing.put(&keys::company(company.id), COMPANY, &plain).await?;
+        }
+        writing.event(event).await?;
+        writing.commit().await
+    }
+}
+
+impl<'a> From<&'a Company> for CompanyRecord<'a> {
+    fn from(company: &'a Company) -> Self {
+        Self {
+            directory_id: Cow::Borrowed(&company.directory_id),
+            identifier: Cow::Borrowed(&company.identifier),
+            name: Cow::Borrowed(&company.name),
+            missing_since: company.missing_since,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names in the record are a contract with data on disk: a renamed field has to fail here.
+    #[test]
+    fn the_record_of_a_company_is_this_one() {
+        let mut company = Company {
+            id: CompanyId::from_random([1; 16]),
+            directory_id: "12345".into(),
+            identifier: "AcmeCorp".into(),
+            name: "Acme Corp".into(),
+            missing_since: Some(Timestamp::from_millis(7)),
+        };
+        let json = |company: &Company| {
+            let plain = encoding::encode(&CompanyRecord::from(company)).unwrap();
+            String::from_utf8(plain.get(1..).unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(json(&company), r#"{"dir":"12345","short":"AcmeCorp","name":"Acme Corp","gone":7}"#);
+        company.missing_since = None;
+        company.identifier.clear();
+        assert_eq!(json(&company), r#"{"dir":"12345","name":"Acme Corp"}"#);
+    }
+}
