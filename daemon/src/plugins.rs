@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use credsmith_core::ports::plugins::{LoadedService, Parameter};
+use credsmith_core::ports::plugins::{LoadedService, Parameter, PluginIdentity};
 use credsmith_core::secret::Secret;
 use credsmith_host::{Described, Description, Field, Host, Inspection};
 
@@ -78,7 +78,8 @@ fn describe(inspection: &Inspection) -> String {
     match &inspection.described {
         Described::Service(description) => text.push_str(&service(description)),
         Described::CredentialType(description) => {
-            let _ = writeln!(text, "name     {} {}", description.name, plain(&description.version));
+            let PluginIdentity { name, version, .. } = &description.identity;
+            let _ = writeln!(text, "name     {name} {}", plain(version));
         }
         Described::NotServed => text.push_str("This version of Credsmith has no use for such plugins yet.\n"),
     }

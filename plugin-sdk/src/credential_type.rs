@@ -75,7 +75,7 @@ impl Description {
 pub struct DeclaredType {
     /// What people call it.
     pub label: String,
-    /// The name of its icon.
+    /// The URL of its picture, http or https, or nothing.
     pub icon: String,
     /// The permission that its credentials ask for beyond the usual ones.
     pub permission_scope: Option<String>,

@@ -46,6 +46,8 @@ pub enum LoadFault {
     BadSettings,
     /// What the configuration grants cannot be granted.
     BadGrant,
+    /// Another plugin has the name by which it would be known.
+    NameTaken,
 }
 
 /// Why a plugin could not be loaded.

@@ -23,7 +23,7 @@ use crate::machine::Machine;
 use crate::options::{ComponentSource, HostOptions, ServiceSetup};
 use crate::service::Service;
 use crate::shelf::{Linkers, Shelf};
-use crate::type_plugin::TypePlugin;
+use crate::types::TypePluginSet;
 
 /// Runs plugins. Clones share everything.
 #[derive(Clone)]
@@ -88,12 +88,12 @@ impl Host {
         self.0.services.write().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// Loads a plugin for a type of credential.
+    /// Loads the plugins for types of credentials, in the order of the configuration.
     ///
     /// # Errors
-    /// [`LoadError`] names cause and fix.
-    pub async fn load_type(&self, source: ComponentSource) -> Result<TypePlugin, LoadError> {
-        TypePlugin::load(&self.0.machine, &self.0.shelf, &source).await
+    /// One [`LoadError`] for each that cannot be loaded, or whose name an earlier one has: each names cause and fix.
+    pub async fn load_types(&self, sources: &[ComponentSource]) -> Result<TypePluginSet, Vec<LoadError>> {
+        TypePluginSet::load(&self.0.machine, &self.0.shelf, sources).await
     }
 
     /// Says what a component is, without settings.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use credsmith_core::ports::types::TypePluginView;
 use credsmith_core::secret::Secret;
 
 use crate::error::{LoadError, LoadFault};
@@ -12,7 +13,7 @@ use crate::load::{self, DESCRIBE_MEMORY, Loading};
 use crate::machine::Machine;
 use crate::options::{ComponentSource, HostOptions};
 use crate::shelf::{Shelf, Template};
-use crate::type_plugin::{self, TypeDescription};
+use crate::type_plugin;
 use crate::world::World;
 
 /// What a component is.
@@ -36,7 +37,7 @@ pub enum Described {
     /// A service plugin.
     Service(Description),
     /// A plugin for a type of credential.
-    CredentialType(TypeDescription),
+    CredentialType(TypePluginView),
     /// Its world is part of the contract, and not served by this version of the daemon.
     NotServed,
 }

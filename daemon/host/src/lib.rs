@@ -1,7 +1,8 @@
 //! Runs Credsmith's plugins: sandboxed WebAssembly components.
 //!
 //! Start with [`Host`]: it loads services and serves core's port
-//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins). A call goes `host` (who) -> `service` (turn, meaning) -> `run` (a fresh
+//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as [`TypePluginSet`] serves
+//! [`TypePlugins`](credsmith_core::ports::types::TypePlugins). A call goes `host` (who) -> `service` (turn, meaning) -> `run` (a fresh
 //! store, its end); what a guest can reach stands in `capability`, one file for each import of the contract; what comes back is checked in
 //! `outcome`. `v0` has the bindings of the contract.
 //!
@@ -30,6 +31,7 @@ mod state;
 mod text;
 mod ticker;
 mod type_plugin;
+mod types;
 mod v0;
 mod world;
 
@@ -41,5 +43,5 @@ pub use options::{
     ComponentSource, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting, TokenGrant,
 };
 pub use secrets::Endpoint;
-pub use type_plugin::{DeclaredType, NormaliseFailure, TypeDescription, TypePlugin, TypeValue};
+pub use types::TypePluginSet;
 pub use world::World;

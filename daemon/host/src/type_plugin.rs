@@ -1,4 +1,4 @@
-//! Plugins for types of credentials: they check and normalise the values of one credential.
+//! One loaded plugin for types of credentials: it checks and normalises the values of one credential.
 //!
 //! Such a plugin sees plain secrets, so it gets nothing to send them with: no HTTP, no settings, and its log is counted and thrown away.
 //! What it says about a field that the request did not name is replaced, else an update would tell what is stored. Never here: storage.
@@ -11,11 +11,14 @@ use std::time::Duration;
 use credsmith_core::error::FieldProblem;
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Broken, PluginIdentity, Urgency};
+use credsmith_core::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypeValue};
 use credsmith_core::secret::Secret;
+use credsmith_core::vault::field::{Field, MAX_FIELDS, ValueType};
+use url::Url;
 use wasmtime::Store;
 
 use crate::error::{LoadError, LoadFault};
-use crate::fields::{self, Field, KeyStyle, Problems};
+use crate::fields::{self, KeyStyle, Problems};
 use crate::journal::{About, Journal, Keep};
 use crate::lane::Lane;
 use crate::load::{DESCRIBE_MEMORY, Loading};
@@ -34,69 +37,24 @@ const NORMALISE_TIMEOUT: Duration = Duration::from_secs(5);
 const NORMALISE_MEMORY: usize = 64 << 20;
 /// How many normalisations may wait for their turn.
 const MAX_WAITING: usize = 256;
-/// Most fields of a type.
-const MAX_FIELDS: usize = 200;
-/// All values of a credential together, in bytes.
-const MAX_VALUES: usize = 256 * 1024;
+/// All values of a credential together, in bytes: of every field as much as a client may send for it.
+const MAX_VALUES: usize = MAX_FIELDS * 16 * 1024;
 /// Longest message about a field, in characters.
 const MAX_MESSAGE: usize = 500;
-/// Longest label, icon or scope, in bytes.
+/// Longest label or scope, in bytes.
 const MAX_LABEL: usize = 200;
+/// Longest URL of a picture, in bytes.
+const MAX_ICON: usize = 2048;
+/// Kinds that only settings are of: a field of a credential would be taken for plain text.
+const FOR_SETTINGS: [&str; 5] = ["secret", "signing-key", "duration", "list", "map"];
 /// What is said of a field that the request did not name.
 const ELSEWHERE: &str = "A value that was not part of the request does not fit.";
 
-/// What a plugin for a type of credential says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TypeDescription {
-    /// Its name.
-    pub name: PluginName,
-    /// Its version.
-    pub version: String,
-    /// The type that it brings, if it brings a whole one.
-    pub declares: Option<DeclaredType>,
-}
-
-/// A type of credential that exists because of its plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeclaredType {
-    /// What people call it.
-    pub label: String,
-    /// The name of its picture.
-    pub icon: String,
-    /// The permission that it needs beyond the usual ones.
-    pub permission_scope: Option<String>,
-    /// Its fields.
-    pub fields: Vec<Field>,
-}
-
-/// One value of a credential.
-#[derive(Debug, Clone)]
-pub struct TypeValue {
-    /// The key of its field.
-    pub key: String,
-    /// The value.
-    pub value: Secret,
-    /// Whether the request brought it. The others come from the store.
-    pub named: bool,
-}
-
-/// Why values were not normalised.
-#[derive(Debug)]
-pub enum NormaliseFailure {
-    /// They do not fit the type.
-    Invalid(Vec<FieldProblem>),
-    /// There was no place to run in time.
-    Busy,
-    /// The plugin broke.
-    Broken(Broken),
-}
-
-/// A loaded plugin for a type of credential. Clones share it.
-#[derive(Clone)]
-pub struct TypePlugin {
+/// A plugin that can be called.
+pub(crate) struct TypePlugin {
     machine: Arc<Machine>,
     plugin: Arc<Compiled>,
-    description: Arc<TypeDescription>,
+    view: TypePluginView,
     turns: Arc<Lane>,
     /// How many places in the pool an instance takes.
     weight: usize,
@@ -104,7 +62,7 @@ pub struct TypePlugin {
 
 impl fmt::Debug for TypePlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TypePlugin({})", self.description.name)
+        write!(f, "TypePlugin({})", self.name())
     }
 }
 
@@ -125,31 +83,24 @@ impl TypePlugin {
         }
         let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
         let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY, weight };
-        let description = Arc::new(describe(&loading, &plugin).await?);
+        let view = describe(&loading, &plugin).await?;
         // Like a service, it gets at most half of the pool.
         let turns = Lane::new(machine.pool_size / 2 / weight, MAX_WAITING);
-        Ok(Self { machine: machine.clone(), plugin, description, turns, weight })
+        Ok(Self { machine: machine.clone(), plugin, view, turns, weight })
     }
 
-    /// What it says of itself.
-    pub fn description(&self) -> &TypeDescription {
-        &self.description
+    /// What core may know of it.
+    pub(crate) fn view(&self) -> &TypePluginView {
+        &self.view
     }
 
-    /// Which plugin it is.
-    pub fn identity(&self) -> PluginIdentity {
-        PluginIdentity {
-            name: self.description.name.clone(),
-            version: self.description.version.clone(),
-            digest: self.plugin.digest.clone(),
-        }
+    /// What types call it.
+    pub(crate) fn name(&self) -> &PluginName {
+        &self.view.identity.name
     }
 
-    /// Checks and normalises the values of one credential. `definition`: the fields of its type.
-    ///
-    /// # Errors
-    /// See [`NormaliseFailure`]. Dropping the future ends the plugin.
-    pub async fn normalise(
+    /// See [`TypePlugins::normalise`](credsmith_core::ports::types::TypePlugins::normalise).
+    pub(crate) async fn normalise(
         &self,
         definition: &[Field],
         values: &[TypeValue],
@@ -181,7 +132,7 @@ impl TypePlugin {
         journal.withhold(&self.about());
         let checked = answer.and_then(|answer| match answer {
             Ok(pairs) => check_values(definition, pairs).map(Ok),
-            Err(problems) => Ok(Err(problems_of(problems, values))),
+            Err(problems) => Ok(Err(problems_of(definition, problems, values))),
         });
         match checked {
             Ok(Ok(values)) => Ok(values),
@@ -193,15 +144,15 @@ impl TypePlugin {
     fn about(&self) -> About {
         About {
             service: "".into(),
-            plugin: self.description.name.as_str().into(),
-            version: self.description.version.as_str().into(),
+            plugin: self.name().as_str().into(),
+            version: self.view.identity.version.as_str().into(),
             operation: "normalise",
             lease: None,
         }
     }
 
     fn broken(&self, broke: &Broke) -> Broken {
-        let PluginIdentity { name, version, digest } = self.identity();
+        let PluginIdentity { name, version, digest } = &self.view.identity;
         let cause = format!("plugin {name} {version} (sha256 {digest}) failed to normalise: {}", broke.what);
         Broken { how: broke.how, cause: cause.into() }
     }
@@ -220,7 +171,8 @@ async fn instance(plugin: &Compiled, store: &mut Store<State>) -> wasmtime::Resu
 pub(crate) async fn describe(
     loading: &Loading<'_>,
     plugin: &Arc<Compiled>,
-) -> Result<TypeDescription, LoadError> {
+) -> Result<TypePluginView, LoadError> {
+    let digest = plugin.digest.clone();
     let plugin = plugin.clone();
     let nothing = Arc::new(Grants::default());
     let given = loading
@@ -231,46 +183,82 @@ pub(crate) async fn describe(
             })
         })
         .await?;
-    check_description(given).map_err(|problems| loading.bad_description(problems))
+    check_description(given, digest).map_err(|problems| loading.bad_description(problems))
 }
 
-fn check_description(given: v0::credential_type::Description) -> Result<TypeDescription, Vec<FieldProblem>> {
+fn check_description(
+    given: v0::credential_type::Description,
+    digest: String,
+) -> Result<TypePluginView, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     let name = fields::identity(&mut problems, &given.name, &given.version);
     let declares = given.declares.map(|declared| check_declared(&mut problems, declared));
     let Some(name) = name else { return Err(problems.into_vec()) };
-    problems.or(TypeDescription { name, version: given.version, declares })
+    let identity = PluginIdentity { name, version: given.version, digest };
+    problems.or(TypePluginView { identity, declares })
 }
 
 fn check_declared(problems: &mut Problems, given: v0::credential_type::DeclaredType) -> DeclaredType {
-    let texts = [Some(&given.label), Some(&given.icon), given.permission_scope.as_ref()];
+    let texts = [Some(&given.label), given.permission_scope.as_ref()];
     let fits = texts.into_iter().flatten().all(|text| text.len() <= MAX_LABEL && text::is_one_line(text));
     problems.require(
-        fits,
+        fits && !given.label.trim().is_empty(),
         &["declares"],
         format!("expected texts of one line and at most {MAX_LABEL} bytes"),
     );
+    let icon = (!given.icon.is_empty()).then_some(given.icon);
+    let icon_fits = icon.as_deref().is_none_or(is_picture);
+    problems.require(icon_fits, &["declares", "icon"], "expected the URL of a picture, or nothing");
     let fields = fields::fields(problems, &["declares", "fields"], given.fields, KeyStyle::Mixed, MAX_FIELDS);
-    DeclaredType { label: given.label, icon: given.icon, permission_scope: given.permission_scope, fields }
+    let fields = fields.into_iter().map(|field| declared_field(problems, field)).collect();
+    DeclaredType { name: given.label, icon, permission_scope: given.permission_scope, fields }
+}
+
+fn declared_field(problems: &mut Problems, given: fields::Field) -> Field {
+    let at = ["declares", "fields", given.key.as_str()];
+    let storable = !FOR_SETTINGS.contains(&given.kind.as_str());
+    problems.require(storable, &at, "is of a kind that only settings are of");
+    problems.require(
+        !(given.computed && given.required),
+        &at,
+        "is computed, so nobody can be required to give it",
+    );
+    problems.require(given.default.is_none(), &at, "has a default, which a field of a credential has not");
+    Field {
+        name: given.label,
+        required: given.required,
+        secure: given.secure,
+        value_type: ValueType::from_contract_kind(&given.kind),
+        choices: given.choices,
+        computed: given.computed,
+        id: given.key,
+    }
+}
+
+fn is_picture(icon: &str) -> bool {
+    let fits = |url: Url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+    };
+    icon.len() <= MAX_ICON && Url::parse(icon).is_ok_and(fits)
 }
 
 fn to_wire(field: &Field) -> v0::types::Field {
     v0::types::Field {
-        key: field.key.clone(),
-        label: field.label.clone(),
-        help: field.help.clone(),
-        kind: field.kind.clone(),
+        key: field.id.clone(),
+        label: field.name.clone(),
+        help: String::new(),
+        kind: field.value_type.contract_kind().to_owned(),
         choices: field.choices.clone(),
         required: field.required,
         secure: field.secure,
         computed: field.computed,
-        default: field.default.clone(),
+        default: None,
         extra: Vec::new(),
     }
 }
 
 fn pair(value: &TypeValue) -> Option<v0::types::Pair> {
-    Some(v0::types::Pair { key: value.key.clone(), value: value.value.expose_str()?.to_owned() })
+    Some(v0::types::Pair { key: value.field.clone(), value: value.value.expose_str()?.to_owned() })
 }
 
 /// Checks what came back: fields of the definition alone, each once, of bearable size.
@@ -279,7 +267,7 @@ fn check_values(definition: &[Field], given: Vec<v0::types::Pair>) -> Result<Vec
     let mut bytes = 0_usize;
     let mut values = Vec::with_capacity(given.len().min(definition.len()));
     for pair in given {
-        if !definition.iter().any(|field| field.key == pair.key) {
+        if !definition.iter().any(|field| field.id == pair.key) {
             return Err(Broke::bad_output("it answered a field that the type does not have"));
         }
         if !seen.insert(pair.key.clone()) {
@@ -294,22 +282,24 @@ fn check_values(definition: &[Field], given: Vec<v0::types::Pair>) -> Result<Vec
     Ok(values)
 }
 
-/// What the plugin has against the values. Of a field that the request did not name it may not speak.
-fn problems_of(given: Vec<v0::types::FieldProblem>, values: &[TypeValue]) -> Vec<FieldProblem> {
+/// What the plugin has against the values. Of a field that the request did not name it may say that it does not fit, and no more.
+fn problems_of(
+    definition: &[Field],
+    given: Vec<v0::types::FieldProblem>,
+    values: &[TypeValue],
+) -> Vec<FieldProblem> {
     let named: BTreeSet<&str> =
-        values.iter().filter(|value| value.named).map(|value| value.key.as_str()).collect();
+        values.iter().filter(|value| value.named).map(|value| value.field.as_str()).collect();
     let hidden: Vec<&[u8]> =
         values.iter().filter(|value| !value.named).map(|value| value.value.expose()).collect();
     let mut problems = Vec::new();
     for problem in given.into_iter().take(MAX_FIELDS) {
-        let field = problem.path.first().filter(|field| named.contains(field.as_str()));
+        let field = problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
         let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
-        let problem = match field {
-            Some(field) if !tells => {
-                FieldProblem::new([field.clone().into()], text::cleaned(&problem.message, MAX_MESSAGE))
-            }
-            _ => FieldProblem::new([], ELSEWHERE),
-        };
+        let spoken = field.is_some_and(|field| named.contains(field.as_str())) && !tells;
+        let message =
+            if spoken { text::cleaned(&problem.message, MAX_MESSAGE) } else { ELSEWHERE.to_owned() };
+        let problem = FieldProblem::new(field.map(|field| field.clone().into()), message);
         if !problems.contains(&problem) {
             problems.push(problem);
         }
@@ -321,17 +311,15 @@ fn problems_of(given: Vec<v0::types::FieldProblem>, values: &[TypeValue]) -> Vec
 mod tests {
     use super::*;
 
-    fn field(key: &str) -> Field {
+    fn field(id: &str) -> Field {
         Field {
-            key: key.to_owned(),
-            label: String::new(),
-            help: String::new(),
-            kind: "text".to_owned(),
-            choices: Vec::new(),
+            id: id.to_owned(),
+            name: id.to_owned(),
             required: false,
             secure: false,
+            value_type: ValueType::PlainText,
+            choices: Vec::new(),
             computed: false,
-            default: None,
         }
     }
 
@@ -362,42 +350,100 @@ mod tests {
 
     #[test]
     fn an_update_is_no_oracle() {
-        let value = |key: &str, value: &str, named| TypeValue {
-            key: key.to_owned(),
+        let value = |field: &str, value: &str, named| TypeValue {
+            field: field.to_owned(),
             value: Secret::new(value),
             named,
         };
         let values = [value("user", "a", true), value("password", "hunter22", false)];
         let told = problems_of(
+            &[field("user"), field("password"), field("absent")],
             vec![
                 problem(&["user"], "too\nshort"),
                 problem(&["user"], "must not be hunter22"),
                 problem(&["password"], "starts with h"),
+                problem(&["password"], "and ends with 2"),
+                problem(&["absent"], "is missing, unlike hunter22"),
                 problem(&["elsewhere"], "h"),
+                problem(&["h"], "h"),
                 problem(&[], "h"),
             ],
             &values,
         );
-        let hidden = FieldProblem::new([], ELSEWHERE);
-        let short = FieldProblem::new(["user".into()], "too short");
-        assert_eq!(told, [short, hidden]);
+        let at = |path: &str, message: &str| FieldProblem::new([path.to_owned().into()], message);
+        let expected = [
+            at("user", "too short"),
+            at("user", ELSEWHERE),
+            at("password", ELSEWHERE),
+            at("absent", ELSEWHERE),
+            FieldProblem::new([], ELSEWHERE),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    type Spoil = fn(&mut v0::credential_type::DeclaredType);
+
+    fn declared(spoil: Spoil) -> Result<TypePluginView, Vec<FieldProblem>> {
+        let mut declared = v0::credential_type::DeclaredType {
+            label: "Login".to_owned(),
+            icon: "https://login.example/icon.png".to_owned(),
+            permission_scope: Some("login.use".to_owned()),
+            fields: vec![to_wire(&field("userName")), to_wire(&field("pin"))],
+        };
+        declared.fields[1].kind = "integer".to_owned();
+        spoil(&mut declared);
+        let description = v0::credential_type::Description {
+            name: "login".to_owned(),
+            version: "1".to_owned(),
+            declares: Some(declared),
+            extra: Vec::new(),
+        };
+        check_description(description, "digest".to_owned())
     }
 
     #[test]
-    fn a_declared_type_is_checked() {
-        let described = |label: &str, key: &str| v0::credential_type::Description {
-            name: "login".to_owned(),
-            version: "1".to_owned(),
-            declares: Some(v0::credential_type::DeclaredType {
-                label: label.to_owned(),
-                icon: "key".to_owned(),
-                permission_scope: None,
-                fields: vec![to_wire(&field(key))],
-            }),
-            extra: Vec::new(),
-        };
-        assert!(check_description(described("Login", "userName")).is_ok());
-        assert!(check_description(described("Lo\ngin", "userName")).is_err());
-        assert!(check_description(described("Login", "user-name")).is_err());
+    fn a_declared_type_is_one_of_core() {
+        let view = declared(|_| ()).unwrap();
+        assert_eq!((view.identity.name.as_str(), view.identity.digest.as_str()), ("login", "digest"));
+        let declares = view.declares.unwrap();
+        assert_eq!(
+            (declares.name.as_str(), declares.permission_scope.as_deref()),
+            ("Login", Some("login.use"))
+        );
+        assert_eq!(declares.fields[0], field("userName"));
+        assert_eq!(declares.fields[1].value_type, ValueType::Number);
+        let plain = declared(|declared| declared.icon.clear()).unwrap().declares.unwrap();
+        assert_eq!(plain.icon, None);
+    }
+
+    #[test]
+    fn a_declared_type_that_nobody_could_define_is_refused() {
+        let cases: [(Spoil, &str); 11] = [
+            (|declared| declared.label = "Lo\ngin".to_owned(), "declares"),
+            (|declared| declared.label = " ".to_owned(), "declares"),
+            (|declared| declared.icon = "key".to_owned(), "declares.icon"),
+            (|declared| declared.icon = "https://a:b@login.example/".to_owned(), "declares.icon"),
+            (|declared| declared.icon = "javascript:alert(1)".to_owned(), "declares.icon"),
+            (|declared| declared.fields[0].key = "user-name".to_owned(), "declares.fields.user-name"),
+            (|declared| declared.fields[0].key = "pin".to_owned(), "declares.fields.pin"),
+            // It would be taken for plain text, and stored as such.
+            (|declared| declared.fields[0].kind = "secret".to_owned(), "declares.fields.userName"),
+            (|declared| declared.fields[0].default = Some("a".to_owned()), "declares.fields.userName"),
+            (
+                |declared| (declared.fields[0].computed, declared.fields[0].required) = (true, true),
+                "declares.fields.userName",
+            ),
+            (
+                |declared| {
+                    let more = (0..=MAX_FIELDS).map(|n| to_wire(&field(&format!("f{n}"))));
+                    declared.fields = more.collect();
+                },
+                "declares.fields",
+            ),
+        ];
+        for (spoil, place) in cases {
+            let problems = declared(spoil).unwrap_err();
+            assert_eq!(problems[0].place(), place);
+        }
     }
 }

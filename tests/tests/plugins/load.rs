@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use credsmith_core::error::FieldProblem;
 use credsmith_host::{ComponentSource, LoadError, LoadFault, ServiceSetup};
 
 use crate::log::Mark;
@@ -74,7 +75,7 @@ async fn configuring_has_a_deadline() {
 async fn problems_with_settings_are_told_by_path() {
     let stage = Stage::with_good().await;
     let two = refused(&stage, "faults").await;
-    let paths: Vec<_> = two.problems().iter().map(|problem| problem.path.join(".")).collect();
+    let paths: Vec<_> = two.problems().iter().map(FieldProblem::place).collect();
     assert_eq!(paths.len(), 2, "{two}");
     assert!(paths.contains(&"settings.target".to_owned()), "{paths:?}");
     let twice = refused(&stage, "repeated-keys").await;

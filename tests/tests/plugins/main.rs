@@ -21,3 +21,4 @@ mod peer;
 mod revoke;
 mod ssh_ca;
 mod stage;
+mod types;

@@ -45,7 +45,8 @@ pub struct TypeValue {
 /// Why values were not normalised.
 #[derive(Debug)]
 pub enum NormaliseFailure {
-    /// They do not fit the type. A path is a field id alone, or empty for a field that the request did not name.
+    /// They do not fit the type. A path is a field id alone, or empty where no field of the type is meant. Of a field that the request did
+    /// not name, only that it does not fit is told: else an update would show what is stored.
     Invalid(Vec<FieldProblem>),
     /// There was no place to run in time.
     Busy,
