@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use credsmith_core::caller::Member;
 use credsmith_core::ids::InvalidId;
+use credsmith_core::paging::Page;
 use credsmith_core::{Error, Kind};
 use credsmith_http::{Fault, Peer, Reply, ReplyBody, Slot};
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::envelope::{self, Pagination, Success};
-use super::query::{Paging, Query};
+use super::query::Query;
 use super::refuse::Refusal;
 use super::route::{Content, Outcome, Route};
 use super::table::Params;
@@ -151,9 +152,9 @@ impl Cx {
         self.say(None::<()>, None)
     }
 
-    /// The same with a page of a list that has `total` records.
-    pub(super) fn page(&self, listed: &[impl Serialize], paging: &Paging, total: usize) -> Outcome {
-        self.say(Some(listed), Some(Pagination::new(paging, listed.len(), total)))
+    /// The same with a page of a list.
+    pub(super) fn page(&self, page: &Page<impl Serialize>) -> Outcome {
+        self.say(Some(&page.items), Some(Pagination::from(page)))
     }
 
     /// The same with the record's entity tag. Who reads, and has it already, gets a 304.

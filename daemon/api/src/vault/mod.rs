@@ -10,6 +10,7 @@
 #![expect(dead_code, reason = "the resources are not there yet")]
 
 mod body;
+mod company;
 mod cors;
 mod cx;
 mod envelope;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use credsmith_core::Error;
 use credsmith_core::caller::Member;
+use credsmith_core::company::Companies;
 use credsmith_core::secret::Secret;
 use credsmith_http::{Fault, Reply, Request, Surface};
 use futures_util::FutureExt as _;
@@ -53,7 +55,7 @@ pub struct Options {
 
 /// All rows of the dialect.
 pub fn routes() -> Vec<Route> {
-    [teapot::routes(), well_known::routes()].into_iter().flatten().collect()
+    [company::routes(), teapot::routes(), well_known::routes()].into_iter().flatten().collect()
 }
 
 /// Who tells members from strangers.
@@ -68,9 +70,18 @@ pub trait Doors: Send + Sync + 'static {
     fn public_keys(&self) -> Value;
 }
 
+/// What the dialect translates.
+pub struct Parts {
+    /// Who tells members from strangers.
+    pub doors: Arc<dyn Doors>,
+    /// The companies.
+    pub companies: Arc<Companies>,
+}
+
 /// What all handlers share.
 struct App {
     doors: Arc<dyn Doors>,
+    companies: Arc<Companies>,
 }
 
 /// The vault surface. It answers below `/v1` and `/.well-known`.
@@ -85,13 +96,14 @@ impl Vault {
     ///
     /// # Errors
     /// When two rows contradict each other, which is a mistake in this crate.
-    pub fn new(doors: Arc<dyn Doors>, options: Options) -> Result<Self, RouteConflict> {
-        Self::with(routes(), doors, options)
+    pub fn new(parts: Parts, options: Options) -> Result<Self, RouteConflict> {
+        Self::with(routes(), parts, options)
     }
 
-    fn with(routes: Vec<Route>, doors: Arc<dyn Doors>, options: Options) -> Result<Self, RouteConflict> {
+    fn with(routes: Vec<Route>, parts: Parts, options: Options) -> Result<Self, RouteConflict> {
+        let Parts { doors, companies } = parts;
         let cors = Cors::new(options.cors_origins, &options.public_url);
-        Ok(Self { app: Arc::new(App { doors }), table: Table::new(routes)?, cors })
+        Ok(Self { app: Arc::new(App { doors, companies }), table: Table::new(routes)?, cors })
     }
 
     async fn answer(&self, request: Request) -> Reply {

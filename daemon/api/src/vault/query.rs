@@ -1,26 +1,20 @@
 //! The query of a request: parameters that nobody asks for are ignored.
 
 use credsmith_core::FieldProblem;
+use credsmith_core::paging::Paging;
 use schemars::JsonSchema;
 
 use super::refuse::Refusal;
-
-/// What `rpp` is when it is not said, and the most that it may be.
-const USUAL_RPP: usize = 30;
-const MOST_RPP: usize = 1000;
 
 /// The query, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Paging {
-    /// From 1.
-    pub(super) page: usize,
-    /// 1 to 1000.
-    pub(super) rpp: usize,
-    /// As it was sent.
-    pub(super) search: Option<String>,
+pub(super) struct Listing {
+    pub(super) paging: Paging,
+    /// As it was sent; empty when it was not.
+    pub(super) search: String,
 }
 
 /// The schema of `page`.
@@ -61,47 +55,40 @@ impl Query {
     ///
     /// # Errors
     /// A 400 that names all of them that are bad.
-    pub(super) fn paging(&self) -> Result<Paging, Refusal> {
+    pub(super) fn listing(&self) -> Result<Listing, Refusal> {
         let mut problems = Vec::new();
-        let mut number = |name, usual, most| {
-            self.number(name, most)
-                .unwrap_or_else(|problem| {
-                    problems.push(problem);
-                    None
-                })
-                .unwrap_or(usual)
+        let mut single = |name| {
+            self.single(name).unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            })
         };
-        let (page, rpp) = (number("page", 1, usize::MAX), number("rpp", USUAL_RPP, MOST_RPP));
-        let search = self.single("search").unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
-        if !problems.is_empty() {
-            return Err(Refusal::Invalid(problems));
+        let (page, rpp) =
+            (single("page").map_or(1, number), single("rpp").map_or(Paging::USUAL_PER_PAGE, number));
+        let search = single("search").unwrap_or_default().to_owned();
+        match Paging::new(page, rpp) {
+            Ok(paging) if problems.is_empty() => Ok(Listing { paging, search }),
+            Ok(_) => Err(Refusal::Invalid(problems)),
+            Err(bounds) => {
+                problems.extend(bounds);
+                Err(Refusal::Invalid(problems))
+            }
         }
-        Ok(Paging { page, rpp, search: search.map(str::to_owned) })
     }
+}
 
-    fn number(&self, name: &'static str, most: usize) -> Result<Option<usize>, FieldProblem> {
-        let Some(text) = self.single(name)? else { return Ok(None) };
-        // `parse` would take a sign.
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|number| digits && (1..=most).contains(number));
-        let sentence = if most == usize::MAX {
-            "Expected a whole number from 1.".to_owned()
-        } else {
-            format!("Expected a whole number from 1 to {most}.")
-        };
-        number.map(Some).ok_or_else(|| FieldProblem::new([name.into()], sentence))
-    }
+/// A number as digits alone (`parse` would take a sign); 0, which is never in bounds, for what is none.
+fn number(text: &str) -> usize {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn paging(query: &str) -> Result<Paging, Vec<String>> {
-        Query::parse(Some(query)).paging().map_err(|refusal| match refusal {
+    fn listing(query: &str) -> Result<Listing, Vec<String>> {
+        Query::parse(Some(query)).listing().map_err(|refusal| match refusal {
             Refusal::Invalid(problems) => problems.iter().map(FieldProblem::place).collect(),
             other => panic!("{other:?}"),
         })
@@ -109,10 +96,10 @@ mod tests {
 
     #[test]
     fn a_page_of_thirty_is_usual() {
-        assert_eq!(paging(""), Ok(Paging { page: 1, rpp: 30, search: None }));
+        assert_eq!(listing(""), Ok(Listing { paging: Paging::new(1, 30).unwrap(), search: String::new() }));
         assert_eq!(
-            paging("rpp=1000&page=7&search=a%20b+c&other=1&other=2"),
-            Ok(Paging { page: 7, rpp: 1000, search: Some("a b c".into()) })
+            listing("rpp=1000&page=7&search=a%20b+c&other=1&other=2"),
+            Ok(Listing { paging: Paging::new(7, 1000).unwrap(), search: "a b c".into() })
         );
     }
 
@@ -120,14 +107,14 @@ mod tests {
     fn every_bad_number_is_named() {
         for bad in ["0", "-1", "+1", "1.0", "x", "", "99999999999999999999999", "%31x"] {
             assert_eq!(
-                paging(&format!("page={bad}&rpp={bad}")),
+                listing(&format!("page={bad}&rpp={bad}")),
                 Err(vec!["page".into(), "rpp".into()]),
                 "{bad}"
             );
         }
-        assert_eq!(paging("rpp=1001"), Err(vec!["rpp".into()]));
-        assert_eq!(paging("page=1&page=2"), Err(vec!["page".into()]));
-        assert_eq!(paging("search=a&search=b"), Err(vec!["search".into()]));
+        assert_eq!(listing("rpp=1001"), Err(vec!["rpp".into()]));
+        assert_eq!(listing("page=1&page=2"), Err(vec!["page".into()]));
+        assert_eq!(listing("search=a&search=b"), Err(vec!["search".into()]));
     }
 
     #[test]

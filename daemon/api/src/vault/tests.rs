@@ -6,6 +6,8 @@ use credsmith_core::Kind;
 use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::Subject;
+use credsmith_core::company::Source;
+use credsmith_core::doubles::companies;
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_http::Body;
 use http::{HeaderMap, StatusCode};
@@ -64,8 +66,7 @@ fn test_routes() -> Vec<Route> {
 }
 
 async fn list(cx: Cx) -> Outcome {
-    let paging = cx.query().paging()?;
-    cx.page(&[1, 2, 3], &paging, 33)
+    cx.page(&cx.query().listing()?.paging.of(0..33))
 }
 
 async fn create(mut cx: Cx) -> Outcome {
@@ -96,12 +97,13 @@ impl Answer {
     }
 }
 
-fn vault() -> Vault {
+async fn vault() -> Vault {
     let options = Options {
         public_url: "https://vault.example".into(),
         cors_origins: vec!["https://app.example".into()],
     };
-    Vault::with(test_routes(), Arc::new(TestDoors), options).unwrap()
+    let companies = companies(Source::Listed(Vec::new())).await;
+    Vault::with(test_routes(), Parts { doors: Arc::new(TestDoors), companies }, options).unwrap()
 }
 
 async fn ask(method: &str, path: &str, headers: Headers<'_>, body: &str) -> Answer {
@@ -109,7 +111,7 @@ async fn ask(method: &str, path: &str, headers: Headers<'_>, body: &str) -> Answ
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let reply = vault().call(request.body(Body::from(body.to_owned())).unwrap()).await;
+    let reply = vault().await.call(request.body(Body::from(body.to_owned())).unwrap()).await;
     let (parts, body) = reply.into_parts();
     let body = serde_json::from_slice(body.bytes()).unwrap_or(Value::Null);
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
@@ -152,7 +154,7 @@ async fn a_page_says_where_it_is() {
         "previousPage": 1, "currentPage": 2, "nextPage": 3, "totalPages": 11, "totalRecords": 33, "listedRecords": 3
     });
     let expected = json!({
-        "status": 200, "message": "Things!", "data": [1, 2, 3], "pagination": pagination, "successful": true
+        "status": 200, "message": "Things!", "data": [3, 4, 5], "pagination": pagination, "successful": true
     });
     assert_eq!(answer.body, expected);
     let bad = ask("GET", "/v1/things?page=0&rpp=1001", &[GOOD], "").await;
@@ -305,7 +307,7 @@ async fn listed_pages_see_answers_and_refusals() {
 
 #[tokio::test]
 async fn faults_of_the_layers_are_worded_here() {
-    let reply = vault().fault(Fault::Busy { retry_after: Duration::from_secs(2) });
+    let reply = vault().await.fault(Fault::Busy { retry_after: Duration::from_secs(2) });
     let body: Value = serde_json::from_slice(reply.body().bytes()).unwrap();
     assert_eq!(body, json!({ "status": 503, "message": "Service unavailable", "successful": false }));
 }

@@ -15,6 +15,7 @@
 
 mod audit;
 mod clock;
+mod companies;
 mod directory;
 mod entropy;
 mod gate;
@@ -28,6 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use audit::RecordingAudit;
 pub use clock::ManualClock;
+pub use companies::companies;
 pub use directory::{DirectoryStep, FakeDirectory};
 pub use entropy::SeededEntropy;
 pub use gate::Gate;
