@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0   done; after TERM or INT: everything in work was finished
@@ -56,6 +56,86 @@ pub(crate) enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Look after leases that a running daemon could not revoke
+    #[command(subcommand)]
+    Lease(LeaseCommand),
+    /// Suspend a user of a running daemon on every surface, or let them in again
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Tell a running daemon that the clock is right, after it has jumped and was looked at
+    TrustClock {
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+}
+
+/// Which daemon is spoken to: one that runs on this machine.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RunningDaemon {
+    /// Its configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Its admin socket; that of `credsmith dev --data DIR` is DIR/admin.sock
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// What to do with leases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LeaseCommand {
+    /// List leases that wait for an operator
+    Parked {
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Have the revocation of a parked lease tried again
+    Retry {
+        /// The lease, as `parked` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Let go of a parked lease: what it stands for may stay alive at its target
+    Drop {
+        /// The lease, as `parked` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Why; it goes into the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Read the whole ledger against itself and tell every contradiction
+    Examine {
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+}
+
+/// What to do with users. A user is known by issuer and subject.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Refuse a user everywhere, and take back what is being issued to them
+    Suspend {
+        /// The issuer, as the provider's discovery document spells it
+        issuer: String,
+        /// The subject at that issuer
+        subject: String,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Let a suspended user in again
+    Resume {
+        /// The issuer, as the provider's discovery document spells it
+        issuer: String,
+        /// The subject at that issuer
+        subject: String,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
 }
 
 /// What to do with plugins.

@@ -14,6 +14,7 @@ mod end;
 mod files;
 mod keys;
 mod logging;
+mod operator;
 mod plugins;
 mod run;
 mod system;
@@ -54,6 +55,9 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugins::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => block_on(plugins::list(run::load(&config)?)),
         Command::Key(KeyCommand::Init { file }) => keys::init(&file),
+        Command::Lease(command) => block_on(operator::lease(command)),
+        Command::User(command) => block_on(operator::user(command)),
+        Command::TrustClock { daemon } => block_on(operator::trust_clock(daemon)),
     }
 }
 

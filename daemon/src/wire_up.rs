@@ -206,7 +206,7 @@ impl Daemon {
         );
         let options =
             ServerOptions { in_work: OPERATORS, connections: OPERATORS, ..ServerOptions::default() };
-        let ops = Surfaces::new(Arc::new(Ops::new(Arc::new(readiness))));
+        let ops = Surfaces::new(Arc::new(Ops::new(Arc::new(readiness), Arc::clone(&self.core))));
         Server::new(options, ops, self.system.drain.clone()).serve(listener);
         Ok(())
     }

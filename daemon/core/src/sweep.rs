@@ -16,6 +16,7 @@ use futures_util::stream;
 use tokio::sync::watch;
 
 use self::clock_watch::ClockWatch;
+use crate::access::{Grant, Operate};
 use crate::error::Error;
 use crate::ids::{LeaseId, ServiceId};
 use crate::lease::{Event, Overdue};
@@ -127,7 +128,7 @@ impl Core {
     }
 
     /// Takes the wall clock as it is now for right: an operator has looked at it after it had jumped.
-    pub fn trust_clock(&self) {
+    pub fn trust_clock(&self, _grant: Grant<Operate>) {
         let anchored = ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.options.max_drift);
         self.sweeper.progress().clock = Some(anchored);
     }

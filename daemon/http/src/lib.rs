@@ -17,6 +17,7 @@ mod hosts;
 mod json;
 mod layer;
 mod listener;
+pub mod local;
 mod pem;
 mod reply;
 mod request_id;

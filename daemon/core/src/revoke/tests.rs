@@ -701,7 +701,7 @@ async fn time_that_jumps_stops_the_sweeper_until_somebody_has_looked() {
     world.run(60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "active");
     assert!(world.core.readiness()[0].contains("ahead"));
-    world.core.trust_clock();
+    world.core.trust_clock(crate::access::operator());
     world.run(60 * SECOND).await;
     assert_eq!(world.core.readiness(), Vec::<String>::new());
     assert_eq!(world.stage(lease).await, "ended");

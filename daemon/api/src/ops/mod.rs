@@ -1,0 +1,193 @@
+//! What operators and their tools ask over the admin socket: `/healthz` (the process answers) and `/readyz` (it can do its work, or why
+//! not), and what only they may do (`commands`). Never on a public listener: whoever reaches this surface is an operator.
+
+mod commands;
+
+use std::sync::Arc;
+
+use credsmith_core::service::Core;
+use credsmith_http::{Fault, Quiet, Reply, ReplyBody, Request, Surface};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::{ALLOW, CACHE_CONTROL};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+/// Whether the daemon can do its work.
+pub trait Readiness: Send + Sync + 'static {
+    /// Why not, one sentence each; empty when ready.
+    fn obstacles(&self) -> Vec<String>;
+    /// What an operator should know although the daemon is ready: a provider that is down, a disabled service.
+    fn warnings(&self) -> Vec<String>;
+}
+
+/// The operators' surface.
+pub struct Ops {
+    readiness: Arc<dyn Readiness>,
+    core: Arc<Core>,
+}
+
+impl Ops {
+    /// A surface that asks `readiness` and commands `core`.
+    pub fn new(readiness: Arc<dyn Readiness>, core: Arc<Core>) -> Self {
+        Self { readiness, core }
+    }
+
+    async fn answer(&self, mut request: Request) -> Reply {
+        let probe = match request.uri().path() {
+            "/healthz" => Some(quiet(StatusCode::OK, &json!({ "status": "ok" }))),
+            "/readyz" => Some(self.ready()),
+            _ => None,
+        };
+        match probe {
+            Some(reply) if request.method() == Method::GET || request.method() == Method::HEAD => reply,
+            Some(_) => self.fault(Fault::MethodNotAllowed { allow: "GET, HEAD" }),
+            None => match self.command(&mut request).await {
+                Ok(done) => answer(StatusCode::OK, &done),
+                Err(refusal) => refusal.reply(self),
+            },
+        }
+    }
+
+    fn ready(&self) -> Reply {
+        let obstacles = self.readiness.obstacles();
+        let ready = obstacles.is_empty();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        quiet(status, &json!({ "ready": ready, "reasons": obstacles, "warnings": self.readiness.warnings() }))
+    }
+}
+
+impl Surface for Ops {
+    fn call(&self, request: Request) -> BoxFuture<'_, Reply> {
+        self.answer(request).boxed()
+    }
+
+    fn fault(&self, fault: Fault) -> Reply {
+        let mut reply = answer(fault.status(), &json!({ "error": fault.sentence() }));
+        if let Some(allow) = fault.allow() {
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        reply
+    }
+}
+
+/// Probes come every few seconds: their line in the log has level debug.
+fn quiet(status: StatusCode, body: &Value) -> Reply {
+    let mut reply = answer(status, body);
+    reply.extensions_mut().insert(Quiet);
+    reply
+}
+
+fn answer(status: StatusCode, body: &Value) -> Reply {
+    let mut reply = ReplyBody::json(status, body.to_string());
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use credsmith_core::catalogue::Catalogue;
+    use credsmith_core::doubles::{
+        FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy, TestTasks,
+    };
+    use credsmith_core::keyring::{Kek, Keyring};
+    use credsmith_core::ports::Clock;
+    use credsmith_core::service::{Options, Parts};
+    use credsmith_http::Body;
+
+    use super::*;
+
+    struct Fixed(Vec<String>);
+
+    impl Readiness for Fixed {
+        fn obstacles(&self) -> Vec<String> {
+            self.0.clone()
+        }
+
+        fn warnings(&self) -> Vec<String> {
+            vec!["provider `x` is down".into()]
+        }
+    }
+
+    async fn core() -> Arc<Core> {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(7)));
+        let kek = Kek::generate(&SeededEntropy::new(8));
+        let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+        Core::new(Parts {
+            clock,
+            tasks: Arc::new(TestTasks::default()),
+            entropy,
+            store,
+            keyring: Arc::new(keyring),
+            providers: Arc::new(FakeProviders::with_users(["alice"])),
+            plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
+            audit: Arc::new(RecordingAudit::new()),
+            catalogue: Catalogue::new(vec![credsmith_core::doubles::service("ssh")]).unwrap(),
+            options: Options::default(),
+        })
+    }
+
+    async fn ask(method: Method, path: &str, reasons: &[&str], body: &'static str) -> (StatusCode, Value) {
+        let readiness = Arc::new(Fixed(reasons.iter().map(ToString::to_string).collect()));
+        let ops = Ops::new(readiness, core().await);
+        let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        let reply = ops.answer(request).await;
+        (reply.status(), serde_json::from_slice(reply.body().bytes()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn health_is_not_readiness() {
+        assert_eq!(ask(Method::GET, "/healthz", &["no"], "").await.0, StatusCode::OK);
+        let (status, body) = ask(Method::GET, "/readyz", &["the clock jumped"], "").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body,
+            json!({ "ready": false, "reasons": ["the clock jumped"], "warnings": ["provider `x` is down"] })
+        );
+        assert_eq!(ask(Method::GET, "/readyz", &[], "").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn other_requests_get_a_json_no() {
+        assert_eq!(ask(Method::POST, "/readyz", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(ask(Method::GET, "/", &[], "").await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(Method::GET, "/suspensions", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[tokio::test]
+    async fn operators_command() {
+        let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;
+        let (status, body) = ask(Method::POST, "/suspensions", &[], alice).await;
+        assert_eq!((status, &body["suspended"]["subject"]), (StatusCode::OK, &json!("alice")));
+        assert_eq!(ask(Method::DELETE, "/suspensions", &[], alice).await.0, StatusCode::OK);
+        assert_eq!(ask(Method::GET, "/leases/parked", &[], "").await, (StatusCode::OK, json!([])));
+        assert_eq!(ask(Method::GET, "/ledger", &[], "").await.1, json!({ "counted": 0, "faults": [] }));
+        assert_eq!(ask(Method::POST, "/clock/trust", &[], "").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_makes_no_sense_says_why() {
+        let lease = "/leases/01010101-0101-4101-8101-010101010101";
+        for (path, body, status, sentence) in [
+            ("/suspensions", "{}", StatusCode::BAD_REQUEST, "The body has no text `issuer`."),
+            ("/suspensions", "[", StatusCode::BAD_REQUEST, "the body is no JSON object"),
+            (&format!("{lease}/retry"), "", StatusCode::NOT_FOUND, "There is no parked lease of that id."),
+            (
+                "/leases/x/drop",
+                r#"{"reason":"gone"}"#,
+                StatusCode::NOT_FOUND,
+                "There is no parked lease of that id.",
+            ),
+            (
+                &format!("{lease}/drop"),
+                r#"{"reason":" "}"#,
+                StatusCode::BAD_REQUEST,
+                "Dropping a lease needs a reason.",
+            ),
+        ] {
+            let (found, answer) = ask(Method::POST, path, &[], body).await;
+            assert_eq!((found, answer["error"].as_str()), (status, Some(sentence)), "{path}");
+        }
+    }
+}

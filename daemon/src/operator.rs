@@ -1,0 +1,97 @@
+//! Commands to a daemon that runs on this machine, over its admin socket.
+
+use std::time::Duration;
+
+use credsmith_http::{Bytes, Method, local};
+use serde_json::{Value, json};
+
+use crate::cli::{LeaseCommand, RunningDaemon, UserCommand};
+use crate::console;
+use crate::end::Failure;
+use crate::run;
+
+/// Reading a large ledger takes its time.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
+    match command {
+        LeaseCommand::Parked { daemon } => list(ask(&daemon, Method::GET, "/leases/parked", None).await?),
+        LeaseCommand::Retry { id, daemon } => {
+            done(ask(&daemon, Method::POST, &format!("/leases/{id}/retry"), None).await?)
+        }
+        LeaseCommand::Drop { id, reason, daemon } => {
+            let body = json!({ "reason": reason });
+            done(ask(&daemon, Method::POST, &format!("/leases/{id}/drop"), Some(body)).await?)
+        }
+        LeaseCommand::Examine { daemon } => examined(&ask(&daemon, Method::GET, "/ledger", None).await?),
+    }
+}
+
+pub(crate) async fn user(command: UserCommand) -> Result<(), Failure> {
+    let (method, issuer, subject, daemon) = match command {
+        UserCommand::Suspend { issuer, subject, daemon } => (Method::POST, issuer, subject, daemon),
+        UserCommand::Resume { issuer, subject, daemon } => (Method::DELETE, issuer, subject, daemon),
+    };
+    let body = json!({ "issuer": issuer, "subject": subject });
+    done(ask(&daemon, method, "/suspensions", Some(body)).await?)
+}
+
+pub(crate) async fn trust_clock(daemon: RunningDaemon) -> Result<(), Failure> {
+    done(ask(&daemon, Method::POST, "/clock/trust", None).await?)
+}
+
+/// Asks the daemon, and has its no as a failure.
+async fn ask(
+    daemon: &RunningDaemon,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value, Failure> {
+    let socket = match (&daemon.socket, &daemon.config) {
+        (Some(socket), _) => socket.clone(),
+        (None, Some(config)) => {
+            let config = run::load(config)?.config;
+            config.admin.socket_path(&config.data)
+        }
+        (None, None) => return Err(Failure::run("Which daemon? Give --config or --socket.")),
+    };
+    let json = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    let answer = local::call(&socket, method, path, json, DEADLINE).await;
+    let (status, answer) = answer
+        .map_err(|error| Failure::run(format!("No daemon answers at {}: {error}.", socket.display())))?;
+    let answer: Value = serde_json::from_slice(&answer)
+        .map_err(|_| Failure::run(format!("What answers at {} is no daemon of ours.", socket.display())))?;
+    if status.is_success() { Ok(answer) } else { Err(Failure::run(refusal(&answer))) }
+}
+
+fn refusal(answer: &Value) -> String {
+    let word = |key| answer.get(key).and_then(Value::as_str);
+    let error = run::as_sentence(&word("error").unwrap_or("the daemon refused"));
+    word("cause").map_or_else(|| error.clone(), |cause| format!("{error} ({cause})"))
+}
+
+/// One JSON object a line: for eyes and for tools.
+fn list(answer: Value) -> Result<(), Failure> {
+    let Value::Array(items) = answer else { return done(answer) };
+    for item in items {
+        console::print(item);
+    }
+    Ok(())
+}
+
+fn done(answer: Value) -> Result<(), Failure> {
+    console::print(answer);
+    Ok(())
+}
+
+fn examined(answer: &Value) -> Result<(), Failure> {
+    let faults: Vec<_> = answer.get("faults").and_then(Value::as_array).into_iter().flatten().collect();
+    for fault in &faults {
+        console::print(fault.as_str().unwrap_or_default());
+    }
+    if faults.is_empty() {
+        console::say("The ledger agrees with itself.");
+        return Ok(());
+    }
+    Err(Failure::run(format!("The ledger contradicts itself in {} places.", faults.len())))
+}
