@@ -87,6 +87,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// The scope that lets a client see its user.
+    pub const READ: &str = "user.read";
+    /// The scope that lets a client change its user.
+    pub const WRITE: &str = "user.write";
+
     /// Whether the token may be used for `scope`.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)

@@ -35,11 +35,13 @@ mod records;
 mod revoke;
 pub mod secret;
 pub mod service;
+pub mod session;
 mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod text;
 pub mod time;
+pub mod user;
 pub mod vault;
 
 pub use error::{Error, FieldProblem, Kind};

@@ -54,20 +54,24 @@ pub struct ParkedView {
 }
 
 impl Core {
-    /// Suspends `subject` in every dialect: nobody signs in as them any more, and what is being issued to them now is taken back. What they
-    /// have already stays theirs.
+    /// Suspends `subject` in every dialect: nobody signs in as them any more, their sessions of the vault are over, and what is being issued
+    /// to them now is taken back. What they have already stays theirs.
     ///
     /// # Errors
     /// `Internal` when the store fails; doing it again is fine.
     pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        // The suspension comes first: whatever is reserved after it fails, whatever was before it is found below.
-        self.ledger.records.put_suspension(subject, self.clock.now()).await?;
+        self.suspend_as(&Actor::Operator, subject).await?;
+        self.record(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
+        Ok(())
+    }
+
+    /// Has everything taken back that is being issued to `subject`.
+    pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
         for stored in self.ledger.records.leases_of(subject, None).await? {
             if matches!(stored.lease.state, State::Pending { .. }) {
                 self.doom(stored).await?;
             }
         }
-        self.record(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
         Ok(())
     }
 
@@ -85,12 +89,12 @@ impl Core {
         }
     }
 
-    /// Lifts the suspension of `subject`, if there is one.
+    /// Lifts the suspension of `subject`, if there is one. Sessions stay over.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.ledger.records.delete_suspension(subject).await?;
+        self.resume_as(&Actor::Operator, subject).await?;
         self.record(Some(Actor::Operator), Action::Resume, about_subject(subject), Outcome::Done);
         Ok(())
     }

@@ -76,6 +76,11 @@ impl Sweeper {
         }
     }
 
+    /// Becomes true when the daemon ends.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,6 +6,7 @@
 
 mod company;
 mod grant;
+mod people;
 pub mod permission;
 pub mod rights;
 pub mod rules;
@@ -17,6 +18,10 @@ pub use company::{
     authorize_configurations,
 };
 pub use grant::{Grant, Issue, Operate, Revoke};
+pub use people::{
+    AssignRoles, ChangeProfile, ListUsers, SuspendUser, authorize_profile, authorize_roles,
+    authorize_suspension, authorize_users,
+};
 pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
 
 use crate::caller::{Caller, Subject};

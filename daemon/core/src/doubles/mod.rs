@@ -9,6 +9,7 @@
 //! | `ServicePlugins` | [`ScriptedPlugins`]: does what a test says, at a pretended target |
 //! | `Providers` | [`FakeProviders`]: a table |
 //! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
+//! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
 //! | `AuditSink` | [`RecordingAudit`]: a list |
 //!
 //! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and does nothing on its own.
@@ -22,6 +23,7 @@ mod gate;
 mod people;
 mod plugins;
 mod providers;
+mod sign_in;
 mod store;
 mod tasks;
 
@@ -36,6 +38,7 @@ pub use gate::Gate;
 pub use people::{ISSUER, PROVIDER, caller, everybody, identity, service};
 pub use plugins::{Call, Effect, IssueStep, RevokeStep, ScriptedPlugins, Thing};
 pub use providers::FakeProviders;
+pub use sign_in::{FakeSignIn, FakeTokens, vouched};
 pub use store::{Fault, MemoryStore};
 pub use tasks::TestTasks;
 

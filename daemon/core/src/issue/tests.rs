@@ -813,7 +813,9 @@ async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
         tokio::task::yield_now().await;
     }
     let alice = caller("alice");
-    world.core.ledger.records.put_suspension(alice.subject(), world.now()).await.unwrap();
+    let mut writing = world.core.ledger.records.writing();
+    writing.suspend(alice.subject(), world.now()).await.unwrap();
+    writing.commit().await.unwrap();
     gate.open();
     let [new, same] = asks;
     assert_eq!(new.await.unwrap(), Err(Kind::Unauthenticated));

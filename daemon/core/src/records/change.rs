@@ -246,18 +246,6 @@ impl Records {
             _ => None,
         })
     }
-
-    /// Commits a batch that does no harm when it happens twice.
-    pub(super) async fn write(&self, batch: Batch) -> Result<(), Error> {
-        for earlier in 0..SUBMISSIONS {
-            match self.store.commit(batch.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Unknown(_)) => self.clock.sleep(Duration::from_millis(20) * earlier).await,
-                Err(error) => return Err(Error::internal(error)),
-            }
-        }
-        Err(Error::internal("the fate of a commit is still unknown after several attempts"))
-    }
 }
 
 impl Move {
@@ -290,12 +278,4 @@ impl Counted {
 
 fn is_counted(lease: &Lease) -> bool {
     lease.state.is_counted()
-}
-
-/// Puts or deletes a suspension.
-pub(super) fn suspension(key: Key, sealed: Option<Bytes>) -> Batch {
-    match sealed {
-        Some(sealed) => Batch::default().put(key, sealed),
-        None => Batch::default().delete(key),
-    }
 }

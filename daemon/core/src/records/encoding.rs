@@ -27,7 +27,7 @@ impl std::fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-fn unreadable(why: impl std::fmt::Display) -> Unreadable {
+pub(super) fn unreadable(why: impl std::fmt::Display) -> Unreadable {
     Unreadable(why.to_string())
 }
 

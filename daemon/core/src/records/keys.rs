@@ -1,4 +1,5 @@
-//! Where things are in the store. Ids and pseudonyms stand in keys as their sixteen bytes, services by name.
+//! Where things are in the store. Lease ids and pseudonyms stand in keys as their sixteen bytes, ids of the vault as their characters,
+//! services by name.
 //!
 //! | key | value |
 //! |---|---|
@@ -10,13 +11,17 @@
 //! | `revoke-with/<id>` | the secret that a revocation needs |
 //! | `parked/<service>/<id>` | none: which leases are parked |
 //! | `suspended/<subject>` | who was suspended, and when |
+//! | `user/<id>` | a user of the vault |
+//! | `user-of/<subject>` | the id of the user whom a provider knows by that subject |
+//! | `session/<id>` | a session of a user |
+//! | `session-due/<seconds, 12 digits>/<id>` | none: when a session has to be looked at; it may have ended earlier, or end later |
 //! | `outbox/<milliseconds, 15 digits>/<random>` | an event that the audit log does not have yet |
 //! | `company/<id>` | the company |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
 
-use crate::ids::{CompanyId, LeaseId, ServiceId};
+use crate::ids::{CompanyId, LeaseId, ServiceId, SessionId, UserId};
 use crate::ports::store::Key;
 use crate::time::Timestamp;
 
@@ -40,6 +45,8 @@ pub(super) const REVOKE_WITH: &[u8] = b"revoke-with/";
 pub(super) const OUTBOX: &[u8] = b"outbox/";
 pub(super) const PARKED: &[u8] = b"parked/";
 pub(super) const COMPANY: &[u8] = b"company/";
+pub(super) const USER: &[u8] = b"user/";
+pub(super) const SESSION_DUE: &[u8] = b"session-due/";
 
 pub(super) fn lease(id: LeaseId) -> Key {
     key(&[LEASE, id.as_bytes()])
@@ -100,6 +107,37 @@ pub(super) fn epoch(space: &str) -> Key {
     key(&[b"epoch/", space.as_bytes()])
 }
 
+pub(super) fn user(id: UserId) -> Key {
+    key(&[USER, id.as_str().as_bytes()])
+}
+
+/// The user of a key that [`user`] made.
+pub(super) fn parse_user(key: &Key) -> Option<UserId> {
+    UserId::from_bytes(key.as_bytes().strip_prefix(USER)?)
+}
+
+pub(super) fn user_of(subject: &Pseudonym) -> Key {
+    key(&[b"user-of/", subject])
+}
+
+pub(super) fn session(id: SessionId) -> Key {
+    key(&[b"session/", id.as_str().as_bytes()])
+}
+
+/// The second at which `at` has certainly come.
+pub(super) fn session_due(at: Timestamp, id: SessionId) -> Key {
+    let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
+    key(&[SESSION_DUE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", id.as_str().as_bytes()])
+}
+
+/// Second and session of a key that [`session_due`] made.
+pub(super) fn parse_session_due(key: &Key) -> Option<(u64, SessionId)> {
+    let rest = key.as_bytes().strip_prefix(SESSION_DUE)?;
+    let (seconds, rest) = rest.split_at_checked(SECONDS_DIGITS)?;
+    let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+    Some((seconds, SessionId::from_bytes(rest.strip_prefix(b"/")?)?))
+}
+
 pub(super) fn suspended(subject: &Pseudonym) -> Key {
     key(&[b"suspended/", subject])
 }
@@ -150,6 +188,17 @@ mod tests {
         assert_eq!(parse_due(&at(9_001)), Some((10, some_id())));
         assert_eq!(parse_due(&at(u64::MAX)), Some((SECONDS_MAX, some_id())));
         assert_eq!(parse_due(&Key::new("due/12/x")), None);
+    }
+
+    #[test]
+    fn keys_of_people_give_back_what_they_name() {
+        let (user_id, session_id) = (UserId::from_random([7; 16]), SessionId::from_random([8; 16]));
+        assert_eq!(parse_user(&user(user_id)), Some(user_id));
+        assert_eq!(parse_user(&user_of(&[7; 16])), None);
+        let at = |millis| session_due(Timestamp::from_millis(millis), session_id);
+        assert!(at(9_000) < at(10_000));
+        assert_eq!(parse_session_due(&at(9_001)), Some((10, session_id)));
+        assert_eq!(parse_session_due(&due(Timestamp::from_millis(1), some_id())), None);
     }
 
     #[test]

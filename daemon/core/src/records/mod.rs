@@ -11,13 +11,12 @@ mod encoding;
 mod events;
 mod examine;
 mod keys;
-#[expect(dead_code, reason = "the vault, which writes by it, comes next")]
+mod sessions;
+mod users;
 mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 pub(crate) use change::{Change, CommitError, Move};
 pub(crate) use companies::COMPANIES_IN_A_BATCH;
@@ -38,7 +37,6 @@ const LEASE: &str = "lease";
 const COUNT: &str = "count";
 const HOLDER: &str = "holder";
 const REVOKE_WITH: &str = "revoke-with";
-const SUSPENDED: &str = "suspended";
 const EVENT: &str = "event";
 
 const PAGE: usize = 256;
@@ -77,16 +75,6 @@ pub(crate) struct IndexPage {
     pub(crate) leases: Vec<LeaseId>,
     /// `None`: that was all.
     pub(crate) next: Option<Key>,
-}
-
-/// Who was suspended.
-#[derive(Debug, Serialize, Deserialize)]
-struct SuspensionRecord {
-    #[serde(rename = "iss")]
-    issuer: String,
-    #[serde(rename = "sub")]
-    subject: String,
-    at: Timestamp,
 }
 
 impl Records {
@@ -206,21 +194,6 @@ impl Records {
     pub(crate) async fn is_suspended(&self, subject: &Subject) -> Result<bool, Error> {
         let key = keys::suspended(&self.subject_key(subject));
         Ok(self.store.get(&key).await.map_err(Error::internal)?.is_some())
-    }
-
-    /// Suspends `subject`. Doing it twice is fine.
-    pub(crate) async fn put_suspension(&self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
-        let key = keys::suspended(&self.subject_key(subject));
-        let Subject { issuer, subject } = subject.clone();
-        let plain = encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
-        let sealed = self.keyring.seal(&key, SUSPENDED, &plain).await?;
-        self.write(change::suspension(key, Some(sealed))).await
-    }
-
-    /// Lifts the suspension of `subject`, if there is one.
-    pub(crate) async fn delete_suspension(&self, subject: &Subject) -> Result<(), Error> {
-        let key = keys::suspended(&self.subject_key(subject));
-        self.write(change::suspension(key, None)).await
     }
 
     fn subject_key(&self, subject: &Subject) -> Pseudonym {

@@ -28,7 +28,11 @@ impl Records {
     }
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    pub(super) fn records(&self) -> &'a Records {
+        self.records
+    }
+
     /// Demands that `key` is as it was read.
     pub(crate) fn expect(&mut self, key: &Key, expected: Expected) {
         self.batch.expectations.push((key.clone(), expected));

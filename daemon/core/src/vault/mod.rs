@@ -1,3 +1,4 @@
 //! The company vault: companies, types of credentials, credentials with secure fields.
 
 pub mod field;
+pub mod link;

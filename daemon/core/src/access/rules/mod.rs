@@ -259,6 +259,11 @@ impl Rules {
         Self { allow: lines(allow), forbid: lines(forbid) }
     }
 
+    /// The claims that the rules look at, some perhaps more than once.
+    pub fn claims(&self) -> impl Iterator<Item = &str> {
+        self.allow.iter().chain(&self.forbid).map(|line| line.rule.claim.as_str())
+    }
+
     /// Whether `caller` may. Every forbid rule goes before every allow rule.
     pub fn judge(&self, caller: &Caller) -> Decision {
         let forbidding = self.forbid.iter().find_map(|line| match line.judge(caller)? {

@@ -1,0 +1,124 @@
+//! Who may see and change which users. Nobody gives or takes what they do not hold, and nobody changes what they are themselves.
+
+use super::grant::Grant;
+use super::rights::Role;
+use crate::caller::Member;
+use crate::error::{Error, Kind};
+use crate::ids::UserId;
+use crate::ports::audit::Actor;
+
+/// The action of listing users.
+#[derive(Debug)]
+pub struct ListUsers(());
+
+/// The action of changing one's own profile.
+#[derive(Debug)]
+pub struct ChangeProfile(Member);
+
+/// The action of giving roles to a user by hand, and taking them away.
+#[derive(Debug)]
+pub struct AssignRoles {
+    member: Member,
+    user: UserId,
+}
+
+/// The action of suspending a user, or lifting that.
+#[derive(Debug)]
+pub struct SuspendUser {
+    member: Member,
+    user: UserId,
+}
+
+const FETCH_MANY: &str = "user.fetch.many";
+const UPDATE: &str = "user.update";
+const UPDATE_ROLES: &str = "user.roles.update";
+
+/// Leave for `member` to list users.
+///
+/// # Errors
+/// `Forbidden` without the permission `user.fetch.many`.
+pub fn authorize_users(member: &Member) -> Result<Grant<ListUsers>, Error> {
+    member.rights.require(&[FETCH_MANY])?;
+    Ok(Grant::of(ListUsers(())))
+}
+
+/// Leave for `member` to change their own profile.
+///
+/// # Errors
+/// `Forbidden` when the token has not the scope `user.write`.
+pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error> {
+    if member.has_scope(Member::WRITE) {
+        return Ok(Grant::of(ChangeProfile(member.clone())));
+    }
+    Err(forbidden("the token has not the scope user.write"))
+}
+
+/// Leave for `member` to give roles to `user`, and to take roles from them; which, [`Grant::judge`] says.
+///
+/// # Errors
+/// `Forbidden` without the permission `user.roles.update`, and for one's own roles.
+pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRoles>, Error> {
+    member.rights.require(&[UPDATE_ROLES])?;
+    not_oneself(member, user)?;
+    Ok(Grant::of(AssignRoles { member: member.clone(), user }))
+}
+
+/// Leave for `member` to suspend `user`, or to lift that.
+///
+/// # Errors
+/// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out finds nobody to let them in.
+pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
+    member.rights.require(&[UPDATE])?;
+    not_oneself(member, user)?;
+    Ok(Grant::of(SuspendUser { member: member.clone(), user }))
+}
+
+impl Grant<ChangeProfile> {
+    /// Whose profile.
+    pub fn member(&self) -> &Member {
+        &self.action().0
+    }
+}
+
+impl Grant<AssignRoles> {
+    /// Whose roles.
+    pub fn user(&self) -> UserId {
+        self.action().user
+    }
+
+    /// Who changes them.
+    pub fn actor(&self) -> Actor {
+        Actor::from(&self.action().member)
+    }
+
+    /// Whether `role` may be given or taken.
+    ///
+    /// # Errors
+    /// `Forbidden` unless the member holds everything that it grants, everywhere where it does.
+    pub fn judge(&self, role: &Role) -> Result<(), Error> {
+        if self.action().member.rights.include(role) {
+            return Ok(());
+        }
+        Err(forbidden(format!("the role {} grants more than the member holds", role.name)))
+    }
+}
+
+impl Grant<SuspendUser> {
+    /// Whom.
+    pub fn user(&self) -> UserId {
+        self.action().user
+    }
+
+    /// Who does it.
+    pub fn actor(&self) -> Actor {
+        Actor::from(&self.action().member)
+    }
+}
+
+fn not_oneself(member: &Member, user: UserId) -> Result<(), Error> {
+    if member.user == user { Err(forbidden("it is their own")) } else { Ok(()) }
+}
+
+fn forbidden(cause: impl Into<crate::error::BoxedCause>) -> Error {
+    Error::new(Kind::Forbidden, "Insufficient permissions").because(cause)
+}

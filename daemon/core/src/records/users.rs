@@ -1,0 +1,253 @@
+//! Users of the vault: their records, and who is whom.
+
+use serde::{Deserialize, Serialize};
+
+use super::encoding::{self, Unreadable};
+use super::writing::Writing;
+use super::{PAGE, Records, keys, malformed, next_of};
+use crate::caller::{Claims, Subject};
+use crate::error::Error;
+use crate::ids::{ProviderId, UserId};
+use crate::ports::store::{Expected, Key, Revision};
+use crate::time::Timestamp;
+use crate::user::{Known, Own, Profile, User};
+
+const USER: &str = "user";
+const USER_OF: &str = "user-of";
+const SUSPENDED: &str = "suspended";
+
+#[derive(Serialize, Deserialize)]
+struct UserRecord {
+    #[serde(rename = "iss")]
+    issuer: String,
+    #[serde(rename = "sub")]
+    subject: String,
+    #[serde(rename = "prov")]
+    provider: String,
+    login: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    image: Option<String>,
+    #[serde(rename = "own", skip_serializing_if = "Option::is_none", default)]
+    own_name: Option<String>,
+    /// An empty text: the user wants none.
+    #[serde(rename = "pic", skip_serializing_if = "Option::is_none", default)]
+    own_image: Option<String>,
+    #[serde(skip_serializing_if = "Claims::is_empty", default)]
+    claims: Claims,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    roles: Vec<String>,
+    #[serde(rename = "susp", skip_serializing_if = "std::ops::Not::not", default)]
+    suspended: bool,
+    era: u64,
+    #[serde(rename = "at")]
+    created: Timestamp,
+    #[serde(rename = "mod")]
+    updated: Timestamp,
+}
+
+/// Who was suspended.
+#[derive(Serialize, Deserialize)]
+struct SuspensionRecord<'a> {
+    #[serde(rename = "iss")]
+    issuer: &'a str,
+    #[serde(rename = "sub")]
+    subject: &'a str,
+    at: Timestamp,
+}
+
+impl Records {
+    /// The user of that id.
+    pub(crate) async fn user(&self, id: UserId) -> Result<Option<Known>, Error> {
+        let Some((plain, revision)) = self.get(&keys::user(id), USER).await? else { return Ok(None) };
+        let user = decode(id, &plain).map_err(Error::internal)?;
+        Ok(Some(Known { user, revision }))
+    }
+
+    /// The user whom a provider knows by `subject`.
+    pub(crate) async fn user_of(&self, subject: &Subject) -> Result<Option<Known>, Error> {
+        let key = keys::user_of(&self.subject_key(subject));
+        let Some((plain, _)) = self.get(&key, USER_OF).await? else { return Ok(None) };
+        let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
+        let id = UserId::parse(text).map_err(Error::internal)?;
+        let known =
+            self.user(id).await?.ok_or_else(|| Error::internal("a subject names a user who is not there"))?;
+        // The key holds a keyed hash: the record says whose it is.
+        if known.user.subject == *subject {
+            Ok(Some(known))
+        } else {
+            Err(Error::internal("a subject names another user"))
+        }
+    }
+
+    /// All users. Reads all their records: for projections.
+    pub(crate) async fn users(&self) -> Result<Vec<User>, Error> {
+        let prefix = Key::new(keys::USER);
+        let (mut users, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
+            for (key, sealed) in &page.entries {
+                let id = keys::parse_user(key).ok_or_else(|| malformed(key))?;
+                let plain = self.keyring.open(key, USER, &sealed.value)?;
+                users.push(decode(id, &plain).map_err(Error::internal)?);
+            }
+            after = next_of(page);
+            if after.is_none() {
+                return Ok(users);
+            }
+        }
+    }
+}
+
+impl Writing<'_> {
+    /// Puts a user nobody knew before.
+    pub(crate) async fn begin_user(&mut self, user: &User) -> Result<(), Error> {
+        let of = keys::user_of(&self.records().subject_key(&user.subject));
+        self.expect(&of, Expected::Absent);
+        self.put_user(user, Expected::Absent).await?;
+        self.put(&of, USER_OF, user.id.as_str().as_bytes()).await
+    }
+
+    /// Puts a user as they are from now on, if they are as they were read.
+    pub(crate) async fn change_user(&mut self, user: &User, read: Revision) -> Result<(), Error> {
+        self.put_user(user, Expected::At(read)).await
+    }
+
+    async fn put_user(&mut self, user: &User, expected: Expected) -> Result<(), Error> {
+        let key = keys::user(user.id);
+        self.expect(&key, expected);
+        self.put(&key, USER, &encode(user).map_err(Error::internal)?).await
+    }
+
+    /// Demands that the user is as they were read.
+    pub(crate) fn expect_user(&mut self, id: UserId, read: Revision) {
+        self.expect(&keys::user(id), Expected::At(read));
+    }
+
+    /// Demands that no user is known by `subject`.
+    pub(crate) fn expect_no_user_of(&mut self, subject: &Subject) {
+        let of = keys::user_of(&self.records().subject_key(subject));
+        self.expect(&of, Expected::Absent);
+    }
+}
+
+impl Writing<'_> {
+    /// Demands that `subject` is not suspended.
+    pub(crate) fn unless_suspended(&mut self, subject: &Subject) {
+        let key = self.suspension(subject);
+        self.expect(&key, Expected::Absent);
+    }
+
+    /// Suspends `subject`. Doing it twice is fine.
+    pub(crate) async fn suspend(&mut self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
+        let key = self.suspension(subject);
+        let Subject { issuer, subject } = subject;
+        let plain = encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
+        self.put(&key, SUSPENDED, &plain).await
+    }
+
+    /// Lifts the suspension of `subject`, if there is one.
+    pub(crate) fn resume(&mut self, subject: &Subject) {
+        let key = self.suspension(subject);
+        self.delete(key);
+    }
+
+    fn suspension(&self, subject: &Subject) -> Key {
+        keys::suspended(&self.records().subject_key(subject))
+    }
+}
+
+fn encode(user: &User) -> Result<Vec<u8>, Unreadable> {
+    let User { subject, provider, profile, own, claims, hand_roles, .. } = user.clone();
+    encoding::encode(&UserRecord {
+        issuer: subject.issuer,
+        subject: subject.subject,
+        provider: provider.as_str().to_owned(),
+        login: profile.login,
+        name: profile.name,
+        email: profile.email,
+        image: profile.image,
+        own_name: own.name,
+        own_image: own.image.map(Option::unwrap_or_default),
+        claims,
+        roles: hand_roles,
+        suspended: user.suspended,
+        era: user.era,
+        created: user.created,
+        updated: user.updated,
+    })
+}
+
+fn decode(id: UserId, plain: &[u8]) -> Result<User, Unreadable> {
+    let record: UserRecord = encoding::decode(plain)?;
+    let UserRecord { login, name, email, image, .. } = record;
+    Ok(User {
+        id,
+        subject: Subject { issuer: record.issuer, subject: record.subject },
+        provider: ProviderId::parse(&record.provider).map_err(encoding::unreadable)?,
+        profile: Profile { login, name, email, image },
+        own: Own {
+            name: record.own_name,
+            image: record.own_image.map(|image| Some(image).filter(|image| !image.is_empty())),
+        },
+        claims: record.claims,
+        hand_roles: record.roles,
+        suspended: record.suspended,
+        era: record.era,
+        created: record.created,
+        updated: record.updated,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn user() -> User {
+        User {
+            id: UserId::from_random([7; 16]),
+            subject: Subject { issuer: "https://op.example".into(), subject: "alice".into() },
+            provider: ProviderId::parse("op").unwrap(),
+            profile: Profile { login: "alice".into(), name: "Alice".into(), email: None, image: None },
+            own: Own::default(),
+            claims: Claims::new(),
+            hand_roles: Vec::new(),
+            suspended: false,
+            era: 3,
+            created: Timestamp::from_secs(1),
+            updated: Timestamp::from_secs(2),
+        }
+    }
+
+    #[test]
+    fn every_user_comes_back_as_they_were() {
+        let full = User {
+            profile: Profile { email: Some("a@b".into()), image: Some("https://i".into()), ..user().profile },
+            own: Own { name: Some("Al".into()), image: Some(None) },
+            claims: [("groups".to_owned(), json!(["a"]))].into_iter().collect(),
+            hand_roles: vec!["admin".into()],
+            suspended: true,
+            ..user()
+        };
+        let pictured = User { own: Own { name: None, image: Some(Some("https://j".into())) }, ..user() };
+        for user in [user(), full, pictured] {
+            assert_eq!(decode(user.id, &encode(&user).unwrap()).unwrap(), user);
+        }
+    }
+
+    /// The names in the record are a contract with data on disk: a renamed field has to fail here.
+    #[test]
+    fn the_record_of_a_user_is_this_one() {
+        let plain = encode(&user()).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&plain[1..]).unwrap(),
+            r#"{"iss":"https://op.example","sub":"alice","prov":"op","login":"alice","name":"Alice","#
+                .to_owned()
+                + r#""era":3,"at":1000,"mod":2000}"#
+        );
+    }
+}

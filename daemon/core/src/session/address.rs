@@ -1,0 +1,41 @@
+//! Where somebody comes from, as far as it tells one client from another.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// An IPv4 address, or the IPv6 network of a subscriber (`/64`), within which clients change their address as they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// One IPv4 address, also where it is written as an IPv6 one.
+    V4(Ipv4Addr),
+    /// The upper 64 bits of an IPv6 address.
+    V6Network([u16; 4]),
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::V6Network([a, b, c, d])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn one_network_is_one_address_and_one_client_has_one_spelling() {
+        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
+        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(address("2001:db8::1"), address("2001:db8:0:0:ffff::9"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Users of the vault: who they are here, what they may do, and how that changes.
+//!
+//! A user is known by issuer and subject, never by a name or an address. The first sign-in makes the record; later ones bring it up to date
+//! and leave alone what the user changed. Rights are worked out at each request, from the roles that are configured now: start with
+//! `Users::rights` and [`Roles`].
+//!
+//! Never here: a token, a session (they are [`crate::session`]'s).
+
+mod changes;
+mod profile;
+mod roles;
+mod suspension;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::sync::Arc;
+
+pub use changes::ProfileChange;
+pub use profile::Profile;
+pub use roles::{ConfiguredRole, Roles};
+pub use views::{Granted, UserView, granted};
+
+use crate::access::rights::Rights;
+use crate::caller::{Claims, Interface, Subject};
+use crate::error::Error;
+use crate::ids::{ProviderId, UserId};
+use crate::ledger::{suspended, too_contended};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::random_16;
+use crate::ports::sign_in::Vouched;
+use crate::ports::store::Revision;
+use crate::records::CommitError;
+use crate::service::Core;
+use crate::time::Timestamp;
+use views::LastNames;
+
+/// The space that lists of users are projections of.
+const SPACE: &str = "users";
+
+/// How often a change is tried against others that are faster.
+const ATTEMPTS: u32 = 16;
+
+/// A user as we keep them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) subject: Subject,
+    /// Where they signed in last.
+    pub(crate) provider: ProviderId,
+    /// What their provider said of them at the last sign-in.
+    pub(crate) profile: Profile,
+    /// What they said of themselves; it wins.
+    pub(crate) own: Own,
+    /// Those claims of the last sign-in that rules look at.
+    pub(crate) claims: Claims,
+    /// Roles given by hand, configured or not.
+    pub(crate) hand_roles: Vec<String>,
+    pub(crate) suspended: bool,
+    /// Sessions of earlier eras are over.
+    pub(crate) era: u64,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+}
+
+/// What a user changed of their profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) name: Option<String>,
+    /// `Some(None)`: they want no picture.
+    pub(crate) image: Option<Option<String>>,
+}
+
+/// A user as they were read.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) user: User,
+    pub(crate) revision: Revision,
+}
+
+impl User {
+    pub(crate) fn name(&self) -> &str {
+        self.own.name.as_deref().unwrap_or(&self.profile.name)
+    }
+
+    pub(crate) fn image(&self) -> Option<&str> {
+        self.own.image.as_ref().unwrap_or(&self.profile.image).as_deref()
+    }
+
+    /// The user after another sign-in.
+    fn signed_in(&self, provider: ProviderId, profile: Profile, claims: Claims, now: Timestamp) -> Self {
+        let after = Self { provider, profile, claims, ..self.clone() };
+        if after == *self { after } else { Self { updated: now, ..after } }
+    }
+}
+
+/// The users of the vault.
+pub struct Users {
+    core: Arc<Core>,
+    roles: Roles,
+    names: LastNames,
+}
+
+impl Users {
+    /// Users who may have `roles`.
+    pub fn new(core: Arc<Core>, roles: Roles) -> Self {
+        Self { core, roles, names: LastNames::default() }
+    }
+
+    /// What `user` may do, by the roles that are configured now: those that were given by hand, and those that the rules give for the
+    /// claims of the last sign-in.
+    pub(crate) fn rights(&self, user: &User) -> Rights {
+        self.roles.of(user)
+    }
+
+    /// The user whom a provider vouches for: made at the first sign-in, brought up to date at later ones.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when they are suspended.
+    pub(crate) async fn welcome(&self, vouched: Vouched) -> Result<UserId, Error> {
+        let profile = Profile::from_claims(&vouched.claims, &vouched.subject);
+        let claims = self.roles.claims_of(&vouched);
+        for _ in 0..ATTEMPTS {
+            let known = self.core.ledger.records.user_of(&vouched.subject).await?;
+            if known.as_ref().is_some_and(|known| known.user.suspended) {
+                return Err(suspended());
+            }
+            let (id, written) = match known {
+                None => self.begin(&vouched, &profile, &claims).await,
+                Some(known) => self.bring_up_to_date(known, &vouched, &profile, &claims).await,
+            };
+            match written {
+                Ok(()) => return Ok(id),
+                Err(CommitError::Conflict) => self.refuse_suspended(&vouched.subject).await?,
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(too_contended())
+    }
+
+    async fn begin(
+        &self,
+        vouched: &Vouched,
+        profile: &Profile,
+        claims: &Claims,
+    ) -> (UserId, Result<(), CommitError>) {
+        let now = self.core.clock.now();
+        let user = User {
+            id: UserId::from_random(random_16(&*self.core.entropy)),
+            subject: vouched.subject.clone(),
+            provider: vouched.provider.clone(),
+            profile: profile.clone(),
+            own: Own::default(),
+            claims: claims.clone(),
+            hand_roles: Vec::new(),
+            suspended: false,
+            era: 0,
+            created: now,
+            updated: now,
+        };
+        (user.id, self.write_new(&user).await)
+    }
+
+    async fn write_new(&self, user: &User) -> Result<(), CommitError> {
+        let mut writing = self.core.ledger.records.writing();
+        writing.begin_user(user).await?;
+        writing.unless_suspended(&user.subject);
+        writing.bump(SPACE);
+        let actor = Actor::User(user.subject.clone(), Interface::Vault);
+        writing.event(&self.event(actor, Action::Create, user)).await?;
+        writing.commit().await.map(drop)
+    }
+
+    async fn bring_up_to_date(
+        &self,
+        known: Known,
+        vouched: &Vouched,
+        profile: &Profile,
+        claims: &Claims,
+    ) -> (UserId, Result<(), CommitError>) {
+        let id = known.user.id;
+        let (provider, now) = (vouched.provider.clone(), self.core.clock.now());
+        let after = known.user.signed_in(provider, profile.clone(), claims.clone(), now);
+        if after == known.user {
+            return (id, Ok(()));
+        }
+        (id, self.write_change(&known, &after).await)
+    }
+
+    async fn write_change(&self, known: &Known, after: &User) -> Result<(), CommitError> {
+        let mut writing = self.core.ledger.records.writing();
+        writing.change_user(after, known.revision).await?;
+        writing.unless_suspended(&after.subject);
+        writing.bump(SPACE);
+        writing.commit().await.map(drop)
+    }
+
+    async fn refuse_suspended(&self, subject: &Subject) -> Result<(), Error> {
+        if self.core.ledger.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
+    }
+
+    fn event(&self, actor: Actor, action: Action, user: &User) -> Event {
+        Event {
+            at: self.core.clock.now(),
+            actor: Some(actor),
+            action,
+            target: Target { user: Some(user.id), ..Target::default() },
+            note: None,
+            outcome: Outcome::Done,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Suspending somebody, in every dialect at once: nobody signs in as them any more, their sessions are over, and what is being issued to
+//! them now is taken back. What they have already stays theirs.
+
+use super::{ATTEMPTS, Known, SPACE, User};
+use crate::caller::Subject;
+use crate::error::Error;
+use crate::ledger::too_contended;
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::records::CommitError;
+use crate::service::Core;
+
+impl Core {
+    /// Suspends `subject`, whether or not they are a user of the vault. Doing it twice is fine.
+    pub(crate) async fn suspend_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
+        // The suspension comes first: whatever is reserved after it fails, whatever was before it is found below.
+        self.write_suspension(actor, subject, true).await?;
+        self.doom_pending(subject).await
+    }
+
+    /// Lifts the suspension of `subject`, if there is one. Sessions that it ended stay over.
+    pub(crate) async fn resume_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
+        self.write_suspension(actor, subject, false).await
+    }
+
+    async fn write_suspension(&self, actor: &Actor, subject: &Subject, suspended: bool) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let known = self.ledger.records.user_of(subject).await?;
+            match self.try_suspension(actor, subject, known, suspended).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(too_contended())
+    }
+
+    /// One batch: the word that binds every dialect, and the user's new era. A first sign-in in between conflicts with it.
+    async fn try_suspension(
+        &self,
+        actor: &Actor,
+        subject: &Subject,
+        known: Option<Known>,
+        suspended: bool,
+    ) -> Result<(), CommitError> {
+        let at = self.clock.now();
+        let mut writing = self.ledger.records.writing();
+        if suspended {
+            writing.suspend(subject, at).await?;
+        } else {
+            writing.resume(subject);
+        }
+        let user = known.as_ref().map(|known| known.user.id);
+        match known {
+            None => writing.expect_no_user_of(subject),
+            Some(Known { user, revision }) => {
+                let era = user.era + u64::from(suspended);
+                let updated = if user.suspended == suspended { user.updated } else { at };
+                writing.change_user(&User { suspended, era, updated, ..user }, revision).await?;
+                writing.bump(SPACE);
+            }
+        }
+        let action = if suspended { Action::Suspend } else { Action::Resume };
+        let target = Target { subject: Some(subject.clone()), user, ..Target::default() };
+        let actor = Some(actor.clone());
+        writing.event(&Event { at, actor, action, target, note: None, outcome: Outcome::Done }).await?;
+        writing.commit().await.map(drop)
+    }
+}

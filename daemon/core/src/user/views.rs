@@ -1,0 +1,166 @@
+//! Users as others get to see them, and lists of them: answered from a projection in memory that knows names and nothing else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{SPACE, User, Users};
+use crate::access::permission::Pattern;
+use crate::access::{Grant, ListUsers};
+use crate::caller::Member;
+use crate::error::{Error, Kind};
+use crate::ids::UserId;
+use crate::paging::{Page, Paging};
+use crate::ports::store::Revision;
+use crate::text::fold;
+use crate::time::Timestamp;
+
+/// A user as others get to see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserView {
+    /// Their id.
+    pub id: UserId,
+    /// A short name.
+    pub login: String,
+    /// What people call them.
+    pub name: String,
+    /// Where mail reaches them.
+    pub email: Option<String>,
+    /// A URL of a picture.
+    pub image: Option<String>,
+    /// The roles that they have now, in the order of the configuration.
+    pub roles: Vec<String>,
+    /// Whether they are suspended.
+    pub suspended: bool,
+    /// When they signed in first.
+    pub created: Timestamp,
+    /// When anything of this changed last, roles by configuration apart.
+    pub updated: Timestamp,
+}
+
+/// One line of what a member may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Granted {
+    /// What is granted.
+    pub permission: Pattern,
+    /// For which companies alone, by the names in the configuration; `None`: everywhere.
+    pub companies: Option<Vec<String>>,
+}
+
+/// What `member` may do, each line once: for a client that greys out buttons, never for a decision.
+pub fn granted(member: &Member) -> Vec<Granted> {
+    let roles = member.rights.roles().iter();
+    let mut lines: Vec<_> = roles
+        .flat_map(|role| {
+            let companies = role.companies.as_ref().map(|names| names.to_vec());
+            role.permissions.iter().map(move |permission| Granted {
+                permission: permission.clone(),
+                companies: companies.clone(),
+            })
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines
+}
+
+/// All users by name, as of one moment.
+#[derive(Default)]
+pub(super) struct Names {
+    epoch: Option<Revision>,
+    sorted: Vec<Named>,
+}
+
+struct Named {
+    id: UserId,
+    name: String,
+    /// All that is searched, folded.
+    text: String,
+}
+
+/// The last [`Names`] that were read.
+#[derive(Default)]
+pub(super) struct LastNames(Mutex<Arc<Names>>);
+
+impl Names {
+    fn new(epoch: Option<Revision>, users: Vec<User>) -> Self {
+        let mut sorted: Vec<_> = users.iter().map(Named::from).collect();
+        sorted.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Self { epoch, sorted }
+    }
+
+    fn search(&self, text: &str) -> Vec<UserId> {
+        let wanted = fold(text.trim());
+        self.sorted.iter().filter(|user| user.text.contains(&wanted)).map(|user| user.id).collect()
+    }
+}
+
+impl From<&User> for Named {
+    fn from(user: &User) -> Self {
+        let name = fold(user.name());
+        let email = user.profile.email.as_deref().unwrap_or_default();
+        let text = format!("{name}\n{}\n{}", fold(&user.profile.login), fold(email));
+        Self { id: user.id, name, text }
+    }
+}
+
+impl Users {
+    /// The users whose name, login or address contains `search`, ignoring case; an empty text: all of them. By name ignoring case, then by
+    /// id.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn list(
+        &self,
+        _grant: Grant<ListUsers>,
+        search: &str,
+        paging: Paging,
+    ) -> Result<Page<UserView>, Error> {
+        let found = self.names().await?.search(search);
+        let Page { items, total, paging } = paging.of(found.into_iter());
+        let mut views = Vec::with_capacity(items.len());
+        for id in items {
+            // Users are never deleted.
+            views.extend(self.core.ledger.records.user(id).await?.map(|known| self.view(&known.user)));
+        }
+        Ok(Page { items: views, total, paging })
+    }
+
+    /// The epoch is read first: what is written while the records are read moves it, and the next look reads them again.
+    async fn names(&self) -> Result<Arc<Names>, Error> {
+        let epoch = self.core.ledger.records.epoch(SPACE).await?;
+        let last = Arc::clone(&self.names.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if last.epoch == epoch {
+            return Ok(last);
+        }
+        let names = Arc::new(Names::new(epoch, self.core.ledger.records.users().await?));
+        *self.names.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&names);
+        Ok(names)
+    }
+
+    /// Who `member` is.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn me(&self, member: &Member) -> Result<UserView, Error> {
+        let known = self.core.ledger.records.user(member.user).await?.ok_or_else(no_such_user)?;
+        Ok(self.view(&known.user))
+    }
+
+    pub(super) fn view(&self, user: &User) -> UserView {
+        UserView {
+            id: user.id,
+            login: user.profile.login.clone(),
+            name: user.name().to_owned(),
+            email: user.profile.email.clone(),
+            image: user.image().map(str::to_owned),
+            roles: self.rights(user).roles().iter().map(|role| role.name.to_string()).collect(),
+            suspended: user.suspended,
+            created: user.created,
+            updated: user.updated,
+        }
+    }
+}
+
+/// What somebody hears who names a user that is not there.
+pub(super) fn no_such_user() -> Error {
+    Error::new(Kind::NotFound, "There is no such user.")
+}
