@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | [`watts`] | `/api/v1`, `/api/v2` | [`watts::Watts`] |
 //! | [`vault`] | `/v1`, `/.well-known/jwks.json` | [`vault::Vault`] |
+//! | [`openapi`] | `/openapi.json`, which describes the two | [`openapi::OpenApi`] |
 //! | [`ops`] | the admin socket | [`ops::Ops`] |
 //!
 //! Never here: a decision about who may do what, or about what becomes of a lease. A handler that grows past some fifteen lines hides
 //! a use-case that belongs in `credsmith-core`.
 
+mod docs;
 mod negotiate;
+pub mod openapi;
 pub mod ops;
 mod told;
 pub mod vault;

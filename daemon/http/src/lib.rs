@@ -25,6 +25,7 @@ mod server;
 mod slot;
 mod surface;
 mod upgrade;
+mod websocket;
 
 pub use body::{Body, BodyFault};
 pub use drain::{Drain, Draining};
@@ -39,6 +40,7 @@ pub use server::{Server, ServerOptions};
 pub use slot::Slot;
 pub use surface::{Reply, Request, Surface, Surfaces};
 pub use upgrade::{Upgrade, Upgraded};
+pub use websocket::{Delivery, Handshake, NoHandshake, WebSocket};
 
 /// The types that every surface speaks, and the way bytes are held.
 pub use bytes::Bytes;

@@ -10,6 +10,8 @@ use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::Draining;
+
 type Handler = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
 
 /// What is to happen with the connection after a `101 Switching Protocols`: put into the extensions of that reply. The handler runs
@@ -35,11 +37,16 @@ impl fmt::Debug for Upgrade {
 }
 
 /// A connection after its upgrade: bytes in both directions, those included that the client sent too early.
-pub struct Upgraded(TokioIo<hyper::upgrade::Upgraded>);
+pub struct Upgraded(TokioIo<hyper::upgrade::Upgraded>, Draining);
 
 impl Upgraded {
-    pub(crate) fn new(inner: hyper::upgrade::Upgraded) -> Self {
-        Self(TokioIo::new(inner))
+    pub(crate) fn new(inner: hyper::upgrade::Upgraded, draining: Draining) -> Self {
+        Self(TokioIo::new(inner), draining)
+    }
+
+    /// The drain that it belongs to.
+    pub fn draining(&self) -> Draining {
+        self.1.clone()
     }
 }
 

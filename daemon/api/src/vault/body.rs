@@ -3,7 +3,7 @@
 //! A body is read into a draft by asking for its keys one after the other. What cannot be read is `None` in the draft, with its problem
 //! recorded; keys that nobody asked for are problems too. Core adds what it knows to be wrong to the same list.
 //!
-//! ```ignore
+//! ```text
 //! let (draft, problems) = cx.body().await?.decode(|object| Draft {
 //!     name: object.required("name", Decoder::string),
 //!     icon: object.nullable("icon", Decoder::string),

@@ -86,19 +86,19 @@ impl From<&Company> for CompanyOf {
 async fn list(cx: Cx) -> Outcome {
     let Listing { paging, search } = cx.query().listing()?;
     let grant = authorize_companies(cx.member()?)?;
-    let page = cx.app().companies.list(grant, &search, paging).await?;
+    let page = cx.core().companies.list(grant, &search, paging).await?;
     cx.page(&page.map(|company| CompanyBody::from(&*company)))
 }
 
 async fn fetch(cx: Cx) -> Outcome {
-    let companies = &cx.app().companies;
+    let companies = &cx.core().companies;
     let grant = companies.authorize(cx.member()?, cx.param("identifier")?).await?;
     let company: Arc<Company> = companies.fetch(grant);
     cx.success(&CompanyBody::from(&*company))
 }
 
 async fn configurations(cx: Cx) -> Outcome {
-    let companies = &cx.app().companies;
+    let companies = &cx.core().companies;
     let grant = companies.authorize_configurations(cx.member()?, cx.param("identifier")?).await?;
     let configurations = companies.configurations(grant).await?;
     // Raw: numbers, order and repeated keys stay as the directory wrote them. Core has checked that it is JSON.

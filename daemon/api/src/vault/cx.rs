@@ -6,7 +6,7 @@ use credsmith_core::caller::Member;
 use credsmith_core::ids::InvalidId;
 use credsmith_core::paging::Page;
 use credsmith_core::{Error, Kind};
-use credsmith_http::{Fault, Peer, Reply, ReplyBody, Slot};
+use credsmith_http::{Fault, Handshake, Peer, Reply, ReplyBody, Slot};
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method, StatusCode, request};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use super::query::Query;
 use super::refuse::Refusal;
 use super::route::{Content, Outcome, Route};
 use super::table::Params;
-use super::{App, tag};
+use super::{App, Parts, tag};
 use crate::negotiate::{self, ContentType};
 
 /// Largest body in bytes; 413 beyond.
@@ -45,9 +45,9 @@ impl Cx {
         Self { app, route, member, params, parts, body }
     }
 
-    /// What all handlers share.
-    pub(super) fn app(&self) -> &App {
-        &self.app
+    /// What the dialect translates.
+    pub(super) fn core(&self) -> &Parts {
+        &self.app.core
     }
 
     /// Who asks.
@@ -120,9 +120,17 @@ impl Cx {
         &self.parts.method
     }
 
-    /// The head of the request, for the handshake of a WebSocket.
-    pub(super) fn parts(&self) -> &request::Parts {
-        &self.parts
+    /// The handshake of a WebSocket: `Ok(cx.handshake()?.accept(|socket| ...))`.
+    ///
+    /// # Errors
+    /// 426 when the request asks for none, 400 when it does not as it should.
+    pub(super) fn handshake(&self) -> Result<Handshake, Refusal> {
+        Ok(Handshake::read(&self.parts)?)
+    }
+
+    /// Whether whoever asks for a WebSocket is no page of somebody else's.
+    pub(super) fn origin_may_open_sockets(&self) -> bool {
+        self.app.cors.admits_socket(&self.parts.headers)
     }
 
     /// Who is at the other end of the connection: the client, or a proxy.

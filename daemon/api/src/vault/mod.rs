@@ -21,6 +21,8 @@ mod route;
 mod table;
 mod tag;
 mod teapot;
+#[cfg(test)]
+mod testing;
 mod well_known;
 
 use std::sync::Arc;
@@ -41,6 +43,8 @@ use cx::Cx;
 use refuse::Refusal;
 use table::Table;
 
+pub(crate) use envelope::Pagination;
+pub(crate) use refuse::message;
 pub use route::{Access, Route};
 pub use table::RouteConflict;
 
@@ -80,15 +84,14 @@ pub struct Parts {
 
 /// What all handlers share.
 struct App {
-    doors: Arc<dyn Doors>,
-    companies: Arc<Companies>,
+    core: Parts,
+    cors: Cors,
 }
 
 /// The vault surface. It answers below `/v1` and `/.well-known`.
 pub struct Vault {
     app: Arc<App>,
     table: Table,
-    cors: Cors,
 }
 
 impl Vault {
@@ -101,15 +104,14 @@ impl Vault {
     }
 
     fn with(routes: Vec<Route>, parts: Parts, options: Options) -> Result<Self, RouteConflict> {
-        let Parts { doors, companies } = parts;
         let cors = Cors::new(options.cors_origins, &options.public_url);
-        Ok(Self { app: Arc::new(App { doors, companies }), table: Table::new(routes)?, cors })
+        Ok(Self { app: Arc::new(App { core: parts, cors }), table: Table::new(routes)? })
     }
 
     async fn answer(&self, request: Request) -> Reply {
-        let asker = self.cors.asker(request.headers());
+        let asker = self.app.cors.asker(request.headers());
         let mut reply = self.decide(request).await.unwrap_or_else(refuse::present);
-        self.cors.mark(&mut reply, &asker);
+        self.app.cors.mark(&mut reply, &asker);
         reply
     }
 
@@ -117,7 +119,7 @@ impl Vault {
         let (parts, body) = request.into_parts();
         let found = self.table.find(parts.uri.path()).ok_or(Refusal::NotFound)?;
         if parts.method == Method::OPTIONS {
-            return Ok(self.cors.options(&parts.headers, found.allow()));
+            return Ok(self.app.cors.options(&parts.headers, found.allow()));
         }
         let row = found.row(&parts.method);
         let row = Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
@@ -135,7 +137,7 @@ impl Vault {
         if access == Access::Public {
             return Ok(None);
         }
-        let member = self.app.doors.authenticate(&bearer(headers)?).await?;
+        let member = self.app.core.doors.authenticate(&bearer(headers)?).await?;
         if let Access::Needs { scopes, permissions } = access {
             if !scopes.iter().all(|scope| member.has_scope(scope)) {
                 return Err(Refusal::TokenTooNarrow(scopes));
@@ -152,8 +154,13 @@ impl Surface for Vault {
     }
 
     fn fault(&self, fault: Fault) -> Reply {
-        refuse::present(fault.into())
+        word(fault)
     }
+}
+
+/// A fault of HTTP in the envelope.
+pub(crate) fn word(fault: Fault) -> Reply {
+    refuse::present(fault.into())
 }
 
 /// The bearer token: the one `Authorization` header, of this scheme in any case (RFC 9110 section 11.1), with something behind it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use credsmith_core::error::{FieldProblem, Segment};
 use credsmith_core::{Error, Kind};
-use credsmith_http::{Fault, Reply};
-use http::header::{ALLOW, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use credsmith_http::{Fault, NoHandshake, Reply};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -48,6 +48,15 @@ impl From<Error> for Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<NoHandshake> for Refusal {
+    fn from(no: NoHandshake) -> Self {
+        match no {
+            NoHandshake::Required => Self::UpgradeRequired,
+            NoHandshake::Malformed => Fault::BadRequest("the handshake is not that of a WebSocket").into(),
+        }
     }
 }
 
@@ -199,12 +208,13 @@ pub(super) fn present(refusal: Refusal) -> Reply {
         (WWW_AUTHENTICATE, refusal.challenge()),
         (RETRY_AFTER, refusal.retry_after().map(|after| after.as_secs().max(1).to_string())),
         (ALLOW, allow(&refusal).map(str::to_owned)),
-        (UPGRADE, (status == StatusCode::UPGRADE_REQUIRED).then(|| "websocket".to_owned())),
     ];
     let problems = refusal.problems();
     let errors = problems.iter().map(Wire).collect();
+    let upgrade = (status == StatusCode::UPGRADE_REQUIRED).then(NoHandshake::headers);
     let failure = Failure { status: status.as_u16(), message: message(status), errors, successful: false };
     let mut reply = envelope::json(status, &failure);
+    reply.headers_mut().extend(upgrade.into_iter().flatten());
     for (name, value) in headers {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             reply.headers_mut().insert(name, value);
@@ -324,6 +334,17 @@ mod tests {
             "Bearer realm=\"credsmith\", error=\"insufficient_scope\", scope=\"user.read user.write\""
         );
         assert_eq!(challenge(core(Kind::Forbidden)), None);
+    }
+
+    #[test]
+    fn who_asks_for_no_socket_where_there_is_one_is_told_how() {
+        let reply = present(NoHandshake::Required.into());
+        assert_eq!(
+            (reply.status().as_u16(), &reply.headers()["upgrade"]),
+            (426, &HeaderValue::from_static("websocket"))
+        );
+        assert_eq!(body(&reply)["message"], "Upgrade required");
+        assert_eq!(present(NoHandshake::Malformed.into()).status().as_u16(), 400);
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! One row for each route: what it is, who may call it, what it does, and what is written about it. The rows stand beside their handlers,
 //! one file for each resource; `super::routes` lists them all, for the table, the OpenAPI document and the test of rights.
 
+use std::fmt;
+
+use credsmith_http::Reply;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 
 use super::cx::Cx;
 use super::refuse::Refusal;
-use credsmith_http::Reply;
+use crate::docs::{Answer, Data, Docs, Parameter, Place, schema_of};
+
+pub(super) use crate::docs::Content;
 
 /// What a handler comes to.
 pub(super) type Outcome = Result<Reply, Refusal>;
 
 /// Decode, one core call, encode. Written as `|cx| list(cx).boxed()`.
 pub(super) type Handler = fn(Cx) -> BoxFuture<'static, Outcome>;
-
-/// Writes the schema of a type, and those that it refers to.
-pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// Who may call a route. An outer check: what object it is about, core judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,65 +57,6 @@ pub struct Route {
     /// Whether its answers may not be kept by anybody.
     pub(super) no_store: bool,
     pub(crate) docs: Docs,
-}
-
-/// What is written about a route.
-#[derive(Default)]
-pub(crate) struct Docs {
-    pub(crate) summary: &'static str,
-    pub(crate) parameters: Vec<Parameter>,
-    pub(crate) body: Option<SchemaOf>,
-    /// The first one is what `Cx::success` says.
-    pub(crate) answers: Vec<Answer>,
-    /// Failures beyond those that follow from access, path, body and parameters.
-    pub(crate) failures: Vec<StatusCode>,
-    /// Whether the record has an entity tag.
-    pub(crate) tagged: bool,
-}
-
-/// Where a parameter stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Query,
-    Header,
-}
-
-/// A parameter outside of path and body.
-pub(crate) struct Parameter {
-    pub(crate) place: Place,
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) required: bool,
-    pub(crate) schema: SchemaOf,
-}
-
-/// An answer that is no failure.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) content: Content,
-}
-
-/// What an answer consists of.
-pub(crate) enum Content {
-    /// The envelope.
-    Envelope { message: &'static str, data: Data },
-    /// JSON without an envelope.
-    Json { about: &'static str, schema: SchemaOf },
-    /// Something of this media type.
-    Other { about: &'static str, media_type: &'static str },
-    /// No body.
-    Nothing { about: &'static str },
-}
-
-/// The `data` of an envelope.
-#[derive(Clone, Copy)]
-pub(crate) enum Data {
-    /// There is no such key.
-    Absent,
-    /// One value, which may be a list.
-    One(SchemaOf),
-    /// A page of a list of these, with `pagination`.
-    Page(SchemaOf),
 }
 
 impl Route {
@@ -231,8 +174,8 @@ impl Route {
         self
     }
 
-    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and 404 of a path with parameters, 400, 413
-    /// and 415 of a body, 412 of a tag, 429, 500 and 503 of everything.
+    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and 404 of access and path, 408, 413 and 415 of a
+    /// body, 412 of a tag, and what everything may come to: 400, 421, 431, 500 and 503.
     #[must_use]
     pub(super) fn fails(mut self, statuses: &[StatusCode]) -> Self {
         self.docs.failures.extend_from_slice(statuses);
@@ -265,12 +208,8 @@ pub(super) fn parameter_name(segment: &'static str) -> Option<&'static str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
-fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-impl std::fmt::Debug for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({:?})", self.method, self.path, self.access)
     }
 }

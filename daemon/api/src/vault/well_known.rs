@@ -27,5 +27,5 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn keys_of_ours(cx: Cx) -> Outcome {
-    Ok(envelope::json(StatusCode::OK, &cx.app().doors.public_keys()))
+    Ok(envelope::json(StatusCode::OK, &cx.core().doors.public_keys()))
 }

@@ -11,6 +11,7 @@ mod decode;
 mod path;
 mod present;
 mod refuse;
+mod rows;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use serde::Serialize;
 
 use decode::{Asked, Call, Issuer};
+pub(crate) use refuse::Said;
+pub(crate) use rows::{Row, rows};
+
 use path::Version;
 use refuse::{During, Refusal};
 
@@ -254,12 +258,7 @@ fn options() -> Reply {
 }
 
 fn present_refusal(refusal: Refusal) -> Reply {
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        result: &'static str,
-        user_msg: &'a str,
-    }
-    let body = Answer { result: "error", user_msg: &refusal.message };
+    let body = refuse::Said::new(&refusal.message);
     let mut reply = reply(refusal.status, encode(&body));
     let headers = reply.headers_mut();
     if refusal.status == StatusCode::UNAUTHORIZED {

@@ -5,30 +5,58 @@ use credsmith_core::ids::LeaseId;
 use credsmith_core::ports::plugins::{Entry, EntryKind, Parameter};
 use credsmith_core::ports::providers::ProviderView;
 use credsmith_core::service::{LeaseView, ServiceView};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::path::Version;
 
+/// What `info` says.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Info<'a> {
+    code_documentation: bool,
+    display_name: &'static str,
+    error: &'static str,
+    issuer_id: &'static str,
+    logged_in: bool,
+    redirect_path: &'a str,
+    user_documentation: bool,
+    version: &'a str,
+}
+
 /// `info` without a session: tokens have none.
-pub(super) fn info(version: &str, redirect_path: &str) -> Value {
-    json!({
-        "version": version,
-        "redirect_path": redirect_path,
-        "error": "",
-        "logged_in": false,
-        "display_name": "",
-        "issuer_id": "",
-        "user_documentation": false,
-        "code_documentation": false,
-    })
+pub(super) fn info<'a>(version: &'a str, redirect_path: &'a str) -> Info<'a> {
+    Info {
+        code_documentation: false,
+        display_name: "",
+        error: "",
+        issuer_id: "",
+        logged_in: false,
+        redirect_path,
+        user_documentation: false,
+        version,
+    }
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum ProviderEntry<'a> {
-    V1 { id: &'a str, issuer: &'a str },
-    V2 { id: &'a str, desc: &'a str, issuer: &'a str, ready: bool, priority: u32 },
+    V1(ProviderV1<'a>),
+    V2(ProviderV2<'a>),
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ProviderV1<'a> {
+    id: &'a str,
+    issuer: &'a str,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ProviderV2<'a> {
+    id: &'a str,
+    desc: &'a str,
+    issuer: &'a str,
+    ready: bool,
+    priority: u32,
 }
 
 /// The provider list. Version 1 knows only those that are ready.
@@ -37,45 +65,53 @@ pub(super) fn providers(version: Version, providers: &[ProviderView]) -> impl Se
         .iter()
         .filter(|provider| !provider.login_disabled)
         .filter_map(|provider| match version {
-            Version::V1 => provider
-                .ready
-                .then(|| ProviderEntry::V1 { id: provider.id.as_str(), issuer: &provider.issuer }),
-            Version::V2 => Some(ProviderEntry::V2 {
+            Version::V1 => provider.ready.then(|| {
+                ProviderEntry::V1(ProviderV1 { id: provider.id.as_str(), issuer: &provider.issuer })
+            }),
+            Version::V2 => Some(ProviderEntry::V2(ProviderV2 {
                 id: provider.id.as_str(),
                 desc: &provider.description,
                 issuer: &provider.issuer,
                 ready: provider.ready,
                 priority: provider.priority,
-            }),
+            })),
         })
         .collect();
-    List { name: "openid_provider_list", entries }
+    List { name: PROVIDERS, entries }
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum ServiceEntry<'a> {
-    V1 {
-        id: &'a str,
-        r#type: &'static str,
-        host: &'static str,
-        port: &'static str,
-    },
-    V2 {
-        id: &'a str,
-        description: &'a str,
-        enabled: bool,
-        authorized: bool,
-        authz_tooltip: &'a str,
-        cred_count: u64,
-        cred_limit: i64,
-        limit_reached: bool,
-        pass_access_token: bool,
-        params: Vec<Vec<ParameterEntry<'a>>>,
-    },
+    V1(ServiceV1<'a>),
+    V2(ServiceV2<'a>),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ServiceV1<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    host: &'static str,
+    port: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ServiceV2<'a> {
+    id: &'a str,
+    description: &'a str,
+    enabled: bool,
+    authorized: bool,
+    authz_tooltip: &'a str,
+    cred_count: u64,
+    /// -1: as many as one likes.
+    cred_limit: i64,
+    limit_reached: bool,
+    pass_access_token: bool,
+    /// Sets of parameters: a request names those of one.
+    params: Vec<Vec<ParameterEntry<'a>>>,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct ParameterEntry<'a> {
     key: &'a str,
     name: &'a str,
@@ -89,10 +125,13 @@ pub(super) fn services(version: Version, services: &[ServiceView]) -> impl Seria
     let entries: Vec<_> = services
         .iter()
         .map(|service| match version {
-            Version::V1 => {
-                ServiceEntry::V1 { id: service.id.as_str(), r#type: "none", host: "localhost", port: "1234" }
-            }
-            Version::V2 => ServiceEntry::V2 {
+            Version::V1 => ServiceEntry::V1(ServiceV1 {
+                id: service.id.as_str(),
+                r#type: "none",
+                host: "localhost",
+                port: "1234",
+            }),
+            Version::V2 => ServiceEntry::V2(ServiceV2 {
                 id: service.id.as_str(),
                 description: &service.description,
                 enabled: service.enabled,
@@ -103,10 +142,10 @@ pub(super) fn services(version: Version, services: &[ServiceView]) -> impl Seria
                 limit_reached: service.limit_reached,
                 pass_access_token: service.pass_access_token,
                 params: service.parameter_sets.iter().map(|set| parameters(set)).collect(),
-            },
+            }),
         })
         .collect();
-    List { name: "service_list", entries }
+    List { name: SERVICES, entries }
 }
 
 /// The only type of parameter that clients of the dialect know is the text area.
@@ -122,8 +161,10 @@ fn parameters(set: &[Parameter]) -> Vec<ParameterEntry<'_>> {
         .collect()
 }
 
-#[derive(Serialize)]
-struct LeaseEntry<'a> {
+/// An entry of the list of credentials.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LeaseEntry<'a> {
+    #[schemars(with = "String")]
     cred_id: LeaseText,
     #[serde(skip_serializing_if = "Option::is_none")]
     cred_state: Option<&'static str>,
@@ -135,8 +176,14 @@ struct LeaseEntry<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum LeaseItem<'a> {
-    V1 { id: LeaseEntry<'a> },
+    V1(LeaseV1<'a>),
     V2(LeaseEntry<'a>),
+}
+
+/// What version 1 wraps it in.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LeaseV1<'a> {
+    id: LeaseEntry<'a>,
 }
 
 /// A lease id as JSON text.
@@ -161,12 +208,12 @@ pub(super) fn credentials(version: Version, leases: &[LeaseView]) -> impl Serial
                 service_id: lease.service.as_str(),
             };
             match version {
-                Version::V1 => LeaseItem::V1 { id: entry },
+                Version::V1 => LeaseItem::V1(LeaseV1 { id: entry }),
                 Version::V2 => LeaseItem::V2(entry),
             }
         })
         .collect();
-    List { name: "credential_list", entries }
+    List { name: CREDENTIALS, entries }
 }
 
 fn interface(interface: Interface) -> &'static str {
@@ -179,8 +226,9 @@ fn interface(interface: Interface) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct DataEntry<'a> {
+/// One displayed part of an issued credential.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DataEntry<'a> {
     name: &'a str,
     r#type: &'static str,
     value: &'a str,
@@ -216,18 +264,21 @@ struct CredentialData<'a> {
     entries: Vec<DataEntry<'a>>,
 }
 
+/// What version 2 makes of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Issued<'a> {
+    result: Fine,
+    credential: Credential<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Credential<'a> {
+    id: &'a str,
+    entries: &'a [DataEntry<'a>],
+}
+
 impl Serialize for CredentialData<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Credential<'a> {
-            id: &'a str,
-            entries: &'a [DataEntry<'a>],
-        }
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            result: &'static str,
-            credential: Credential<'a>,
-        }
         match self.version {
             Version::V1 => {
                 let id = DataEntry {
@@ -241,22 +292,63 @@ impl Serialize for CredentialData<'_> {
                 serializer.collect_seq(std::iter::once(&id).chain(&self.entries))
             }
             Version::V2 => {
-                Answer { result: "ok", credential: Credential { id: &self.id, entries: &self.entries } }
+                Issued { result: Fine::Ok, credential: Credential { id: &self.id, entries: &self.entries } }
                     .serialize(serializer)
             }
         }
     }
 }
 
+/// `ok`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Fine {
+    Ok,
+}
+
+/// `oidc_login`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum OidcLogin {
+    OidcLogin,
+}
+
+/// Says that the plugin wants another sign-in first.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LoginFirst<'a> {
+    oidc_login: LoginAt<'a>,
+    result: OidcLogin,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct LoginAt<'a> {
+    msg: &'a str,
+    provider: &'a str,
+    url: &'a str,
+}
+
 /// The answer of a request whose plugin wants another sign-in first.
-pub(super) fn login(provider: &str, url: &str, message: &str) -> Value {
-    json!({ "result": "oidc_login", "oidc_login": { "provider": provider, "url": url, "msg": message } })
+pub(super) fn login<'a>(provider: &'a str, url: &'a str, message: &'a str) -> LoginFirst<'a> {
+    LoginFirst { oidc_login: LoginAt { msg: message, provider, url }, result: OidcLogin::OidcLogin }
+}
+
+/// Says that it is done, and nothing else.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Done {
+    result: Fine,
 }
 
 /// `{"result":"ok"}`.
-pub(super) fn done() -> Value {
-    json!({ "result": "ok" })
+pub(super) fn done() -> Done {
+    Done { result: Fine::Ok }
 }
+
+/// The names of the lists.
+pub(super) const PROVIDERS: &str = "openid_provider_list";
+pub(super) const SERVICES: &str = "service_list";
+pub(super) const CREDENTIALS: &str = "credential_list";
 
 /// An object with one list in it.
 struct List<E> {

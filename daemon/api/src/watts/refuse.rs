@@ -6,6 +6,8 @@ use std::time::Duration;
 use credsmith_core::{Error, Kind};
 use credsmith_http::Fault;
 use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// What clients of the original are used to read when a request is malformed.
 pub(super) const MALFORMED: &str = "Bad request, please check all parameter";
@@ -36,6 +38,27 @@ impl Refusal {
 
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, NOT_FOUND)
+    }
+}
+
+/// A refusal as it is sent.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WattsRefusal")]
+pub(crate) struct Said<'a> {
+    result: Failed,
+    user_msg: &'a str,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Failed {
+    Error,
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn new(message: &'a str) -> Self {
+        Self { result: Failed::Error, user_msg: message }
     }
 }
 

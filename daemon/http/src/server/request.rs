@@ -141,9 +141,10 @@ fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, pace: &Arc<
         return;
     };
     pace.upgraded();
+    let draining = drain.watch();
     drain.spawn("upgraded connection", async move {
         match on_upgrade.await {
-            Ok(connection) => handler(Upgraded::new(connection)).await,
+            Ok(connection) => handler(Upgraded::new(connection, draining)).await,
             Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
         }
     });

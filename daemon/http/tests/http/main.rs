@@ -13,3 +13,4 @@ mod hostile;
 mod log;
 mod server;
 mod support;
+mod websocket;

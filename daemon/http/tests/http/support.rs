@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use credsmith_http::{
-    Drain, Fault, HeaderValue, Listener, Peer, Quiet, Reply, ReplyBody, Request, RequestId, Server,
-    ServerOptions, Slot, StatusCode, Surface, Surfaces, Upgrade, header,
+    Drain, Fault, Handshake, HeaderValue, Listener, NoHandshake, Peer, Quiet, Reply, ReplyBody, Request,
+    RequestId, Server, ServerOptions, Slot, StatusCode, Surface, Surfaces, Upgrade, header,
 };
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -121,6 +121,28 @@ impl Probe {
         }
     }
 
+    /// A WebSocket that gets its text when the gate opens.
+    fn socket(self: &Arc<Self>, request: Request) -> Reply {
+        let handshake = match Handshake::read(&request.into_parts().0) {
+            Ok(handshake) => handshake,
+            Err(_) => {
+                let mut reply = ReplyBody::bare(StatusCode::UPGRADE_REQUIRED);
+                reply.headers_mut().extend(NoHandshake::headers());
+                return reply;
+            }
+        };
+        let probe = Arc::clone(self);
+        handshake.accept(move |socket| {
+            Box::pin(async move {
+                let text = async {
+                    probe.pass_gate().await;
+                    "through the gate".to_owned()
+                };
+                socket.deliver(text).await;
+            })
+        })
+    }
+
     /// Takes the slot along into an effect that goes on without the client.
     fn effect(self: &Arc<Self>, request: &mut Request) -> Reply {
         let slot = request.extensions_mut().remove::<Slot>();
@@ -145,6 +167,9 @@ impl Surface for Surfaced {
         Box::pin(async move {
             if request.uri().path().ends_with("/effect") {
                 return self.0.effect(&mut request);
+            }
+            if request.uri().path().ends_with("/socket") {
+                return self.0.socket(request);
             }
             self.0.answer(request).await
         })

@@ -198,7 +198,7 @@ async fn a_directory_that_fails_or_lies_is_a_bad_gateway() {
 async fn what_the_directory_lost_says_since_when() {
     let world = World::new(&["company.*"], None).await;
     world.directory.set([FakeDirectory::company("12345", "AcmeCorp", "Acme Corp")]);
-    let companies = &world.vault.app.companies;
+    let companies = &world.vault.app.core.companies;
     companies.sync(operator(), false).await.unwrap();
     assert_eq!(world.names("").await, ["Acme Corp", "Bond", "Zürich & Söhne"]);
     let gone = world.get("/777").await;

@@ -1,0 +1,73 @@
+//! What is written about a route, by the dialect that serves it. `openapi` makes a document of it; types that write answers describe
+//! themselves, so that the two cannot disagree.
+
+use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+/// Writes the schema of a type, and those that it refers to.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of `T`.
+pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// What is written about a route.
+#[derive(Default)]
+pub(crate) struct Docs {
+    pub(crate) summary: &'static str,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<SchemaOf>,
+    /// What it says when it worked.
+    pub(crate) answers: Vec<Answer>,
+    /// How it may fail, beyond what follows from the rest.
+    pub(crate) failures: Vec<StatusCode>,
+    /// Whether the record has an entity tag.
+    pub(crate) tagged: bool,
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Query,
+    Header,
+}
+
+/// A parameter outside of path and body.
+pub(crate) struct Parameter {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) required: bool,
+    pub(crate) schema: SchemaOf,
+}
+
+/// An answer that is no failure.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content: Content,
+}
+
+/// What an answer consists of.
+pub(crate) enum Content {
+    /// The envelope of the vault dialect.
+    Envelope { message: &'static str, data: Data },
+    /// JSON as it is.
+    Json { about: &'static str, schema: SchemaOf },
+    /// Something of this media type.
+    #[expect(dead_code, reason = "the page at the end of a sign-in is not there yet")]
+    Other { about: &'static str, media_type: &'static str },
+    /// No body.
+    Nothing { about: &'static str },
+}
+
+/// The `data` of an envelope.
+#[derive(Clone, Copy)]
+pub(crate) enum Data {
+    /// There is no such key.
+    Absent,
+    /// One value, which may be a list.
+    One(SchemaOf),
+    /// A page of a list of these, with `pagination`.
+    Page(SchemaOf),
+}

@@ -1,0 +1,251 @@
+//! The document says what the tables say, and is an OpenAPI 3.1 document.
+
+use std::collections::BTreeSet;
+
+use credsmith_http::Body;
+use serde_json::{Map, json};
+
+use super::*;
+
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+fn of_us() -> Value {
+    document("https://vault.example", "1.2.3")
+}
+
+fn map(value: &Value) -> &Map<String, Value> {
+    value.as_object().unwrap_or_else(|| panic!("no object: {value}"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("no list: {value}"))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+}
+
+/// Path, method and operation.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let items = map(&document["paths"]).iter();
+    items
+        .flat_map(|(path, item)| {
+            map(item).iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+        })
+        .collect()
+}
+
+#[test]
+fn every_row_is_in_it_and_nothing_else() {
+    let document = of_us();
+    let written: BTreeSet<_> = operations(&document)
+        .iter()
+        .map(|(path, method, _)| format!("{} {path}", method.to_uppercase()))
+        .collect();
+    let vault =
+        crate::vault::routes().into_iter().map(|route| format!("{} {}", route.method(), route.path()));
+    let watts = crate::watts::rows().into_iter().map(|row| format!("{} {}", row.method, row.path));
+    assert_eq!(written, vault.chain(watts).collect());
+    for path in ["/v1/teapot", "/.well-known/jwks.json", "/api/v2/{issuer}/credential"] {
+        assert!(document["paths"].get(path).is_some(), "{path}");
+    }
+}
+
+#[test]
+fn every_row_says_what_it_does() {
+    for route in crate::vault::routes() {
+        assert!(!route.docs.summary.is_empty(), "{route:?} has no summary");
+        assert!(!route.docs.answers.is_empty(), "{route:?} has no answer");
+    }
+}
+
+fn only(object: &Value, allowed: &[&str], place: &str) {
+    for key in map(object).keys() {
+        assert!(allowed.contains(&key.as_str()), "{place}: {key}");
+    }
+}
+
+#[test]
+fn the_document_has_the_structure_of_openapi() {
+    let document = of_us();
+    only(&document, &["openapi", "info", "servers", "paths", "components"], "document");
+    assert_eq!(document["openapi"], "3.1.0");
+    only(&document["info"], &["title", "version", "description", "license"], "info");
+    assert_eq!(document["info"]["version"], "1.2.3");
+    assert_eq!(document["servers"], json!([{ "url": "https://vault.example" }]));
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        let place = format!("{method} {path}");
+        assert!(path.starts_with('/') && METHODS.contains(&method), "{place}");
+        check_operation(&document, path, operation, &place);
+        assert!(ids.insert(text(&operation["operationId"])), "{place}: its id stands twice");
+    }
+}
+
+fn check_operation(document: &Value, path: &str, operation: &Value, place: &str) {
+    let allowed = ["operationId", "tags", "summary", "security", "parameters", "requestBody", "responses"];
+    only(operation, &allowed, place);
+    for requirement in list(&operation["security"]) {
+        for scheme in map(requirement).keys() {
+            assert!(document["components"]["securitySchemes"].get(scheme).is_some(), "{place}: {scheme}");
+        }
+    }
+    check_parameters(path, list(&operation["parameters"]), place);
+    if let Some(body) = operation.get("requestBody") {
+        only(body, &["required", "content"], place);
+        check_content(&body["content"], place);
+    }
+    assert!(!map(&operation["responses"]).is_empty(), "{place}");
+    for (status, response) in map(&operation["responses"]) {
+        let place = format!("{place} {status}");
+        assert!((100..600).contains(&status.parse::<u16>().unwrap()), "{place}");
+        check_response(resolve(document, response), &place);
+    }
+}
+
+fn check_parameters(path: &str, parameters: &[Value], place: &str) {
+    let mut seen = BTreeSet::new();
+    let mut in_path = BTreeSet::new();
+    for parameter in parameters {
+        only(parameter, &["name", "in", "description", "required", "schema"], place);
+        let (name, position) = (text(&parameter["name"]), text(&parameter["in"]));
+        assert!(seen.insert((name, position)), "{place}: {name} stands twice");
+        assert!(["path", "query", "header"].contains(&position), "{place}: {name}");
+        assert!(
+            !["accept", "content-type", "authorization"].contains(&name.to_lowercase().as_str()),
+            "{place}"
+        );
+        assert!(parameter["schema"].is_object(), "{place}: {name}");
+        if position == "path" {
+            assert_eq!(parameter["required"], json!(true), "{place}: {name}");
+            in_path.insert(name);
+        }
+    }
+    let named = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
+    assert_eq!(in_path, named, "{place}");
+}
+
+fn check_content(content: &Value, place: &str) {
+    for (media_type, value) in map(content) {
+        assert!(media_type.contains('/'), "{place}: {media_type}");
+        only(value, &["schema"], place);
+        assert!(value["schema"].is_object(), "{place}");
+    }
+}
+
+fn check_response(response: &Value, place: &str) {
+    only(response, &["description", "headers", "content"], place);
+    assert!(!text(&response["description"]).is_empty(), "{place}");
+    if let Some(content) = response.get("content") {
+        check_content(content, place);
+    }
+    for header in response.get("headers").map(map).into_iter().flat_map(Map::values) {
+        only(header, &["description", "schema"], place);
+    }
+}
+
+/// What a reference refers to; what is none, as it is.
+fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    let Some(reference) = value.get("$ref") else { return value };
+    assert_eq!(map(value).len(), 1, "{value}");
+    let pointer = text(reference).strip_prefix('#').unwrap();
+    document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+}
+
+/// Calls `look` with everything in `value`.
+fn walk<'v>(value: &'v Value, look: &mut impl FnMut(&'v str, &'v Value)) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, value)| {
+            look(key, value);
+            walk(value, look);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| walk(item, look)),
+        _ => {}
+    }
+}
+
+#[test]
+fn references_lead_somewhere_and_schemas_are_schemas() {
+    let document = of_us();
+    let mut schemas = 0;
+    walk(&document, &mut |key, value| match key {
+        "$ref" => {
+            resolve(&document, &json!({ "$ref": value }));
+        }
+        "schema" => {
+            schemas += 1;
+            jsonschema::draft202012::meta::validate(value).unwrap();
+        }
+        _ => {}
+    });
+    assert!(schemas > 50, "{schemas}");
+    for (name, schema) in map(&document["components"]["schemas"]) {
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)), "{name}");
+        jsonschema::draft202012::meta::validate(schema).unwrap();
+    }
+    let unused: Vec<_> = map(&document["components"]["responses"])
+        .keys()
+        .filter(|name| !name.starts_with("VaultFailure"))
+        .collect();
+    let text = document["paths"].to_string();
+    assert!(unused.iter().all(|name| text.contains(name.as_str())));
+}
+
+/// A body is read by one view of a type and written by the other: under one name there is room for one of them.
+#[test]
+fn names_mean_one_thing() {
+    let mut schemas = schemas::Schemas::new();
+    document::paths(&mut schemas);
+    assert_eq!(schemas.conflicts(), Vec::<&String>::new());
+}
+
+/// Whether `body` is an answer that the document knows.
+fn is_known(path: &str, method: &str, status: &str, body: &Value) -> bool {
+    let document = of_us();
+    let response = resolve(&document, &document["paths"][path][method]["responses"][status]);
+    let mut schema = response["content"]["application/json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&schema).unwrap().is_valid(body)
+}
+
+#[test]
+fn an_answer_has_the_keys_of_its_schema_and_no_others() {
+    let good = json!({ "status": 418, "message": "I'm a teapot", "successful": false });
+    assert!(is_known("/v1/teapot", "get", "418", &good));
+    for (key, value) in
+        [("status", json!(200)), ("message", json!("")), ("successful", json!(true)), ("data", json!(null))]
+    {
+        let mut bad = good.clone();
+        bad[key] = value;
+        assert!(!is_known("/v1/teapot", "get", "418", &bad), "{key}");
+    }
+    let failure = json!({
+        "status": 400, "message": "Validation error", "successful": false,
+        "errors": [{ "path": ["fields", 1, "value"], "message": "No." }],
+    });
+    assert!(is_known("/v1/teapot", "get", "400", &failure));
+    let empty = json!({ "status": 400, "message": "Validation error", "successful": false, "errors": [] });
+    assert!(!is_known("/v1/teapot", "get", "400", &empty), "a 400 says why");
+    let watts = json!({ "result": "error", "user_msg": "no" });
+    assert!(is_known("/api/v2/{issuer}/service", "get", "401", &watts));
+    let service =
+        json!({ "service_list": [{ "id": "x", "type": "none", "host": "localhost", "port": "1234" }] });
+    assert!(is_known("/api/v1/{issuer}/service", "get", "200", &service));
+    assert!(!is_known("/api/v2/{issuer}/service", "get", "200", &service));
+}
+
+#[tokio::test]
+async fn it_is_served_at_its_path_alone() {
+    let ask = async |method: &str, path: &str| {
+        let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        OpenApi::new("https://vault.example", "1.2.3").call(request).await
+    };
+    let reply = ask("GET", PATH).await;
+    assert_eq!(
+        (reply.status(), &reply.headers()["x-content-type-options"]),
+        (StatusCode::OK, &HeaderValue::from_static("nosniff"))
+    );
+    assert_eq!(serde_json::from_slice::<Value>(reply.body().bytes()).unwrap(), of_us());
+    assert_eq!(ask("POST", PATH).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask("GET", "/openapi.json/x").await.status(), StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,218 @@
+//! Rows of the vault dialect as operations.
+
+use std::collections::BTreeSet;
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::document::{self, header, json_response, set};
+use super::schemas::Schemas;
+use crate::docs::{Answer, Content, Data, schema_of};
+use crate::vault::{Access, Pagination, Route, message};
+
+/// The name of its security scheme, and of its failures.
+pub(super) const SECURITY: &str = "vault";
+const FAILURE: &str = "VaultFailure";
+
+/// What everything may come to: the layers below a dialect refuse requests too.
+const ALWAYS: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
+const OF_A_BODY: [StatusCode; 3] =
+    [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
+/// Those that are neither, and that rows name themselves or that follow from them.
+const OTHERS: [StatusCode; 8] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::CONFLICT,
+    StatusCode::PRECONDITION_FAILED,
+    StatusCode::UPGRADE_REQUIRED,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+];
+
+pub(super) fn security() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of a session: sign in by /v1/auth/uri. What stands behind it in an operation are the scopes that the \
+            token, and the permissions that its user needs.",
+    })
+}
+
+pub(super) fn operation(route: &Route, schemas: &mut Schemas) -> Value {
+    let mut parameters = document::parameters(route.path(), &route.docs, schemas);
+    parameters.extend(condition(route));
+    let mut operation = json!({
+        "operationId": document::operation_id(route.method(), route.path()),
+        "tags": [tag(route.path())],
+        "summary": route.docs.summary,
+        "security": needs(route.access()),
+        "parameters": parameters,
+        "responses": responses(route, schemas),
+    });
+    if let Some(body) = document::body(&route.docs, schemas) {
+        set(&mut operation, "requestBody", body);
+    }
+    operation
+}
+
+fn tag(path: &str) -> &str {
+    path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()).unwrap_or("keys")
+}
+
+fn needs(access: Access) -> Value {
+    match access {
+        Access::Public => json!([]),
+        Access::Caller => json!([{ SECURITY: [] }]),
+        Access::Needs { scopes, permissions } => {
+            let names = [scopes, permissions].concat();
+            json!([{ SECURITY: names }])
+        }
+    }
+}
+
+fn reads(route: &Route) -> bool {
+    *route.method() == Method::GET
+}
+
+/// The condition that a request for a record with an entity tag may carry.
+fn condition(route: &Route) -> Option<Value> {
+    let (name, about) = if reads(route) {
+        ("If-None-Match", "Entity tags that the client has: 304 when one is still that of the record.")
+    } else {
+        ("If-Match", "Entity tags of which one has to be that of the record: 412 otherwise.")
+    };
+    let parameter = json!({ "name": name, "in": "header", "description": about, "required": false, "schema": { "type": "string" } });
+    route.docs.tagged.then_some(parameter)
+}
+
+fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
+    let mut responses: Map<_, _> =
+        failures_of(route).into_iter().map(|status| document::failure(FAILURE, status)).collect();
+    for answer in &route.docs.answers {
+        let mut response = response(answer, schemas);
+        if route.docs.tagged {
+            set(&mut response, "headers", json!({ "ETag": header("The revision of the record.") }));
+        }
+        responses.insert(answer.status.as_str().to_owned(), response);
+    }
+    if route.docs.tagged && reads(route) {
+        let headers = json!({ "ETag": header("The revision of the record.") });
+        let response = json!({ "description": "The client has it already.", "headers": headers });
+        responses.insert("304".to_owned(), response);
+    }
+    responses
+}
+
+fn failures_of(route: &Route) -> BTreeSet<StatusCode> {
+    let mut failures = BTreeSet::from(ALWAYS);
+    failures.extend(&route.docs.failures);
+    match route.access() {
+        Access::Public => {}
+        Access::Caller => failures.extend([StatusCode::UNAUTHORIZED]),
+        Access::Needs { .. } => failures.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]),
+    }
+    if route.path_parameters().next().is_some() {
+        failures.insert(StatusCode::NOT_FOUND);
+    }
+    if route.docs.body.is_some() {
+        failures.extend(OF_A_BODY);
+    }
+    if route.docs.tagged && !reads(route) {
+        failures.insert(StatusCode::PRECONDITION_FAILED);
+    }
+    failures
+}
+
+fn response(answer: &Answer, schemas: &mut Schemas) -> Value {
+    match answer.content {
+        Content::Envelope { message, data } => {
+            json_response(message, &envelope(answer.status, message, data, schemas))
+        }
+        Content::Json { about, schema } => json_response(about, &schemas.written(schema)),
+        Content::Other { about, media_type } => {
+            json!({ "description": about, "content": { media_type: { "schema": { "type": "string" } } } })
+        }
+        Content::Nothing { about } => json!({ "description": about }),
+    }
+}
+
+fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas) -> Value {
+    let mut members = said(status, message);
+    match data {
+        Data::Absent => {}
+        Data::One(schema) => {
+            members.insert("data".to_owned(), schemas.written(schema));
+        }
+        Data::Page(schema) => {
+            let list = json!({ "type": "array", "items": schemas.written(schema) });
+            members.insert("data".to_owned(), list);
+            members.insert("pagination".to_owned(), schemas.written(schema_of::<Pagination>));
+        }
+    }
+    object(&members, &[])
+}
+
+/// What every envelope has.
+fn said(status: StatusCode, message: &str) -> Map<String, Value> {
+    Map::from_iter([
+        ("status".to_owned(), json!({ "const": status.as_u16() })),
+        ("message".to_owned(), json!({ "const": message })),
+        ("successful".to_owned(), json!({ "const": status.is_success() })),
+    ])
+}
+
+/// An object that has these keys and no others, and may lack only the optional ones.
+fn object(members: &Map<String, Value>, optional: &[&str]) -> Value {
+    let required: Vec<_> = members.keys().filter(|key| !optional.contains(&key.as_str())).collect();
+    json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
+}
+
+/// A response for each status of failure.
+pub(super) fn failures() -> Map<String, Value> {
+    let statuses = ALWAYS.into_iter().chain(OF_A_BODY).chain(OTHERS);
+    statuses
+        .map(|status| {
+            let mut response = json_response(message(status), &failure(status));
+            if let Some((name, about)) = header_of(status) {
+                set(&mut response, "headers", json!({ name: header(about) }));
+            }
+            (document::failure_name(FAILURE, status), response)
+        })
+        .collect()
+}
+
+fn failure(status: StatusCode) -> Value {
+    let mut members = said(status, message(status));
+    if matches!(status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) {
+        members.insert("errors".to_owned(), problems());
+    }
+    object(&members, if status == StatusCode::CONFLICT { &["errors"] } else { &[] })
+}
+
+fn problems() -> Value {
+    let segment = json!({ "type": ["string", "integer"] });
+    let members = Map::from_iter([
+        ("path".to_owned(), json!({ "type": "array", "items": segment })),
+        ("message".to_owned(), json!({ "type": "string" })),
+    ]);
+    json!({ "type": "array", "minItems": 1, "items": object(&members, &[]) })
+}
+
+fn header_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "What is wrong with the token (RFC 6750).")),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            Some(("Retry-After", "When to come back, in seconds."))
+        }
+        StatusCode::UPGRADE_REQUIRED => Some(("Upgrade", "What to upgrade to.")),
+        _ => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! Rows of the WaTTS dialect as operations.
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::document::{self, header, json_response, set};
+use super::schemas::Schemas;
+use crate::docs::{Content, schema_of};
+use crate::watts::{Row, Said};
+
+/// The name of its security scheme, and of its failures.
+pub(super) const SECURITY: &str = "provider";
+const FAILURE: &str = "WattsFailure";
+
+const ALWAYS: [StatusCode; 10] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_ACCEPTABLE,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PRECONDITION_FAILED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+const OTHERS: [StatusCode; 3] = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NOT_MODIFIED];
+
+pub(super) fn security() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token of the OpenID provider that the path names.",
+    })
+}
+
+pub(super) fn operation(row: &Row, schemas: &mut Schemas) -> Value {
+    let mut operation = json!({
+        "operationId": document::operation_id(&row.method, row.path),
+        "tags": ["watts"],
+        "summary": row.docs.summary,
+        "security": if row.secured { json!([{ SECURITY: [] }]) } else { json!([]) },
+        "parameters": document::parameters(row.path, &row.docs, schemas),
+        "responses": responses(row, schemas),
+    });
+    if let Some(body) = document::body(&row.docs, schemas) {
+        set(&mut operation, "requestBody", body);
+    }
+    operation
+}
+
+fn responses(row: &Row, schemas: &mut Schemas) -> Map<String, Value> {
+    let has_id = row.path.contains("{id}");
+    let more = OTHERS.into_iter().filter(|status| match *status {
+        StatusCode::UNAUTHORIZED => row.secured,
+        StatusCode::NOT_FOUND => has_id,
+        _ => row.method == Method::GET,
+    });
+    let mut responses: Map<_, _> =
+        ALWAYS.into_iter().chain(more).map(|status| document::failure(FAILURE, status)).collect();
+    for answer in &row.docs.answers {
+        let response = match answer.content {
+            Content::Json { about, schema } => json_response(about, &schemas.written(schema)),
+            Content::Envelope { message: about, .. }
+            | Content::Other { about, .. }
+            | Content::Nothing { about } => json!({ "description": about }),
+        };
+        responses.insert(answer.status.as_str().to_owned(), response);
+    }
+    if let Some(redirect) = responses.get_mut(StatusCode::SEE_OTHER.as_str()) {
+        set(redirect, "headers", json!({ "Location": header("Where it waits.") }));
+    }
+    responses
+}
+
+/// A response for each status of failure.
+pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
+    let statuses = ALWAYS.into_iter().chain(OTHERS);
+    statuses
+        .map(|status| {
+            let about = status.canonical_reason().unwrap_or_default();
+            let response = match status {
+                StatusCode::NOT_MODIFIED => json!({ "description": about }),
+                _ => json_response(about, &schemas.written(schema_of::<Said>)),
+            };
+            (document::failure_name(FAILURE, status), response)
+        })
+        .collect()
+}
