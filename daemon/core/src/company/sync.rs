@@ -56,7 +56,7 @@ enum By {
 /// Why nothing, or not everything, was synchronised.
 #[derive(Debug)]
 enum Failure {
-    /// The directory did not answer to the end; what it did say is written.
+    /// The directory did not answer to the end; what it did say is written, unless a call never came back.
     Interrupted(String),
     /// What it said makes no sense.
     Senseless(&'static str),
@@ -325,16 +325,4 @@ fn told_to_operators(failure: Failure) -> Error {
         Failure::Contended | Failure::Stopping => Kind::Busy,
     };
     Error::new(kind, words)
-}
-
-impl std::ops::Add for Counts {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            new: self.new + other.new,
-            changed: self.changed + other.changed,
-            returned: self.returned + other.returned,
-            vanished: self.vanished + other.vanished,
-        }
-    }
 }
