@@ -14,6 +14,7 @@ impl AuditSink for AuditLog {
         let (actor, acting, interface) = match &event.actor {
             None => ("daemon", None, None),
             Some(Actor::Operator) => ("operator", None, None),
+            Some(Actor::Stranger(interface)) => ("stranger", None, Some(door(*interface))),
             Some(Actor::User(subject, interface)) => ("user", Some(subject), Some(door(*interface))),
             Some(Actor::Member { subject, .. }) => ("user", Some(subject), Some(door(Interface::Vault))),
         };

@@ -223,6 +223,9 @@ impl Daemon {
         self.providers.stop();
         self.system.drain.begin();
         self.system.drain.wait().await;
+        if let Err(error) = self.core.finish_audit().await {
+            tracing::error!(error = sentence(&error), "not everything was told to the audit log");
+        }
     }
 
     /// Drops what is in work.

@@ -16,6 +16,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::oneshot;
 
 use crate::access;
+use crate::audit::Audit;
 use crate::caller::{Caller, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::effects::Effects;
@@ -168,6 +169,7 @@ pub struct Core {
     pub(crate) providers: Arc<dyn Providers>,
     pub(crate) plugins: Arc<dyn ServicePlugins>,
     pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) audit_trail: Audit,
     pub(crate) catalogue: Catalogue,
     pub(crate) options: Options,
     pub(crate) ledger: Ledger,
@@ -195,6 +197,7 @@ impl Core {
             providers,
             plugins,
             audit,
+            audit_trail: Audit::default(),
             catalogue,
             options,
             ledger,
@@ -231,11 +234,36 @@ impl Core {
         interface: Interface,
     ) -> Result<Caller, Error> {
         let token = Arc::new(token);
-        let identity = self.providers.identify(provider, Arc::clone(&token)).await?;
+        let identified = self.providers.identify(provider, Arc::clone(&token)).await;
+        let refused = |error: &Error, subject| self.note_refused_sign_in(provider, interface, subject, error);
+        let identity = identified.inspect_err(|error| refused(error, None))?;
         if self.ledger.records.is_suspended(&identity.subject).await? {
-            return Err(ledger::suspended());
+            let error = ledger::suspended();
+            refused(&error, Some(identity.subject.clone()));
+            return Err(error);
         }
         Ok(Caller { identity, interface, access_token: Some(token) })
+    }
+
+    /// That a provider is down is no attempt of anybody.
+    fn note_refused_sign_in(
+        &self,
+        provider: &ProviderId,
+        interface: Interface,
+        subject: Option<Subject>,
+        error: &Error,
+    ) {
+        if error.kind() != Kind::Unauthenticated {
+            return;
+        }
+        self.note(Event {
+            at: self.clock.now(),
+            actor: Some(Actor::Stranger(interface)),
+            action: Action::SignIn,
+            target: Target { provider: Some(provider.clone()), subject, ..Target::default() },
+            note: None,
+            outcome: outcome_of(error),
+        });
     }
 
     /// The services that `caller` sees, in the order of lists. What they may not use is among them unless it is hidden.

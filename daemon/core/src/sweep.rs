@@ -102,6 +102,7 @@ impl Core {
         self.ledger.records.due(None, now, 1).await?;
         let core = Arc::clone(self);
         self.tasks.spawn("sweep", Box::pin(async move { core.sweep_until_stopped().await }));
+        self.tasks.spawn("audit", Box::pin(Arc::clone(self).keep_audit()));
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Core {
     }
 
     async fn sweep_until_stopped(self: Arc<Self>) {
-        let mut stopping = self.sweeper.stopping.subscribe();
+        let mut stopping = self.sweeper.stopping();
         while !*stopping.borrow_and_update() {
             if self.visit().await {
                 continue;

@@ -62,6 +62,8 @@ pub enum Actor {
     },
     /// Somebody at the admin socket or the command line.
     Operator,
+    /// Somebody who did not show who they are, at this door.
+    Stranger(Interface),
 }
 
 impl From<&Member> for Actor {
@@ -117,6 +119,8 @@ pub enum Action {
     Synchronise,
     /// An operator gave another command.
     Operate,
+    /// Events were dropped for want of room.
+    Lose,
 }
 
 impl Action {
@@ -145,6 +149,7 @@ impl Action {
             Self::AssignRoles => "assign-roles",
             Self::Synchronise => "synchronise",
             Self::Operate => "operate",
+            Self::Lose => "lose",
         }
     }
 }

@@ -1,13 +1,20 @@
 //! Events on their way out: put into the store by the batch that they are about, as the JSON that the audit log will show.
 
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 
-use super::{Records, encoding, keys};
+use super::{CommitError, Records, encoding, keys};
+use crate::audit::short;
 use crate::caller::{Interface, Subject};
 use crate::error::Error;
 use crate::ports::audit::{Actor, Event, Outcome, Target};
 use crate::ports::random_16;
-use crate::ports::store::Key;
+use crate::ports::store::{Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS};
+
+/// With so many bytes in it, a batch takes no further event: one is far smaller than what is left.
+const ENOUGH: usize = MAX_BATCH_BYTES / 2;
 
 #[derive(Serialize)]
 struct EventRecord<'a> {
@@ -15,9 +22,9 @@ struct EventRecord<'a> {
     action: &'static str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
+    note: Option<Cow<'a, str>>,
     actor: ActorRecord<'a>,
     target: TargetRecord<'a>,
 }
@@ -60,13 +67,35 @@ struct TargetRecord<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     fields: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    asked: Option<&'a str>,
+    asked: Option<Cow<'a, str>>,
 }
 
 impl Records {
-    /// Where `event` goes in the store, and what goes there. Events of one millisecond have no order among each other.
+    /// Makes as many of `events` durable as one batch takes, from the first; tells how many.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. They may be durable then.
+    pub(crate) async fn put_events(&self, events: &[Event]) -> Result<usize, Error> {
+        let mut writing = self.writing();
+        let mut count = 0;
+        for event in events.iter().take(MAX_BATCH_KEYS) {
+            if count > 0 && writing.bytes() > ENOUGH {
+                break;
+            }
+            writing.event(event).await?;
+            count += 1;
+        }
+        match writing.commit().await {
+            Ok(_) => Ok(count),
+            Err(CommitError::Conflict) => Err(Error::internal("a batch that expects nothing conflicted")),
+            Err(CommitError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Where `event` goes in the store, and what goes there. Of events of one millisecond, those of one process are in order.
     pub(super) fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
-        let key = keys::outgoing(event.at, random_16(&*self.entropy));
+        let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
+        let key = keys::outgoing(event.at, number, random_16(&*self.entropy));
         let plain = encoding::encode(&EventRecord::from(event)).map_err(Error::internal)?;
         Ok((key, plain))
     }
@@ -76,15 +105,15 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
     fn from(event: &'a Event) -> Self {
         let (outcome, reason) = match &event.outcome {
             Outcome::Done => ("done", None),
-            Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
-            Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
+            Outcome::Refused(reason) => ("refused", Some(short(reason))),
+            Outcome::Failed(reason) => ("failed", Some(short(reason))),
         };
         Self {
             at: event.at.as_millis(),
             action: event.action.as_str(),
             outcome,
             reason,
-            note: event.note.as_deref(),
+            note: event.note.as_deref().map(short),
             actor: ActorRecord::from(event.actor.as_ref()),
             target: TargetRecord::from(&event.target),
         }
@@ -104,6 +133,7 @@ impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
         match actor {
             None => nobody("daemon"),
             Some(Actor::Operator) => nobody("operator"),
+            Some(Actor::Stranger(interface)) => Self { interface: Some(*interface), ..nobody("stranger") },
             Some(Actor::User(subject, interface)) => named("user", subject, *interface),
             Some(Actor::Member { subject, user, session }) => Self {
                 user: Some(user.as_str()),
@@ -127,7 +157,7 @@ impl<'a> From<&'a Target> for TargetRecord<'a> {
             credential_type: target.credential_type.as_ref().map(|id| id.as_str()),
             credential: target.credential.as_ref().map(|id| id.as_str()),
             fields: &target.fields,
-            asked: target.asked.as_deref(),
+            asked: target.asked.as_deref().map(short),
         }
     }
 }

@@ -15,7 +15,7 @@
 //! | `user-of/<subject>` | the id of the user whom a provider knows by that subject |
 //! | `session/<id>` | a session of a user |
 //! | `session-due/<seconds, 12 digits>/<id>` | none: when a session has to be looked at; it may have ended earlier, or end later |
-//! | `outbox/<milliseconds, 15 digits>/<random>` | an event that the audit log does not have yet |
+//! | `outbox/<milliseconds, 15 digits>/<number><random>` | an event that the audit log does not have yet |
 //! | `company/<id>` | the company |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
@@ -97,10 +97,11 @@ pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
     key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
 }
 
-/// Where an event of `at` waits for the audit log.
-pub(super) fn outgoing(at: Timestamp, random: [u8; 16]) -> Key {
+/// Where an event of `at` waits for the audit log: the `number`th of this process.
+pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     let millis = at.as_millis().min(MILLIS_MAX);
-    key(&[OUTBOX, format!("{millis:0MILLIS_DIGITS$}").as_bytes(), b"/", &random])
+    let (_, random) = random.split_at(8);
+    key(&[OUTBOX, format!("{millis:0MILLIS_DIGITS$}").as_bytes(), b"/", &number.to_be_bytes(), random])
 }
 
 pub(super) fn epoch(space: &str) -> Key {

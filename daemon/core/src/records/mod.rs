@@ -17,6 +17,7 @@ mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub(crate) use change::{Change, CommitError, Move};
 pub(crate) use companies::COMPANIES_IN_A_BATCH;
@@ -47,6 +48,8 @@ pub(crate) struct Records {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// Events put into batches so far.
+    outgoing: AtomicU64,
 }
 
 /// A lease as it was read, and when it was written.
@@ -84,14 +87,14 @@ impl Records {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, keyring, clock, entropy }
+        Self { store, keyring, clock, entropy, outgoing: AtomicU64::default() }
     }
 
     /// The same records in another store.
     #[cfg(test)]
     pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> Self {
         let Self { keyring, clock, entropy, .. } = self;
-        Self { store, keyring: Arc::clone(keyring), clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
+        Self::new(store, Arc::clone(keyring), Arc::clone(clock), Arc::clone(entropy))
     }
 
     /// The account of `subject` at `service`.

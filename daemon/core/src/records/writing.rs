@@ -77,6 +77,11 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
+    /// How large the batch is so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.puts.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum()
+    }
+
     /// Makes the batch durable.
     ///
     /// # Errors

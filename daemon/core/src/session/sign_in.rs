@@ -12,9 +12,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::under_way::{Failure, Found, KeyHash, NotSeated, hash};
 use super::{Address, Sessions, TokenPair};
+use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{ProviderId, UserId};
-use crate::ports::audit::{Action, Target};
+use crate::ports::audit::{Action, Actor, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
 use crate::secret::Secret;
@@ -156,7 +157,8 @@ impl Sessions {
         self.under_way.settle(&key, told, until);
         if let Err(error) = &outcome {
             let target = Target { provider: Some(provider), ..Target::default() };
-            self.core.audit.record(self.event(None, Action::SignIn, target, outcome_of(error)));
+            let stranger = Some(Actor::Stranger(Interface::Vault));
+            self.core.note(self.event(stranger, Action::SignIn, target, outcome_of(error)));
         }
         outcome.map(drop)
     }

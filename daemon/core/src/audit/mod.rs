@@ -1,0 +1,122 @@
+//! What is told to whoever answers for the daemon, on its way.
+//!
+//! An event goes one of three ways. With a change: in the very batch of the change, see [`crate::records`]. Without one, but before an
+//! answer that must not leave unless it is known who got it (a reveal): [`Core::attest`]. Without one, and nobody waits (a refusal):
+//! [`Core::note`]. All three end in the store's outbox.
+//!
+//! Never here: a secret. An event has no field for one.
+
+mod notes;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use crate::error::Error;
+use crate::ports::audit::{Event, Outcome};
+use crate::service::Core;
+use notes::Notes;
+
+/// Most events in one batch of notes.
+const NOTES_AT_ONCE: usize = 50;
+/// How long notes gather, and so how often strangers can cause a batch: ten times a second.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long to wait when the store fails.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest text of an event, in bytes.
+const LONGEST_TEXT: usize = 1000;
+
+/// What the audit of a daemon needs.
+#[derive(Default)]
+pub(crate) struct Audit {
+    notes: Notes,
+}
+
+impl Core {
+    /// Tells of something that changed nothing: a refusal, a failed sign-in. Costs the caller nothing and never fails. When too many come
+    /// at once, they are counted and the count is told.
+    pub(crate) fn note(&self, event: Event) {
+        self.audit_trail.notes.add(event);
+    }
+
+    /// Makes `event` durable: for what must not happen unless it is told. It is in the log in the end, whatever happens to the daemon
+    /// from here on.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails: then do not do it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "reveals, which ask for it, come next"))]
+    pub(crate) async fn attest(&self, event: &Event) -> Result<(), Error> {
+        self.ledger.records.put_events(std::slice::from_ref(event)).await.map(|_| ())
+    }
+
+    /// Writes notes until the daemon ends.
+    pub(crate) async fn keep_audit(self: Arc<Self>) {
+        let mut stopping = self.sweeper.stopping();
+        while !*stopping.borrow_and_update() {
+            let arrived = pin!(self.audit_trail.notes.arrived());
+            if let Either::Right((Err(_), _)) = select(arrived, pin!(stopping.changed())).await {
+                return;
+            }
+            self.clock.sleep(GATHER).await;
+            if let Err(error) = self.write_notes().await {
+                tracing::error!(%error, cause = error.cause(), "events for the audit log wait: the store does not take them");
+                self.clock.sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Makes everything durable that was noted so far.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. Nothing is lost then.
+    pub async fn finish_audit(&self) -> Result<(), Error> {
+        while self.write_notes().await? {}
+        Ok(())
+    }
+
+    /// Commits a batch of what was noted; tells whether there is more.
+    async fn write_notes(&self) -> Result<bool, Error> {
+        let notes = &self.audit_trail.notes;
+        let mut events = notes.take(NOTES_AT_ONCE, self.clock.now());
+        if events.is_empty() {
+            return Ok(false);
+        }
+        let written = self.ledger.records.put_events(&events).await;
+        events.drain(..written.as_ref().map_or(0, |count| *count));
+        notes.put_back(events);
+        written?;
+        Ok(notes.is_waiting())
+    }
+}
+
+impl Event {
+    /// With texts that a stranger cannot make long.
+    fn shortened(mut self) -> Self {
+        let texts = [&mut self.note, &mut self.target.asked];
+        let outcome = match &mut self.outcome {
+            Outcome::Done => None,
+            Outcome::Refused(text) | Outcome::Failed(text) => Some(text),
+        };
+        for text in texts.into_iter().flatten().chain(outcome) {
+            if let Cow::Owned(shorter) = short(text) {
+                *text = shorter;
+            }
+        }
+        self
+    }
+}
+
+/// `text`, or its beginning.
+pub(crate) fn short(text: &str) -> Cow<'_, str> {
+    const MORE: &str = "…";
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(LONGEST_TEXT - MORE.len());
+    Cow::Owned(format!("{}{MORE}", text.get(..end).unwrap_or_default()))
+}
