@@ -27,6 +27,9 @@ use super::refuse::Refusal;
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 32;
 
+/// How many values a body may hold. A small object takes up eighty times its text: a megabyte of them would be most of a hundred.
+const MOST_VALUES: usize = 10_000;
+
 /// How many problems are told. A body of nothing but faults would otherwise be answered by one many times its size.
 const MOST_PROBLEMS: usize = 1000;
 
@@ -36,8 +39,12 @@ pub(super) struct Body(Map<String, Value>);
 
 impl Body {
     /// # Errors
-    /// A 400 at `[]` for what is no JSON, is no object, names a key twice or nests too deep: there is nothing else to be found in it.
+    /// A 400 at `[]` for what is no JSON, is no object, names a key twice, nests too deep or holds too much: there is nothing else to be found
+    /// in it.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        if values(bytes) > MOST_VALUES {
+            return Err(Refusal::invalid([], format!("Expected at most {MOST_VALUES} values.")));
+        }
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let value = StrictJson::new(MAX_DEPTH).deserialize(&mut reader);
         match value.and_then(|value| reader.end().map(|()| value)) {
@@ -58,6 +65,21 @@ impl Body {
         let draft = decoder.members(self.0, read);
         (draft, decoder.problems)
     }
+}
+
+/// How many values JSON text has in it: each but the first comes behind one of four characters. No more are there if it is no JSON.
+fn values(bytes: &[u8]) -> usize {
+    let (mut count, mut quoted, mut escaped) = (1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b',' | b':' | b'[' | b'{' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 const EXPECTED_OBJECT: &str = "Expected an object.";
@@ -366,10 +388,31 @@ mod tests {
         assert!(Body::parse(b" {}\n").is_ok());
     }
 
-    /// The attack: a megabyte of faults, to be answered by twenty.
+    /// The attack: a megabyte of small objects, which take up eighty.
+    #[test]
+    fn a_body_holds_so_much_and_no_more() {
+        let of = |count: usize| json!({ "name": "x", "parts": vec![json!({}); count] }).to_string();
+        assert!(Body::parse(of(MOST_VALUES / 2 - 4).as_bytes()).is_ok());
+        let Err(Refusal::Invalid(problems)) = Body::parse(of(MOST_VALUES).as_bytes()) else {
+            panic!("it fits")
+        };
+        assert_eq!(problems, [FieldProblem::new([], "Expected at most 10000 values.")]);
+        let text = json!({ "name": ",:[{\\\"".repeat(MOST_VALUES) }).to_string();
+        assert!(Body::parse(text.as_bytes()).is_ok(), "what stands in a text is no value");
+    }
+
+    #[test]
+    fn values_are_counted_without_being_read() {
+        for (text, count) in [("1", 1), ("{}", 2), (r#"{"a":1,"b":[2,3]}"#, 7), (r#"["\"," ,"]"#, 3), ("", 1)]
+        {
+            assert_eq!(values(text.as_bytes()), count, "{text}");
+        }
+    }
+
+    /// The attack: faults by the thousand, to be answered by many times as much.
     #[test]
     fn a_flood_of_faults_is_cut() {
-        let body = json!({ "name": "x", "parts": vec![0; 100_000] });
+        let body = json!({ "name": "x", "parts": vec![0; 9_000] });
         let (_, problems) = read(&body);
         assert_eq!(problems.len(), MOST_PROBLEMS + 1);
         assert_eq!(problems[MOST_PROBLEMS], ": There are more problems than these.");
