@@ -1,7 +1,7 @@
 //! A type of credential of the vault, as a plugin: it declares fields and checks what is put into them.
 //!
 //! It sees plain secrets and has nothing to send them with. During `normalise` its log is counted and thrown away, and a problem at a
-//! field that the request did not name reaches nobody. Build such a plugin with `default-features = false` and the feature
+//! field that the request did not name loses its words. Build such a plugin with `default-features = false` and the feature
 //! `credential-type`; it also brings `Values`, which checks values by their kinds.
 
 #[cfg(feature = "credential-type")]

@@ -29,7 +29,7 @@ impl CredentialType for Told {
             "foreign" => Ok(vec![("how".into(), "x".into()), ("other".into(), String::new())]),
             "twice" => Ok(vec![("how".into(), "x".into()), ("how".into(), "x".into())]),
             "missing" => Ok(Vec::new()),
-            "huge" => Ok(vec![("how".into(), "x".repeat(300_000))]),
+            "huge" => Ok(vec![("how".into(), "x".repeat(1_100_000))]),
             "growing" => Ok(vec![("how".into(), format!("{how}growing"))]),
             "growinggrowing" => Ok(vec![("how".into(), "shrunk".into())]),
             "silent" => Err(Vec::new()),
@@ -73,6 +73,16 @@ described!(
     Description::new("s", "1").declares(DeclaredType::new("S", "").permission_scope("user.all"))
 );
 described!(Wild, Description::new("s", "1").declares(DeclaredType::new("S", "").permission_scope("a.*")));
+described!(Pictured, Description::new("p", "1").declares(DeclaredType::new("P", "key")));
+described!(
+    Asking,
+    Description::new("a", "1")
+        .declares(DeclaredType::new("A", "").field(Field::text("a").required().computed()))
+);
+described!(
+    Preset,
+    Description::new("p", "1").declares(DeclaredType::new("P", "").field(Field::text("a").default(1)))
+);
 described!(Plain, Description::new("plain", "1"));
 
 fn complaint(run: impl FnOnce()) -> String {
@@ -121,6 +131,9 @@ fn descriptions_are_checked() {
         (complaint(|| drop(TypeKit::<Keyed>::declared())), "for settings"),
         (complaint(|| drop(TypeKit::<Scoped>::declared())), "scope"),
         (complaint(|| drop(TypeKit::<Wild>::declared())), "scope"),
+        (complaint(|| drop(TypeKit::<Pictured>::declared())), "icon"),
+        (complaint(|| drop(TypeKit::<Asking>::declared())), "required and computed"),
+        (complaint(|| drop(TypeKit::<Preset>::declared())), "has a default"),
         (complaint(|| drop(TypeKit::<Plain>::declared())), "declares no type"),
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

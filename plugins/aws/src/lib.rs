@@ -47,7 +47,7 @@ impl CredentialType for Aws {
         values.parse(SESSION_TOKEN, session_token);
         values.parse(ACCOUNT, account);
         if values.parse(KEY_ID, key_id) == Some(Lifetime::Temporary) && values.get(SESSION_TOKEN).is_none() {
-            // At the key id: a problem of a field that was not sent reaches nobody.
+            // At the key id: a problem of a field that was not sent loses its words.
             values.problem(KEY_ID, "is of a temporary key; expected its session token with it");
         }
         values.finish()

@@ -11,9 +11,9 @@ use ssh_key::{Error, Kdf, PrivateKey, PublicKey};
 use crate::public;
 
 /// Most rounds of bcrypt (`ssh-keygen -a`): 16 or 24 by default.
-const MOST_BCRYPT_ROUNDS: u32 = 128;
+const MOST_BCRYPT_ROUNDS: u32 = 100;
 /// Most iterations of PBKDF2: OpenSSL's default is 2048.
-const MOST_PBKDF2_ITERATIONS: u32 = 1_000_000;
+const MOST_PBKDF2_ITERATIONS: u32 = 200_000;
 /// Most work of scrypt, as the product of its three parameters; its memory, 128 bytes each, is a part of what a call has. OpenSSL's default
 /// is half of it.
 const MOST_SCRYPT_WORK: u64 = 1 << 18;

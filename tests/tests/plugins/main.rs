@@ -1,4 +1,4 @@
-//! Plugins in the real host, without the daemon around it: hostile ones, and certificates of the bundled `ssh-ca`.
+//! Plugins in the real host, without the daemon around it: hostile ones, those behind types of credentials, certificates of `ssh-ca`.
 //!
 //! Start reading at [`issue`]: every way in which a call can misbehave, as a table. The tests run one after the other, because some of them
 //! measure time or memory.
@@ -11,6 +11,7 @@
 )]
 
 mod artefacts;
+mod bundled_types;
 mod crowd;
 mod issue;
 mod load;

@@ -10,7 +10,7 @@ use crate::problem::FieldProblem;
 /// Most fields of a type of credential.
 const MAX_TYPE_FIELDS: usize = 64;
 /// All values of a credential together, in bytes.
-const MAX_VALUES: usize = 256 * 1024;
+const MAX_VALUES: usize = MAX_TYPE_FIELDS * 16 * 1024;
 /// Longest message about a field, in characters.
 const MAX_MESSAGE: usize = 500;
 
@@ -18,9 +18,13 @@ pub(in crate::testing) fn description(description: &Description) -> Vec<String> 
     let mut complaints = Complaints::default();
     identity(&mut complaints, &description.name, &description.version);
     let Some(declared) = &description.declares else { return complaints.0 };
-    let texts = [Some(&declared.label), Some(&declared.icon), declared.permission_scope.as_ref()];
+    let texts = [Some(&declared.label), declared.permission_scope.as_ref()];
     let fits = texts.into_iter().flatten().all(|text| text.len() <= MAX_LABEL && is_one_line(text));
     complaints.unless(fits, || "a text of the declared type is too long or has control characters".into());
+    complaints.unless(!declared.label.trim().is_empty(), || "the declared type has no label".into());
+    let icon = declared.icon.as_str();
+    let pictured = icon.is_empty() || icon.starts_with("https://") || icon.starts_with("http://");
+    complaints.unless(pictured, || "the icon is neither the URL of a picture nor empty".into());
     let scope = declared.permission_scope.as_deref().is_none_or(is_scope);
     complaints.unless(scope, || "the permission scope is not words of [a-z0-9_] with dots between".into());
     complaints.unless(declared.fields.len() <= MAX_TYPE_FIELDS, || {
@@ -28,6 +32,11 @@ pub(in crate::testing) fn description(description: &Description) -> Vec<String> 
     });
     fields(&mut complaints, "field", &declared.fields, KeyStyle::Mixed);
     not_for_settings(&mut complaints, "field", &declared.fields);
+    for Field { key, required, computed, default, .. } in &declared.fields {
+        complaints
+            .unless(!(*required && *computed), || format!("the field `{key}` is required and computed"));
+        complaints.unless(default.is_none(), || format!("the field `{key}` has a default"));
+    }
     complaints.0
 }
 
