@@ -1,7 +1,7 @@
 //! Private SSH keys: read, opened with their passphrase where they have one, and told apart by public key and fingerprint.
 //!
 //! What is told is computed from the private half; a public half that comes with it only has to agree. Never here: a signature, a key on
-//! its way out. Start reading at `SshKey`, then [`reading`].
+//! its way out. Start reading at `SshKey`, then `reading`.
 
 mod public;
 mod reading;
