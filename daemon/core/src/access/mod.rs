@@ -10,6 +10,7 @@ mod people;
 pub mod permission;
 pub mod rights;
 pub mod rules;
+pub mod vault;
 
 use std::sync::Arc;
 
@@ -23,6 +24,11 @@ pub use people::{
     authorize_suspension, authorize_users,
 };
 pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
+pub use vault::{
+    AtCredential, ChangeType, CreateCredential, CreateType, DeleteType, FetchType, ListOfCompany, ListOfType,
+    ListTypes, PlaceCredential, authorize_creation, authorize_list_of_type, authorize_type,
+    authorize_type_change, authorize_type_creation, authorize_type_deletion, authorize_types,
+};
 
 use crate::caller::{Caller, Subject};
 use crate::catalogue::Service;

@@ -49,7 +49,6 @@ impl Core {
     ///
     /// # Errors
     /// `Internal` when the store fails: then do not do it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reveals, which ask for it, come next"))]
     pub(crate) async fn attest(&self, event: &Event) -> Result<(), Error> {
         self.ledger.records.put_events(std::slice::from_ref(event)).await.map(|_| ())
     }

@@ -7,6 +7,7 @@
 //! | `Entropy` | [`SeededEntropy`]: random, and the same in each run |
 //! | `Store` | [`MemoryStore`]: keeps the port's promises, fails on demand, survives a crash |
 //! | `ServicePlugins` | [`ScriptedPlugins`]: does what a test says, at a pretended target |
+//! | `TypePlugins` | [`ScriptedTypePlugins`]: take every text, unless a test says otherwise |
 //! | `Providers` | [`FakeProviders`]: a table |
 //! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
@@ -26,6 +27,7 @@ mod providers;
 mod sign_in;
 mod store;
 mod tasks;
+mod type_plugins;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +43,7 @@ pub use providers::FakeProviders;
 pub use sign_in::{FakeSignIn, FakeTokens, vouched};
 pub use store::{Fault, MemoryStore};
 pub use tasks::TestTasks;
+pub use type_plugins::{NormaliseCall, NormaliseStep, ScriptedTypePlugins};
 
 /// A test that failed elsewhere poisons nothing here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

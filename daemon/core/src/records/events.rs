@@ -161,3 +161,31 @@ impl<'a> From<&'a Target> for TargetRecord<'a> {
         }
     }
 }
+
+#[cfg(test)]
+impl Records {
+    /// What waits for the audit log, in words: action, fields, outcome, reason or note.
+    pub(crate) async fn events_for_test(&self) -> Result<Vec<String>, Error> {
+        let page = self.scan(&Key::new(keys::OUTBOX), None, 100_000).await?;
+        let mut told = Vec::new();
+        for (key, sealed) in page.entries {
+            let plain = self.keyring.open(&key, super::EVENT, &sealed.value)?;
+            let event: serde_json::Value = encoding::decode(&plain).map_err(Error::internal)?;
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let fields: Vec<String> = event["target"]["fields"]
+                .as_array()
+                .map(|all| all.iter().map(text).collect())
+                .unwrap_or_default();
+            let words = [text(&event["reason"]), text(&event["note"])].concat();
+            let line = format!(
+                "{} [{}] {} {words}",
+                text(&event["action"]),
+                fields.join(","),
+                text(&event["outcome"])
+            );
+            told.push((sealed.revision, line.trim_end().to_owned()));
+        }
+        told.sort_by_key(|(revision, _)| *revision);
+        Ok(told.into_iter().map(|(_, line)| line).collect())
+    }
+}

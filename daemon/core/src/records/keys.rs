@@ -17,6 +17,7 @@
 //! | `session-due/<seconds, 12 digits>/<id>` | none: when a session has to be looked at; it may have ended earlier, or end later |
 //! | `outbox/<milliseconds, 15 digits>/<number><random>` | an event that the audit log does not have yet |
 //! | `company/<id>` | the company |
+//! | `type/`, `credential/` and what goes with them | see [`super::vault_keys`] |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.

@@ -7,12 +7,16 @@
 
 mod change;
 mod companies;
+pub(crate) mod credential_types;
+mod credential_values;
+pub(crate) mod credentials;
 mod encoding;
 mod events;
 mod examine;
 mod keys;
 mod sessions;
 mod users;
+mod vault_keys;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -22,6 +26,7 @@ use std::sync::atomic::AtomicU64;
 pub(crate) use change::{Change, CommitError, Move};
 pub(crate) use companies::COMPANIES_IN_A_BATCH;
 use keys::Pseudonym;
+pub(crate) use vault_keys::Gone;
 
 use crate::caller::Subject;
 use crate::error::Error;

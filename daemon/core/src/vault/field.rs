@@ -68,6 +68,28 @@ impl ValueType {
         Self::Choice,
     ];
 
+    /// Its name in definitions.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PlainText => "plain_text",
+            Self::MultiLine => "multi_line",
+            Self::Password => "password",
+            Self::Url => "url",
+            Self::Email => "email",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::IpAddress => "ip_address",
+            Self::TotpSecret => "totp_secret",
+            Self::Choice => "choice",
+        }
+    }
+
+    /// The type of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value_type| value_type.as_str() == name)
+    }
+
     /// The name of the kind in the plugin contract.
     pub const fn contract_kind(self) -> &'static str {
         match self {
@@ -97,6 +119,15 @@ impl ValueType {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_come_back_and_are_those_of_records() {
+        for value_type in ValueType::ALL {
+            assert_eq!(ValueType::parse(value_type.as_str()), Some(value_type));
+            assert_eq!(serde_json::to_value(value_type).unwrap(), value_type.as_str());
+        }
+        assert_eq!(ValueType::parse("Plain_text"), None);
+    }
 
     #[test]
     fn kinds_of_the_contract_come_back() {

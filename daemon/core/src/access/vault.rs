@@ -1,0 +1,340 @@
+//! Who may do what with types and credentials. A permission of the role opens the door; then the companies that it reaches and the scope of
+//! the type narrow it: single access beyond them is refused, lists leave out what lies there.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::grant::Grant;
+use super::rights::{Reach, forbidden};
+use crate::caller::Member;
+use crate::company::{Company, CompanyView, Reached};
+use crate::error::{Error, Kind};
+use crate::ids::{CompanyId, CredentialId};
+
+const TYPE_FETCH: &str = "credential_type.fetch";
+const TYPE_FETCH_MANY: &str = "credential_type.fetch.many";
+const TYPE_CREATE: &str = "credential_type.create";
+const TYPE_UPDATE: &str = "credential_type.update";
+const TYPE_DELETE: &str = "credential_type.delete";
+const FETCH: &str = "credential.fetch";
+const FETCH_MANY: &str = "credential.fetch.many";
+const CREATE: &str = "credential.create";
+
+/// Something that is done at one credential. Only the kinds of this module are.
+pub trait AtOne: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
+    /// All of these are needed.
+    const PERMISSIONS: &'static [&'static str];
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! at_one {
+    ($(#[$doc:meta])* $kind:ident, $($permission:literal),+) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $kind {}
+        impl sealed::Sealed for $kind {}
+        impl AtOne for $kind {
+            const PERMISSIONS: &'static [&'static str] = &[$($permission),+];
+        }
+    };
+}
+
+at_one!(
+    /// Seeing a credential, without its secure values.
+    Fetch, "credential.fetch"
+);
+at_one!(
+    /// Seeing its values, the secure ones as they are stored.
+    FetchValues, "credential.fetch", "credential.fields.fetch"
+);
+at_one!(
+    /// Having its secure values decrypted and handed out.
+    Reveal, "credential.fetch", "credential.secure_values.read"
+);
+at_one!(
+    /// Calling it something else.
+    Rename, "credential.update"
+);
+at_one!(
+    /// Changing its values.
+    ChangeValues, "credential.update", "credential.fields.update"
+);
+at_one!(
+    /// Deleting it.
+    Delete, "credential.delete"
+);
+
+/// The action `K` at one credential.
+#[derive(Debug)]
+pub struct AtCredential<K> {
+    member: Member,
+    credential: CredentialId,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// The action of making a credential, wherever that will be.
+#[derive(Debug)]
+pub struct CreateCredential(Member);
+
+/// The action of making a credential of one company and type.
+#[derive(Debug)]
+pub struct PlaceCredential(Member);
+
+/// The action of listing credentials of one company.
+#[derive(Debug)]
+pub struct ListOfCompany {
+    member: Member,
+    company: CompanyId,
+}
+
+/// The action of listing credentials of one type.
+#[derive(Debug)]
+pub struct ListOfType(Member);
+
+/// The action of seeing one type.
+#[derive(Debug)]
+pub struct FetchType(Member);
+
+/// The action of seeing all types.
+#[derive(Debug)]
+pub struct ListTypes(Member);
+
+/// The action of making a type.
+#[derive(Debug)]
+pub struct CreateType(Member);
+
+/// The action of changing a type.
+#[derive(Debug)]
+pub struct ChangeType(Member);
+
+/// The action of deleting a type.
+#[derive(Debug)]
+pub struct DeleteType(Member);
+
+/// What a change does to the scope of a type and to what the scope protects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScopeChange<'a> {
+    /// The scope as it is.
+    pub(crate) present: Option<&'a str>,
+    /// The scope as it will be, where it changes.
+    pub(crate) wanted: Option<&'a str>,
+    /// Whether the type's fields or plugin change, or it goes away with its credentials.
+    pub(crate) touches_values: bool,
+}
+
+/// Leave for `member` to do `K` at `credential`, which belongs to `company` and whose type has the scope `scope`.
+///
+/// # Errors
+/// `Forbidden`, when one of the permissions is missing or does not reach the company, or the scope is not held.
+pub fn authorize_credential<K: AtOne>(
+    member: &Member,
+    companies: &CompanyView,
+    (credential, company, scope): (CredentialId, &Company, Option<&str>),
+) -> Result<Grant<AtCredential<K>>, Error> {
+    reach(member, companies, company, K::PERMISSIONS)?;
+    hold_scope(member, scope)?;
+    Ok(Grant::of(AtCredential { member: member.clone(), credential, kind: PhantomData }))
+}
+
+/// Leave for `member` to make a credential; where, [`authorize_place`] judges.
+///
+/// # Errors
+/// `Forbidden` without `credential.create`.
+pub fn authorize_creation(member: &Member) -> Result<Grant<CreateCredential>, Error> {
+    member.rights.require(&[CREATE])?;
+    Ok(Grant::of(CreateCredential(member.clone())))
+}
+
+/// Leave to make it for `company`, of a type of that scope.
+///
+/// # Errors
+/// `Forbidden`, when the permission does not reach the company, or the scope is not held.
+pub fn authorize_place(
+    grant: &Grant<CreateCredential>,
+    companies: &CompanyView,
+    company: Option<&Company>,
+    scope: Option<&str>,
+) -> Result<Grant<PlaceCredential>, Error> {
+    let member = grant.member();
+    if let Some(company) = company {
+        reach(member, companies, company, &[CREATE])?;
+    }
+    hold_scope(member, scope)?;
+    Ok(Grant::of(PlaceCredential(member.clone())))
+}
+
+/// Leave for `member` to list credentials of the company of that id.
+///
+/// # Errors
+/// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none.
+pub fn authorize_list_of_company(
+    member: &Member,
+    companies: &CompanyView,
+    company: CompanyId,
+) -> Result<Grant<ListOfCompany>, Error> {
+    member.rights.require(&[FETCH_MANY])?;
+    let found = companies.by_id(company);
+    let found = found.ok_or_else(|| Error::new(Kind::NotFound, "There is no such company."))?;
+    reach(member, companies, found, &[FETCH_MANY])?;
+    Ok(Grant::of(ListOfCompany { member: member.clone(), company }))
+}
+
+/// Leave for `member` to list credentials of a type, of those companies that the permission reaches.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.fetch` and `credential.fetch.many`.
+pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Error> {
+    member.rights.require(&[TYPE_FETCH, FETCH_MANY])?;
+    Ok(Grant::of(ListOfType(member.clone())))
+}
+
+/// Leave for `member` to see a type. Types themselves are narrowed by nothing.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.fetch`.
+pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
+    member.rights.require(&[TYPE_FETCH])?;
+    Ok(Grant::of(FetchType(member.clone())))
+}
+
+/// Leave for `member` to see all types.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.fetch.many`.
+pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
+    member.rights.require(&[TYPE_FETCH_MANY])?;
+    Ok(Grant::of(ListTypes(member.clone())))
+}
+
+/// Leave for `member` to make a type.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.create`.
+pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Error> {
+    member.rights.require(&[TYPE_CREATE])?;
+    Ok(Grant::of(CreateType(member.clone())))
+}
+
+/// Leave for `member` to change a type, as far as its scope does not stand in the way: what is changed, the use-case knows, and asks again.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.update`.
+pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error> {
+    member.rights.require(&[TYPE_UPDATE])?;
+    Ok(Grant::of(ChangeType(member.clone())))
+}
+
+/// Leave for `member` to delete a type, as far as its scope does not stand in the way.
+///
+/// # Errors
+/// `Forbidden` without `credential_type.delete`.
+pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Error> {
+    member.rights.require(&[TYPE_DELETE])?;
+    Ok(Grant::of(DeleteType(member.clone())))
+}
+
+/// Whether `member` may change the scope of a type, or what its scope protects.
+///
+/// # Errors
+/// `Forbidden`: a change of scope needs the old and the new one, a change of what it protects the present one. Else whoever may define types
+/// could open any type to themselves.
+pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Result<(), Error> {
+    if change.touches_values || change.wanted.is_some() {
+        hold_scope(member, change.present)?;
+    }
+    hold_scope(member, change.wanted)
+}
+
+/// What `member` sees of the credentials of a type: those of which companies.
+pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&str>) -> Visible {
+    let reached = |permission| {
+        let reach =
+            if hold_scope(member, scope).is_ok() { member.rights.reach(permission) } else { Reach::Nowhere };
+        companies.reached(&reach)
+    };
+    Visible { listed: reached(FETCH_MANY), single: reached(FETCH) }
+}
+
+/// Of which companies somebody may see credentials.
+#[derive(Debug)]
+pub(crate) struct Visible {
+    listed: Reached,
+    single: Reached,
+}
+
+impl Visible {
+    /// Whether they may see those of `company`, be it in a list or one by one.
+    pub(crate) fn contains(&self, company: CompanyId) -> bool {
+        self.listed.contains(company) || self.single.contains(company)
+    }
+
+    /// Whether lists may name those of `company`.
+    pub(crate) fn lists(&self, company: CompanyId) -> bool {
+        self.listed.contains(company)
+    }
+}
+
+fn reach(
+    member: &Member,
+    companies: &CompanyView,
+    company: &Company,
+    permissions: &[&str],
+) -> Result<(), Error> {
+    let missing =
+        permissions.iter().find(|permission| !companies.within(&member.rights.reach(permission), company));
+    missing.map_or(Ok(()), |permission| Err(forbidden(permission)))
+}
+
+fn hold_scope(member: &Member, scope: Option<&str>) -> Result<(), Error> {
+    let missing = scope.filter(|scope| !member.rights.hold(scope));
+    missing.map_or(Ok(()), |scope| Err(forbidden(scope)))
+}
+
+impl<K> Grant<AtCredential<K>> {
+    /// For whom.
+    pub(crate) fn member(&self) -> &Member {
+        &self.action().member
+    }
+
+    /// At which credential.
+    pub fn credential(&self) -> CredentialId {
+        self.action().credential
+    }
+}
+
+impl Grant<ListOfCompany> {
+    /// For whom.
+    pub(crate) fn member(&self) -> &Member {
+        &self.action().member
+    }
+
+    /// Of which company.
+    pub fn company(&self) -> CompanyId {
+        self.action().company
+    }
+}
+
+macro_rules! member_of {
+    ($($action:ident),+) => {
+        $(impl Grant<$action> {
+            /// For whom.
+            pub(crate) fn member(&self) -> &Member {
+                &self.action().0
+            }
+        })+
+    };
+}
+
+member_of!(
+    CreateCredential,
+    PlaceCredential,
+    ListOfType,
+    FetchType,
+    ListTypes,
+    CreateType,
+    ChangeType,
+    DeleteType
+);

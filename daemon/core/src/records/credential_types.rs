@@ -1,0 +1,375 @@
+//! Types of credentials: their records, and what changes together with one.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::writing::Writing;
+use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
+use crate::error::Error;
+use crate::ids::{PluginName, TypeId};
+use crate::ports::audit::Event;
+use crate::ports::store::{Expected, Key, Revision};
+use crate::text::unique_fold;
+use crate::time::Timestamp;
+use crate::vault::field::{Field, ValueType};
+use crate::vault::types::{CredentialType, Deleted, StoredType};
+
+const TYPE: &str = "type";
+const TYPE_NAME: &str = "type-name";
+const TYPE_OF: &str = "type-of";
+
+/// The space that projections of types are of.
+pub(crate) const TYPES: &str = "types";
+
+/// Longest record of a type, in bytes, before it is sealed. What else there is in a batch is small.
+pub(crate) const MAX_TYPE_BYTES: usize = 28 * 1024;
+
+/// What happens to a type, together.
+#[derive(Debug, Default)]
+pub(crate) struct TypeChange<'a> {
+    /// As it was read; `None`: it is new.
+    pub(crate) before: Option<&'a StoredType>,
+    /// As it will be; `None`: its record is deleted.
+    pub(crate) after: Option<&'a CredentialType>,
+    /// Whether its credentials have to be looked through for plain values to seal.
+    pub(crate) reseal: bool,
+    /// The epoch of its credentials, if nothing may have happened to them since.
+    pub(crate) credentials: Option<Option<Revision>>,
+    /// What is told of it.
+    pub(crate) event: Option<&'a Event>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TypeRecord<'a> {
+    name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    icon: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    scope: Option<Cow<'a, str>>,
+    plugin: Cow<'a, str>,
+    #[serde(rename = "decl", skip_serializing_if = "std::ops::Not::not", default)]
+    declared: bool,
+    fields: Vec<FieldRecord<'a>>,
+    #[serde(rename = "at")]
+    created: Timestamp,
+    #[serde(rename = "mod")]
+    updated: Timestamp,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    closing: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    gone: Option<GoneRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FieldRecord<'a> {
+    id: Cow<'a, str>,
+    #[serde(rename = "n")]
+    name: Cow<'a, str>,
+    #[serde(rename = "req", skip_serializing_if = "std::ops::Not::not", default)]
+    required: bool,
+    #[serde(rename = "sec", skip_serializing_if = "std::ops::Not::not", default)]
+    secure: bool,
+    #[serde(rename = "t")]
+    value_type: ValueType,
+    #[serde(rename = "ch", skip_serializing_if = "Vec::is_empty", default)]
+    choices: Vec<Cow<'a, str>>,
+    #[serde(rename = "comp", skip_serializing_if = "std::ops::Not::not", default)]
+    computed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct GoneRecord {
+    at: Timestamp,
+    until: Timestamp,
+    #[serde(rename = "purge", skip_serializing_if = "std::ops::Not::not", default)]
+    purging: bool,
+}
+
+impl Records {
+    /// All types, deleted ones too. Reads all their records: for projections.
+    pub(crate) async fn types(&self) -> Result<Vec<StoredType>, Error> {
+        let prefix = Key::new(keys::TYPE);
+        let (mut types, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
+            for (key, sealed) in &page.entries {
+                let id = keys::parse_type(key).ok_or_else(|| malformed(key))?;
+                let plain = self.keyring.open(key, TYPE, &sealed.value)?;
+                types.push(StoredType { of: decode(id, &plain)?, revision: sealed.revision });
+            }
+            after = next_of(page);
+            if after.is_none() {
+                return Ok(types);
+            }
+        }
+    }
+
+    /// The type of that id, deleted or not.
+    pub(crate) async fn type_of_id(&self, id: TypeId) -> Result<Option<StoredType>, Error> {
+        let Some((plain, revision)) = self.get(&keys::of_type(id), TYPE).await? else { return Ok(None) };
+        Ok(Some(StoredType { of: decode(id, &plain)?, revision }))
+    }
+
+    /// The type that `plugin` declares, if it has been made already.
+    pub(crate) async fn type_of_plugin(&self, plugin: &PluginName) -> Result<Option<TypeId>, Error> {
+        let Some((plain, _)) = self.get(&keys::type_of_plugin(plugin), TYPE_OF).await? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
+        TypeId::parse(text).map(Some).map_err(Error::internal)
+    }
+
+    /// Makes `change` durable: the type, its name, what is due about it.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when the type is not as it was read, or its name is taken; nothing has happened then.
+    pub(crate) async fn commit_type(&self, change: &TypeChange<'_>) -> Result<Revision, CommitError> {
+        let mut writing = self.writing();
+        let before = change.before.map(|stored| &stored.of);
+        let id = change.after.or(before).ok_or_else(|| Error::internal("a change of no type"))?.id;
+        let key = keys::of_type(id);
+        writing.expect(&key, change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)));
+        match change.after {
+            Some(after) => writing.put(&key, TYPE, &encode(after)?).await?,
+            None => writing.delete(key),
+        }
+        self.put_type_name(&mut writing, before, change.after).await?;
+        put_type_of(&mut writing, before, change.after).await?;
+        put_type_gone(&mut writing, before, change.after);
+        match (change.reseal, change.after) {
+            (true, _) => writing.index(keys::reseal(id)),
+            (false, None) => writing.delete(keys::reseal(id)),
+            _ => {}
+        }
+        if let Some(epoch) = change.credentials {
+            writing.expect_epoch(&super::credentials::epoch_of(id), epoch);
+        }
+        if let Some(event) = change.event {
+            writing.event(event).await?;
+        }
+        writing.bump(TYPES);
+        writing.commit().await
+    }
+
+    async fn put_type_name(
+        &self,
+        writing: &mut Writing<'_>,
+        before: Option<&CredentialType>,
+        after: Option<&CredentialType>,
+    ) -> Result<(), Error> {
+        let key = |of: &CredentialType| {
+            let name = unique_fold(&of.name);
+            keys::type_name(&self.keyring.pseudonym("type-name", &[name.as_bytes()]))
+        };
+        let (old, new) = (live(before).map(key), live(after).map(key));
+        if old == new {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            writing.delete(old);
+        }
+        if let Some((new, of)) = new.zip(after) {
+            writing.expect(&new, Expected::Absent);
+            writing.put(&new, TYPE_NAME, of.id.as_str().as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Types whose credentials have to be looked through, with what to expect when that is done.
+    pub(crate) async fn to_reseal(&self) -> Result<Vec<(TypeId, Revision)>, Error> {
+        let page = self.scan(&Key::new(keys::RESEAL), None, PAGE).await?;
+        let entry = |(key, found): &(Key, crate::ports::store::Versioned)| {
+            Ok((keys::parse_reseal(key).ok_or_else(|| malformed(key))?, found.revision))
+        };
+        page.entries.iter().map(entry).collect()
+    }
+
+    /// Whether the credentials of the type have to be looked through, and what to expect when that is done.
+    pub(crate) async fn reseal_pending(&self, id: TypeId) -> Result<Option<Revision>, Error> {
+        let found = self.store.get(&keys::reseal(id)).await.map_err(Error::internal)?;
+        Ok(found.map(|found| found.revision))
+    }
+
+    /// Nothing is left to seal of the type.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when its fields changed again meanwhile.
+    pub(crate) async fn resealed(
+        &self,
+        id: TypeId,
+        read: Revision,
+        event: &Event,
+    ) -> Result<(), CommitError> {
+        let mut writing = self.writing();
+        let key = keys::reseal(id);
+        writing.expect(&key, Expected::At(read));
+        writing.event(event).await?;
+        writing.delete(key);
+        writing.commit().await.map(|_| ())
+    }
+}
+
+impl Writing<'_> {
+    /// Demands that the type is as it was read.
+    pub(super) fn expect_type(&mut self, of: &StoredType) {
+        self.expect(&keys::of_type(of.of.id), Expected::At(of.revision));
+    }
+}
+
+fn live(of: Option<&CredentialType>) -> Option<&CredentialType> {
+    of.filter(|of| of.deleted.is_none())
+}
+
+async fn put_type_of(
+    writing: &mut Writing<'_>,
+    before: Option<&CredentialType>,
+    after: Option<&CredentialType>,
+) -> Result<(), Error> {
+    match (before, after) {
+        (None, Some(of)) if of.declared => {
+            let key = keys::type_of_plugin(&of.plugin);
+            writing.expect(&key, Expected::Absent);
+            writing.put(&key, TYPE_OF, of.id.as_str().as_bytes()).await
+        }
+        (Some(of), None) if of.declared => {
+            writing.delete(keys::type_of_plugin(&of.plugin));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn put_type_gone(writing: &mut Writing<'_>, before: Option<&CredentialType>, after: Option<&CredentialType>) {
+    let key = |of: &CredentialType| {
+        of.deleted.as_ref().map(|deleted| keys::gone(deleted.until, keys::Gone::Type(of.id)))
+    };
+    let (old, new) = (before.and_then(key), after.and_then(key));
+    if old != new {
+        old.into_iter().for_each(|key| writing.delete(key));
+        new.into_iter().for_each(|key| writing.index(key));
+    }
+}
+
+/// The record of `of`, as long as it will be.
+pub(crate) fn encode(of: &CredentialType) -> Result<Vec<u8>, Error> {
+    encoding::encode(&TypeRecord::from(of)).map_err(Error::internal)
+}
+
+fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
+    let TypeRecord { name, icon, scope, plugin, declared, fields, created, updated, closing, gone } =
+        encoding::decode(plain).map_err(Error::internal)?;
+    Ok(CredentialType {
+        id,
+        name: name.into_owned(),
+        icon: icon.map(Cow::into_owned),
+        permission_scope: scope.map(Cow::into_owned),
+        plugin: PluginName::parse(&plugin).map_err(Error::internal)?,
+        declared,
+        fields: fields.into_iter().map(Field::from).collect(),
+        created,
+        updated,
+        closing: closing.into_iter().map(Cow::into_owned).collect(),
+        deleted: gone.map(Deleted::from),
+    })
+}
+
+impl<'a> From<&'a CredentialType> for TypeRecord<'a> {
+    fn from(of: &'a CredentialType) -> Self {
+        Self {
+            name: of.name.as_str().into(),
+            icon: of.icon.as_deref().map(Cow::Borrowed),
+            scope: of.permission_scope.as_deref().map(Cow::Borrowed),
+            plugin: of.plugin.as_str().into(),
+            declared: of.declared,
+            fields: of.fields.iter().map(FieldRecord::from).collect(),
+            created: of.created,
+            updated: of.updated,
+            closing: of.closing.iter().map(|id| Cow::Borrowed(id.as_str())).collect(),
+            gone: of.deleted.as_ref().map(GoneRecord::from),
+        }
+    }
+}
+
+impl<'a> From<&'a Field> for FieldRecord<'a> {
+    fn from(field: &'a Field) -> Self {
+        Self {
+            id: field.id.as_str().into(),
+            name: field.name.as_str().into(),
+            required: field.required,
+            secure: field.secure,
+            value_type: field.value_type,
+            choices: field.choices.iter().map(|choice| Cow::Borrowed(choice.as_str())).collect(),
+            computed: field.computed,
+        }
+    }
+}
+
+impl From<FieldRecord<'_>> for Field {
+    fn from(record: FieldRecord<'_>) -> Self {
+        Self {
+            id: record.id.into_owned(),
+            name: record.name.into_owned(),
+            required: record.required,
+            secure: record.secure,
+            value_type: record.value_type,
+            choices: record.choices.into_iter().map(Cow::into_owned).collect(),
+            computed: record.computed,
+        }
+    }
+}
+
+impl From<&Deleted> for GoneRecord {
+    fn from(deleted: &Deleted) -> Self {
+        Self { at: deleted.at, until: deleted.until, purging: deleted.purging }
+    }
+}
+
+impl From<GoneRecord> for Deleted {
+    fn from(record: GoneRecord) -> Self {
+        Self { at: record.at, until: record.until, purging: record.purging }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_comes_back_as_it_was() {
+        let field = Field {
+            id: "color".into(),
+            name: "Colour".into(),
+            required: true,
+            secure: true,
+            value_type: ValueType::Choice,
+            choices: vec!["red".into()],
+            computed: false,
+        };
+        let at = Timestamp::from_secs(1);
+        let whole = CredentialType {
+            id: TypeId::from_random([1; 16]),
+            name: "Ünïcode \"quoted\"".into(),
+            icon: Some("https://example.com".into()),
+            permission_scope: Some("a.b".into()),
+            plugin: PluginName::parse("generic").unwrap(),
+            declared: true,
+            fields: vec![field.clone(), Field { id: "b".into(), computed: true, required: false, ..field }],
+            created: at,
+            updated: at,
+            closing: vec!["b".into()],
+            deleted: Some(Deleted { at, until: at, purging: true }),
+        };
+        assert_eq!(decode(whole.id, &encode(&whole).unwrap()).unwrap(), whole);
+        let bare = CredentialType {
+            icon: None,
+            permission_scope: None,
+            declared: false,
+            fields: Vec::new(),
+            closing: Vec::new(),
+            deleted: None,
+            ..whole
+        };
+        assert_eq!(decode(bare.id, &encode(&bare).unwrap()).unwrap(), bare);
+    }
+}

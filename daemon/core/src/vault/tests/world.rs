@@ -1,0 +1,325 @@
+//! A daemon's vault in a test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::permission::Pattern;
+use crate::access::rights::{Rights, Role};
+use crate::access::vault::{AtOne, ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
+use crate::access::{
+    authorize_creation, authorize_list_of_type, authorize_type, authorize_type_change,
+    authorize_type_creation, authorize_type_deletion, authorize_types,
+};
+use crate::caller::Member;
+use crate::catalogue::Catalogue;
+use crate::company::{self, Companies, Source};
+use crate::doubles::{
+    FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, ScriptedTypePlugins,
+    SeededEntropy, TestTasks, identity,
+};
+use crate::error::{Error, FieldProblem, Kind};
+use crate::ids::{CompanyId, CredentialId, PluginName, SessionId, TypeId, UserId};
+use crate::keyring::{Kek, Keyring};
+use crate::ports::Clock;
+use crate::ports::directory::DirectoryCompany;
+use crate::secret::Secret;
+use crate::service::{self, Core};
+use crate::vault::credential::CredentialView;
+use crate::vault::draft::{CredentialDraft, FieldDraft, TypeDraft, ValueDraft};
+use crate::vault::types::TypeView;
+use crate::vault::{Admitted, Options, ShownValue, Vault};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What outlives a daemon, and the daemon.
+pub(super) struct World {
+    pub(super) clock: ManualClock,
+    pub(super) store: MemoryStore,
+    pub(super) plugins: Arc<ScriptedTypePlugins>,
+    pub(super) vault: Arc<Vault>,
+    pub(super) acme: CompanyId,
+    pub(super) globex: CompanyId,
+    pub(super) window: Duration,
+    lives: u64,
+}
+
+/// A definition in few words.
+pub(super) type Draft = FieldDraft;
+
+/// A plain field of text.
+pub(super) fn field(id: &str) -> FieldDraft {
+    FieldDraft {
+        id: Some(id.into()),
+        name: Some(format!("The {id}")),
+        required: Some(false),
+        secure: Some(false),
+        value_type: Some("plain_text".into()),
+        ..FieldDraft::default()
+    }
+}
+
+/// A secure field of text.
+pub(super) fn secure(id: &str) -> FieldDraft {
+    FieldDraft { secure: Some(true), ..field(id) }
+}
+
+/// Values by field, as a request names them; `None` takes one away.
+pub(super) fn values(given: &[(&str, Option<&str>)]) -> Vec<Option<ValueDraft>> {
+    let draft = |(field, value): &(&str, Option<&str>)| {
+        Some(ValueDraft { field: Some((*field).into()), value: Some(value.map(Secret::new)) })
+    };
+    given.iter().map(draft).collect()
+}
+
+/// Somebody with these permissions, for these companies.
+pub(super) fn member(permissions: &[&str], companies: Option<&[&str]>) -> Member {
+    let role = Role {
+        name: "role".into(),
+        permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+        companies: companies.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+    };
+    Member {
+        user: UserId::from_random([1; 16]),
+        subject: identity("alice").subject,
+        session: SessionId::from_random([2; 16]),
+        scopes: Vec::new(),
+        rights: Rights::new(vec![Arc::new(role)]),
+    }
+}
+
+pub(super) fn admin() -> Member {
+    member(&["*"], None)
+}
+
+/// A kind instead of an error, to compare with.
+pub(super) fn kind<T>(result: Result<T, Error>) -> Kind {
+    result.err().expect("an error").kind()
+}
+
+/// Where the problems are of which an error tells, with what it says of them.
+pub(super) fn places<T>(result: Result<T, Error>) -> Vec<String> {
+    let error = result.err().expect("an error");
+    let problem = |problem: &FieldProblem| format!("{}: {}", problem.place(), problem.message);
+    error.fields().iter().map(problem).collect()
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(Arc::new(ScriptedTypePlugins::new())).await
+    }
+
+    pub(super) async fn with(plugins: Arc<ScriptedTypePlugins>) -> Self {
+        let (clock, store, window) = (ManualClock::default(), MemoryStore::new(), 30 * DAY);
+        let (vault, companies) = daemon(&clock, &store, &plugins, window, 0).await;
+        let view = companies.view().await.unwrap();
+        let id = |name: &str| view.resolve(name).unwrap().id;
+        let (acme, globex) = (id("acme"), id("globex"));
+        let world = Self { clock, store, plugins, vault, acme, globex, window, lives: 0 };
+        world.vault.declare_types().await.unwrap();
+        world
+    }
+
+    /// The daemon is killed, and another one starts over what was durable. Its own work waits for [`World::work`].
+    pub(super) async fn crash(&mut self) {
+        self.store.stop_after(0);
+        self.store = self.store.snapshot();
+        self.lives += 1;
+        self.vault = daemon(&self.clock, &self.store, &self.plugins, self.window, self.lives).await.0;
+        self.vault.declare_types().await.unwrap();
+    }
+
+    /// Another daemon over the same data, at the same time.
+    pub(super) async fn second_daemon(&self) -> Arc<Vault> {
+        daemon(&self.clock, &self.store, &self.plugins, self.window, 1_000_000).await.0
+    }
+
+    /// The vault does its own work.
+    pub(super) async fn work(&self) {
+        self.vault.work_once().await.unwrap();
+    }
+
+    pub(super) async fn create_type(&self, name: &str, fields: Vec<FieldDraft>) -> TypeView {
+        self.create_type_as(&admin(), name, "demo.login", fields).await.unwrap()
+    }
+
+    pub(super) async fn create_type_as(
+        &self,
+        member: &Member,
+        name: &str,
+        scope: &str,
+        fields: Vec<FieldDraft>,
+    ) -> Result<TypeView, Error> {
+        let draft = TypeDraft {
+            name: Some(name.into()),
+            permission_scope: Some(scope.into()),
+            fields: Some(fields.into_iter().map(Some).collect()),
+            ..TypeDraft::default()
+        };
+        self.vault.create_type(authorize_type_creation(member)?, &draft, Vec::new()).await
+    }
+
+    pub(super) async fn change_fields(&self, id: TypeId, fields: Vec<FieldDraft>) -> Result<TypeView, Error> {
+        let fields = Some(fields.into_iter().map(Some).collect());
+        self.change_type(&admin(), id, TypeDraft { fields, ..TypeDraft::default() }).await
+    }
+
+    pub(super) async fn change_type(
+        &self,
+        member: &Member,
+        id: TypeId,
+        draft: TypeDraft,
+    ) -> Result<TypeView, Error> {
+        self.vault.change_type(authorize_type_change(member)?, id, &draft, Vec::new()).await
+    }
+
+    pub(super) async fn delete_type(&self, member: &Member, id: TypeId) -> Result<(), Error> {
+        self.vault.delete_type(authorize_type_deletion(member)?, id).await
+    }
+
+    pub(super) async fn fetch_type(&self, member: &Member, identifier: &str) -> Result<TypeView, Error> {
+        self.vault.fetch_type(authorize_type(member)?, identifier).await
+    }
+
+    pub(super) async fn type_names(&self, member: &Member) -> Result<Vec<String>, Error> {
+        let types = self.vault.list_types(authorize_types(member)?).await?;
+        Ok(types.into_iter().map(|view| view.name).collect())
+    }
+
+    pub(super) async fn create(
+        &self,
+        of: TypeId,
+        name: &str,
+        given: &[(&str, Option<&str>)],
+    ) -> CredentialView {
+        self.create_as(&admin(), (of, self.acme), name, given).await.unwrap()
+    }
+
+    pub(super) async fn create_as(
+        &self,
+        member: &Member,
+        (of, company): (TypeId, CompanyId),
+        name: &str,
+        given: &[(&str, Option<&str>)],
+    ) -> Result<CredentialView, Error> {
+        let draft = CredentialDraft {
+            name: Some(name.into()),
+            of: Some(of.to_string()),
+            company: Some(company.to_string()),
+            values: Some(values(given)),
+        };
+        self.vault.create_credential(authorize_creation(member)?, &draft, Vec::new()).await
+    }
+
+    pub(super) async fn at<K: AtOne>(&self, id: CredentialId) -> Result<Admitted<K>, Error> {
+        self.vault.authorize(&admin(), id).await
+    }
+
+    pub(super) async fn fetch(&self, id: CredentialId) -> Result<CredentialView, Error> {
+        Ok(self.vault.fetch(&self.at::<Fetch>(id).await?))
+    }
+
+    pub(super) async fn change(
+        &self,
+        id: CredentialId,
+        given: &[(&str, Option<&str>)],
+    ) -> Result<CredentialView, Error> {
+        self.change_at(id, given, None).await
+    }
+
+    pub(super) async fn change_at(
+        &self,
+        id: CredentialId,
+        given: &[(&str, Option<&str>)],
+        expected: Option<&[u64]>,
+    ) -> Result<CredentialView, Error> {
+        let at = self.at::<ChangeValues>(id).await?;
+        self.vault.change_values(at, Some(&values(given)), Vec::new(), expected).await
+    }
+
+    pub(super) async fn rename(&self, id: CredentialId, name: &str) -> Result<CredentialView, Error> {
+        self.vault.rename(self.at::<Rename>(id).await?, Some(name), Vec::new(), None).await
+    }
+
+    pub(super) async fn delete(&self, id: CredentialId) -> Result<(), Error> {
+        self.vault.delete_credential(self.at::<Delete>(id).await?, None).await
+    }
+
+    pub(super) async fn fetch_values(&self, id: CredentialId) -> Result<Vec<ShownValue>, Error> {
+        Ok(self.vault.fetch_values(self.at::<FetchValues>(id).await?).await?.1)
+    }
+
+    /// Field and secure value, opened.
+    pub(super) async fn reveal(&self, id: CredentialId) -> Result<Vec<(String, String)>, Error> {
+        let revealed = self.vault.reveal(self.at::<Reveal>(id).await?).await?;
+        let text = |secret: Secret| secret.expose_str().unwrap().to_owned();
+        Ok(revealed.into_iter().map(|(field, value)| (field, text(value))).collect())
+    }
+
+    /// Names of the credentials of a company, as somebody sees them.
+    pub(super) async fn of_company(&self, member: &Member, company: CompanyId) -> Result<Vec<String>, Error> {
+        let grant = self.vault.authorize_list_of_company(member, company).await?;
+        Ok(self.vault.list_of_company(grant).await?.into_iter().map(|view| view.name).collect())
+    }
+
+    /// Names of the credentials of a type, as somebody sees them.
+    pub(super) async fn of_type(&self, member: &Member, of: TypeId) -> Result<Vec<String>, Error> {
+        let listed = self.vault.list_of_type(authorize_list_of_type(member)?, of).await?;
+        Ok(listed.into_iter().map(|view| view.name).collect())
+    }
+
+    /// Events that wait for the audit log: action, fields, outcome, and reason or note.
+    pub(super) async fn events(&self) -> Vec<String> {
+        let records = self.vault.records();
+        records.events_for_test().await.unwrap()
+    }
+
+    pub(super) async fn events_of(&self, action: &str) -> Vec<String> {
+        let starts = format!("{action} ");
+        self.events().await.into_iter().filter(|event| event.starts_with(&starts)).collect()
+    }
+}
+
+async fn daemon(
+    clock: &ManualClock,
+    store: &MemoryStore,
+    plugins: &Arc<ScriptedTypePlugins>,
+    undelete_window: Duration,
+    life: u64,
+) -> (Arc<Vault>, Arc<Companies>) {
+    let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(clock.clone()), Arc::new(store.clone()));
+    let kek = Kek::generate(&SeededEntropy::new(42));
+    let entropy = Arc::new(SeededEntropy::new(1000 + life));
+    let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+    let (keyring, tasks) = (Arc::new(keyring), Arc::new(TestTasks::new()));
+    let listed = [("1", "acme", "Acme"), ("2", "globex", "Globex")].map(|(id, identifier, name)| {
+        DirectoryCompany { id: id.into(), identifier: identifier.into(), name: name.into() }
+    });
+    let companies = Companies::new(company::Parts {
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        entropy: entropy.clone(),
+        store: store.clone(),
+        keyring: keyring.clone(),
+        source: Source::Listed(listed.to_vec()),
+        interval: DAY,
+    });
+    companies.start().await.unwrap();
+    let core = Core::new(service::Parts {
+        clock,
+        tasks,
+        entropy,
+        store,
+        keyring,
+        providers: Arc::new(FakeProviders::with_users(["alice"])),
+        plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
+        audit: Arc::new(RecordingAudit::new()),
+        catalogue: Catalogue::new(Vec::new()).unwrap(),
+        options: service::Options::default(),
+    });
+    let options = Options {
+        undelete_window,
+        default_plugin: PluginName::parse("generic").unwrap(),
+        sweep_every: Duration::from_secs(30),
+    };
+    (Vault::new(core, plugins.clone(), companies.clone(), options), companies)
+}

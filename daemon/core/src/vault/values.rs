@@ -1,0 +1,96 @@
+//! The values of one credential as they are kept, and what the definition of its type makes of each.
+//!
+//! Where a value lies says how it was written; the definition says what may be done with it. A plain value of a field that is secure now
+//! is *lagging*: it counts as secure from that moment on, and somebody will seal it. A sealed value of a field that is plain now is
+//! *hidden*, like every value of a field that is gone: it is kept, and nobody gets to see it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::field::Field;
+use crate::envelope::OVERHEAD;
+use crate::ids::SecureValueId;
+use crate::secret::Secret;
+
+/// Longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
+/// All values of a credential together, hidden ones too, in bytes: what one batch of the store takes with everything that goes with it.
+pub const MAX_CREDENTIAL_BYTES: usize = 128 * 1024;
+
+/// A secure value in its envelope.
+#[derive(Debug, Clone)]
+pub(crate) struct SealedValue {
+    pub(crate) id: SecureValueId,
+    pub(crate) envelope: Bytes,
+}
+
+/// Values that lie in the open within their credential, by field.
+pub(crate) type Plain = BTreeMap<String, Secret>;
+/// Values in envelopes, by field.
+pub(crate) type Sealed = BTreeMap<String, SealedValue>;
+
+/// Plain values that may be shown, in the order of the definition.
+pub(crate) fn shown<'a>(
+    definition: &'a [Field],
+    plain: &'a Plain,
+) -> impl Iterator<Item = (&'a Field, &'a Secret)> {
+    let plain_fields = definition.iter().filter(|field| !field.secure);
+    plain_fields.filter_map(|field| plain.get(&field.id).map(|value| (field, value)))
+}
+
+/// Plain values of fields that are secure now.
+pub(crate) fn lagging<'a>(
+    definition: &'a [Field],
+    plain: &'a Plain,
+) -> impl Iterator<Item = (&'a Field, &'a Secret)> {
+    let secure_fields = definition.iter().filter(|field| field.secure);
+    secure_fields.filter_map(|field| plain.get(&field.id).map(|value| (field, value)))
+}
+
+/// Envelopes of fields that are secure now, in the order of the definition.
+pub(crate) fn revealable<'a>(
+    definition: &'a [Field],
+    sealed: &'a Sealed,
+) -> impl Iterator<Item = (&'a Field, &'a SealedValue)> {
+    let secure_fields = definition.iter().filter(|field| field.secure);
+    secure_fields.filter_map(|field| sealed.get(&field.id).map(|value| (field, value)))
+}
+
+/// How many bytes the values have, without what keeping them adds.
+pub(crate) fn size(plain: &Plain, sealed: &Sealed) -> usize {
+    let plain: usize = plain.values().map(Secret::len).sum();
+    let sealed: usize = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD)).sum();
+    plain + sealed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::field::ValueType;
+
+    fn field(id: &str, secure: bool) -> Field {
+        Field {
+            id: id.into(),
+            name: id.into(),
+            required: false,
+            secure,
+            value_type: ValueType::PlainText,
+            choices: Vec::new(),
+            computed: false,
+        }
+    }
+
+    #[test]
+    fn the_definition_decides_what_is_shown() {
+        let definition = [field("b", false), field("a", false), field("s", true), field("late", true)];
+        let plain: Plain = ["a", "b", "late", "vanished"].map(|id| (id.into(), Secret::new(id))).into();
+        let envelope = SealedValue { id: SecureValueId::from_random([1; 16]), envelope: Bytes::new() };
+        let sealed: Sealed = ["s", "a", "gone"].map(|id| (id.into(), envelope.clone())).into();
+        let ids = |found: Vec<&Field>| found.iter().map(|field| field.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(shown(&definition, &plain).map(|(field, _)| field).collect()), ["b", "a"]);
+        assert_eq!(ids(lagging(&definition, &plain).map(|(field, _)| field).collect()), ["late"]);
+        // A sealed value of a plain field is out of sight: showing it would decrypt by a change of schema.
+        assert_eq!(ids(revealable(&definition, &sealed).map(|(field, _)| field).collect()), ["s"]);
+    }
+}
