@@ -48,6 +48,14 @@ pub(crate) fn accept(value: &[u8]) -> Accept {
     }
 }
 
+/// Whether an `Accept` header names `essence` itself, by no wildcard, and wants it.
+pub(crate) fn names(value: &[u8], essence: &str) -> bool {
+    split_outside_quotes(value, b',').filter_map(media_type).any(|(kind, subtype, parameters)| {
+        let named = [kind, subtype].join(&b'/');
+        named.eq_ignore_ascii_case(essence.as_bytes()) && wanted(parameters) == Some(true)
+    })
+}
+
 /// Whether the weight among the parameters is more than zero; `None` if it is no weight.
 fn wanted(parameters: &[u8]) -> Option<bool> {
     for parameter in split_outside_quotes(parameters, b';') {
@@ -130,6 +138,14 @@ mod tests {
         {
             assert_eq!(content_type(malformed.as_bytes()), ContentType::Malformed, "{malformed}");
         }
+    }
+
+    #[test]
+    fn only_a_range_without_wildcards_names_a_type() {
+        let value = b"text/*, Application/JSON;q=0.5, */*, text/plain;q=0";
+        assert!(names(value, "application/json"));
+        assert!(!names(value, "text/html") && !names(value, "text/plain"));
+        assert!(!names(b"garbage", "application/json"));
     }
 
     #[test]

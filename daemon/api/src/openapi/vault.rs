@@ -101,7 +101,14 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         if route.docs.tagged {
             set(&mut response, "headers", json!({ "ETag": header("The revision of the record.") }));
         }
-        responses.insert(answer.status.as_str().to_owned(), response);
+        let status = answer.status.as_str().to_owned();
+        let response = match responses.remove(&status) {
+            None => response,
+            Some(first) if answer.status.is_success() => beside(first, response),
+            // A reference cannot be added to.
+            Some(_) => beside(failed(answer.status), response),
+        };
+        responses.insert(status, response);
     }
     if route.docs.tagged && reads(route) {
         let headers = json!({ "ETag": header("The revision of the record.") });
@@ -175,26 +182,36 @@ fn object(members: &Map<String, Value>, optional: &[&str]) -> Value {
     json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
 }
 
+/// `first`, which may be of the content of `other` as well.
+fn beside(mut first: Value, mut other: Value) -> Value {
+    let more = other.get_mut("content").and_then(Value::as_object_mut);
+    if let (Some(content), Some(more)) = (first.get_mut("content").and_then(Value::as_object_mut), more) {
+        content.append(more);
+    }
+    first
+}
+
 /// A response for each status of failure.
 pub(super) fn failures() -> Map<String, Value> {
     let statuses = ALWAYS.into_iter().chain(OF_A_BODY).chain(OTHERS);
-    statuses
-        .map(|status| {
-            let mut response = json_response(message(status), &failure(status));
-            if let Some((name, about)) = header_of(status) {
-                set(&mut response, "headers", json!({ name: header(about) }));
-            }
-            (document::failure_name(FAILURE, status), response)
-        })
-        .collect()
+    statuses.map(|status| (document::failure_name(FAILURE, status), failed(status))).collect()
+}
+
+fn failed(status: StatusCode) -> Value {
+    let mut response = json_response(message(status), &failure(status));
+    if let Some((name, about)) = header_of(status) {
+        set(&mut response, "headers", json!({ name: header(about) }));
+    }
+    response
 }
 
 fn failure(status: StatusCode) -> Value {
     let mut members = said(status, message(status));
-    if matches!(status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) {
+    let may = matches!(status, StatusCode::FORBIDDEN | StatusCode::CONFLICT);
+    if may || status == StatusCode::BAD_REQUEST {
         members.insert("errors".to_owned(), problems());
     }
-    object(&members, if status == StatusCode::CONFLICT { &["errors"] } else { &[] })
+    object(&members, if may { &["errors"] } else { &[] })
 }
 
 fn problems() -> Value {

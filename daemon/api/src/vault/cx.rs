@@ -1,5 +1,6 @@
 //! What a handler works with: everything is pulled, nothing is injected.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use credsmith_core::caller::Member;
@@ -133,9 +134,10 @@ impl Cx {
         self.app.cors.admits_socket(&self.parts.headers)
     }
 
-    /// Who is at the other end of the connection: the client, or a proxy.
-    pub(super) fn peer(&self) -> Option<&Peer> {
-        self.parts.extensions.get::<Peer>()
+    /// Where the client is, by the connection or by the word of a proxy that is believed.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let peer = self.parts.extensions.get::<Peer>()?;
+        self.app.trusted_proxies.client(peer, &self.parts.headers)
     }
 
     /// Gives the place among the requests in work back: from here on something else bounds what the request costs (decision 0002).

@@ -9,6 +9,7 @@
 
 #![expect(dead_code, reason = "the resources are not there yet")]
 
+mod auth;
 mod body;
 mod company;
 mod cors;
@@ -23,6 +24,7 @@ mod tag;
 mod teapot;
 #[cfg(test)]
 mod testing;
+mod user;
 mod well_known;
 
 use std::sync::Arc;
@@ -31,7 +33,9 @@ use credsmith_core::Error;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Companies;
 use credsmith_core::secret::Secret;
-use credsmith_http::{Fault, Reply, Request, Surface};
+use credsmith_core::session::Sessions;
+use credsmith_core::user::Users;
+use credsmith_http::{Fault, Reply, Request, Surface, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
@@ -55,11 +59,16 @@ pub struct Options {
     pub public_url: String,
     /// Origins, as browsers spell them, whose pages may call.
     pub cors_origins: Vec<String>,
+    /// Proxies whose word is taken for where a client is.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// All rows of the dialect.
 pub fn routes() -> Vec<Route> {
-    [company::routes(), teapot::routes(), well_known::routes()].into_iter().flatten().collect()
+    [auth::routes(), user::routes(), company::routes(), teapot::routes(), well_known::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Who tells members from strangers.
@@ -78,6 +87,10 @@ pub trait Doors: Send + Sync + 'static {
 pub struct Parts {
     /// Who tells members from strangers.
     pub doors: Arc<dyn Doors>,
+    /// Sign-ins and sessions.
+    pub sessions: Arc<Sessions>,
+    /// The users.
+    pub users: Arc<Users>,
     /// The companies.
     pub companies: Arc<Companies>,
 }
@@ -86,6 +99,7 @@ pub struct Parts {
 struct App {
     core: Parts,
     cors: Cors,
+    trusted_proxies: TrustedProxies,
 }
 
 /// The vault surface. It answers below `/v1` and `/.well-known`.
@@ -104,8 +118,10 @@ impl Vault {
     }
 
     fn with(routes: Vec<Route>, parts: Parts, options: Options) -> Result<Self, RouteConflict> {
-        let cors = Cors::new(options.cors_origins, &options.public_url);
-        Ok(Self { app: Arc::new(App { core: parts, cors }), table: Table::new(routes)? })
+        let Options { public_url, cors_origins, trusted_proxies } = options;
+        let cors = Cors::new(cors_origins, &public_url);
+        let app = Arc::new(App { core: parts, cors, trusted_proxies });
+        Ok(Self { app, table: Table::new(routes)? })
     }
 
     async fn answer(&self, request: Request) -> Reply {

@@ -79,7 +79,19 @@ impl Refusal {
         }
     }
 
-    /// What a 400 has at least one of, and a 409 may have.
+    /// What a person is told.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Core(error) => error.public().to_owned(),
+            Self::Invalid(problems) => {
+                let told = problems.iter().map(|problem| format!("{}: {}", problem.place(), problem.message));
+                told.collect::<Vec<_>>().join(" ")
+            }
+            _ => format!("{}.", message(self.status())),
+        }
+    }
+
+    /// What a 400 has at least one of, and a 403 or a 409 may have.
     fn problems(self) -> Vec<FieldProblem> {
         match self {
             Self::Invalid(problems) => problems,
@@ -91,6 +103,7 @@ impl Refusal {
                     fields => fields.to_vec(),
                 }
             }
+            Self::Core(error) if error.kind() == Kind::Forbidden => error.fields().to_vec(),
             Self::Fault(Fault::BadRequest(sentence)) => vec![FieldProblem::new([], sentence)],
             _ => Vec::new(),
         }

@@ -7,7 +7,7 @@ use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::Subject;
 use credsmith_core::company::Source;
-use credsmith_core::doubles::companies;
+use credsmith_core::doubles::{People, companies, session_options};
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_http::Body;
 use http::{HeaderMap, StatusCode};
@@ -101,9 +101,12 @@ async fn vault() -> Vault {
     let options = Options {
         public_url: "https://vault.example".into(),
         cors_origins: vec!["https://app.example".into()],
+        trusted_proxies: TrustedProxies::default(),
     };
     let companies = companies(Source::Listed(Vec::new())).await;
-    Vault::with(test_routes(), Parts { doors: Arc::new(TestDoors), companies }, options).unwrap()
+    let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
+    let parts = Parts { doors: Arc::new(TestDoors), sessions, users, companies };
+    Vault::with(test_routes(), parts, options).unwrap()
 }
 
 async fn ask(method: &str, path: &str, headers: Headers<'_>, body: &str) -> Answer {

@@ -28,6 +28,7 @@ mod sign_in;
 mod store;
 mod tasks;
 mod type_plugins;
+mod vault_people;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,7 @@ pub use sign_in::{FakeSignIn, FakeTokens, vouched};
 pub use store::{Fault, MemoryStore};
 pub use tasks::TestTasks;
 pub use type_plugins::{NormaliseCall, NormaliseStep, ScriptedTypePlugins};
+pub use vault_people::{People, role_of, session_options};
 
 /// A test that failed elsewhere poisons nothing here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

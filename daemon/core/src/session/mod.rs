@@ -26,6 +26,7 @@ pub use sign_in::{Answer, Back, Beginning, Finished, Seat};
 use crate::caller::Member;
 use crate::ids::{ProviderId, SessionId, UserId};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::random_16;
 use crate::ports::sign_in::SignIn;
 use crate::ports::store::Revision;
 use crate::ports::tokens::Tokens;
@@ -157,9 +158,18 @@ impl Sessions {
         self.tokens.public_keys()
     }
 
+    /// Something that nobody can guess, of letters and digits: for a page that has to prove that its script is its own.
+    pub fn nonce(&self) -> String {
+        hex(&random_16(&*self.core.entropy))
+    }
+
     fn event(&self, actor: Option<Actor>, action: Action, target: Target, outcome: Outcome) -> Event {
         Event { at: self.core.clock.now(), actor, action, target, note: None, outcome }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The scopes of every session that began with a browser.

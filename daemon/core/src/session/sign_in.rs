@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::under_way::{Failure, Found, KeyHash, NotSeated, hash};
-use super::{Address, Sessions, TokenPair};
+use super::{Address, Sessions, TokenPair, hex};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{ProviderId, UserId};
@@ -94,9 +94,7 @@ impl Sessions {
     }
 
     fn callback_key(&self) -> Secret {
-        let digits =
-            random_16(&*self.core.entropy).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Secret::new(format!("ck{digits}"))
+        Secret::new(format!("ck{}", hex(&random_16(&*self.core.entropy))))
     }
 
     /// Whether a client at `from` could wait for `key` now.
@@ -220,7 +218,11 @@ impl fmt::Debug for Seat {
 fn not_seated(why: NotSeated) -> Error {
     match why {
         NotSeated::Unknown => Error::new(Kind::NotFound, "There is no such sign-in under way."),
-        NotSeated::OtherAddress => other_address("The client"),
+        NotSeated::OtherAddress => {
+            let error = other_address("The client");
+            let problem = FieldProblem::new(["callbackKey".into()], error.public());
+            error.with_fields(vec![problem])
+        }
         NotSeated::Taken => Error::new(Kind::Conflict, "Another client waits for this sign-in already."),
     }
 }

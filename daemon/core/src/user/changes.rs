@@ -73,8 +73,13 @@ impl Users {
     /// `Invalid` at `["roles", i]` for every name that is no role's; `NotFound` when there is no such user; `Forbidden` when a role would be
     /// given or taken that grants more than the member holds; `Internal` when the store fails.
     pub async fn assign_roles(&self, grant: Grant<AssignRoles>, names: &[String]) -> Result<UserView, Error> {
-        self.check_roles(names)?;
-        let wanted: BTreeSet<_> = names.iter().cloned().collect();
+        let names: Vec<_> = names.iter().cloned().map(Some).collect();
+        let problems = self.unknown_roles(&names);
+        if !problems.is_empty() {
+            let error = Error::new(Kind::Invalid, "Some of the roles are not configured.");
+            return Err(error.with_fields(problems));
+        }
+        let wanted: BTreeSet<_> = names.into_iter().flatten().collect();
         self.change(grant.user(), &grant.actor(), Action::AssignRoles, |user| {
             let present: BTreeSet<_> = user.hand_roles.iter().cloned().collect();
             // A role that is configured no more grants nothing: whoever may assign roles may clear it away.
@@ -86,15 +91,22 @@ impl Users {
         .await
     }
 
-    fn check_roles(&self, names: &[String]) -> Result<(), Error> {
-        let unknown = names.iter().enumerate().filter(|(_, name)| self.roles.get(name).is_none());
-        let problems: Vec<_> = unknown
-            .map(|(place, _)| FieldProblem::new(["roles".into(), place.into()], "There is no such role."))
-            .collect();
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Invalid, "Some of the roles are not configured.").with_fields(problems))
+    /// Which of `names` are no role's, each at its place in `roles`. `None`: what could not be read.
+    pub fn unknown_roles(&self, names: &[Option<String>]) -> Vec<FieldProblem> {
+        let unknown =
+            |name: &Option<String>| name.as_deref().is_some_and(|name| self.roles.get(name).is_none());
+        let places = names.iter().enumerate().filter(|(_, name)| unknown(name)).map(|(place, _)| place);
+        places
+            .map(|place| FieldProblem::new(["roles".into(), place.into()], "There is no such role."))
+            .collect()
+    }
+
+    /// The user as they are before they are suspended or not.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such user; `Internal` when the store fails.
+    pub async fn present(&self, grant: &Grant<SuspendUser>) -> Result<UserView, Error> {
+        Ok(self.view(&self.known(grant.user()).await?.user))
     }
 
     /// Suspends a user in every dialect, or lifts that. Their sessions are over at once, and stay so.

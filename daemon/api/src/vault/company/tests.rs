@@ -3,10 +3,10 @@ use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::{Member, Subject};
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{FakeDirectory, companies};
+use credsmith_core::doubles::{FakeDirectory, People, companies, session_options};
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_core::secret::Secret;
-use credsmith_http::{Body, Surface as _};
+use credsmith_http::{Body, Surface as _, TrustedProxies};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
@@ -57,8 +57,13 @@ impl World {
             permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
             companies: bound.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         };
-        let options = Options { public_url: "https://vault.example".into(), cors_origins: Vec::new() };
-        let parts = Parts { doors: Arc::new(OneRole(Arc::new(role))), companies };
+        let options = Options {
+            public_url: "https://vault.example".into(),
+            cors_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
+        };
+        let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
+        let parts = Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies };
         Self { vault: Vault::new(parts, options).unwrap(), directory }
     }
 

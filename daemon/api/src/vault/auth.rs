@@ -1,0 +1,231 @@
+//! Signing in: the address to go to, the way back, the socket on which a client waits, and the tokens' later life.
+//!
+//! Nothing of a query or a header of these routes is ever logged: they carry codes, states, tokens.
+
+mod page;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use credsmith_core::caller::Member;
+use credsmith_core::error::{Error, Kind};
+use credsmith_core::ids::ProviderId;
+use credsmith_core::secret::Secret;
+use credsmith_core::session::{Address, Answer, Back, Finished, Seat, Sessions, TokenPair};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::ACCEPT;
+use http::{HeaderName, Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Doors;
+use super::cx::Cx;
+use super::query::Query;
+use super::refuse::{self, Refusal};
+use super::route::{Access, Outcome, Route};
+use crate::docs::Content;
+use crate::{negotiate, told};
+
+const X_REFRESH_TOKEN: HeaderName = HeaderName::from_static("x-refresh-token");
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/auth/uri", Access::Public, |cx| begin(cx).boxed())
+            .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
+            .query::<String>("provider", "Id of the provider to sign in at. Without it the usual one.")
+            .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
+            .fails(&[StatusCode::BAD_REQUEST])
+            .no_store(),
+        redirect(),
+        Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
+            .summary("Waits as a WebSocket for what comes of a sign-in: one text with the tokens, or with what went wrong.")
+            .needs_query::<String>("callbackKey", "The callback key.")
+            .answer(StatusCode::SWITCHING_PROTOCOLS, Content::Nothing { about: "The socket." })
+            .fails(&[
+                StatusCode::BAD_REQUEST,
+                StatusCode::FORBIDDEN,
+                StatusCode::NOT_FOUND,
+                StatusCode::CONFLICT,
+                StatusCode::UPGRADE_REQUIRED,
+            ])
+            .no_store(),
+        Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
+            .summary("New tokens for a refresh token, which is spent by that. Showing a spent one ends the session.")
+            .header::<String>("x-refresh-token", "The refresh token.")
+            .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
+            .fails(&[StatusCode::UNAUTHORIZED])
+            .no_store(),
+        Route::post("/v1/auth/logout", Access::Caller, |cx| sign_out(cx).boxed())
+            .summary("Ends the session of the token.")
+            .answers::<()>(StatusCode::OK, "Logged out."),
+    ]
+}
+
+fn redirect() -> Route {
+    const PAGE: Content = Content::Other { about: "A page that says so.", media_type: "text/html" };
+    let row = Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx).boxed())
+        .summary("Where a provider sends the browser back to.")
+        .needs_query::<String>("state", "The callback key.")
+        .query::<String>("code", "What the provider gives for a sign-in.")
+        .query::<String>("error", "What it says instead.")
+        .query::<String>("iss", "Who it is (RFC 9207).")
+        .answers::<Option<Tokens>>(StatusCode::OK, "Signed in.")
+        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
+        .no_store();
+    [
+        StatusCode::OK,
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ]
+    .into_iter()
+    .fold(row, |row, status| row.answer(status, PAGE))
+}
+
+/// A sign-in that has begun.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Begun<'a> {
+    /// Where to send the browser.
+    uri: &'a str,
+    /// What to wait with.
+    callback_key: &'a str,
+}
+
+/// What opens the vault.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Tokens<'a> {
+    /// For minutes.
+    access_token: &'a str,
+    /// For the next pair, once.
+    refresh_token: &'a str,
+}
+
+impl<'a> From<&'a TokenPair> for Tokens<'a> {
+    fn from(pair: &'a TokenPair) -> Self {
+        let [access_token, refresh_token] =
+            [&pair.access, &pair.refresh].map(|token| token.expose_str().unwrap_or_default());
+        Self { access_token, refresh_token }
+    }
+}
+
+impl Doors for Sessions {
+    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+        self.authenticate(token).boxed()
+    }
+
+    fn public_keys(&self) -> Value {
+        self.public_keys()
+    }
+}
+
+async fn begin(cx: Cx) -> Outcome {
+    let query = cx.query();
+    let provider = query.one("provider")?.map(ProviderId::parse).transpose();
+    let provider =
+        provider.map_err(|_| Refusal::invalid(["provider".into()], "Expected the id of a provider."))?;
+    let begun = cx.core().sessions.begin(provider.as_ref(), from(&cx)).map_err(later)?;
+    let callback_key = begun.callback_key.expose_str().unwrap_or_default();
+    cx.success(&Begun { uri: &begun.uri, callback_key })
+}
+
+async fn finish(cx: Cx) -> Outcome {
+    // Whatever looks at an address before somebody goes there must not use it up.
+    if cx.method() == Method::HEAD {
+        return Err(Refusal::MethodNotAllowed("GET, OPTIONS".to_owned()));
+    }
+    let wants_json = wants_json(&cx);
+    let finished = match back(&cx.query(), from(&cx), wants_json) {
+        Ok(back) => cx.core().sessions.finish(back).await.map_err(later),
+        Err(refusal) => Err(refusal),
+    };
+    match (finished, wants_json) {
+        (Ok(Finished::Tokens(pair)), _) => cx.success(&Some(Tokens::from(&pair))),
+        (Ok(Finished::Delivered), true) => cx.success(&None::<Tokens<'_>>),
+        (Ok(Finished::Delivered), false) => Ok(page::good(&cx.core().sessions.nonce())),
+        (Err(refusal), true) => Err(refusal),
+        (Err(refusal), false) => Ok(page::bad(&cx.core().sessions.nonce(), refusal)),
+    }
+}
+
+/// What the browser brought. `code` beside `error` is no answer of a provider.
+fn back(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
+    let state = query.one("state")?.ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
+    let answer = match (query.one("code")?, query.one("error")?) {
+        (Some(code), None) => Answer::Code(Secret::new(code)),
+        _ => Answer::Refused,
+    };
+    let issuer = query.one("iss")?.map(str::to_owned);
+    Ok(Back { state: Secret::new(state), answer, issuer, from, wants_tokens })
+}
+
+async fn wait(cx: Cx) -> Outcome {
+    if !cx.origin_may_open_sockets() {
+        return Err(Error::new(Kind::Forbidden, "Pages of this origin open no sockets here.").into());
+    }
+    let query = cx.query();
+    let key = Secret::new(query.one("callbackKey")?.ok_or(Refusal::NotFound)?);
+    let (sessions, from) = (&cx.core().sessions, from(&cx));
+    sessions.expects(&key, from)?;
+    let handshake = cx.handshake()?;
+    let seat = sessions.attach(&key, from)?;
+    cx.release();
+    Ok(handshake.accept(move |socket| {
+        async move {
+            socket.deliver(outcome(seat)).await;
+        }
+        .boxed()
+    }))
+}
+
+/// The one text that a client waits for.
+async fn outcome(seat: Seat) -> String {
+    let text = match seat.tokens().await {
+        Ok(pair) => json!({ "event": "auth:callback", "data": Tokens::from(&pair) }),
+        Err(error) => {
+            told::log(&error);
+            json!({ "event": "auth:error", "data": { "message": error.public() } })
+        }
+    };
+    text.to_string()
+}
+
+async fn refresh(cx: Cx) -> Outcome {
+    let token = cx.header(&X_REFRESH_TOKEN).ok().flatten().ok_or(Refusal::NoToken)?;
+    let pair = cx.core().sessions.refresh(&Secret::new(token)).await?;
+    cx.success(&Tokens::from(&pair))
+}
+
+async fn sign_out(cx: Cx) -> Outcome {
+    cx.core().sessions.sign_out(cx.member()?).await?;
+    cx.success(&())
+}
+
+/// Only who names JSON, and no page, is a program.
+fn wants_json(cx: &Cx) -> bool {
+    let names =
+        |kind| cx.headers().get_all(ACCEPT).iter().any(|value| negotiate::names(value.as_bytes(), kind));
+    names("application/json") && !names("text/html")
+}
+
+/// Where the client is. All those are at one place of whom nobody knows it.
+fn from(cx: &Cx) -> Address {
+    cx.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).into()
+}
+
+/// A provider that cannot be reached is no directory of companies: later it may be.
+fn later(error: Error) -> Refusal {
+    match error.kind() {
+        Kind::Upstream => Error::new(Kind::Busy, "The provider cannot be reached; please try again later.")
+            .because(error)
+            .into(),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

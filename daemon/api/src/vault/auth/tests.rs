@@ -1,0 +1,374 @@
+//! Signing in as clients and browsers do it, and as attackers would.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use credsmith_core::company::Source;
+use credsmith_core::doubles::{ISSUER, People, companies, role_of, session_options, vouched};
+use credsmith_core::session::Options as SessionOptions;
+use credsmith_http::{Body, Peer, Surface as _, TrustedProxies, Upgrade};
+use http::{HeaderMap, Request};
+
+use super::super::{Options, Parts, Vault};
+use super::*;
+
+struct World {
+    vault: Vault,
+    people: People,
+}
+
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+    upgrades: bool,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        let body: Value =
+            serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text));
+        assert_eq!(body["status"], self.status);
+        body
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+const JSON: (&str, &str) = ("accept", "application/json");
+const SOCKET: [(&str, &str); 4] = [
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+impl World {
+    async fn new() -> Self {
+        Self::with(session_options()).await
+    }
+
+    async fn with(options: SessionOptions) -> Self {
+        let people = People::new(vec![role_of("alice", "admin", &["*"])], options).await;
+        let mut trusted_proxies = TrustedProxies::default();
+        trusted_proxies.add("10.0.0.1").unwrap();
+        let options = Options {
+            public_url: "https://vault.example".into(),
+            cors_origins: vec!["https://app.example".into()],
+            trusted_proxies,
+        };
+        let parts = Parts {
+            doors: people.sessions.clone(),
+            sessions: Arc::clone(&people.sessions),
+            users: Arc::clone(&people.users),
+            companies: companies(Source::Listed(Vec::new())).await,
+        };
+        Self { vault: Vault::new(parts, options).unwrap(), people }
+    }
+
+    async fn ask_from(&self, peer: &str, method: &str, path: &str, headers: Headers<'_>) -> Reply {
+        let mut request = Request::builder().method(method).uri(format!("/v1/auth/{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::from(String::new())).unwrap();
+        request.extensions_mut().insert(Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 4711)));
+        let (parts, body) = self.vault.call(request).await.into_parts();
+        Reply {
+            status: parts.status.as_u16(),
+            upgrades: parts.extensions.get::<Upgrade>().is_some(),
+            headers: parts.headers,
+            text: String::from_utf8(body.bytes().to_vec()).unwrap(),
+        }
+    }
+
+    async fn get(&self, path: &str, headers: Headers<'_>) -> Reply {
+        self.ask_from("192.0.2.1", "GET", path, headers).await
+    }
+
+    async fn begin(&self) -> String {
+        let reply = self.get("uri", &[]).await;
+        let body = reply.json();
+        assert_eq!((reply.status, &body["message"]), (200, &json!("Successfully fetch Auth URI")));
+        assert_eq!(reply.header("cache-control"), "no-store");
+        let key = body["data"]["callbackKey"].as_str().unwrap();
+        assert!(body["data"]["uri"].as_str().unwrap().contains(key));
+        assert_eq!(body["data"].as_object().unwrap().len(), 2);
+        key.to_owned()
+    }
+
+    /// The query with which a browser comes back that signed in as `user`.
+    fn back(&self, key: &str, user: &str) -> String {
+        let code = format!("{user}-{key}");
+        self.people.provider.add_code(&code, vouched(user));
+        format!("redirect?code={code}&state={key}")
+    }
+
+    /// Tokens by the way of a program: access and refresh.
+    async fn tokens(&self, user: &str) -> [String; 2] {
+        let key = self.begin().await;
+        let body = self.get(&self.back(&key, user), &[JSON]).await.json();
+        ["accessToken", "refreshToken"].map(|name| body["data"][name].as_str().unwrap().to_owned())
+    }
+
+    async fn refresh(&self, token: &str) -> Reply {
+        self.ask_from("192.0.2.1", "POST", "refresh", &[("x-refresh-token", token)]).await
+    }
+
+    async fn opens(&self, token: &str) -> bool {
+        let request = Request::get("/v1/user/@me").header("authorization", format!("Bearer {token}"));
+        let reply = self.vault.call(request.body(Body::from(String::new())).unwrap()).await;
+        reply.status() == StatusCode::OK
+    }
+}
+
+#[tokio::test]
+async fn a_program_gets_tokens_in_the_envelope() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let reply = world.get(&world.back(&key, "alice"), &[JSON]).await;
+    let body = reply.json();
+    assert_eq!((reply.status, &body["message"]), (200, &json!("Signed in.")));
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert!(world.opens(body["data"]["accessToken"].as_str().unwrap()).await);
+}
+
+/// Attack: a page reads tokens out of what a browser was told.
+#[tokio::test]
+async fn a_browser_gets_a_page_without_tokens() {
+    let world = World::new().await;
+    for accept in [
+        &[][..],
+        &[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")],
+        &[("accept", "*/*")],
+        &[("accept", "application/json, text/html")],
+    ] {
+        let key = world.begin().await;
+        let reply = world.get(&world.back(&key, "alice"), accept).await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert_eq!(reply.header("referrer-policy"), "no-referrer");
+        let nonce = reply.text.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        assert!(reply.header("content-security-policy").contains(&format!("script-src 'nonce-{nonce}'")));
+        assert!(!reply.text.contains(&key) && !reply.text.contains("Token"));
+        assert_eq!(
+            world.get(&format!("socket?callbackKey={key}"), &[]).await.status,
+            426,
+            "they wait for the client"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
+    let world = World::new().await;
+    let cases = [
+        ("redirect".to_owned(), 400),
+        ("redirect?code=x".to_owned(), 400),
+        ("redirect?code=x&state=unknown".to_owned(), 400),
+        ("redirect?code=x&code=y&state=z".to_owned(), 400),
+        (format!("redirect?code=wrong&state={}", world.begin().await), 401),
+        (
+            format!("redirect?error=access_denied&error_description=%3Cb%3Ex&state={}", world.begin().await),
+            401,
+        ),
+        (format!("{}&iss=https%3A%2F%2Fevil.example", world.back(&world.begin().await, "alice")), 401),
+    ];
+    for (path, status) in cases {
+        let page = world.get(&path, &[]).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (status, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(page.text.contains("Not signed in") && !page.text.contains("<b>"));
+        let body = world.get(&path, &[JSON]).await.json();
+        assert_eq!(body["successful"], false);
+        assert_eq!(body.get("data"), None);
+    }
+    let good = format!("{}&iss={}", world.back(&world.begin().await, "alice"), ISSUER);
+    assert_eq!(world.get(&good, &[]).await.status, 200);
+}
+
+/// Attack: the address at the end of a sign-in is fetched again, or before the browser by something that only looks.
+#[tokio::test]
+async fn state_and_code_replay() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let path = world.back(&key, "alice");
+    assert_eq!(world.ask_from("192.0.2.1", "HEAD", &path, &[]).await.status, 405);
+    assert_eq!(world.get(&path, &[JSON]).await.status, 200);
+    assert_eq!(world.get(&path, &[JSON]).await.status, 400);
+    let code = path.split(['=', '&']).nth(1).unwrap();
+    let other = world.begin().await;
+    assert_eq!(world.get(&format!("redirect?code={code}&state={other}"), &[JSON]).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_client_waits_on_a_socket() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let path = format!("socket?callbackKey={key}");
+    let plain = world.get(&path, &[]).await;
+    assert_eq!((plain.status, plain.header("upgrade")), (426, "websocket"));
+    let socket = world.get(&path, &SOCKET).await;
+    assert_eq!((socket.status, socket.upgrades), (101, true));
+    // Its handler is in the reply, which is dropped: the client is gone, and may come again.
+    let reply = world.get(&world.back(&key, "alice"), &[JSON]).await;
+    assert_eq!(reply.json()["data"], Value::Null, "a client waited for these");
+    assert_eq!(world.get(&path, &SOCKET).await.status, 101);
+    for unknown in ["socket", "socket?callbackKey=", "socket?callbackKey=ck00000000000000000000000000000000"]
+    {
+        for headers in [&[][..], &SOCKET] {
+            assert_eq!(world.get(unknown, headers).await.status, 404, "{unknown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_frames_are_those_of_the_specification() {
+    let world = World::new().await;
+    let from = "192.0.2.1".parse::<IpAddr>().unwrap().into();
+    for (query, event) in [("", "auth:callback"), ("&iss=https%3A%2F%2Fevil.example", "auth:error")] {
+        let key = world.begin().await;
+        let seat = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
+        world.get(&format!("{}{query}", world.back(&key, "alice")), &[]).await;
+        let frame: Value = serde_json::from_str(&outcome(seat).await).unwrap();
+        assert_eq!(frame["event"], event);
+        let keys: Vec<_> = frame["data"].as_object().unwrap().keys().cloned().collect();
+        match event {
+            "auth:error" => assert_eq!(keys, ["message"]),
+            _ => {
+                assert_eq!(keys, ["accessToken", "refreshToken"]);
+                assert!(world.opens(frame["data"]["accessToken"].as_str().unwrap()).await);
+            }
+        }
+    }
+}
+
+/// Attack: two clients wait for one sign-in.
+#[tokio::test]
+async fn a_second_socket() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let from = "192.0.2.1".parse::<IpAddr>().unwrap().into();
+    let _first = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
+    let second = world.get(&format!("socket?callbackKey={key}"), &SOCKET).await;
+    assert_eq!((second.status, &second.json()["message"]), (409, &json!("Conflict")));
+}
+
+/// Attack: whoever saw the key waits with it, or has somebody else sign in for it.
+#[tokio::test]
+async fn a_stolen_callback_key() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let path = format!("socket?callbackKey={key}");
+    let refused = world.ask_from("192.0.2.2", "GET", &path, &SOCKET).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text.contains("same_address"), "the setting is named");
+    // Nor by writing a header that only a proxy may write.
+    let forged = [&SOCKET[..], &[("x-forwarded-for", "192.0.2.1")]].concat();
+    assert_eq!(world.ask_from("192.0.2.2", "GET", &path, &forged).await.status, 403);
+    assert_eq!(world.ask_from("10.0.0.1", "GET", &path, &forged).await.status, 101, "a listed proxy may");
+    let victim = world.ask_from("192.0.2.3", "GET", &world.back(&key, "alice"), &[]).await;
+    assert_eq!(victim.status, 403);
+    assert!(victim.text.contains("same_address"));
+}
+
+/// Attack: a page of another origin opens a socket in its visitor's browser.
+#[tokio::test]
+async fn a_foreign_origin() {
+    let world = World::new().await;
+    let path = format!("socket?callbackKey={}", world.begin().await);
+    for (origin, status) in [
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("https://app.example", 101),
+        ("https://vault.example", 101),
+    ] {
+        let headers = [&SOCKET[..], &[("origin", origin)]].concat();
+        assert_eq!(world.get(&path, &headers).await.status, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_refreshed() {
+    let world = World::new().await;
+    let [_, refresh] = world.tokens("alice").await;
+    let reply = world.refresh(&refresh).await;
+    let body = reply.json();
+    assert_eq!((reply.status, &body["message"]), (201, &json!("Token refreshed successfully!")));
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert!(world.opens(body["data"]["accessToken"].as_str().unwrap()).await);
+    for headers in
+        [&[][..], &[("x-refresh-token", "a"), ("x-refresh-token", "b")], &[("authorization", "Bearer x")]]
+    {
+        let refused = world.ask_from("192.0.2.1", "POST", "refresh", headers).await;
+        assert_eq!((refused.status, refused.header("cache-control")), (401, "no-store"));
+    }
+}
+
+/// Attack: a spent refresh token.
+#[tokio::test]
+async fn refresh_replay() {
+    let world = World::new().await;
+    let [_, first] = world.tokens("alice").await;
+    let body = world.refresh(&first).await.json();
+    assert_eq!(world.refresh(&first).await.status, 401);
+    assert!(!world.opens(body["data"]["accessToken"].as_str().unwrap()).await);
+    assert_eq!(world.refresh(body["data"]["refreshToken"].as_str().unwrap()).await.status, 401);
+}
+
+/// Attack: the refresh token opens, the access token refreshes.
+#[tokio::test]
+async fn token_confusion() {
+    let world = World::new().await;
+    let [access, refresh] = world.tokens("alice").await;
+    assert!(!world.opens(&refresh).await);
+    assert_eq!(world.refresh(&access).await.status, 401);
+    assert!(world.opens(&access).await, "and nothing came of it");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_user_says_so() {
+    let world = World::new().await;
+    let [access, refresh] = world.tokens("alice").await;
+    let bearer = format!("Bearer {access}");
+    let reply = world.ask_from("192.0.2.1", "POST", "logout", &[("authorization", &bearer)]).await;
+    let body = reply.json();
+    assert_eq!((reply.status, &body["message"], &body["data"]), (200, &json!("Logged out."), &Value::Null));
+    assert!(!world.opens(&access).await);
+    assert_eq!(world.refresh(&refresh).await.status, 401);
+    assert_eq!(
+        world.ask_from("192.0.2.1", "POST", "logout", &[("authorization", &bearer)]).await.status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_provider_can_be_picked_if_there_is_one() {
+    let world = World::new().await;
+    for bad in ["uri?provider=other", "uri?provider=", "uri?provider=%00", "uri?provider=op&provider=op"] {
+        let reply = world.get(bad, &[]).await;
+        assert_eq!((reply.status, &reply.json()["errors"][0]["path"]), (400, &json!(["provider"])), "{bad}");
+    }
+    assert_eq!(world.get("uri?provider=op", &[("authorization", "Bearer nonsense")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn there_is_a_limit_for_each_address_and_for_all() {
+    let few = SessionOptions { begun_per_minute: Some(2), max_sign_ins: 3, ..session_options() };
+    let world = World::with(few).await;
+    for _ in 0..2 {
+        world.begin().await;
+    }
+    let limited = world.get("uri", &[]).await;
+    assert_eq!((limited.status, &limited.json()["message"]), (429, &json!("Too many requests")));
+    assert!(limited.header("retry-after").parse::<u32>().unwrap() > 0);
+    assert_eq!(world.ask_from("192.0.2.9", "GET", "uri", &[]).await.status, 200);
+    let full = world.ask_from("192.0.2.9", "GET", "uri", &[]).await;
+    assert_eq!((full.status, full.header("retry-after")), (503, "600"));
+}

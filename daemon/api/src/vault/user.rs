@@ -1,0 +1,221 @@
+//! Users: oneself, and for those who may, the others.
+
+use credsmith_core::access::{authorize_profile, authorize_roles, authorize_suspension, authorize_users};
+use credsmith_core::ids::UserId;
+use credsmith_core::user::{Granted, ProfileChange, UserView, granted};
+use futures_util::FutureExt as _;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::body::{Decoder, Object, sound};
+use super::cx::Cx;
+use super::present::{Moment, RecordId};
+use super::query::Listing;
+use super::route::{Access, Outcome, Route};
+
+const READ: Access = Access::scopes(&["user.read"]);
+const WRITE: Access = Access::scopes(&["user.write"]);
+const FETCH_MANY: Access = Access::permissions(&["user.fetch.many"]);
+const UPDATE: Access = Access::permissions(&["user.update"]);
+const UPDATE_ROLES: Access = Access::permissions(&["user.roles.update"]);
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/user/@me", READ, |cx| me(cx).boxed())
+            .summary("The user of the token.")
+            .answers::<UserBody>(StatusCode::OK, "Fetched user."),
+        Route::patch("/v1/user/@me", WRITE, |cx| change_me(cx).boxed())
+            .summary("Changes the name or the picture of the user of the token.")
+            .reads::<ProfileSent>()
+            .answers::<ProfileBody>(StatusCode::OK, "Successfully updated user."),
+        Route::get("/v1/user/@me/permissions", READ, |cx| permissions(cx).boxed())
+            .summary("What the user of the token may do: for buttons, not for decisions.")
+            .answers::<Vec<GrantedBody>>(StatusCode::OK, "Fetched permissions."),
+        Route::get("/v1/user/users", FETCH_MANY, |cx| list(cx).boxed())
+            .summary("Lists users, by name.")
+            .answers_page_of::<ListedBody>("Users Fetched Successfully!"),
+        Route::patch("/v1/user/users/{id}", UPDATE, |cx| suspend(cx).boxed())
+            .summary("Suspends a user, which ends all their sessions, or lifts that. Never oneself.")
+            .reads::<SuspensionSent>()
+            .answers::<ListedBody>(StatusCode::OK, "User Updated Successfully!"),
+        Route::put("/v1/user/users/{id}/roles", UPDATE_ROLES, |cx| assign(cx).boxed())
+            .summary("Gives a user these roles by hand, and no others. Never to oneself, and none that grants more than one holds.")
+            .reads::<RolesSent>()
+            .answers::<ListedBody>(StatusCode::OK, "User Roles Updated Successfully!"),
+    ]
+}
+
+/// A user.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+#[serde(rename_all = "camelCase")]
+struct UserBody {
+    id: RecordId,
+    name: String,
+    email: Option<String>,
+    login: String,
+    image: Option<String>,
+    /// The roles that they have now.
+    roles: Vec<String>,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// What a user can change, and what goes with it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Profile")]
+struct ProfileBody {
+    id: RecordId,
+    name: String,
+    email: Option<String>,
+    image: Option<String>,
+}
+
+/// A user as those see them who look after users.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedUser")]
+struct ListedBody {
+    #[serde(flatten)]
+    user: UserBody,
+    suspended: bool,
+}
+
+/// One line of what a user may do.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Granted")]
+struct GrantedBody {
+    /// A permission, `*`, or one that ends in `.*` and covers everything below.
+    permission: String,
+    /// For which companies alone; `null`: for all.
+    companies: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct ProfileSent {
+    #[schemars(length(min = 1, max = 200))]
+    name: Option<String>,
+    /// `null`: none.
+    image: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct SuspensionSent {
+    suspended: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct RolesSent {
+    /// Names of roles.
+    roles: Vec<String>,
+}
+
+impl From<UserView> for UserBody {
+    fn from(user: UserView) -> Self {
+        Self {
+            id: user.id.into(),
+            name: user.name,
+            email: user.email,
+            login: user.login,
+            image: user.image,
+            roles: user.roles,
+            created_at: Moment(user.created),
+            updated_at: Moment(user.updated),
+        }
+    }
+}
+
+impl From<UserView> for ProfileBody {
+    fn from(user: UserView) -> Self {
+        Self { id: user.id.into(), name: user.name, email: user.email, image: user.image }
+    }
+}
+
+impl From<UserView> for ListedBody {
+    fn from(user: UserView) -> Self {
+        Self { suspended: user.suspended, user: user.into() }
+    }
+}
+
+impl From<Granted> for GrantedBody {
+    fn from(granted: Granted) -> Self {
+        Self { permission: granted.permission.as_str().to_owned(), companies: granted.companies }
+    }
+}
+
+async fn me(cx: Cx) -> Outcome {
+    let user = cx.core().users.me(cx.member()?).await?;
+    cx.success(&UserBody::from(user))
+}
+
+async fn change_me(mut cx: Cx) -> Outcome {
+    let body = cx.body().await?;
+    let present = UserBody::from(cx.core().users.me(cx.member()?).await?);
+    let (change, mut problems) = body.decode(|object| {
+        let change = profile(object);
+        object.read_only(&present);
+        change
+    });
+    problems.extend(change.problems());
+    let change = sound((change, problems))?;
+    let user = cx.core().users.change_profile(authorize_profile(cx.member()?)?, &change).await?;
+    cx.success(&ProfileBody::from(user))
+}
+
+fn profile(object: &mut Object<'_>) -> ProfileChange {
+    ProfileChange {
+        name: object.optional("name", Decoder::string),
+        image: object.nullable("image", Decoder::string),
+    }
+}
+
+async fn permissions(cx: Cx) -> Outcome {
+    let lines: Vec<_> = granted(cx.member()?).into_iter().map(GrantedBody::from).collect();
+    cx.success(&lines)
+}
+
+async fn list(cx: Cx) -> Outcome {
+    let Listing { paging, search } = cx.query().listing()?;
+    let page = cx.core().users.list(authorize_users(cx.member()?)?, &search, paging).await?;
+    cx.page(&page.map(ListedBody::from))
+}
+
+async fn suspend(mut cx: Cx) -> Outcome {
+    let grant = authorize_suspension(cx.member()?, cx.id("id", UserId::parse)?)?;
+    let present = cx.core().users.present(&grant).await?;
+    let suspended = sound(cx.body().await?.decode(|object| {
+        let suspended = suspension(object);
+        object.read_only(&ListedBody::from(present.clone()));
+        suspended
+    }))?;
+    let user = match suspended {
+        Some(suspended) => cx.core().users.set_suspended(grant, suspended).await?,
+        None => present,
+    };
+    cx.success(&ListedBody::from(user))
+}
+
+fn suspension(object: &mut Object<'_>) -> Option<bool> {
+    object.optional("suspended", Decoder::boolean)
+}
+
+async fn assign(mut cx: Cx) -> Outcome {
+    let grant = authorize_roles(cx.member()?, cx.id("id", UserId::parse)?)?;
+    let (names, mut problems) = cx.body().await?.decode(roles);
+    problems.extend(cx.core().users.unknown_roles(&names));
+    let names: Vec<_> = sound((names, problems))?.into_iter().flatten().collect();
+    let user = cx.core().users.assign_roles(grant, &names).await?;
+    cx.success(&ListedBody::from(user))
+}
+
+/// What cannot be read keeps its place.
+fn roles(object: &mut Object<'_>) -> Vec<Option<String>> {
+    let names = object.required("roles", |decoder, value| decoder.list(value, Decoder::string));
+    names.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+use std::sync::Arc;
+
+use credsmith_core::company::Source;
+use credsmith_core::doubles::{People, companies, role_of, session_options};
+use credsmith_core::session::TokenPair;
+use credsmith_http::{Body, Surface as _, TrustedProxies};
+use serde_json::{Value, json};
+
+use super::super::testing::assert_reads;
+use super::super::{Options, Parts, Vault};
+use super::*;
+
+struct World {
+    vault: Vault,
+    people: People,
+}
+
+impl World {
+    async fn new() -> Self {
+        let roles = vec![
+            role_of("root", "admin", &["*"]),
+            role_of("helen", "helper", &["user.*", "company.fetch"]),
+            role_of("nobody", "auditor", &["company.*"]),
+        ];
+        let people = People::new(roles, session_options()).await;
+        let options = Options {
+            public_url: "https://vault.example".into(),
+            cors_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
+        };
+        let parts = Parts {
+            doors: people.sessions.clone(),
+            sessions: Arc::clone(&people.sessions),
+            users: Arc::clone(&people.users),
+            companies: companies(Source::Listed(Vec::new())).await,
+        };
+        Self { vault: Vault::new(parts, options).unwrap(), people }
+    }
+
+    async fn ask(&self, method: &str, path: &str, by: &TokenPair, body: &Value) -> Value {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/v1/user/{path}"))
+            .header("authorization", format!("Bearer {}", by.access.expose_str().unwrap()))
+            .header("content-type", "application/json");
+        let reply = self.vault.call(request.body(Body::from(body.to_string())).unwrap()).await;
+        let (parts, body) = reply.into_parts();
+        let body: Value = serde_json::from_slice(body.bytes()).unwrap();
+        assert_eq!(body["status"], parts.status.as_u16());
+        body
+    }
+
+    async fn id(&self, of: &TokenPair) -> String {
+        self.ask("GET", "@me", of, &Value::Null).await["data"]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+fn paths(answer: &Value) -> Vec<String> {
+    let errors = answer["errors"].as_array().cloned().unwrap_or_default();
+    errors.iter().map(|error| error["path"].to_string()).collect()
+}
+
+#[tokio::test]
+async fn oneself_is_as_the_examples_show() {
+    let world = World::new().await;
+    let root = world.people.sign_in("root").await;
+    let me = world.ask("GET", "@me", &root, &Value::Null).await;
+    let at = "2027-01-15T08:00:00.000Z";
+    let expected = json!({
+        "id": me["data"]["id"], "name": "root", "email": "root@example.org", "login": "root", "image": null,
+        "roles": ["admin"], "createdAt": at, "updatedAt": at,
+    });
+    assert_eq!((&me["message"], &me["data"]), (&json!("Fetched user."), &expected));
+
+    let change = json!({ "name": "Jane Doe", "image": "https://example.com/avatar.jpg" });
+    let changed = world.ask("PATCH", "@me", &root, &change).await;
+    let expected = json!({
+        "id": me["data"]["id"], "name": "Jane Doe", "email": "root@example.org", "image": "https://example.com/avatar.jpg",
+    });
+    assert_eq!((&changed["message"], &changed["data"]), (&json!("Successfully updated user."), &expected));
+    let cleared = world.ask("PATCH", "@me", &root, &json!({ "image": null })).await;
+    assert_eq!(cleared["data"]["image"], Value::Null);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_change_is_told_at_once() {
+    let world = World::new().await;
+    let root = world.people.sign_in("root").await;
+    let me = world.ask("GET", "@me", &root, &Value::Null).await["data"].clone();
+    let bad = json!({ "name": "", "image": "javascript:x", "nmae": "x", "login": "other" });
+    let answer = world.ask("PATCH", "@me", &root, &bad).await;
+    assert_eq!(answer["status"], 400);
+    let mut found = paths(&answer);
+    found.sort();
+    assert_eq!(found, ["[\"image\"]", "[\"login\"]", "[\"name\"]", "[\"nmae\"]"]);
+    assert_eq!(paths(&world.ask("PATCH", "@me", &root, &json!({ "name": null })).await), ["[\"name\"]"]);
+    assert_eq!(world.ask("PATCH", "@me", &root, &me).await["status"], 200, "what one got may be sent back");
+    assert_eq!(world.ask("PATCH", "@me", &root, &json!({})).await["status"], 200);
+}
+
+#[tokio::test]
+async fn users_are_looked_after_by_those_who_may() {
+    let world = World::new().await;
+    let [root, helen, nobody] = [
+        world.people.sign_in("root").await,
+        world.people.sign_in("helen").await,
+        world.people.sign_in("nobody").await,
+    ];
+    let (root_id, helen_id, nobody_id) =
+        (world.id(&root).await, world.id(&helen).await, world.id(&nobody).await);
+    let list = world.ask("GET", "users?search=NOB", &helen, &Value::Null).await;
+    assert_eq!((&list["data"][0]["id"], &list["pagination"]["totalRecords"]), (&json!(nobody_id), &json!(1)));
+    assert_eq!(list["data"][0]["suspended"], false);
+    assert_eq!(world.ask("GET", "users", &nobody, &Value::Null).await["status"], 403);
+
+    let roles_of = |id: &str| format!("users/{id}/roles");
+    let give = |names: &[&str]| json!({ "roles": names });
+    for (by, id, body, status) in [
+        (&helen, &nobody_id, give(&["helper"]), 200),
+        (&helen, &nobody_id, give(&["admin"]), 403),
+        (&helen, &nobody_id, give(&["auditor"]), 403),
+        (&helen, &helen_id, give(&["admin"]), 403),
+        (&helen, &helen_id, give(&[]), 403),
+        (&root, &root_id, give(&[]), 403),
+        (&root, &"c000000000000000000000000".to_owned(), give(&[]), 404),
+        (&root, &"x".to_owned(), give(&[]), 404),
+        (&root, &nobody_id, give(&["admin"]), 200),
+    ] {
+        assert_eq!(world.ask("PUT", &roles_of(id), by, &body).await["status"], status, "{body}");
+    }
+    let me = world.ask("GET", "@me", &nobody, &Value::Null).await;
+    assert_eq!(me["data"]["roles"], json!(["admin", "auditor"]), "at once, and claim roles are kept");
+    let bad = json!({ "roles": ["x", 5, "admin", "y"], "more": 1 });
+    let mut found = paths(&world.ask("PUT", &roles_of(&nobody_id), &root, &bad).await);
+    found.sort();
+    assert_eq!(found, ["[\"more\"]", "[\"roles\",0]", "[\"roles\",1]", "[\"roles\",3]"]);
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_out_at_once() {
+    let world = World::new().await;
+    let (root, nobody) = (world.people.sign_in("root").await, world.people.sign_in("nobody").await);
+    let user = format!("users/{}", world.id(&nobody).await);
+    let suspend = |suspended: bool| json!({ "suspended": suspended });
+    assert_eq!(world.ask("PATCH", &user, &nobody, &suspend(true)).await["status"], 403);
+    assert_eq!(world.ask("PATCH", &user, &root, &json!({})).await["data"]["suspended"], false);
+    assert_eq!(world.ask("PATCH", &user, &root, &suspend(true)).await["data"]["suspended"], true);
+    assert_eq!(world.ask("GET", "@me", &nobody, &Value::Null).await["status"], 401);
+    let view = world.ask("PATCH", &user, &root, &suspend(false)).await;
+    assert_eq!(view["data"]["suspended"], false);
+    assert_eq!(world.ask("PATCH", &user, &root, &view["data"]).await["status"], 200);
+    assert_eq!(world.ask("GET", "@me", &nobody, &Value::Null).await["status"], 401, "the session stays over");
+    let oneself = format!("users/{}", world.id(&root).await);
+    assert_eq!(world.ask("PATCH", &oneself, &root, &suspend(true)).await["status"], 403);
+    assert_eq!(
+        paths(&world.ask("PATCH", &user, &root, &json!({ "suspended": null })).await),
+        ["[\"suspended\"]"]
+    );
+}
+
+#[tokio::test]
+async fn a_client_learns_what_its_user_may_do() {
+    let world = World::new().await;
+    let helen = world.people.sign_in("helen").await;
+    let answer = world.ask("GET", "@me/permissions", &helen, &Value::Null).await;
+    assert_eq!(
+        answer["data"],
+        json!([
+            { "permission": "company.fetch", "companies": null },
+            { "permission": "user.*", "companies": null },
+        ])
+    );
+}
+
+#[test]
+fn bodies_are_read_as_they_are_described() {
+    assert_reads::<ProfileSent>(|object| drop(profile(object)));
+    assert_reads::<SuspensionSent>(|object| {
+        suspension(object);
+    });
+    assert_reads::<RolesSent>(|object| drop(roles(object)));
+}

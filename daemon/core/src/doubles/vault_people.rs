@@ -1,0 +1,112 @@
+//! The people of a vault: who signs in, and what they may do.
+
+use std::sync::Arc;
+
+use super::{
+    FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, RecordingAudit,
+    ScriptedPlugins, SeededEntropy, TestTasks, vouched,
+};
+use crate::access::permission::Pattern;
+use crate::access::rights::Role;
+use crate::access::{Configured, ProviderMatch, Rule, Rules, Test};
+use crate::catalogue::Catalogue;
+use crate::ids::ProviderId;
+use crate::keyring::{Kek, Keyring};
+use crate::service::{Core, Parts};
+use crate::session::{Address, Answer, Back, Finished, Options, Sessions, TokenPair};
+use crate::user::{ConfiguredRole, Roles, Users};
+
+/// Sessions and users over a core of their own.
+pub struct People {
+    /// Their time.
+    pub clock: ManualClock,
+    /// Where they are kept.
+    pub store: MemoryStore,
+    /// Where they sign in.
+    pub provider: Arc<FakeSignIn>,
+    /// The core below.
+    pub core: Arc<Core>,
+    /// The users.
+    pub users: Arc<Users>,
+    /// Their sessions.
+    pub sessions: Arc<Sessions>,
+}
+
+/// Options for sessions at [`PROVIDER`], of a vault at `https://vault.example`.
+///
+/// # Panics
+/// Never: the id of the provider is one.
+#[expect(clippy::expect_used, reason = "a constant that parses")]
+pub fn session_options() -> Options {
+    let provider = ProviderId::parse(PROVIDER).expect("a constant that parses");
+    let [issuer, audience, redirect_uri] =
+        ["", "/v1", "/v1/auth/redirect"].map(|path| format!("https://vault.example{path}"));
+    Options::new(issuer, audience, redirect_uri, provider)
+}
+
+/// A role of these permissions, which the user `whose` has by their subject.
+///
+/// # Panics
+/// When a permission is none.
+#[expect(clippy::expect_used, reason = "tests name their permissions themselves")]
+pub fn role_of(whose: &str, name: &str, permissions: &[&str]) -> ConfiguredRole {
+    let rule = Rule::new(ProviderMatch::Any, "sub", Test::equals(whose)).expect("a constant that parses");
+    let permissions = permissions.iter().map(|text| Pattern::parse(text).expect("a permission")).collect();
+    ConfiguredRole {
+        role: Arc::new(Role { name: name.into(), permissions, companies: None }),
+        rules: Rules::new(vec![rule], Vec::new(), &Configured::default()),
+    }
+}
+
+impl People {
+    /// Nobody yet.
+    ///
+    /// # Panics
+    /// Never: the store fails nobody who has not told it to.
+    #[expect(clippy::expect_used, reason = "a store in memory that nobody has told to fail")]
+    pub async fn new(roles: Vec<ConfiguredRole>, options: Options) -> Self {
+        let (clock, store) = (ManualClock::default(), MemoryStore::new());
+        let kek = Kek::generate(&SeededEntropy::new(42));
+        let entropy = Arc::new(SeededEntropy::new(1000));
+        let keyring = Keyring::load(Arc::new(store.clone()), kek, entropy.clone(), Arc::new(clock.clone()));
+        let core = Core::new(Parts {
+            clock: Arc::new(clock.clone()),
+            tasks: Arc::new(TestTasks::new()),
+            entropy,
+            store: Arc::new(store.clone()),
+            keyring: Arc::new(keyring.await.expect("a keyring in an empty store")),
+            providers: Arc::new(FakeProviders::new()),
+            plugins: Arc::new(ScriptedPlugins::new()),
+            audit: Arc::new(RecordingAudit::new()),
+            catalogue: Catalogue::new(Vec::new()).expect("no services"),
+            options: crate::service::Options::default(),
+        });
+        let provider = Arc::new(FakeSignIn::new());
+        let users = Arc::new(Users::new(Arc::clone(&core), Roles::new(roles)));
+        let sessions = Sessions::new(
+            Arc::clone(&core),
+            Arc::clone(&users),
+            provider.clone(),
+            Arc::new(FakeTokens),
+            options,
+        );
+        Self { clock, store, provider, core, users, sessions }
+    }
+
+    /// Signs `user` in, at a place that nobody else is at.
+    ///
+    /// # Panics
+    /// When they cannot sign in.
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test of something else ends here")]
+    pub async fn sign_in(&self, user: &str) -> TokenPair {
+        let from = Address::V6Network([0; 4]);
+        let state = self.sessions.begin(None, from).expect("a sign-in").callback_key;
+        self.provider.add_code(user, vouched(user));
+        let answer = Answer::Code(crate::secret::Secret::new(user));
+        let back = Back { state, answer, issuer: None, from, wants_tokens: true };
+        match self.sessions.finish(back).await.expect("a sign-in") {
+            Finished::Tokens(pair) => pair,
+            Finished::Delivered => panic!("nobody waits"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Who a request comes from when there are proxies in between. Only a proxy that is listed is believed, and each only about the one before it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+use crate::Peer;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The proxies whose word is taken for the address of their client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+/// A text that is neither an address nor a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoNetwork;
+
+impl fmt::Display for NoNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected an address like \"192.0.2.1\" or a network like \"192.0.2.0/24\"")
+    }
+}
+
+impl std::error::Error for NoNetwork {}
+
+impl TrustedProxies {
+    /// Believes this one too: an address, or a network with the length of its prefix.
+    ///
+    /// # Errors
+    /// [`NoNetwork`].
+    pub fn add(&mut self, text: &str) -> Result<(), NoNetwork> {
+        let network =
+            text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NoNetwork)?;
+        self.0.push(network);
+        Ok(())
+    }
+
+    /// Whether nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as whoever wrote an entry is believed. What
+    /// the client itself wrote there counts for nothing. `None` for a Unix socket.
+    pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        let Peer::Tcp(peer) = peer else { return None };
+        let mut client = peer.ip().to_canonical();
+        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        let mut entries = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        while self.trusts(client) {
+            match entries.next().and_then(entry) {
+                Some(before) => client = before.to_canonical(),
+                None => break,
+            }
+        }
+        Some(client)
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An address, which some proxies write with a port or in brackets.
+fn entry(bytes: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn client(peer: &str, lines: &[&'static str]) -> String {
+        let mut proxies = TrustedProxies::default();
+        for text in ["10.0.0.0/8", "2001:db8::1", "192.0.2.7"] {
+            proxies.add(text).unwrap();
+        }
+        let headers = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line))).collect();
+        let peer = Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 443));
+        proxies.client(&peer, &headers).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_listed_proxy_names_its_client() {
+        for (peer, lines, expected) in [
+            ("10.0.0.1", &["198.51.100.9"][..], "198.51.100.9"),
+            ("::ffff:10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
+            ("2001:db8::1", &["[2001:db8::9]:4711"], "2001:db8::9"),
+            ("10.0.0.1", &["[2001:db8::9]"], "2001:db8::9"),
+            ("10.0.0.1", &["198.51.100.9:80, 192.0.2.7"], "198.51.100.9"),
+            ("10.0.0.1", &["198.51.100.9", "192.0.2.7"], "198.51.100.9"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
+        }
+    }
+
+    /// Attack: a client writes the header itself, to pass for somebody else.
+    #[test]
+    fn nobody_else_is_believed() {
+        for (peer, lines, expected) in [
+            ("198.51.100.9", &["203.0.113.1"][..], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.1, 198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.1", "198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.1,"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
+        }
+        assert_eq!(TrustedProxies::default().client(&Peer::Unix, &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn only_addresses_and_networks_are_listed() {
+        let mut proxies = TrustedProxies::default();
+        for bad in ["", "proxy.example", "10.0.0.0/33", "10.0.0.1:80"] {
+            assert_eq!(proxies.add(bad), Err(NoNetwork), "{bad}");
+        }
+        assert!(proxies.is_empty());
+    }
+}
