@@ -84,6 +84,8 @@ impl Sessions {
             self.sign_in.begin(provider.unwrap_or(&self.options.provider), &self.options.redirect_uri, state);
         let Begun { uri, flow } = begun.map_err(|error| match error.kind() {
             Kind::NotFound if provider.is_some() => no_such_provider(),
+            // Nobody named it: that is the configuration's fault, not the client's.
+            Kind::NotFound => Error::internal(error),
             _ => error,
         })?;
         let ends = now.saturating_add(self.options.sign_in_lifetime);

@@ -264,6 +264,8 @@ async fn a_state_is_bound_to_its_provider() {
     let unknown = ProviderId::parse("unknown").unwrap();
     let refused = house.sessions.begin(Some(&unknown), at(1)).unwrap_err();
     assert_eq!((refused.kind(), refused.fields()[0].place().as_str()), (Kind::Invalid, "provider"));
+    let misconfigured = House::with(Options { provider: unknown, ..options() }).await;
+    assert_eq!(kind(misconfigured.sessions.begin(None, at(1))), Some(Kind::Internal));
 }
 
 /// Attack: somebody else waits with the callback key, or has somebody else sign in with it.
