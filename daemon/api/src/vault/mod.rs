@@ -7,12 +7,12 @@
 //!
 //! Never here: a right beyond those that a row names. What object it is about, core judges.
 
-#![expect(dead_code, reason = "the resources are not there yet")]
-
 mod auth;
 mod body;
 mod company;
 mod cors;
+mod credential;
+mod credential_type;
 mod cx;
 mod envelope;
 mod present;
@@ -22,6 +22,8 @@ mod route;
 mod table;
 mod tag;
 mod teapot;
+#[cfg(test)]
+mod test_vault;
 #[cfg(test)]
 mod testing;
 mod user;
@@ -65,10 +67,18 @@ pub struct Options {
 
 /// All rows of the dialect.
 pub fn routes() -> Vec<Route> {
-    [auth::routes(), user::routes(), company::routes(), teapot::routes(), well_known::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        auth::routes(),
+        user::routes(),
+        company::routes(),
+        credential::routes(),
+        credential_type::routes(),
+        teapot::routes(),
+        well_known::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Who tells members from strangers.
@@ -93,6 +103,8 @@ pub struct Parts {
     pub users: Arc<Users>,
     /// The companies.
     pub companies: Arc<Companies>,
+    /// Types and credentials.
+    pub vault: Arc<credsmith_core::vault::Vault>,
 }
 
 /// What all handlers share.

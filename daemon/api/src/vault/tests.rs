@@ -105,7 +105,8 @@ async fn vault() -> Vault {
     };
     let companies = companies(Source::Listed(Vec::new())).await;
     let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
-    let parts = Parts { doors: Arc::new(TestDoors), sessions, users, companies };
+    let vault = credsmith_core::doubles::vault(Arc::clone(&companies), Arc::default()).await;
+    let parts = Parts { doors: Arc::new(TestDoors), sessions, users, companies, vault };
     Vault::with(test_routes(), parts, options).unwrap()
 }
 

@@ -29,6 +29,7 @@ mod store;
 mod tasks;
 mod type_plugins;
 mod vault_people;
+mod vaults;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +47,7 @@ pub use store::{Fault, MemoryStore};
 pub use tasks::TestTasks;
 pub use type_plugins::{NormaliseCall, NormaliseStep, ScriptedTypePlugins};
 pub use vault_people::{People, role_of, session_options};
+pub use vaults::vault;
 
 /// A test that failed elsewhere poisons nothing here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::types::{StoredType, TypeView};
 use super::{Vault, no_such_type};
 use crate::access::vault::visible;
-use crate::access::{FetchType, Grant, ListTypes};
+use crate::access::{ChangeType, FetchType, Grant, ListTypes};
 use crate::caller::Member;
 use crate::company::CompanyView;
 use crate::error::Error;
@@ -37,10 +37,14 @@ impl Vault {
         Ok(views)
     }
 
-    /// The type as it is now, for whoever may change it: an answer to what a client sends back of it.
+    /// The type as it is before a change: what a client may send back of it unchanged.
     ///
     /// # Errors
     /// `NotFound`; `Internal` when the store fails.
+    pub async fn type_to_change(&self, grant: &Grant<ChangeType>, id: TypeId) -> Result<TypeView, Error> {
+        self.view_of_id(grant.member(), id).await
+    }
+
     pub(super) async fn view_of_id(&self, member: &Member, id: TypeId) -> Result<TypeView, Error> {
         let types = self.types().await?;
         let stored = types.by_id(id).ok_or_else(no_such_type)?;

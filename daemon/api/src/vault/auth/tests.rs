@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{ISSUER, People, companies, role_of, session_options, vouched};
+use credsmith_core::doubles::{ISSUER, People, companies, role_of, session_options, vault, vouched};
 use credsmith_core::session::Options as SessionOptions;
 use credsmith_http::{Body, Peer, Surface as _, TrustedProxies, Upgrade};
 use http::{HeaderMap, Request};
@@ -61,11 +61,13 @@ impl World {
             cors_origins: vec!["https://app.example".into()],
             trusted_proxies,
         };
+        let companies = companies(Source::Listed(Vec::new())).await;
         let parts = Parts {
             doors: people.sessions.clone(),
             sessions: Arc::clone(&people.sessions),
             users: Arc::clone(&people.users),
-            companies: companies(Source::Listed(Vec::new())).await,
+            vault: vault(Arc::clone(&companies), Arc::default()).await,
+            companies,
         };
         Self { vault: Vault::new(parts, options).unwrap(), people }
     }

@@ -3,7 +3,7 @@ use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::{Member, Subject};
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{FakeDirectory, People, companies, session_options};
+use credsmith_core::doubles::{FakeDirectory, People, companies, session_options, vault};
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_core::secret::Secret;
 use credsmith_http::{Body, Surface as _, TrustedProxies};
@@ -63,7 +63,8 @@ impl World {
             trusted_proxies: TrustedProxies::default(),
         };
         let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
-        let parts = Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies };
+        let vault = vault(Arc::clone(&companies), Arc::default()).await;
+        let parts = Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies, vault };
         Self { vault: Vault::new(parts, options).unwrap(), directory }
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{People, companies, role_of, session_options};
+use credsmith_core::doubles::{People, companies, role_of, session_options, vault};
 use credsmith_core::session::TokenPair;
 use credsmith_http::{Body, Surface as _, TrustedProxies};
 use serde_json::{Value, json};
@@ -28,11 +28,13 @@ impl World {
             cors_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
         };
+        let companies = companies(Source::Listed(Vec::new())).await;
         let parts = Parts {
             doors: people.sessions.clone(),
             sessions: Arc::clone(&people.sessions),
             users: Arc::clone(&people.users),
-            companies: companies(Source::Listed(Vec::new())).await,
+            vault: vault(Arc::clone(&companies), Arc::default()).await,
+            companies,
         };
         Self { vault: Vault::new(parts, options).unwrap(), people }
     }

@@ -1,0 +1,388 @@
+//! Credentials.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credsmith_core::access::authorize_creation;
+use credsmith_core::access::vault::{ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
+use credsmith_core::ids::{CompanyId, CredentialId};
+use credsmith_core::secret::Secret;
+use credsmith_core::vault::credential::{CredentialView, TypeOfCredential};
+use credsmith_core::vault::draft::{CredentialDraft, ValueDraft};
+use credsmith_core::vault::{Shown, ShownValue};
+use futures_util::FutureExt as _;
+use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::body::{Decoder, Object};
+use super::company::CompanyOf;
+use super::credential_type::FieldBody;
+use super::cx::Cx;
+use super::present::{Moment, RecordId};
+use super::route::{Access, Outcome, Route};
+
+const FETCH: Access = Access::permissions(&["credential.fetch"]);
+const FETCH_MANY: Access = Access::permissions(&["credential.fetch.many"]);
+const CREATE: Access = Access::permissions(&["credential.create"]);
+const UPDATE: Access = Access::permissions(&["credential.update"]);
+const UPDATE_FIELDS: Access = Access::permissions(&["credential.update", "credential.fields.update"]);
+const FETCH_FIELDS: Access = Access::permissions(&["credential.fetch", "credential.fields.fetch"]);
+const REVEAL: Access = Access::permissions(&["credential.fetch", "credential.secure_values.read"]);
+const DELETE: Access = Access::permissions(&["credential.delete"]);
+
+pub(super) fn routes() -> Vec<Route> {
+    const ALL: &str = "/v1/credential/credentials";
+    const ONE: &str = "/v1/credential/credentials/{id}";
+    const FIELDS: &str = "/v1/credential/credentials/{id}/fields";
+    vec![
+        Route::get(ONE, FETCH, |cx| fetch(cx).boxed())
+            .summary("One credential, without its secure values.")
+            .answers::<CredentialBody>(StatusCode::OK, "Credential Fetched Successfully!")
+            .tagged(),
+        Route::get("/v1/credential/credentials/company/{companyId}", FETCH_MANY, |cx| {
+            list_of_company(cx).boxed()
+        })
+        .summary("Lists the credentials of a company, by name.")
+        .answers::<Vec<ListedCredential>>(StatusCode::OK, "Company Credentials Fetched Successfully!"),
+        Route::post(ALL, CREATE, |cx| create(cx).boxed())
+            .summary("Makes a credential.")
+            .reads::<CredentialSent>()
+            .answers::<CredentialOfType>(StatusCode::CREATED, "Credential Created Successfully!")
+            .fails(&[StatusCode::CONFLICT]),
+        Route::patch(ONE, UPDATE, |cx| rename(cx).boxed())
+            .summary("Calls a credential something else.")
+            .reads::<RenameSent>()
+            .answers::<CredentialBody>(StatusCode::OK, "Credential Updated Successfully!")
+            .tagged(),
+        Route::put(FIELDS, UPDATE_FIELDS, |cx| change_values(cx).boxed())
+            .summary(
+                "Sets the values that it names, and keeps the others. `null` takes an optional one away.",
+            )
+            .reads::<ValuesSent>()
+            .answers::<ChangedCredential>(StatusCode::OK, "Credential Fields Updated Successfully!")
+            .fails(&[StatusCode::CONFLICT])
+            .tagged(),
+        Route::get(FIELDS, FETCH_FIELDS, |cx| values(cx).boxed())
+            .summary("All values as they are stored: secure ones encrypted, in base64.")
+            .answers::<Vec<ValueBody>>(StatusCode::OK, "Credential Fields Fetched Successfully!")
+            .tagged(),
+        Route::get("/v1/credential/credentials/{id}/secure-values", REVEAL, |cx| reveal(cx).boxed())
+            .summary("All secure values, decrypted. Every call is audited.")
+            .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!")
+            .no_store(),
+        Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
+            .summary("Deletes a credential with all its values.")
+            .answers::<()>(StatusCode::OK, "Credential Deleted Successfully!")
+            .tagged(),
+    ]
+}
+
+/// A credential.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Credential")]
+#[serde(rename_all = "camelCase")]
+struct CredentialBody {
+    #[serde(flatten)]
+    listed: ListedCredential,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// A credential in the list of its company.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedCredential")]
+struct ListedCredential {
+    #[serde(flatten)]
+    credential: CredentialOfType,
+    #[serde(rename = "type")]
+    of: TypeOf,
+    company: CompanyOf,
+}
+
+/// A credential where its type is known.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialOfType")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CredentialOfType {
+    id: RecordId,
+    name: String,
+    type_id: RecordId,
+    company_id: RecordId,
+    fields: Values,
+}
+
+/// What an update of its values answers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChangedCredential")]
+struct ChangedCredential {
+    id: RecordId,
+    name: String,
+    fields: Values,
+}
+
+/// The type that a credential is of.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TypeOfCredential")]
+#[serde(rename_all = "camelCase")]
+struct TypeOf {
+    id: RecordId,
+    name: String,
+    fields: Vec<FieldBody>,
+    permission_scope: Option<String>,
+}
+
+/// One value as it is stored.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialField")]
+#[serde(rename_all = "camelCase")]
+struct ValueBody {
+    /// A secure value's own; of a plain one, that of the credential, `-`, and that of the field.
+    id: String,
+    field_id: String,
+    /// Of a secure value the ciphertext, in base64.
+    value: String,
+}
+
+/// Plain values by field, in the order of the definition.
+struct Values(Vec<(String, String)>);
+
+/// Secure values by field, in the order of the definition.
+struct Revealed(Vec<(String, Secret)>);
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(field, value)| (field, value)))
+    }
+}
+
+impl Serialize for Revealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Values came as JSON strings: there is no other.
+        let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
+        serializer.collect_map(self.0.iter().map(|(field, value)| (field, text(value))))
+    }
+}
+
+macro_rules! map_of_texts {
+    ($($name:ident),*) => {$(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                HashMap::<String, String>::json_schema(generator)
+            }
+        }
+    )*};
+}
+
+map_of_texts!(Values, Revealed);
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct CredentialSent {
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    type_id: String,
+    company_id: String,
+    fields: Vec<ValueSent>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct RenameSent {
+    #[schemars(length(min = 1, max = 200))]
+    name: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct ValuesSent {
+    fields: Vec<ChangeSent>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct ValueSent {
+    /// Means nothing.
+    id: Option<Value>,
+    field_id: String,
+    value: String,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct ChangeSent {
+    /// Means nothing.
+    id: Option<Value>,
+    field_id: String,
+    /// `null` takes it away.
+    #[schemars(required)]
+    value: Option<String>,
+}
+
+impl From<CredentialView> for CredentialOfType {
+    fn from(view: CredentialView) -> Self {
+        Self {
+            id: view.id.into(),
+            name: view.name,
+            type_id: view.of.id.into(),
+            company_id: view.company.id.into(),
+            fields: Values(view.values),
+        }
+    }
+}
+
+impl From<TypeOfCredential> for TypeOf {
+    fn from(of: TypeOfCredential) -> Self {
+        Self {
+            id: of.id.into(),
+            name: of.name,
+            fields: of.fields.into_iter().map(FieldBody::from).collect(),
+            permission_scope: of.permission_scope,
+        }
+    }
+}
+
+impl From<CredentialView> for ListedCredential {
+    fn from(view: CredentialView) -> Self {
+        Self { of: view.of.clone().into(), company: CompanyOf::from(&*view.company), credential: view.into() }
+    }
+}
+
+impl From<CredentialView> for CredentialBody {
+    fn from(view: CredentialView) -> Self {
+        Self { created_at: Moment(view.created), updated_at: Moment(view.updated), listed: view.into() }
+    }
+}
+
+impl From<CredentialView> for ChangedCredential {
+    fn from(view: CredentialView) -> Self {
+        Self { id: view.id.into(), name: view.name, fields: Values(view.values) }
+    }
+}
+
+impl From<ShownValue> for ValueBody {
+    fn from(shown: ShownValue) -> Self {
+        let value = match shown.value {
+            Shown::Plain(value) => value,
+            Shown::Sealed(envelope) => STANDARD.encode(envelope),
+        };
+        Self { id: shown.id, field_id: shown.field, value }
+    }
+}
+
+async fn fetch(cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let view = cx.core().vault.authorize::<Fetch>(cx.member()?, id).await?.view();
+    cx.tagged(view.version, &CredentialBody::from(view))
+}
+
+async fn list_of_company(cx: Cx) -> Outcome {
+    let id = cx.id("companyId", CompanyId::parse)?;
+    let vault = &cx.core().vault;
+    let listed = vault.list_of_company(vault.authorize_list_of_company(cx.member()?, id).await?).await?;
+    cx.success(&listed.into_iter().map(ListedCredential::from).collect::<Vec<_>>())
+}
+
+async fn create(mut cx: Cx) -> Outcome {
+    let (draft, problems) = cx.body().await?.decode(new_credential);
+    let grant = authorize_creation(cx.member()?)?;
+    let view = cx.core().vault.create_credential(grant, &draft, problems).await?;
+    cx.success(&CredentialOfType::from(view))
+}
+
+async fn rename(mut cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let at = cx.core().vault.authorize::<Rename>(cx.member()?, id).await?;
+    let present = CredentialBody::from(at.view());
+    let (name, problems) = cx.body().await?.decode(|object| new_name(object, &present));
+    let view = cx.core().vault.rename(at, name.as_deref(), problems, cx.expected().as_deref()).await?;
+    cx.tagged(view.version, &CredentialBody::from(view))
+}
+
+async fn change_values(mut cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let at = cx.core().vault.authorize::<ChangeValues>(cx.member()?, id).await?;
+    let present = CredentialBody::from(at.view());
+    let (drafts, problems) = cx.body().await?.decode(|object| changes(object, &present));
+    let expected = cx.expected();
+    let view = cx.core().vault.change_values(at, drafts.as_deref(), problems, expected.as_deref()).await?;
+    cx.tagged(view.version, &ChangedCredential::from(view))
+}
+
+async fn values(cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let at = cx.core().vault.authorize::<FetchValues>(cx.member()?, id).await?;
+    let (version, values) = cx.core().vault.fetch_values(at).await?;
+    cx.tagged(version, &values.into_iter().map(ValueBody::from).collect::<Vec<_>>())
+}
+
+async fn reveal(cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let at = cx.core().vault.authorize::<Reveal>(cx.member()?, id).await?;
+    cx.success(&Revealed(cx.core().vault.reveal(at).await?))
+}
+
+async fn delete(cx: Cx) -> Outcome {
+    let id = cx.id("id", CredentialId::parse)?;
+    let at = cx.core().vault.authorize::<Delete>(cx.member()?, id).await?;
+    cx.core().vault.delete_credential(at, cx.expected().as_deref()).await?;
+    cx.success(&())
+}
+
+fn new_credential(object: &mut Object<'_>) -> CredentialDraft {
+    CredentialDraft {
+        name: object.required("name", Decoder::string),
+        of: object.required("typeId", Decoder::string),
+        company: object.required("companyId", Decoder::string),
+        values: object.required("fields", |decoder, value| decoder.list(value, value_of)),
+    }
+}
+
+fn value_of(decoder: &mut Decoder, value: Value) -> Option<ValueDraft> {
+    decoder.object(value, |object| {
+        object.ignored("id");
+        ValueDraft {
+            field: object.required("fieldId", Decoder::string),
+            value: object.required("value", Decoder::secret).map(Some),
+        }
+    })
+}
+
+fn new_name(object: &mut Object<'_>, present: &impl Serialize) -> Option<String> {
+    let name = object.optional("name", Decoder::string);
+    object.read_only(present);
+    name
+}
+
+fn changes(object: &mut Object<'_>, present: &impl Serialize) -> Option<Vec<Option<ValueDraft>>> {
+    let drafts = object.required("fields", |decoder, value| decoder.list(value, change_of));
+    object.read_only(present);
+    drafts
+}
+
+fn change_of(decoder: &mut Decoder, value: Value) -> Option<ValueDraft> {
+    decoder.object(value, |object| {
+        object.ignored("id");
+        ValueDraft {
+            field: object.required("fieldId", Decoder::string),
+            value: object.required_or_null("value", Decoder::secret),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! Types of credentials.
+
+use std::borrow::Cow;
+
+use credsmith_core::access::{
+    authorize_list_of_type, authorize_type, authorize_type_change, authorize_type_creation,
+    authorize_type_deletion, authorize_types,
+};
+use credsmith_core::ids::TypeId;
+use credsmith_core::vault::draft::{FieldDraft, TypeDraft};
+use credsmith_core::vault::field::{Field, ValueType};
+use credsmith_core::vault::types::TypeView;
+use futures_util::FutureExt as _;
+use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::body::{Decoder, Object};
+use super::credential::CredentialOfType;
+use super::cx::Cx;
+use super::present::{Moment, RecordId};
+use super::route::{Access, Outcome, Route};
+
+const FETCH: Access = Access::permissions(&["credential_type.fetch"]);
+const FETCH_MANY: Access = Access::permissions(&["credential_type.fetch.many"]);
+const CREATE: Access = Access::permissions(&["credential_type.create"]);
+const UPDATE: Access = Access::permissions(&["credential_type.update"]);
+const DELETE: Access = Access::permissions(&["credential_type.delete"]);
+const FETCH_CREDENTIALS: Access = Access::permissions(&["credential_type.fetch", "credential.fetch.many"]);
+
+pub(super) fn routes() -> Vec<Route> {
+    const ALL: &str = "/v1/credential-type/credential-types";
+    const BY_IDENTIFIER: &str = "/v1/credential-type/credential-types/{identifier}";
+    const ONE: &str = "/v1/credential-type/credential-types/{id}";
+    vec![
+        Route::get(ALL, FETCH_MANY, |cx| list(cx).boxed())
+            .summary("Lists all types, by name.")
+            .answers::<Vec<ListedType>>(StatusCode::OK, "Credential Types Fetched Successfully!"),
+        Route::get(BY_IDENTIFIER, FETCH, |cx| fetch(cx).boxed())
+            .summary("One type, by its id or by its name, whatever the case.")
+            .answers::<TypeBody>(StatusCode::OK, "Credential Type Fetched Successfully!"),
+        Route::post(ALL, CREATE, |cx| create(cx).boxed())
+            .summary("Makes a type.")
+            .reads::<TypeSent>()
+            .answers::<CreatedType>(StatusCode::CREATED, "Credential Type Created Successfully!")
+            .fails(&[StatusCode::CONFLICT]),
+        Route::patch(ONE, UPDATE, |cx| change(cx).boxed())
+            .summary("Replaces what it names. A field that has secure values never becomes plain.")
+            .reads::<TypeChangeSent>()
+            .answers::<ChangedType>(StatusCode::OK, "Credential Type Updated Successfully!")
+            .fails(&[StatusCode::CONFLICT]),
+        Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
+            .summary("Deletes a type, and its credentials with it.")
+            .answers::<()>(StatusCode::OK, "Credential Type Deleted Successfully!")
+            .fails(&[StatusCode::CONFLICT]),
+        Route::get("/v1/credential-type/credential-types/{id}/credentials", FETCH_CREDENTIALS, |cx| {
+            credentials(cx).boxed()
+        })
+        .summary("Lists the credentials of a type, by name.")
+        .answers::<Vec<CredentialOfType>>(StatusCode::OK, "Credentials Fetched Successfully!"),
+    ]
+}
+
+/// A type.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialType")]
+#[serde(rename_all = "camelCase")]
+struct TypeBody {
+    #[serde(flatten)]
+    listed: ListedType,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// A type in a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedCredentialType")]
+#[serde(rename_all = "camelCase")]
+struct ListedType {
+    #[serde(flatten)]
+    created: CreatedType,
+    /// How many credentials of it the asker may see.
+    credential_count: u64,
+}
+
+/// A type as it was made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreatedCredentialType")]
+#[serde(rename_all = "camelCase")]
+struct CreatedType {
+    id: RecordId,
+    name: String,
+    /// The permission that its credentials need beyond the usual ones.
+    permission_scope: Option<String>,
+    /// URL of its picture.
+    icon: Option<String>,
+    /// The plugin that checks its credentials.
+    plugin: String,
+    fields: Vec<FieldBody>,
+}
+
+/// What an update of a type answers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChangedCredentialType")]
+struct ChangedType {
+    id: RecordId,
+    name: String,
+    fields: Vec<FieldBody>,
+}
+
+/// A field of a type.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialTypeField")]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FieldBody {
+    id: String,
+    name: String,
+    required: bool,
+    /// Kept sealed, and shown when it is revealed.
+    secure: bool,
+    value_type: Kind,
+    /// The values allowed; only there for a choice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<String>,
+    /// Filled in by the plugin; only there when it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    computed: bool,
+}
+
+/// What values of a field look like.
+struct Kind(ValueType);
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl JsonSchema for Kind {
+    fn schema_name() -> Cow<'static, str> {
+        "ValueType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = ValueType::ALL.map(ValueType::as_str);
+        json_schema!({ "type": "string", "enum": names, "description": "What values of a field look like." })
+    }
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct TypeSent {
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    /// Words of a-z, 0-9 and _ with dots between them.
+    permission_scope: String,
+    icon: Option<String>,
+    /// One of those configured.
+    plugin: Option<String>,
+    #[schemars(length(max = 64))]
+    fields: Vec<FieldSent>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct TypeChangeSent {
+    #[schemars(length(min = 1, max = 200))]
+    name: Option<String>,
+    permission_scope: Option<String>,
+    /// `null`: none.
+    icon: Option<String>,
+    plugin: Option<String>,
+    #[schemars(length(max = 64))]
+    fields: Option<Vec<FieldSent>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+struct FieldSent {
+    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"), length(max = 64))]
+    id: String,
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    required: bool,
+    secure: bool,
+    value_type: Kind,
+    choices: Option<Vec<String>>,
+    computed: Option<bool>,
+}
+
+impl From<Field> for FieldBody {
+    fn from(field: Field) -> Self {
+        Self {
+            id: field.id,
+            name: field.name,
+            required: field.required,
+            secure: field.secure,
+            value_type: Kind(field.value_type),
+            choices: field.choices,
+            computed: field.computed,
+        }
+    }
+}
+
+impl From<TypeView> for CreatedType {
+    fn from(view: TypeView) -> Self {
+        Self {
+            id: view.id.into(),
+            name: view.name,
+            permission_scope: view.permission_scope,
+            icon: view.icon,
+            plugin: view.plugin.to_string(),
+            fields: view.fields.into_iter().map(FieldBody::from).collect(),
+        }
+    }
+}
+
+impl From<TypeView> for ListedType {
+    fn from(view: TypeView) -> Self {
+        Self { credential_count: view.credential_count, created: view.into() }
+    }
+}
+
+impl From<TypeView> for TypeBody {
+    fn from(view: TypeView) -> Self {
+        Self { created_at: Moment(view.created), updated_at: Moment(view.updated), listed: view.into() }
+    }
+}
+
+impl From<TypeView> for ChangedType {
+    fn from(view: TypeView) -> Self {
+        let fields = view.fields.into_iter().map(FieldBody::from).collect();
+        Self { id: view.id.into(), name: view.name, fields }
+    }
+}
+
+async fn list(cx: Cx) -> Outcome {
+    let types = cx.core().vault.list_types(authorize_types(cx.member()?)?).await?;
+    cx.success(&types.into_iter().map(ListedType::from).collect::<Vec<_>>())
+}
+
+async fn fetch(cx: Cx) -> Outcome {
+    let grant = authorize_type(cx.member()?)?;
+    let view = cx.core().vault.fetch_type(grant, cx.param("identifier")?).await?;
+    cx.success(&TypeBody::from(view))
+}
+
+async fn create(mut cx: Cx) -> Outcome {
+    let (draft, problems) = cx.body().await?.decode(new_type);
+    let grant = authorize_type_creation(cx.member()?)?;
+    let view = cx.core().vault.create_type(grant, &draft, problems).await?;
+    cx.success(&CreatedType::from(view))
+}
+
+async fn change(mut cx: Cx) -> Outcome {
+    let id = cx.id("id", TypeId::parse)?;
+    let grant = authorize_type_change(cx.member()?)?;
+    let present = TypeBody::from(cx.core().vault.type_to_change(&grant, id).await?);
+    let (draft, problems) = cx.body().await?.decode(|object| changed_type(object, &present));
+    let view = cx.core().vault.change_type(grant, id, &draft, problems).await?;
+    cx.success(&ChangedType::from(view))
+}
+
+async fn delete(cx: Cx) -> Outcome {
+    let id = cx.id("id", TypeId::parse)?;
+    cx.core().vault.delete_type(authorize_type_deletion(cx.member()?)?, id).await?;
+    cx.success(&())
+}
+
+async fn credentials(cx: Cx) -> Outcome {
+    let id = cx.id("id", TypeId::parse)?;
+    let listed = cx.core().vault.list_of_type(authorize_list_of_type(cx.member()?)?, id).await?;
+    cx.success(&listed.into_iter().map(CredentialOfType::from).collect::<Vec<_>>())
+}
+
+fn new_type(object: &mut Object<'_>) -> TypeDraft {
+    TypeDraft {
+        name: object.required("name", Decoder::string),
+        permission_scope: object.required("permissionScope", Decoder::string),
+        icon: object.nullable("icon", Decoder::string),
+        plugin: object.optional("plugin", Decoder::string),
+        fields: object.required("fields", |decoder, value| decoder.list(value, field)),
+    }
+}
+
+fn changed_type(object: &mut Object<'_>, present: &impl Serialize) -> TypeDraft {
+    let draft = TypeDraft {
+        name: object.optional("name", Decoder::string),
+        permission_scope: object.optional("permissionScope", Decoder::string),
+        icon: object.nullable("icon", Decoder::string),
+        plugin: object.optional("plugin", Decoder::string),
+        fields: object.optional("fields", |decoder, value| decoder.list(value, field)),
+    };
+    object.read_only(present);
+    draft
+}
+
+fn field(decoder: &mut Decoder, value: Value) -> Option<FieldDraft> {
+    decoder.object(value, |object| FieldDraft {
+        id: object.required("id", Decoder::string),
+        name: object.required("name", Decoder::string),
+        required: object.required("required", Decoder::boolean),
+        secure: object.required("secure", Decoder::boolean),
+        value_type: object.required("valueType", Decoder::string),
+        choices: object.optional("choices", |decoder, value| decoder.list(value, Decoder::string)),
+        computed: object.optional("computed", Decoder::boolean),
+    })
+}
+
+#[cfg(test)]
+mod tests;
