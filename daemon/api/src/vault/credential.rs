@@ -195,6 +195,7 @@ struct CredentialSent {
     name: String,
     type_id: String,
     company_id: String,
+    /// A value has at most 16 KiB, all of a credential together 128 KiB.
     fields: Vec<ValueSent>,
 }
 
@@ -208,6 +209,7 @@ struct RenameSent {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 struct ValuesSent {
+    /// A value has at most 16 KiB, all of a credential together 128 KiB.
     fields: Vec<ChangeSent>,
 }
 

@@ -173,12 +173,21 @@ impl Vault {
                 ..CredentialChange::default()
             };
             match self.records().commit_credential(&change).await {
-                Ok(_) => return Ok(()),
+                // Who looked through the type's credentials just now may have met this one nowhere.
+                Ok(_) => return self.seal_restored(id, of).await,
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }
         Err(too_contended())
+    }
+
+    async fn seal_restored(&self, id: CredentialId, of: &StoredType) -> Result<(), Error> {
+        match self.reseal_one(id, of).await {
+            // The type changed again, and its credentials are looked through again.
+            Ok(()) | Err(CommitError::Conflict) => Ok(()),
+            Err(CommitError::Failed(error)) => Err(error),
+        }
     }
 }
 

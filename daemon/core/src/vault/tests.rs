@@ -2,6 +2,9 @@
 
 mod changes;
 mod credentials;
+mod hostile;
+mod lives;
+mod meanwhile;
 mod rights;
 mod types;
 mod world;

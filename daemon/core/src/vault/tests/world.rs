@@ -323,3 +323,31 @@ async fn daemon(
     };
     (Vault::new(core, plugins.clone(), companies.clone(), options), companies)
 }
+
+pub(super) fn required(draft: Draft) -> Draft {
+    Draft { required: Some(true), ..draft }
+}
+
+/// `user` is required, `note` is plain, `password` and `pin` are secure.
+pub(super) async fn login(world: &World) -> TypeView {
+    world
+        .create_type("Login", vec![required(field("user")), secure("password"), field("note"), secure("pin")])
+        .await
+}
+
+pub(super) fn plain(view: &CredentialView) -> Vec<(&str, &str)> {
+    view.values.iter().map(|(field, value)| (field.as_str(), value.as_str())).collect()
+}
+
+pub(super) fn pair(field: &str, value: &str) -> (String, String) {
+    (field.into(), value.into())
+}
+
+pub(super) async fn shown(world: &World, id: CredentialId) -> Vec<(String, String)> {
+    world.fetch(id).await.unwrap().values
+}
+
+/// How many values lie in the open in the record, whatever the definition makes of them.
+pub(super) async fn in_the_open(world: &World, id: CredentialId) -> usize {
+    world.vault.records().credential(id).await.unwrap().unwrap().credential.plain.len()
+}

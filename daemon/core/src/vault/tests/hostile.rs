@@ -1,0 +1,135 @@
+//! Attacks on credentials: by updates that ask, plugins that tell, and hands on the disk.
+
+use super::world::{login, pair, plain};
+use super::*;
+use crate::doubles::NormaliseStep;
+use crate::error::{FieldProblem, Kind};
+use crate::ids::CredentialId;
+use crate::records::credentials::CredentialChange;
+
+/// Attack: whoever may change values, but not reveal them, asks what is stored by what an update has against it.
+#[tokio::test]
+async fn an_update_is_no_oracle() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("alice")), ("password", Some("hunter22"))]).await;
+    let problem = |field: &str, text: &str| FieldProblem::new([field.to_owned().into()], text.to_owned());
+    for (found, told) in [
+        (
+            problem("password", "is shorter than the note"),
+            "fields.password: A value that was not part of the request does not fit.",
+        ),
+        (problem("note", "is not hunter22"), "fields.0.value: This value does not fit."),
+        (problem("note", "nothing like xhunter22x"), "fields.0.value: This value does not fit."),
+        (problem("note", "expected a date"), "fields.0.value: expected a date"),
+        (problem("note", "line\nfeed"), "fields.0.value: line feed"),
+        (problem("note", "my-note is bad"), "fields.0.value: This value does not fit."),
+        (
+            FieldProblem::new([], "starts with h"),
+            "fields: A value that was not part of the request does not fit.",
+        ),
+        (
+            problem("elsewhere", "starts with h"),
+            "fields: A value that was not part of the request does not fit.",
+        ),
+        (
+            problem("pin", "is required, for the password is short"),
+            "fields.pin: A value that was not part of the request does not fit.",
+        ),
+    ] {
+        world.plugins.next(NormaliseStep::Invalid(vec![found]));
+        let refused = world.change(made.id, &[("note", Some("my-note"))]).await;
+        assert_eq!(places(refused), [told]);
+    }
+    world.plugins.next(NormaliseStep::Invalid(Vec::new()));
+    assert_eq!(kind(world.change(made.id, &[]).await), Kind::Invalid);
+    assert!(world.events().await.iter().all(|event| !event.contains("hunter22")));
+}
+
+/// Attack: a plugin hands a secret out through a field that everybody is shown, or breaks the definition.
+#[tokio::test]
+async fn what_a_plugin_returns_is_checked() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("hunter22"))]).await;
+    let long = "x".repeat(16 * 1024 + 1);
+    for returned in [
+        &[("user", "hunter22"), ("password", "hunter22")][..],
+        &[("user", "a"), ("note", "it is hunter22"), ("password", "hunter22")],
+        &[("user", "a"), ("note", "hunter22")],
+        &[("user", "new-secret"), ("password", "new-secret")],
+        &[("user", "a"), ("user", "b")],
+        &[("user", "a"), ("elsewhere", "b")],
+        &[("user", long.as_str())],
+        &[("user", "")],
+        &[("password", "hunter22")],
+    ] {
+        let returned = returned.iter().map(|(field, value)| pair(field, value)).collect();
+        world.plugins.next(NormaliseStep::Return(returned));
+        assert_eq!(kind(world.change(made.id, &[("note", Some("n"))]).await), Kind::PluginFailed);
+    }
+    assert_eq!(world.fetch(made.id).await.unwrap(), made);
+    assert_eq!(world.reveal(made.id).await.unwrap(), [pair("password", "hunter22")]);
+    // What a client puts into a plain field itself is theirs to show.
+    let same = world.change(made.id, &[("note", Some("hunter22"))]).await.unwrap();
+    assert_eq!(plain(&same), [("user", "a"), ("note", "hunter22")]);
+}
+
+/// Attack: whoever can write to the store puts the secure values of one credential under another, whose values they may see.
+#[tokio::test]
+async fn sealed_values_swapped_on_disk_are_refused() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
+    let (one, two) = (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let parts = world.store.dump("sealed/");
+    assert_eq!(parts.len(), 2);
+    world.store.tamper(&parts[0].0, Some(parts[1].1.clone()));
+    world.store.tamper(&parts[1].0, Some(parts[0].1.clone()));
+    for id in [one.id, two.id] {
+        assert_eq!(kind(world.reveal(id).await), Kind::Internal);
+        assert_eq!(kind(world.fetch_values(id).await), Kind::Internal);
+        assert_eq!(kind(world.change(id, &[]).await), Kind::Internal);
+    }
+    assert_eq!(world.events_of("reveal").await, [""; 0]);
+}
+
+/// Attack: the same with single envelopes, by somebody who can make records but not open envelopes: between fields, values, credentials.
+#[tokio::test]
+async fn envelopes_swapped_within_and_between_credentials_are_refused() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
+    let (one, two) = (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let records = world.vault.records();
+    let sealed_of = async |id: CredentialId| {
+        let stored = records.credential(id).await.unwrap().unwrap();
+        let sealed = records.sealed_values(&stored).await.unwrap().unwrap();
+        (stored, sealed)
+    };
+    let (stored, sealed) = sealed_of(one.id).await;
+    let (_, foreign) = sealed_of(two.id).await;
+    let (password, pin) = (sealed["password"].clone(), sealed["pin"].clone());
+    let mut by_field = sealed.clone();
+    by_field.insert("password".into(), pin.clone());
+    by_field.insert("pin".into(), password.clone());
+    let mut by_envelope = sealed.clone();
+    by_envelope.get_mut("password").unwrap().envelope = pin.envelope.clone();
+    let mut by_credential = sealed.clone();
+    by_credential.insert("password".into(), foreign["password"].clone());
+    let mut version = stored.credential.version;
+    for swapped in [by_field, by_envelope, by_credential] {
+        let (before, _) = sealed_of(one.id).await;
+        version += 1;
+        let after = before.credential.with_values(version, before.credential.plain.clone(), &swapped);
+        let change = CredentialChange {
+            before: Some(&before),
+            after: Some(&after),
+            values: Some(&swapped),
+            ..CredentialChange::default()
+        };
+        records.commit_credential(&change).await.unwrap();
+        assert_eq!(kind(world.reveal(one.id).await), Kind::Internal);
+    }
+    assert_eq!(world.reveal(two.id).await.unwrap().len(), 2);
+}
