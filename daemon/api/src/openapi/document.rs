@@ -35,15 +35,31 @@ pub(super) fn of(public_url: &str, version: &str) -> Value {
 pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
     let mut paths = Map::new();
     for route in crate::vault::routes() {
-        add(&mut paths, route.path(), route.method(), vault::operation(&route, schemas));
+        let path = known_as(&paths, route.path());
+        let operation = vault::operation(&route, &path, schemas);
+        add(&mut paths, path, route.method(), operation);
     }
     for row in crate::watts::rows() {
-        add(&mut paths, row.path, &row.method, watts::operation(&row, schemas));
+        let path = known_as(&paths, row.path);
+        let operation = watts::operation(&row, &path, schemas);
+        add(&mut paths, path, &row.method, operation);
     }
     paths
 }
 
-fn add(paths: &mut Map<String, Value>, path: &str, method: &Method, operation: Value) {
+/// What the document calls `path`. Where rows differ in nothing but the names of parameters there is one path, called as the first of them
+/// calls it: to OpenAPI the others would be the same path once more.
+fn known_as(paths: &Map<String, Value>, path: &str) -> String {
+    paths.keys().find(|known| shape(known) == shape(path)).map_or(path, String::as_str).to_owned()
+}
+
+/// A path without the names of its parameters.
+pub(super) fn shape(path: &str) -> String {
+    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn add(paths: &mut Map<String, Value>, path: String, method: &Method, operation: Value) {
     let item = paths.entry(path).or_insert_with(|| json!({}));
     set(item, &method.as_str().to_ascii_lowercase(), operation);
 }
@@ -64,7 +80,7 @@ pub(super) fn operation_id(method: &Method, path: &str) -> String {
 }
 
 /// The parameters: those in braces in the path, then the others.
-pub(super) fn parameters(path: &'static str, docs: &Docs, schemas: &mut Schemas) -> Vec<Value> {
+pub(super) fn parameters(path: &str, docs: &Docs, schemas: &mut Schemas) -> Vec<Value> {
     let in_path = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| {
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })

@@ -40,15 +40,28 @@ fn every_row_is_in_it_and_nothing_else() {
     let document = of_us();
     let written: BTreeSet<_> = operations(&document)
         .iter()
-        .map(|(path, method, _)| format!("{} {path}", method.to_uppercase()))
+        .map(|(path, method, _)| format!("{} {}", method.to_uppercase(), document::shape(path)))
         .collect();
-    let vault =
-        crate::vault::routes().into_iter().map(|route| format!("{} {}", route.method(), route.path()));
-    let watts = crate::watts::rows().into_iter().map(|row| format!("{} {}", row.method, row.path));
+    let row = |method: &Method, path| format!("{method} {}", document::shape(path));
+    let vault = crate::vault::routes().into_iter().map(|route| row(route.method(), route.path()));
+    let watts = crate::watts::rows().into_iter().map(|watts| row(&watts.method, watts.path));
     assert_eq!(written, vault.chain(watts).collect());
     for path in ["/v1/teapot", "/.well-known/jwks.json", "/api/v2/{issuer}/credential"] {
         assert!(document["paths"].get(path).is_some(), "{path}");
     }
+}
+
+/// "Templated paths with the same hierarchy but different templated names MUST NOT exist as they are identical."
+#[test]
+fn no_path_is_in_it_twice() {
+    let document = of_us();
+    let mut shapes = BTreeSet::new();
+    for path in map(&document["paths"]).keys() {
+        assert!(shapes.insert(document::shape(path)), "{path}");
+    }
+    let item = &document["paths"]["/v1/credential-type/credential-types/{identifier}"];
+    let methods: BTreeSet<_> = map(item).keys().map(String::as_str).collect();
+    assert_eq!(methods, BTreeSet::from(["delete", "get", "patch"]));
 }
 
 #[test]

@@ -46,8 +46,9 @@ pub(super) fn security() -> Value {
     })
 }
 
-pub(super) fn operation(route: &Route, schemas: &mut Schemas) -> Value {
-    let mut parameters = document::parameters(route.path(), &route.docs, schemas);
+/// `path` is what the document calls the path of the route.
+pub(super) fn operation(route: &Route, path: &str, schemas: &mut Schemas) -> Value {
+    let mut parameters = document::parameters(path, &route.docs, schemas);
     parameters.extend(condition(route));
     let mut operation = json!({
         "operationId": document::operation_id(route.method(), route.path()),

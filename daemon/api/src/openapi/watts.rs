@@ -34,13 +34,14 @@ pub(super) fn security() -> Value {
     })
 }
 
-pub(super) fn operation(row: &Row, schemas: &mut Schemas) -> Value {
+/// `path` is what the document calls the path of the row.
+pub(super) fn operation(row: &Row, path: &str, schemas: &mut Schemas) -> Value {
     let mut operation = json!({
         "operationId": document::operation_id(&row.method, row.path),
         "tags": ["watts"],
         "summary": row.docs.summary,
         "security": if row.secured { json!([{ SECURITY: [] }]) } else { json!([]) },
-        "parameters": document::parameters(row.path, &row.docs, schemas),
+        "parameters": document::parameters(path, &row.docs, schemas),
         "responses": responses(row, schemas),
     });
     if let Some(body) = document::body(&row.docs, schemas) {
