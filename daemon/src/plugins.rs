@@ -76,12 +76,13 @@ fn parameter(parameter: &Parameter) -> String {
 fn describe(inspection: &Inspection) -> String {
     let mut text = format!("world    {}\nsha256   {}\n", inspection.world.as_str(), inspection.digest);
     match &inspection.described {
-        Described::Service(description) => text.push_str(&service(description)),
+        Described::Service(description) | Described::Directory(description) => {
+            text.push_str(&configurable(description));
+        }
         Described::CredentialType(description) => {
             let PluginIdentity { name, version, .. } = &description.identity;
             let _ = writeln!(text, "name     {name} {}", plain(version));
         }
-        Described::NotServed => text.push_str("This version of Credsmith has no use for such plugins yet.\n"),
     }
     for (title, names) in [("imports", &inspection.imports), ("exports", &inspection.exports)] {
         let _ = writeln!(text, "{title}");
@@ -92,7 +93,8 @@ fn describe(inspection: &Inspection) -> String {
     text
 }
 
-fn service(description: &Description) -> String {
+/// A plugin that takes settings.
+fn configurable(description: &Description) -> String {
     let mut text = format!("name     {} {}\n", description.name, plain(&description.version));
     if let Some(contact) = &description.contact {
         let _ = writeln!(text, "contact  {}", plain(contact));

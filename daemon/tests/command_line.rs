@@ -160,3 +160,19 @@ fn help_is_on_standard_output() {
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().contains("78  the configuration is wrong"));
 }
+
+#[test]
+fn a_bundled_directory_shows_what_it_takes() {
+    let output = credsmith(&["plugin", "inspect", "bundled:connectwise"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("world    directory-plugin\nsha256   "), "{said}");
+    for part in [
+        "name     connectwise ",
+        "  site (url, required)",
+        "  private_key (secret, required)",
+        "v4_6_release",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}

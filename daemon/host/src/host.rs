@@ -16,11 +16,12 @@ use credsmith_core::ports::plugins::{
 use tokio::runtime::Handle;
 
 use crate::artefacts::Artefacts;
+use crate::directory::{self, DirectoryPlugin};
 use crate::error::{HostError, LoadError};
 use crate::inspect::{self, Inspection};
 use crate::load;
 use crate::machine::Machine;
-use crate::options::{ComponentSource, HostOptions, ServiceSetup};
+use crate::options::{ComponentSource, DirectorySetup, HostOptions, ServiceSetup};
 use crate::service::Service;
 use crate::shelf::{Linkers, Shelf};
 use crate::types::TypePluginSet;
@@ -94,6 +95,14 @@ impl Host {
     /// One [`LoadError`] for each that cannot be loaded, or whose name an earlier one has: each names cause and fix.
     pub async fn load_types(&self, sources: &[ComponentSource]) -> Result<TypePluginSet, Vec<LoadError>> {
         TypePluginSet::load(&self.0.machine, &self.0.shelf, sources).await
+    }
+
+    /// Loads a directory of companies.
+    ///
+    /// # Errors
+    /// [`LoadError`] names cause and fix.
+    pub async fn load_directory(&self, setup: &DirectorySetup) -> Result<DirectoryPlugin, LoadError> {
+        directory::load(&self.0.machine, &self.0.shelf, &self.0.network, setup).await
     }
 
     /// Says what a component is, without settings.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use credsmith_core::ports::types::TypePluginView;
 use credsmith_core::secret::Secret;
 
+use crate::directory;
 use crate::error::{LoadError, LoadFault};
 use crate::fields::Description;
 use crate::host::Host;
@@ -38,8 +39,8 @@ pub enum Described {
     Service(Description),
     /// A plugin for a type of credential.
     CredentialType(TypePluginView),
-    /// Its world is part of the contract, and not served by this version of the daemon.
-    NotServed,
+    /// A directory of companies.
+    Directory(Description),
 }
 
 /// Says what the component in `bytes` is. For a single look, without a host; needs a runtime. `origin` names it in errors.
@@ -67,7 +68,7 @@ pub(crate) async fn look_at(
         Template::CredentialType(_) => {
             Described::CredentialType(type_plugin::describe(&loading, &plugin).await?)
         }
-        Template::Unserved => Described::NotServed,
+        Template::Directory(_) => Described::Directory(directory::describe(&loading, &plugin).await?),
     };
     Ok(Inspection {
         digest: plugin.digest.clone(),

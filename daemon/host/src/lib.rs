@@ -2,17 +2,21 @@
 //!
 //! Start with [`Host`]: it loads services and serves core's port
 //! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as [`TypePluginSet`] serves
-//! [`TypePlugins`](credsmith_core::ports::types::TypePlugins). A call goes `host` (who) -> `service` (turn, meaning) -> `run` (a fresh
+//! [`TypePlugins`](credsmith_core::ports::types::TypePlugins), and as [`DirectoryPlugin`]
+//! [`Directory`](credsmith_core::ports::directory::Directory). A call goes `host` (who) -> `service` (turn, meaning) -> `run` (a fresh
 //! store, its end); what a guest can reach stands in `capability`, one file for each import of the contract; what comes back is checked in
 //! `outcome`. `v0` has the bindings of the contract.
 //!
 //! Never here: who may call what, what is recorded, what a dialect says. The host decides nothing about leases.
 #![warn(missing_docs)]
 
+mod account;
 mod artefacts;
 mod capability;
+mod directory;
 mod error;
 mod fields;
+mod grants;
 mod host;
 mod inspect;
 mod journal;
@@ -35,12 +39,13 @@ mod types;
 mod v0;
 mod world;
 
+pub use directory::DirectoryPlugin;
 pub use error::{HostError, LoadError, LoadFault};
 pub use fields::{Description, Field};
 pub use host::Host;
 pub use inspect::{Described, Inspection, inspect};
 pub use options::{
-    ComponentSource, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting, TokenGrant,
+    ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting, TokenGrant,
 };
 pub use secrets::Endpoint;
 pub use types::TypePluginSet;

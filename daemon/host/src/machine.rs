@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use credsmith_core::ports::plugins::Urgency;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::HostError;
+use crate::lane::{Busy, Lane, Turn};
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::options::HostOptions;
 use crate::ticker::Ticker;
@@ -31,6 +34,9 @@ const WARM_SLOTS: u32 = 32;
 /// instead interrupts every other processor, and so does each first write of the next guest: more than half of what a call cost.
 const KEPT_MEMORY: usize = 128 * 1024;
 const KEPT_TABLE: usize = 16 * 1024;
+
+/// A place to run: the plugin's turn and the room of an instance in the pool.
+pub(crate) type Place = (Turn, OwnedSemaphorePermit);
 
 /// Everything that runs guests.
 pub(crate) struct Machine {
@@ -84,6 +90,23 @@ impl Machine {
     pub(crate) async fn places(&self, weight: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
         let weight = u32::try_from(weight.min(self.pool_size)).unwrap_or(u32::MAX);
         self.pool.clone().acquire_many_owned(weight).await
+    }
+
+    /// Waits for a turn in `lane` and then for `weight` places in the pool, both within one patience.
+    pub(crate) async fn place(
+        &self,
+        lane: &Arc<Lane>,
+        weight: usize,
+        urgency: Urgency,
+        patience: Duration,
+    ) -> Result<Place, Busy> {
+        let begun = Instant::now();
+        let turn = lane.turn(urgency, patience).await?;
+        let left = patience.saturating_sub(begun.elapsed());
+        match timeout(left, self.places(weight)).await {
+            Ok(Ok(permit)) => Ok((turn, permit)),
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
     }
 
     /// Where guests run.

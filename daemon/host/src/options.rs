@@ -176,3 +176,44 @@ impl ServiceSetup {
         }
     }
 }
+
+/// The configured directory of companies.
+#[derive(Debug, Clone)]
+pub struct DirectorySetup {
+    /// The plugin behind it.
+    pub component: ComponentSource,
+    /// What the admin set, by key.
+    pub settings: BTreeMap<String, Setting>,
+    /// Where the plugin may send HTTP requests.
+    pub destinations: Vec<Destination>,
+    /// How many looks at configurations run at once. Walks run one at a time, whatever this says.
+    pub parallel_looks: usize,
+    /// How many calls may wait for their turn, of walks and of looks each.
+    pub queue_length: usize,
+    /// How long a call waits for its turn.
+    pub queue_wait: Duration,
+    /// How long a call may take once it runs.
+    pub plugin_timeout: Duration,
+    /// Linear memory of one call, in bytes.
+    pub memory_bytes: usize,
+    /// How much HTTP one call may do.
+    pub http: HttpLimits,
+}
+
+impl DirectorySetup {
+    /// A directory with the defaults: no settings, no grants, four looks at once.
+    pub fn new(component: ComponentSource) -> Self {
+        Self {
+            component,
+            settings: BTreeMap::new(),
+            destinations: Vec::new(),
+            parallel_looks: 4,
+            queue_length: 64,
+            queue_wait: Duration::from_secs(10),
+            plugin_timeout: Duration::from_secs(30),
+            memory_bytes: 64 << 20,
+            // Configurations of one company come in many pages, and each of them is large.
+            http: HttpLimits { requests: 128, response_bytes: 4 << 20, ..HttpLimits::default() },
+        }
+    }
+}

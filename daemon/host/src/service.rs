@@ -2,24 +2,22 @@
 //!
 //! Never here: how a guest is run ([`crate::run`]) or how its answer is checked ([`crate::outcome`]).
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credsmith_core::caller::Claims;
 use credsmith_core::ports::plugins::{
-    Broken, CallFailure, CallUser, IssueCall, IssueReport, LoadedService, NotStarted, Offer, PluginIdentity,
+    CallFailure, CallUser, IssueCall, IssueReport, LoadedService, NotStarted, Offer, PluginIdentity,
     RevokeCall, Urgency,
 };
 use credsmith_core::secret::Secret;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 use wasmtime::component::Resource;
 
+use crate::account::Account;
 use crate::capability::call::{Facts, RequestHandle};
-use crate::journal::{About, Journal, Keep, Level};
-use crate::lane::{Busy, Lane, Turn};
-use crate::machine::Machine;
+use crate::journal::About;
+use crate::lane::{Busy, Lane};
+use crate::machine::{Machine, Place};
 use crate::options::{OutputLimits, ServiceSetup};
 use crate::outcome;
 use crate::run::{self, Broke, Plan};
@@ -55,9 +53,6 @@ struct Labels {
     version: Arc<str>,
 }
 
-/// A place to run: the service's turn and the room of an instance in the pool.
-type Place = (Turn, OwnedSemaphorePermit);
-
 /// How many calls one service may have in the pool at once, by kind. Together they are half of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Widths {
@@ -73,23 +68,6 @@ impl Widths {
         Self { issues: wanted.min(half.saturating_sub(revokes)).max(1), revokes }
     }
 }
-
-/// Says which plugin broke, at what, and how.
-#[derive(Debug)]
-struct PluginBroke {
-    identity: PluginIdentity,
-    operation: &'static str,
-    what: String,
-}
-
-impl fmt::Display for PluginBroke {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PluginIdentity { name, version, digest } = &self.identity;
-        write!(f, "plugin {name} {version} (sha256 {digest}) failed to {}: {}", self.operation, self.what)
-    }
-}
-
-impl std::error::Error for PluginBroke {}
 
 impl Service {
     pub(crate) fn new(
@@ -154,7 +132,7 @@ impl Service {
             Err(broke) => Err(broke),
         };
         let outcome = outcome.unwrap_or_else(|broke| Err(notes.broke(broke)));
-        IssueReport { outcome, claims_read: notes.journal.claims_read(&facts.user.identity.claims) }
+        IssueReport { outcome, claims_read: notes.account.journal.claims_read(&facts.user.identity.claims) }
     }
 
     pub(crate) async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure> {
@@ -212,21 +190,14 @@ impl Service {
         times.await.map_err(|broke| broke.what)
     }
 
-    /// Waits for a turn of the service and then for a place in the pool, both within one patience.
     async fn place(&self, lane: &Arc<Lane>, urgency: Urgency) -> Result<Place, Busy> {
-        let begun = Instant::now();
-        let turn = lane.turn(urgency, self.queue_wait).await?;
-        let left = self.queue_wait.saturating_sub(begun.elapsed());
-        match timeout(left, self.machine.places(self.weight)).await {
-            Ok(Ok(permit)) => Ok((turn, permit)),
-            Ok(Err(_)) | Err(_) => Err(Busy),
-        }
+        self.machine.place(lane, self.weight, urgency, self.queue_wait).await
     }
 
     fn plan(&self, notes: &Notes<'_>) -> Plan {
         Plan {
             grants: self.grants.clone(),
-            journal: notes.journal.clone(),
+            journal: notes.account.journal.clone(),
             memory: self.memory,
             timeout: self.plugin_timeout,
             largest: self.output.bytes.saturating_mul(2).max(self.grants.http_limits.request_bytes),
@@ -276,7 +247,7 @@ pub(crate) async fn instance(
 ) -> wasmtime::Result<v0::ServicePlugin> {
     match &plugin.template {
         Template::Service(template) => template.instantiate_async(store).await,
-        Template::CredentialType(_) | Template::Unserved => wasmtime::bail!("it is not a service plugin"),
+        Template::CredentialType(_) | Template::Directory(_) => wasmtime::bail!("it is not a service plugin"),
     }
 }
 
@@ -305,8 +276,7 @@ impl Facts {
 struct Notes<'a> {
     service: &'a Service,
     facts: Arc<Facts>,
-    journal: Arc<Journal>,
-    about: About,
+    account: Account,
 }
 
 impl<'a> Notes<'a> {
@@ -319,7 +289,7 @@ impl<'a> Notes<'a> {
             operation,
             lease: Some(facts.lease.to_string()),
         };
-        Self { service, facts: facts.clone(), journal: Journal::new(Keep::Held), about }
+        Self { service, facts: facts.clone(), account: Account::open(about, service.identity.clone()) }
     }
 
     /// Logs the lines of a call that ended in order. `more`: secrets beyond those of the service and the request.
@@ -328,7 +298,7 @@ impl<'a> Notes<'a> {
         let mut secrets: Vec<&Secret> = self.service.grants.secrets().chain(self.facts.tokens()).collect();
         secrets.extend(parameters.map(|(_, value)| value));
         secrets.extend_from_slice(more);
-        self.journal.publish(&self.about, secrets);
+        self.account.publish(secrets);
     }
 
     fn refused<T>(
@@ -336,20 +306,13 @@ impl<'a> Notes<'a> {
         given: &v0::types::Refusal,
         guarded: &[&Secret],
     ) -> Result<Result<T, CallFailure>, Broke> {
-        let refusal = outcome::refusal(given, guarded)?;
-        if !given.log.is_empty() {
-            let line = format!("refused: {}", given.log);
-            self.journal.line(Level::Warn, line).map_err(|flood| Broke::bad_output(flood.to_string()))?;
-        }
+        let refusal = self.account.refusal(given, guarded)?;
         self.publish(guarded);
         Ok(Err(CallFailure::Refused(refusal)))
     }
 
     fn broke(&self, broke: Broke) -> CallFailure {
-        self.journal.withhold(&self.about);
-        let identity = self.service.identity.clone();
-        let cause = PluginBroke { identity, operation: self.about.operation, what: broke.what };
-        CallFailure::Broken(Broken { how: broke.how, cause: Box::new(cause) })
+        self.account.broke(broke)
     }
 }
 

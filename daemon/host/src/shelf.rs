@@ -41,8 +41,7 @@ pub(crate) struct Needs {
 pub(crate) enum Template {
     Service(v0::ServicePluginPre<State>),
     CredentialType(v0::CredentialTypePluginPre<State>),
-    /// A world of the contract that nothing serves yet. It can be inspected.
-    Unserved,
+    Directory(v0::DirectoryPluginPre<State>),
 }
 
 type Slot = Arc<tokio::sync::Mutex<Weak<Compiled>>>;
@@ -59,6 +58,7 @@ pub(crate) struct Shelf {
 pub(crate) struct Linkers {
     service: Linker<State>,
     credential_type: Linker<State>,
+    directory: Linker<State>,
 }
 
 impl Linkers {
@@ -70,7 +70,13 @@ impl Linkers {
         wasmtime_wasi::p2::add_to_linker_async(&mut credential_type)?;
         v0::log::add_to_linker::<_, HasSelf<State>>(&mut credential_type, |state| state)?;
         v0::types::add_to_linker::<_, HasSelf<State>>(&mut credential_type, |state| state)?;
-        Ok(Self { service, credential_type })
+        let mut directory = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut directory)?;
+        v0::log::add_to_linker::<_, HasSelf<State>>(&mut directory, |state| state)?;
+        v0::types::add_to_linker::<_, HasSelf<State>>(&mut directory, |state| state)?;
+        v0::settings::add_to_linker::<_, HasSelf<State>>(&mut directory, |state| state)?;
+        v0::http::add_to_linker::<_, HasSelf<State>>(&mut directory, |state| state)?;
+        Ok(Self { service, credential_type, directory })
     }
 }
 
@@ -160,7 +166,9 @@ impl Linkers {
             World::CredentialTypePlugin => Template::CredentialType(v0::CredentialTypePluginPre::new(
                 self.credential_type.instantiate_pre(component)?,
             )?),
-            World::DirectoryPlugin => Template::Unserved,
+            World::DirectoryPlugin => {
+                Template::Directory(v0::DirectoryPluginPre::new(self.directory.instantiate_pre(component)?)?)
+            }
         })
     }
 }
@@ -250,9 +258,17 @@ mod tests {
         ComponentSource { bytes: bytes.into(), origin: "x.wasm".to_owned(), sha256: None }
     }
 
-    /// A component of a world that is not served yet: it needs no functions.
-    const DIRECTORY: &str =
-        r#"(component (instance $i) (export "credsmith:plugin/directory@0.1.0" (instance $i)))"#;
+    /// The least that can be compiled as a plugin: its functions are there, and do nothing.
+    const DIRECTORY: &str = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $m (instantiate $m))
+        (func $f (canon lift (core func $m "f")))
+        (instance $directory
+            (export "describe" (func $f))
+            (export "configure" (func $f))
+            (export "companies" (func $f))
+            (export "configurations" (func $f)))
+        (export "credsmith:plugin/directory@0.1.0" (instance $directory)))"#;
 
     #[tokio::test]
     async fn what_is_no_plugin_says_what_it_is_and_what_to_do() {

@@ -29,6 +29,11 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
+    /// The same without http and token: for a plugin that reads its settings.
+    pub(crate) fn offline(&self) -> Self {
+        Self { http: None, token: None, ..self.clone() }
+    }
+
     /// The secrets among the settings.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.settings.values().filter_map(|setting| match setting {

@@ -105,12 +105,8 @@ impl TypePlugin {
         definition: &[Field],
         values: &[TypeValue],
     ) -> Result<Vec<(String, Secret)>, NormaliseFailure> {
-        let Ok(turn) = self.turns.turn(Urgency::User, NORMALISE_TIMEOUT).await else {
-            return Err(NormaliseFailure::Busy);
-        };
-        let waiting = tokio::time::timeout(NORMALISE_TIMEOUT, self.machine.places(self.weight));
-        let Ok(Ok(permit)) = waiting.await else { return Err(NormaliseFailure::Busy) };
-        let place = (turn, permit);
+        let place = self.machine.place(&self.turns, self.weight, Urgency::User, NORMALISE_TIMEOUT).await;
+        let Ok(place) = place else { return Err(NormaliseFailure::Busy) };
         let journal = Journal::new(Keep::Counted);
         let plan = Plan {
             grants: Arc::new(Grants::default()),
@@ -161,7 +157,7 @@ impl TypePlugin {
 async fn instance(plugin: &Compiled, store: &mut Store<State>) -> wasmtime::Result<v0::CredentialTypePlugin> {
     match &plugin.template {
         Template::CredentialType(template) => template.instantiate_async(store).await,
-        Template::Service(_) | Template::Unserved => {
+        Template::Service(_) | Template::Directory(_) => {
             wasmtime::bail!("it is not a plugin for a type of credential")
         }
     }

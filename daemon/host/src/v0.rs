@@ -36,8 +36,25 @@ mod credential_type_plugin {
     });
 }
 
+mod directory_plugin {
+    wasmtime::component::bindgen!({
+        path: "../../plugin-sdk/wit",
+        world: "directory-plugin",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "credsmith:plugin/types": super::service_plugin::credsmith::plugin::types,
+            "credsmith:plugin/log": super::service_plugin::credsmith::plugin::log,
+            "credsmith:plugin/settings": super::service_plugin::credsmith::plugin::settings,
+            "credsmith:plugin/http": super::service_plugin::credsmith::plugin::http,
+        },
+    });
+}
+
 pub(crate) use credential_type_plugin::exports::credsmith::plugin::credential_type;
 pub(crate) use credential_type_plugin::{CredentialTypePlugin, CredentialTypePluginPre};
+pub(crate) use directory_plugin::exports::credsmith::plugin::directory;
+pub(crate) use directory_plugin::{DirectoryPlugin, DirectoryPluginPre};
 pub(crate) use service_plugin::credsmith::plugin::{call, http, keys, log, settings, types};
 pub(crate) use service_plugin::exports::credsmith::plugin::service;
 pub(crate) use service_plugin::{ServicePlugin, ServicePluginPre};

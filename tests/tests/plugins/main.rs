@@ -1,4 +1,5 @@
-//! Plugins in the real host, without the daemon around it: hostile ones, those behind types of credentials, certificates of `ssh-ca`.
+//! Plugins in the real host, without the daemon around it: hostile ones, those behind types of credentials, certificates of `ssh-ca`,
+//! companies of `connectwise`.
 //!
 //! Start reading at [`issue`]: every way in which a call can misbehave, as a table. The tests run one after the other, because some of them
 //! measure time or memory.
@@ -12,7 +13,9 @@
 
 mod artefacts;
 mod bundled_types;
+mod connectwise;
 mod crowd;
+mod directories;
 mod issue;
 mod load;
 mod log;

@@ -30,6 +30,21 @@ pub(crate) enum Manner {
     Answering { redirect: String },
     /// It takes requests and never says a word.
     Silent,
+    /// Somebody else answers.
+    By(Answers),
+}
+
+/// Answers a request, given its head and body, with a whole response; `None` ends the connection.
+type Answer = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
+
+/// What answers requests.
+#[derive(Clone)]
+pub(crate) struct Answers(pub(crate) Arc<Answer>);
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answers(..)")
+    }
 }
 
 impl Drop for Peer {
@@ -95,18 +110,19 @@ async fn serve(listener: TcpListener, manner: Manner, seen: Arc<Seen>) {
 async fn converse(mut stream: TcpStream, manner: &Manner, seen: &Seen) {
     let mut buffer = Vec::new();
     while let Some((request, body)) = request(&mut stream, &mut buffer).await {
-        let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_owned();
+        let text = String::from_utf8_lossy(&request).into_owned();
         seen.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        let Manner::Answering { redirect } = manner else {
-            // Nothing is said until the other side has had enough.
-            while stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
-            return;
-        };
-        let answer = match path.as_str() {
-            "/redirect" => response("302 Found", &format!("location: {redirect}\r\n"), b""),
-            "/large" => response("200 OK", "", &vec![b'x'; 8 << 20]),
-            "/echo" => response("200 OK", "", &body),
-            _ => response("200 OK", "", b"fine"),
+        let answer = match manner {
+            Manner::Answering { redirect } => answering(&text, &body, redirect),
+            Manner::By(Answers(answers)) => match answers(&text) {
+                Some(answer) => answer,
+                None => return,
+            },
+            Manner::Silent => {
+                // Nothing is said until the other side has had enough.
+                while stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+                return;
+            }
         };
         if stream.write_all(&answer).await.is_err() {
             return;
@@ -114,7 +130,17 @@ async fn converse(mut stream: TcpStream, manner: &Manner, seen: &Seen) {
     }
 }
 
-fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+fn answering(request: &str, body: &[u8], redirect: &str) -> Vec<u8> {
+    match request.split(' ').nth(1).unwrap_or_default() {
+        "/redirect" => response("302 Found", &format!("location: {redirect}\r\n"), b""),
+        "/large" => response("200 OK", "", &vec![b'x'; 8 << 20]),
+        "/echo" => response("200 OK", "", body),
+        _ => response("200 OK", "", b"fine"),
+    }
+}
+
+/// A whole response; `headers` are whole lines.
+pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }

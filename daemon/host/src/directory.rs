@@ -1,0 +1,212 @@
+//! One loaded directory of companies: its turns, its calls, and what their ends mean. It serves core's port [`Directory`].
+//!
+//! Never here: when it is walked, what of it is kept, who may look.
+
+mod answer;
+mod load;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use credsmith_core::ports::directory::{Directory, DirectoryPage};
+use credsmith_core::ports::plugins::{CallFailure, NotStarted, PluginIdentity, Urgency};
+use credsmith_core::secret::Secret;
+use futures_util::future::BoxFuture;
+use wasmtime::Store;
+
+use crate::account::Account;
+use crate::journal::About;
+use crate::lane::Lane;
+use crate::machine::Machine;
+use crate::options::DirectorySetup;
+use crate::run::{self, Broke, Plan};
+use crate::shelf::{Compiled, Template};
+use crate::state::{Grants, State};
+use crate::v0;
+
+pub(crate) use self::load::{describe, directory as load};
+
+/// A directory that can be asked. Clones share it.
+#[derive(Clone)]
+pub struct DirectoryPlugin(Arc<Inner>);
+
+struct Inner {
+    machine: Arc<Machine>,
+    plugin: Arc<Compiled>,
+    identity: PluginIdentity,
+    grants: Arc<Grants>,
+    /// Walks over all companies: one request at a time, so that a directory is not asked faster than it answers.
+    walks: Arc<Lane>,
+    /// Looks at one company, which somebody waits for.
+    looks: Arc<Lane>,
+    queue_wait: Duration,
+    timeout: Duration,
+    memory: usize,
+    /// How many places in the pool an instance takes.
+    weight: usize,
+}
+
+impl fmt::Debug for DirectoryPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DirectoryPlugin({})", self.0.identity.name)
+    }
+}
+
+/// How many looks may run at once: with a walk beside them they take at most half of a pool of `places`.
+fn looks_at_once(places: usize, wanted: usize) -> usize {
+    wanted.min((places / 2).saturating_sub(1)).max(1)
+}
+
+impl DirectoryPlugin {
+    fn new(
+        machine: Arc<Machine>,
+        plugin: Arc<Compiled>,
+        setup: &DirectorySetup,
+        identity: PluginIdentity,
+        grants: Grants,
+    ) -> Self {
+        let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
+        let looks = looks_at_once(machine.pool_size / weight, setup.parallel_looks);
+        Self(Arc::new(Inner {
+            machine,
+            plugin,
+            identity,
+            grants: Arc::new(grants),
+            walks: Lane::new(1, setup.queue_length),
+            looks: Lane::new(looks, setup.queue_length),
+            queue_wait: setup.queue_wait,
+            timeout: setup.plugin_timeout.min(run::LONGEST),
+            memory: setup.memory_bytes,
+            weight,
+        }))
+    }
+
+    /// Which plugin it is.
+    pub fn identity(&self) -> &PluginIdentity {
+        &self.0.identity
+    }
+}
+
+#[async_trait]
+impl Directory for DirectoryPlugin {
+    async fn companies(&self, cursor: Option<&str>) -> Result<DirectoryPage, CallFailure> {
+        let (begin, plugin) = (cursor.map(str::to_owned), self.0.plugin.clone());
+        let lane = (&self.0.walks, Urgency::Background);
+        self.0
+            .call("list companies", lane, move |store| {
+                Box::pin(async move {
+                    let instance = instance(&plugin, store).await?;
+                    instance.credsmith_plugin_directory().call_companies(store, begin.as_deref()).await
+                })
+            })
+            .await?
+            .end(|page, guarded| answer::page(page, cursor, guarded))
+    }
+
+    async fn configurations(&self, company: &str) -> Result<String, CallFailure> {
+        let (company, plugin) = (company.to_owned(), self.0.plugin.clone());
+        let lane = (&self.0.looks, Urgency::User);
+        self.0
+            .call("read configurations", lane, move |store| {
+                Box::pin(async move {
+                    let instance = instance(&plugin, store).await?;
+                    instance.credsmith_plugin_directory().call_configurations(store, &company).await
+                })
+            })
+            .await?
+            .end(answer::configurations)
+    }
+}
+
+/// A call that ended, before anybody looked at what it brought.
+struct Ended<'a, T> {
+    account: Account,
+    grants: &'a Grants,
+    answer: Result<Result<T, v0::types::Refusal>, Broke>,
+}
+
+impl Inner {
+    /// Runs one call in its turn.
+    async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        (lane, urgency): (&Arc<Lane>, Urgency),
+        work: F,
+    ) -> Result<Ended<'_, T>, CallFailure>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(
+                &'a mut Store<State>,
+            ) -> BoxFuture<'a, wasmtime::Result<Result<T, v0::types::Refusal>>>
+            + Send
+            + 'static,
+    {
+        let place = self.machine.place(lane, self.weight, urgency, self.queue_wait).await;
+        let Ok(place) = place else { return Err(CallFailure::NotStarted(NotStarted::Busy)) };
+        let account = Account::open(self.about(operation), self.identity.clone());
+        let plan = Plan {
+            grants: self.grants.clone(),
+            journal: account.journal.clone(),
+            memory: self.memory,
+            timeout: self.timeout,
+            largest: answer::LARGEST.max(self.grants.http_limits.request_bytes),
+        };
+        let answer = run::run(&self.machine, place, plan, work).await;
+        Ok(Ended { account, grants: &self.grants, answer })
+    }
+
+    fn about(&self, operation: &'static str) -> About {
+        About {
+            service: "".into(),
+            plugin: self.identity.name.as_str().into(),
+            version: self.identity.version.as_str().into(),
+            operation,
+            lease: None,
+        }
+    }
+}
+
+impl<T> Ended<'_, T> {
+    /// What it brought, if `check` finds nothing wrong with it. `check` also gets the secrets that must not be in it.
+    fn end<U>(self, check: impl FnOnce(T, &[&Secret]) -> Result<U, String>) -> Result<U, CallFailure> {
+        let guarded: Vec<&Secret> = self.grants.secrets().collect();
+        let outcome = match self.answer {
+            Ok(Ok(given)) => check(given, &guarded).map(Ok).map_err(Broke::bad_output),
+            Ok(Err(given)) => self.account.refusal(&given, &guarded).map(|no| Err(CallFailure::Refused(no))),
+            Err(broke) => Err(broke),
+        };
+        match outcome {
+            Ok(outcome) => {
+                self.account.publish(guarded);
+                outcome
+            }
+            Err(broke) => Err(self.account.broke(broke)),
+        }
+    }
+}
+
+/// A fresh instance of a directory plugin in `store`.
+async fn instance(plugin: &Compiled, store: &mut Store<State>) -> wasmtime::Result<v0::DirectoryPlugin> {
+    match &plugin.template {
+        Template::Directory(template) => template.instantiate_async(store).await,
+        Template::Service(_) | Template::CredentialType(_) => {
+            wasmtime::bail!("it is not a directory plugin")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walk_and_looks_leave_half_of_the_pool_to_others() {
+        for (places, wanted, expected) in
+            [(128, 4, 4), (8, 4, 3), (4, 4, 1), (2, 4, 1), (1, 0, 1), (128, 0, 1)]
+        {
+            assert_eq!(looks_at_once(places, wanted), expected, "{places} {wanted}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What directories answer, checked before anybody believes it.
+//!
+//! Never here: a repair, or what it means that a company is not there.
+
+use std::collections::BTreeSet;
+
+use credsmith_core::ports::directory::{DirectoryCompany, DirectoryPage};
+use credsmith_core::secret::Secret;
+use serde::de::IgnoredAny;
+
+use crate::text;
+use crate::v0;
+
+/// Most companies of a page.
+const MAX_COMPANIES: usize = 1000;
+/// Longest id of a company, identifier, name and cursor, in bytes.
+const MAX_ID: usize = 128;
+const MAX_IDENTIFIER: usize = 256;
+const MAX_NAME: usize = 1024;
+const MAX_CURSOR: usize = 1024;
+/// Longest JSON text about a company, in bytes.
+const MAX_CONFIGURATIONS: usize = 4 << 20;
+/// What an answer may have to be looked at at all, in bytes: somewhat more than what is taken, so that most refusals say why.
+pub(super) const LARGEST: usize = 6 << 20;
+
+/// Checks a page that begins at `cursor`. `guarded`: the secrets that must not be in it.
+pub(super) fn page(
+    given: v0::directory::Page,
+    cursor: Option<&str>,
+    guarded: &[&Secret],
+) -> Result<DirectoryPage, String> {
+    let count = given.companies.len();
+    if count > MAX_COMPANIES {
+        return Err(format!("its page has {count} companies; {MAX_COMPANIES} are allowed"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut companies = Vec::with_capacity(count);
+    for (at, given) in given.companies.into_iter().enumerate() {
+        let company = company(given, guarded).map_err(|why| format!("company {at} of its page {why}"))?;
+        if !seen.insert(company.id.clone()) {
+            return Err(format!("company {at} of its page has the id of an earlier one"));
+        }
+        companies.push(company);
+    }
+    if let Some(next) = &given.next {
+        check_next(next, cursor, guarded)?;
+    }
+    Ok(DirectoryPage { companies, next: given.next })
+}
+
+fn company(given: v0::directory::Company, guarded: &[&Secret]) -> Result<DirectoryCompany, String> {
+    let texts = [
+        ("id", &given.id, MAX_ID),
+        ("identifier", &given.identifier, MAX_IDENTIFIER),
+        ("name", &given.name, MAX_NAME),
+    ];
+    for (what, text, most) in texts {
+        if text.trim().is_empty() || text.len() > most || !text::is_one_line(text) {
+            return Err(format!(
+                "has no fit {what}: empty, longer than {most} bytes or with control characters"
+            ));
+        }
+        if holds_secret(text, guarded) {
+            return Err(format!("has a secret in its {what}"));
+        }
+    }
+    Ok(DirectoryCompany { id: given.id, identifier: given.identifier, name: given.name })
+}
+
+fn check_next(next: &str, cursor: Option<&str>, guarded: &[&Secret]) -> Result<(), String> {
+    if next.is_empty() || next.len() > MAX_CURSOR || !text::is_one_line(next) {
+        return Err(format!("its cursor is empty, longer than {MAX_CURSOR} bytes or has control characters"));
+    }
+    if cursor == Some(next) {
+        return Err("its next page begins where this one began: such a walk never ends".to_owned());
+    }
+    if holds_secret(next, guarded) {
+        return Err("its cursor contains a secret".to_owned());
+    }
+    Ok(())
+}
+
+/// Checks what it says about a company: JSON, whatever it means.
+pub(super) fn configurations(given: String, guarded: &[&Secret]) -> Result<String, String> {
+    if given.len() > MAX_CONFIGURATIONS {
+        return Err(format!(
+            "its configurations have {} bytes; {MAX_CONFIGURATIONS} are allowed",
+            given.len()
+        ));
+    }
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&given) {
+        // Where, and not what: the text may hold passwords.
+        let (line, column) = (error.line(), error.column());
+        return Err(format!("its configurations are no JSON at line {line}, column {column}"));
+    }
+    if holds_secret(&given, guarded) {
+        return Err("its configurations contain a secret of its settings".to_owned());
+    }
+    Ok(given)
+}
+
+fn holds_secret(text: &str, guarded: &[&Secret]) -> bool {
+    let spelled = |secret: &&Secret| text::spellings(secret);
+    guarded.iter().flat_map(spelled).any(|spelling| text::contains(text.as_bytes(), spelling.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(id: &str) -> v0::directory::Company {
+        v0::directory::Company {
+            id: id.to_owned(),
+            identifier: "Acme".to_owned(),
+            name: "Acme \u{202b}Corp".to_owned(),
+            extra: Vec::new(),
+        }
+    }
+
+    fn answer() -> v0::directory::Page {
+        v0::directory::Page {
+            companies: vec![given("1"), given("2")],
+            next: Some("2".to_owned()),
+            extra: Vec::new(),
+        }
+    }
+
+    type Spoil = fn(&mut v0::directory::Page);
+
+    fn check(spoil: Spoil) -> Result<DirectoryPage, String> {
+        let mut answer = answer();
+        spoil(&mut answer);
+        page(answer, Some("1"), &[&Secret::new("hunter\"22")])
+    }
+
+    #[test]
+    fn a_good_page_passes() {
+        let page = check(|_| ()).unwrap();
+        assert_eq!((page.companies.len(), page.next.as_deref()), (2, Some("2")));
+        assert_eq!(check(|page| page.companies.clear()).unwrap().companies, []);
+        let limits = check(|page| {
+            page.companies[0].id = "1".repeat(MAX_ID);
+            page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER);
+            page.companies[0].name = "n".repeat(MAX_NAME);
+            page.next = Some("c".repeat(MAX_CURSOR));
+        });
+        assert!(limits.is_ok());
+    }
+
+    #[test]
+    fn every_fault_is_refused_and_named() {
+        let cases: [(Spoil, &str); 16] = [
+            (|page| page.companies = (0..=1000).map(|n| given(&n.to_string())).collect(), "1001 companies"),
+            (|page| page.companies[1].id = "1".to_owned(), "company 1 of its page has the id of an earlier"),
+            (|page| page.companies[0].id.clear(), "company 0 of its page has no fit id"),
+            (|page| page.companies[0].id = "1".repeat(MAX_ID + 1), "no fit id"),
+            (|page| page.companies[0].id = "1\n2".to_owned(), "no fit id"),
+            (|page| page.companies[0].identifier = " ".to_owned(), "no fit identifier"),
+            (|page| page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER + 1), "no fit identifier"),
+            (|page| page.companies[0].name = "\u{1b}[2J".to_owned(), "no fit name"),
+            (|page| page.companies[0].name = "n".repeat(MAX_NAME + 1), "no fit name"),
+            (|page| page.companies[1].name = "it is hunter\"22".to_owned(), "a secret in its name"),
+            (|page| page.next = Some(String::new()), "cursor"),
+            (|page| page.next = Some("c".repeat(MAX_CURSOR + 1)), "cursor"),
+            (|page| page.next = Some("a\0".to_owned()), "cursor"),
+            (|page| page.next = Some("1".to_owned()), "never ends"),
+            (|page| page.next = Some("hunter\"22".to_owned()), "cursor contains a secret"),
+            (|page| page.companies[0].id = "hunter\"22".to_owned(), "a secret in its id"),
+        ];
+        for (spoil, expected) in cases {
+            let why = check(spoil).unwrap_err();
+            assert!(why.contains(expected), "{why} for {expected}");
+            assert!(!why.contains("hunter"), "{why}");
+        }
+    }
+
+    #[test]
+    fn configurations_are_json_and_pass_unchanged() {
+        let secret = Secret::new("hunter\"22");
+        for fine in ["[]", " {\"b\": 1.10, \"a\": 1e999, \"a\": null}\n", "null"] {
+            assert_eq!(configurations(fine.to_owned(), &[&secret]).unwrap(), fine);
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(configurations(deep, &[]).is_ok(), "how deep is not asked here, and costs no stack");
+        for (bad, expected) in [
+            ("".to_owned(), "no JSON at line 1, column 0"),
+            ("[hunter]".to_owned(), "no JSON at line 1, column 2"),
+            ("[] []".to_owned(), "no JSON"),
+            ("[NaN]".to_owned(), "no JSON"),
+            (r#"["hunter\"22"]"#.to_owned(), "contain a secret"),
+            (format!("\"{}\"", "x".repeat(MAX_CONFIGURATIONS)), "bytes"),
+        ] {
+            let why = configurations(bad, &[&secret]).unwrap_err();
+            assert!(why.contains(expected) && !why.contains("hunter"), "{why} for {expected}");
+        }
+    }
+}

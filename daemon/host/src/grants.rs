@@ -1,0 +1,163 @@
+//! What a configuration wishes a plugin to have, checked, and made into what its calls get.
+//!
+//! Never here: what a plugin does with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use credsmith_core::error::FieldProblem;
+use credsmith_http::client::{Client, ClientOptions, Destination};
+use tokio::runtime::Handle;
+
+use crate::capability::http::transport::ServiceClient;
+use crate::error::{LoadError, LoadFault};
+use crate::fields::Description;
+use crate::machine::Machine;
+use crate::options::{DirectorySetup, HttpLimits, ServiceSetup, Setting, TokenGrant};
+use crate::secrets::Endpoint;
+use crate::settings;
+use crate::state::Grants;
+
+/// What the configuration says of one plugin.
+pub(crate) struct Wishes<'a> {
+    origin: &'a str,
+    settings: &'a BTreeMap<String, Setting>,
+    destinations: &'a [Destination],
+    /// Linear memory of one call, in bytes.
+    memory: usize,
+    http: HttpLimits,
+    token: Option<&'a TokenGrant>,
+}
+
+impl<'a> From<&'a ServiceSetup> for Wishes<'a> {
+    fn from(setup: &'a ServiceSetup) -> Self {
+        Self {
+            origin: &setup.component.origin,
+            settings: &setup.settings,
+            destinations: &setup.destinations,
+            memory: setup.memory_bytes,
+            http: setup.http,
+            token: setup.pass_access_token.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a DirectorySetup> for Wishes<'a> {
+    fn from(setup: &'a DirectorySetup) -> Self {
+        Self {
+            origin: &setup.component.origin,
+            settings: &setup.settings,
+            destinations: &setup.destinations,
+            memory: setup.memory_bytes,
+            http: setup.http,
+            token: None,
+        }
+    }
+}
+
+impl Wishes<'_> {
+    fn error(&self, fault: LoadFault, cause: impl std::fmt::Display, fix: &str) -> LoadError {
+        LoadError::new(fault, self.origin, cause, fix)
+    }
+
+    /// Refuses more memory than there is.
+    pub(crate) fn check_memory(&self, machine: &Machine) -> Result<(), LoadError> {
+        if self.memory <= machine.max_memory {
+            return Ok(());
+        }
+        let cause = format!(
+            "it is granted {} bytes of memory; the host has {} for each call",
+            self.memory, machine.max_memory
+        );
+        let fix = "lower the memory of the plugin, or raise that of the host";
+        Err(self.error(LoadFault::BadGrant, cause, fix))
+    }
+
+    /// Checks the settings against `description` and makes the grants. `network`: the runtime on which connections live.
+    pub(crate) fn grant(&self, description: &Description, network: &Handle) -> Result<Grants, LoadError> {
+        let mut problems = Vec::new();
+        let settings = settings::prepare(description, self.settings).unwrap_or_else(|found| {
+            problems = found;
+            Default::default()
+        });
+        problems.extend(self.unreachable_secrets());
+        if !problems.is_empty() {
+            let fix = "correct the settings of the plugin";
+            return Err(self
+                .error(LoadFault::BadSettings, "its settings do not fit", fix)
+                .with_problems(problems));
+        }
+        let options = ClientOptions { destinations: self.destinations.to_vec(), ..ClientOptions::default() };
+        let client = Client::new(options)
+            .map_err(|why| self.error(LoadFault::BadGrant, why, "correct the destinations of the plugin"))?;
+        Ok(Grants {
+            settings,
+            http: Some(Arc::new(ServiceClient::new(client, network.clone()))),
+            http_limits: self.http,
+            token: self.token.cloned(),
+        })
+    }
+
+    /// Secrets that are bound to places where the plugin may not go: most often a slip of the pen in one of the two.
+    fn unreachable_secrets(&self) -> Vec<FieldProblem> {
+        let granted: BTreeSet<String> = self
+            .destinations
+            .iter()
+            .map(|place| Endpoint::new(&place.host, place.port).to_string())
+            .collect();
+        let settings = self.settings.iter().filter_map(|(key, setting)| match setting {
+            Setting::Secret { destinations, .. } => {
+                Some((vec!["settings".into(), key.clone().into()], destinations))
+            }
+            Setting::Text(_) | Setting::Json(_) | Setting::SigningKey { .. } => None,
+        });
+        let token = self.token.map(|grant| (vec!["pass_access_token".into()], &grant.destinations));
+        settings
+            .chain(token)
+            .flat_map(|(path, places)| places.iter().map(move |place| (path.clone(), place.to_string())))
+            .filter(|(_, place)| !granted.contains(place))
+            .map(|(path, place)| {
+                let message =
+                    format!("it may go to {place}, which is not among the destinations of the plugin");
+                FieldProblem::new(path, message)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use credsmith_core::secret::Secret;
+    use credsmith_http::client::Scheme;
+
+    fn secret(places: &[(&str, u16)]) -> Setting {
+        let destinations = places.iter().map(|(host, port)| Endpoint::new(host, *port)).collect();
+        Setting::Secret { value: Secret::new("hunter22"), destinations, reveal: false, hmac: false }
+    }
+
+    #[test]
+    fn a_secret_bound_to_a_place_without_grant_is_a_fault() {
+        let settings = BTreeMap::from([
+            ("good".to_owned(), secret(&[("api.example", 443)])),
+            ("slip".to_owned(), secret(&[("api.example", 443), ("api.example", 8443)])),
+            ("unbound".to_owned(), secret(&[])),
+        ]);
+        let token = TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false };
+        let wishes = Wishes {
+            origin: "x",
+            settings: &settings,
+            destinations: &[Destination::new(Scheme::Https, "API.example", 443)],
+            memory: 0,
+            http: HttpLimits::default(),
+            token: Some(&token),
+        };
+        let problems = wishes.unreachable_secrets();
+        let told: Vec<_> =
+            problems.iter().map(|problem| (problem.place(), problem.message.clone())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0].0, "settings.slip");
+        assert!(told[0].1.contains("api.example:8443"));
+        assert_eq!(told[1].0, "pass_access_token");
+    }
+}
