@@ -55,7 +55,9 @@ impl Provider {
     }
 
     fn at(address: SocketAddr, accounts: Vec<Account>) -> Self {
-        let client = Client::new(CLIENT_ID, Some(CLIENT_SECRET), &["http://127.0.0.1/oidc"]).unwrap();
+        // On loopback the port may be any.
+        let back = ["http://127.0.0.1/oidc", "http://localhost/v1/auth/redirect"];
+        let client = Client::new(CLIENT_ID, Some(CLIENT_SECRET), &back).unwrap();
         let mut options = Options::new(format!("http://{address}"), vec![client]);
         options.accounts.extend(accounts);
         let inner = DevProvider::new(options).unwrap();

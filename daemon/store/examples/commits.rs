@@ -1,9 +1,11 @@
 //! The bare store's group commits per second: tasks that put and wait, for one, eight and 64 of them, with batches of one, four and
-//! sixteen keys. It is the yardstick for whatever stands on the store.
+//! sixteen keys, or for others. It is the yardstick for whatever stands on the store.
 //!
-//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB]`; the directory must be new or a store's.
+//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB] [WAITERS] [KEYS]`; the directory must be
+//! new or a store's, the last two are numbers with commas between them.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,11 +27,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(mebibytes) = arguments.next().and_then(|text| text.to_str()?.parse::<u64>().ok()) {
         options.cache_bytes = mebibytes << 20;
     }
+    let waiting = numbers(arguments.next(), &[1, 8, 64])?;
+    let sizes = numbers(arguments.next(), &[1, 4, 16])?;
     let store = Arc::new(Sled::open(options)?);
     let mut out = std::io::stdout();
     writeln!(out, "waiters  keys  commits/s  p50      p99      CPU per commit")?;
-    for keys in [1, 4, 16] {
-        for waiters in [1, 8, 64] {
+    for &keys in &sizes {
+        for &waiters in &waiting {
             let cpu = cpu_time();
             let times = measure(&store, waiters, keys, Duration::from_secs_f64(seconds)).await?;
             let at =
@@ -46,6 +50,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     store.close().await?;
     Ok(())
+}
+
+/// What `text` lists, or `usual`.
+fn numbers(text: Option<OsString>, usual: &[u64]) -> Result<Vec<u64>, Box<dyn Error>> {
+    let Some(text) = text else { return Ok(usual.to_vec()) };
+    let text = text.to_str().ok_or("a list that is no text")?;
+    Ok(text.split(',').map(str::parse).collect::<Result<_, _>>()?)
 }
 
 /// How long each commit took, in order of length.

@@ -4,33 +4,37 @@ use crate::connection::{Answer, Connection};
 use crate::load::{Client, Failure};
 use crate::site::User;
 
-const LIST: &str = "/api/v2/dev/service";
+/// The list of services.
+pub(crate) const LIST: &str = "/api/v2/dev/service";
 const CREDENTIALS: &str = "/api/v2/dev/credential";
 const WANTED: &str = r#"{"service_id":"unique"}"#;
 
-/// Lists the services, or asks for any other path.
-pub(crate) struct Lister {
+/// Reads one path after the other.
+pub(crate) struct Reader {
     connection: Connection,
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
+    turns: usize,
 }
 
-impl Lister {
-    pub(crate) async fn new(user: &User) -> Result<Self, Failure> {
-        Ok(Self { connection: Connection::open(user.at).await?, request: user.plain("GET", LIST) })
+impl Reader {
+    pub(crate) async fn new(user: &User, paths: &[impl AsRef<str>]) -> Result<Self, Failure> {
+        let requests = paths.iter().map(|path| user.plain("GET", path.as_ref())).collect();
+        Ok(Self { connection: Connection::open(user.at).await?, requests, turns: 0 })
     }
 
-    /// The body of one answer.
-    pub(crate) async fn body(&mut self) -> Result<Vec<u8>, Failure> {
-        let answer = self.connection.exchange(&self.request).await?;
+    /// The body of the next answer.
+    pub(crate) async fn body(&mut self) -> Result<&[u8], Failure> {
+        let request = self.requests.get(self.turns % self.requests.len().max(1)).ok_or("nothing to read")?;
+        self.turns += 1;
+        let answer = self.connection.exchange(request).await?;
         expect(&answer, 200)?;
-        Ok(answer.body.to_vec())
+        Ok(answer.body)
     }
 }
 
-impl Client for Lister {
+impl Client for Reader {
     async fn once(&mut self) -> Result<(), Failure> {
-        let answer = self.connection.exchange(&self.request).await?;
-        expect(&answer, 200)
+        self.body().await.map(drop)
     }
 }
 
@@ -53,7 +57,8 @@ impl Cycler {
     /// Issues, fetches and revokes, for one user after the other.
     pub(crate) async fn new(users: &[User]) -> Result<Self, Failure> {
         let connection = Connection::open(users.first().ok_or("no users")?.at).await?;
-        let issuer = |user: &User| Issuer { user: user.clone(), issue: user.post(CREDENTIALS, WANTED) };
+        let issuer =
+            |user: &User| Issuer { user: user.clone(), issue: user.with_json("POST", CREDENTIALS, WANTED) };
         Ok(Self { connection, users: users.iter().map(issuer).collect(), turns: 0, keep: false })
     }
 
@@ -87,12 +92,12 @@ impl Client for Cycler {
 }
 
 /// Path and query of an absolute URL.
-fn path_of(url: &str) -> Result<&str, Failure> {
+pub(crate) fn path_of(url: &str) -> Result<&str, Failure> {
     let (_, rest) = url.split_once("://").ok_or("a location that is no URL")?;
     Ok(rest.find('/').and_then(|at| rest.get(at..)).ok_or("a location without a path")?)
 }
 
-fn expect(answer: &Answer<'_>, status: u16) -> Result<(), Failure> {
+pub(crate) fn expect(answer: &Answer<'_>, status: u16) -> Result<(), Failure> {
     if answer.status == status {
         return Ok(());
     }

@@ -55,6 +55,20 @@ impl Connection {
         Ok(Answer { status: shape.status, head, body })
     }
 
+    /// Sends `request` and waits for a 101: from then on the stream speaks something else. Nothing of that may have come yet.
+    pub(crate) async fn upgrade(mut self, request: &[u8]) -> io::Result<TcpStream> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        while find(&self.buffer, b"\r\n\r\n").is_none() {
+            self.read_some().await?;
+        }
+        if self.buffer.starts_with(b"HTTP/1.1 101 ") && self.buffer.ends_with(b"\r\n\r\n") {
+            Ok(self.stream)
+        } else {
+            Err(strange(&format!("upgrade: {}", String::from_utf8_lossy(&self.buffer))))
+        }
+    }
+
     async fn read_some(&mut self) -> io::Result<()> {
         if self.buffer.len() > MOST {
             return Err(strange("length"));

@@ -1,6 +1,8 @@
 //! Many clients at once, and what they saw.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -58,6 +60,36 @@ pub(crate) async fn run<C: Client>(clients: Vec<C>, span: Span, server: u32) -> 
         server_cpu: server_cpu / turns,
         client_cpu: client_cpu / turns,
     })
+}
+
+/// Lets the clients run for as long as `during` takes. Gives how long each turn took, in order, and what came of `during`.
+pub(crate) async fn run_during<C: Client, T>(
+    clients: Vec<C>,
+    during: impl Future<Output = Result<T, Failure>>,
+) -> Result<(Vec<Duration>, T), Failure> {
+    let over = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    for mut client in clients {
+        let over = Arc::clone(&over);
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                client.once().await?;
+                times.push(begun.elapsed());
+            }
+            Ok::<_, Failure>(times)
+        });
+    }
+    let came = during.await;
+    over.store(true, Ordering::Relaxed);
+    let mut times = Vec::new();
+    // What the clients saw says more than what came of it.
+    while let Some(done) = tasks.join_next().await {
+        times.extend(done??);
+    }
+    times.sort_unstable();
+    Ok((times, came?))
 }
 
 /// Lets each client do its thing so many times.

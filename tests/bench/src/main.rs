@@ -6,13 +6,16 @@
 //! Never here: a part of the daemon. It is measured from outside, as the program that ships.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod audit;
 mod clients;
 mod connection;
 mod load;
 mod process;
 mod rows;
+mod sign_in;
 mod site;
 mod table;
+mod vault;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +34,10 @@ struct Effort {
     calls: usize,
     /// Starts of which the middle one counts.
     starts: usize,
+    /// Sockets that wait at a time.
+    sockets: usize,
+    /// Credentials of the type that changes.
+    credentials: usize,
 }
 
 const FULL: Effort = Effort {
@@ -38,12 +45,16 @@ const FULL: Effort = Effort {
     leases: [100_000, 1_000_000],
     calls: 20_000,
     starts: 7,
+    sockets: 10_000,
+    credentials: 10_000,
 };
 const QUICK: Effort = Effort {
     span: Span { warm_up: Duration::from_millis(500), watched: Duration::from_secs(2) },
     leases: [10_000, 20_000],
     calls: 2_000,
     starts: 3,
+    sockets: 1_000,
+    credentials: 1_000,
 };
 
 fn main() -> ExitCode {

@@ -30,6 +30,21 @@ impl Place {
         Self { site, provider }
     }
 
+    /// A vault whose every user may do everything, with so many companies, and room for so many connections at a time.
+    pub(crate) fn vault(companies: usize, connections: usize) -> Self {
+        let provider = Provider::start();
+        let site = Site::new()
+            .provider("dev", &provider)
+            .server(&format!("connections = {connections}"))
+            .section("vault", "sign_ins_per_minute = 0")
+            .section(
+                "roles.admin",
+                "permissions = [\"*\"]\nassign = [{ provider = \"dev\", claim = \"groups\", contains = \"users\" }]",
+            )
+            .section("companies", &listed(companies));
+        Self { site, provider }
+    }
+
     /// Starts the daemon and waits until it serves.
     pub(crate) fn serve(&self) -> Result<Served, Failure> {
         let mut command = Command::new(beside("credsmith")?);
@@ -40,6 +55,11 @@ impl Place {
     /// Where it keeps its state.
     pub(crate) fn data(&self) -> PathBuf {
         self.site.data()
+    }
+
+    /// Where it says who did what.
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.data().join("audit.jsonl")
     }
 
     fn log(&self) -> PathBuf {
@@ -53,6 +73,12 @@ impl Place {
     }
 }
 
+/// The section of so many companies. It is terse: a configuration has an end.
+fn listed(companies: usize) -> String {
+    let company = |n| format!("{{id={n},identifier=\"c{n}\",name=\"Company {n}\"}},");
+    format!("list = [{}]", (1..=companies).map(company).collect::<String>())
+}
+
 /// Somebody with a token.
 #[derive(Clone)]
 pub(crate) struct User {
@@ -61,6 +87,10 @@ pub(crate) struct User {
 }
 
 impl User {
+    pub(crate) fn new(token: &str, at: SocketAddr) -> Self {
+        Self { token: token.to_owned(), at }
+    }
+
     /// The bytes of a request without a body.
     pub(crate) fn plain(&self, method: &str, path: &str) -> Vec<u8> {
         let Self { token, at } = self;
@@ -69,10 +99,10 @@ impl User {
     }
 
     /// The bytes of a request with JSON.
-    pub(crate) fn post(&self, path: &str, body: &str) -> Vec<u8> {
+    pub(crate) fn with_json(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
         let Self { token, at } = self;
         format!(
-            "POST {path} HTTP/1.1\r\nHost: {at}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {at}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .into_bytes()

@@ -85,6 +85,11 @@ pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// Bytes in kibibytes.
+pub(crate) fn kibibytes(bytes: f64) -> String {
+    format!("{:.1} KiB", bytes / 1024.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

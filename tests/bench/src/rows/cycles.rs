@@ -1,12 +1,11 @@
 //! Issue, fetch and revoke, each client a user of its own, everything durable. Yardsticks: what the bare store commits in as many
 //! batches of that size, and what a process for each plugin call would do.
 
-use std::process::Command;
-
+use super::yardstick::Commits;
 use crate::Effort;
-use crate::clients::{Cycler, Lister};
+use crate::clients::{Cycler, LIST, Reader};
 use crate::load::{self, Failure, Seen};
-use crate::process::{Served, beside, printed};
+use crate::process::Served;
 use crate::rows::per_process::{self, Pairs};
 use crate::site::Place;
 use crate::table::{Row, Table, Target};
@@ -15,7 +14,7 @@ const CLIENTS: [usize; 3] = [1, 8, 64];
 /// Commits of one cycle: reserve, activate, claim the revocation, end.
 const COMMITS: f64 = 4.0;
 /// Keys of a batch of the bare store. Those of a cycle have 4, 3, 2 and 6.
-const KEYS: &str = "4";
+const KEYS: usize = 4;
 
 pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure> {
     let place = Place::new();
@@ -25,14 +24,9 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
         seen.push(cycles(effort, &place, &daemon, clients)?);
     }
     daemon.stop()?;
-    let commits = printed(
-        Command::new(beside("examples/commits")?)
-            .arg(place.data().join("bare"))
-            .arg((effort.span.watched.as_secs_f64() / 2.0).to_string()),
-    )?;
+    let commits = Commits::measure(&place.data(), effort.span.watched / 2, &CLIENTS, KEYS)?;
     for (clients, seen) in CLIENTS.into_iter().zip(seen) {
-        let store =
-            commits_per_second(&commits, clients).ok_or("the example `commits` printed no such row")?;
+        let store = commits.rate(clients)?;
         let native = per_process::native(clients, effort.span.watched / 2)?;
         let python = per_process::python(clients, effort.span.watched / 2)?;
         table.0.push(row(clients, &seen, store, &native, &python));
@@ -45,7 +39,7 @@ fn cycles(effort: &Effort, place: &Place, daemon: &Served, clients: usize) -> Re
     super::runtime()?.block_on(async {
         let mut cyclers = Vec::new();
         for user in &users {
-            Lister::new(user).await?.body().await?;
+            Reader::new(user, &[LIST]).await?.body().await?;
             cyclers.push(Cycler::new(std::slice::from_ref(user)).await?);
         }
         load::run(cyclers, effort.span, daemon.id()).await
@@ -66,27 +60,5 @@ fn row(clients: usize, seen: &Seen, store: f64, native: &Pairs, python: &Pairs) 
             python
         ),
         target: if most { Target::at_least("3,000/s", seen.rate, 3000.0) } else { None },
-    }
-}
-
-/// From the lines `waiters keys commits/s ...`.
-fn commits_per_second(printed: &str, waiters: usize) -> Option<f64> {
-    let waiters = waiters.to_string();
-    printed.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let found = words.next()? == waiters && words.next()? == KEYS;
-        if found { words.next()?.parse().ok() } else { None }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_row_of_as_many_waiters_is_taken() {
-        let text = "waiters  keys  commits/s  p50\n 64 1 9 1us\n 64     4      12345  1ms\n 64 16 7 1us\n";
-        assert_eq!(commits_per_second(text, 64), Some(12345.0));
-        assert_eq!(commits_per_second(text, 8), None);
     }
 }

@@ -1,11 +1,9 @@
 //! The list of services for callers whose tokens are in the cache, beside hyper alone that sends the same bytes to the same clients.
 
-use std::process::Command;
-
+use super::yardstick;
 use crate::Effort;
-use crate::clients::Lister;
+use crate::clients::{LIST, Reader};
 use crate::load::{self, Failure, Seen, Span};
-use crate::process::{Served, beside};
 use crate::site::{Place, User};
 use crate::table::{Row, Table, Target, time};
 
@@ -17,15 +15,14 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
     let daemon = place.serve()?;
     let mut users = place.users(0, CLIENTS, daemon.address());
     let first = users.first().ok_or("no users")?.clone();
-    let body = runtime.block_on(async { Lister::new(&first).await?.body().await })?;
+    let body = runtime.block_on(async {
+        let mut reader = Reader::new(&first, &[LIST]).await?;
+        Ok::<_, Failure>(reader.body().await?.to_vec())
+    })?;
     let ours = runtime.block_on(lists(&users, effort.span, daemon.id()))?;
     daemon.stop()?;
 
-    let file = place.data().join("list.json");
-    std::fs::write(&file, &body)?;
-    let mut command = Command::new(beside("examples/bare")?);
-    command.arg("--body").arg(&file);
-    let bare = Served::start(command, &place.data().join("bare.log"))?;
+    let bare = yardstick::bare(&place, &body)?;
     users.iter_mut().for_each(|user| user.at = bare.address());
     let bares = runtime.block_on(lists(&users, effort.span, bare.id()))?;
     bare.stop()?;
@@ -44,7 +41,7 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
 async fn lists(users: &[User], span: Span, server: u32) -> Result<Seen, Failure> {
     let mut clients = Vec::new();
     for user in users {
-        let mut client = Lister::new(user).await?;
+        let mut client = Reader::new(user, &[LIST]).await?;
         // Now the token is in the cache.
         client.body().await?;
         clients.push(client);

@@ -1,13 +1,13 @@
 //! Resident memory, idle and with leases, beside that of hyper alone.
 
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use super::yardstick;
 use crate::Effort;
 use crate::clients::Cycler;
 use crate::load::{self, Failure};
-use crate::process::{Served, beside, resident};
+use crate::process::{Served, resident};
 use crate::site::Place;
 use crate::table::{Row, Table, Target, mebibytes};
 
@@ -32,11 +32,7 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
     let with_leases = resident(daemon.id())?;
     daemon.stop()?;
 
-    let file = place.data().join("body");
-    std::fs::write(&file, b"{}")?;
-    let mut command = Command::new(beside("examples/bare")?);
-    command.arg("--body").arg(&file);
-    let bare = Served::start(command, &place.data().join("bare.log"))?;
+    let bare = yardstick::bare(&place, b"{}")?;
     let yardstick = format!("bare hyper {}", mebibytes(resident(bare.id())?));
     bare.stop()?;
 

@@ -1,11 +1,15 @@
 //! One file for each thing that is measured.
 
+mod change;
 mod cycles;
 mod list;
 mod memory;
 mod overhead;
 mod per_process;
+mod sockets;
 mod start;
+mod vault;
+mod yardstick;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,12 +20,15 @@ use crate::table::Table;
 type Measure = fn(&Effort, &mut Table) -> Result<(), Failure>;
 
 /// All of them by name, in the order in which they run.
-pub(crate) const ROWS: [(&str, Measure); 5] = [
+pub(crate) const ROWS: [(&str, Measure); 8] = [
     ("list", list::measure),
     ("cycles", cycles::measure),
     ("overhead", overhead::measure),
     ("memory", memory::measure),
     ("start", start::measure),
+    ("vault", vault::measure),
+    ("change", change::measure),
+    ("sockets", sockets::measure),
 ];
 
 /// One thread for all clients.
