@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Suspend a user of a running daemon on every surface, or let them in again
     #[command(subcommand)]
     User(UserCommand),
+    /// Look after the vault of a running daemon
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Tell a running daemon that the clock is right, after it has jumped and was looked at
     TrustClock {
         #[command(flatten)]
@@ -110,6 +113,40 @@ pub(crate) enum LeaseCommand {
     },
     /// Read the whole ledger against itself and tell every contradiction
     Examine {
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+}
+
+/// What to do with the vault.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Synchronise companies with their directory now
+    Sync {
+        /// Let a walk count that would mark unusually many companies as missing
+        #[arg(long)]
+        accept: bool,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// List deleted types and credentials that can be restored
+    Deleted {
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Bring back a deleted credential, or a type with all that went along
+    Restore {
+        /// As `deleted` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Remove something deleted for good, before its time
+    Purge {
+        /// As `deleted` shows it
+        #[arg(value_name = "ID")]
+        id: String,
         #[command(flatten)]
         daemon: RunningDaemon,
     },

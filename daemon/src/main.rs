@@ -57,6 +57,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Key(KeyCommand::Init { file }) => keys::init(&file),
         Command::Lease(command) => block_on(operator::lease(command)),
         Command::User(command) => block_on(operator::user(command)),
+        Command::Vault(command) => block_on(operator::vault(command)),
         Command::TrustClock { daemon } => block_on(operator::trust_clock(daemon)),
     }
 }

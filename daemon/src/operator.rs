@@ -5,7 +5,7 @@ use std::time::Duration;
 use credsmith_http::{Bytes, Method, local};
 use serde_json::{Value, json};
 
-use crate::cli::{LeaseCommand, RunningDaemon, UserCommand};
+use crate::cli::{LeaseCommand, RunningDaemon, UserCommand, VaultCommand};
 use crate::console;
 use crate::end::Failure;
 use crate::run;
@@ -34,6 +34,21 @@ pub(crate) async fn user(command: UserCommand) -> Result<(), Failure> {
     };
     let body = json!({ "issuer": issuer, "subject": subject });
     done(ask(&daemon, method, "/suspensions", Some(body)).await?)
+}
+
+pub(crate) async fn vault(command: VaultCommand) -> Result<(), Failure> {
+    match command {
+        VaultCommand::Sync { accept, daemon } => {
+            done(ask(&daemon, Method::POST, "/vault/sync", Some(json!({ "accept": accept }))).await?)
+        }
+        VaultCommand::Deleted { daemon } => list(ask(&daemon, Method::GET, "/vault/deleted", None).await?),
+        VaultCommand::Restore { id, daemon } => {
+            done(ask(&daemon, Method::POST, &format!("/vault/deleted/{id}/restore"), None).await?)
+        }
+        VaultCommand::Purge { id, daemon } => {
+            done(ask(&daemon, Method::DELETE, &format!("/vault/deleted/{id}"), None).await?)
+        }
+    }
 }
 
 pub(crate) async fn trust_clock(daemon: RunningDaemon) -> Result<(), Failure> {

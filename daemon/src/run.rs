@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::time::Instant;
 
 use credsmith_http::{HostPolicy, Listener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +17,7 @@ use crate::wire_up::{self, Daemon, Entrance};
 
 /// `credsmith serve`: runs `loaded` until a signal comes.
 pub(crate) async fn serve(loaded: Loaded) -> Result<(), Failure> {
-    let signals = Signals::install()?;
+    let mut signals = Signals::install()?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "the configuration has something to look at");
     }
@@ -26,7 +25,12 @@ pub(crate) async fn serve(loaded: Loaded) -> Result<(), Failure> {
     let entrances = bind(&config).await?;
     let hosts = config.server.hosts.as_ref().map_or(HostPolicy::Any, HostPolicy::only);
     let line = format!("ready {}", entrances.first().map(Entrance::url).unwrap_or_default());
-    until_signal(config, entrances, hosts, System::new(), signals, Ready { line, welcome: None }).await
+    let daemon = tokio::select! {
+        daemon = wire_up::wire_up(config, entrances, hosts, System::new()) => daemon?,
+        // Nothing serves yet, and what a start does can be done again.
+        () = signals.next() => return Ok(()),
+    };
+    until_signal(daemon, signals, Ready { line, welcome: None }).await
 }
 
 /// What is said once the daemon serves.
@@ -37,22 +41,9 @@ pub(crate) struct Ready {
     pub(crate) welcome: Option<String>,
 }
 
-/// Puts the daemon together, serves, and drains at a signal.
-pub(crate) async fn until_signal(
-    config: Config,
-    entrances: Vec<Entrance>,
-    hosts: HostPolicy,
-    system: System,
-    mut signals: Signals,
-    ready: Ready,
-) -> Result<(), Failure> {
-    let begun = Instant::now();
-    let daemon = tokio::select! {
-        daemon = wire_up::wire_up(config, entrances, hosts, system) => daemon?,
-        // Nothing serves yet, and what a start does can be done again.
-        () = signals.next() => return Ok(()),
-    };
-    tracing::info!(milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX), "ready");
+/// Says that it serves, and drains at a signal.
+pub(crate) async fn until_signal(daemon: Daemon, mut signals: Signals, ready: Ready) -> Result<(), Failure> {
+    tracing::info!(milliseconds = u64::try_from(daemon.age().as_millis()).unwrap_or(u64::MAX), "ready");
     if let Some(welcome) = ready.welcome {
         console::say(welcome);
     }
@@ -105,7 +96,8 @@ impl Signals {
         Ok(Self { term: install(SignalKind::terminate())?, int: install(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    /// The next one of them.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

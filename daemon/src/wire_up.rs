@@ -5,18 +5,21 @@
 mod plugins;
 mod providers;
 mod readiness;
+mod vault;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use credsmith_api::ops::Ops;
+use credsmith_api::openapi::{self, OpenApi};
+use credsmith_api::ops::{Ops, VaultParts};
+use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
 use credsmith_core::catalogue::{self, Catalogue};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::ports::store::Store;
 use credsmith_core::service::{Core, Options, Parts};
 use credsmith_host::{Host, HostOptions};
-use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
+use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, World};
 use credsmith_store::{Sled, SledOptions};
 use tokio::time::timeout;
@@ -30,6 +33,8 @@ use crate::system::System;
 use readiness::DaemonReadiness;
 
 pub(crate) use plugins::{component, host_options, load_each};
+use vault::Ground;
+pub(crate) use vault::VaultHalf;
 
 /// Largest body of a request, in bytes (section 14 of the WaTTS specification).
 const MAX_BODY: usize = 64 * 1024;
@@ -60,9 +65,12 @@ impl Entrance {
 pub(crate) struct Daemon {
     system: System,
     core: Arc<Core>,
+    /// `None`: the vault is not configured.
+    vault: Option<VaultHalf>,
     providers: Arc<OidcProviders>,
     store: Arc<Sled>,
     deadline: Duration,
+    begun: Instant,
 }
 
 /// Makes everything and begins to serve.
@@ -72,6 +80,7 @@ pub(crate) async fn wire_up(
     hosts: HostPolicy,
     system: System,
 ) -> Result<Daemon, Failure> {
+    let begun = Instant::now();
     files::private_directory(&config.data.directory).map_err(Failure::Run)?;
     let store = Arc::new(open_store(&config.data).await?);
     let keyring = Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
@@ -84,7 +93,7 @@ pub(crate) async fn wire_up(
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
         store: Arc::clone(&store) as _,
-        keyring,
+        keyring: Arc::clone(&keyring),
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
         audit: Arc::new(AuditLog),
@@ -93,10 +102,23 @@ pub(crate) async fn wire_up(
     });
     core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
 
-    let daemon = Daemon { system, core, providers, store, deadline: deadline(&config) };
+    let ground = Ground {
+        config: &config,
+        system: &system,
+        core: &core,
+        store: Arc::clone(&store) as _,
+        keyring,
+        host: &host,
+        providers: &providers,
+    };
+    let vault = match &config.vault {
+        Some(options) => Some(VaultHalf::make(ground, options).await?),
+        None => None,
+    };
+    let daemon = Daemon { system, core, vault, providers, store, deadline: deadline(&config), begun };
     // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
-    daemon.serve_clients(&config, entrances, hosts);
+    daemon.serve_clients(&config, entrances, hosts)?;
     Ok(daemon)
 }
 
@@ -169,12 +191,27 @@ fn options(leases: &Leases) -> Options {
 }
 
 impl Daemon {
-    fn serve_clients(&self, config: &Config, entrances: Vec<Entrance>, hosts: HostPolicy) {
+    /// How long ago its start began.
+    pub(crate) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// The vault half, where it is configured.
+    pub(crate) fn vault(&self) -> Option<&VaultHalf> {
+        self.vault.as_ref()
+    }
+
+    fn serve_clients(
+        &self,
+        config: &Config,
+        entrances: Vec<Entrance>,
+        hosts: HostPolicy,
+    ) -> Result<(), Failure> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let watts = Watts::new(
             Arc::clone(&self.core),
             watts::Options {
-                public_url: config.server.public_url.as_str().trim_end_matches('/').to_owned(),
+                public_url: public_url(config),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 max_body: MAX_BODY,
             },
@@ -188,10 +225,35 @@ impl Daemon {
             hosts,
             ..ServerOptions::default()
         };
-        let server = Server::new(options, Surfaces::new(Arc::new(watts)), self.system.connections.clone());
+        let surfaces = self.surfaces(config, watts)?;
+        let server = Server::new(options, surfaces, self.system.connections.clone());
         for entrance in entrances {
             server.serve(entrance.listener);
         }
+        Ok(())
+    }
+
+    /// Who answers which paths.
+    fn surfaces(&self, config: &Config, watts: Watts) -> Result<Surfaces, Failure> {
+        let openapi = OpenApi::new(&public_url(config), env!("CARGO_PKG_VERSION"));
+        let surfaces = Surfaces::new(Arc::new(watts)).with(openapi::PATH, Arc::new(openapi));
+        let Some(VaultHalf { companies, users, sessions, vault }) = &self.vault else { return Ok(surfaces) };
+        let parts = vault_api::Parts {
+            doors: Arc::clone(sessions) as _,
+            sessions: Arc::clone(sessions),
+            users: Arc::clone(users),
+            companies: Arc::clone(companies),
+            vault: Arc::clone(vault),
+        };
+        let options = vault_api::Options {
+            public_url: public_url(config),
+            cors_origins: config.origins.clone(),
+            trusted_proxies: trusted_proxies(config)?,
+        };
+        let surface =
+            vault_api::Vault::new(parts, options).map_err(|error| Failure::run(sentence(&error)))?;
+        let surface = Arc::new(surface);
+        Ok(surfaces.with("/v1", Arc::clone(&surface) as _).with("/.well-known", surface))
     }
 
     async fn serve_operators(&self, config: &Config, host: Arc<Host>) -> Result<(), Failure> {
@@ -202,13 +264,24 @@ impl Daemon {
             Arc::clone(&self.providers),
             host,
             config.services.iter().map(|service| service.id.clone()).collect(),
+            self.vault_parts(),
             self.system.drain.clone(),
         );
         let options =
             ServerOptions { in_work: OPERATORS, connections: OPERATORS, ..ServerOptions::default() };
-        let ops = Surfaces::new(Arc::new(Ops::new(Arc::new(readiness), Arc::clone(&self.core))));
+        let ops = Surfaces::new(Arc::new(Ops::new(
+            Arc::new(readiness),
+            Arc::clone(&self.core),
+            self.vault_parts(),
+        )));
         Server::new(options, ops, self.system.drain.clone()).serve(listener);
         Ok(())
+    }
+
+    /// What operators command of the vault.
+    fn vault_parts(&self) -> Option<VaultParts> {
+        let VaultHalf { companies, vault, .. } = self.vault.as_ref()?;
+        Some(VaultParts { companies: Arc::clone(companies), vault: Arc::clone(vault) })
     }
 
     /// Answers the requests in work, then finishes the effects that they and the daemon itself began.
@@ -218,6 +291,9 @@ impl Daemon {
         if timeout(self.deadline + READING, self.system.connections.wait()).await.is_err() {
             tracing::warn!("some clients did not read their answers; their connections are closed");
             self.system.connections.stop();
+        }
+        if let Some(vault) = &self.vault {
+            vault.stop();
         }
         self.core.stop();
         self.providers.stop();
@@ -241,6 +317,20 @@ impl Daemon {
             tracing::warn!(error = sentence(&error), "the store did not close in order");
         }
     }
+}
+
+/// Whose word about the address of a client is taken.
+fn trusted_proxies(config: &Config) -> Result<TrustedProxies, Failure> {
+    let mut proxies = TrustedProxies::default();
+    for network in &config.server.trusted_proxies {
+        proxies.add(&network.to_string()).map_err(|error| Failure::run(sentence(&error)))?;
+    }
+    Ok(proxies)
+}
+
+/// What clients call the daemon, without a slash at the end.
+fn public_url(config: &Config) -> String {
+    config.server.public_url.as_str().trim_end_matches('/').to_owned()
 }
 
 /// Deadlines nest: the plugin's own fires first.

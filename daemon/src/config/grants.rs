@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::component::Destination;
 use super::read::{Table, Value};
 use super::report::did_you_mean;
-use super::services::Destination;
 use super::{pem, providers, secrets};
 
 /// Scheme, host and port: a server as a plugin may address it.
@@ -34,6 +34,17 @@ impl FromStr for Origin {
         match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) if bare && nobody => Ok(Self { https, host: host.to_owned(), port }),
             _ => Err(()),
+        }
+    }
+}
+
+impl Origin {
+    /// As the header `Origin` has it: without the port that goes with the scheme (RFC 6454 section 6.2).
+    pub(crate) fn serialized(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        match (self.https, self.port) {
+            (true, 443) | (false, 80) => format!("{scheme}://{}", self.host),
+            _ => self.to_string(),
         }
     }
 }

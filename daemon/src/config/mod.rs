@@ -7,6 +7,9 @@
 //! Never here: a default that is unsafe, a value that is silently put right, a secret written out.
 
 mod admin;
+mod companies;
+mod component;
+mod cors;
 mod data;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -20,6 +23,7 @@ mod plugins;
 mod providers;
 mod read;
 mod report;
+mod roles;
 mod rules;
 mod secrets;
 mod server;
@@ -28,6 +32,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod units;
+mod vault;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +41,8 @@ use credsmith_core::access::{Configured, ProviderMatch, Rule, Rules};
 use credsmith_core::ids::ProviderId;
 
 pub(crate) use admin::Admin;
+pub(crate) use companies::{Companies, Directory};
+pub(crate) use component::{Destination, Plugin, Setting};
 pub(crate) use data::{DEV_MARKER, Data};
 pub(crate) use grants::Origin;
 pub(crate) use keyring::Keyring;
@@ -45,9 +52,12 @@ pub(crate) use machine::{Machine, ThisMachine};
 pub(crate) use pem::tls_identity;
 pub(crate) use plugins::Plugins;
 pub(crate) use providers::{Audiences, Provider};
+pub(crate) use roles::ConfiguredRole;
 pub(crate) use rules::RuleLine;
 pub(crate) use server::Server;
-pub(crate) use services::{Destination, Plugin, Service, Setting};
+pub(crate) use services::Service;
+
+pub(crate) use vault::Vault;
 
 use read::{Reading, Table, Value};
 use report::did_you_mean;
@@ -65,6 +75,12 @@ pub(crate) struct Config {
     /// In the order of the file: clients list the first one first.
     pub(crate) providers: Vec<Provider>,
     pub(crate) services: Vec<Service>,
+    /// `None`: the vault is not served.
+    pub(crate) vault: Option<Vault>,
+    pub(crate) roles: Vec<ConfiguredRole>,
+    pub(crate) companies: Companies,
+    /// Web pages that may call the vault.
+    pub(crate) origins: Vec<String>,
 }
 
 /// A configuration that may be used, and what an operator should know about it, a line each.
@@ -125,6 +141,13 @@ impl Config {
         let plugins = table.section("plugins", Plugins::read);
         let providers = table.required("providers", "{ my-login = { ... } }", providers::read);
         let services = table.or("services", Vec::new(), services::read);
+        let vault = table.optional("vault", |value| value.table(Vault::read));
+        let roles = table.or("roles", Vec::new(), roles::read);
+        let companies = table.section("companies", Companies::read).flatten();
+        let origins = table.section("cors", cors::read);
+        if let (Some(vault), Some(providers)) = (&vault, &providers) {
+            vault.check_provider(table.value(), providers);
+        }
         if let (Some(data), Some(admin)) = (&data, &admin) {
             refuse_long_socket(table, data, admin);
         }
@@ -132,7 +155,7 @@ impl Config {
             refuse_key_beside_data(table, data, keyring);
         }
         if let Some(providers) = &providers {
-            warn_of_unknown_providers(table, providers, &services);
+            warn_of_unknown_providers(table, providers, &services, &roles);
         }
         Some(Self {
             server: server?,
@@ -144,6 +167,10 @@ impl Config {
             plugins: plugins?,
             providers: providers?,
             services,
+            vault,
+            roles,
+            companies: companies?,
+            origins: origins?,
         })
     }
 
@@ -188,14 +215,21 @@ fn refuse_key_beside_data(table: &Table<'_>, data: &Data, keyring: &Keyring) {
 
 /// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a provider may be taken out for a
 /// while without opening a service.
-fn warn_of_unknown_providers(table: &Table<'_>, providers: &[Provider], services: &[Service]) {
+fn warn_of_unknown_providers(
+    table: &Table<'_>,
+    providers: &[Provider],
+    services: &[Service],
+    roles: &[ConfiguredRole],
+) {
     let known: BTreeSet<&ProviderId> = providers.iter().map(|provider| &provider.id).collect();
     let lines = |service: &'_ Service| -> Vec<(RuleLine, &'static str)> {
         let allow = service.allow.iter().map(|line| (line.clone(), "never matches"));
         let forbid = service.forbid.iter().map(|line| (line.clone(), "forbids everybody"));
         allow.chain(forbid).collect()
     };
-    for (line, effect) in services.iter().flat_map(lines) {
+    let assignments = roles.iter().flat_map(|role| role.assign.iter().cloned());
+    let assignments = assignments.map(|line| (line, "never matches"));
+    for (line, effect) in services.iter().flat_map(lines).chain(assignments) {
         let name = match line.rule.provider() {
             ProviderMatch::Id(id) if !known.contains(id) => id.to_string(),
             ProviderMatch::Rsp(_) => line.rule.provider().to_string(),

@@ -33,6 +33,14 @@ pub(crate) struct Provider {
     pub(crate) clock_skew: Duration,
     /// Whether tokens are introspected where the provider offers that.
     pub(crate) introspection: bool,
+    /// What the provider is to ask a browser for at every sign-in; `None`: nothing in particular.
+    pub(crate) prompt: Option<String>,
+    /// How the browser brings the code back; `None`: as the provider does by itself.
+    pub(crate) response_mode: Option<String>,
+    /// Whether rules may look at an email address that the provider has not verified.
+    pub(crate) trust_email: bool,
+    /// Tenants whose users may sign in, where the issuer is a template.
+    pub(crate) tenants: Vec<String>,
     at: At,
     key: String,
 }
@@ -91,6 +99,14 @@ impl Provider {
                 value.duration(Duration::ZERO..=Duration::from_secs(300))
             }),
             introspection: table.or("introspection", true, Value::flag),
+            prompt: table
+                .or("prompt", Some("select_account".to_owned()), |value| value.text().map(Some))
+                .filter(|prompt| !prompt.is_empty()),
+            response_mode: table
+                .optional("response_mode", |value| value.one_of(&[("query", "query")]))
+                .map(ToOwned::to_owned),
+            trust_email: table.or("trust_email", false, Value::flag),
+            tenants: table.or("tenants", Vec::new(), |value| value.list(tenant)),
             id: id?,
             description: description?,
             issuer: issuer?,
@@ -150,6 +166,18 @@ fn audiences(table: &Table<'_>) -> Option<Audiences> {
             None
         }
     }
+}
+
+/// The GUID of a tenant, in lower case.
+fn tenant(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?.to_ascii_lowercase();
+    let groups: Vec<_> = text.split('-').map(str::len).collect();
+    let fits =
+        groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if !fits {
+        value.fault("is not a tenant, expected a GUID like \"11111111-2222-3333-4444-555555555555\"");
+    }
+    fits.then_some(text)
 }
 
 fn scopes(value: &Value<'_>) -> Option<Vec<String>> {

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use credsmith_core::secret::Secret;
+use ipnet::IpNet;
 use url::Url;
 
 use super::read::{Table, Value};
 use super::report::At;
-use super::{pem, secrets};
+use super::{pem, providers, secrets};
 
 /// Where and how clients are served.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Server {
     pub(crate) listen: Vec<Listen>,
     /// The values of `host` that are answered; `None`: any.
     pub(crate) hosts: Option<Vec<String>>,
+    /// Proxies whose word about the address of a client is taken.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Most requests in work at once.
     pub(crate) requests_in_work: u32,
     /// Most connections at once.
@@ -55,6 +58,7 @@ impl Server {
         });
         let server = Self {
             hosts: table.optional("hosts", |value| value.list(Value::line)),
+            trusted_proxies: table.or("trusted_proxies", Vec::new(), providers::networks),
             requests_in_work: table.or("requests_in_work", 256, |value| value.count(1..=65_536)),
             connections: table.or("connections", 4096, |value| value.count(1..=1_000_000)),
             head_timeout: table.or("head_timeout", Duration::from_secs(10), |value| value.duration(brief())),

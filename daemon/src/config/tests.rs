@@ -6,16 +6,20 @@ use std::path::Path;
 use super::fake::FakeMachine;
 use super::read::Reading;
 use super::source::{self, Kind, Node};
-use super::{Config, Faults, Loaded, judge};
+use super::{Companies, Config, Faults, Loaded, judge};
 
 const EXAMPLE: &str = include_str!("../../../config/credsmith.example.toml");
 const KEK: &str = "credsmith-kek-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 
-/// The example with every setting in force.
+/// What the example shows as an alternative to what stands beside it.
+const ALTERNATIVE: &str = "list = ";
+
+/// The example with every setting in force, apart from the alternative.
 fn uncommented() -> String {
     let uncomment = |line: &str| {
         let text = line.trim_start();
         match text.strip_prefix('#') {
+            Some(setting) if setting.starts_with(ALTERNATIVE) => line.to_owned(),
             Some(setting) if !setting.is_empty() && !setting.starts_with([' ', '-']) => setting.to_owned(),
             _ => line.to_owned(),
         }
@@ -49,7 +53,15 @@ fn keys(node: &Node, prefix: &str, into: &mut BTreeSet<String>) {
     match &node.kind {
         Kind::Table(entries) => {
             for entry in entries {
-                let free = matches!(prefix, "providers" | "services" | "services.*.settings");
+                let free = matches!(
+                    prefix,
+                    "providers"
+                        | "services"
+                        | "services.*.settings"
+                        | "roles"
+                        | "vault.types"
+                        | "companies.settings"
+                );
                 let name = if free { "*" } else { entry.key.as_str() };
                 let key = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
                 if !free {
@@ -88,10 +100,18 @@ fn the_example_with_everything_set_is_a_configuration() {
 #[test]
 fn the_example_has_every_key_that_is_read() {
     let (_, asked) = read_with(machine(), &uncommented());
-    // The three places of a secret are told once, at the head of the example; and forbid has the tests of allow.
+    // The three places of a secret are told once, at the head of the example.
     let told_once =
         |key: &&String| !key.ends_with(".file") && !key.ends_with(".env") && !key.ends_with(".credential");
-    let asked: BTreeSet<_> = asked.iter().map(|key| key.replace(".forbid[]", ".allow[]")).collect();
+    // Keys that are the same in several places are told in one of them.
+    let same = [
+        (".forbid[]", ".allow[]"),
+        ("roles.*.assign[]", "services.*.allow[]"),
+        ("companies.http[]", "services.*.http[]"),
+        ("companies.settings", "services.*.settings"),
+    ];
+    let rule = |key: &String| same.iter().fold(key.clone(), |key, (from, to)| key.replace(from, to));
+    let asked: BTreeSet<_> = asked.iter().map(rule).filter(|key| key != "companies.list").collect();
     let written = keys_of(&uncommented());
     let missing: Vec<_> = asked.difference(&written).filter(told_once).collect();
     assert!(missing.is_empty(), "the example lacks {missing:?}");
@@ -99,6 +119,59 @@ fn the_example_has_every_key_that_is_read() {
         assert!(EXAMPLE.contains(&format!("{{ {place} = ")), "{place}");
     }
     assert!(asked.len() > 80, "only {} keys were asked for", asked.len());
+}
+
+#[test]
+fn the_alternative_in_the_example_is_a_configuration() {
+    let line =
+        EXAMPLE.lines().find_map(|line| line.strip_prefix('#').filter(|line| line.starts_with(ALTERNATIVE)));
+    let text = format!("{EXAMPLE}\n[companies]\n{}\n", line.unwrap());
+    let config = read_with(machine(), &text).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).config;
+    let Companies::Listed(companies) = config.companies else { panic!("a list is a list") };
+    let ids: Vec<_> =
+        companies.iter().map(|company| (company.id.as_str(), company.identifier.as_str())).collect();
+    assert_eq!(ids, [("1", "acme")]);
+}
+
+#[test]
+fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
+    let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
+    let bare = read_with(machine(), &format!("{EXAMPLE}\n[vault]\n[roles.a]\npermissions = [\"*\"]\n"))
+        .0
+        .ok()
+        .unwrap()
+        .config;
+    let shared = |config: &Config| {
+        let vault = config.vault.as_ref().unwrap();
+        let provider = config.providers.first().unwrap();
+        format!(
+            "{:?}",
+            (
+                (vault.same_address, vault.sign_ins_per_minute, vault.access_token_lifetime),
+                (vault.session_idle, vault.session_lifetime, vault.undelete_window),
+                (vault.provider(&config.providers), &provider.prompt, provider.trust_email),
+            )
+        )
+    };
+    assert_eq!(shared(&with), shared(&bare));
+}
+
+#[test]
+fn faults_of_the_vault_are_told_where_they_are() {
+    let vault = "[vault]\nprovider = \"oops\"\nsession_idle = \"8d\"\n[vault.types.generic]\nplugin = \"bundled:generic\"\n";
+    let roles = "[roles.r]\npermissions = [\"company*\"]\n[cors]\norigins = [\"https://a.example/x\"]\n";
+    let companies = "[companies]\nplugin = \"bundled:connectwise\"\nlist = []\n";
+    let told = faults(&format!("{}\n{vault}{roles}{companies}", small(&[]))).join("\n");
+    for part in [
+        "vault.provider: is `oops`, which is not among the providers (did you mean `op`?)",
+        "session_idle is longer than session_lifetime",
+        "vault.types.generic: is the plugin that is always there",
+        "roles.r.permissions[0]: is \"company*\", expected a permission like",
+        "cors.origins[0]: is \"https://a.example/x\", expected an origin",
+        "companies: has a plugin and a list",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
 }
 
 #[test]
@@ -218,7 +291,7 @@ fn each_fault_is_told_at_its_place() {
         (
             "\"bundled:info\"",
             "\"bundled:inof\"",
-            "services.info.plugin: names a plugin that is not built in, expected one of bundled:info, bundled:ssh-ca",
+            "services.info.plugin: names a plugin that is not built in, expected one of bundled:aws, ",
         ),
         (
             "client_id = \"c\"",

@@ -27,6 +27,8 @@ const CA_PUBLIC: &str = "ssh-ca.pub";
 pub(super) struct DevData {
     path: PathBuf,
     kek_text: Secret,
+    /// Whether nothing was there before.
+    new: bool,
     /// Removes the directory when dropped.
     temporary: Option<TempDir>,
 }
@@ -54,14 +56,14 @@ impl DevData {
             }
         };
         files::private_directory(&path)?;
-        mark(&path)?;
+        let new = mark(&path)?;
         let kek = || Secret::new(Kek::generate(&SystemEntropy).to_file_text().as_bytes());
         let kek_text = match temporary {
             Some(_) => kek(),
             None => kept(&path.join(KEY_FILE), kek)?,
         };
         make_ca(&path)?;
-        Ok(Self { path, kek_text, temporary })
+        Ok(Self { path, kek_text, new, temporary })
     }
 
     /// Where it is.
@@ -79,17 +81,22 @@ impl DevData {
         self.path.join(CA_PUBLIC)
     }
 
+    /// Whether it was made just now, so that the demo has to be put into it.
+    pub(super) fn is_new(&self) -> bool {
+        self.new
+    }
+
     /// Whether all of it is gone at the end.
     pub(super) fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }
 }
 
-/// A directory with other data in it is left alone: it may be that of a real daemon.
-fn mark(path: &Path) -> Result<(), String> {
+/// A directory with other data in it is left alone: it may be that of a real daemon. Says whether the directory was new.
+fn mark(path: &Path) -> Result<bool, String> {
     let marker = path.join(DEV_MARKER);
     if marker.exists() {
-        return Ok(());
+        return Ok(false);
     }
     let cannot = |error: io::Error| format!("The directory {} cannot be used: {error}.", path.display());
     if std::fs::read_dir(path).map_err(cannot)?.next().is_some() {
@@ -98,7 +105,8 @@ fn mark(path: &Path) -> Result<(), String> {
             path.display()
         ));
     }
-    files::write_private(&marker, MARK).map_err(cannot)
+    files::write_private(&marker, MARK).map_err(cannot)?;
+    Ok(true)
 }
 
 /// What the file has; if it is not there yet, what `make` makes.
@@ -180,9 +188,11 @@ mod tests {
         for file in [KEY_FILE, CA_KEY, DEV_MARKER] {
             assert_eq!(std::fs::metadata(path.join(file)).unwrap().mode() & 0o777, 0o600, "{file}");
         }
-        let kek = first.kek_text();
+        let (kek, first_was_new) = (first.kek_text(), first.is_new());
         drop(first);
+        assert!(first_was_new);
         let second = DevData::open(Some(&path)).unwrap();
+        assert!(!second.is_new());
         assert!(second.kek_text().verify(kek.expose()));
         assert_eq!(std::fs::read(path.join(CA_KEY)).unwrap(), ca);
     }

@@ -5,6 +5,7 @@
 //! beside its data, which is why its data is marked and `serve` refuses it.
 
 mod data;
+mod demo;
 mod machine;
 mod welcome;
 
@@ -21,7 +22,7 @@ use crate::config::{self, Config};
 use crate::end::Failure;
 use crate::run;
 use crate::system::{System, SystemEntropy};
-use crate::wire_up::Entrance;
+use crate::wire_up::{Entrance, wire_up};
 use data::DevData;
 use machine::DevMachine;
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(
     provider_listen: SocketAddr,
     data: Option<&Path>,
 ) -> Result<(), Failure> {
-    let signals = run::Signals::install()?;
+    let mut signals = run::Signals::install()?;
     let data = DevData::open(data).map_err(Failure::run)?;
     let system = System::new();
     let entrance = bind(listen).await?;
@@ -46,9 +47,16 @@ pub(crate) async fn run(
     let config = configuration(&entrance, &public, &issuer, &data, &client_secret)?;
     serve_provider(provider_entrance, &issuer, &public, &client_secret, &system)?;
     let hosts = loopback_names(entrance.address);
-    let ready =
-        run::Ready { line: format!("ready {public}"), welcome: Some(welcome::text(&public, &issuer, &data)) };
-    run::until_signal(config, entrance.into_entrances(), hosts, system, signals, ready).await
+    let daemon = tokio::select! {
+        daemon = wire_up(config, entrance.into_entrances(), hosts, system) => daemon?,
+        () = signals.next() => return Ok(()),
+    };
+    if let Some(half) = daemon.vault().filter(|_| data.is_new()) {
+        demo::fill(half).await.map_err(|error| Failure::run(run::sentence(&error)))?;
+    }
+    let welcome = Some(welcome::text(&public, &issuer, &data));
+    let ready = run::Ready { line: format!("ready {public}"), welcome };
+    run::until_signal(daemon, signals, ready).await
 }
 
 /// A listener with its real address.
@@ -127,9 +135,9 @@ fn serve_provider(
 ) -> Result<(), Failure> {
     let broken =
         |error: &dyn std::fmt::Display| Failure::run(format!("The demo provider cannot be made: {error}."));
-    let redirect = format!("{public}/oidc");
-    let client =
-        Client::new(CLIENT_ID, client_secret.expose_str(), &[&redirect]).map_err(|error| broken(&error))?;
+    let (watts, vault) = (format!("{public}/oidc"), format!("{public}/v1/auth/redirect"));
+    let client = Client::new(CLIENT_ID, client_secret.expose_str(), &[&watts, &vault])
+        .map_err(|error| broken(&error))?;
     let provider = DevProvider::new(Options::new(issuer, vec![client])).map_err(|error| broken(&error))?;
     let options = ServerOptions { hosts: loopback_names(entrance.address), ..ServerOptions::default() };
     Server::new(options, Surfaces::new(Arc::new(provider)), system.drain.clone()).serve(entrance.listener);

@@ -11,6 +11,7 @@ pub(super) fn text(public: &str, issuer: &str, data: &DevData) -> String {
     } else {
         format!("State is kept in {}.", data.path().display())
     };
+    let socket = public.replacen("http", "ws", 1);
     format!(
         r#"
 Credsmith serves {public}, with a demo provider at {issuer}.
@@ -39,6 +40,24 @@ Paste into another shell:
     grep -o 'ssh-ed25519-cert-v01@openssh.com [A-Za-z0-9+/=]*' > demo_key-cert.pub
   ssh-keygen -L -f demo_key-cert.pub
   # It opens a server that has this line in its sshd_config: TrustedUserCAKeys {ca}
+
+The vault: alice may do everything, bob is a technician.
+
+  # Sign in (a browser would show the page at this URI; login_hint names the account)
+  V={public}/v1
+  URI=$(curl -sS $V/auth/uri | grep -o '"uri":"[^"]*"' | cut -d '"' -f 4)
+  TOKENS=$(curl -sSL -H 'Accept: application/json' "$URI&login_hint=alice")
+  VAULT="Authorization: Bearer $(printf '%s' "$TOKENS" | grep -o '"accessToken":"[^"]*"' | cut -d '"' -f 4)"
+  curl -sS -H "$VAULT" $V/user/@me; echo
+
+  # The companies, the credentials of the first one, and what is secret in one of them
+  COMPANY=$(curl -sS -H "$VAULT" "$V/company/companies?search=acme" | grep -o '"id":"[a-z0-9]*"' | head -n 1 | cut -d '"' -f 4)
+  CREDENTIAL=$(curl -sS -H "$VAULT" $V/credential/credentials/company/$COMPANY | grep -o '"id":"[a-z0-9]*"' | head -n 1 | cut -d '"' -f 4)
+  curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL; echo
+  curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL/secure-values; echo
+
+  # How a client without a browser of its own signs in: it waits at a WebSocket while somebody opens the URI
+  #   ANSWER=$(curl -sS $V/auth/uri); npx wscat -c "{socket}/v1/auth/socket?callbackKey=KEY"    with its callbackKey
 
 Ctrl-C ends it.
 "#

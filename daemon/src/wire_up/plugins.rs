@@ -1,6 +1,7 @@
 //! Services as the configuration has them, as the host takes them; and loading them, all at once.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -105,8 +106,8 @@ fn setup(service: &Service) -> Result<ServiceSetup, String> {
     let mut component = component(&service.plugin)?;
     component.sha256.clone_from(&service.sha256);
     Ok(ServiceSetup {
-        settings: service.settings.iter().map(|(key, value)| (key.clone(), setting(value))).collect(),
-        destinations: service.http.iter().map(destination).collect(),
+        settings: settings(&service.settings),
+        destinations: destinations(&service.http),
         parallel_runner: service.parallel_runner.map(Into::into),
         queue_length: count(service.queue_length),
         queue_wait: service.queue_wait,
@@ -154,6 +155,16 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_COMPONENT >> 20)));
     }
     Ok(bytes)
+}
+
+/// What a plugin is given.
+pub(super) fn settings(settings: &[(String, config::Setting)]) -> BTreeMap<String, Setting> {
+    settings.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
+}
+
+/// Where a plugin may send requests.
+pub(super) fn destinations(http: &[config::Destination]) -> Vec<Destination> {
+    http.iter().map(destination).collect()
 }
 
 fn setting(setting: &config::Setting) -> Setting {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credsmith_http::client::AddressPolicy;
-use credsmith_oidc::{Audiences, ProviderOptions};
+use credsmith_oidc::{Audiences, CodeFlow, ProviderOptions};
 
 use crate::config::{self, Provider};
 
@@ -24,6 +24,12 @@ pub(super) fn options(provider: &Provider) -> ProviderOptions {
         extra_roots_pem: provider.roots.clone(),
         allow_insecure: provider.allow_insecure_issuer,
         clock_skew: provider.clock_skew,
+        tenants: provider.tenants.clone(),
+        code_flow: Some(CodeFlow {
+            prompt: provider.prompt.clone(),
+            response_mode: provider.response_mode.clone(),
+            trust_email: provider.trust_email,
+        }),
         ..ProviderOptions::new(provider.id.clone(), provider.issuer.clone(), provider.client_id.clone())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credsmith_api::ops::Readiness;
+use credsmith_api::ops::{Readiness, VaultParts};
 use credsmith_core::ids::ServiceId;
 use credsmith_core::ports::plugins::ServicePlugins as _;
 use credsmith_core::service::Core;
@@ -16,6 +16,7 @@ pub(super) struct DaemonReadiness {
     providers: Arc<OidcProviders>,
     host: Arc<Host>,
     services: Vec<ServiceId>,
+    vault: Option<VaultParts>,
     connections: Drain,
 }
 
@@ -26,9 +27,10 @@ impl DaemonReadiness {
         providers: Arc<OidcProviders>,
         host: Arc<Host>,
         services: Vec<ServiceId>,
+        vault: Option<VaultParts>,
         connections: Drain,
     ) -> Self {
-        Self { core, providers, host, services, connections }
+        Self { core, providers, host, services, vault, connections }
     }
 }
 
@@ -51,6 +53,7 @@ impl Readiness for DaemonReadiness {
         let providers = troubles.map(|(id, why)| format!("the provider {id} is in trouble: {why}"));
         let disabled = self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
         let services = disabled.map(|(id, why)| format!("the service {id} is disabled: {why}"));
-        providers.chain(services).collect()
+        let vault = self.vault.iter().flat_map(|parts| [parts.companies.warnings(), parts.vault.readiness()]);
+        providers.chain(services).chain(vault.flatten()).collect()
     }
 }

@@ -8,6 +8,10 @@
 //! | `POST /leases/ID/retry` | | has the revocation of a parked lease tried again |
 //! | `POST /leases/ID/drop` | `{"reason"}` | lets go of a parked lease |
 //! | `GET /ledger` | | reads the whole ledger against itself |
+//! | `POST /vault/sync` | `{"accept"}` | synchronises companies |
+//! | `GET /vault/deleted` | | lists what can be restored |
+//! | `POST /vault/deleted/ID/restore` | | brings it back |
+//! | `DELETE /vault/deleted/ID` | | removes it for good |
 //! | `POST /clock/trust` | | takes the clock for right after it has jumped |
 
 use bytes::Bytes;
@@ -103,6 +107,7 @@ impl Ops {
                 self.core.trust_clock(access::operator());
                 Ok(json!({ "trusted": true }))
             }
+            (method, ["vault", rest @ ..]) => self.vault_command(&method, rest, request).await,
             (_, ["suspensions"]) => method("POST, DELETE"),
             (_, ["leases", "parked"] | ["ledger"]) => method("GET"),
             (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"]) => method("POST"),
@@ -111,7 +116,7 @@ impl Ops {
     }
 }
 
-fn method<T>(allow: &'static str) -> Result<T, Refusal> {
+pub(super) fn method<T>(allow: &'static str) -> Result<T, Refusal> {
     Err(Refusal::Fault(Fault::MethodNotAllowed { allow }))
 }
 
@@ -126,7 +131,7 @@ fn parked_json(parked: &ParkedView) -> Value {
     })
 }
 
-async fn body(request: &mut Request) -> Result<Map<String, Value>, Refusal> {
+pub(super) async fn body(request: &mut Request) -> Result<Map<String, Value>, Refusal> {
     let bytes: Bytes =
         request.body_mut().read(MAX_BODY).await.map_err(|fault| Refusal::Fault(fault.into()))?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);

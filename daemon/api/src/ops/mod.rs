@@ -2,10 +2,13 @@
 //! not), and what only they may do (`commands`). Never on a public listener: whoever reaches this surface is an operator.
 
 mod commands;
+mod vault;
 
 use std::sync::Arc;
 
+use credsmith_core::company::Companies;
 use credsmith_core::service::Core;
+use credsmith_core::vault::Vault;
 use credsmith_http::{Fault, Quiet, Reply, ReplyBody, Request, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -25,12 +28,21 @@ pub trait Readiness: Send + Sync + 'static {
 pub struct Ops {
     readiness: Arc<dyn Readiness>,
     core: Arc<Core>,
+    vault: Option<VaultParts>,
+}
+
+/// What operators command of the vault.
+pub struct VaultParts {
+    /// The companies.
+    pub companies: Arc<Companies>,
+    /// Types and credentials.
+    pub vault: Arc<Vault>,
 }
 
 impl Ops {
-    /// A surface that asks `readiness` and commands `core`.
-    pub fn new(readiness: Arc<dyn Readiness>, core: Arc<Core>) -> Self {
-        Self { readiness, core }
+    /// A surface that asks `readiness` and commands `core`, and `vault` where there is one.
+    pub fn new(readiness: Arc<dyn Readiness>, core: Arc<Core>, vault: Option<VaultParts>) -> Self {
+        Self { readiness, core, vault }
     }
 
     async fn answer(&self, mut request: Request) -> Reply {
@@ -130,7 +142,7 @@ mod tests {
 
     async fn ask(method: Method, path: &str, reasons: &[&str], body: &'static str) -> (StatusCode, Value) {
         let readiness = Arc::new(Fixed(reasons.iter().map(ToString::to_string).collect()));
-        let ops = Ops::new(readiness, core().await);
+        let ops = Ops::new(readiness, core().await, None);
         let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         let reply = ops.answer(request).await;
         (reply.status(), serde_json::from_slice(reply.body().bytes()).unwrap())
@@ -153,6 +165,8 @@ mod tests {
         assert_eq!(ask(Method::POST, "/readyz", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(ask(Method::GET, "/", &[], "").await.0, StatusCode::NOT_FOUND);
         assert_eq!(ask(Method::GET, "/suspensions", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+        let (status, body) = ask(Method::POST, "/vault/sync", &[], "{}").await;
+        assert_eq!((status, &body["error"]), (StatusCode::NOT_FOUND, &json!("The vault is not configured.")));
     }
 
     #[tokio::test]

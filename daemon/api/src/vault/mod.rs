@@ -1,7 +1,7 @@
 //! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see companies, and keep credentials with secure
 //! fields.
 //!
-//! `table` finds the row of a request, `Vault::admit` lets its caller in or not, the row's handler does the rest with a `cx::Cx`: it
+//! `table` finds the row of a request, `admit` lets its caller in or not, the row's handler does the rest with a `cx::Cx`: it
 //! decodes (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of the path, 401, 403, then
 //! 415, 413 and 400 of the body. One file for each resource has its rows and handlers; [`routes`] lists all rows.
 //!
@@ -31,12 +31,12 @@ mod well_known;
 
 use std::sync::Arc;
 
-use credsmith_core::Error;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Companies;
 use credsmith_core::secret::Secret;
 use credsmith_core::session::Sessions;
 use credsmith_core::user::Users;
+use credsmith_core::{Error, Kind};
 use credsmith_http::{Fault, Reply, Request, Surface, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -47,6 +47,7 @@ use serde_json::Value;
 use cors::Cors;
 use cx::Cx;
 use refuse::Refusal;
+use route::Outcome;
 use table::Table;
 
 pub(crate) use envelope::Pagination;
@@ -153,27 +154,57 @@ impl Vault {
         let row = Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
         let params = found.params(&row);
         let outcome = async {
-            let member = self.admit(row.access(), &parts.headers).await?;
-            (row.handler)(Cx::new(Arc::clone(&self.app), Arc::clone(&row), member, params, parts, body)).await
+            let member = self.member(row.access(), &parts.headers).await?;
+            let asker = member.clone();
+            let outcome = match admit(row.access(), member.as_ref()) {
+                Ok(()) => {
+                    (row.handler)(Cx::new(
+                        Arc::clone(&self.app),
+                        Arc::clone(&row),
+                        member,
+                        params,
+                        parts,
+                        body,
+                    ))
+                    .await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            self.note_refusal(asker.as_ref(), &row, &outcome);
+            outcome
         };
         let reply = outcome.await.unwrap_or_else(refuse::present);
         Ok(cx::finish(&row, reply))
     }
 
-    /// Who asks, if they may.
-    async fn admit(&self, access: Access, headers: &HeaderMap) -> Result<Option<Member>, Refusal> {
-        if access == Access::Public {
-            return Ok(None);
-        }
-        let member = self.app.core.doors.authenticate(&bearer(headers)?).await?;
-        if let Access::Needs { scopes, permissions } = access {
-            if !scopes.iter().all(|scope| member.has_scope(scope)) {
-                return Err(Refusal::TokenTooNarrow(scopes));
+    /// Who asks, where the row wants to know.
+    async fn member(&self, access: Access, headers: &HeaderMap) -> Result<Option<Member>, Refusal> {
+        match access {
+            Access::Public => Ok(None),
+            Access::Caller | Access::Needs { .. } => {
+                Ok(Some(self.app.core.doors.authenticate(&bearer(headers)?).await?))
             }
-            member.rights.require(permissions)?;
         }
-        Ok(Some(member))
     }
+
+    /// Who may not is audited, whichever of the two said so: the row, or core about its object.
+    fn note_refusal(&self, asker: Option<&Member>, row: &Route, outcome: &Outcome) {
+        if let (Some(asker), Err(Refusal::Core(error))) = (asker, outcome)
+            && error.kind() == Kind::Forbidden
+        {
+            let asked = format!("{} {}", row.method(), row.path());
+            self.app.core.sessions.note_refusal(asker, asked, error);
+        }
+    }
+}
+
+/// Whether the row lets `member` in.
+fn admit(access: Access, member: Option<&Member>) -> Result<(), Refusal> {
+    let (Access::Needs { scopes, permissions }, Some(member)) = (access, member) else { return Ok(()) };
+    if !scopes.iter().all(|scope| member.has_scope(scope)) {
+        return Err(Refusal::TokenTooNarrow(scopes));
+    }
+    Ok(member.rights.require(permissions)?)
 }
 
 impl Surface for Vault {

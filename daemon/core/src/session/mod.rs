@@ -24,6 +24,7 @@ pub use address::Address;
 pub use sign_in::{Answer, Back, Beginning, Finished, Seat};
 
 use crate::caller::Member;
+use crate::error::Error;
 use crate::ids::{ProviderId, SessionId, UserId};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
@@ -31,7 +32,7 @@ use crate::ports::sign_in::SignIn;
 use crate::ports::store::Revision;
 use crate::ports::tokens::Tokens;
 use crate::secret::Secret;
-use crate::service::Core;
+use crate::service::{Core, outcome_of};
 use crate::time::Timestamp;
 use crate::user::Users;
 use rate::Rate;
@@ -161,6 +162,13 @@ impl Sessions {
     /// Something that nobody can guess, of letters and digits: for a page that has to prove that its script is its own.
     pub fn nonce(&self) -> String {
         hex(&random_16(&*self.core.entropy))
+    }
+
+    /// Has it audited that `member` was refused what they `asked` for, a route.
+    pub fn note_refusal(&self, member: &Member, asked: String, error: &Error) {
+        let target = Target { asked: Some(asked), ..Target::default() };
+        let event = self.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
+        self.core.note(Event { note: error.cause(), ..event });
     }
 
     fn event(&self, actor: Option<Actor>, action: Action, target: Target, outcome: Outcome) -> Event {

@@ -1,0 +1,93 @@
+//! `[companies]`: where companies come from, a plugin that speaks to a directory or a list.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use credsmith_core::ports::directory::DirectoryCompany;
+
+use super::component::{self, Destination, Plugin, Setting};
+use super::grants;
+use super::read::{Table, Value};
+use super::source::Kind;
+
+/// Where companies come from.
+#[derive(Debug)]
+pub(crate) enum Companies {
+    /// A list in the configuration.
+    Listed(Vec<DirectoryCompany>),
+    /// A plugin.
+    Directory(Directory),
+}
+
+/// A plugin that speaks to a directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) plugin: Plugin,
+    pub(crate) sha256: Option<String>,
+    pub(crate) settings: Vec<(String, Setting)>,
+    pub(crate) http: Vec<Destination>,
+    /// How often the list is synchronised.
+    pub(crate) interval: Duration,
+    pub(crate) plugin_timeout: Duration,
+    /// Memory of an instance, in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Companies {
+    /// Reads the section.
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
+        let plugin = table.get("plugin").map(|value| component::plugin(&value));
+        let listed = table.get("list").map(|value| list(&value));
+        let directory = directory(table);
+        match (plugin, listed) {
+            (Some(plugin), None) => Some(Self::Directory(Directory { plugin: plugin?, ..directory })),
+            (None, Some(listed)) => listed.map(Self::Listed),
+            (None, None) => Some(Self::Listed(Vec::new())),
+            (Some(_), Some(_)) => {
+                table.value().fault("has a plugin and a list, expected one of the two");
+                None
+            }
+        }
+    }
+}
+
+/// What goes with a plugin; the plugin itself is filled in by who knows that there is one.
+fn directory(table: &Table<'_>) -> Directory {
+    let http = table.or("http", Vec::new(), grants::destinations);
+    Directory {
+        plugin: Plugin::Bundled(String::new()),
+        sha256: table.optional("sha256", component::digest),
+        settings: table.or("settings", Vec::new(), |value| component::settings(value, &http)),
+        http,
+        interval: table.or("interval", Duration::from_secs(15 * 60), |value| {
+            value.duration(Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600))
+        }),
+        plugin_timeout: table.or("plugin_timeout", Duration::from_secs(60), |value| {
+            value.duration(Duration::from_secs(1)..=Duration::from_secs(600))
+        }),
+        memory: table.or("memory", 64 << 20, |value| value.size(1 << 20..=4 << 30)),
+    }
+}
+
+fn list(value: &Value<'_>) -> Option<Vec<DirectoryCompany>> {
+    let companies = value.list(|item| item.table(company).flatten())?;
+    let mut ids = BTreeSet::new();
+    for company in &companies {
+        if !ids.insert(&company.id) {
+            value.fault(format!("has the company {:?} twice, expected each once", company.id));
+        }
+    }
+    Some(companies)
+}
+
+fn company(table: &Table<'_>) -> Option<DirectoryCompany> {
+    let identifier = table.required("identifier", "\"acme\"", Value::line);
+    let name = table.required("name", "\"Acme Corp\"", Value::line);
+    let id = table.get("id").map(|value| match value.kind() {
+        Kind::Integer(_) => value.integer(0..=i64::MAX).map(|id| id.to_string()),
+        _ => value.line(),
+    });
+    let identifier = identifier?;
+    let id = id.unwrap_or_else(|| Some(identifier.clone()))?;
+    Some(DirectoryCompany { id, identifier, name: name? })
+}

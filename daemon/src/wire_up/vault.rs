@@ -1,0 +1,184 @@
+//! The vault half: plugins of types, companies, users, sessions, credentials.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credsmith_core::access::{Configured, Rules};
+use credsmith_core::company::{self, Companies, Source};
+use credsmith_core::ids::PluginName;
+use credsmith_core::keyring::Keyring;
+use credsmith_core::ports::directory::Directory;
+use credsmith_core::ports::store::Store;
+use credsmith_core::ports::types::TypePlugins as _;
+use credsmith_core::service::Core;
+use credsmith_core::session::{self, Sessions};
+use credsmith_core::user::{ConfiguredRole, Roles, Users};
+use credsmith_core::vault::{self, Vault};
+use credsmith_host::{DirectorySetup, Host, TypePluginSet};
+use credsmith_oidc::OidcProviders;
+use credsmith_oidc::tokens::EdDsaTokens;
+
+use super::plugins;
+use crate::config::{self, Config};
+use crate::end::Failure;
+use crate::run::{as_sentence, sentence};
+use crate::system::System;
+
+/// The plugin of types that name none.
+const GENERIC: &str = "generic";
+/// A list in the configuration changes at a start alone.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How often the vault looks for due work when nothing calls for it.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What the vault half is made of.
+pub(crate) struct VaultHalf {
+    pub(crate) companies: Arc<Companies>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) vault: Arc<Vault>,
+}
+
+/// What it is made from.
+pub(super) struct Ground<'a> {
+    pub(super) config: &'a Config,
+    pub(super) system: &'a System,
+    pub(super) core: &'a Arc<Core>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) host: &'a Host,
+    pub(super) providers: &'a Arc<OidcProviders>,
+}
+
+impl VaultHalf {
+    /// Puts the vault half together and starts what it does by itself.
+    ///
+    /// # Errors
+    /// A plugin that cannot be loaded, or a store that fails.
+    pub(super) async fn make(ground: Ground<'_>, options: &config::Vault) -> Result<Self, Failure> {
+        let types = type_plugins(ground.host, options).await?;
+        let companies = ground.companies().await?;
+        let users = Arc::new(Users::new(Arc::clone(ground.core), roles(ground.config)));
+        let sessions = ground.sessions(&users, options)?;
+        let generic = PluginName::parse(GENERIC).map_err(|error| Failure::run(sentence(&error)))?;
+        let vault = Vault::new(
+            Arc::clone(ground.core),
+            Arc::new(types),
+            Arc::clone(&companies),
+            vault::Options {
+                undelete_window: options.undelete_window,
+                default_plugin: generic,
+                sweep_every: SWEEP_EVERY,
+            },
+        );
+        companies.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+        vault.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+        sessions.start();
+        Ok(Self { companies, users, sessions, vault })
+    }
+
+    /// Begins nothing more.
+    pub(super) fn stop(&self) {
+        self.companies.stop();
+        self.vault.stop();
+    }
+}
+
+async fn type_plugins(host: &Host, options: &config::Vault) -> Result<TypePluginSet, Failure> {
+    let mut sources = vec![plugins::component(&config::Plugin::Bundled(GENERIC.to_owned())).map_err(failed)?];
+    for of in &options.types {
+        let mut source = plugins::component(&of.plugin).map_err(failed)?;
+        source.sha256.clone_from(&of.sha256);
+        sources.push(source);
+    }
+    let set = host.load_types(&sources).await.map_err(|errors| {
+        let lines: Vec<_> = errors
+            .iter()
+            .map(|error| format!("A type plugin cannot be loaded: {}", sentence(error)))
+            .collect();
+        Failure::run(lines.join("\n"))
+    })?;
+    for of in &options.types {
+        if !set.list().iter().any(|plugin| plugin.identity.name == of.name) {
+            return Err(Failure::run(format!(
+                "The plugin configured as vault.types.{} gives itself another name: `credsmith plugin inspect` shows it.",
+                of.name
+            )));
+        }
+    }
+    Ok(set)
+}
+
+fn failed(why: String) -> Failure {
+    Failure::run(as_sentence(&why))
+}
+
+/// Roles as core takes them, with rules among the providers there are.
+fn roles(config: &Config) -> Roles {
+    let configured = Configured {
+        providers: config.providers.iter().map(|provider| provider.id.clone()).collect(),
+        ..Configured::default()
+    };
+    let role = |role: &config::ConfiguredRole| {
+        let allow = role.assign.iter().map(|line| line.rule.clone()).collect();
+        ConfiguredRole { role: Arc::clone(&role.role), rules: Rules::new(allow, Vec::new(), &configured) }
+    };
+    Roles::new(config.roles.iter().map(role).collect())
+}
+
+impl Ground<'_> {
+    async fn companies(&self) -> Result<Arc<Companies>, Failure> {
+        let (source, interval) = match &self.config.companies {
+            config::Companies::Listed(companies) => (Source::Listed(companies.clone()), NEVER),
+            config::Companies::Directory(directory) => {
+                (Source::Directory(self.directory(directory).await?), directory.interval)
+            }
+        };
+        Ok(Companies::new(company::Parts {
+            clock: Arc::clone(&self.system.clock),
+            tasks: Arc::clone(&self.system.tasks),
+            entropy: Arc::clone(&self.system.entropy),
+            store: Arc::clone(&self.store),
+            keyring: Arc::clone(&self.keyring),
+            source,
+            interval,
+        }))
+    }
+
+    async fn directory(&self, directory: &config::Directory) -> Result<Arc<dyn Directory>, Failure> {
+        let mut component = plugins::component(&directory.plugin).map_err(failed)?;
+        component.sha256.clone_from(&directory.sha256);
+        let setup = DirectorySetup {
+            settings: plugins::settings(&directory.settings),
+            destinations: plugins::destinations(&directory.http),
+            plugin_timeout: directory.plugin_timeout,
+            memory_bytes: usize::try_from(directory.memory).unwrap_or(usize::MAX),
+            ..DirectorySetup::new(component)
+        };
+        let loaded = self.host.load_directory(&setup).await.map_err(|error| {
+            Failure::run(format!("The directory of companies cannot be loaded: {}", sentence(&error)))
+        })?;
+        Ok(Arc::new(loaded))
+    }
+
+    fn sessions(&self, users: &Arc<Users>, options: &config::Vault) -> Result<Arc<Sessions>, Failure> {
+        let public = super::public_url(self.config);
+        let seed = self.keyring.derive("vault tokens");
+        let tokens = EdDsaTokens::new(&seed).map_err(|error| Failure::run(sentence(&error)))?;
+        let provider = options
+            .provider(&self.config.providers)
+            .ok_or_else(|| Failure::run("There is no provider at which users of the vault can sign in."))?;
+        let redirect = format!("{public}/v1/auth/redirect");
+        let options = session::Options {
+            access_lifetime: options.access_token_lifetime,
+            idle: options.session_idle,
+            lifetime: options.session_lifetime,
+            same_address: options.same_address,
+            begun_per_minute: Some(options.sign_ins_per_minute).filter(|most| *most > 0),
+            ..session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider)
+        };
+        let (core, users) = (Arc::clone(self.core), Arc::clone(users));
+        let sign_in = Arc::clone(self.providers) as _;
+        Ok(Sessions::new(core, users, sign_in, Arc::new(tokens), options))
+    }
+}
