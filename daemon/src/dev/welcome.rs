@@ -41,9 +41,7 @@ Paste into another shell:
   ssh-keygen -L -f demo_key-cert.pub
   # It opens a server that has this line in its sshd_config: TrustedUserCAKeys {ca}
 
-The vault: alice may do everything, bob is a technician.
-
-  # Sign in (a browser would show the page at this URI; login_hint names the account)
+  # The vault, where alice may do everything and bob is a technician: sign in (the provider would ask in a browser; login_hint answers)
   V={public}/v1
   URI=$(curl -sS $V/auth/uri | grep -o '"uri":"[^"]*"' | cut -d '"' -f 4)
   TOKENS=$(curl -sSL -H 'Accept: application/json' "$URI&login_hint=alice")
@@ -56,8 +54,9 @@ The vault: alice may do everything, bob is a technician.
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL; echo
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL/secure-values; echo
 
-  # How a client without a browser of its own signs in: it waits at a WebSocket while somebody opens the URI
-  #   ANSWER=$(curl -sS $V/auth/uri); npx wscat -c "{socket}/v1/auth/socket?callbackKey=KEY"    with its callbackKey
+  # The same for a client that sends somebody to a browser: it waits at a WebSocket, and gets the tokens when the page at `uri` is done
+  #   curl -sS $V/auth/uri
+  #   npx wscat -c "{socket}/v1/auth/socket?callbackKey=<callbackKey>"
 
 Ctrl-C ends it.
 "#

@@ -464,6 +464,11 @@ fn the_commands_of_the_welcome_do_what_they_say_twice() {
         assert_eq!(next(), json!({ "result": "ok" }), "revoked");
         assert!(said.contains("ssh-ed25519-cert-v01@openssh.com user certificate"), "{said}");
         assert!(said.contains("alice"), "its principal: {said}");
+        for message in
+            ["Fetched user.", "Credential Fetched Successfully!", "Secure Values Fetched Successfully!"]
+        {
+            assert!(said.contains(&format!(r#"{{"status":200,"message":"{message}""#)), "{message}: {said}");
+        }
     }
     assert_eq!(daemon.stop().status.code(), Some(0));
 }
