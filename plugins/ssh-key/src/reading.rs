@@ -133,6 +133,8 @@ fn unread(error: Error) -> Fault {
     match error {
         Error::AlgorithmUnknown | Error::AlgorithmUnsupported { .. } => public::unknown_algorithm(),
         Error::PublicKey => public::mismatch(),
+        // Of an Ed25519 key the library compares the halves itself, and calls that by the same name as check numbers that differ.
+        Error::Crypto => Fault::key("is damaged, or has a public half that is not its own"),
         _ => damaged(),
     }
 }
