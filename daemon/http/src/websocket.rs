@@ -29,6 +29,9 @@ const MAX_INCOMING: usize = 125;
 /// Room for one such frame with its head.
 const READ_BUFFER: usize = 256;
 
+/// Most that waits to be sent, the text included. A client that pings and never reads would otherwise have all our answers kept.
+const MAX_OUTGOING: usize = 20 * 1024;
+
 /// The one version of the protocol.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
@@ -147,14 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .read_buffer_size(READ_BUFFER)
             // Every frame is sent at once.
             .write_buffer_size(0)
+            .max_write_buffer_size(MAX_OUTGOING)
             .max_message_size(Some(MAX_INCOMING))
             .max_frame_size(Some(MAX_INCOMING));
         Self { stream: WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await, draining }
     }
 
     /// Waits for `text`, sends it, closes. Meanwhile the client is pinged, and what it says is dropped; a frame of more than 125 bytes
-    /// closes the socket with 1009. Ends early, and drops `text`, when the client is gone or the drain begins. Dropping the future cuts
-    /// the connection.
+    /// closes the socket with 1009. A text over 20 KiB is not sent. Ends early, and drops `text`, when the client is gone or the drain
+    /// begins. Dropping the future cuts the connection.
     pub async fn deliver(mut self, text: impl Future<Output = String>) -> Delivery {
         match self.wait(text).await {
             Ok(text) => {

@@ -247,3 +247,37 @@ async fn who_does_not_read_is_not_waited_for() {
     fixture.say(&"x".repeat(4096));
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Gone);
 }
+
+/// The attack: a client pings and reads nothing, so that our answers pile up here.
+#[tokio::test(start_paused = true)]
+async fn answers_to_who_does_not_read_do_not_pile_up() {
+    const PINGS: usize = 20_000;
+    let (fixture, mut stream) = Fixture::new();
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[7; 125]].concat();
+    for _ in 0..PINGS {
+        stream.write_all(&ping).await.unwrap();
+    }
+    let mut answers = 0;
+    let mut part = [0; 1024];
+    while let Ok(Ok(read @ 1..)) = timeout(Duration::from_secs(1), stream.read(&mut part)).await {
+        answers += read;
+    }
+    assert!(answers > 0 && answers < 2 * MAX_OUTGOING, "{answers} bytes were kept");
+    drop(stream);
+    assert_eq!(fixture.delivery.await.unwrap(), Delivery::Gone);
+}
+
+/// Two tokens of the longest kind still fit.
+#[tokio::test(start_paused = true)]
+async fn a_long_text_is_sent_whole_and_an_endless_one_is_not() {
+    for (length, delivery) in [(MAX_OUTGOING - 16, Delivery::Sent), (MAX_OUTGOING + 1, Delivery::Gone)] {
+        let (mut fixture, mut client) = Fixture::client().await;
+        let text = "x".repeat(length);
+        fixture.say(&text);
+        let heard = hear(&mut client).await;
+        assert_eq!(heard == Message::text(text), delivery == Delivery::Sent, "{length}");
+        while client.next().await.is_some_and(|message| message.is_ok()) {}
+        drop(client);
+        assert_eq!(fixture.delivery.await.unwrap(), delivery, "{length}");
+    }
+}
