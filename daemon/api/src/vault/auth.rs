@@ -176,14 +176,16 @@ async fn wait(cx: Cx) -> Outcome {
     cx.release();
     Ok(handshake.accept(move |socket| {
         async move {
-            socket.deliver(outcome(seat)).await;
+            // A socket counts until it is closed: who reads slowly, or breaks the rules, makes no room for the next one meanwhile.
+            socket.deliver(outcome(&seat)).await;
+            drop(seat);
         }
         .boxed()
     }))
 }
 
 /// The one text that a client waits for.
-async fn outcome(seat: Seat) -> String {
+async fn outcome(seat: &Seat) -> String {
     let text = match seat.tokens().await {
         Ok(pair) => json!({ "event": "auth:callback", "data": Tokens::from(&pair) }),
         Err(error) => {

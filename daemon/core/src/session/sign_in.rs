@@ -165,7 +165,7 @@ impl Sessions {
 
     async fn who(&self, flow: Flow, began_from: Address, back: Back) -> Result<UserId, Error> {
         if self.options.same_address && back.from != began_from {
-            return Err(other_address("The browser"));
+            return Err(other_address("The browser", "state"));
         }
         let Answer::Code(code) = back.answer else {
             return Err(Error::new(Kind::Unauthenticated, "The provider did not sign you in."));
@@ -175,7 +175,7 @@ impl Sessions {
     }
 }
 
-/// A client that waits for what comes of a sign-in. Dropped, it waits no more.
+/// A client that waits for what comes of a sign-in. It counts as one until it is dropped, also when it has its tokens already.
 pub struct Seat {
     sessions: Arc<Sessions>,
     key: KeyHash,
@@ -184,11 +184,11 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// The tokens, as soon as there are some. To be polled to its end: what was taken out for it when it is dropped is lost.
+    /// The tokens, as soon as there are some; once. To be polled to its end: what was taken out for it when it is dropped is lost.
     ///
     /// # Errors
     /// What [`Sessions::finish`] says, and `Unauthenticated` when nobody signed in in time or the user was suspended meanwhile.
-    pub async fn tokens(self) -> Result<TokenPair, Error> {
+    pub async fn tokens(&self) -> Result<TokenPair, Error> {
         let clock = &self.sessions.core.clock;
         loop {
             let now = clock.monotonic();
@@ -220,20 +220,18 @@ impl fmt::Debug for Seat {
 fn not_seated(why: NotSeated) -> Error {
     match why {
         NotSeated::Unknown => Error::new(Kind::NotFound, "There is no such sign-in under way."),
-        NotSeated::OtherAddress => {
-            let error = other_address("The client");
-            let problem = FieldProblem::new(["callbackKey".into()], error.public());
-            error.with_fields(vec![problem])
-        }
+        NotSeated::OtherAddress => other_address("The client", "callbackKey"),
         NotSeated::Taken => Error::new(Kind::Conflict, "Another client waits for this sign-in already."),
     }
 }
 
-fn other_address(who: &str) -> Error {
+/// Names the setting, and what `who` came with: also a program that reads no sentences beside the fields has to learn of it.
+fn other_address(who: &str, with: &'static str) -> Error {
     let sentence = format!(
         "{who} is not at the address that began this sign-in. Where that is meant to be so, the operator sets `same_address = false`."
     );
-    Error::new(Kind::Forbidden, sentence)
+    let problem = FieldProblem::new([with.into()], sentence.as_str());
+    Error::new(Kind::Forbidden, sentence).with_fields(vec![problem])
 }
 
 fn unknown_state() -> Error {

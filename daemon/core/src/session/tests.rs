@@ -121,6 +121,11 @@ impl House {
     }
 }
 
+/// What a client is told that waits to the end.
+async fn told(seat: Seat) -> Result<TokenPair, Error> {
+    seat.tokens().await
+}
+
 fn kind<T>(result: Result<T, Error>) -> Option<Kind> {
     result.err().map(|error| error.kind())
 }
@@ -139,7 +144,8 @@ async fn a_client_that_waits_gets_the_tokens_of_whoever_signs_in() {
     let key = begun.callback_key.expose_str().unwrap();
     assert!(key.len() == 34 && key.starts_with("ck") && key.bytes().all(|b| b.is_ascii_alphanumeric()));
     assert!(begun.uri.contains(key));
-    let mut waiting = Box::pin(house.sessions.attach(&begun.callback_key, at(1)).unwrap().tokens());
+    let seat = house.sessions.attach(&begun.callback_key, at(1)).unwrap();
+    let mut waiting = Box::pin(seat.tokens());
     assert!((&mut waiting).now_or_never().is_none());
     let finished = house.sessions.finish(house.back(&begun.callback_key, "alice")).await.unwrap();
     assert!(matches!(finished, Finished::Delivered));
@@ -191,13 +197,62 @@ async fn a_result_waits_a_minute_for_its_client_and_goes_out_once() {
 async fn nobody_signs_in_for_ten_minutes() {
     let house = House::new().await;
     let key = house.begin();
-    let waiting = house.sessions.attach(&key, at(1)).unwrap().tokens();
-    let waiting = tokio::spawn(waiting);
+    let waiting = tokio::spawn(told(house.sessions.attach(&key, at(1)).unwrap()));
     house.world.run(10 * MINUTE - SECOND).await;
     assert!(!waiting.is_finished());
     house.world.run(SECOND).await;
     assert_eq!(kind(waiting.await.unwrap()), Some(Kind::Unauthenticated));
     assert_eq!(kind(house.sessions.finish(house.back(&key, "alice")).await), Some(Kind::Invalid));
+}
+
+/// Race: the browser comes back in the last second, and the provider takes longer than that.
+#[tokio::test]
+async fn a_browser_that_is_back_in_time_is_not_overtaken_by_the_end() {
+    let house = House::new().await;
+    house.sessions.start();
+    let gate = Gate::shut();
+    house.provider.hold(&gate);
+    let key = house.begin();
+    let waiting = tokio::spawn(told(house.sessions.attach(&key, at(1)).unwrap()));
+    house.world.run(10 * MINUTE - SECOND).await;
+    let (sessions, back) = (Arc::clone(&house.sessions), house.back(&key, "alice"));
+    let finishing = tokio::spawn(async move { sessions.finish(back).await });
+    house.world.run(MINUTE - SECOND).await;
+    assert!(!waiting.is_finished() && !finishing.is_finished());
+    gate.open();
+    assert!(finishing.await.unwrap().is_ok());
+    assert!(waiting.await.unwrap().is_ok());
+}
+
+/// Race: browser and client come in the very moment of the end. Whoever is first, both are told, and tokens go out at most once.
+#[tokio::test]
+async fn at_the_end_of_its_time_a_sign_in_is_over_for_everybody() {
+    let house = House::new().await;
+    let key = house.begin();
+    house.world.clock.advance(10 * MINUTE);
+    assert_eq!(kind(house.sessions.expects(&key, at(1))), Some(Kind::NotFound));
+    assert_eq!(kind(house.sessions.attach(&key, at(1))), Some(Kind::NotFound));
+    let back = Back { wants_tokens: true, ..house.back(&key, "alice") };
+    assert_eq!(kind(house.sessions.finish(back).await), Some(Kind::Invalid));
+    assert!(house.world.store.dump("session/").is_empty());
+}
+
+/// Race: a client comes while the browser, which would take the tokens along, is being asked about at the provider.
+#[tokio::test]
+async fn tokens_go_to_the_browser_or_to_the_client_and_never_to_both() {
+    let house = House::new().await;
+    let gate = Gate::shut();
+    house.provider.hold(&gate);
+    let key = house.begin();
+    let (sessions, back) = (Arc::clone(&house.sessions), house.back(&key, "alice"));
+    let finishing = tokio::spawn(async move { sessions.finish(Back { wants_tokens: true, ..back }).await });
+    house.world.settle().await;
+    let waiting = house.sessions.attach(&key, at(1)).unwrap();
+    gate.open();
+    assert!(matches!(finishing.await.unwrap(), Ok(Finished::Delivered)));
+    assert!(waiting.tokens().await.is_ok());
+    assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated), "once");
+    assert_eq!(house.world.store.dump("session/").len(), 1);
 }
 
 /// Attack: a browser asks for tokens that a client waits for, or waited for once.
@@ -281,8 +336,18 @@ async fn a_stolen_callback_key_is_no_use_elsewhere() {
     assert!(house.sessions.expects(&key, at(1)).is_ok(), "its owner waits all the same");
     let waiting = house.sessions.attach(&key, at(1)).unwrap();
     let victim = Back { from: at(2), ..house.back(&key, "victim") };
-    assert_eq!(kind(house.sessions.finish(victim).await), Some(Kind::Forbidden));
-    assert_eq!(kind(waiting.tokens().await), Some(Kind::Forbidden));
+    let refused = house.sessions.finish(victim).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.fields()[0].place().as_str()), (Kind::Forbidden, "state"));
+    assert!(refused.fields()[0].message.contains("same_address"));
+    let heard = waiting.tokens().await.unwrap_err();
+    assert!(heard.kind() == Kind::Forbidden && heard.public().contains("same_address"));
+    assert!(house.world.store.dump("user/").is_empty(), "the provider was not even asked");
+    let later = house.back(&key, "victim");
+    assert_eq!(
+        kind(house.sessions.finish(later).await),
+        Some(Kind::Invalid),
+        "nor can the thief go on with it"
+    );
 
     let lax = House::with(Options { same_address: false, ..options() }).await;
     let key = lax.begin();
@@ -368,7 +433,61 @@ async fn there_is_room_for_so_many_and_no_more() {
     assert!(house.sessions.attach(&keys[1], at(1)).is_ok());
     house.world.clock.advance(10 * MINUTE);
     house.begin();
-    assert_eq!(house.sessions.under_way.len(), 1, "the old ones are gone");
+    assert_eq!(house.sessions.under_way.sizes(), (1, 1), "the old ones are gone");
+}
+
+/// The bounds of the specification, each reached.
+#[tokio::test]
+async fn twenty_thousand_sign_ins_and_ten_thousand_clients_and_not_one_more() {
+    let house = House::with(Options { begun_per_minute: None, ..options() }).await;
+    let keys: Vec<_> = (0..20_000).map(|_| house.begin()).collect();
+    assert_eq!(kind(house.sessions.begin(None, at(2))), Some(Kind::Busy));
+    let seats: Vec<_> =
+        keys.iter().take(10_000).map(|key| house.sessions.attach(key, at(1)).unwrap()).collect();
+    assert_eq!(kind(house.sessions.attach(&keys[10_000], at(1))), Some(Kind::Busy));
+    assert!(house.sessions.expects(&keys[10_000], at(1)).is_ok());
+    drop(seats);
+    assert!(house.sessions.attach(&keys[10_000], at(1)).is_ok());
+}
+
+/// Attack: clients that have what they waited for, and do not go, while others are let in in their place.
+#[tokio::test]
+async fn a_client_counts_until_it_is_gone() {
+    let house = House::with(Options { max_seats: 1, ..options() }).await;
+    let (first, second) = (house.begin(), house.begin());
+    let seat = house.sessions.attach(&first, at(1)).unwrap();
+    house.sessions.finish(house.back(&first, "alice")).await.unwrap();
+    assert!(seat.tokens().await.is_ok());
+    assert_eq!(kind(house.sessions.attach(&second, at(1))), Some(Kind::Busy));
+    drop(seat);
+    assert!(house.sessions.attach(&second, at(1)).is_ok());
+}
+
+/// Attack: memory filled with sign-ins that were left at every stage.
+#[tokio::test]
+async fn nothing_of_a_sign_in_is_kept_beyond_its_time() {
+    let house = House::with(Options { begun_per_minute: None, ..options() }).await;
+    for number in 0..60 {
+        let key = house.begin();
+        let seat = (number % 2 == 0).then(|| house.sessions.attach(&key, at(1)).unwrap());
+        let back = Back { wants_tokens: number % 3 == 0, ..house.back(&key, "alice") };
+        match number % 5 {
+            0 => {}
+            1 => drop(house.sessions.finish(Back { answer: Answer::Refused, ..back }).await),
+            2 => drop(house.sessions.finish(Back { from: at(9), ..back }).await),
+            3 => drop(house.sessions.finish(back).now_or_never()),
+            _ => drop(house.sessions.finish(back).await),
+        }
+        if let Some(seat) = seat.filter(|_| number % 4 == 0) {
+            let _ = seat.tokens().now_or_never();
+        }
+    }
+    house.world.settle().await;
+    let (sign_ins, ends) = house.sessions.under_way.sizes();
+    assert!(sign_ins > 0 && sign_ins == ends, "{sign_ins} {ends}");
+    house.sessions.start();
+    house.world.run(11 * MINUTE).await;
+    assert_eq!(house.sessions.under_way.sizes(), (0, 0));
 }
 
 #[tokio::test]

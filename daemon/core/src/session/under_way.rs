@@ -196,10 +196,11 @@ impl UnderWay {
         self.lock().forget_old(now);
     }
 
-    /// How many there are.
+    /// How many there are, and of how many the end is known.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().sign_ins.len()
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let places = self.lock();
+        (places.sign_ins.len(), places.ends.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {

@@ -238,7 +238,7 @@ async fn the_frames_are_those_of_the_specification() {
         let key = world.begin().await;
         let seat = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
         world.get(&format!("{}{query}", world.back(&key, "alice")), &[]).await;
-        let frame: Value = serde_json::from_str(&outcome(seat).await).unwrap();
+        let frame: Value = serde_json::from_str(&outcome(&seat).await).unwrap();
         assert_eq!(frame["event"], event);
         let keys: Vec<_> = frame["data"].as_object().unwrap().keys().cloned().collect();
         match event {
@@ -278,6 +278,134 @@ async fn a_stolen_callback_key() {
     let victim = world.ask_from("192.0.2.3", "GET", &world.back(&key, "alice"), &[]).await;
     assert_eq!(victim.status, 403);
     assert!(victim.text.contains("same_address"));
+}
+
+/// Attack: the same from a neighbour of an IPv6 client. Its own addresses, which change as they like, are one place.
+#[tokio::test]
+async fn a_stolen_callback_key_in_the_next_network() {
+    let world = World::new().await;
+    let body = world.ask_from("2001:db8:0:1::7", "GET", "uri", &[]).await.json();
+    let key = body["data"]["callbackKey"].as_str().unwrap().to_owned();
+    let path = format!("socket?callbackKey={key}");
+    for (peer, status) in [
+        ("2001:db8:0:2::7", 403),
+        ("::ffff:192.0.2.1", 403),
+        ("192.0.2.1", 403),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", 101),
+    ] {
+        assert_eq!(world.ask_from(peer, "GET", &path, &SOCKET).await.status, status, "{peer}");
+    }
+    let forwarded = [JSON, ("x-forwarded-for", "2001:db8:0:1::9")];
+    let thief = world.ask_from("2001:db8:0:2::7", "GET", &world.back(&key, "alice"), &forwarded).await;
+    let body = thief.json();
+    assert_eq!((thief.status, &body["message"]), (403, &json!("Insufficient permissions")));
+    assert_eq!(body["errors"][0]["path"], json!(["state"]));
+    assert!(body["errors"][0]["message"].as_str().unwrap().contains("same_address"), "programs learn it too");
+}
+
+/// Attack: a name for us, or a parameter, that would lead browser and code elsewhere.
+#[tokio::test]
+async fn nobody_but_the_configuration_says_where_the_browser_goes() {
+    let world = World::new().await;
+    let lies = [
+        ("host", "evil.example"),
+        ("forwarded", "host=evil.example;proto=http"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-prefix", "/evil"),
+    ];
+    let path = "uri?provider=op&redirect_uri=https://evil.example&login_hint=a%0d%0aset-cookie:%20b&state=evil&prompt=none";
+    for peer in ["192.0.2.1", "10.0.0.1"] {
+        let reply = world.ask_from(peer, "GET", path, &lies).await;
+        let data = reply.json()["data"].take();
+        let key = data["callbackKey"].as_str().unwrap();
+        let expected =
+            format!("{ISSUER}/authorize?redirect_uri=https://vault.example/v1/auth/redirect&state={key}");
+        assert_eq!(data["uri"], expected);
+        assert!(!reply.headers.contains_key("location") && !reply.headers.contains_key("set-cookie"));
+        let back = world.ask_from(peer, "GET", &world.back(key, "alice"), &[lies[0], JSON]).await;
+        let token = back.json()["data"]["accessToken"].as_str().unwrap().to_owned();
+        assert!(back.status == 200 && world.opens(&token).await);
+    }
+}
+
+/// Attack: whoever can read the log, or is told of an error, learns what a query or a header carried.
+#[tokio::test]
+async fn nothing_that_was_brought_is_said_again() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let canary =
+        [("x-refresh-token", "canary"), ("authorization", "Bearer canary"), ("origin", "https://canary")];
+    for (method, path) in [
+        ("GET", "uri?provider=canary"),
+        ("GET", "redirect?state=canary&code=canary&iss=canary"),
+        ("GET", "redirect?error=canary&error_description=canary&error_uri=canary"),
+        ("GET", "redirect?state=canary&state=canary"),
+        ("GET", "socket?callbackKey=canary"),
+        ("POST", "refresh"),
+        ("POST", "logout"),
+    ] {
+        for accept in ["application/json", "text/html"] {
+            let headers = [&canary[..], &[("accept", accept)]].concat();
+            let reply = world.ask_from("192.0.2.1", method, path, &headers).await;
+            assert!((400..500).contains(&reply.status), "{path}");
+            let said = format!("{:?}{}", reply.headers, reply.text);
+            assert!(!said.contains("canary"), "{path}: {said}");
+        }
+    }
+    let path = format!("redirect?state={key}&code=canary&iss=canary");
+    let reply = world.get(&path, &[]).await;
+    assert!(!reply.text.contains("canary") && !reply.text.contains(&key));
+}
+
+/// What carries tokens, or leads to them, is kept by no cache, however it ends.
+#[tokio::test]
+async fn nobody_keeps_an_answer_that_is_about_tokens() {
+    let world = World::new().await;
+    let [key, other] = [world.begin().await, world.begin().await];
+    let good = world.back(&key, "alice");
+    for (method, path, headers) in [
+        ("GET", "uri", &[][..]),
+        ("GET", "uri?provider=x", &[]),
+        ("GET", good.as_str(), &[JSON]),
+        ("GET", good.as_str(), &[JSON]),
+        ("GET", good.as_str(), &[]),
+        ("HEAD", good.as_str(), &[]),
+        ("GET", &format!("socket?callbackKey={other}"), &SOCKET),
+        ("GET", &format!("socket?callbackKey={other}"), &[]),
+        ("GET", "socket", &[]),
+        ("POST", "refresh", &[]),
+    ] {
+        let reply = world.ask_from("192.0.2.1", method, path, headers).await;
+        assert_eq!(reply.header("cache-control"), "no-store", "{method} {path}");
+        assert_eq!(reply.header("access-control-allow-origin"), "");
+        assert_eq!(reply.header("vary"), "Origin");
+    }
+}
+
+/// Attack: a page of another origin reads tokens, or has them refreshed.
+#[tokio::test]
+async fn only_listed_pages_read_what_comes_of_a_sign_in() {
+    let world = World::new().await;
+    for (origin, allowed) in
+        [("https://app.example", "https://app.example"), ("https://evil.example", ""), ("null", "")]
+    {
+        let key = world.begin().await;
+        let origin = ("origin", origin);
+        let signed_in = world.get(&world.back(&key, "alice"), &[JSON, origin]).await;
+        let token = signed_in.json()["data"]["refreshToken"].as_str().unwrap().to_owned();
+        let headers = [origin, ("x-refresh-token", token.as_str())];
+        let refreshed = world.ask_from("192.0.2.1", "POST", "refresh", &headers).await;
+        let asked = [origin, ("access-control-request-method", "POST")];
+        let preflight = world.ask_from("192.0.2.1", "OPTIONS", "refresh", &asked).await;
+        assert_eq!((signed_in.status, refreshed.status, preflight.status), (200, 201, 204));
+        for reply in [&signed_in, &refreshed, &preflight] {
+            assert_eq!(reply.header("access-control-allow-origin"), allowed, "{origin:?}");
+            assert_eq!(reply.header("access-control-allow-credentials"), "");
+        }
+        let methods = if allowed.is_empty() { "" } else { "POST, OPTIONS" };
+        assert_eq!(preflight.header("access-control-allow-methods"), methods);
+    }
 }
 
 /// Attack: a page of another origin opens a socket in its visitor's browser.
@@ -353,7 +481,13 @@ async fn a_session_ends_when_its_user_says_so() {
 #[tokio::test]
 async fn a_provider_can_be_picked_if_there_is_one() {
     let world = World::new().await;
-    for bad in ["uri?provider=other", "uri?provider=", "uri?provider=%00", "uri?provider=op&provider=op"] {
+    for bad in [
+        "uri?provider=other",
+        "uri?provider=",
+        "uri?provider=%00",
+        "uri?provider=op%0d%0ax:%20y",
+        "uri?provider=op&provider=op",
+    ] {
         let reply = world.get(bad, &[]).await;
         assert_eq!((reply.status, &reply.json()["errors"][0]["path"]), (400, &json!(["provider"])), "{bad}");
     }
