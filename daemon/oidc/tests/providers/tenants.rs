@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 const OURS: &str = "11111111-1111-4111-8111-111111111111";
 const SISTER: &str = "22222222-2222-4222-8222-222222222222";
+/// The tenant of everybody who has a personal account.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 const STRANGER: &str = "99999999-9999-4999-8999-999999999999";
 
 /// A provider with a document like Entra's under `organizations`: its issuer is a template, and much in it is in no standard.
@@ -47,7 +49,10 @@ async fn entra() -> Op {
     }));
     // `document_with` leaves out what is null, and this one is there.
     document["tenant_region_scope"] = Value::Null;
-    op.answer("/organizations/v2.0/.well-known/openid-configuration", Answer::Json(document));
+    for path in ["organizations", "common"] {
+        let document = Answer::Json(document.clone());
+        op.answer(&format!("/{path}/v2.0/.well-known/openid-configuration"), document);
+    }
     op
 }
 
@@ -78,6 +83,15 @@ fn issued_for(key: &SigningKey, issuer: &str) -> Value {
     jwk
 }
 
+/// Waits until the daemon has asked for document and keys again.
+async fn refreshes_keys(browser: &Browser) {
+    let asked = browser.op.seen("/jwks").len();
+    until("it sleeps", || browser.daemon.clock.sleepers() == 1).await;
+    browser.daemon.clock.advance(Duration::from_secs(2 * 3600));
+    until("the keys are fetched again", || browser.op.seen("/jwks").len() > asked).await;
+    until("it sleeps", || browser.daemon.clock.sleepers() == 1).await;
+}
+
 #[tokio::test]
 async fn people_of_the_listed_tenants_sign_in_as_people_of_their_tenant() {
     let browser = browser().await;
@@ -89,7 +103,7 @@ async fn people_of_the_listed_tenants_sign_in_as_people_of_their_tenant() {
 }
 
 #[tokio::test]
-async fn nobody_else_does() {
+async fn a_tenant_that_is_not_listed_or_a_lie_about_it_signs_nobody_in() {
     let browser = browser().await;
     let op = &browser.op;
     for (attack, reason, changes) in [
@@ -121,6 +135,25 @@ async fn nobody_else_does() {
     }
 }
 
+/// Attack: anybody can make a personal account, with any name in it. All of them are of one tenant, with keys of its own.
+#[tokio::test]
+async fn a_personal_account_signs_in_only_where_its_tenant_is_listed() {
+    for (tenants, comes_in) in [(vec![OURS], false), (vec![OURS, PERSONAL], true)] {
+        let op = entra().await;
+        let mut options = for_tenants(browser_options("entra", &format!("{}/common/v2.0", op.base)));
+        options.tenants = tenants.into_iter().map(str::to_owned).collect();
+        let browser = Browser::with(op, options).await;
+        let keys = json!({"keys": [issued_for(&browser.key, &iss(&browser.op, PERSONAL))]});
+        browser.op.answer("/jwks", Answer::Json(keys));
+        refreshes_keys(&browser).await;
+        let personal = browser.sign_in(&of_tenant(&browser.op, PERSONAL)).await;
+        assert_eq!(personal.is_ok(), comes_in, "{personal:?}");
+        let disguised = json!({"iss": iss(&browser.op, OURS), "tid": OURS, "oid": "o-1"});
+        let error = browser.sign_in(&disguised).await.expect_err("a key of personal accounts");
+        assert!(error.cause().unwrap().contains("not signed by the provider"), "{error:?}");
+    }
+}
+
 /// The keys of all tenants stand in one set: that of a strange tenant must open no other.
 #[tokio::test]
 async fn a_key_opens_only_the_tenant_that_it_is_for() {
@@ -128,12 +161,8 @@ async fn a_key_opens_only_the_tenant_that_it_is_for() {
     let (op, key) = (&browser.op, &browser.key);
     let refresh = async |issuer: &str| {
         op.answer("/jwks", Answer::Json(json!({"keys": [issued_for(key, issuer)]})));
-        browser.daemon.clock.advance(Duration::from_secs(2 * 3600));
-        let asked = op.seen("/jwks").len();
-        until("the keys are fetched again", || op.seen("/jwks").len() > asked).await;
-        until("it sleeps", || browser.daemon.clock.sleepers() == 1).await;
+        refreshes_keys(&browser).await;
     };
-    until("it sleeps", || browser.daemon.clock.sleepers() == 1).await;
     for (issuer, opens) in [
         (iss(op, OURS), true),
         (iss(op, "{tenantid}"), true),
@@ -245,7 +274,10 @@ async fn a_document_that_is_not_the_template_is_refused() {
     let configured = format!("{}/organizations/v2.0", op.base);
     for issuer in [configured.clone(), iss(&op, OURS), "https://canary.example/{tenantid}/v2.0".into()] {
         let document = op.document_with(json!({"issuer": issuer}));
-        op.answer("/organizations/v2.0/.well-known/openid-configuration", Answer::Json(document));
+        for path in ["organizations", "common"] {
+            let document = Answer::Json(document.clone());
+            op.answer(&format!("/{path}/v2.0/.well-known/openid-configuration"), document);
+        }
         let daemon = Daemon::start(vec![for_tenants(browser_options("entra", &configured))]);
         daemon.fails("entra", "another issuer").await;
     }
