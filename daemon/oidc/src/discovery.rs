@@ -58,8 +58,8 @@ pub(crate) struct Found {
     pub(crate) userinfo: Url,
     /// Where to introspect; `None` if the provider does not offer it, or if we shall not or cannot use it.
     pub(crate) introspection: Option<Endpoint>,
-    /// Where people sign in; `None` if they shall not.
-    pub(crate) sign_in: Option<SignInAt>,
+    /// Where people sign in with a browser; `None` if they shall not, and why if they cannot: bearers of tokens get in all the same.
+    pub(crate) sign_in: Option<Result<SignInAt, Trouble>>,
     /// Reaches the endpoints of this provider and nothing else.
     pub(crate) wire: Wire,
     keys_url: Url,
@@ -98,6 +98,21 @@ pub(crate) async fn discover(options: &ProviderOptions, timeout: Duration) -> Re
 }
 
 impl Found {
+    /// Where people sign in.
+    ///
+    /// # Errors
+    /// For the log: why they cannot.
+    pub(crate) fn sign_in(&self) -> Result<&SignInAt, Trouble> {
+        let at = self.sign_in.as_ref().ok_or("the provider was discovered without a code flow")?;
+        at.as_ref().map_err(Trouble::clone)
+    }
+
+    /// Why people cannot sign in although they shall.
+    pub(crate) fn sign_in_trouble(&self) -> Option<Trouble> {
+        let why = self.sign_in.as_ref()?.as_ref().err()?;
+        Some(Trouble::new(format!("nobody can sign in there with a browser: {why}")))
+    }
+
     /// The keys as last fetched.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
@@ -130,8 +145,9 @@ fn survey(metadata: &Metadata, options: &ProviderOptions, timeout: Duration) -> 
     let userinfo = endpoint("userinfo_endpoint", userinfo.as_str(), options)?;
     let keys_url = endpoint("jwks_uri", metadata.jwks_uri().as_str(), options)?;
     let introspection = introspection(metadata, options)?;
-    let sign_in = options.code_flow.is_some().then(|| sign_in(metadata, options)).transpose()?;
-    let called = [introspection.as_ref(), sign_in.as_ref().map(|at| &at.token)];
+    let sign_in = options.code_flow.is_some().then(|| sign_in(metadata, options));
+    let token = sign_in.as_ref().and_then(|at| at.as_ref().ok()).map(|at| &at.token);
+    let called = [introspection.as_ref(), token];
     let destinations =
         [&userinfo, &keys_url].into_iter().chain(called.into_iter().flatten().map(|called| &called.url));
     let wire = Wire::new(client(options, destinations)?, timeout);

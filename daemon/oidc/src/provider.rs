@@ -93,7 +93,7 @@ impl Provider {
         Ok(self.state().found.ok_or("the provider has not been discovered yet")?)
     }
 
-    /// Why the last discovery failed, if it did.
+    /// Why the last discovery failed, if it did, or what it found to be wrong with signing in.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.state().trouble.map(|trouble| trouble.to_string())
     }
@@ -119,7 +119,10 @@ impl Provider {
             .await
             .and_then(|found| self.same_as_before(found));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.trouble = outcome.as_ref().err().cloned();
+        state.trouble = match &outcome {
+            Ok(found) => found.sign_in_trouble(),
+            Err(trouble) => Some(trouble.clone()),
+        };
         if let Ok(found) = outcome.as_ref() {
             state.found = Some(Arc::clone(found));
         }
@@ -139,7 +142,12 @@ impl Provider {
     fn log(&self, outcome: &Result<(), Trouble>, failures_before: u32) {
         let provider = self.options.id.as_str();
         match outcome {
-            Ok(()) => tracing::info!(provider, issuer = self.view().issuer, "provider discovered"),
+            Ok(()) => {
+                tracing::info!(provider, issuer = self.view().issuer, "provider discovered");
+                if let Some(trouble) = self.trouble() {
+                    tracing::warn!(provider, cause = trouble, "a provider identifies bearers of tokens only");
+                }
+            }
             Err(trouble) => {
                 tracing::warn!(provider, attempt = failures_before + 1, cause = %trouble, "provider cannot be discovered; will try again");
             }

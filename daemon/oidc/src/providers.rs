@@ -102,8 +102,8 @@ impl OidcProviders {
         self.stopped.send_replace(true);
     }
 
-    /// Providers whose last discovery failed, and why, for operators. One that is listed here may be ready still, by what an earlier
-    /// discovery found.
+    /// Providers whose last discovery failed, or found that nobody can sign in there with a browser, and why, for operators. One that is
+    /// listed here may be ready still: by what an earlier discovery found, or for bearers of tokens.
     pub fn troubles(&self) -> Vec<(ProviderId, String)> {
         let trouble = |provider: &Arc<Provider>| Some((provider.options.id.clone(), provider.trouble()?));
         self.providers.iter().filter_map(trouble).collect()

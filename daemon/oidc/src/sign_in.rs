@@ -68,7 +68,7 @@ impl OidcProviders {
         issuer: Option<&str>,
     ) -> Result<Vouched, Setback> {
         let found = provider.found().map_err(Setback::Unasked)?;
-        let at = endpoints(&found).map_err(Setback::Unasked)?;
+        let at = found.sign_in().map_err(Setback::Unasked)?;
         redirected_by_the_provider(&found, at, issuer)?;
         let redeemed = code_flow::redeem(&provider.options, &found, at, flow, code).await?;
         let token = read(provider, &found, &redeemed).await?;
@@ -85,10 +85,6 @@ impl OidcProviders {
         let issuer = expected.judge(&token)?;
         Ok(vouched(provider, settings, token, issuer)?)
     }
-}
-
-fn endpoints(found: &Found) -> Result<&SignInAt, Trouble> {
-    Ok(found.sign_in.as_ref().ok_or("the provider was discovered without a code flow")?)
 }
 
 // RFC 9207 section 2.4. Were it not asked, a provider that is configured too could have our codes for another one sent to itself.
@@ -142,7 +138,7 @@ impl SignIn for OidcProviders {
     fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str) -> Result<Begun, Error> {
         let (provider, settings) = self.sign_in_at(provider)?;
         let found = provider.found().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
-        let at = endpoints(&found).map_err(|trouble| Setback::Unasked(trouble).into_error())?;
+        let at = found.sign_in().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
         code_flow::begin(&provider.options, settings, at, redirect_uri, state, &*self.entropy)
             .map_err(Error::internal)
     }

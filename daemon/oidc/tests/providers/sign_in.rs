@@ -361,27 +361,39 @@ async fn a_code_that_no_provider_gives_goes_nowhere() {
     assert!(browser.op.seen("/token").is_empty());
 }
 
+/// Nobody can sign in there, and an operator is told why; who comes with a token of such a provider gets in as before.
 #[tokio::test]
-async fn a_provider_that_has_no_code_flow_is_told_when_it_is_discovered() {
+async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the_same() {
     let op = Op::start().await;
     for (reason, changes) in [
         ("token_endpoint", json!({"token_endpoint": null})),
         ("token_endpoint", json!({"token_endpoint": "ftp://canary.example"})),
-        ("required member", json!({"authorization_endpoint": null})),
         ("authorization_endpoint", json!({"authorization_endpoint": "javascript:canary"})),
         ("authorization_endpoint", json!({"authorization_endpoint": "https://canary@op/"})),
         ("no PKCE", json!({"code_challenge_methods_supported": ["plain", "canary"]})),
         ("no algorithm that we take", json!({"id_token_signing_alg_values_supported": ["HS256", "none"]})),
         (
             "neither client_secret_basic",
-            json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"], "introspection_endpoint": null}),
+            json!({
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+            }),
         ),
     ] {
         op.answer(DOCUMENT, Answer::Json(op.document_with(changes)));
-        let daemon = Daemon::start(vec![browser_options("op", &op.base)]);
-        daemon.fails("op", reason).await;
-        assert!(!daemon.trouble("op").unwrap().contains("canary"), "{reason}");
+        let daemon = Daemon::discovered(vec![browser_options("op", &op.base)]).await;
+        let why = daemon.trouble("op").unwrap();
+        assert!(
+            why.contains(reason) && why.contains("nobody can sign in") && !why.contains("canary"),
+            "{why}"
+        );
+        let id = ProviderId::parse("op").unwrap();
+        assert_eq!(daemon.providers.begin(&id, REDIRECT, "ck-1").unwrap_err().kind(), Kind::Upstream);
+        assert!(daemon.identify("op", "t").await.is_ok(), "{reason}");
     }
+    op.answer(DOCUMENT, Answer::Json(op.document_with(json!({"authorization_endpoint": null}))));
+    let daemon = Daemon::start(vec![browser_options("op", &op.base)]);
+    daemon.fails("op", "required member").await;
 }
 
 #[tokio::test]
