@@ -1,7 +1,8 @@
 //! Signing in as clients and browsers do it, and as attackers would.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{ISSUER, People, companies, role_of, session_options, vault, vouched};
@@ -11,6 +12,37 @@ use http::{HeaderMap, Request};
 
 use super::super::{Options, Parts, Vault};
 use super::*;
+
+/// What was written to the log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// All that this thread, and so this test's runtime, writes until the guard is dropped.
+    fn record() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_max_level(tracing::Level::TRACE)
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 struct World {
     vault: Vault,
@@ -332,6 +364,7 @@ async fn nobody_but_the_configuration_says_where_the_browser_goes() {
 /// Attack: whoever can read the log, or is told of an error, learns what a query or a header carried.
 #[tokio::test]
 async fn nothing_that_was_brought_is_said_again() {
+    let (lines, _guard) = Lines::record();
     let world = World::new().await;
     let key = world.begin().await;
     let canary =
@@ -356,6 +389,14 @@ async fn nothing_that_was_brought_is_said_again() {
     let path = format!("redirect?state={key}&code=canary&iss=canary");
     let reply = world.get(&path, &[]).await;
     assert!(!reply.text.contains("canary") && !reply.text.contains(&key));
+    let [access, refresh] = world.tokens("alice").await;
+    let spent = world.refresh(&refresh).await.status + world.refresh(&refresh).await.status;
+    assert_eq!(spent, 201 + 401);
+    let log = lines.text();
+    assert!(log.contains("a spent refresh token was shown"), "{log}");
+    for secret in ["canary", &key, &access, &refresh] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
 }
 
 /// What carries tokens, or leads to them, is kept by no cache, however it ends.
