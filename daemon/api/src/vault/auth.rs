@@ -140,7 +140,7 @@ async fn finish(cx: Cx) -> Outcome {
     }
     let wants_json = wants_json(&cx);
     let finished = match back(&cx.query(), from(&cx), wants_json) {
-        Ok(back) => cx.core().sessions.finish(back).await.map_err(later),
+        Ok(back) => cx.core().sessions.finish(back).await.map_err(in_vain),
         Err(refusal) => Err(refusal),
     };
     match (finished, wants_json) {
@@ -221,10 +221,21 @@ fn from(cx: &Cx) -> Address {
 
 /// A provider that cannot be reached is no directory of companies: later it may be.
 fn later(error: Error) -> Refusal {
+    unreached(error, Kind::Busy, "The provider cannot be reached; please try again later.")
+}
+
+/// A sign-in whose provider could not be asked is over: there is nothing that one could send again later.
+fn in_vain(error: Error) -> Refusal {
+    unreached(
+        error,
+        Kind::Unauthenticated,
+        "The provider could not be asked who you are; please begin again.",
+    )
+}
+
+fn unreached(error: Error, kind: Kind, sentence: &'static str) -> Refusal {
     match error.kind() {
-        Kind::Upstream => Error::new(Kind::Busy, "The provider cannot be reached; please try again later.")
-            .because(error)
-            .into(),
+        Kind::Upstream => Error::new(kind, sentence).because(error).into(),
         _ => error.into(),
     }
 }

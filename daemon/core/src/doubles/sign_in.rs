@@ -23,6 +23,7 @@ pub struct FakeSignIn {
     codes: Mutex<BTreeMap<[u8; 32], Vouched>>,
     begun: Mutex<u64>,
     gate: Mutex<Option<Gate>>,
+    down: Mutex<bool>,
 }
 
 impl FakeSignIn {
@@ -45,6 +46,15 @@ impl FakeSignIn {
     /// From now on `code` stands for `vouched`, once.
     pub fn add_code(&self, code: &str, vouched: Vouched) {
         lock(&self.codes).insert(Secret::new(code).digest(), vouched);
+    }
+
+    /// From now on it cannot be reached.
+    pub fn go_down(&self) {
+        *lock(&self.down) = true;
+    }
+
+    fn reached(&self) -> Result<(), Error> {
+        if *lock(&self.down) { Err(Error::new(Kind::Upstream, "The provider is down.")) } else { Ok(()) }
     }
 
     /// Nobody gets an answer until `gate` is open.
@@ -72,6 +82,7 @@ impl SignIn for FakeSignIn {
         if !lock(&self.providers).contains(provider) {
             return Err(Error::new(Kind::NotFound, "There is no such provider."));
         }
+        self.reached()?;
         let mut begun = lock(&self.begun);
         *begun += 1;
         let flow = Flow {
@@ -88,6 +99,7 @@ impl SignIn for FakeSignIn {
         if let Some(gate) = gate {
             gate.pass().await;
         }
+        self.reached()?;
         let refused = || Error::new(Kind::Unauthenticated, "The sign-in does not hold.");
         if issuer.is_some_and(|issuer| issuer != ISSUER) {
             return Err(refused());

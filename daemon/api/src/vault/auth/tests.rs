@@ -227,6 +227,28 @@ async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
     assert_eq!(world.get(&good, &[]).await.status, 200);
 }
 
+/// An exchange that fails is a sign-in that failed, whosever fault it was; to begin one can be tried again.
+#[tokio::test]
+async fn a_provider_that_is_down() {
+    let world = World::new().await;
+    let key = world.begin().await;
+    let seat = world
+        .people
+        .sessions
+        .attach(&Secret::new(key.as_str()), "192.0.2.1".parse::<IpAddr>().unwrap().into());
+    let [page, program] = [world.back(&key, "alice"), world.back(&world.begin().await, "alice")];
+    world.people.provider.go_down();
+    let page = world.get(&page, &[]).await;
+    assert_eq!((page.status, page.header("retry-after")), (401, ""));
+    assert!(page.text.contains("please begin again"));
+    let frame: Value = serde_json::from_str(&outcome(&seat.unwrap()).await).unwrap();
+    assert_eq!(frame["event"], "auth:error");
+    let program = world.get(&program, &[JSON]).await;
+    assert_eq!((program.status, &program.json()["message"]), (401, &json!("Unauthorized")));
+    let begin = world.get("uri", &[]).await;
+    assert_eq!((begin.status, begin.header("retry-after")), (503, "1"));
+}
+
 /// Attack: the address at the end of a sign-in is fetched again, or before the browser by something that only looks.
 #[tokio::test]
 async fn state_and_code_replay() {
