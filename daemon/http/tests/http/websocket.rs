@@ -1,5 +1,6 @@
 //! WebSockets through a whole server, with a client of their own.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::*;
@@ -10,7 +11,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 async fn open(fixture: &Fixture) -> WebSocketStream<TcpStream> {
-    let address = fixture.listen().await;
+    open_at(fixture.listen().await).await
+}
+
+async fn open_at(address: SocketAddr) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(address).await.unwrap();
     let url = format!("ws://{address}/api/socket");
     within(tokio_tungstenite::client_async(url, stream)).await.unwrap().0
@@ -35,6 +39,24 @@ async fn a_client_waits_longer_than_a_connection_may_idle() {
     assert_eq!(within(client.next()).await.unwrap().unwrap(), Message::text("through the gate"));
     assert_eq!(code(&within(client.next()).await.unwrap().unwrap()), 1000);
     assert!(within(client.next()).await.is_none());
+    fixture.end().await;
+}
+
+/// Those who wait are more than there may be connections that speak HTTP, and keep nobody out.
+#[tokio::test]
+async fn a_waiting_client_takes_no_place_of_a_connection() {
+    let options = ServerOptions { connections: 1, ..ServerOptions::default() };
+    let fixture = Fixture::new(options);
+    let address = fixture.listen().await;
+    let mut clients = [open_at(address).await, open_at(address).await, open_at(address).await];
+    fixture.api.until_waiting(3).await;
+    assert_eq!(status(&get(address, "/api/ok").await), 200);
+    fixture.api.gate.add_permits(3);
+    for client in &mut clients {
+        assert_eq!(within(client.next()).await.unwrap().unwrap(), Message::text("through the gate"));
+        assert_eq!(code(&within(client.next()).await.unwrap().unwrap()), 1000);
+        assert!(within(client.next()).await.is_none());
+    }
     fixture.end().await;
 }
 
