@@ -120,9 +120,10 @@ impl Vault {
     /// there is none; `Internal` when the store fails. Whoever lacks a permission altogether does not learn what there is.
     pub async fn authorize<K: AtOne>(&self, member: &Member, id: CredentialId) -> Result<Admitted<K>, Error> {
         member.rights.require(K::PERMISSIONS)?;
+        // First: what it is judged by is no older than what is in it. Else whoever loses a scope could still get what came after that.
+        let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;
         let types = self.types().await?;
         let companies = self.companies.view().await?;
-        let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;
         let credential = &stored.credential;
         let of = types.by_id(credential.of).filter(|_| credential.deleted.is_none());
         let of = Arc::clone(of.ok_or_else(no_such_credential)?);

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use super::world::{in_the_open, pair, shown};
 use super::*;
-use crate::access::vault::{ChangeValues, Reveal};
+use crate::access::vault::{ChangeValues, Fetch, Reveal};
 use crate::doubles::{Gate, NormaliseStep};
 use crate::error::Kind;
 use crate::ids::{CredentialId, TypeId};
+use crate::vault::draft::TypeDraft;
 
 /// Lets others run so often.
 async fn pause(times: usize) {
@@ -279,4 +282,39 @@ async fn a_broken_record_is_told_and_stands_in_nobodys_way() {
     world.clock.run(std::time::Duration::ZERO).await;
     assert_eq!(world.store.dump("credential/").len(), 1, "the other one is gone");
     assert_eq!(world.vault.readiness().len(), 1);
+}
+
+/// Attack: somebody whose scope is being taken from a type asks at that very moment, to be judged by how it was and to get what was put in
+/// for others afterwards.
+#[tokio::test]
+async fn nobody_is_judged_by_an_older_type_than_what_they_read() {
+    let (mut old, mut refused) = (0, 0);
+    for polls in 0..24 {
+        let world = World::new().await;
+        let of = world.create_type("T", vec![field("token")]).await;
+        let made = world.create(of.id, "C", &[("token", Some("old"))]).await;
+        let reader = member(&["credential.fetch", "demo.login"], None);
+        let mut reading = std::pin::pin!(world.vault.authorize::<Fetch>(&reader, made.id));
+        let early = (0..polls).find_map(|_| reading.as_mut().now_or_never());
+
+        let narrowed = TypeDraft { permission_scope: Some("other.scope".into()), ..TypeDraft::default() };
+        world.change_type(&admin(), of.id, narrowed).await.unwrap();
+        world.change(made.id, &[("token", Some("new"))]).await.unwrap();
+
+        let read = match early {
+            Some(read) => read,
+            None => reading.await,
+        };
+        match read {
+            Ok(at) => {
+                assert_eq!(at.view().values, [pair("token", "old")], "after {polls} steps");
+                old += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Forbidden);
+                refused += 1;
+            }
+        }
+    }
+    assert!(old > 0 && refused > 0, "both were met: {old} {refused}");
 }
