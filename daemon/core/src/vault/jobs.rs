@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::future::select;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 
 use super::types::{CredentialType, Deleted, StoredType};
@@ -136,11 +136,18 @@ impl Vault {
         let again = self.records().credentials_of_type(id).await?;
         let all: std::collections::BTreeSet<CredentialId> =
             listed.into_iter().chain(again).map(|(_, id)| id).chain(deleted).collect();
-        stream::iter(all)
+        let mut sealing = stream::iter(all)
             .map(|credential| self.reseal_one(credential, stored))
-            .buffer_unordered(AT_A_TIME)
-            .try_for_each(|()| async { Ok(()) })
-            .await?;
+            .buffer_unordered(AT_A_TIME);
+        let mut result = Ok(());
+        while let Some(done) = sealing.next().await {
+            match done {
+                // One that cannot be read leaves no other in the open.
+                Err(CommitError::Failed(error)) => result = Err(error),
+                done => done?,
+            }
+        }
+        result?;
         let event = self.type_event(None, Action::Change, &stored.of, Some("values sealed".to_owned()));
         self.records().resealed(id, pending, &event).await
     }
@@ -267,10 +274,15 @@ impl Vault {
     async fn purge_credentials_of(&self, id: TypeId) -> Result<(), Error> {
         let listed = self.records().credentials_of_type(id).await?.into_iter().map(|(_, id)| id);
         let deleted = self.records().gone_of_type(id).await?;
-        let removed = stream::iter(listed.chain(deleted))
+        let mut removing = stream::iter(listed.chain(deleted))
             .map(|credential| self.remove_with_type(credential))
             .buffer_unordered(AT_A_TIME);
-        removed.try_for_each(|()| async { Ok(()) }).await
+        let mut result = Ok(());
+        while let Some(removed) = removing.next().await {
+            // One that cannot be read keeps no other.
+            result = removed.and(result);
+        }
+        result
     }
 
     async fn remove_with_type(&self, id: CredentialId) -> Result<(), Error> {

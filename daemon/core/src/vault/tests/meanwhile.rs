@@ -318,3 +318,33 @@ async fn nobody_is_judged_by_an_older_type_than_what_they_read() {
     }
     assert!(old > 0 && refused > 0, "both were met: {old} {refused}");
 }
+
+/// One credential that cannot be read leaves none of the others in the open, or there for ever.
+#[tokio::test]
+async fn a_broken_credential_keeps_no_other_from_being_sealed_or_removed() {
+    let world = World::new().await;
+    let of = world.create_type("T", vec![field("user"), field("token")]).await;
+    let made = many(&world, of.id, 60).await;
+    let broken = made[0];
+    let (key, value) = world
+        .store
+        .dump("credential/")
+        .into_iter()
+        .find(|(key, _)| key.as_bytes().ends_with(broken.as_str().as_bytes()))
+        .unwrap();
+    world.change_fields(of.id, vec![field("user"), secure("token")]).await.unwrap();
+    world.store.tamper(&key, Some(value.slice(1..)));
+    assert_eq!(kind(world.vault.work_once().await), Kind::Internal);
+    for id in made.iter().filter(|id| **id != broken) {
+        assert_eq!(in_the_open(&world, *id).await, 1);
+    }
+    assert_eq!(world.store.dump("reseal/").len(), 1, "there is still something to do");
+
+    world.delete_type(&admin(), of.id).await.unwrap();
+    world.clock.advance(world.window + std::time::Duration::from_secs(2));
+    assert_eq!(kind(world.vault.work_once().await), Kind::Internal);
+    assert_eq!(world.store.dump("credential/").len(), 1);
+    world.store.tamper(&key, Some(value));
+    world.work().await;
+    assert_eq!((world.store.dump("credential/").len(), world.store.dump("type/").len()), (0, 0));
+}
