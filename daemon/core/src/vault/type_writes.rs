@@ -112,7 +112,7 @@ impl Vault {
             let touches_values = counted.total() > 0;
             check_scope_change(member, ScopeChange { present: scope, wanted: None, touches_values })?;
             if stored.of.declared {
-                return Err(conflict([], "This type belongs to its plugin, which is configured."));
+                return Err(conflict([], "This type belongs to its plugin."));
             }
             let deleted = CredentialType { deleted: Some(self.deleted_now()), ..stored.of.clone() };
             let event = self.type_event(Some(member.into()), Action::Delete, &deleted, None);
@@ -120,7 +120,7 @@ impl Vault {
                 before: Some(&**stored),
                 after: Some(&deleted),
                 // Whoever lacks the scope deletes what has no credentials, and nobody gives it one meanwhile.
-                credentials: Some(counted.epoch),
+                credentials: (!touches_values).then_some(counted.epoch),
                 event: Some(&event),
                 ..TypeChange::default()
             };

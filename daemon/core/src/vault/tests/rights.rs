@@ -213,3 +213,27 @@ async fn types_need_their_own_permissions() {
         "what nobody may see is not counted"
     );
 }
+
+/// Whoever holds the scope waits for no moment at which nobody makes credentials.
+#[tokio::test]
+async fn a_deletion_with_the_scope_wins_against_new_credentials() {
+    let world = World::new().await;
+    let (of, _) = one(&world).await;
+    let creator = admin();
+    let creators = (0..12).map(async |n| {
+        // One after the other, so that hardly a moment is without one.
+        for _ in 0..3 * n {
+            tokio::task::yield_now().await;
+        }
+        let mut made = 0;
+        while made < 200 && world.create_as(&creator, (of, world.acme), &format!("{n}"), &[]).await.is_ok() {
+            made += 1;
+        }
+        made
+    });
+    let creators = futures_util::future::join_all(creators);
+    let deleter = admin();
+    let (deleted, made) = tokio::join!(world.delete_type(&deleter, of), creators);
+    deleted.unwrap();
+    assert!(made.iter().sum::<u32>() < 2400, "it did not wait for the last of them");
+}
