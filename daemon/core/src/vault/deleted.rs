@@ -42,7 +42,7 @@ pub struct DeletedView {
 }
 
 impl Vault {
-    /// Everything that was deleted, what has to be removed first, first.
+    /// Everything that was deleted and can be restored, what has to be removed first, first.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -53,19 +53,27 @@ impl Vault {
             match gone {
                 Gone::Type(id) => {
                     let stored = types.deleted().iter().find(|stored| stored.of.id == id);
-                    if let Some((stored, deleted)) =
-                        stored.and_then(|stored| Some((stored, stored.of.deleted?)))
-                    {
+                    let found = stored.and_then(|stored| Some((stored, self.in_window(stored.of.deleted)?)));
+                    if let Some((stored, deleted)) = found {
                         all.push(self.view_of_type(stored, deleted).await?);
                     }
                 }
                 Gone::Credential(id) => {
                     let stored = self.records().credential(id).await?;
-                    all.extend(stored.and_then(|stored| view_of_credential(&stored.credential)));
+                    let view = |stored: StoredCredential| {
+                        let deleted = self.in_window(stored.credential.deleted)?;
+                        Some(view_of_credential(&stored.credential, deleted))
+                    };
+                    all.extend(stored.and_then(view));
                 }
             }
         }
         Ok(all)
+    }
+
+    /// What is past its window is gone, though its removal may wait.
+    fn in_window(&self, deleted: Option<Deleted>) -> Option<Deleted> {
+        deleted.filter(|deleted| self.core.clock.now() < deleted.until)
     }
 
     async fn view_of_type(&self, stored: &Arc<StoredType>, deleted: Deleted) -> Result<DeletedView, Error> {
@@ -82,8 +90,8 @@ impl Vault {
     /// Brings back what has the id `id`: a credential, or a type with all that went along.
     ///
     /// # Errors
-    /// `NotFound` when nothing deleted has that id; `Conflict` when its removal has begun, its name is taken, or its type is deleted;
-    /// `Internal` when the store fails.
+    /// `NotFound` when nothing deleted has that id, or its window is over; `Conflict` when its removal has begun, its name is taken, or its
+    /// type is deleted; `Internal` when the store fails.
     pub async fn restore(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
         match self.find_deleted(id).await? {
             DeletedId::Type(id) => self.restore_type(id).await.map(|()| DeletedId::Type(id)),
@@ -129,6 +137,7 @@ impl Vault {
             if deleted.purging {
                 return Err(Error::new(Kind::Conflict, "It is being removed already."));
             }
+            self.in_window(Some(deleted)).ok_or_else(nothing_deleted)?;
             let types = self.types().await?;
             if types.by_name(&stored.of.name).is_some() {
                 return Err(Error::new(
@@ -156,7 +165,7 @@ impl Vault {
     async fn restore_credential(&self, id: CredentialId) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let stored = self.records().credential(id).await?;
-            let is_deleted = |stored: &StoredCredential| stored.credential.deleted.is_some();
+            let is_deleted = |stored: &StoredCredential| self.in_window(stored.credential.deleted).is_some();
             let stored = stored.filter(is_deleted).ok_or_else(nothing_deleted)?;
             let types = self.types().await?;
             let of = types.by_id(stored.credential.of);
@@ -191,16 +200,15 @@ impl Vault {
     }
 }
 
-fn view_of_credential(credential: &Credential) -> Option<DeletedView> {
-    let deleted = credential.deleted?;
-    Some(DeletedView {
+fn view_of_credential(credential: &Credential, deleted: Deleted) -> DeletedView {
+    DeletedView {
         id: DeletedId::Credential(credential.id),
         name: credential.name.clone(),
         company: Some(credential.company),
         credentials: 0,
         since: deleted.at,
         until: deleted.until,
-    })
+    }
 }
 
 fn nothing_deleted() -> Error {

@@ -299,3 +299,39 @@ proptest! {
         });
     }
 }
+
+/// What is past its window is gone for operators too, however late its removal comes.
+#[tokio::test]
+async fn nothing_is_restored_past_its_window() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let empty = world.create_type("Empty", Vec::new()).await;
+    world.delete(made.id).await.unwrap();
+    world.delete_type(&admin(), empty.id).await.unwrap();
+    world.clock.advance(world.window);
+    let operator = crate::access::operator;
+    assert_eq!(world.vault.deleted(operator()).await.unwrap(), []);
+    for id in [made.id.as_str(), empty.id.as_str()] {
+        assert_eq!(kind(world.vault.restore(operator(), id).await), Kind::NotFound);
+        world.vault.purge_now(operator(), id).await.unwrap();
+    }
+    assert_eq!((world.store.dump("credential/").len(), world.store.dump("gone/").len()), (0, 0));
+}
+
+/// `undelete_window = "0s"`: deleted is gone, from that moment on.
+#[tokio::test]
+async fn without_a_window_nothing_is_restored() {
+    let mut world = World::new().await;
+    world.window = std::time::Duration::ZERO;
+    world.crash().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    world.delete(made.id).await.unwrap();
+    let operator = crate::access::operator;
+    assert_eq!(world.vault.deleted(operator()).await.unwrap(), []);
+    assert_eq!(kind(world.vault.restore(operator(), made.id.as_str()).await), Kind::NotFound);
+    world.clock.advance(std::time::Duration::from_secs(1));
+    world.work().await;
+    assert_eq!((world.store.dump("credential/").len(), world.store.dump("sealed/").len()), (0, 0));
+}
