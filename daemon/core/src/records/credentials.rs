@@ -113,19 +113,24 @@ impl Records {
         Err(Error::internal(format!("values of the credential {id} are missing")))
     }
 
+    /// Whether the credential is as it was read.
+    pub(crate) async fn is_current(&self, stored: &StoredCredential) -> Result<bool, Error> {
+        let now = self.store.get(&keys::credential(stored.credential.id)).await.map_err(Error::internal)?;
+        Ok(now.is_some_and(|now| now.revision == stored.revision))
+    }
+
     /// The secure values of a credential, still in their envelopes. `None` when it changed since it was read.
     pub(crate) async fn sealed_values(&self, stored: &StoredCredential) -> Result<Option<Sealed>, Error> {
         let StoredCredential { credential, parts, .. } = stored;
         let key = |part| keys::sealed(credential.id, parts.written, part);
         let Some(packed) = self.parts(parts.sealed, SEALED, key).await? else {
-            let now = self.store.get(&keys::credential(credential.id)).await.map_err(Error::internal)?;
-            return match now {
-                Some(now) if now.revision == stored.revision => Err(Error::internal(format!(
-                    "secure values of the credential {} are missing",
-                    credential.id
-                ))),
-                _ => Ok(None),
-            };
+            if !self.is_current(stored).await? {
+                return Ok(None);
+            }
+            return Err(Error::internal(format!(
+                "secure values of the credential {} are missing",
+                credential.id
+            )));
         };
         unpack_sealed(&packed).map(Some).map_err(Error::internal)
     }

@@ -55,6 +55,13 @@ impl Credential {
         self.version + u64::from(self.lags(of))
     }
 
+    /// The fields of `of` that it has secure values of, sealed already or not, in the order of the definition.
+    pub(crate) fn secure_fields(&self, of: &CredentialType) -> Vec<String> {
+        let is_there = |id: &String| self.sealed_fields.contains(id) || self.plain.contains_key(id);
+        let secure = of.fields.iter().filter(|field| field.secure);
+        secure.map(|field| field.id.clone()).filter(is_there).collect()
+    }
+
     /// What becomes of it when these are its values from `version` on.
     pub(crate) fn with_values(&self, version: u64, plain: Plain, sealed: &Sealed) -> Self {
         let sealed_fields = sealed.keys().cloned().collect();

@@ -10,9 +10,10 @@ use super::{ATTEMPTS, Admitted, Vault};
 use crate::access::vault::{FetchValues, Reveal};
 use crate::error::Error;
 use crate::ledger::too_contended;
-use crate::ports::audit::Action;
+use crate::ports::audit::{Action, Event, Outcome};
 use crate::records::CommitError;
 use crate::secret::Secret;
+use crate::service::outcome_of;
 
 /// One value of a credential as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,19 +75,22 @@ impl Vault {
     /// All secure values, opened, by field in the order of the definition. Told before it answers, also when there are none.
     ///
     /// # Errors
-    /// `Internal` when a value was changed or moved in the store, or the store fails: nothing is handed out then. What [`Vault::authorize`]
-    /// says, since a change may come between.
+    /// `Internal` when a value was changed or moved in the store, or the store fails: nothing is handed out then, and that is told as well.
+    /// What [`Vault::authorize`] says, since a change may come between.
     pub async fn reveal(&self, mut at: Admitted<Reveal>) -> Result<Vec<(String, Secret)>, Error> {
         for _ in 0..ATTEMPTS {
-            let Some(values) = self.open_all(&at.loaded).await? else {
+            let opened = self.open_all(&at.loaded).await.transpose();
+            let Some(opened) = opened else {
                 at = self.again(at).await?;
                 continue;
             };
-            let fields = values.iter().map(|(field, _)| field.clone()).collect();
-            let actor = Some(at.grant.member().into());
-            let event = self.credential_event(actor, Action::Reveal, &at.loaded.stored.credential, fields);
-            self.core.attest(&event).await?;
-            return Ok(values);
+            let (actor, of) = (Some(at.grant.member().into()), &at.loaded.of.of);
+            let credential = &at.loaded.stored.credential;
+            let event =
+                self.credential_event(actor, Action::Reveal, credential, credential.secure_fields(of));
+            let outcome = opened.as_ref().map_or_else(outcome_of, |_| Outcome::Done);
+            self.core.attest(&Event { outcome, ..event }).await?;
+            return opened;
         }
         Err(too_contended())
     }

@@ -162,6 +162,9 @@ impl Vault {
         expected: Option<&[u64]>,
     ) -> Result<CredentialView, Error> {
         let _queued = self.queue.lock(at.grant.credential()).await;
+        if !self.records().is_current(&at.loaded.stored).await? {
+            at = self.again(at).await?;
+        }
         for _ in 0..ATTEMPTS {
             check_version(expected, &at.loaded)?;
             let mut problems = Problems::met(problems.clone());
@@ -221,7 +224,16 @@ impl Vault {
             of: Some(of),
             events: &events,
         };
-        self.commit_values(&change).await.map(|()| after)
+        match self.commit_values(&change).await {
+            Ok(()) => Ok(after),
+            Err(lost) => {
+                // Whatever comes of another attempt, the plugin has seen them in this one.
+                if let Some(event) = events.iter().find(|event| event.action == Action::Use) {
+                    self.core.attest(event).await?;
+                }
+                Err(lost)
+            }
+        }
     }
 
     /// Deletes a credential. An operator can bring it back for a while.

@@ -3,7 +3,7 @@
 use super::world::{login, pair, plain, required};
 use super::*;
 use crate::access::vault::{Delete, Rename, Reveal};
-use crate::doubles::NormaliseStep;
+use crate::doubles::{Gate, NormaliseStep};
 use crate::error::{FieldProblem, Kind};
 use crate::ports::plugins::BrokenHow;
 use crate::vault::Shown;
@@ -275,4 +275,26 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
             .await;
         assert_eq!(places(refused), ["fields.0.value: Expected at most 16 KiB."]);
     }
+}
+
+/// A plugin has seen stored secrets also when the update then loses against another change, and comes to nothing.
+#[tokio::test]
+async fn a_use_is_told_when_another_change_came_first() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("one"))]).await;
+    let gate = Gate::shut();
+    world.plugins.next(NormaliseStep::Wait(gate.clone()));
+    let slow = world.change(made.id, &[("note", Some("n"))]);
+    let meanwhile = async {
+        while gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.delete(made.id).await.unwrap();
+        gate.open();
+    };
+    let (slow, ()) = tokio::join!(slow, meanwhile);
+    assert_eq!(kind(slow), Kind::NotFound);
+    assert_eq!(world.events_of("use").await, ["use [password] done"]);
+    assert_eq!(world.events_of("change").await, [""; 0]);
 }

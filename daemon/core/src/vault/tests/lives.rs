@@ -335,3 +335,31 @@ async fn without_a_window_nothing_is_restored() {
     world.work().await;
     assert_eq!((world.store.dump("credential/").len(), world.store.dump("sealed/").len()), (0, 0));
 }
+
+/// Who waits for another update of the credential is judged by what that one left: no plugin looks at what is out of date already.
+#[tokio::test]
+async fn a_queued_update_asks_the_plugin_once() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    // Without a secure value: whether one is still where it was would tell an update that it is out of date.
+    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let gate = Gate::shut();
+    world.plugins.next(NormaliseStep::Wait(gate.clone()));
+    let changes = ["one", "two", "three"].map(|note| {
+        let world = &world;
+        async move { world.change(made.id, &[("note", Some(note))]).await.unwrap() }
+    });
+    let open = async {
+        while gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The others have read the credential by now.
+        for _ in 0..40 {
+            tokio::task::yield_now().await;
+        }
+        gate.open();
+    };
+    tokio::join!(futures_util::future::join_all(changes), open);
+    assert_eq!(world.plugins.calls().len(), 4, "one for making it, one for each update");
+    assert_eq!(world.fetch(made.id).await.unwrap().version, made.version + 3);
+}
