@@ -22,8 +22,9 @@ const TYPE_OF: &str = "type-of";
 /// The space that projections of types are of.
 pub(crate) const TYPES: &str = "types";
 
-/// Longest record of a type, in bytes, before it is sealed. What else there is in a batch is small.
-pub(crate) const MAX_TYPE_BYTES: usize = 28 * 1024;
+/// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: that it is deleted, and a mark at every field
+/// that is to become plain. What else there is in a batch is small.
+pub(crate) const MAX_TYPE_BYTES: usize = 26 * 1024;
 
 /// What happens to a type, together.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub(super) const PART_BYTES: usize = 30 * 1024;
 
 /// Most parts of one kind that the values of a credential are cut into.
-pub(super) const MAX_PARTS: usize = 5;
+pub(super) const MAX_PARTS: usize = 6;
 
 const ID_LEN: usize = 25;
 
@@ -103,8 +103,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::OVERHEAD;
-    use crate::vault::field::MAX_FIELDS;
-    use crate::vault::values::MAX_CREDENTIAL_BYTES;
+    use crate::vault::values::{MAX_CREDENTIAL_BYTES, MAX_VALUES};
 
     proptest! {
         #[test]
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     fn the_largest_credential_has_no_more_parts_than_are_allowed_for() {
         let entry = 1 + 64 + ID_LEN + 4 + OVERHEAD;
-        let largest = MAX_CREDENTIAL_BYTES + MAX_FIELDS * entry;
+        let largest = MAX_CREDENTIAL_BYTES + MAX_VALUES * entry;
         assert!(largest.div_ceil(PART_BYTES) <= MAX_PARTS);
     }
 }

@@ -30,8 +30,8 @@ const CREDENTIAL: &str = "credential";
 const VALUES: &str = "values";
 const SEALED: &str = "sealed";
 
-/// Plain values of up to so many bytes stand in the record itself.
-const INLINE_BYTES: usize = 16 * 1024;
+/// Plain values of up to so many bytes stand in the record itself: it takes them beside the names of as many secure ones as there may be.
+const INLINE_BYTES: usize = 8 * 1024;
 /// How often a credential is read anew that changes while it is read.
 const READINGS: u32 = 64;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Vault;
 use super::draft::{Problems, ValueDraft, conflict};
 use super::types::CredentialType;
-use super::values::{MAX_CREDENTIAL_BYTES, MAX_VALUE_BYTES};
+use super::values::{Extent, MAX_VALUE_BYTES};
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ports::plugins::{Broken, BrokenHow};
 use crate::ports::types::{NormaliseFailure, TypeValue};
@@ -120,7 +120,7 @@ fn value_fault(computed: bool, required: bool, draft: &ValueDraft) -> Option<&'s
 }
 
 impl Vault {
-    /// Has the plugin of `of` check `whole`. `hidden`: bytes of values that are out of sight and stay.
+    /// Has the plugin of `of` check `whole`. `hidden`: the extent of values that are out of sight and stay.
     ///
     /// # Errors
     /// `Invalid` with `problems` and what the plugin adds; `Conflict` when the plugin is not configured any more; `Busy`; `PluginFailed` and
@@ -129,11 +129,10 @@ impl Vault {
         &self,
         of: &CredentialType,
         named: &Named,
-        (whole, hidden): (&[TypeValue], usize),
+        (whole, hidden): (&[TypeValue], Extent),
         mut problems: Problems,
     ) -> Result<Vec<(String, Secret)>, Error> {
-        let too_much = |bytes: usize| hidden + bytes > MAX_CREDENTIAL_BYTES;
-        if too_much(whole.iter().map(|value| value.value.len()).sum()) {
+        if !hidden.and(whole.iter().map(|value| value.value.len())).fits() {
             problems.add(["fields".into()], TOO_MUCH);
             return Err(problems.into_error());
         }
@@ -156,10 +155,11 @@ impl Vault {
         };
         problems.none_or_invalid()?;
         check_returned(of, whole, &returned).map_err(|why| broke(of, why))?;
-        if too_much(returned.iter().map(|(_, value)| value.len()).sum()) {
+        let kept: Vec<_> = returned.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        if !hidden.and(kept.iter().map(|(_, value)| value.len())).fits() {
             return Err(super::draft::invalid(vec![FieldProblem::new(["fields".into()], TOO_MUCH)]));
         }
-        Ok(returned.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+        Ok(kept)
     }
 }
 

@@ -17,6 +17,8 @@ use crate::secret::Secret;
 pub const MAX_VALUE_BYTES: usize = 16 * 1024;
 /// All values of a credential together, hidden ones too, in bytes: what one batch of the store takes with everything that goes with it.
 pub const MAX_CREDENTIAL_BYTES: usize = 128 * 1024;
+/// Most values of a credential, hidden ones too: their names have a place in its record, and each may come to need an envelope.
+pub const MAX_VALUES: usize = 256;
 
 /// A secure value in its envelope.
 #[derive(Debug, Clone)]
@@ -57,11 +59,29 @@ pub(crate) fn revealable<'a>(
     secure_fields.filter_map(|field| sealed.get(&field.id).map(|value| (field, value)))
 }
 
-/// How many bytes the values have, without what keeping them adds.
-pub(crate) fn size(plain: &Plain, sealed: &Sealed) -> usize {
-    let plain: usize = plain.values().map(Secret::len).sum();
-    let sealed: usize = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD)).sum();
-    plain + sealed
+/// How much room values take, without what keeping them adds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    count: usize,
+    bytes: usize,
+}
+
+impl Extent {
+    /// That of values in the open and of those in envelopes.
+    pub(crate) fn of(plain: &Plain, sealed: &Sealed) -> Self {
+        let sealed = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD));
+        Self::default().and(plain.values().map(Secret::len).chain(sealed))
+    }
+
+    /// With more values, of these lengths.
+    pub(crate) fn and(self, lengths: impl Iterator<Item = usize>) -> Self {
+        lengths.fold(self, |Self { count, bytes }, length| Self { count: count + 1, bytes: bytes + length })
+    }
+
+    /// Whether a credential may have so much.
+    pub(crate) fn fits(self) -> bool {
+        self.count <= MAX_VALUES && self.bytes <= MAX_CREDENTIAL_BYTES
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +99,20 @@ mod tests {
             choices: Vec::new(),
             computed: false,
         }
+    }
+
+    #[test]
+    fn there_is_an_end_to_number_and_length() {
+        let of = |count: usize, length: usize| Extent::default().and(std::iter::repeat_n(length, count));
+        assert!(of(MAX_VALUES, 0).fits() && !of(MAX_VALUES + 1, 0).fits());
+        assert!(of(1, MAX_CREDENTIAL_BYTES).fits() && !of(1, MAX_CREDENTIAL_BYTES + 1).fits());
+        assert!(!of(2, MAX_CREDENTIAL_BYTES / 2).and([1].into_iter()).fits());
+        let envelope = SealedValue {
+            id: SecureValueId::from_random([1; 16]),
+            envelope: Bytes::from(vec![0; OVERHEAD + 3]),
+        };
+        let (plain, sealed) = ([("a".into(), Secret::new("12"))].into(), [("b".into(), envelope)].into());
+        assert_eq!(Extent::of(&plain, &sealed), Extent { count: 2, bytes: 5 });
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::definition;
 use super::draft::{CredentialDraft, Problems, ValueDraft};
 use super::normalise::Named;
 use super::types::{CredentialType, StoredType};
-use super::values::{Plain, Sealed, lagging, revealable, shown, size};
+use super::values::{Extent, Plain, Sealed, lagging, revealable, shown};
 use super::{ATTEMPTS, Admitted, Vault, check_version};
 use crate::access::vault::{AtOne, ChangeValues, Delete, Rename, authorize_place};
 use crate::access::{CreateCredential, Grant};
@@ -65,7 +65,7 @@ impl Vault {
             let (Some(of), Some(drafts)) = (of, &draft.values) else { return Err(problems.into_error()) };
             let named = Named::read(&mut problems, &of.of, drafts);
             let whole = named.join(&mut problems, &of.of, BTreeMap::new());
-            let returned = self.normalise(&of.of, &named, (&whole, 0), problems).await?;
+            let returned = self.normalise(&of.of, &named, (&whole, Extent::default()), problems).await?;
             let Some((name, company)) = name.zip(company) else {
                 return Err(Error::internal("a draft without problems lacks its name or company"));
             };
@@ -196,7 +196,7 @@ impl Vault {
         let use_event = (!opened.used.is_empty())
             .then(|| self.credential_event(Some(actor.clone()), Action::Use, before, opened.used.clone()));
         let (hidden_plain, hidden_sealed) = hidden(&of.of, before, &opened.sealed);
-        let hidden = size(&hidden_plain, &hidden_sealed);
+        let hidden = Extent::of(&hidden_plain, &hidden_sealed);
         let returned = match self.normalise(&of.of, named, (&whole, hidden), problems).await {
             Ok(returned) => returned,
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Credentials: their values, what is refused, what is told.
 
-use super::world::{login, pair, plain, required};
+use super::world::{in_the_open, login, pair, plain, required};
 use super::*;
 use crate::access::vault::{Delete, Rename, Reveal};
 use crate::doubles::{Gate, NormaliseStep};
@@ -297,4 +297,44 @@ async fn a_use_is_told_when_another_change_came_first() {
     assert_eq!(kind(slow), Kind::NotFound);
     assert_eq!(world.events_of("use").await, ["use [password] done"]);
     assert_eq!(world.events_of("change").await, [""; 0]);
+}
+
+/// Values of fields that a type had once count: there is an end to them, and it is told as one, not met as a failure of the store.
+#[tokio::test]
+async fn former_values_fit_up_to_a_number() {
+    let world = World::new().await;
+    let fields = |generation: usize, is_secure: bool| -> Vec<Draft> {
+        let draft = |n| {
+            let id = format!("{}{generation}x{n:02}", "f".repeat(60));
+            if is_secure { secure(&id) } else { field(&id) }
+        };
+        (0..64).map(draft).collect()
+    };
+    let value = "x".repeat(512);
+    let of = world.create_type("T", Vec::new()).await;
+    let made = world.create(of.id, &"\"".repeat(200), &[]).await;
+    // The first of them are plain, as many as stand in the record itself, and the others secure.
+    for generation in 0..5 {
+        let fields = fields(generation, generation > 0);
+        let ids: Vec<String> = fields.iter().map(|field| field.id.clone().unwrap()).collect();
+        let length = if generation == 0 { 55 } else { 512 };
+        let given: Vec<_> = ids.iter().map(|id| (id.as_str(), Some(&value[..length]))).collect();
+        world.change_fields(of.id, fields).await.unwrap();
+        if generation < 4 {
+            world.change(made.id, &given).await.unwrap();
+            continue;
+        }
+        for given in [&given[..], &given[..1]] {
+            let refused = world.change(made.id, given).await;
+            assert!(places(refused)[0].starts_with("fields: All values"));
+        }
+    }
+    // All that is there can become secure.
+    world.change_fields(of.id, fields(0, true)).await.unwrap();
+    world.work().await;
+    assert_eq!(world.reveal(made.id).await.unwrap().len(), 64);
+    assert_eq!(in_the_open(&world, made.id).await, 0);
+    world.rename(made.id, "Renamed").await.unwrap();
+    world.delete(made.id).await.unwrap();
+    world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
 }

@@ -258,3 +258,28 @@ async fn a_plugin_that_declares_nonsense_is_refused_at_start() {
     assert_eq!(refused.kind(), Kind::Invalid);
     assert!(refused.public().contains("aws") && refused.public().contains("fields.1.id"), "{refused}");
 }
+
+/// The largest definition that is taken still fits its record while all of its fields are looked through.
+#[tokio::test]
+async fn the_largest_definition_can_be_replaced_and_deleted() {
+    let world = World::new().await;
+    let long = |start: &str, n: usize| Draft {
+        name: Some("n".repeat(200)),
+        ..field(&format!("{start}{}{n:02}", "f".repeat(61)))
+    };
+    let definition = |choices: usize| -> Vec<Draft> {
+        let choices = (0..choices).map(|n| Some(format!("{n:0100}"))).collect();
+        let choice = Draft { value_type: Some("choice".into()), choices: Some(choices), ..field("choice") };
+        (0..63).map(|n| long("a", n)).chain([choice]).collect()
+    };
+    let mut largest = 1;
+    let of = world.create_type("T", definition(largest)).await;
+    while world.change_fields(of.id, definition(largest + 1)).await.is_ok() {
+        largest += 1;
+    }
+    assert!((2..190).contains(&largest), "{largest}");
+    world.change_fields(of.id, (0..64).map(|n| long("b", n)).collect()).await.unwrap();
+    world.change_fields(of.id, definition(largest)).await.unwrap();
+    world.delete_type(&admin(), of.id).await.unwrap();
+    world.vault.restore(crate::access::operator(), of.id.as_str()).await.unwrap();
+}
