@@ -90,6 +90,11 @@ impl Problems {
         }
     }
 
+    /// Whether there is one at `path`.
+    pub(crate) fn has(&self, path: &[Segment]) -> bool {
+        self.0.iter().any(|problem| problem.path == path)
+    }
+
     /// Nothing, if there are none.
     pub(crate) fn none_or_invalid(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(invalid(self.0)) }

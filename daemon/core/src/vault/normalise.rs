@@ -9,7 +9,7 @@ use super::Vault;
 use super::draft::{Problems, ValueDraft, conflict};
 use super::types::CredentialType;
 use super::values::{Extent, MAX_VALUE_BYTES};
-use crate::error::{Error, FieldProblem, Kind};
+use crate::error::{Error, FieldProblem, Kind, Segment};
 use crate::ports::plugins::{Broken, BrokenHow};
 use crate::ports::types::{NormaliseFailure, TypeValue};
 use crate::secret::Secret;
@@ -102,7 +102,7 @@ impl Named {
         }
         for field in of.fields.iter().filter(|field| field.required && !field.computed) {
             if !whole.contains_key(&field.id) && !self.faulty.contains(&field.id) {
-                problems.add(["fields".into(), field.id.clone().into()], "This field is required.");
+                problems.add(at_field(&field.id), "This field is required.");
             }
         }
         // In the order of the definition.
@@ -140,6 +140,9 @@ impl Vault {
         let returned = match answer {
             Ok(returned) => returned,
             Err(NormaliseFailure::Invalid(found)) => {
+                // A plugin says once more that a required value is missing, and does not know whether the request named it.
+                let is_new = |problem: &FieldProblem| !problems.has(&at_field(&field_of(problem)));
+                let found: Vec<_> = found.into_iter().filter(is_new).collect();
                 for problem in found {
                     tell(&mut problems, of, (named, whole), &problem);
                 }
@@ -164,7 +167,17 @@ impl Vault {
 }
 
 const TOO_MUCH: &str =
-    "All values of a credential together have at most 128 KiB, those of former fields included.";
+    "All values of a credential, those of former fields included, are at most 256 and have at most 128 KiB.";
+
+/// Which field a plugin speaks of; empty where it speaks of none.
+fn field_of(problem: &FieldProblem) -> String {
+    problem.path.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Where problems of a field go that the request did not name, or named without a value.
+fn at_field(field: &str) -> [Segment; 2] {
+    ["fields".into(), field.to_owned().into()]
+}
 
 /// Takes over what a plugin has against the values, at the place that the request knows it by.
 fn tell(
@@ -173,7 +186,7 @@ fn tell(
     (named, whole): (&Named, &[TypeValue]),
     problem: &FieldProblem,
 ) {
-    let field = problem.path.first().map(ToString::to_string).unwrap_or_default();
+    let field = field_of(problem);
     let quotes = whole.iter().any(|value| contains(&problem.message, &value.value));
     let message = if quotes { QUOTED.to_owned() } else { cleaned(&problem.message) };
     match named.values.get(&field) {

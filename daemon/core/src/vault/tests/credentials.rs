@@ -136,8 +136,17 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
             "fields.1.value"
         ]
     );
-    let missing = world.create_as(&admin(), (of.id, world.acme), "x", &[("host", Some(""))]).await;
-    assert_eq!(places(missing), ["fields.host: This field is required."]);
+    // A plugin that says so as well is not heard: to it, an empty value is one that the request did not name.
+    for given in [&[][..], &[("host", Some(""))]] {
+        let again = FieldProblem::new(["host".into()], "is required");
+        let other = FieldProblem::new(["password".into()], "is missing, too");
+        world.plugins.next(NormaliseStep::Invalid(vec![again, other]));
+        let missing = world.create_as(&admin(), (of.id, world.acme), "x", given).await;
+        assert_eq!(
+            places(missing),
+            ["fields.host: This field is required.", "fields.password: is missing, too"]
+        );
+    }
 }
 
 #[tokio::test]
