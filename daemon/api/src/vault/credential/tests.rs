@@ -257,6 +257,81 @@ async fn versions_are_heeded_after_rights() {
     assert_eq!(world.get(&path).await.status, 404);
 }
 
+/// RFC 9110 section 13.1.1: a list names several, `*` any, and a weak tag none.
+#[tokio::test]
+async fn a_write_names_the_versions_it_expects_as_http_does() {
+    let (world, _, id) = one().await;
+    let path = format!("{CREDENTIALS}/{id}");
+    for (method, path, body) in [
+        ("PATCH", path.clone(), json!({ "name": "Another" })),
+        (
+            "PUT",
+            format!("{path}/fields"),
+            json!({ "fields": [{ "fieldId": "accessKeyId", "value": "AKIA2" }] }),
+        ),
+        ("DELETE", path.clone(), Value::Null),
+    ] {
+        let tag = world.get(&format!("{CREDENTIALS}/{id}")).await.header("etag").unwrap().to_owned();
+        let (weak, list) = (format!("W/{tag}"), format!("\"999\", {tag}"));
+        for wrong in [weak.as_str(), "\"999\"", "\"999\", \"998\"", "", "1"] {
+            let refused = world.ask_with((method, &path), "*", &[("if-match", wrong)], &body).await;
+            assert_eq!(refused.status, 412, "{method} {wrong}");
+        }
+        let any = world.ask_with((method, &path), "a.b", &[("if-match", "*")], &body).await;
+        assert_eq!(any.status, 403, "{method}");
+        let headers: &[(&str, &str)] =
+            if method == "PATCH" { &[("if-match", "*")] } else { &[("if-match", &list)] };
+        assert_eq!(world.ask_with((method, &path), "*", headers, &body).await.status, 200, "{method}");
+    }
+    let gone = world.ask_with(("DELETE", &path), "*", &[("if-match", "*")], &Value::Null).await;
+    assert_eq!(gone.status, 404);
+}
+
+/// What is wrong with a body is told of a version that is there: who is out of date reads again first.
+#[tokio::test]
+async fn an_old_version_is_told_before_faults_of_the_body() {
+    let (world, _, id) = one().await;
+    let fields = format!("{CREDENTIALS}/{id}/fields");
+    let faulty = json!({ "fields": [{ "fieldId": "nothing", "value": "x" }] });
+    let old = world.ask_with(("PUT", &fields), "*", &[("if-match", "\"999\"")], &faulty).await;
+    assert_eq!(old.status, 412);
+    assert_eq!(world.ask("PUT", &fields, faulty).await.status, 400);
+    let weak = format!("W/{}", world.get(&fields).await.header("etag").unwrap());
+    let again = world.ask_with(("GET", &fields), "*", &[("if-none-match", &weak)], &Value::Null).await;
+    assert_eq!(again.status, 304, "weak tags do for reading");
+}
+
+/// A field that becomes secure is in no map of any answer from that moment on, and its tag is another.
+#[tokio::test]
+async fn a_newly_secure_field_leaves_every_map_at_once() {
+    let (world, of, id) = one().await;
+    let path = format!("{CREDENTIALS}/{id}");
+    let before = world.get(&path).await.header("etag").unwrap().to_owned();
+    let type_path = format!("credential-type/credential-types/{of}");
+    let mut fields = world.get(&type_path).await.body["data"]["fields"].clone();
+    fields[0]["secure"] = json!(true);
+    assert_eq!(world.ask("PATCH", &type_path, json!({ "fields": fields })).await.status, 200);
+
+    let after = world.ask_with(("GET", &path), "*", &[("if-none-match", &before)], &Value::Null).await;
+    assert_eq!(after.status, 200, "what a client has is out of date");
+    for answer in [
+        after,
+        world.ask("PATCH", &path, json!({ "name": "x" })).await,
+        world.ask("PUT", &format!("{path}/fields"), json!({ "fields": [] })).await,
+        world.get(&format!("{path}/fields")).await,
+        world.get(&format!("{CREDENTIALS}/company/{}", world.acme)).await,
+        world.get(&format!("{type_path}/credentials")).await,
+    ] {
+        assert_eq!(answer.status, 200);
+        assert!(!answer.body.to_string().contains("AKIAIOSFODNN7EXAMPLE"), "{}", answer.body);
+    }
+    let revealed = world.get(&format!("{path}/secure-values")).await;
+    assert_eq!(
+        revealed.body["data"],
+        json!({ "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "secretAccessKey": SECRET })
+    );
+}
+
 #[tokio::test]
 async fn each_route_wants_its_own_permissions() {
     let (world, of, id) = one().await;

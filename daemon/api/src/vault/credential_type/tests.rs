@@ -43,6 +43,9 @@ async fn a_type_is_that_of_the_route_list() {
         });
         assert_eq!(found.body, success(200, "Credential Type Fetched Successfully!", &data), "{identifier}");
     }
+    let slashed = json!({ "name": "A/B 100%", "permissionScope": "a.b", "fields": [] });
+    let slashed = world.ask("POST", TYPES, slashed).await.id();
+    assert_eq!(world.get(&format!("{TYPES}/a%2Fb%20100%25")).await.id(), slashed);
     for unknown in ["nobody", "%00", "aw"] {
         let found = world.get(&format!("{TYPES}/{unknown}")).await;
         assert_eq!(
