@@ -2,8 +2,8 @@
 //! it is told.
 //!
 //! Start with [`Site`], a configuration in a directory of its own; [`Site::serve`] starts a [`Daemon`] of it. [`Provider`] vouches for
-//! users and can go down. [`Request`] is what clients send, well-formed or not. Everything here blocks and fails loudly: a test has one
-//! thread and nothing better to do.
+//! users and can go down. [`Request`] is what clients send, well-formed or not; a [`Session`] is somebody who is signed in to the vault.
+//! Everything here blocks and fails loudly: a test has one thread and nothing better to do.
 //!
 //! Never here: a part of the daemon. What a test knows, it knows from outside.
 #![expect(
@@ -23,6 +23,7 @@ mod request;
 mod shared;
 mod site;
 mod target;
+mod vault;
 mod wait;
 mod written;
 
@@ -34,5 +35,6 @@ pub use request::{Connection, Request};
 pub use shared::Shared;
 pub use site::Site;
 pub use target::{Received, Target};
+pub use vault::{Session, SignIn};
 pub use wait::{PATIENCE, eventually, wait_for};
 pub use written::Written;

@@ -38,7 +38,12 @@ impl Request {
 
     /// A POST of JSON.
     pub fn post(target: impl Into<Vec<u8>>, body: &Value) -> Self {
-        Self::new("POST", target).header("Content-Type", "application/json").body(body.to_string())
+        Self::json("POST", target, body)
+    }
+
+    /// Any method with JSON.
+    pub fn json(method: &str, target: impl Into<Vec<u8>>, body: &Value) -> Self {
+        Self::new(method, target).header("Content-Type", "application/json").body(body.to_string())
     }
 
     /// The value of `Host`; by default `localhost`.
