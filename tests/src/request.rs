@@ -190,6 +190,19 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// The next `count` bytes, whatever they are.
+    ///
+    /// # Errors
+    /// Of the connection, its end included.
+    pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < count {
+            if self.read()? {
+                return Err(unexpected("the connection ended"));
+            }
+        }
+        Ok(self.buffer.drain(..count).collect())
+    }
+
     /// Everything up to the end of the connection.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::request::Request;
-use crate::site::{PUBLIC_URL, Site};
+use crate::site::Site;
 use crate::wait::wait_for;
 
 const CREDENTIALS: &str = "/v1/credential/credentials";
@@ -63,7 +63,7 @@ impl SignIn {
 
     /// `None` while the daemon does not know its provider.
     fn try_begin(at: SocketAddr, query: &str) -> io::Result<Option<Self>> {
-        let answer = Request::get(format!("/v1/auth/uri{query}")).try_send(at)?;
+        let answer = request(at, "GET", &format!("/v1/auth/uri{query}")).try_send(at)?;
         if answer.status == 503 {
             return Ok(None);
         }
@@ -82,7 +82,8 @@ impl SignIn {
         let answer =
             Request::get(format!("/{path}&login_hint={user}")).host(Some(host)).send(host.parse().unwrap());
         let location = answer.expect(303).header("location").unwrap().to_owned();
-        location.strip_prefix(PUBLIC_URL).unwrap_or_else(|| panic!("back to {location}")).to_owned()
+        let path = location.find("/v1/auth/redirect?").unwrap_or_else(|| panic!("back to {location}"));
+        location[path..].to_owned()
     }
 
     /// Sends the browser of somebody back who takes tokens for lack of a client that waits.
@@ -90,7 +91,7 @@ impl SignIn {
     /// # Errors
     /// Of the connection.
     pub fn come_back(&self, path: &str) -> io::Result<Answer> {
-        Request::get(path).header("Accept", "application/json").try_send(self.at)
+        request(self.at, "GET", path).header("Accept", "application/json").try_send(self.at)
     }
 
     /// Signs `user` in, with nobody waiting.
@@ -153,7 +154,7 @@ impl Session {
     /// # Errors
     /// Of the connection.
     pub fn try_ask(&self, request: Request) -> io::Result<Answer> {
-        request.bearer(&self.access).try_send(self.at)
+        request.host(Some(&self.at.to_string())).bearer(&self.access).try_send(self.at)
     }
 
     /// The same where there is an answer.
@@ -162,7 +163,7 @@ impl Session {
     /// There is none.
     #[track_caller]
     pub fn ask(&self, request: Request) -> Answer {
-        request.bearer(&self.access).send(self.at)
+        self.try_ask(request).unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
     /// A GET.
@@ -224,9 +225,9 @@ impl Session {
     /// # Errors
     /// Of the connection.
     pub fn try_refresh(&mut self) -> io::Result<Answer> {
-        let request =
-            Request::new("POST", "/v1/auth/refresh").header("X-Refresh-Token", self.refresh.as_str());
-        let answer = request.try_send(self.at)?;
+        let answer = request(self.at, "POST", "/v1/auth/refresh")
+            .header("X-Refresh-Token", self.refresh.as_str())
+            .try_send(self.at)?;
         if answer.status == 201 {
             *self = Self::of_tokens(self.at, &answer.json()["data"]);
         }
@@ -238,4 +239,9 @@ impl Session {
 #[track_caller]
 fn id(answer: &Answer) -> String {
     answer.json()["data"]["id"].as_str().unwrap_or_else(|| panic!("no id: {answer:?}")).to_owned()
+}
+
+/// A request that names its host as browsers do: `dev` answers to no other name.
+fn request(at: SocketAddr, method: &str, path: &str) -> Request {
+    Request::new(method, path).host(Some(&at.to_string()))
 }
