@@ -11,6 +11,7 @@
 )]
 
 mod anything;
+mod canaries;
 mod golden;
 mod operation;
 mod surface;

@@ -10,6 +10,7 @@ use std::thread;
 use credsmith_tests::{Daemon, Provider, Request, Site, credsmith, eventually, wait_for};
 use serde_json::{Value, json};
 
+use crate::canaries::Canaries;
 use crate::world::{Gate, User, gated, ready};
 
 const REQUEST: &str = "/api/v2/op/credential";
@@ -217,41 +218,6 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
     assert_eq!(status.code(), Some(0));
 }
 
-/// Everything that must be written nowhere, by what it is.
-struct Canaries(Vec<(&'static str, Vec<u8>)>);
-
-impl Canaries {
-    fn add(&mut self, what: &'static str, value: impl AsRef<[u8]>) {
-        assert!(value.as_ref().len() >= 8, "{what}: too short to be found by");
-        self.0.push((what, value.as_ref().to_vec()));
-    }
-
-    fn absent_from(&self, place: &str, bytes: &[u8]) {
-        for (what, value) in &self.0 {
-            let found = bytes.windows(value.len()).position(|window| window == value.as_slice());
-            if let Some(at) = found {
-                let shown = &bytes[at.saturating_sub(300)..bytes.len().min(at + 300)];
-                panic!("{place} has the {what}: {}", String::from_utf8_lossy(shown));
-            }
-        }
-    }
-
-    fn absent_below(&self, directory: &Path) -> usize {
-        let mut files = 0;
-        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            self.absent_from(&path.display().to_string(), path.as_os_str().as_encoded_bytes());
-            if entry.file_type().unwrap().is_dir() {
-                files += self.absent_below(&path);
-            } else if entry.file_type().unwrap().is_file() {
-                self.absent_from(&path.display().to_string(), &fs::read(&path).unwrap());
-                files += 1;
-            }
-        }
-        files
-    }
-}
-
 /// An Ed25519 key whose every byte is known: RFC 8410 section 7.
 const CA_KEY: &str = "MC4CAQAwBQYDK2VwBCIEIENhbmFyeS1TZWVkLU9mLVRoZS1TU0gtQ0EtMTIzNDU2";
 const CA_SEED: &str = "Canary-Seed-Of-The-SSH-CA-123456";
@@ -367,7 +333,7 @@ fn nothing_secret_is_written(format: &str) {
         // Sends back what it is sent.
         _ => (200, format!("{} {}", request.head, String::from_utf8_lossy(&request.body))),
     });
-    let mut canaries = Canaries(Vec::new());
+    let mut canaries = Canaries::default();
     let site = canary_site(format, &op, &target, &mut canaries);
     let daemon = site.serve();
     ready(&daemon);
