@@ -1,7 +1,8 @@
 //! The whole daemon from outside: one binary, so that it is linked once.
 //!
 //! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client does, `surface` goes through what the
-//! recordings leave out, `anything` throws arbitrary requests at it, `operation` looks at the process: start, log, signals, files.
+//! recordings leave out, `anything` throws arbitrary requests at it, `operation` looks at the process: start, log, signals, files. `vault` is
+//! about the other dialect.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,5 +16,6 @@ mod canaries;
 mod golden;
 mod operation;
 mod surface;
+mod vault;
 mod wattson;
 mod world;
