@@ -67,16 +67,20 @@ impl Rights {
         role.permissions.iter().all(|pattern| self.include_pattern(pattern, role.companies.as_deref()))
     }
 
+    /// Each company may be covered by another of the own roles. A role that is bound to none still grants what is never bound.
     fn include_pattern(&self, pattern: &Pattern, companies: Option<&[String]>) -> bool {
-        self.roles.iter().any(|own| {
-            let reaches = match (own.companies.as_deref(), companies) {
-                (None, _) => true,
-                (Some(own), Some(wanted)) => wanted.iter().all(|name| own.contains(name)),
-                // What is never bound to companies holds everywhere even in a bound role.
-                (Some(_), None) => !may_be_bound(pattern),
-            };
-            reaches && own.permissions.iter().any(|granted| granted.includes(pattern))
-        })
+        let own = || {
+            self.roles.iter().filter(|own| own.permissions.iter().any(|granted| granted.includes(pattern)))
+        };
+        let at = |name: &String| {
+            own().any(|own| own.companies.as_ref().is_none_or(|companies| companies.contains(name)))
+        };
+        match companies {
+            // What is never bound to companies holds everywhere even in a bound role.
+            _ if !may_be_bound(pattern) => own().next().is_some(),
+            None => own().any(|own| own.companies.is_none()),
+            Some(names) => own().next().is_some() && names.iter().all(at),
+        }
     }
 
     /// Every one of `permissions` at least somewhere.
@@ -153,5 +157,46 @@ mod tests {
         assert!(!rights.include(&role(&["company.*"], None)));
         assert!(!rights.include(&role(&["company.*"], Some(&["other"]))));
         assert!(!rights.include(&role(&["*"], None)));
+    }
+
+    /// Attack: a role that is bound to nothing, or to little, and grants more than it seems.
+    #[test]
+    fn a_binding_hides_nothing_of_what_a_role_grants() {
+        for (own, wanted, included) in [
+            // `*` grants what is never bound, too: users, types, scopes.
+            ((&["company.*"][..], None), (&["*"][..], Some(&[][..])), false),
+            ((&["company.*", "credential.*"], None), (&["*"], Some(&["acme"])), false),
+            ((&["*"], Some(&["acme"][..])), (&["*"], Some(&[])), true),
+            ((&["*"], Some(&["acme"])), (&["*"], Some(&["acme"])), true),
+            ((&["*"], Some(&["acme"])), (&["*"], Some(&["acme", "globex"])), false),
+            ((&["company.fetch"], None), (&["company.fetch.many"], Some(&[])), false),
+            (
+                (&["company.fetch"], Some(&["acme"])),
+                (&["company.fetch", "user.update"], Some(&["acme"])),
+                false,
+            ),
+            // A binding is no hindrance for what it does not bind.
+            ((&["user.*"], Some(&["acme"])), (&["user.update"], Some(&["globex"])), true),
+            ((&["user.*", "demo.*"], None), (&["user.update", "demo.login"], Some(&["globex"])), true),
+            ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.fetch"], None), true),
+            // Names are compared as they are written: what they stand for may change.
+            ((&["company.*"], Some(&["acme"])), (&["company.*"], Some(&["ACME"])), false),
+        ] {
+            let rights = Rights::new(vec![role(own.0, own.1)]);
+            assert_eq!(rights.include(&role(wanted.0, wanted.1)), included, "{own:?} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_several_roles_hold_together_may_be_given_in_one() {
+        let rights = Rights::new(vec![
+            role(&["company.*"], Some(&["acme"])),
+            role(&["company.fetch"], Some(&["globex"])),
+            role(&["credential.fetch"], None),
+        ]);
+        assert!(rights.include(&role(&["company.fetch", "credential.fetch"], Some(&["acme", "globex"]))));
+        assert!(!rights.include(&role(&["company.fetch"], Some(&["acme", "globex", "initech"]))));
+        assert!(!rights.include(&role(&["company.fetch.many"], Some(&["acme", "globex"]))));
+        assert!(!rights.include(&role(&["company.fetch"], None)));
     }
 }
