@@ -1,17 +1,17 @@
-//! A vault with two companies and scripted plugins, asked as clients ask it. The bearer token names the caller's permissions.
+//! A vault with two companies, two users and scripted plugins, asked as clients ask it. The bearer token names the caller's permissions.
 
 use std::sync::Arc;
 
-use credsmith_core::Error;
 use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
-use credsmith_core::caller::{Member, Subject};
+use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
-    FakeDirectory, People, ScriptedTypePlugins, companies, session_options, vault,
+    FakeDirectory, People, ScriptedTypePlugins, companies, role_of, session_options, vault,
 };
-use credsmith_core::ids::{SessionId, UserId};
 use credsmith_core::secret::Secret;
+use credsmith_core::session;
+use credsmith_core::{Error, Kind};
 use credsmith_http::{Body, Surface as _, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -20,26 +20,26 @@ use serde_json::{Value, json};
 
 use super::{Doors, Options, Parts, Vault};
 
-/// Lets everybody in: the token is their permissions, with commas between them; behind `@`, the company that they are bound to.
-struct ByToken;
+/// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas. Without scopes in front they have both, without
+/// a company behind the permissions are bound to none. Everybody is the same user.
+struct ByToken(Member);
 
 impl Doors for ByToken {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         let text = token.expose_str().unwrap();
+        let (scopes, text) = text.split_once('|').unwrap_or(("user.read,user.write", text));
         let (permissions, company) = text.split_once('@').map_or((text, None), |(all, one)| (all, Some(one)));
-        let role = Role {
-            name: "role".into(),
-            permissions: permissions.split(',').map(|text| Pattern::parse(text).unwrap()).collect(),
-            companies: company.map(|one| [one.to_owned()].into()),
+        let named = |list: &str| -> Vec<String> {
+            list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
-        let member = Member {
-            user: UserId::from_random([1; 16]),
-            subject: Subject { issuer: "https://op.example".into(), subject: "bob".into() },
-            session: SessionId::from_random([2; 16]),
-            scopes: Vec::new(),
-            rights: Rights::new(vec![Arc::new(role)]),
-        };
-        async { Ok(member) }.boxed()
+        let permissions: Result<Vec<_>, _> =
+            named(permissions).iter().map(|permission| Pattern::parse(permission)).collect();
+        let member = permissions.map(|permissions| {
+            let companies = company.map(|one| [one.to_owned()].into());
+            let role = Role { name: "role".into(), permissions, companies };
+            Member { scopes: named(scopes), rights: Rights::new(vec![Arc::new(role)]), ..self.0.clone() }
+        });
+        async { member.map_err(|_| Error::new(Kind::Unauthenticated, "no token of ours")) }.boxed()
     }
 
     fn public_keys(&self) -> Value {
@@ -53,6 +53,8 @@ pub(super) struct World {
     /// Ids of two companies: Acme Corp and Globex.
     pub(super) acme: String,
     pub(super) globex: String,
+    /// Id of a user who never asks for anything.
+    pub(super) friend: String,
 }
 
 /// What came back.
@@ -88,6 +90,10 @@ pub(super) fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
+async fn signed_in(people: &People, name: &str) -> Member {
+    people.sessions.authenticate(&people.sign_in(name).await.access).await.unwrap()
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         let listed = [("12345", "AcmeCorp", "Acme Corp"), ("777", "globex", "Globex")];
@@ -103,9 +109,15 @@ impl World {
             trusted_proxies: TrustedProxies::default(),
         };
         let (acme, globex) = (id("acmecorp"), id("globex"));
-        let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
-        let parts = Parts { doors: Arc::new(ByToken), sessions, users, companies, vault };
-        Self { surface: Vault::new(parts, options).unwrap(), plugins, acme, globex }
+        let helper = role_of("nobody", "helper", &["user.roles.update"]);
+        // However often a test asks to sign in.
+        let sessions = session::Options { begun_per_minute: None, ..session_options() };
+        let people = People::new(vec![helper], sessions).await;
+        let (bob, friend) =
+            (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());
+        let People { sessions, users, .. } = people;
+        let parts = Parts { doors: Arc::new(ByToken(bob)), sessions, users, companies, vault };
+        Self { surface: Vault::new(parts, options).unwrap(), plugins, acme, globex, friend }
     }
 
     pub(super) async fn ask_with(
@@ -115,18 +127,26 @@ impl World {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri(format!("/v1/{path}"))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/json");
+        let token = format!("Bearer {token}");
+        let headers = [headers, &[("authorization", &token)]].concat();
+        self.send((method, &format!("/v1/{path}")), &headers, body).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        let mut request =
+            http::Request::builder().method(method).uri(path).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let reply = self.surface.call(request.body(Body::from(body.to_string())).unwrap()).await;
         let (parts, body) = reply.into_parts();
         let body: Value = serde_json::from_slice(body.bytes()).unwrap_or_default();
-        assert!(body.is_null() || body["status"] == parts.status.as_u16());
+        assert!(body.get("status").is_none_or(|status| *status == parts.status.as_u16()));
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

@@ -1,5 +1,7 @@
 //! The frame around handlers, by routes made for it: who gets in, in which order things are refused, what every answer carries.
 
+mod rights;
+
 use std::time::Duration;
 
 use credsmith_core::Kind;
