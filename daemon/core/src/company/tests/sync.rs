@@ -1,7 +1,9 @@
 use super::*;
+use crate::access::rights::Reach;
 use crate::company::walk::LONGEST_WALK;
 use crate::doubles::{DirectoryStep, Fault, Gate};
 use crate::error::Kind;
+use crate::paging::Paging;
 use crate::ports::directory::DirectoryPage;
 use crate::ports::plugins::BrokenHow;
 
@@ -59,6 +61,25 @@ async fn what_did_not_change_is_not_read_again() {
     let after = companies.view().await.unwrap();
     assert_eq!(after.len(), 101);
     assert!(before.all().all(|company| Arc::ptr_eq(company, after.by_id(company.id).unwrap())));
+}
+
+/// A page of a long list costs no record: that of 5,000 is answered when there is none left to read.
+#[tokio::test]
+async fn a_list_is_answered_from_memory() {
+    let mut world = World::with(5000);
+    let companies = world.companies().await;
+    sync(&companies).await.unwrap();
+    assert_eq!(companies.view().await.unwrap().len(), 5000);
+    for (record, _) in world.store.dump("company/") {
+        world.store.tamper(&record, None);
+    }
+    for (search, number, listed, total) in
+        [("", 1, 30, 5000), ("", 167, 20, 5000), ("company 49", 4, 21, 111)]
+    {
+        let view = companies.view().await.unwrap();
+        let page = view.list(&Reach::Everywhere, search, Paging::new(number, 30).unwrap());
+        assert_eq!((page.items.len(), page.total), (listed, total), "{search} {number}");
+    }
 }
 
 /// The daemon is killed after each batch of a synchronisation in turn: no reader ever sees half a company or one twice, and the next
