@@ -157,6 +157,9 @@ impl Config {
         if let Some(providers) = &providers {
             warn_of_unknown_providers(table, providers, &services, &roles);
         }
+        if vault.is_some() {
+            warn_of_no_admin(table, &roles);
+        }
         Some(Self {
             server: server?,
             admin: admin?,
@@ -211,6 +214,16 @@ fn refuse_key_beside_data(table: &Table<'_>, data: &Data, keyring: &Keyring) {
         );
         reading.report.fault(at, "keyring.key", message);
     }
+}
+
+/// Nobody gives a role by hand who does not hold what is in it: somebody has to begin.
+fn warn_of_no_admin(table: &Table<'_>, roles: &[ConfiguredRole]) {
+    if roles.iter().any(ConfiguredRole::makes_an_admin) {
+        return;
+    }
+    let at = table.get("roles").map(|value| value.at());
+    let message = "has no role with the permission `*` for all companies and a rule that gives it, so that nobody can give roles by hand";
+    table.value().reading.report.warning(at, "roles", message);
 }
 
 /// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a provider may be taken out for a

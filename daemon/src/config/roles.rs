@@ -19,17 +19,17 @@ pub(crate) struct ConfiguredRole {
     pub(crate) assign: Vec<RuleLine>,
 }
 
-/// Reads all roles in the order of the file.
-pub(crate) fn read(value: &Value<'_>) -> Option<Vec<ConfiguredRole>> {
-    let roles = value.named(|name, value| value.table(|table| role(name, table)).flatten())?;
-    if !roles.iter().any(gives_everything) {
-        value.warning("has no role with the permission `*` and a rule that gives it, so that nobody can give roles by hand");
+impl ConfiguredRole {
+    /// Whether a rule gives somebody every permission, for all companies.
+    pub(crate) fn makes_an_admin(&self) -> bool {
+        let everything = self.role.permissions.iter().any(|pattern| pattern.as_str() == "*");
+        everything && self.role.companies.is_none() && !self.assign.is_empty()
     }
-    Some(roles)
 }
 
-fn gives_everything(role: &ConfiguredRole) -> bool {
-    role.role.permissions.iter().any(|pattern| pattern.as_str() == "*") && !role.assign.is_empty()
+/// Reads all roles in the order of the file.
+pub(crate) fn read(value: &Value<'_>) -> Option<Vec<ConfiguredRole>> {
+    value.named(|name, value| value.table(|table| role(name, table)).flatten())
 }
 
 fn role(name: &str, table: &Table<'_>) -> Option<ConfiguredRole> {

@@ -423,6 +423,25 @@ fn a_rule_with_an_unknown_provider_is_kept_and_told() {
 }
 
 #[test]
+fn a_vault_without_an_admin_is_told() {
+    let admin = "[roles.a]\npermissions = [\"*\"]\n";
+    let rule = "assign = [{ provider = \"op\", claim = \"sub\", equals = \"root\" }]\n";
+    for (rest, told) in [
+        ("[vault]\n".to_owned(), true),
+        (format!("[vault]\n{admin}"), true),
+        (format!("[vault]\n{admin}companies = [\"acme\"]\n{rule}"), true),
+        (format!("[vault]\n[roles.a]\npermissions = [\"user.*\"]\n{rule}"), true),
+        (format!("[vault]\n{admin}{rule}"), false),
+        // Without a vault nobody has a role.
+        (admin.to_owned(), false),
+    ] {
+        let loaded = read_with(machine(), &format!("{}\n{rest}", small(&[]))).0.ok().unwrap();
+        let warnings = loaded.warnings.join("\n");
+        assert_eq!(warnings.contains("has no role with the permission `*`"), told, "{rest}: {warnings}");
+    }
+}
+
+#[test]
 fn plain_http_for_others_has_to_be_wanted() {
     let text =
         small(&[("127.0.0.1:8080", "0.0.0.0:8080"), ("[server]", "[server]\nallow_plain_http = true")]);
