@@ -141,7 +141,11 @@ fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
     };
-    let options = config.providers.iter().map(providers::options).collect();
+    let options = config
+        .providers
+        .iter()
+        .map(|provider| providers::options(provider, config.vault.is_some()))
+        .collect();
     OidcProviders::start(options, &Limits::default(), &world).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect();
         Failure::Configuration(config::Faults { faults, warnings: Vec::new() })

@@ -148,6 +148,9 @@ impl Config {
         if let (Some(vault), Some(providers)) = (&vault, &providers) {
             vault.check_provider(table.value(), providers);
         }
+        if let (Some(vault), Some(server)) = (&vault, &server) {
+            warn_of_one_address(table, vault, server);
+        }
         if let (Some(data), Some(admin)) = (&data, &admin) {
             refuse_long_socket(table, data, admin);
         }
@@ -199,6 +202,16 @@ fn refuse_long_socket(table: &Table<'_>, data: &Data, admin: &Admin) {
             admin::MAX_SOCKET_PATH
         );
         table.value().reading.report.fault(at, key, message);
+    }
+}
+
+/// A sign-in that somebody stole could not be told from an honest one by where it comes from.
+fn warn_of_one_address(table: &Table<'_>, vault: &Vault, server: &Server) {
+    if vault.same_address && server.takes_clients_for_its_proxy() {
+        let message = "tells nobody apart: the listeners are on loopback and public_url is not, so that every client seems to come from \
+             the proxy in front; set server.trusted_proxies to its address";
+        let at = table.get("vault").map(|value| value.at());
+        table.value().reading.report.warning(at, "vault.same_address", message);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use credsmith_core::secret::Secret;
 use ipnet::IpNet;
-use url::Url;
+use url::{Host, Url};
 
 use super::read::{Table, Value};
 use super::report::At;
@@ -87,6 +87,20 @@ impl Server {
                 value.reading.report.fault(Some(listen.at), &listen.key, message);
             }
         }
+    }
+}
+
+impl Server {
+    /// Whether all clients seem to come from this machine, because a proxy on it lets them in and its word is not taken.
+    pub(crate) fn takes_clients_for_its_proxy(&self) -> bool {
+        let is_local = match self.public_url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let on_loopback = self.listen.iter().all(|listen| listen.address.ip().is_loopback());
+        !is_local && on_loopback && self.trusted_proxies.is_empty()
     }
 }
 

@@ -174,6 +174,31 @@ fn faults_of_the_vault_are_told_where_they_are() {
     }
 }
 
+/// Where addresses cannot be told apart, a stolen sign-in looks like an honest one.
+#[test]
+fn a_proxy_whose_word_is_not_taken_is_warned_of() {
+    let warned = |edits: &[(&str, &str)], vault: &str| {
+        let text = format!("{}\n{vault}[roles.a]\npermissions = [\"*\"]\n", small(edits));
+        let warnings =
+            read_with(machine(), &text).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).warnings;
+        warnings.iter().any(|line| line.contains("vault.same_address: tells nobody apart"))
+    };
+    let listen = "listen = [{ address = \"127.0.0.1:8080\" }]";
+    let trusting = format!("{listen}\ntrusted_proxies = [\"127.0.0.1\"]");
+    let public = "[server]\nallow_plain_http = true";
+    assert!(warned(&[], "[vault]\n"));
+    for (edits, vault) in [
+        (&[][..], ""),
+        (&[], "[vault]\nsame_address = false\n"),
+        (&[(listen, &*trusting)], "[vault]\n"),
+        (&[("https://c.example.org", "http://localhost:8080")], "[vault]\n"),
+        (&[("https://c.example.org", "http://[::1]:8080")], "[vault]\n"),
+        (&[("[server]", public), ("127.0.0.1:8080", "0.0.0.0:8080")], "[vault]\n"),
+    ] {
+        assert!(!warned(edits, vault), "{edits:?} {vault}");
+    }
+}
+
 #[test]
 fn the_defaults_in_the_example_are_the_defaults() {
     let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;

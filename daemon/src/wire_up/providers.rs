@@ -7,8 +7,8 @@ use credsmith_oidc::{Audiences, CodeFlow, ProviderOptions};
 
 use crate::config::{self, Provider};
 
-/// One provider.
-pub(super) fn options(provider: &Provider) -> ProviderOptions {
+/// One provider. `with_browser`: users may sign in there with a browser, for the vault.
+pub(super) fn options(provider: &Provider, with_browser: bool) -> ProviderOptions {
     ProviderOptions {
         description: provider.description.clone(),
         client_secret: provider.client_secret.clone().map(Arc::new),
@@ -25,7 +25,7 @@ pub(super) fn options(provider: &Provider) -> ProviderOptions {
         allow_insecure: provider.allow_insecure_issuer,
         clock_skew: provider.clock_skew,
         tenants: provider.tenants.clone(),
-        code_flow: Some(CodeFlow {
+        code_flow: with_browser.then(|| CodeFlow {
             prompt: provider.prompt.clone(),
             response_mode: provider.response_mode.clone(),
             trust_email: provider.trust_email,
