@@ -20,9 +20,9 @@ use crate::error::{Error, Kind};
 use crate::handoff::{Collected, Handoff, Place};
 use crate::ids::{HandoffId, LeaseId, ProviderId};
 use crate::lease::{Event, Kept, Lease, Made, State};
-use crate::ledger::{self, Activated, Activation, NotAdvanced, Room};
+use crate::ledger::{self, Activated, Activation, NotAdvanced, Room, Settled};
 use crate::parameters::{self, Fitted};
-use crate::ports::audit::{Action, Outcome};
+use crate::ports::audit::{self, Action, Outcome};
 use crate::ports::plugins::{
     Broken, BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, IssueReport, Issued, LoadedService,
     MAX_STATE_BYTES, NotStarted, Refusal,
@@ -58,7 +58,7 @@ impl Core {
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
             let about = About::service_of(caller, &configured.id);
-            self.record(Some(user(caller)), Action::Issue, about, outcome_of(error));
+            self.record(self.event(Some(user(caller)), Action::Issue, about, outcome_of(error)));
         })
     }
 
@@ -97,29 +97,13 @@ impl Core {
     }
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
-        let about = About::service_of(&request.caller, &request.service.id);
-        let record = {
-            let actor = user(&request.caller);
-            |lease, outcome| self.record(Some(actor), Action::Issue, About { lease, ..about }, outcome)
-        };
         let room = Room { limit: request.service.limit, may_retire: !self.is_clock_off() };
-        let reserved = match self.ledger.reserve(self.new_lease(&request), room).await {
-            Ok(reserved) => reserved,
-            Err(error) => {
-                record(None, outcome_of(&error));
-                return Err(error);
-            }
-        };
-        for expired in &reserved.retired {
-            self.record(None, Action::Expire, About::from(expired), Outcome::Done);
-        }
-        let id = reserved.pending.lease.id;
-        let result = self.call_issue(request, reserved.pending).await;
-        match &result {
-            Ok((_, issued)) => record(*issued, Outcome::Done),
-            Err(error) => record(Some(id), outcome_of(error)),
-        }
-        result.map(|(handoff, _)| handoff)
+        let expired = |lease: &Lease| self.event(None, Action::Expire, About::from(lease), Outcome::Done);
+        let reserved = self.ledger.reserve(self.new_lease(&request), room, expired).await;
+        let reserved =
+            reserved.inspect_err(|error| self.record(request.event(self, None, outcome_of(error))))?;
+        reserved.retired.iter().for_each(|lease| self.audit.record(expired(lease)));
+        self.call_issue(request, reserved.pending).await
     }
 
     fn new_lease(&self, request: &Request) -> Lease {
@@ -143,46 +127,51 @@ impl Core {
         }
     }
 
-    /// The result's address, and the lease that it is of, if there is one.
-    async fn call_issue(
-        &self,
-        request: Request,
-        pending: Stored,
-    ) -> Result<(HandoffId, Option<LeaseId>), Error> {
+    /// The result's address. Whatever comes of it is told with the change of the lease that it makes.
+    async fn call_issue(&self, request: Request, pending: Stored) -> Result<HandoffId, Error> {
         let call = issue_call(&request, &pending.lease);
         let report = self.bounded(self.plugins.issue(call), request.loaded.longest_call).await;
         let IssueReport { outcome, claims_read } = report.unwrap_or_else(overdue);
         match outcome {
             Ok(IssueOutcome::Issued(issued)) => self.issued(request, pending, issued, claims_read).await,
             Ok(IssueOutcome::LoginRequired { provider, message }) => {
-                self.settle(&pending, Event::NothingMade).await?;
-                let handoff = self.login(&request.caller, &provider, message)?;
-                Ok((self.leave(request, handoff), None))
+                let handoff = self.login(&request.caller, &provider, message);
+                let told = match &handoff {
+                    Ok(_) => request.event(self, None, Outcome::Done),
+                    Err(error) => request.event(self, Some(pending.lease.id), outcome_of(error)),
+                };
+                self.settle(&pending, Event::NothingMade, told).await?;
+                Ok(self.leave(request, handoff?))
             }
             Err(failure) => {
                 let event = match &failure {
                     CallFailure::Refused(_) | CallFailure::NotStarted(_) => Event::NothingMade,
                     CallFailure::Broken(_) => Event::CutShort,
                 };
-                self.settle(&pending, event).await?;
-                Err(told(failure))
+                let error = told(failure);
+                let told = request.event(self, Some(pending.lease.id), outcome_of(&error));
+                self.settle(&pending, event, told).await?;
+                Err(error)
             }
         }
     }
 
-    /// Has `event` befall a lease whose issue brought nothing. Where the sweeper was faster, its view stands.
-    async fn settle(&self, pending: &Stored, event: Event) -> Result<(), Error> {
-        let mut stored = pending.clone();
-        loop {
-            match self.ledger.advance(&stored, [event.clone()]).await {
-                Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
+    /// Has `event` befall a lease whose issue brought nothing, and has it told. Where the sweeper was faster, its view stands, and this is told
+    /// all the same.
+    async fn settle(&self, pending: &Stored, event: Event, told: audit::Event) -> Result<(), Error> {
+        let mut stored = Some(pending.clone());
+        while let Some(before) = stored {
+            match self.advance(&before, [event.clone()], |_| vec![told.clone()]).await {
+                Ok(_) => return Ok(()),
+                Err(NotAdvanced::NotPossible(_)) => break,
                 Err(NotAdvanced::Failed(error)) => return Err(error),
-                Err(NotAdvanced::Conflict) => match self.ledger.records.lease(stored.lease.id).await? {
-                    Some(again) => stored = again,
-                    None => return Ok(()),
-                },
+                Err(NotAdvanced::Conflict) => {
+                    stored = self.ledger.records.lease(pending.lease.id).await?;
+                }
             }
         }
+        self.record(told);
+        Ok(())
     }
 
     async fn issued(
@@ -191,10 +180,13 @@ impl Core {
         pending: Stored,
         issued: Issued,
         claims_read: Claims,
-    ) -> Result<(HandoffId, Option<LeaseId>), Error> {
+    ) -> Result<HandoffId, Error> {
+        let id = pending.lease.id;
         if let Some(what) = malformed(&issued) {
-            self.settle(&pending, Event::CutShort).await?;
-            return Err(Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(what));
+            let error = Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(what);
+            let told = request.event(self, Some(id), outcome_of(&error));
+            self.settle(&pending, Event::CutShort, told).await?;
+            return Err(error);
         }
         let Issued { entries, state, revoke_with, expires_at } = issued;
         let kept = Kept { claims: claims_read, parameters: request.parameters.kept.clone() };
@@ -207,15 +199,27 @@ impl Core {
             allow_same_state: request.service.allow_same_state,
             wanted: objection.is_none(),
         };
-        let id = pending.lease.id;
-        let id = match self.ledger.activate(pending, &activation).await? {
+        let came_of = |activated: &Activated| came_of(id, activated, objection.as_ref());
+        let tell = |activated: &Activated| match came_of(activated) {
+            Ok(id) => request.event(self, Some(id), Outcome::Done),
+            Err(outcome) => request.event(self, Some(id), outcome),
+        };
+        let settled = self.ledger.activate(pending, &activation, tell).await;
+        let Settled { activated, told } =
+            settled.inspect_err(|error| self.record(request.event(self, Some(id), outcome_of(error))))?;
+        if told {
+            self.audit.record(tell(&activated))
+        } else {
+            self.record(tell(&activated))
+        }
+        let id = match activated {
             Activated::New => id,
             Activated::Same(older) => older,
             Activated::Taken => return Err(taken()),
             Activated::Unwanted => return Err(objection.unwrap_or_else(ledger::suspended)),
             Activated::TooLate => return Err(too_late()),
         };
-        Ok((self.leave(request, Handoff::Credential { id, entries }), Some(id)))
+        Ok(self.leave(request, Handoff::Credential { id, entries }))
     }
 
     /// Why nobody can have what was made, if that is so.
@@ -257,6 +261,25 @@ impl Core {
                 Err(Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(cause))
             }
         }
+    }
+}
+
+impl Request {
+    /// What is told of it.
+    fn event(&self, core: &Core, lease: Option<LeaseId>, outcome: Outcome) -> audit::Event {
+        let about = About { lease, ..About::service_of(&self.caller, &self.service.id) };
+        core.event(Some(user(&self.caller)), Action::Issue, about, outcome)
+    }
+}
+
+/// Which lease the user has then, or why none.
+fn came_of(id: LeaseId, activated: &Activated, objection: Option<&Error>) -> Result<LeaseId, Outcome> {
+    match activated {
+        Activated::New => Ok(id),
+        Activated::Same(older) => Ok(*older),
+        Activated::Taken => Err(outcome_of(&taken())),
+        Activated::Unwanted => Err(objection.map_or_else(|| outcome_of(&ledger::suspended()), outcome_of)),
+        Activated::TooLate => Err(outcome_of(&too_late())),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The steps of a lease's life as things that happen durably: read, ask [`crate::lease`] what becomes of it, write, try again where somebody
 //! else was faster.
 //!
-//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. Never here: a plugin, a caller, an audit event.
+//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a step its caller says, who alone knows whose
+//! doing it is; it becomes durable with the step. Never here: a plugin, a caller.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::ids::LeaseId;
 use crate::lease::{Event, Kept, Lease, Made, NotPossible, State, Timing};
 use crate::limits::KeyedLocks;
 use crate::ports::Clock;
+use crate::ports::audit;
 use crate::ports::store::MAX_BATCH_KEYS;
 use crate::records::{Account, Change, CommitError, Move, Records, Stored};
 use crate::secret::Secret;
@@ -19,8 +21,8 @@ use crate::time::Timestamp;
 /// How often a change is tried against others that are faster. Each time somebody's change got through.
 const ATTEMPTS: u32 = 64;
 
-/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`, `parked/`.
-const KEYS_TO_RETIRE: usize = 7;
+/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`, `parked/`, and the event of it.
+const KEYS_TO_RETIRE: usize = 8;
 /// Keys that a reservation touches: lease, `own/`, `due/`, `count/`, `suspended/`.
 const KEYS_TO_RESERVE: usize = 5;
 /// Leases that one reservation can retire in its own batch.
@@ -79,6 +81,13 @@ pub(crate) enum Activated {
     TooLate,
 }
 
+/// What became of what a plugin made, and whether that is told already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) activated: Activated,
+    pub(crate) told: bool,
+}
+
 /// Why a lease did not advance.
 #[derive(Debug)]
 pub(crate) enum NotAdvanced {
@@ -110,12 +119,17 @@ impl Ledger {
         Self { records, timing, clock, accounts: KeyedLocks::new() }
     }
 
-    /// Makes `pending` durable and counts it.
+    /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had expired and made room.
     ///
     /// # Errors
     /// `LimitReached` when as many count as `room` allows and too few of them have expired; `Unauthenticated` when the owner was
     /// suspended.
-    pub(crate) async fn reserve(&self, pending: Lease, room: Room) -> Result<Reserved, Error> {
+    pub(crate) async fn reserve(
+        &self,
+        pending: Lease,
+        room: Room,
+        tell: impl Fn(&Lease) -> audit::Event,
+    ) -> Result<Reserved, Error> {
         let account = self.records.account(&pending.owner, &pending.service);
         let _queued = self.accounts.lock(account.clone()).await;
         let mut retired = Vec::new();
@@ -132,6 +146,7 @@ impl Ledger {
             change.tally = Some(tally);
             change.unless_suspended = Some(pending.owner.clone());
             let leases: Vec<_> = expired.iter().map(|stored| stored.lease.clone()).collect();
+            change.events = leases.iter().map(&tell).collect();
             for stored in expired {
                 let after = stored
                     .lease
@@ -170,7 +185,8 @@ impl Ledger {
         if self.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
-    /// Records what the plugin made for `pending`, as it was reserved.
+    /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what becomes of it. Where nothing is left to
+    /// become of it ([`Settled::told`] is false), nothing is told.
     ///
     /// # Errors
     /// Only when the store failed: then the lease is cleaned up when its deadline has passed.
@@ -178,27 +194,32 @@ impl Ledger {
         &self,
         pending: Stored,
         activation: &Activation,
-    ) -> Result<Activated, Error> {
+        tell: impl Fn(&Activated) -> audit::Event,
+    ) -> Result<Settled, Error> {
         let mut pending = pending;
         let mut suspended = false;
         let mut holder = None;
         // The first round reads nothing: mostly the state is free and nobody was suspended.
         for _ in 0..ATTEMPTS {
-            let (change, activated) = match self.plan(&pending, activation, suspended, holder).await? {
+            let (mut change, activated) = match self.plan(&pending, activation, suspended, holder).await? {
                 Plan::Commit(change, activated) => (change, activated),
-                Plan::Leave(activated) => return Ok(activated),
+                // What is active was told when it became so.
+                Plan::Leave(activated) => {
+                    return Ok(Settled { told: activated == Activated::New, activated });
+                }
             };
+            change.events.push(tell(&activated));
             let _queued = match &activated {
                 Activated::Same(_) | Activated::Taken => Some(self.lock_account(&pending.lease).await),
                 Activated::New | Activated::Unwanted | Activated::TooLate => None,
             };
             match self.records.commit(&change, &self.timing).await {
-                Ok(_) => return Ok(activated),
+                Ok(_) => return Ok(Settled { activated, told: true }),
                 Err(CommitError::Failed(error)) => return Err(error),
                 Err(CommitError::Conflict) => {}
             }
             let Some(again) = self.records.lease(pending.lease.id).await? else {
-                return Ok(Activated::TooLate);
+                return Ok(Settled { activated: Activated::TooLate, told: false });
             };
             suspended = self.records.is_suspended(&again.lease.owner).await?;
             holder = self.records.holder(&again.lease.service, &activation.made.state).await?;
@@ -276,7 +297,8 @@ impl Ledger {
         Ok(Plan::Commit(change, Activated::Same(holder)))
     }
 
-    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its record is deleted.
+    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its record is deleted. What `tell` says of the
+    /// lease as it will be is told with it.
     ///
     /// # Errors
     /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was read, the caller knows.
@@ -284,6 +306,7 @@ impl Ledger {
         &self,
         stored: &Stored,
         events: impl IntoIterator<Item = Event>,
+        tell: impl FnOnce(Option<&Lease>) -> Vec<audit::Event>,
     ) -> Result<Option<Stored>, NotAdvanced> {
         let at = self.clock.now();
         let mut after = Some(stored.lease.clone());
@@ -296,7 +319,8 @@ impl Ledger {
         let counts = |lease: &Lease| lease.state.is_counted();
         let uncounted = counts(&stored.lease) && !after.as_ref().is_some_and(counts);
         let _queued = if uncounted { Some(self.lock_account(&stored.lease).await) } else { None };
-        let change = Change::advance(stored.clone(), after);
+        let told = tell(after.as_ref());
+        let change = Change { events: told, ..Change::advance(stored.clone(), after) };
         let revision = self.records.commit(&change, &self.timing).await?;
         let after = change.moves.into_iter().next().and_then(|only| only.after);
         Ok(after.map(|lease| Stored { lease, revision }))

@@ -10,7 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod access;
-mod audit;
+pub mod audit;
 pub mod caller;
 pub mod catalogue;
 pub mod company;

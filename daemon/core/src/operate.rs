@@ -6,9 +6,9 @@ use crate::error::{Error, Kind};
 use crate::ids::{LeaseId, ServiceId};
 use crate::lease::{Event, Lease, Reason, State};
 use crate::ledger::{self, NotAdvanced};
-use crate::ports::audit::{Action, Actor, Outcome};
+use crate::ports::audit::{self, Action, Actor, Outcome, Target};
 use crate::records::Stored;
-use crate::service::{About, Core};
+use crate::service::{About, Core, outcome_of};
 use crate::time::Timestamp;
 
 /// How often an operator's word is tried against others that are faster.
@@ -61,7 +61,9 @@ impl Core {
     /// `Internal` when the store fails; doing it again is fine.
     pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
         self.suspend_as(&Actor::Operator, subject).await?;
-        self.record(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
+        // The suspension's own batch has told the audit log.
+        let event = self.event(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
+        self.audit.record(event);
         Ok(())
     }
 
@@ -77,7 +79,8 @@ impl Core {
 
     async fn doom(&self, mut stored: Stored) -> Result<(), Error> {
         loop {
-            match self.ledger.advance(&stored, [Event::Suspended]).await {
+            // That they were suspended is told.
+            match self.advance(&stored, [Event::Suspended], |_| Vec::new()).await {
                 // What is pending no more is not affected.
                 Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
@@ -95,7 +98,8 @@ impl Core {
     /// `Internal` when the store fails.
     pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
         self.resume_as(&Actor::Operator, subject).await?;
-        self.record(Some(Actor::Operator), Action::Resume, about_subject(subject), Outcome::Done);
+        let event = self.event(Some(Actor::Operator), Action::Resume, about_subject(subject), Outcome::Done);
+        self.audit.record(event);
         Ok(())
     }
 
@@ -116,9 +120,7 @@ impl Core {
     /// # Errors
     /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
     pub async fn retry(&self, _grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
-        let lease = self.advance_parked(lease, Event::Retry).await?;
-        self.record(Some(Actor::Operator), Action::Retry, About::from(&lease), Outcome::Done);
-        Ok(())
+        self.advance_parked(lease, Event::Retry, Action::Retry, None).await
     }
 
     /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes into the audit.
@@ -135,10 +137,7 @@ impl Core {
         if reason.is_empty() {
             return Err(Error::new(Kind::Invalid, "Dropping a lease needs a reason."));
         }
-        let lease = self.advance_parked(lease, Event::Dropped).await?;
-        let about = About { note: Some(reason.to_owned()), ..About::from(&lease) };
-        self.record(Some(Actor::Operator), Action::Drop, about, Outcome::Done);
-        Ok(())
+        self.advance_parked(lease, Event::Dropped, Action::Drop, Some(reason)).await
     }
 
     /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long as the ledger is large, and what is
@@ -152,12 +151,28 @@ impl Core {
         Ok(Examination { faults, counted })
     }
 
-    async fn advance_parked(&self, id: LeaseId, event: Event) -> Result<Lease, Error> {
+    /// Has it audited that an operator `asked` for something that has no event of its own: a list, or what came to nothing.
+    pub fn note_command(&self, _grant: Grant<Operate>, asked: String, refused: Option<&Error>) {
+        let target = Target { asked: Some(asked), ..Target::default() };
+        let outcome = refused.map_or(Outcome::Done, outcome_of);
+        let event = self.event(Some(Actor::Operator), Action::Operate, About::default(), outcome);
+        self.record(audit::Event { target, ..event });
+    }
+
+    async fn advance_parked(
+        &self,
+        id: LeaseId,
+        event: Event,
+        action: Action,
+        note: Option<&str>,
+    ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let parked = |stored: &Stored| matches!(stored.lease.state, State::Parked(_));
             let stored = self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
-            match self.ledger.advance(&stored, [event.clone()]).await {
-                Ok(_) => return Ok(stored.lease),
+            let about = About { note: note.map(ToOwned::to_owned), ..About::from(&stored.lease) };
+            let told = self.event(Some(Actor::Operator), action, about, Outcome::Done);
+            match self.advance(&stored, [event.clone()], |_| vec![told]).await {
+                Ok(_) => return Ok(()),
                 Err(NotAdvanced::Conflict) => {}
                 Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
                 Err(NotAdvanced::Failed(error)) => return Err(error),

@@ -26,7 +26,7 @@ use crate::ports::plugins::{
 };
 use crate::records::Stored;
 use crate::secret::Secret;
-use crate::service::{About, CALL_GRACE, Core, user};
+use crate::service::{About, CALL_GRACE, Core, outcome_of, user};
 
 /// How often an attempt begins anew because the lease changed under it.
 const BEGINNINGS: u32 = 16;
@@ -76,7 +76,10 @@ impl Core {
     /// `NotFound` when there is no such lease, or it is somebody else's; `Internal` when the store fails.
     pub async fn authorize_revoke(&self, caller: &Caller, lease: LeaseId) -> Result<Grant<Revoke>, Error> {
         let stored = self.known_lease(lease).await?;
-        access::authorize_revoke(caller, &stored.lease.owner, lease)
+        access::authorize_revoke(caller, &stored.lease.owner, lease).inspect_err(|error| {
+            let about = About::from(&stored.lease);
+            self.record(self.event(Some(user(caller)), Action::Revoke, about, outcome_of(error)));
+        })
     }
 
     /// Has a credential revoked. Where an attempt is under way already, its end is the answer. What has begun goes on to its end when
@@ -121,16 +124,24 @@ impl Core {
     async fn attempt_untold(&self, mut stored: Stored, by: &By) -> Result<Told, Error> {
         for _ in 0..BEGINNINGS {
             let (events, call, told) = match self.beginning(&stored.lease, by) {
-                Beginning::Nothing(told) => return Ok(told),
+                Beginning::Nothing(told) => {
+                    self.record_nothing(&stored.lease, by, &told);
+                    return Ok(told);
+                }
                 Beginning::Settle(events, told) => (events, None, told),
                 Beginning::Call(events, loaded) => (events, Some(loaded), Ok(())),
             };
-            match (self.ledger.advance(&stored, events).await, call) {
+            let tell = |after: Option<&Lease>| match call {
+                // What came of it is told when the plugin has spoken.
+                Some(_) => Vec::new(),
+                None => self.settled(&stored.lease, after, by, &told),
+            };
+            match (self.advance(&stored, events, tell).await, call) {
                 (Ok(Some(claimed)), Some(loaded)) => {
                     return self.call_and_conclude(claimed, &loaded, by).await;
                 }
                 (Ok(after), _) => {
-                    self.audit_settled(&stored.lease, after.as_ref().map(|after| &after.lease), by, &told);
+                    warn_of_parked(after.as_ref());
                     return Ok(told);
                 }
                 (Err(NotAdvanced::Conflict), _) => {}
@@ -285,12 +296,13 @@ impl Core {
     async fn conclude(&self, claimed: Stored, event: Event, told: Told, by: &By) -> Result<Told, Error> {
         let mut stored = claimed.clone();
         loop {
-            match self.ledger.advance(&stored, [event.clone()]).await {
+            let tell = |after: Option<&Lease>| {
+                self.settled(&claimed.lease, after, by, &for_parked(told.clone(), after))
+            };
+            match self.advance(&stored, [event.clone()], tell).await {
                 Ok(after) => {
-                    let after = after.as_ref().map(|after| &after.lease);
-                    let told = for_parked(told, after);
-                    self.audit_settled(&claimed.lease, after, by, &told);
-                    return Ok(told);
+                    warn_of_parked(after.as_ref());
+                    return Ok(for_parked(told, after.as_ref().map(|after| &after.lease)));
                 }
                 Err(NotAdvanced::Conflict) => {}
                 Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
@@ -304,27 +316,52 @@ impl Core {
         }
     }
 
-    /// One event for what became of the lease, and one for its being parked.
-    fn audit_settled(&self, before: &Lease, after: Option<&Lease>, by: &By, told: &Told) {
-        let actor = match by {
-            By::User(actor) => Some(actor.clone()),
-            By::Daemon => None,
-        };
-        let record = |action, outcome| self.record(actor.clone(), action, About::from(before), outcome);
+    /// One event for what becomes of the lease, and one for its being parked.
+    fn settled(
+        &self,
+        before: &Lease,
+        after: Option<&Lease>,
+        by: &By,
+        told: &Told,
+    ) -> Vec<crate::ports::audit::Event> {
+        let event = |action, outcome| self.event(by.actor(), action, About::from(before), outcome);
         let state = after.map(|lease| &lease.state);
-        match (told, state) {
+        let mut events = match (told, state) {
             // The first of two revocations that a cut-short issue needs.
-            (Ok(()), Some(State::Revoking(_))) => {}
+            (Ok(()), Some(State::Revoking(_))) => Vec::new(),
             (Ok(()), Some(State::Ended { how: crate::lease::Ending::Dropped, .. })) => {
-                record(Action::Drop, Outcome::Done)
+                vec![event(Action::Drop, Outcome::Done)]
             }
-            (Ok(()), _) => record(Action::Revoke, Outcome::Done),
-            (Err(answer), _) => record(Action::Revoke, answer.outcome()),
+            (Ok(()), _) => vec![event(Action::Revoke, Outcome::Done)],
+            (Err(answer), _) => vec![event(Action::Revoke, answer.outcome())],
+        };
+        if let (Some(State::Parked(_)), Err(answer)) = (state, told) {
+            events.push(self.event(None, Action::Park, About::from(before), answer.outcome()));
         }
-        if let (Some(State::Parked(parked)), Err(answer)) = (state, told) {
-            tracing::warn!(lease = %before.id, service = %before.service, reason = ?parked.reason, "a lease was parked");
-            self.record(None, Action::Park, About::from(before), answer.outcome());
+        events
+    }
+
+    /// That a user was refused is told also where it changes nothing. The daemon by itself is refused again and again.
+    fn record_nothing(&self, lease: &Lease, by: &By, told: &Told) {
+        if let (By::User(_), Err(answer)) = (by, told) {
+            self.record(self.event(by.actor(), Action::Revoke, About::from(lease), answer.outcome()));
         }
+    }
+}
+
+impl By {
+    fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::User(actor) => Some(actor.clone()),
+            Self::Daemon => None,
+        }
+    }
+}
+
+fn warn_of_parked(after: Option<&Stored>) {
+    let Some(lease) = after.map(|stored| &stored.lease) else { return };
+    if let State::Parked(parked) = &lease.state {
+        tracing::warn!(lease = %lease.id, service = %lease.service, reason = ?parked.reason, "a lease was parked");
     }
 }
 

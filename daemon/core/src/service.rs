@@ -24,14 +24,14 @@ use crate::error::{Error, Kind};
 use crate::handoff::{Bounds, Handoff, Handoffs};
 use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::keyring::Keyring;
-use crate::lease::{Lease, Timing};
-use crate::ledger::{self, Ledger};
+use crate::lease::{self, Lease, Timing};
+use crate::ledger::{self, Ledger, NotAdvanced};
 use crate::ports::audit::{Action, Actor, AuditSink, Event, Outcome, Target};
 use crate::ports::plugins::{Parameter, ServicePlugins};
 use crate::ports::providers::{ProviderView, Providers};
 use crate::ports::store::Store;
 use crate::ports::{Clock, Entropy, Tasks};
-use crate::records::Records;
+use crate::records::{Records, Stored};
 use crate::revoke::Attempts;
 use crate::secret::Secret;
 use crate::sweep::Sweeper;
@@ -332,21 +332,48 @@ impl Core {
             Handoff::Login { .. } => None,
         };
         let about = About { lease, ..About::service_of(caller, &collected.service) };
-        self.record(Some(user(caller)), Action::Collect, about, Outcome::Done);
+        self.record(self.event(Some(user(caller)), Action::Collect, about, Outcome::Done));
         Ok(collected.handoff)
     }
 
-    /// Tells whoever answers for the daemon what happened.
-    pub(crate) fn record(&self, actor: Option<Actor>, action: Action, about: About, outcome: Outcome) {
+    /// Tells whoever answers for the daemon of something that changed nothing in the store. What changes something is told by the change:
+    /// see [`Core::advance`].
+    pub(crate) fn record(&self, event: Event) {
+        self.audit.record(event.clone());
+        self.note(event);
+    }
+
+    /// An event of now.
+    pub(crate) fn event(
+        &self,
+        actor: Option<Actor>,
+        action: Action,
+        about: About,
+        outcome: Outcome,
+    ) -> Event {
         let About { service, lease, subject, note } = about;
-        self.audit.record(Event {
-            at: self.clock.now(),
-            actor,
-            action,
-            target: Target { service, lease, subject, ..Target::default() },
-            note,
-            outcome,
-        });
+        let target = Target { service, lease, subject, ..Target::default() };
+        Event { at: self.clock.now(), actor, action, target, note, outcome }
+    }
+
+    /// Has `events` happen to a lease, all at once, and what `tell` says of the lease as it will be told with them.
+    ///
+    /// # Errors
+    /// See [`Ledger::advance`]. Nothing is told then.
+    pub(crate) async fn advance(
+        &self,
+        stored: &Stored,
+        events: impl IntoIterator<Item = lease::Event>,
+        tell: impl FnOnce(Option<&Lease>) -> Vec<Event>,
+    ) -> Result<Option<Stored>, NotAdvanced> {
+        let mut told = Vec::new();
+        let remember = |after: Option<&Lease>| {
+            told = tell(after);
+            told.clone()
+        };
+        let after = self.ledger.advance(stored, events, remember).await?;
+        told.into_iter().for_each(|event| self.audit.record(event));
+        Ok(after)
     }
 
     /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed, because it is large: whoever may get

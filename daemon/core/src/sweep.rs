@@ -220,13 +220,9 @@ impl Core {
             Some(Overdue::End) => (Event::EndPassed, Some(Action::Expire), Outcome::Done),
             Some(Overdue::Forget) => (Event::KeptLongEnough, None, Outcome::Done),
         };
-        match self.ledger.advance(&stored, [event]).await {
-            Ok(_) => {
-                if let Some(action) = action {
-                    self.record(None, action, About::from(&stored.lease), outcome);
-                }
-                Ok(true)
-            }
+        let told = action.map(|action| self.event(None, action, About::from(&stored.lease), outcome));
+        match self.advance(&stored, [event], |_| told.into_iter().collect()).await {
+            Ok(_) => Ok(true),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(false),
             Err(NotAdvanced::Failed(error)) => Err(error),
         }
@@ -285,11 +281,9 @@ impl Core {
         let waits =
             |stored: &Stored| stored.lease.state.waits_for_service() && self.is_service_back(&stored.lease);
         let Some(stored) = stored.filter(waits) else { return Ok(()) };
-        match self.ledger.advance(&stored, [Event::ServiceBack]).await {
-            Ok(_) => {
-                self.record(None, Action::Retry, About::from(&stored.lease), Outcome::Done);
-                Ok(())
-            }
+        let told = self.event(None, Action::Retry, About::from(&stored.lease), Outcome::Done);
+        match self.advance(&stored, [Event::ServiceBack], |_| vec![told]).await {
+            Ok(_) => Ok(()),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(()),
             Err(NotAdvanced::Failed(error)) => Err(error),
         }

@@ -1,14 +1,18 @@
 //! What is told to whoever answers for the daemon, on its way.
 //!
-//! An event goes one of three ways. With a change: in the very batch of the change, see [`crate::records`]. Without one, but before an
+//! An event goes one of three ways. With a change: in the very batch of the change, see [`crate::records`] and [`Core::advance`]. Without one, but before an
 //! answer that must not leave unless it is known who got it (a reveal): [`Core::attest`]. Without one, and nobody waits (a refusal):
-//! [`Core::note`]. All three end in the store's outbox.
+//! [`Core::note`]. All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is the form of a line,
+//! [`Verifier`] finds out whether a log is as it was written.
 //!
 //! Never here: a secret. An event has no field for one.
 
+mod line;
 mod notes;
+mod outbox;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -20,7 +24,11 @@ use futures_util::future::{Either, select};
 use crate::error::Error;
 use crate::ports::audit::{Event, Outcome};
 use crate::service::Core;
+pub use line::Mark;
+pub(crate) use line::{parse as parse_mac, spell as spell_mac};
 use notes::Notes;
+pub use outbox::{AuditLog, check_of};
+pub use verify::{Check, Verdict, Verifier};
 
 /// Most events in one batch of notes.
 const NOTES_AT_ONCE: usize = 50;

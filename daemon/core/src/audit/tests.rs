@@ -3,9 +3,12 @@ use std::time::Duration;
 use crate::access::operator;
 use crate::caller::Interface;
 use crate::doubles::{Fault, PROVIDER, caller};
+use crate::doubles::{IssueStep, RevokeStep};
+use crate::error::Error;
 use crate::error::Kind;
 use crate::ids::ProviderId;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::plugins::Refusal;
 use crate::secret::Secret;
 use crate::testing::{SECOND, World, kind};
 
@@ -70,4 +73,93 @@ async fn refused_sign_ins_are_told() {
     assert_eq!(kind(sign_in("mallory").await.map(|_| ())), Err(Kind::Unauthenticated));
     world.core.finish_audit().await.unwrap();
     assert_eq!(waiting(&world) - before, 2);
+}
+
+/// The daemon dies after each of its commits. Whatever is durable then is told, and nothing else is.
+#[tokio::test]
+async fn a_lease_and_its_event_are_one_batch() {
+    for commits in 0..6 {
+        let mut world = World::new().await;
+        world.store.stop_after(commits);
+        let issued = world.get("alice", "ssh").await;
+        let revoked = match issued {
+            Ok(lease) => world.revoke("alice", lease).await,
+            Err(error) => Err(error),
+        };
+        assert_eq!(revoked.is_ok(), commits == 5, "{commits}");
+        world.crash().await;
+        let told = told(&world).await;
+        let done = |action: &str| told.contains(&format!("{action} [] done"));
+        let stages = stages(&world).await;
+        assert_eq!(
+            done("issue"),
+            matches!(*stages, ["active" | "revoking"]) || commits == 5,
+            "{commits}: {told:?}"
+        );
+        assert_eq!(done("revoke"), commits == 5, "{commits}: {told:?}");
+    }
+}
+
+async fn told(world: &World) -> Vec<String> {
+    world.core.ledger.records.events_for_test().await.unwrap()
+}
+
+async fn stages(world: &World) -> Vec<&'static str> {
+    let examination = world.core.examine(operator()).await.unwrap();
+    examination.counted.iter().map(|lease| lease.stage).collect()
+}
+
+/// Everything that can become of a lease, by whomever.
+#[tokio::test]
+async fn all_that_becomes_of_leases_is_told() {
+    let world = World::new().await;
+    world.core.start().await.unwrap();
+    let ssh = crate::testing::id("ssh");
+
+    let lease = world.get("alice", "ssh").await.unwrap();
+    assert_eq!(kind(world.revoke("bob", lease).await), Err(Kind::NotFound));
+    world.plugins.on_revoke(&ssh, RevokeStep::Refuse(Refusal { user: "not now".into(), retry_after: None }));
+    assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Refused));
+    world.revoke("alice", lease).await.unwrap();
+    world.plugins.on_issue(&ssh, IssueStep::Refuse(Refusal { user: "never".into(), retry_after: None }));
+    assert_eq!(kind(world.get("alice", "ssh").await.map(drop)), Err(Kind::Refused));
+    world.plugins.on_issue(&ssh, IssueStep::until(world.now() + SECOND));
+    world.get("alice", "ssh").await.unwrap();
+    world.run(Duration::from_secs(120)).await;
+    world.core.finish_audit().await.unwrap();
+
+    let mut told = told(&world).await;
+    told.sort();
+    let mut expected = [
+        "issue [] done",
+        "collect [] done",
+        "revoke [] refused There is no such credential.",
+        "revoke [] refused not now",
+        "revoke [] done",
+        "issue [] refused never",
+        "issue [] done",
+        "collect [] done",
+        "expire [] done",
+    ];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn what_operators_command_is_told_once() {
+    let world = World::new().await;
+    let alice = caller("alice");
+    world.core.suspend(operator(), alice.subject()).await.unwrap();
+    world.core.resume(operator(), alice.subject()).await.unwrap();
+    world.core.note_command(operator(), "GET /ledger".into(), None);
+    world.core.note_command(
+        operator(),
+        "POST /x".into(),
+        Some(&Error::new(Kind::NotFound, "There is none.")),
+    );
+    world.core.finish_audit().await.unwrap();
+    assert_eq!(
+        told(&world).await,
+        ["suspend [] done", "resume [] done", "operate [] done", "operate [] refused There is none."]
+    );
 }

@@ -1,9 +1,13 @@
-//! An audit sink that remembers.
+//! An audit sink that remembers, and a file of the audit log that breaks when told.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::lock;
-use crate::ports::audit::{Action, AuditSink, Event};
+use crate::error::BoxedCause;
+use crate::ports::audit::{Action, AuditFile, AuditSink, Event};
 
 /// Keeps every event in order.
 #[derive(Debug, Default)]
@@ -36,5 +40,74 @@ impl RecordingAudit {
 impl AuditSink for RecordingAudit {
     fn record(&self, event: Event) {
         lock(&self.events).push(event);
+    }
+}
+
+/// A file in memory. Clones are the same file.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryFile(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    bytes: Vec<u8>,
+    /// How many more bytes the disk takes; `None`: any number.
+    room: Option<usize>,
+    appends: usize,
+}
+
+impl MemoryFile {
+    /// What stands in it.
+    pub fn bytes(&self) -> Vec<u8> {
+        lock(&self.0).bytes.clone()
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.bytes()).lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Somebody else changes it; `Vec::new()` is what moving it away leaves.
+    pub fn set(&self, bytes: impl Into<Vec<u8>>) {
+        lock(&self.0).bytes = bytes.into();
+    }
+
+    /// The disk takes so many bytes more and is full then; `None`: there is room again.
+    pub fn set_room(&self, room: Option<usize>) {
+        lock(&self.0).room = room;
+    }
+
+    /// How often it was written.
+    pub fn appends(&self) -> usize {
+        lock(&self.0).appends
+    }
+}
+
+#[async_trait]
+impl AuditFile for MemoryFile {
+    async fn length(&self) -> Result<u64, BoxedCause> {
+        Ok(lock(&self.0).bytes.len() as u64)
+    }
+
+    async fn read(&self, from: u64, most: usize) -> Result<Bytes, BoxedCause> {
+        let contents = lock(&self.0);
+        let rest = contents.bytes.get(usize::try_from(from)?..).unwrap_or_default();
+        Ok(Bytes::copy_from_slice(rest.get(..most).unwrap_or(rest)))
+    }
+
+    async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause> {
+        let mut contents = lock(&self.0);
+        if contents.bytes.len() as u64 != at {
+            return Err("the file is not as long as it was".into());
+        }
+        contents.appends += 1;
+        let fits = contents.room.unwrap_or(usize::MAX).min(bytes.len());
+        contents.bytes.extend_from_slice(bytes.get(..fits).unwrap_or_default());
+        contents.room = contents.room.map(|room| room - fits);
+        if fits < bytes.len() { Err("no space left on device".into()) } else { Ok(()) }
+    }
+
+    async fn cut(&self, length: u64) -> Result<(), BoxedCause> {
+        lock(&self.0).bytes.truncate(usize::try_from(length)?);
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@
 //! | `Providers` | [`FakeProviders`]: a table |
 //! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
-//! | `AuditSink` | [`RecordingAudit`]: a list |
+//! | `AuditSink`, `AuditFile` | [`RecordingAudit`]: a list; [`MemoryFile`]: bytes, and a disk that may be full |
 //!
 //! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and does nothing on its own.
 
@@ -33,7 +33,7 @@ mod vaults;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use audit::RecordingAudit;
+pub use audit::{MemoryFile, RecordingAudit};
 pub use clock::ManualClock;
 pub use companies::companies;
 pub use directory::{DirectoryStep, FakeDirectory};

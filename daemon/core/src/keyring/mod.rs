@@ -8,6 +8,7 @@
 //!
 //! Never here: a key on its way to a log or into an error.
 
+mod authenticator;
 mod kek;
 mod mac;
 mod records;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+pub use authenticator::{Authenticator, MAC_BYTES, MacBytes};
 pub use kek::{Kek, KekError};
 use mac::mac;
 use records::{Dek, Root};
@@ -208,6 +210,11 @@ impl Keyring {
     /// A key of 32 bytes for `purpose`, the same for the life of the data.
     pub fn derive(&self, purpose: &str) -> Secret {
         Secret::new(mac(&self.root.derivations, &[purpose.as_bytes()]).to_vec())
+    }
+
+    /// What signs and checks texts for `purpose`, the same for the life of the data.
+    pub fn authenticator(&self, purpose: &str) -> Authenticator {
+        Authenticator::new(mac(&self.root.derivations, &[b"authenticate", purpose.as_bytes()]))
     }
 
     fn ring(&self) -> Arc<Ring> {

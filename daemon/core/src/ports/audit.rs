@@ -1,6 +1,10 @@
 //! What is told to whoever answers for the daemon. Events hold no secret: there is no field for one.
 
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use crate::caller::{Interface, Member, Subject};
+use crate::error::BoxedCause;
 use crate::ids::{CompanyId, CredentialId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId};
 use crate::time::Timestamp;
 
@@ -165,8 +169,25 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Where events go.
+/// Who hears of events of the issuing half as they happen: the daemon's log. What has to last is in the audit log.
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: Event);
+}
+
+/// The file of the audit log. One daemon at a time writes it; others may move it away or read it at any time.
+#[async_trait]
+pub trait AuditFile: Send + Sync + 'static {
+    /// How long it is, in bytes; 0 when it is not there.
+    async fn length(&self) -> Result<u64, BoxedCause>;
+
+    /// What stands from `from` on, at most `most` bytes. Fewer only where it ends.
+    async fn read(&self, from: u64, most: usize) -> Result<Bytes, BoxedCause>;
+
+    /// Writes `bytes` at its end, which is `at`, and makes the file where it is not there. Durable when it answers; after a failure some
+    /// of it may stand there.
+    async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause>;
+
+    /// Takes away what stands from `length` on, durably.
+    async fn cut(&self, length: u64) -> Result<(), BoxedCause>;
 }

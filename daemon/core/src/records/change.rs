@@ -6,6 +6,7 @@ use super::{Account, COUNT, HOLDER, LEASE, REVOKE_WITH, Records, Stored, Tally, 
 use crate::caller::Subject;
 use crate::error::Error;
 use crate::lease::{Lease, State, Timing};
+use crate::ports::audit::Event;
 use crate::ports::store::{Batch, Expected, Key, Revision, StoreError};
 use crate::secret::Secret;
 
@@ -23,7 +24,7 @@ pub(crate) struct Move {
     pub(crate) after: Option<Lease>,
 }
 
-/// What happens together. All leases that begin or end to count are of one account.
+/// What happens together, and is told together with it. All leases that begin or end to count are of one account.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     pub(crate) moves: Vec<Move>,
@@ -33,6 +34,8 @@ pub(crate) struct Change {
     pub(crate) revoke_with: Option<Secret>,
     /// Fails with a conflict if this subject is suspended.
     pub(crate) unless_suspended: Option<Subject>,
+    /// What is told of it.
+    pub(crate) events: Vec<Event>,
 }
 
 /// Why a change did not happen.
@@ -91,6 +94,9 @@ impl Records {
         let witness = witness.ok_or_else(|| Error::internal("a change of nothing"))?;
         self.put_revoke_with(&mut batch, change).await?;
         self.put_count(&mut batch, change, &counted).await?;
+        for event in &change.events {
+            batch.puts.push(self.sealed_event(event).await?);
+        }
         if let Some(subject) = &change.unless_suspended {
             batch.expectations.push((keys::suspended(&self.subject_key(subject)), Expected::Absent));
         }

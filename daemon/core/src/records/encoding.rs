@@ -189,6 +189,11 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Unreadable> {
     Ok(plain)
 }
 
+/// The JSON of what [`encode`] wrote; `None` when it is of a format that this version does not know.
+pub(super) fn json(plain: &[u8]) -> Option<&[u8]> {
+    plain.strip_prefix(&[VERSION])
+}
+
 /// What [`encode`] wrote.
 pub(super) fn decode<'a, T: Deserialize<'a>>(plain: &'a [u8]) -> Result<T, Unreadable> {
     match plain.split_first() {

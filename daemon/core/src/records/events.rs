@@ -3,18 +3,54 @@
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use super::{CommitError, Records, encoding, keys};
-use crate::audit::short;
+use super::{CommitError, Records, encoding, keys, malformed};
+use crate::audit::{Mark, parse_mac, short, spell_mac};
 use crate::caller::{Interface, Subject};
 use crate::error::Error;
+use crate::keyring::Authenticator;
 use crate::ports::audit::{Actor, Event, Outcome, Target};
 use crate::ports::random_16;
-use crate::ports::store::{Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS};
+use crate::ports::store::{Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, Revision};
 
 /// With so many bytes in it, a batch takes no further event: one is far smaller than what is left.
 const ENOUGH: usize = MAX_BATCH_BYTES / 2;
+
+/// Events that leave the outbox in one batch, beside the record of where the log ends.
+pub(crate) const AUDIT_BATCH: usize = MAX_BATCH_KEYS - 1;
+
+const END: &str = "audit-end";
+
+/// What stands for an event that cannot be read: that there was one is not kept back.
+const UNREADABLE: &[u8] =
+    br#"{"action":"lose","outcome":"failed","reason":"the event cannot be read: it was changed in the store","actor":{"kind":"daemon"},"target":{}}"#;
+
+/// An event that waits to be written to the audit log.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// What it is called.
+    pub(crate) id: String,
+    /// What is told: an object.
+    pub(crate) json: Vec<u8>,
+}
+
+/// Where the audit log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuditEnd {
+    /// The last line.
+    pub(crate) mark: Mark,
+    /// Where it ends in the file that it stands in.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndRecord<'a> {
+    number: u64,
+    mac: Cow<'a, str>,
+    bytes: u64,
+}
 
 #[derive(Serialize)]
 struct EventRecord<'a> {
@@ -92,8 +128,72 @@ impl Records {
         }
     }
 
+    /// What signs for `purpose` outside the store.
+    pub(crate) fn authenticator(&self, purpose: &str) -> Authenticator {
+        self.keyring.authenticator(purpose)
+    }
+
+    /// The oldest events that the audit log does not have yet.
+    pub(crate) async fn outgoing_events(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
+        let page = self.scan(&Key::new(keys::OUTBOX), None, most).await?;
+        let mut events = Vec::with_capacity(page.entries.len());
+        for (key, sealed) in page.entries {
+            let Some(id) = keys::outgoing_name(&key) else {
+                tracing::error!(error = %malformed(&key), "the outbox of the audit log has a key that nobody wrote");
+                continue;
+            };
+            let plain = self.keyring.open(&key, super::EVENT, &sealed.value);
+            let json = plain.ok().and_then(|plain| encoding::json(&plain).map(ToOwned::to_owned));
+            if json.is_none() {
+                tracing::error!(
+                    event = id,
+                    "an event for the audit log was changed in the store and cannot be read"
+                );
+            }
+            events.push(Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) });
+        }
+        Ok(events)
+    }
+
+    /// Where the audit log ends, and what to expect of the record that says so.
+    pub(crate) async fn audit_end(&self) -> Result<(AuditEnd, Expected), Error> {
+        let Some((plain, revision)) = self.get(&keys::audit_end(), END).await? else {
+            return Ok((AuditEnd { mark: Mark::START, bytes: 0 }, Expected::Absent));
+        };
+        let record: EndRecord<'_> = encoding::decode(&plain).map_err(Error::internal)?;
+        let unreadable = || Error::internal("the record of the end of the audit log cannot be read");
+        let mac = parse_mac(record.mac.as_bytes()).ok_or_else(unreadable)?;
+        let end = AuditEnd { mark: Mark { number: record.number, mac }, bytes: record.bytes };
+        Ok((end, Expected::At(revision)))
+    }
+
+    /// Remembers where the log ends, and forgets the events of that `ids`, which are in it.
+    pub(crate) async fn put_audit_end(
+        &self,
+        expected: Expected,
+        end: &AuditEnd,
+        ids: &[String],
+    ) -> Result<Revision, CommitError> {
+        let key = keys::audit_end();
+        let mac = Cow::Owned(spell_mac(&end.mark.mac));
+        let record = EndRecord { number: end.mark.number, mac, bytes: end.bytes };
+        let plain = encoding::encode(&record).map_err(Error::internal)?;
+        let mut writing = self.writing();
+        writing.expect(&key, expected);
+        writing.put(&key, END, &plain).await?;
+        ids.iter().filter_map(|id| keys::outgoing_named(id)).for_each(|key| writing.delete(key));
+        writing.commit().await
+    }
+
+    /// Where `event` goes in the store, and the sealed value that goes there.
+    pub(super) async fn sealed_event(&self, event: &Event) -> Result<(Key, Bytes), Error> {
+        let (key, plain) = self.outgoing(event)?;
+        let sealed = self.keyring.seal(&key, super::EVENT, &plain).await?;
+        Ok((key, sealed))
+    }
+
     /// Where `event` goes in the store, and what goes there. Of events of one millisecond, those of one process are in order.
-    pub(super) fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
+    fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
         let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
         let key = keys::outgoing(event.at, number, random_16(&*self.entropy));
         let plain = encoding::encode(&EventRecord::from(event)).map_err(Error::internal)?;

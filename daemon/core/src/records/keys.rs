@@ -16,11 +16,15 @@
 //! | `session/<id>` | a session of a user |
 //! | `session-due/<seconds, 12 digits>/<id>` | none: when a session has to be looked at; it may have ended earlier, or end later |
 //! | `outbox/<milliseconds, 15 digits>/<number><random>` | an event that the audit log does not have yet |
+//! | `audit/end` | where the audit log ends |
 //! | `company/<id>` | the company |
 //! | `type/`, `credential/` and what goes with them | see [`super::vault_keys`] |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::ids::{CompanyId, LeaseId, ServiceId, SessionId, UserId};
 use crate::ports::store::Key;
@@ -36,6 +40,8 @@ const SECONDS_MAX: u64 = 999_999_999_999;
 const MILLIS_DIGITS: usize = 15;
 const MILLIS_MAX: u64 = 999_999_999_999_999;
 const ID_LEN: usize = 16;
+/// Number and random part of the key of an event.
+const OUTGOING_LEN: usize = 16;
 
 pub(super) const LEASE: &[u8] = b"lease/";
 pub(super) const OWN: &[u8] = b"own/";
@@ -103,6 +109,28 @@ pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     let millis = at.as_millis().min(MILLIS_MAX);
     let (_, random) = random.split_at(8);
     key(&[OUTBOX, format!("{millis:0MILLIS_DIGITS$}").as_bytes(), b"/", &number.to_be_bytes(), random])
+}
+
+/// What the event is called that waits at a key that [`outgoing`] made.
+pub(super) fn outgoing_name(key: &Key) -> Option<String> {
+    let rest = key.as_bytes().strip_prefix(OUTBOX)?;
+    let (millis, rest) = rest.split_at_checked(MILLIS_DIGITS)?;
+    let unique = rest.strip_prefix(b"/").filter(|unique| unique.len() == OUTGOING_LEN)?;
+    let millis =
+        std::str::from_utf8(millis).ok().filter(|millis| millis.bytes().all(|c| c.is_ascii_digit()))?;
+    Some(format!("{millis}.{}", URL_SAFE_NO_PAD.encode(unique)))
+}
+
+/// The key of the event of that name; `None` when there is none that can be called so.
+pub(super) fn outgoing_named(name: &str) -> Option<Key> {
+    let (millis, unique) = name.split_once('.')?;
+    let unique = URL_SAFE_NO_PAD.decode(unique).ok()?;
+    let key = key(&[OUTBOX, millis.as_bytes(), b"/", &unique]);
+    outgoing_name(&key).is_some().then_some(key)
+}
+
+pub(super) fn audit_end() -> Key {
+    Key::new("audit/end")
 }
 
 pub(super) fn epoch(space: &str) -> Key {
@@ -190,6 +218,19 @@ mod tests {
         assert_eq!(parse_due(&at(9_001)), Some((10, some_id())));
         assert_eq!(parse_due(&at(u64::MAX)), Some((SECONDS_MAX, some_id())));
         assert_eq!(parse_due(&Key::new("due/12/x")), None);
+    }
+
+    #[test]
+    fn events_have_names_that_lead_back_to_them() {
+        let key = outgoing(Timestamp::from_millis(u64::MAX), 0x2f2f, [b'/'; 16]);
+        let name = outgoing_name(&key).unwrap();
+        assert_eq!(outgoing_named(&name), Some(key));
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)), "{name}");
+        for bad in ["", ".", "1.AAAA", "00000000000000x.AAAAAAAAAAAAAAAAAAAAAA", "../AAAAAAAAAAAAAAAAAAAAAA"]
+        {
+            assert_eq!(outgoing_named(bad), None, "{bad}");
+        }
+        assert_eq!(outgoing_name(&epoch("types")), None);
     }
 
     #[test]

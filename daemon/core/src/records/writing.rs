@@ -69,8 +69,7 @@ impl<'a> Writing<'a> {
 
     /// Has `event` told to whoever answers for the daemon, if and only if the batch happens.
     pub(crate) async fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let (key, plain) = self.records.outgoing(event)?;
-        let sealed = self.records.keyring.seal(&key, super::EVENT, &plain).await?;
+        let (key, sealed) = self.records.sealed_event(event).await?;
         // Some events go alone: a refusal, a command that changed nothing.
         self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
         self.batch.puts.push((key, sealed));

@@ -1,8 +1,11 @@
 //! Attacks on credentials: by updates that ask, plugins that tell, and hands on the disk.
 
+use std::sync::Arc;
+
 use super::world::{login, pair, plain};
 use super::*;
-use crate::doubles::NormaliseStep;
+use crate::audit::AuditLog;
+use crate::doubles::{MemoryFile, NormaliseStep};
 use crate::error::{FieldProblem, Kind};
 use crate::ids::CredentialId;
 use crate::records::credentials::CredentialChange;
@@ -135,4 +138,29 @@ async fn envelopes_swapped_within_and_between_credentials_are_refused() {
         assert_eq!(kind(world.reveal(one.id).await), Kind::Internal);
     }
     assert_eq!(world.reveal(two.id).await.unwrap().len(), 2);
+}
+
+/// Attack: somebody reads the audit log for what the vault keeps.
+#[tokio::test]
+async fn no_value_is_in_the_audit_log() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let stored =
+        [("user", Some("canary-user")), ("password", Some("canary-pass")), ("note", Some("canary-note"))];
+    let made = world.create(of.id, "Prod", &stored).await;
+    world.reveal(made.id).await.unwrap();
+    world.change(made.id, &[("password", Some("canary-new")), ("pin", Some("canary-pin"))]).await.unwrap();
+    world.plugins.next(NormaliseStep::Invalid(vec![FieldProblem::new(["note".into()], "not canary-new")]));
+    assert!(world.change(made.id, &[("note", Some("canary-bad"))]).await.is_err());
+    world.delete(made.id).await.unwrap();
+    world.vault.purge_now(crate::access::operator(), &made.id.to_string()).await.unwrap();
+
+    let file = MemoryFile::default();
+    AuditLog::new(Arc::clone(&world.vault.core), Arc::new(file.clone())).finish().await.unwrap();
+    let log = file.lines().join("\n");
+    assert!(!log.contains("canary"), "{log}");
+    for action in ["create", "reveal", "use", "change", "delete", "purge"] {
+        assert!(log.contains(&format!("\"action\":\"{action}\"")), "{action}: {log}");
+    }
+    assert!(log.contains(r#""fields":["password"]"#), "which fields it was is told: {log}");
 }

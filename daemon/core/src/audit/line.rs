@@ -1,0 +1,106 @@
+//! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event, `,"mac":"MAC"}`.
+//!
+//! The code is over every byte before `,"mac":`, so that there is no other way to write a line that is good. `previous` is the code of the
+//! line before: lines are chained.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use crate::keyring::{Authenticator, MAC_BYTES, MacBytes};
+
+/// What stands before the code of a line.
+const BEFORE_MAC: &[u8] = b",\"mac\":\"";
+/// Characters of a code.
+const MAC_CHARS: usize = (MAC_BYTES * 8).div_ceil(6);
+/// Bytes from [`BEFORE_MAC`] to the end of the line.
+const TAIL: usize = BEFORE_MAC.len() + MAC_CHARS + 2;
+
+/// The end of a log: how many lines there are, and the code of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The number of the last line; 0 when there is none.
+    pub number: u64,
+    /// Its code; zeros when there is none.
+    pub mac: MacBytes,
+}
+
+impl Mark {
+    /// A log without lines.
+    pub const START: Self = Self { number: 0, mac: [0; MAC_BYTES] };
+
+    /// What the line ends with that is the last one, the end of the line included.
+    pub(super) fn tail(&self) -> Vec<u8> {
+        [BEFORE_MAC, spell(&self.mac).as_bytes(), b"\"}\n"].concat()
+    }
+}
+
+/// A line, taken apart. What it says is as good as its code.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    /// Its number, and its own code.
+    pub(super) mark: Mark,
+    pub(super) previous: MacBytes,
+    /// What the store called the event before it was written.
+    pub(super) id: String,
+    signed: &'a [u8],
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    number: u64,
+    previous: String,
+    id: String,
+}
+
+impl<'a> Line<'a> {
+    /// `line` without its end; `None` when it is no line of an audit log.
+    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+        let (signed, tail) = line.split_at_checked(line.len().checked_sub(TAIL)?)?;
+        let mac = parse(tail.strip_prefix(BEFORE_MAC)?.strip_suffix(b"\"}")?)?;
+        let frame: Frame = serde_json::from_slice(&[signed, b"}"].concat()).ok()?;
+        let previous = parse(frame.previous.as_bytes())?;
+        Some(Self { mark: Mark { number: frame.number, mac }, previous, id: frame.id, signed })
+    }
+
+    /// Whether the daemon that has `key` wrote it, and nobody has changed it since.
+    pub(super) fn is_authentic(&self, key: &Authenticator) -> bool {
+        key.has_signed(self.signed, &self.mark.mac)
+    }
+
+    /// Whether it is the line after the one at `mark`.
+    pub(super) fn continues(&self, mark: &Mark) -> bool {
+        Some(self.mark.number) == mark.number.checked_add(1) && self.previous == mark.mac
+    }
+}
+
+/// Adds the line after `mark` to `log`: the event of that `id`, `event` being an object in JSON. Gives where the log ends then.
+pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key: &Authenticator) -> Mark {
+    let begin = log.len();
+    let number = mark.number.saturating_add(1);
+    let frame = format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"{id}\",", spell(&mark.mac));
+    log.extend_from_slice(frame.as_bytes());
+    log.extend_from_slice(
+        event.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default(),
+    );
+    let mark = Mark { number, mac: key.sign(log.get(begin..).unwrap_or_default()) };
+    log.extend_from_slice(&mark.tail());
+    mark
+}
+
+/// Whether `rest`, which has no end of line, can be the beginning of the line after `mark`: what a daemon leaves that is killed while it
+/// writes.
+pub(super) fn is_torn(rest: &[u8], mark: &Mark) -> bool {
+    let begins = format!("{{\"number\":{},", mark.number.saturating_add(1));
+    rest.starts_with(begins.as_bytes()) || begins.as_bytes().starts_with(rest)
+}
+
+/// A code as it stands in a line and in records.
+pub(crate) fn spell(mac: &MacBytes) -> String {
+    URL_SAFE_NO_PAD.encode(mac)
+}
+
+/// What [`spell`] wrote.
+pub(crate) fn parse(text: &[u8]) -> Option<MacBytes> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}

@@ -1,0 +1,295 @@
+//! The audit log as a file: events leave the store's outbox and become lines.
+//!
+//! A round writes lines at the end of the file, and when they are durable there, the store forgets their events and remembers where the
+//! log ends, in one batch. Between the two a daemon may die: the file is then ahead of the store, and what is ahead is read, found to be
+//! ours, and remembered, instead of being written a second time. A line that was cut off while it was written is taken away.
+//!
+//! Nothing else is ever changed in the file. Where it is not as it was left, writing stops and readiness says so; events wait in the store.
+
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::sync::Mutex;
+
+use super::line::{Line, Mark, is_torn, write};
+use super::verify::{Check, LONGEST_LINE};
+use crate::error::{BoxedCause, Error};
+use crate::keyring::{Authenticator, Keyring};
+use crate::ports::audit::AuditFile;
+use crate::ports::store::{Expected, Store};
+use crate::ports::{Clock, Entropy};
+use crate::records::{AUDIT_BATCH, AuditEnd, CommitError, Outgoing, Records};
+use crate::service::Core;
+
+/// What the key is for that signs lines.
+const PURPOSE: &str = "audit log";
+/// Batches of the store that one write to the file serves: writing durably costs the same for few lines and many.
+const BATCHES: usize = 8;
+/// How often the outbox is looked into while it is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long to wait when something failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the same trouble is logged.
+const REPEAT: Duration = Duration::from_secs(60);
+/// How much of the file is read at a time.
+const PIECE: usize = 4 * LONGEST_LINE;
+
+/// Writes the audit log.
+pub struct AuditLog {
+    core: Arc<Core>,
+    file: Arc<dyn AuditFile>,
+    key: Authenticator,
+    /// Held while the file is written.
+    writing: Mutex<Place>,
+    trouble: SyncMutex<Trouble>,
+}
+
+/// What is known of the file.
+#[derive(Default)]
+struct Place {
+    /// The end of the file was looked at in this life.
+    seen: bool,
+}
+
+#[derive(Default)]
+struct Trouble {
+    words: Option<String>,
+    told: Option<Duration>,
+}
+
+/// Where the log ends, and which record of the store says so.
+struct Position {
+    end: AuditEnd,
+    expected: Expected,
+}
+
+impl AuditLog {
+    /// The log of `core` in `file`. Nothing is written before [`AuditLog::start`].
+    pub fn new(core: Arc<Core>, file: Arc<dyn AuditFile>) -> Arc<Self> {
+        let key = core.ledger.records.authenticator(PURPOSE);
+        Arc::new(Self { core, file, key, writing: Mutex::default(), trouble: SyncMutex::default() })
+    }
+
+    /// Has events written from now on, until the core stops.
+    pub fn start(self: &Arc<Self>) {
+        let log = Arc::clone(self);
+        self.core.tasks.spawn("audit log", Box::pin(async move { log.write_until_stopped().await }));
+    }
+
+    /// Writes all that waits. For the end of the daemon, when nothing more happens.
+    ///
+    /// # Errors
+    /// `Internal` when the file or the store fails; what was not written waits in the store.
+    pub async fn finish(&self) -> Result<(), Error> {
+        self.core.finish_audit().await?;
+        while self.round().await? {}
+        Ok(())
+    }
+
+    /// Why events wait, as a sentence for operators.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).words.clone()
+    }
+
+    /// What the log that begins with line `from` is held against, as of now.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn check(&self, from: u64) -> Result<Check, Error> {
+        check(&self.core.ledger.records, from).await
+    }
+
+    async fn write_until_stopped(&self) {
+        let mut stopping = self.core.sweeper.stopping();
+        while !*stopping.borrow_and_update() {
+            let round = self.round().await;
+            self.note(round.as_ref().err());
+            let pause = match round {
+                Ok(true) => continue,
+                Ok(false) => LOOK_EVERY,
+                Err(_) => PAUSE,
+            };
+            let stop = std::pin::pin!(stopping.changed());
+            if let Either::Right((Err(_), _)) = select(self.core.clock.sleep(pause), stop).await {
+                return;
+            }
+        }
+    }
+
+    /// Keeps what operators should know, and logs it, once a minute at most.
+    fn note(&self, error: Option<&Error>) {
+        let now = self.core.clock.monotonic();
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.words = error.map(|error| {
+            let why = error.cause().unwrap_or_else(|| error.to_string());
+            format!("the audit log cannot be written, and events wait in the store: {why}")
+        });
+        let (Some(error), told) = (error, trouble.told) else { return };
+        if told.is_none_or(|told| now.saturating_sub(told) >= REPEAT) {
+            trouble.told = Some(now);
+            tracing::error!(%error, cause = error.cause(), "the audit log cannot be written; events wait in the store");
+        }
+    }
+
+    fn records(&self) -> &Records {
+        &self.core.ledger.records
+    }
+
+    /// Writes what waits, up to a bound; tells whether there may be more.
+    async fn round(&self) -> Result<bool, Error> {
+        let mut place = self.writing.lock().await;
+        if place.seen && self.records().outgoing_events(1).await?.is_empty() {
+            return Ok(false);
+        }
+        let mut at = self.position(&mut place).await?;
+        // Read when the file has been caught up with: what stands in it already waits no more.
+        let waiting = self.records().outgoing_events(BATCHES * AUDIT_BATCH).await?;
+        if waiting.is_empty() {
+            return Ok(false);
+        }
+        let (lines, ends) = self.lines(&at.end, &waiting);
+        let begin = at.end.bytes;
+        if let Err(error) = self.file.append(begin, lines.into()).await {
+            // Some of it may stand there.
+            place.seen = false;
+            return Err(file_failed(error));
+        }
+        for (end, events) in ends.into_iter().zip(waiting.chunks(AUDIT_BATCH)) {
+            let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
+            self.remember(&mut at, end, &ids).await?;
+        }
+        Ok(waiting.len() == BATCHES * AUDIT_BATCH)
+    }
+
+    /// The lines of `waiting`, and where the log ends after each batch of them.
+    fn lines(&self, end: &AuditEnd, waiting: &[Outgoing]) -> (Vec<u8>, Vec<AuditEnd>) {
+        let (mut lines, mut mark, mut ends) = (Vec::new(), end.mark, Vec::new());
+        for batch in waiting.chunks(AUDIT_BATCH) {
+            for event in batch {
+                mark = write(&mut lines, &mark, &event.id, &event.json, &self.key);
+            }
+            ends.push(AuditEnd { mark, bytes: end.bytes + lines.len() as u64 });
+        }
+        (lines, ends)
+    }
+
+    async fn remember(&self, at: &mut Position, end: AuditEnd, ids: &[String]) -> Result<(), Error> {
+        match self.records().put_audit_end(at.expected, &end, ids).await {
+            Ok(revision) => {
+                *at = Position { end, expected: Expected::At(revision) };
+                Ok(())
+            }
+            Err(CommitError::Conflict) => {
+                Err(Error::internal("somebody else writes the audit log of this store"))
+            }
+            Err(CommitError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Where to write on: the end of the file, once it is what the store says.
+    async fn position(&self, place: &mut Place) -> Result<Position, Error> {
+        let (end, expected) = self.records().audit_end().await?;
+        let mut at = Position { end, expected };
+        let length = self.file.length().await.map_err(file_failed)?;
+        if length == 0 {
+            // It is new, or somebody has moved the old one away.
+            at.end.bytes = 0;
+        } else if !place.seen || length != at.end.bytes {
+            self.catch_up(&mut at, length).await?;
+        }
+        place.seen = true;
+        Ok(at)
+    }
+
+    /// Reads on from where the store says that the log ends, and remembers what stands there.
+    async fn catch_up(&self, at: &mut Position, length: u64) -> Result<(), Error> {
+        if !self.is_at_end_of(&at.end, length).await? {
+            // A new file that the store does not know yet, because the daemon died over its first lines?
+            at.end.bytes = 0;
+        }
+        loop {
+            let begin = at.end.bytes;
+            let piece = self.file.read(begin, PIECE).await.map_err(file_failed)?;
+            let whole = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+            let (whole, rest) = piece.split_at_checked(whole).unwrap_or_default();
+            if whole.is_empty() {
+                return self.end_of_catching_up(at, begin, rest).await;
+            }
+            self.adopt(at, whole).await?;
+        }
+    }
+
+    async fn end_of_catching_up(&self, at: &Position, begin: u64, rest: &[u8]) -> Result<(), Error> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if !is_torn(rest, &at.end.mark) || rest.len() >= PIECE {
+            return Err(not_as_left(at));
+        }
+        tracing::warn!(
+            after = at.end.mark.number,
+            "a line of the audit log was cut off while it was written; it is written anew"
+        );
+        self.file.cut(begin).await.map_err(file_failed)
+    }
+
+    /// Whether the last line that the store knows of stands in a file of that `length` where it was written.
+    async fn is_at_end_of(&self, end: &AuditEnd, length: u64) -> Result<bool, Error> {
+        let tail = if end.mark == Mark::START { Vec::new() } else { end.mark.tail() };
+        let Some(from) = end.bytes.checked_sub(tail.len() as u64).filter(|_| end.bytes <= length) else {
+            return Ok(false);
+        };
+        Ok(self.file.read(from, tail.len()).await.map_err(file_failed)? == tail)
+    }
+
+    /// Remembers lines that stand in the file, if they are ours.
+    async fn adopt(&self, at: &mut Position, whole: &[u8]) -> Result<(), Error> {
+        let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        for batch in lines.chunks(AUDIT_BATCH) {
+            let (mut end, mut ids) = (at.end.clone(), Vec::new());
+            for whole in batch {
+                let line = Line::read(whole.strip_suffix(b"\n").unwrap_or(whole));
+                let line = line.filter(|line| line.is_authentic(&self.key) && line.continues(&end.mark));
+                let line = line.ok_or_else(|| not_as_left(at))?;
+                end = AuditEnd { mark: line.mark, bytes: end.bytes + whole.len() as u64 };
+                ids.push(line.id);
+            }
+            self.remember(at, end, &ids).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the log of `store` that begins with line `from` is held against, where no daemon runs.
+///
+/// # Errors
+/// `Internal` when the store fails.
+pub async fn check_of(
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    from: u64,
+) -> Result<Check, Error> {
+    check(&Records::new(store, keyring, clock, entropy), from).await
+}
+
+async fn check(records: &Records, from: u64) -> Result<Check, Error> {
+    let (end, _) = records.audit_end().await?;
+    Ok(Check { key: Some(records.authenticator(PURPOSE)), end: Some(end.mark), from })
+}
+
+fn file_failed(error: BoxedCause) -> Error {
+    Error::internal(error)
+}
+
+fn not_as_left(at: &Position) -> Error {
+    Error::internal(format!(
+        "what stands in the file does not go on from line {} of the log: move the file to another place, and the log goes on in a new one",
+        at.end.mark.number
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::audit::{Verdict, Verifier};
+use crate::caller::Interface;
+use crate::doubles::MemoryFile;
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::testing::{SECOND, World};
+use crate::time::Timestamp;
+
+fn event(name: &str) -> Event {
+    Event {
+        at: Timestamp::from_secs(1),
+        actor: Some(Actor::Stranger(Interface::Vault)),
+        action: Action::Refuse,
+        target: Target { asked: Some(name.to_owned()), ..Target::default() },
+        note: None,
+        outcome: Outcome::Refused("no".into()),
+    }
+}
+
+/// A daemon and its log.
+struct Site {
+    world: World,
+    file: MemoryFile,
+}
+
+impl Site {
+    async fn new() -> Self {
+        Self { world: World::new().await, file: MemoryFile::default() }
+    }
+
+    fn log(&self) -> Arc<AuditLog> {
+        AuditLog::new(Arc::clone(&self.world.core), Arc::new(self.file.clone()))
+    }
+
+    /// Has the events `from..to` told durably.
+    async fn tell(&self, events: std::ops::Range<usize>) {
+        for number in events {
+            self.world.core.attest(&event(&number.to_string())).await.unwrap();
+        }
+    }
+
+    async fn verify(&self, files: &[Vec<u8>], from: u64) -> Verdict {
+        let mut verifier = Verifier::new(self.log().check(from).await.unwrap());
+        for file in files {
+            verifier.read(file);
+            verifier.end_of_file();
+        }
+        verifier.finish()
+    }
+
+    /// The log has just these events, once each, and is sound.
+    async fn assert_has(&self, events: std::ops::Range<usize>, context: &str) {
+        let told: Vec<_> = self.file.lines().iter().map(|line| asked(line)).collect();
+        let expected: BTreeSet<_> = events.map(|number| number.to_string()).collect();
+        assert_eq!(told.len(), expected.len(), "{context}: {told:?}");
+        assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), expected, "{context}");
+        assert_eq!(self.verify(&[self.file.bytes()], 1).await.faults, Vec::<String>::new(), "{context}");
+        assert_eq!(self.world.store.dump("outbox/").len(), 0, "{context}");
+    }
+}
+
+fn asked(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap();
+    line["target"]["asked"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn events_become_chained_lines() {
+    let site = Site::new().await;
+    site.tell(0..3).await;
+    site.log().finish().await.unwrap();
+    site.assert_has(0..3, "all").await;
+    let lines = site.file.lines();
+    let first: Value = serde_json::from_str(&lines[0]).unwrap();
+    let second: Value = serde_json::from_str(&lines[1]).unwrap();
+    assert_eq!(
+        (&first["number"], &first["action"], &first["outcome"]),
+        (&1.into(), &"refuse".into(), &"refused".into())
+    );
+    assert_eq!(second["previous"], first["mac"]);
+    assert!(lines[0].contains(r#""action":"refuse""#), "one way to write it: {}", lines[0]);
+}
+
+#[tokio::test]
+async fn many_lines_are_written_at_once() {
+    let site = Site::new().await;
+    site.tell(0..1200).await;
+    site.log().finish().await.unwrap();
+    site.assert_has(0..1200, "all").await;
+    assert_eq!(site.file.appends(), 3, "1200 events, 504 at a time");
+}
+
+/// The daemon dies after each of its commits: between two batches of one write too.
+#[tokio::test]
+async fn a_daemon_that_dies_between_file_and_store_writes_nothing_twice() {
+    for commits in 0..6 {
+        let mut site = Site::new().await;
+        site.tell(0..200).await;
+        site.world.store.stop_after(commits);
+        let died = site.log().finish().await.is_err();
+        assert_eq!(died, commits < 4, "200 events are four batches");
+        site.world.crash().await;
+        site.tell(200..210).await;
+        site.log().finish().await.unwrap();
+        site.assert_has(0..210, &format!("{commits} commits")).await;
+    }
+}
+
+/// The daemon dies while it writes: any number of bytes stand there.
+#[tokio::test]
+async fn a_line_that_was_cut_off_is_written_anew() {
+    let mut site = Site::new().await;
+    site.tell(0..2).await;
+    site.log().finish().await.unwrap();
+    site.tell(2..4).await;
+    let (before, store) = (site.file.bytes(), site.world.store.snapshot());
+    site.log().finish().await.unwrap();
+    let after = site.file.bytes();
+    for length in before.len()..=after.len() {
+        site.world.store = store.snapshot();
+        site.world.crash().await;
+        site.file.set(&after[..length]);
+        site.log().finish().await.unwrap();
+        site.assert_has(0..4, &format!("{length} bytes")).await;
+        assert_eq!(site.file.bytes(), after, "the same lines");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_waited_for() {
+    let whole = {
+        let site = Site::new().await;
+        site.tell(0..3).await;
+        site.log().finish().await.unwrap();
+        site.file.bytes().len()
+    };
+    for room in (0..whole).step_by(7) {
+        let site = Site::new().await;
+        site.tell(0..3).await;
+        let log = site.log();
+        site.file.set_room(Some(room));
+        assert!(log.finish().await.is_err(), "{room}");
+        assert!(log.finish().await.is_err(), "still full");
+        site.file.set_room(None);
+        log.finish().await.unwrap();
+        site.assert_has(0..3, &format!("{room} bytes of room")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
+    let mut site = Site::new().await;
+    let log = site.log();
+    site.tell(0..3).await;
+    log.finish().await.unwrap();
+    let old = site.file.bytes();
+    site.file.set("");
+    site.tell(3..5).await;
+    log.finish().await.unwrap();
+    let new = site.file.bytes();
+    assert_eq!(
+        site.verify(&[old.clone(), new.clone()], 1).await,
+        Verdict { lines: 5, last: 5, faults: vec![] }
+    );
+    assert_eq!(site.verify(std::slice::from_ref(&new), 4).await.faults, Vec::<String>::new());
+    assert_eq!(site.verify(std::slice::from_ref(&new), 1).await.faults.len(), 1, "the beginning is missing");
+    assert_eq!(site.verify(std::slice::from_ref(&old), 1).await.faults.len(), 1, "the end is missing");
+    assert_eq!(site.verify(&[new.clone(), old], 1).await.faults.len(), 3, "in the wrong order");
+
+    // Dying over the first lines of a new file, which is shorter than the old one, or longer.
+    for events in [1, 9] {
+        site.file.set("");
+        site.tell(0..events).await;
+        let store = site.world.store.snapshot();
+        site.log().finish().await.unwrap();
+        let written = site.file.bytes();
+        for length in [0, 1, written.len() / 2, written.len() - 1, written.len()] {
+            site.world.store = store.snapshot();
+            site.world.crash().await;
+            site.file.set(&written[..length]);
+            site.log().finish().await.unwrap();
+            assert_eq!(site.file.bytes(), written, "{events} events, {length} bytes");
+        }
+    }
+}
+
+/// Attacks: the file is cut, rewritten, added to, or is another one.
+#[tokio::test]
+async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
+    let mut site = Site::new().await;
+    site.tell(0..3).await;
+    site.log().finish().await.unwrap();
+    let good = site.file.bytes();
+    let lines: Vec<_> = good.split_inclusive(|byte| *byte == b'\n').collect();
+    let changed = String::from_utf8(good.clone()).unwrap().replace("\"asked\":\"2\"", "\"asked\":\"9\"");
+    for bad in [
+        lines[..2].concat(),
+        good[..good.len() - 1].to_vec(),
+        [&good[..], b"{\"number\":4}\n"].concat(),
+        [&good[..], b"x"].concat(),
+        [&good[..], lines[2]].concat(),
+        b"127.0.0.1 localhost\n".to_vec(),
+        b"no line at all".to_vec(),
+        vec![b'x'; 5 * LONGEST_LINE],
+    ] {
+        site.file.set(&*bad);
+        site.tell(3..4).await;
+        let error = site.log().finish().await.unwrap_err();
+        assert!(error.cause().unwrap().contains("does not go on from line 3"), "{error}");
+        assert_eq!(site.file.bytes(), bad);
+    }
+    // What was changed before the last line shows when the log is verified, and only then.
+    site.file.set(
+        changed.replace("\"asked\":\"9\"", "\"asked\":\"2\"").replace("\"asked\":\"0\"", "\"asked\":\"5\""),
+    );
+    assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults.len(), 1);
+    // It goes on when somebody has looked.
+    site.file.set("");
+    site.log().finish().await.unwrap();
+    assert_eq!(site.verify(&[good, site.file.bytes()], 1).await.faults, Vec::<String>::new());
+    site.world.crash().await;
+    site.log().finish().await.unwrap();
+}
+
+/// A backup of the store was put back: the file knows more.
+#[tokio::test]
+async fn lines_that_the_store_forgot_are_kept() {
+    let mut site = Site::new().await;
+    site.tell(0..2).await;
+    site.log().finish().await.unwrap();
+    let backup = site.world.store.snapshot();
+    site.tell(2..400).await;
+    site.log().finish().await.unwrap();
+    site.world.store = backup;
+    site.world.crash().await;
+    site.tell(400..402).await;
+    site.log().finish().await.unwrap();
+    site.assert_has(0..402, "all").await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_changed_in_the_store_holds_up_no_other() {
+    let site = Site::new().await;
+    site.tell(0..3).await;
+    let (key, value) = site.world.store.dump("outbox/").remove(1);
+    let mut value = value.to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    site.world.store.tamper(&key, Some(value.into()));
+    site.world.store.tamper(&crate::ports::store::Key::new("outbox/x"), Some("y".into()));
+    site.log().finish().await.unwrap();
+    assert_eq!(site.file.lines().iter().map(|line| asked(line)).collect::<Vec<_>>(), ["0", "", "2"]);
+    assert!(site.file.lines()[1].contains(r#""action":"lose""#));
+    assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn it_is_written_while_the_daemon_runs_and_says_when_it_cannot_be() {
+    let site = Site::new().await;
+    let log = site.log();
+    site.world.core.start().await.unwrap();
+    log.start();
+    site.world.core.note(event("0"));
+    site.world.run(SECOND).await;
+    site.assert_has(0..1, "noted").await;
+    assert_eq!(log.trouble(), None);
+    site.file.set_room(Some(0));
+    site.world.core.note(event("1"));
+    site.world.run(3 * SECOND).await;
+    assert!(log.trouble().unwrap().contains("no space left on device"), "{:?}", log.trouble());
+    site.file.set_room(None);
+    site.world.run(3 * SECOND).await;
+    site.assert_has(0..2, "in the end").await;
+    assert_eq!(log.trouble(), None);
+    let appends = site.file.appends();
+    site.world.run(Duration::from_secs(60)).await;
+    assert_eq!(site.file.appends(), appends, "where nothing happens, nothing is written");
+}
+
+/// A store whose commits have no known fate: written once all the same.
+#[tokio::test]
+async fn a_commit_of_unknown_fate_doubles_nothing() {
+    for applied in [true, false] {
+        let site = Site::new().await;
+        site.tell(0..3).await;
+        site.world.store.fail_next(crate::doubles::Fault::Unknown { applied });
+        site.world.in_time(site.log().finish()).await.unwrap();
+        site.assert_has(0..3, &format!("applied: {applied}")).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether an audit log is as the daemon wrote it: every line by its code, all of them by their numbers and by the chain, its end by what
+//! the store knows of it.
+//!
+//! Lines come in pieces of any size, of one file or of several that follow each other. What is wrong is told in sentences; after a fault
+//! it goes on.
+
+use std::mem;
+
+use super::line::{Line, Mark, is_torn};
+use crate::keyring::Authenticator;
+
+/// Longest line, in bytes: far more than an event can be.
+pub(super) const LONGEST_LINE: usize = 64 * 1024;
+/// Most faults that are told.
+const MOST_FAULTS: usize = 1000;
+
+/// What a log is held against.
+#[derive(Debug, Default)]
+pub struct Check {
+    /// What signed its lines; without it, only numbers and chain are looked at, which whoever changes the log can put right again.
+    pub key: Option<Authenticator>,
+    /// Where the store says that it ends; without it, lines that are missing at the end do not show.
+    pub end: Option<Mark>,
+    /// The number of the line that it begins with.
+    pub from: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many lines there are.
+    pub lines: u64,
+    /// The number of the last one.
+    pub last: u64,
+    /// Everything that is wrong, a sentence each.
+    pub faults: Vec<String>,
+}
+
+/// Reads a log.
+#[derive(Debug)]
+pub struct Verifier {
+    check: Check,
+    verdict: Verdict,
+    /// The line before, as far as one can go by it; `None`: it says nothing.
+    before: Option<Mark>,
+    /// The beginning of a line whose end is yet to come.
+    rest: Vec<u8>,
+    /// The line is longer than any, and the rest of it is let go.
+    overlong: bool,
+}
+
+impl Verifier {
+    /// Holds a log against `check`.
+    pub fn new(check: Check) -> Self {
+        let before = Mark { number: check.from.saturating_sub(1), ..Mark::START };
+        let verdict = Verdict { last: before.number, ..Verdict::default() };
+        Self { check, verdict, before: Some(before), rest: Vec::new(), overlong: false }
+    }
+
+    /// Reads on.
+    pub fn read(&mut self, bytes: &[u8]) {
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
+        self.grow(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let line = mem::take(&mut self.rest);
+            self.line(&line);
+            self.grow(piece);
+        }
+    }
+
+    /// A file ends here; another may follow.
+    pub fn end_of_file(&mut self) {
+        let rest = mem::take(&mut self.rest);
+        let after = Mark { number: self.verdict.last, ..Mark::START };
+        if self.overlong || !(rest.is_empty() || is_torn(&rest, &after) && Line::read(&rest).is_none()) {
+            self.fault_at_next_line("has no end: it was cut off, or is no line of an audit log");
+        }
+        self.overlong = false;
+    }
+
+    /// What all of it came to.
+    pub fn finish(mut self) -> Verdict {
+        let last = self.verdict.last;
+        if let Some(end) = self.check.end
+            && last < end.number
+        {
+            self.fault(format!(
+                "The log ends with number {last}, but the daemon has written {}: the last lines are missing, or in another file.",
+                end.number
+            ));
+        }
+        self.verdict
+    }
+
+    fn grow(&mut self, piece: &[u8]) {
+        if self.rest.len() + piece.len() > LONGEST_LINE {
+            self.overlong = true;
+            self.rest.clear();
+        }
+        if !self.overlong {
+            self.rest.extend_from_slice(piece);
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let is_too_long = mem::take(&mut self.overlong);
+        let read = Line::read(line).filter(|_| !is_too_long);
+        match &read {
+            Some(line) => self.judge(line),
+            None => self.fault_at_next_line("is no line of an audit log"),
+        }
+        self.verdict.lines += 1;
+        self.before = read.as_ref().map(|line| line.mark);
+        self.verdict.last = match &read {
+            Some(line) => line.mark.number,
+            None => self.verdict.last.saturating_add(1),
+        };
+    }
+
+    /// One fault of a line at most: the others would follow from it.
+    fn judge(&mut self, line: &Line<'_>) {
+        if self.check.key.as_ref().is_some_and(|key| !line.is_authentic(key)) {
+            return self.fault_at_next_line("was changed, or was not written by this daemon");
+        }
+        let number = line.mark.number;
+        if self.check.end.is_some_and(|end| end.number == number && end.mac != line.mark.mac) {
+            return self.fault_at_next_line("is another one than the daemon wrote last");
+        }
+        let Some(before) = self.before else { return };
+        let expected = before.number.saturating_add(1);
+        if number > expected {
+            self.fault_at_next_line(&format!(
+                "has number {number} instead of {expected}: lines before it are missing, or in an older file"
+            ));
+        } else if number < expected {
+            self.fault_at_next_line(&format!(
+                "has number {number} instead of {expected}: it stands elsewhere than it was written, or twice"
+            ));
+        } else if !line.continues(&before) && !self.begins_late() {
+            self.fault_at_next_line("does not go on from the line before it: that one was changed");
+        }
+    }
+
+    /// Whether the next line is the first one of a log whose beginning was put away.
+    fn begins_late(&self) -> bool {
+        self.verdict.lines == 0 && self.check.from > 1
+    }
+
+    fn fault_at_next_line(&mut self, what: &str) {
+        self.fault(format!("Line {} {what}.", self.verdict.lines.saturating_add(1)));
+    }
+
+    fn fault(&mut self, sentence: String) {
+        let faults = &mut self.verdict.faults;
+        match faults.len() {
+            MOST_FAULTS => faults.push("There are more faults than these.".to_owned()),
+            more if more > MOST_FAULTS => {}
+            _ => faults.push(sentence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

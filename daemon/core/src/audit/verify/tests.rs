@@ -1,0 +1,239 @@
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::line::write;
+use super::*;
+
+/// A log of `count` lines, and where it ends.
+fn log(count: usize, seed: u8) -> (Vec<Vec<u8>>, Mark) {
+    let (mut lines, mut mark) = (Vec::new(), Mark::START);
+    for number in 0..count {
+        let mut line = Vec::new();
+        let event = format!("{{\"action\":\"change\",\"target\":{{\"asked\":\"{number}\"}}}}");
+        mark = write(&mut line, &mark, &format!("e{number}"), event.as_bytes(), &key(seed));
+        lines.push(line);
+    }
+    (lines, mark)
+}
+
+fn key(seed: u8) -> Authenticator {
+    Authenticator::of_test(seed)
+}
+
+/// What is found by whoever has the key and the store.
+fn verify(log: &[u8], end: Mark) -> Vec<String> {
+    held_against(log, Check { key: Some(key(1)), end: Some(end), from: 1 }).faults
+}
+
+fn held_against(log: &[u8], check: Check) -> Verdict {
+    let mut verifier = Verifier::new(check);
+    // In pieces, so that a line comes in several.
+    log.chunks(100).for_each(|piece| verifier.read(piece));
+    verifier.end_of_file();
+    verifier.finish()
+}
+
+fn without_key(log: &[u8]) -> Vec<String> {
+    held_against(log, Check { from: 1, ..Check::default() }).faults
+}
+
+#[test]
+fn a_log_as_it_was_written_is_sound() {
+    for count in [0, 1, 2, 50] {
+        let (lines, end) = log(count, 1);
+        let verdict = held_against(&lines.concat(), Check { key: Some(key(1)), end: Some(end), from: 1 });
+        assert_eq!(verdict, Verdict { lines: count as u64, last: count as u64, faults: vec![] });
+        assert_eq!(without_key(&lines.concat()), [""; 0]);
+    }
+}
+
+/// Every line, with everything that can be done to a line.
+#[test]
+fn every_fault_is_told_at_its_line() {
+    let (lines, end) = log(6, 1);
+    let told = |lines: &[Vec<u8>]| verify(&lines.concat(), end);
+    for at in 0..lines.len() {
+        let mut changed = lines.clone();
+        changed[at] = String::from_utf8(lines[at].clone()).unwrap().replace("change", "reveal").into();
+        assert_eq!(
+            told(&changed),
+            [format!("Line {} was changed, or was not written by this daemon.", at + 1)]
+        );
+
+        let mut garbled = lines.clone();
+        garbled[at] = b"{}\n".to_vec();
+        assert_eq!(told(&garbled)[0], format!("Line {} is no line of an audit log.", at + 1));
+
+        let mut shorter = lines.clone();
+        shorter.remove(at);
+        let missing = match at {
+            5 => "The log ends with number 5, but the daemon has written 6".to_owned(),
+            _ => format!("Line {} has number {} instead of {}", at + 1, at + 2, at + 1),
+        };
+        assert_eq!(told(&shorter).len(), 1);
+        assert!(told(&shorter)[0].starts_with(&missing), "{:?}", told(&shorter));
+
+        let mut twice = lines.clone();
+        twice.insert(at, lines[at].clone());
+        let doubled = format!("Line {} has number {} instead of {}", at + 2, at + 1, at + 2);
+        assert!(told(&twice)[0].starts_with(&doubled), "{:?}", told(&twice));
+    }
+}
+
+/// Attack: the tail is written anew by somebody who has no key, or with lines of an earlier time of the same daemon.
+#[test]
+fn a_log_of_another_key_or_another_life_is_found() {
+    let (lines, end) = log(4, 1);
+    let (foreign, _) = log(4, 2);
+    let spliced = [&lines[..2], &foreign[2..]].concat().concat();
+    assert_eq!(verify(&spliced, end).len(), 2);
+    assert_eq!(without_key(&spliced).len(), 1, "the chain alone shows the seam");
+    // The same number of good lines, but not those that the store remembers.
+    let mut other = Vec::new();
+    let mark = write(&mut other, &Mark::START, "e0", b"{\"action\":\"use\"}", &key(1));
+    assert_eq!(
+        verify(&other, Mark { mac: [7; 32], ..mark }),
+        ["Line 1 is another one than the daemon wrote last."]
+    );
+    let follows = [lines[0].clone(), lines[1].clone()].concat();
+    let forked = [other, lines[1].clone()].concat();
+    assert_eq!(without_key(&follows), [""; 0]);
+    assert_eq!(
+        without_key(&forked),
+        ["Line 2 does not go on from the line before it: that one was changed."]
+    );
+}
+
+#[test]
+fn what_a_dying_daemon_leaves_is_no_fault() {
+    let (lines, end) = log(3, 1);
+    let before = Mark { number: 2, mac: Line::read(&lines[1][..lines[1].len() - 1]).unwrap().mark.mac };
+    let begun = [lines[..2].concat(), lines[2][..40].to_vec()].concat();
+    assert_eq!(verify(&begun, before), [""; 0], "it is not remembered yet");
+    assert_eq!(verify(&begun, end).len(), 1, "it was");
+    assert_eq!(verify(&lines.concat(), before), [""; 0], "written, and not yet remembered");
+    let cut = lines.concat();
+    assert_eq!(
+        verify(&cut[..cut.len() - 1], before).len(),
+        1,
+        "a whole line without its end is no beginning of one"
+    );
+}
+
+#[test]
+fn a_line_without_end_takes_no_memory() {
+    let mut verifier = Verifier::new(Check { key: Some(key(1)), end: None, from: 1 });
+    for _ in 0..1000 {
+        verifier.read(&[b'x'; 10_000]);
+        assert!(verifier.rest.len() <= LONGEST_LINE);
+    }
+    let (lines, _) = log(1, 1);
+    verifier.read(b"\n");
+    verifier.read(&lines[0]);
+    verifier.end_of_file();
+    assert_eq!(verifier.finish().faults, ["Line 1 is no line of an audit log."]);
+}
+
+#[test]
+fn faults_are_told_up_to_a_bound() {
+    let log = "x\n".repeat(5000);
+    assert_eq!(without_key(log.as_bytes()).len(), MOST_FAULTS + 1);
+}
+
+/// One thing that somebody does to a log.
+#[derive(Debug, Clone)]
+enum Tampering {
+    Change(Index, u8),
+    Insert(Index, u8),
+    Remove(Index),
+    CutOff(Index),
+    Behead(Index),
+    Delete(Index),
+    Double(Index, Index),
+    Swap(Index, Index),
+    Move(Index, Index),
+    EndsOfLines,
+}
+
+impl Tampering {
+    fn any() -> impl Strategy<Value = Self> {
+        let at = any::<Index>;
+        prop_oneof![
+            (at(), 1..=255_u8).prop_map(|(at, by)| Self::Change(at, by)),
+            (at(), any::<u8>()).prop_map(|(at, byte)| Self::Insert(at, byte)),
+            at().prop_map(Self::Remove),
+            at().prop_map(Self::CutOff),
+            at().prop_map(Self::Behead),
+            at().prop_map(Self::Delete),
+            (at(), at()).prop_map(|(one, to)| Self::Double(one, to)),
+            (at(), at()).prop_map(|(one, other)| Self::Swap(one, other)),
+            (at(), at()).prop_map(|(one, to)| Self::Move(one, to)),
+            Just(Self::EndsOfLines),
+        ]
+    }
+
+    fn befall(&self, mut lines: Vec<Vec<u8>>) -> Vec<u8> {
+        let (count, mut bytes) = (lines.len(), lines.concat());
+        match self {
+            Self::Change(at, by) => {
+                let at = at.index(bytes.len());
+                bytes[at] ^= by;
+                return bytes;
+            }
+            Self::Insert(at, byte) => {
+                bytes.insert(at.index(bytes.len() + 1), *byte);
+                return bytes;
+            }
+            Self::Remove(at) => {
+                bytes.remove(at.index(bytes.len()));
+                return bytes;
+            }
+            Self::CutOff(at) => return bytes[..at.index(bytes.len())].to_vec(),
+            Self::Behead(at) => return bytes[at.index(bytes.len() - 1) + 1..].to_vec(),
+            Self::Delete(at) => drop(lines.remove(at.index(count))),
+            Self::Double(one, to) => {
+                let line = lines[one.index(count)].clone();
+                lines.insert(to.index(count + 1), line);
+            }
+            Self::Swap(one, other) => lines.swap(one.index(count), other.index(count)),
+            Self::Move(one, to) => {
+                let line = lines.remove(one.index(count));
+                lines.insert(to.index(count), line);
+            }
+            Self::EndsOfLines => {
+                return bytes
+                    .iter()
+                    .flat_map(|byte| match byte {
+                        b'\n' => b"\r\n".to_vec(),
+                        byte => vec![*byte],
+                    })
+                    .collect();
+            }
+        }
+        lines.concat()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// Whatever is done to a log, and however often, it shows: unless it did nothing.
+    #[test]
+    fn every_tampering_shows(count in 1..12_usize, doings in prop::collection::vec(Tampering::any(), 1..3)) {
+        let (lines, end) = log(count, 1);
+        let good = lines.concat();
+        let mut bad = good.clone();
+        for doing in doings {
+            let lines: Vec<_> = bad.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            if lines.is_empty() || bad.len() < 2 {
+                break;
+            }
+            bad = doing.befall(lines);
+        }
+        // A beginning of the next line may stand at the end: a daemon may be at it.
+        let next = format!("{{\"number\":{},", count + 1);
+        let more = bad.strip_prefix(&good[..]).is_some_and(|rest| next.as_bytes().starts_with(rest));
+        prop_assume!(bad != good && !more);
+        prop_assert_ne!(verify(&bad, end), [""; 0]);
+    }
+}
