@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::escape::Escaped;
 use crate::{Fault, Reply, ReplyBody, Request, Surface};
@@ -28,9 +28,9 @@ pub(crate) async fn ask(surface: &dyn Surface, request: Request, deadline: Durat
     }
 }
 
-/// `fault` in the words of `surface`; bare, where even that panics.
-pub(crate) fn word(surface: &dyn Surface, fault: Fault) -> Reply {
-    std::panic::catch_unwind(AssertUnwindSafe(|| surface.fault(fault))).unwrap_or_else(|panic| {
+/// `fault` in the words of `surface`, for a page of `origin`; bare, where even that panics.
+pub(crate) fn word(surface: &dyn Surface, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
+    std::panic::catch_unwind(AssertUnwindSafe(|| surface.fault_for(fault, origin))).unwrap_or_else(|panic| {
         tracing::error!(panic = %panic_text(&*panic), "a surface panicked over a fault");
         ReplyBody::bare(StatusCode::INTERNAL_SERVER_ERROR)
     })

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 
 use crate::{Body, Fault, ReplyBody};
 
@@ -28,6 +29,13 @@ pub trait Surface: Send + Sync + 'static {
 
     /// Words a fault of the layers in this dialect. It must not panic and takes no time.
     fn fault(&self, fault: Fault) -> Reply;
+
+    /// The same for a page of `origin`, the one that the request names: without the headers that let a page see an answer, a browser keeps
+    /// the fault from it. A dialect that no pages of others call need not do anything.
+    fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
+        let _ = origin;
+        self.fault(fault)
+    }
 }
 
 /// Which surface answers which paths.

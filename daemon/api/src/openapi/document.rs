@@ -117,6 +117,11 @@ pub(super) fn header(about: &str) -> Value {
     json!({ "description": about, "schema": { "type": "string" } })
 }
 
+/// A header that every response of its kind has.
+pub(super) fn required_header(about: &str) -> Value {
+    json!({ "description": about, "required": true, "schema": { "type": "string" } })
+}
+
 /// What a failure of `status` is called among the responses of a dialect.
 pub(super) fn failure_name(dialect: &str, status: StatusCode) -> String {
     format!("{dialect}{}", status.as_u16())

@@ -4,6 +4,8 @@
 //! `document` puts the parts together, `vault` and `watts` translate rows, `schemas` collects what types say about themselves.
 
 mod document;
+#[cfg(test)]
+pub(crate) mod said;
 mod schemas;
 #[cfg(test)]
 mod tests;

@@ -153,7 +153,7 @@ fn check_response(response: &Value, place: &str) {
         check_content(content, place);
     }
     for header in response.get("headers").map(map).into_iter().flat_map(Map::values) {
-        only(header, &["description", "schema"], place);
+        only(header, &["description", "required", "schema"], place);
     }
 }
 

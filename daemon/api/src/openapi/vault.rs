@@ -99,8 +99,8 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         failures_of(route).into_iter().map(|status| document::failure(FAILURE, status)).collect();
     for answer in &route.docs.answers {
         let mut response = response(answer, schemas);
-        if route.docs.tagged {
-            set(&mut response, "headers", json!({ "ETag": header("The revision of the record.") }));
+        if route.docs.tagged && *route.method() != Method::DELETE {
+            set(&mut response, "headers", revision());
         }
         let status = answer.status.as_str().to_owned();
         let response = match responses.remove(&status) {
@@ -112,11 +112,15 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         responses.insert(status, response);
     }
     if route.docs.tagged && reads(route) {
-        let headers = json!({ "ETag": header("The revision of the record.") });
-        let response = json!({ "description": "The client has it already.", "headers": headers });
+        let response = json!({ "description": "The client has it already.", "headers": revision() });
         responses.insert("304".to_owned(), response);
     }
     responses
+}
+
+/// What tells at which revision a record is.
+fn revision() -> Value {
+    json!({ "ETag": document::required_header("The revision of the record.") })
 }
 
 fn failures_of(route: &Route) -> BTreeSet<StatusCode> {
@@ -200,9 +204,14 @@ pub(super) fn failures() -> Map<String, Value> {
 
 fn failed(status: StatusCode) -> Value {
     let mut response = json_response(message(status), &failure(status));
-    if let Some((name, about)) = header_of(status) {
-        set(&mut response, "headers", json!({ name: header(about) }));
-    }
+    let headers = match (header_of(status), status) {
+        (Some((name, about)), _) => json!({ name: document::required_header(about) }),
+        (None, StatusCode::FORBIDDEN) => {
+            json!({ "WWW-Authenticate": header("Which scopes the token lacks, where that is why (RFC 6750).") })
+        }
+        (None, _) => return response,
+    };
+    set(&mut response, "headers", headers);
     response
 }
 

@@ -80,10 +80,18 @@ pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
     statuses
         .map(|status| {
             let about = status.canonical_reason().unwrap_or_default();
-            let response = match status {
+            let mut response = match status {
                 StatusCode::NOT_MODIFIED => json!({ "description": about }),
                 _ => json_response(about, &schemas.written(schema_of::<Said>)),
             };
+            let headers = match status {
+                StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "That a bearer token is needed.")),
+                StatusCode::SERVICE_UNAVAILABLE => Some(("Retry-After", "When to come back, in seconds.")),
+                _ => None,
+            };
+            if let Some((name, about)) = headers {
+                set(&mut response, "headers", json!({ name: header(about) }));
+            }
             (document::failure_name(FAILURE, status), response)
         })
         .collect()

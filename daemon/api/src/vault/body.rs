@@ -379,6 +379,15 @@ mod tests {
             r#"{"a":{"b":1,"b":2}}"#,
             "{'a':1}",
             "\u{feff}{}",
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00\ud800"}"#,
+            "{\"a\":\"\u{0}\"}",
+            "{\"a\":\"\n\"}",
+            "{}\u{0}",
+            r#"{"a":1e400}"#,
+            r#"{"a":01}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":1,}"#,
             &deep,
         ] {
             let Err(Refusal::Invalid(problems)) = Body::parse(bytes.as_bytes()) else { panic!("{bytes}") };
@@ -386,6 +395,18 @@ mod tests {
         }
         assert!(Body::parse(b"{\"a\":\"\xff\"}").is_err());
         assert!(Body::parse(b" {}\n").is_ok());
+        // What is JSON and makes no sense is a fault of its place.
+        for (value, fault) in [
+            ("123456789012345678901234567890", "name: Expected a string."),
+            ("-0.0e-400", "name: Expected a string."),
+            ("[[]]", "name: Expected a string."),
+        ] {
+            let body = Body::parse(format!("{{\"name\":{value}}}").as_bytes()).unwrap();
+            let problems = body.decode(draft).1;
+            let told: Vec<_> =
+                problems.iter().map(|one| format!("{}: {}", one.place(), one.message)).collect();
+            assert_eq!(told, [fault], "{value}");
+        }
     }
 
     /// The attack: a megabyte of small objects, which take up eighty.

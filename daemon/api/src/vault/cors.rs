@@ -28,7 +28,10 @@ impl Cors {
 
     /// The one origin that a request names, if it is listed.
     fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let origin = only(headers)?;
+        self.if_listed(only(headers)?)
+    }
+
+    fn if_listed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         self.listed.iter().any(|listed| listed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
@@ -71,6 +74,11 @@ impl Cors {
     /// Whom [`Cors::mark`] will have to tell.
     pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
         Asker(self.listed(headers))
+    }
+
+    /// The same where nothing but the origin is known of a request.
+    pub(super) fn asker_of(&self, origin: Option<&HeaderValue>) -> Asker {
+        Asker(origin.and_then(|origin| self.if_listed(origin)))
     }
 }
 

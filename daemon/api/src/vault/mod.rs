@@ -41,7 +41,7 @@ use credsmith_http::{Fault, Reply, Request, Surface, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use cors::Cors;
@@ -213,7 +213,13 @@ impl Surface for Vault {
     }
 
     fn fault(&self, fault: Fault) -> Reply {
-        word(fault)
+        self.fault_for(fault, None)
+    }
+
+    fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
+        let mut reply = word(fault);
+        self.app.cors.mark(&mut reply, &self.app.cors.asker_of(origin));
+        reply
     }
 }
 

@@ -112,10 +112,16 @@ impl Refusal {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Core(error) => {
-                let unavailable = status(error.kind()) == StatusCode::SERVICE_UNAVAILABLE;
-                error.retry_hint().or(unavailable.then_some(SOON))
+                let later = matches!(
+                    status(error.kind()),
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+                );
+                error.retry_hint().or(later.then_some(SOON))
             }
-            Self::Fault(fault) => fault.retry_after().map(Duration::from_secs),
+            Self::Fault(fault) => {
+                let unavailable = fault.status() == StatusCode::SERVICE_UNAVAILABLE;
+                fault.retry_after().map(Duration::from_secs).or(unavailable.then_some(SOON))
+            }
             _ => None,
         }
     }
@@ -284,7 +290,7 @@ mod tests {
             assert_eq!((&body["message"], &body["successful"]), (&json!(message), &json!(false)));
             assert_eq!(body.get("errors").is_some(), matches!(status, 400 | 409), "{kind:?}");
             assert_eq!(body.get("data"), None);
-            assert_eq!(reply.headers().contains_key(RETRY_AFTER), status == 503, "{kind:?}");
+            assert_eq!(reply.headers().contains_key(RETRY_AFTER), matches!(status, 429 | 503), "{kind:?}");
             assert_eq!(reply.headers().contains_key(WWW_AUTHENTICATE), status == 401, "{kind:?}");
             assert_eq!(reply.headers()["x-content-type-options"], "nosniff");
         }
@@ -318,6 +324,7 @@ mod tests {
             assert_eq!(reply.status().as_u16(), status);
             let body = body(&reply);
             assert_eq!(body["errors"].as_array().map_or(0, Vec::len), errors);
+            assert_eq!(reply.headers().contains_key(RETRY_AFTER), status == 503, "{fault:?}");
             assert!(
                 status == 500 || body["message"] != "Internal server error",
                 "{fault:?} has its own message"

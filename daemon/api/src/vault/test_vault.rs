@@ -19,6 +19,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{Doors, Options, Parts, Vault};
+use crate::openapi::said::assert_known;
 
 /// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas. Without scopes in front they have both, without
 /// a company behind the permissions are bound to none. Everybody is the same user.
@@ -145,6 +146,7 @@ impl World {
         }
         let reply = self.surface.call(request.body(Body::from(body.to_string())).unwrap()).await;
         let (parts, body) = reply.into_parts();
+        assert_known(method, &format!("/v1/{path}"), &parts, body.bytes());
         let body: Value = serde_json::from_slice(body.bytes()).unwrap_or_default();
         assert!(body.get("status").is_none_or(|status| *status == parts.status.as_u16()));
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -316,4 +316,17 @@ async fn faults_of_the_layers_are_worded_here() {
     let reply = vault().await.fault(Fault::Busy { retry_after: Duration::from_secs(2) });
     let body: Value = serde_json::from_slice(reply.body().bytes()).unwrap();
     assert_eq!(body, json!({ "status": 503, "message": "Service unavailable", "successful": false }));
+    let header =
+        |reply: &Reply, name: &str| reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(header(&reply, "retry-after").as_deref(), Some("2"));
+    assert_eq!(header(&reply, "x-content-type-options").as_deref(), Some("nosniff"));
+    assert_eq!(header(&reply, "vary").as_deref(), Some("Origin"));
+    for (origin, seen) in [("https://app.example", true), ("https://evil.example", false)] {
+        let reply = vault().await.fault_for(Fault::Deadline, Some(&HeaderValue::from_static(origin)));
+        assert_eq!(
+            header(&reply, "access-control-allow-origin"),
+            seen.then(|| origin.to_owned()),
+            "{origin}"
+        );
+    }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::HOST;
+use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
@@ -63,9 +63,10 @@ async fn decide(
         incoming.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
     let body = Body::wire(body, &shared.options, Arc::clone(pace));
+    let origin = origin(&parts.headers);
     let mut reply = match ask(parts, body, id, peer, shared, surface).await {
         Ok(reply) => reply,
-        Err(fault) => layer::word(surface, fault),
+        Err(fault) => layer::word(surface, fault, origin.as_ref()),
     };
     if let Some(on_upgrade) = on_upgrade {
         upgrade(&mut reply, on_upgrade, pace, &shared.drain);
@@ -125,6 +126,12 @@ fn host(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
         return Err(BAD);
     }
     first.map(|value| value.to_str().map_err(|_| BAD)).transpose()
+}
+
+/// The one origin of the page that asks. Two are nobody's.
+fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut all = headers.get_all(ORIGIN).iter();
+    all.next().filter(|_| all.next().is_none()).cloned()
 }
 
 /// The size of the head as it was sent, give or take optional spaces.

@@ -165,6 +165,26 @@ async fn a_deadline_answers_for_a_slow_surface() {
 }
 
 #[tokio::test]
+async fn a_fault_is_worded_for_the_page_that_asks() {
+    let options = ServerOptions { deadline: Duration::from_millis(100), ..ServerOptions::default() };
+    let fixture = Fixture::new(options);
+    let address = fixture.listen().await;
+    let ask = async |path: &str, origins: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{origins}\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let reply = say(&mut stream, request.as_bytes()).await;
+        (status(&reply), reply.contains("access-control-allow-origin: https://a.example\r\n"))
+    };
+    let origin = "origin: https://a.example\r\n";
+    assert_eq!(ask("/api/gate", origin).await, (503, true), "the deadline");
+    assert_eq!(ask("/api/panic", origin).await, (500, true));
+    assert_eq!(ask(&format!("/api/ok?{}", "q".repeat(17_000)), origin).await, (431, true));
+    assert_eq!(ask("/api/panic", "").await, (500, false));
+    assert_eq!(ask("/api/panic", &origin.repeat(2)).await, (500, false), "two origins are nobody's");
+    fixture.end().await;
+}
+
+#[tokio::test]
 async fn bodies_are_read_up_to_the_limit() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;

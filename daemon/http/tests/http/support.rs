@@ -181,6 +181,14 @@ impl Surface for Surfaced {
         }
         self.0.fault(fault)
     }
+
+    fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
+        let mut reply = self.fault(fault);
+        reply
+            .headers_mut()
+            .extend(origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())));
+        reply
+    }
 }
 
 impl Probe {

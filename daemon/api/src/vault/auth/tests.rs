@@ -12,6 +12,7 @@ use http::{HeaderMap, Request};
 
 use super::super::{Options, Parts, Vault};
 use super::*;
+use crate::openapi::said::assert_known;
 
 /// What was written to the log.
 #[derive(Clone, Default)]
@@ -112,6 +113,7 @@ impl World {
         let mut request = request.body(Body::from(String::new())).unwrap();
         request.extensions_mut().insert(Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 4711)));
         let (parts, body) = self.vault.call(request).await.into_parts();
+        assert_known(method, &format!("/v1/auth/{path}"), &parts, body.bytes());
         Reply {
             status: parts.status.as_u16(),
             upgrades: parts.extensions.get::<Upgrade>().is_some(),

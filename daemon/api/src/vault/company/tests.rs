@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::super::{Doors, Options, Parts, Vault};
 use super::*;
+use crate::openapi::said::assert_known;
 
 /// Lets everybody in, with one role.
 struct OneRole(Arc<Role>);
@@ -73,6 +74,7 @@ impl World {
         let request =
             request.header("authorization", "Bearer token").body(Body::from(String::new())).unwrap();
         let (parts, body) = self.vault.call(request).await.into_parts();
+        assert_known("GET", &format!("/v1/company/companies{path}"), &parts, body.bytes());
         let cached = parts.headers.get("cache-control").map(|value| value.to_str().unwrap().to_owned());
         (parts.status.as_u16(), cached, String::from_utf8(body.bytes().to_vec()).unwrap())
     }

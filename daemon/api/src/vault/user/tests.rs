@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::testing::assert_reads;
 use super::super::{Options, Parts, Vault};
 use super::*;
+use crate::openapi::said::assert_known;
 
 struct World {
     vault: Vault,
@@ -47,6 +48,7 @@ impl World {
             .header("content-type", "application/json");
         let reply = self.vault.call(request.body(Body::from(body.to_string())).unwrap()).await;
         let (parts, body) = reply.into_parts();
+        assert_known(method, &format!("/v1/user/{path}"), &parts, body.bytes());
         let body: Value = serde_json::from_slice(body.bytes()).unwrap();
         assert_eq!(body["status"], parts.status.as_u16());
         body
