@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
 
 /// Writes the schema of a type, and those that it refers to.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -10,6 +11,16 @@ pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 /// The schema of `T`.
 pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
+}
+
+/// Takes `null` out of what an `Option` may be: the key may be left out, and that is all.
+pub(crate) fn never_null(schema: &mut Schema) {
+    let Some(Value::Array(types)) = schema.get_mut("type") else { return };
+    types.retain(|of| of != "null");
+    if let [of] = types.as_slice() {
+        let of = of.clone();
+        schema.insert("type".to_owned(), of);
+    }
 }
 
 /// What is written about a route.

@@ -212,6 +212,23 @@ fn names_mean_one_thing() {
     assert_eq!(schemas.conflicts(), Vec::<&String>::new());
 }
 
+/// Whoever reads the document and sends `null` must not be told that a text was expected.
+#[test]
+fn null_may_be_sent_where_it_takes_something_away_and_nowhere_else() {
+    let document = of_us();
+    let sent = map(&document["components"]["schemas"]).iter().filter(|(name, _)| name.ends_with("Sent"));
+    let nullable = sent.flat_map(|(name, schema)| {
+        let keys = map(&schema["properties"]).iter();
+        let keys = keys
+            .filter(|(_, schema)| schema["type"].as_array().is_some_and(|of| of.contains(&json!("null"))));
+        keys.map(move |(key, _)| format!("{name}.{key}"))
+    });
+    assert_eq!(
+        nullable.collect::<Vec<_>>(),
+        ["ChangeSent.value", "ProfileSent.image", "TypeChangeSent.icon", "TypeSent.icon"]
+    );
+}
+
 /// Whether `body` is an answer that the document knows.
 fn is_known(path: &str, method: &str, status: &str, body: &Value) -> bool {
     let document = of_us();

@@ -24,6 +24,7 @@ use super::credential_type::FieldBody;
 use super::cx::Cx;
 use super::present::{Moment, RecordId};
 use super::route::{Access, Outcome, Route};
+use crate::docs::never_null;
 
 const FETCH: Access = Access::permissions(&["credential.fetch"]);
 const FETCH_MANY: Access = Access::permissions(&["credential.fetch.many"]);
@@ -202,7 +203,7 @@ struct CredentialSent {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 struct RenameSent {
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), transform = never_null)]
     name: Option<String>,
 }
 
@@ -231,7 +232,7 @@ struct ChangeSent {
     id: Option<Value>,
     field_id: String,
     /// `null` takes it away.
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     value: Option<String>,
 }
 

@@ -21,6 +21,7 @@ use super::credential::CredentialOfType;
 use super::cx::Cx;
 use super::present::{Moment, RecordId};
 use super::route::{Access, Outcome, Route};
+use crate::docs::never_null;
 
 const FETCH: Access = Access::permissions(&["credential_type.fetch"]);
 const FETCH_MANY: Access = Access::permissions(&["credential_type.fetch.many"]);
@@ -148,6 +149,9 @@ impl JsonSchema for Kind {
     }
 }
 
+/// What a permission scope looks like.
+const SCOPE: &str = r"^[a-z0-9_]+(\.[a-z0-9_]+)+$";
+
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 #[serde(rename_all = "camelCase")]
@@ -155,9 +159,11 @@ struct TypeSent {
     #[schemars(length(min = 1, max = 200))]
     name: String,
     /// Words of a-z, 0-9 and _ with dots between them.
+    #[schemars(regex(pattern = SCOPE))]
     permission_scope: String,
     icon: Option<String>,
     /// One of those configured.
+    #[schemars(transform = never_null)]
     plugin: Option<String>,
     #[schemars(length(max = 64))]
     fields: Vec<FieldSent>,
@@ -167,13 +173,15 @@ struct TypeSent {
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 #[serde(rename_all = "camelCase")]
 struct TypeChangeSent {
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), transform = never_null)]
     name: Option<String>,
+    #[schemars(regex(pattern = SCOPE), transform = never_null)]
     permission_scope: Option<String>,
     /// `null`: none.
     icon: Option<String>,
+    #[schemars(transform = never_null)]
     plugin: Option<String>,
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), transform = never_null)]
     fields: Option<Vec<FieldSent>>,
 }
 
@@ -188,7 +196,9 @@ struct FieldSent {
     required: bool,
     secure: bool,
     value_type: Kind,
+    #[schemars(transform = never_null)]
     choices: Option<Vec<String>>,
+    #[schemars(transform = never_null)]
     computed: Option<bool>,
 }
 

@@ -13,6 +13,7 @@ use super::cx::Cx;
 use super::present::{Moment, RecordId};
 use super::query::Listing;
 use super::route::{Access, Outcome, Route};
+use crate::docs::never_null;
 
 const READ: Access = Access::scopes(&["user.read"]);
 const WRITE: Access = Access::scopes(&["user.write"]);
@@ -94,7 +95,7 @@ struct GrantedBody {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 struct ProfileSent {
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), transform = never_null)]
     name: Option<String>,
     /// `null`: none.
     image: Option<String>,
@@ -103,6 +104,7 @@ struct ProfileSent {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 struct SuspensionSent {
+    #[schemars(transform = never_null)]
     suspended: Option<bool>,
 }
 
