@@ -12,6 +12,7 @@ import { silence } from "./steps/silence.mjs";
 import { expiry, ssh } from "./steps/ssh.mjs";
 import { signEverybodyIn, start } from "./steps/start.mjs";
 import { tokens } from "./steps/tokens.mjs";
+import { vault, vaultAfterRestart } from "./steps/vault.mjs";
 
 const [program, work, account] = process.argv.slice(2);
 
@@ -22,8 +23,10 @@ try {
   const brief = await ssh(stage);
   const made = await info(stage);
   await tokens(stage);
+  const kept = await vault(stage);
   await providerOutage(stage);
   await restart(stage, made);
+  await vaultAfterRestart(stage, kept);
   await expiry(stage, brief);
   await silence(stage);
   close({ failed: 0 });

@@ -13,17 +13,22 @@ export class Browser {
     let next = { url: new URL(url) };
     for (let page = 0; page < MAX_PAGES; page += 1) {
       if (next.url.href.startsWith(target)) return next.url;
-      const answer = await this.#open(next);
+      const answer = await this.#send(next);
       next = redirect(answer, next.url) ?? submission(await answer.text(), next.url, fill);
     }
     throw new Error(`${MAX_PAGES} pages did not lead from ${url} to ${target}`);
   }
 
-  async #open({ url, form }) {
+  /** Opens one address and follows nothing: the answer. */
+  open(url) {
+    return this.#send({ url: new URL(url) });
+  }
+
+  async #send({ url, form }) {
     const answer = await fetch(url, {
       method: form ? "POST" : "GET",
       body: form,
-      headers: { cookie: this.#cookiesFor(url) },
+      headers: { accept: "text/html,*/*;q=0.8", cookie: this.#cookiesFor(url) },
       redirect: "manual",
     });
     answer.headers.getSetCookie().forEach((line) => this.#keep(line, url));

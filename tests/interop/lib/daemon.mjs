@@ -5,6 +5,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 
 import { freePort, mustRun, Running, until } from "./process.mjs";
+import { send } from "./send.mjs";
 
 export class Daemon {
   #program;
@@ -88,7 +89,7 @@ format = "json"
   }
 }
 
-/** The calls of the dialect. Each returns `{ status, location, body }`, `body` decoded, and undefined where there is none. */
+/** The calls of the WaTTS dialect. Each returns what `send` does. */
 class Client {
   #base;
   #headers;
@@ -126,17 +127,8 @@ class Client {
   }
 
   /** Any request, with this client's token. */
-  async call(method, url, { body, headers } = {}) {
-    const answer = await fetch(url, {
-      method,
-      headers: { ...this.#headers, ...(body && { "content-type": "application/json" }), ...headers },
-      body: body && JSON.stringify(body),
-      redirect: "manual",
-      signal: AbortSignal.timeout(30_000),
-    });
-    const text = await answer.text();
-    const location = answer.headers.get("location");
-    return { status: answer.status, location, body: text ? JSON.parse(text) : undefined };
+  call(method, url, { body, headers } = {}) {
+    return send(method, url, { headers: { ...this.#headers, ...headers }, body });
   }
 
   #path(rest) {

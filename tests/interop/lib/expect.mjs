@@ -17,6 +17,14 @@ export function isRefused(answer, status) {
   return answer.body.user_msg;
 }
 
+/** The vault's envelope around this status; what is in it as data is returned. */
+export function isEnvelope(answer, status) {
+  assert.equal(answer.status, status, inspect(answer));
+  assert.equal(answer.body.status, status);
+  assert.equal(answer.body.successful, status < 400);
+  return answer.body.data;
+}
+
 /** Requests a credential and fetches it: `{ id, location, entries }`, `entries` a map from names to values. */
 export async function obtain(client, service, params) {
   const issued = await client.request(service, params);

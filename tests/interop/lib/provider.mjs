@@ -12,9 +12,9 @@ export class Provider {
   #log;
   #process;
 
-  /** `namesAudience`: whether introspection tells which client a token was made for. */
-  static async create(id, { log, clients, namesAudience }) {
-    return new Provider(id, log, { port: await freePort(), clients, namesAudience });
+  /** `likeOthers`: whether it does what most providers do and oidc-provider by itself does not; the README tells what that is. */
+  static async create(id, { log, clients, likeOthers }) {
+    return new Provider(id, log, { port: await freePort(), clients, likeOthers });
   }
 
   constructor(id, log, options) {
@@ -35,7 +35,7 @@ export class Provider {
   }
 }
 
-/** The registration of a client that people sign in with. */
-export function client(id) {
-  return { client_id: id, client_secret: `${id}-${crypto.randomUUID()}`, redirect_uris: [REDIRECT_URI] };
+/** The registration of a client that people sign in with; `redirectUris` are those beside the usual one. */
+export function client(id, ...redirectUris) {
+  return { client_id: id, client_secret: `${id}-${crypto.randomUUID()}`, redirect_uris: [REDIRECT_URI, ...redirectUris] };
 }

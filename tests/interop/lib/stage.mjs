@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Daemon } from "./daemon.mjs";
 import { client, Provider } from "./provider.mjs";
 import { makeKey, Sshd } from "./sshd.mjs";
+import { Vault } from "./vault.mjs";
 
 /** How long certificates of the service `brief` are valid, in seconds: long enough to log in with one on a busy machine. */
 const BRIEF = 20;
@@ -15,24 +16,28 @@ export async function prepare({ program, work, account }) {
   const directory = join(work, "private");
   await mkdir(directory, { mode: 0o700 });
   const log = join(directory, "providers.log");
+  const daemon = await Daemon.create(program, directory);
   // People sign in with `credsmith`; `portal` is another site with the same users.
-  const clients = { credsmith: client("credsmith"), portal: client("portal") };
-  const provider = (id, namesAudience) =>
-    Provider.create(id, { log, clients: Object.values(clients), namesAudience });
+  const clients = {
+    credsmith: client("credsmith", `${daemon.url}/v1/auth/redirect`),
+    portal: client("portal"),
+  };
+  const provider = (id, likeOthers) => Provider.create(id, { log, clients: Object.values(clients), likeOthers });
 
   const stage = {
     directory,
     clients,
     main: await provider("main", true),
     plain: await provider("plain", false),
-    daemon: await Daemon.create(program, directory),
+    daemon,
+    vault: new Vault(daemon.url),
     cas: {
       ed25519: await makeKey(join(directory, "ca_ed25519"), "-t", "ed25519"),
       p256: await makeKey(join(directory, "ca_p256"), "-t", "ecdsa", "-b", "256", "-m", "PKCS8"),
     },
     sshd: new Sshd(join(work, "sshd"), account, ["alice"]),
-    /** Access tokens that the daemon got to see. */
-    tokens: [],
+    /** What must not be in its log: tokens that the daemon got to see or gave out, and values that were entrusted to it. */
+    secrets: [],
   };
   const { client_id, client_secret } = clients.credsmith;
   await writeFile(join(directory, `${client_id}.secret`), client_secret, { mode: 0o600 });
@@ -42,8 +47,16 @@ export async function prepare({ program, work, account }) {
 
 function configuration(stage) {
   return `
-${provider(stage.main, stage.clients.credsmith, 'audience = ["credsmith"]')}
+${provider(stage.main, stage.clients.credsmith, 'audience = ["credsmith"]\nprompt = "login"')}
 ${provider(stage.plain, stage.clients.credsmith, "any_audience = true")}
+
+[vault]
+provider = "main"
+[roles.keeper]
+permissions = ["company.*", "credential_type.*", "credential.*", "interop.*"]
+assign = [{ provider = "main", claim = "groups", contains = "admins" }]
+[companies]
+list = [{ id = 1, identifier = "acme", name = "Acme Corp" }]
 
 [services.info]
 description = "Shows who you are"
@@ -58,7 +71,7 @@ ${certificates("brief", stage.cas.ed25519, `validity = "${BRIEF}s"`)}
 `;
 }
 
-function provider({ id, issuer }, { client_id }, audience) {
+function provider({ id, issuer }, { client_id }, settings) {
   return `
 [providers.${id}]
 description = "The provider ${id}"
@@ -67,7 +80,7 @@ allow_insecure_issuer = true
 addresses = ["127.0.0.0/8"]
 client_id = "${client_id}"
 client_secret = { file = "${client_id}.secret" }
-${audience}
+${settings}
 `;
 }
 

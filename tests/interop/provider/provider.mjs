@@ -1,6 +1,6 @@
 // A process that is one OpenID provider: the package oidc-provider on a loopback port.
 //
-// Reads one line of JSON from standard input, `{ port, clients, namesAudience }`, and prints `ready ISSUER` once it serves. It ends
+// Reads one line of JSON from standard input, `{ port, clients, likeOthers }`, and prints `ready ISSUER` once it serves. It ends
 // with its standard input, so that it never outlives the run that started it.
 
 import { generateKeyPairSync } from "node:crypto";
@@ -13,14 +13,14 @@ const input = createInterface({ input: process.stdin });
 input.once("line", (line) => serve(JSON.parse(line)));
 input.once("close", () => process.exit(0));
 
-function serve({ port, clients, namesAudience }) {
+function serve({ port, clients, likeOthers }) {
   const issuer = `http://127.0.0.1:${port}`;
-  const provider = new Provider(issuer, configuration(clients));
-  if (namesAudience) nameAudience(provider);
+  const provider = new Provider(issuer, configuration(clients, likeOthers));
+  if (likeOthers) nameAudience(provider);
   provider.listen(port, "127.0.0.1", () => console.log(`ready ${issuer}`));
 }
 
-function configuration(clients) {
+function configuration(clients, likeOthers) {
   return {
     clients,
     findAccount,
@@ -28,6 +28,8 @@ function configuration(clients) {
     jwks: { keys: [signingKey()] },
     cookies: { keys: [crypto.randomUUID()] },
     pkce: { required: () => true },
+    // Most providers put the claims of the scopes into the ID token too, and from there the vault takes the roles of people.
+    conformIdTokenClaims: !likeOthers,
     features: {
       devInteractions: { enabled: true },
       introspection: { enabled: true },

@@ -44,7 +44,7 @@ export async function signEverybodyIn(stage) {
 /** A client with a fresh token of `person` at the provider main. */
 export async function enter(stage, person) {
   const token = await signIn(stage.main, stage.clients.credsmith, person);
-  stage.tokens.push(token);
+  stage.secrets.push(token);
   return stage.daemon.client("main", token);
 }
 

@@ -9,7 +9,7 @@ import { revokeToken, signIn } from "../lib/sign-in.mjs";
 export async function tokens(stage) {
   const { daemon, main, plain, clients } = stage;
   const at = (provider, token) => {
-    if (token) stage.tokens.push(token);
+    if (token) stage.secrets.push(token);
     return daemon.client(provider.id, token);
   };
   const opensNothing = async (client) => {
