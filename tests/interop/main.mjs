@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { close } from "./lib/report.mjs";
 import { prepare } from "./lib/stage.mjs";
+import { fuzz } from "./steps/fuzz.mjs";
 import { info } from "./steps/info.mjs";
 import { providerOutage, restart } from "./steps/outages.mjs";
 import { silence } from "./steps/silence.mjs";
@@ -29,6 +30,7 @@ try {
   await vaultAfterRestart(stage, kept);
   await expiry(stage, brief);
   await silence(stage);
+  await fuzz(stage);
   close({ failed: 0 });
   process.exit(0);
 } catch (error) {

@@ -69,10 +69,10 @@ export class Running {
   }
 }
 
-/** Runs a command to its end: `{ code, stdout, stderr }`. */
-export function run(command, args) {
+/** Runs a command to its end: `{ code, stdout, stderr }`. `options` are those of Node's `spawn`. */
+export function run(command, args, options) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000, ...options });
     running.add(child);
     const result = { stdout: "", stderr: "" };
     child.stdout.on("data", (data) => (result.stdout += data));

@@ -25,6 +25,7 @@ export async function prepare({ program, work, account }) {
   const provider = (id, likeOthers) => Provider.create(id, { log, clients: Object.values(clients), likeOthers });
 
   const stage = {
+    program,
     directory,
     clients,
     main: await provider("main", true),
