@@ -250,8 +250,8 @@ impl Vault {
             let Some(stored) = self.records().type_of_id(id).await? else { return Ok(()) };
             let Some(deleted) = stored.of.deleted else { return Ok(()) };
             if !deleted.purging {
-                // From here on nobody restores it.
-                let purging = Deleted { purging: true, ..deleted };
+                // From here on nobody restores it; and as its time is over, whoever starts after a crash goes on.
+                let purging = Deleted { purging: true, until: deleted.at, ..deleted };
                 let of = CredentialType { deleted: Some(purging), ..stored.of.clone() };
                 let change = TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
                 match self.records().commit_type(&change).await {

@@ -62,6 +62,28 @@ async fn a_purge_need_not_wait_for_its_time() {
     assert_eq!(world.store.dump("credential/").len(), 0);
 }
 
+/// kill -9 while an operator purges a type: what is left of it goes at the next start, not when its time would have come.
+#[tokio::test]
+async fn a_purge_that_is_cut_short_goes_on() {
+    for stop in 0..6 {
+        let mut world = World::new().await;
+        let of = login(&world).await;
+        for n in 0..3 {
+            world.create(of.id, &format!("{n}"), &[("user", Some("a")), ("pin", Some("1234"))]).await;
+        }
+        world.delete_type(&admin(), of.id).await.unwrap();
+        world.store.stop_after(stop);
+        let purged = world.vault.purge_now(crate::access::operator(), of.id.as_str()).await;
+        assert_eq!(purged.is_ok(), stop == 5);
+        world.crash().await;
+        world.work().await;
+        let begun = stop > 0;
+        for space in ["type/", "credential/", "sealed/", "of-type/", "gone/"] {
+            assert_eq!(world.store.dump(space).is_empty(), begun, "{space} after {stop}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_deleted_type_comes_back_with_what_went_along() {
     let mut world = World::new().await;
