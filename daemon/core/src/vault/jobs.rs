@@ -112,9 +112,11 @@ impl Vault {
                 Some(stored) => self.reseal_pending(&stored, pending).await,
                 None => Ok(()),
             };
-            // Who changed the type meanwhile has left it to be looked at again.
-            if let Err(CommitError::Failed(error)) = done {
-                result = Err(error);
+            match done {
+                Ok(()) => {}
+                // Somebody changed the type meanwhile: it is looked at again, at once.
+                Err(CommitError::Conflict) => self.jobs.wake(),
+                Err(CommitError::Failed(error)) => result = Err(error),
             }
         }
         result

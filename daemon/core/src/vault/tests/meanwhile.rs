@@ -241,6 +241,30 @@ async fn readers_and_writers_meet_one_definition_at_a_time() {
     }
 }
 
+/// A type gets another name while its values are sealed: that goes on at once.
+#[tokio::test]
+async fn sealing_goes_on_when_the_type_changes_meanwhile() {
+    for round in 0..5 {
+        let world = World::new().await;
+        world.vault.start().await.unwrap();
+        let of = world.create_type("T", vec![field("user"), field("token")]).await;
+        many(&world, of.id, 300).await;
+        let rename = async {
+            while world.store.dump("reseal/").is_empty() {
+                tokio::task::yield_now().await;
+            }
+            pause(round).await;
+            let draft = TypeDraft { name: Some("Another".into()), ..TypeDraft::default() };
+            world.change_type(&admin(), of.id, draft).await.unwrap();
+        };
+        let change = world.change_fields(of.id, vec![field("user"), secure("token")]);
+        let ((), changed) = tokio::join!(rename, change);
+        changed.unwrap();
+        world.clock.run(std::time::Duration::ZERO).await;
+        assert_eq!(world.store.dump("reseal/").len(), 0, "round {round}");
+    }
+}
+
 /// Nobody has to ask for it, and nobody waits for a tick: work that turns up is done at once. What was told to stop begins nothing more.
 #[tokio::test]
 async fn the_vault_does_its_own_work_until_it_is_stopped() {
