@@ -30,6 +30,13 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// As RFC 3339 has it: in UTC, with milliseconds and `Z`. Beyond the year 9999, which it cannot write, its last moment.
+    pub fn rfc3339(self) -> impl std::fmt::Display {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        std::fmt::from_fn(move |f| write!(f, "{at:.3}"))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -59,6 +66,17 @@ impl From<Timestamp> for SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn they_are_written_as_clients_read_them() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_771_027_200_001, "2026-02-14T00:00:00.001Z"),
+            (u64::MAX, "9999-12-30T22:00:00.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).rfc3339().to_string(), text);
+        }
+    }
 
     #[test]
     fn arithmetic_saturates() {

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use credsmith_core::ids::{CompanyId, CredentialId, SecureValueId, TypeId, UserId};
 use credsmith_core::time::Timestamp;
-use jiff::Timestamp as Instant;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -14,10 +13,7 @@ pub(super) struct Moment(pub(super) Timestamp);
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
-        // Beyond the year 9999 there is no RFC 3339.
-        serializer
-            .collect_str(&format_args!("{:.3}", Instant::from_millisecond(millis).unwrap_or(Instant::MAX)))
+        serializer.collect_str(&self.0.rfc3339())
     }
 }
 

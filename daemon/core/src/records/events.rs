@@ -54,7 +54,7 @@ struct EndRecord<'a> {
 
 #[derive(Serialize)]
 struct EventRecord<'a> {
-    at: u64,
+    at: String,
     action: &'static str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,7 +209,7 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
             Outcome::Failed(reason) => ("failed", Some(short(reason))),
         };
         Self {
-            at: event.at.as_millis(),
+            at: event.at.rfc3339().to_string(),
             action: event.action.as_str(),
             outcome,
             reason,
