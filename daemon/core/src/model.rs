@@ -264,7 +264,7 @@ async fn issue(core: Arc<Core>, told: Arc<Mutex<Told>>, user: &'static str, serv
     let user_is = caller(user);
     let Ok(grant) = core.authorize_issue(&user_is, service) else { return };
     let Ok(handoff) = core.issue(grant, Map::new()).await else { return };
-    if let Ok(Handoff::Credential { id, .. }) = core.collect(&user_is, handoff) {
+    if let Ok(Handoff::Credential { id, .. }) = core.collect(&user_is, handoff).await {
         told.lock().unwrap().issued.insert(id, user);
     }
 }

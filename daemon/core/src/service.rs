@@ -319,11 +319,11 @@ impl Core {
         self.handoffs.holds(caller.subject(), id, self.clock.monotonic())
     }
 
-    /// Hands out what was issued: to the subject that asked for it, once.
+    /// Hands out what was issued: to the subject that asked for it, once. Like a reveal, it is told before anybody sees it.
     ///
     /// # Errors
-    /// `NotFound` for everything that does not wait for this caller (any more).
-    pub fn collect(&self, caller: &Caller, id: HandoffId) -> Result<Handoff, Error> {
+    /// `NotFound` for everything that does not wait for this caller (any more); `Internal` when the store fails: nobody has the result then.
+    pub async fn collect(&self, caller: &Caller, id: HandoffId) -> Result<Handoff, Error> {
         let Some(collected) = self.handoffs.collect(caller.subject(), id, self.clock.monotonic()) else {
             return Err(Error::new(Kind::NotFound, "There is no such result, or it was fetched already."));
         };
@@ -332,7 +332,9 @@ impl Core {
             Handoff::Login { .. } => None,
         };
         let about = About { lease, ..About::service_of(caller, &collected.service) };
-        self.record(self.event(Some(user(caller)), Action::Collect, about, Outcome::Done));
+        let event = self.event(Some(user(caller)), Action::Collect, about, Outcome::Done);
+        self.attest(&event).await?;
+        self.audit.record(event);
         Ok(collected.handoff)
     }
 

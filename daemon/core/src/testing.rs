@@ -135,7 +135,7 @@ impl World {
     pub(crate) async fn get(&self, user: &str, service: &str) -> Result<LeaseId, Error> {
         let user = caller(user);
         let handoff = self.issue(&user, service).await?;
-        match self.core.collect(&user, handoff)? {
+        match self.core.collect(&user, handoff).await? {
             Handoff::Credential { id, .. } => Ok(id),
             Handoff::Login { .. } => Err(Error::internal("a login")),
         }

@@ -133,7 +133,7 @@ impl Watts {
                 conditional(&parts)?;
                 self.issue(version, &caller, body, &parts).await
             }
-            Call::Collect(_, id) => self.collect(version, &caller, id, &parts),
+            Call::Collect(_, id) => self.collect(version, &caller, id, &parts).await,
             Call::Revoke(_, id) => {
                 let id = id.ok_or_else(Refusal::not_found)?;
                 let grant =
@@ -186,7 +186,7 @@ impl Watts {
     }
 
     /// A HEAD looks whether the data is there and leaves it: it can be read only once.
-    fn collect(
+    async fn collect(
         &self,
         version: Version,
         caller: &Caller,
@@ -198,7 +198,7 @@ impl Watts {
         if parts.method == Method::HEAD {
             return Ok(secret(reply(StatusCode::OK, Bytes::new())));
         }
-        let handoff = self.core.collect(caller, id).map_err(told(During::Request))?;
+        let handoff = self.core.collect(caller, id).await.map_err(told(During::Request))?;
         Ok(secret(match &handoff {
             Handoff::Credential { id, entries } => json(&present::credential(version, *id, entries)),
             Handoff::Login { provider, message } => {
