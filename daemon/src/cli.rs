@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Look at the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after leases that a running daemon could not revoke
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -115,6 +118,24 @@ pub(crate) enum LeaseCommand {
     Examine {
         #[command(flatten)]
         daemon: RunningDaemon,
+    },
+}
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Find every edit, deletion, reordering and truncation in an audit log, whether or not the daemon runs
+    #[command(after_help = EXIT_CODES)]
+    Verify {
+        /// Its files, the oldest first where it was moved away on the way
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// The daemon's configuration file; without it there is no key, and only numbers and chain are looked at
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The number of the line that the files begin with, where older ones were put away for good
+        #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        from: u64,
     },
 }
 

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
-use cli::{Cli, Command, KeyCommand, PluginCommand};
+use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand};
 use config::Log;
 use end::Failure;
 
@@ -55,6 +55,9 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugins::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => block_on(plugins::list(run::load(&config)?)),
         Command::Key(KeyCommand::Init { file }) => keys::init(&file),
+        Command::Audit(AuditCommand::Verify { files, config, from }) => {
+            block_on(audit::verify(files, config.as_deref(), from))
+        }
         Command::Lease(command) => block_on(operator::lease(command)),
         Command::User(command) => block_on(operator::user(command)),
         Command::Vault(command) => block_on(operator::vault(command)),

@@ -14,6 +14,7 @@ use credsmith_api::openapi::{self, OpenApi};
 use credsmith_api::ops::{Ops, VaultParts};
 use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
+use credsmith_core::audit::AuditLog;
 use credsmith_core::catalogue::{self, Catalogue};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::ports::store::Store;
@@ -24,7 +25,7 @@ use credsmith_oidc::{Limits, OidcProviders, World};
 use credsmith_store::{Sled, SledOptions};
 use tokio::time::timeout;
 
-use crate::audit::AuditLog;
+use crate::audit::{Checker, Echo, LogFile};
 use crate::config::{self, Config, Data, Leases};
 use crate::end::Failure;
 use crate::files;
@@ -65,6 +66,7 @@ impl Entrance {
 pub(crate) struct Daemon {
     system: System,
     core: Arc<Core>,
+    audit: Arc<AuditLog>,
     /// `None`: the vault is not configured.
     vault: Option<VaultHalf>,
     providers: Arc<OidcProviders>,
@@ -96,11 +98,13 @@ pub(crate) async fn wire_up(
         keyring: Arc::clone(&keyring),
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
-        audit: Arc::new(AuditLog),
+        audit: Arc::new(Echo),
         catalogue: catalogue(&config)?,
         options: options(&config.leases),
     });
     core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+    let audit = AuditLog::new(Arc::clone(&core), Arc::new(LogFile::new(config.audit.file(&config.data))));
+    audit.start();
 
     let ground = Ground {
         config: &config,
@@ -115,21 +119,25 @@ pub(crate) async fn wire_up(
         Some(options) => Some(VaultHalf::make(ground, options).await?),
         None => None,
     };
-    let daemon = Daemon { system, core, vault, providers, store, deadline: deadline(&config), begun };
+    let daemon = Daemon { system, core, audit, vault, providers, store, deadline: deadline(&config), begun };
     // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
     daemon.serve_clients(&config, entrances, hosts)?;
     Ok(daemon)
 }
 
-async fn open_store(data: &Data) -> Result<Sled, Failure> {
+pub(crate) async fn open_store(data: &Data) -> Result<Sled, Failure> {
     let options = SledOptions { cache_bytes: data.cache, ..SledOptions::new(data.store()) };
     let opened = tokio::task::spawn_blocking(|| Sled::open(options)).await;
     let store = opened.map_err(|error| Failure::run(sentence(&error)))?;
     store.map_err(|error| Failure::run(sentence(&error)))
 }
 
-async fn open_keyring(config: &Config, store: Arc<dyn Store>, system: &System) -> Result<Keyring, Failure> {
+pub(crate) async fn open_keyring(
+    config: &Config,
+    store: Arc<dyn Store>,
+    system: &System,
+) -> Result<Keyring, Failure> {
     let kek = Kek::parse(config.keyring.key.expose()).map_err(|error| Failure::run(sentence(&error)))?;
     let keyring = Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
     keyring.map_err(|error| Failure::run(sentence(&error)))
@@ -269,6 +277,7 @@ impl Daemon {
             host,
             config.services.iter().map(|service| service.id.clone()).collect(),
             self.vault_parts(),
+            Arc::clone(&self.audit),
             self.system.drain.clone(),
         );
         let options =
@@ -277,6 +286,7 @@ impl Daemon {
             Arc::new(readiness),
             Arc::clone(&self.core),
             self.vault_parts(),
+            Arc::new(Checker(Arc::clone(&self.audit))),
         )));
         Server::new(options, ops, self.system.drain.clone()).serve(listener);
         Ok(())
@@ -303,8 +313,11 @@ impl Daemon {
         self.providers.stop();
         self.system.drain.begin();
         self.system.drain.wait().await;
-        if let Err(error) = self.core.finish_audit().await {
-            tracing::error!(error = sentence(&error), "not everything was told to the audit log");
+        if let Err(error) = self.audit.finish().await {
+            tracing::error!(
+                error = sentence(&error),
+                "not everything is in the audit log; the next start writes what is durable"
+            );
         }
     }
 

@@ -44,6 +44,10 @@ impl Machine for FakeMachine {
         self.file(path).map(Secret::new)
     }
 
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        if path.starts_with("/absent") { Err("lies in a directory that is not there".into()) } else { Ok(()) }
+    }
+
     fn variable(&self, name: &str) -> Result<Secret, String> {
         let text = self.variables.get(name).or(self.otherwise.as_ref());
         text.map(|text| Secret::new(text.clone())).ok_or_else(|| "is not set".into())

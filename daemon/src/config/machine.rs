@@ -1,8 +1,8 @@
 //! What a check asks of the machine: files, variables, credentials. A seam, so that a configuration can be judged without the files
 //! that it names (the example is, by a test).
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub(crate) trait Machine: Send + Sync {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String>;
     /// A file that nobody else may read.
     fn private_file(&self, path: &Path) -> Result<Secret, String>;
+    /// Whether a file can be written to at its end, or made.
+    fn appendable(&self, path: &Path) -> Result<(), String>;
     /// A variable of the environment.
     fn variable(&self, name: &str) -> Result<Secret, String>;
     /// Where systemd keeps the unit's credentials.
@@ -53,6 +55,22 @@ impl Machine for ThisMachine {
             ));
         }
         read_bounded(file).map(Secret::new)
+    }
+
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        match std::fs::metadata(path) {
+            Ok(about) if !about.is_file() => Err("is not a regular file".into()),
+            Ok(_) => OpenOptions::new()
+                .append(true)
+                .open(path)
+                .map(drop)
+                .map_err(|error| format!("cannot be written: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = path.parent().is_some_and(Path::is_dir);
+                if directory { Ok(()) } else { Err("lies in a directory that is not there".into()) }
+            }
+            Err(error) => Err(cannot(error)),
+        }
     }
 
     fn variable(&self, name: &str) -> Result<Secret, String> {
@@ -139,6 +157,20 @@ mod tests {
         {
             assert_eq!(ThisMachine.lies_in(&dir.path().join(file), &data), inside, "{file}");
         }
+    }
+
+    #[test]
+    fn a_file_is_appendable_where_it_is_or_can_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("there"), "x").unwrap();
+        for name in ["there", "new"] {
+            assert_eq!(ThisMachine.appendable(&path(name)), Ok(()), "{name}");
+        }
+        assert_eq!(std::fs::read(path("there")).unwrap(), b"x");
+        assert!(!path("new").exists(), "a check makes nothing");
+        assert_eq!(ThisMachine.appendable(dir.path()).unwrap_err(), "is not a regular file");
+        assert!(ThisMachine.appendable(&path("absent/new")).unwrap_err().starts_with("lies in a directory"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Never here: a default that is unsafe, a value that is silently put right, a secret written out.
 
 mod admin;
+mod audit;
 mod companies;
 mod component;
 mod cors;
@@ -41,6 +42,7 @@ use credsmith_core::access::{Configured, ProviderMatch, Rule, Rules};
 use credsmith_core::ids::ProviderId;
 
 pub(crate) use admin::Admin;
+pub(crate) use audit::Audit;
 pub(crate) use companies::{Companies, Directory};
 pub(crate) use component::{Destination, Plugin, Setting};
 pub(crate) use data::{DEV_MARKER, Data};
@@ -69,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) data: Data,
     pub(crate) keyring: Keyring,
+    pub(crate) audit: Audit,
     pub(crate) log: Log,
     pub(crate) leases: Leases,
     pub(crate) plugins: Plugins,
@@ -136,6 +139,7 @@ impl Config {
         let admin = table.section("admin", Admin::read);
         let data = table.section("data", Data::read).flatten();
         let keyring = table.section("keyring", Keyring::read).flatten();
+        let audit = table.section("audit", Audit::read);
         let log = table.section("log", Log::read);
         let leases = table.section("leases", Leases::read);
         let plugins = table.section("plugins", Plugins::read);
@@ -168,6 +172,7 @@ impl Config {
             admin: admin?,
             data: data?,
             keyring: keyring?,
+            audit: audit?,
             log: log?,
             leases: leases?,
             plugins: plugins?,

@@ -200,6 +200,22 @@ fn a_proxy_whose_word_is_not_taken_is_warned_of() {
 }
 
 #[test]
+fn the_audit_log_lies_beside_the_data_or_where_it_is_told_to() {
+    let file = |more: &str| {
+        let config = read_with(machine(), &format!("{}{more}", small(&[]))).0.ok().unwrap().config;
+        config.audit.file(&config.data).display().to_string()
+    };
+    assert_eq!(file(""), "/var/lib/credsmith/audit.jsonl");
+    assert_eq!(file("[audit]\nfile = \"log/a.jsonl\"\n"), "/etc/credsmith/log/a.jsonl");
+    let told = faults(&format!("{}[audit]\nfile = \"/absent/a.jsonl\"\n", small(&[])));
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("audit.file: is /absent/a.jsonl, which lies in a directory that is not there"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn the_defaults_in_the_example_are_the_defaults() {
     let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
     let without = read_with(machine(), EXAMPLE).0.ok().unwrap().config;

@@ -29,6 +29,10 @@ impl Machine for DevMachine {
         in_memory.map_or_else(|| ThisMachine.private_file(path), |(_, secret)| Ok(secret.clone()))
     }
 
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        ThisMachine.appendable(path)
+    }
+
     fn variable(&self, name: &str) -> Result<Secret, String> {
         ThisMachine.variable(name)
     }

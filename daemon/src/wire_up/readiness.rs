@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use credsmith_api::ops::{Readiness, VaultParts};
+use credsmith_core::audit::AuditLog;
 use credsmith_core::ids::ServiceId;
 use credsmith_core::ports::plugins::ServicePlugins as _;
 use credsmith_core::service::Core;
@@ -17,6 +18,7 @@ pub(super) struct DaemonReadiness {
     host: Arc<Host>,
     services: Vec<ServiceId>,
     vault: Option<VaultParts>,
+    audit: Arc<AuditLog>,
     connections: Drain,
 }
 
@@ -28,9 +30,10 @@ impl DaemonReadiness {
         host: Arc<Host>,
         services: Vec<ServiceId>,
         vault: Option<VaultParts>,
+        audit: Arc<AuditLog>,
         connections: Drain,
     ) -> Self {
-        Self { core, providers, host, services, vault, connections }
+        Self { core, providers, host, services, vault, audit, connections }
     }
 }
 
@@ -54,6 +57,6 @@ impl Readiness for DaemonReadiness {
         let disabled = self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
         let services = disabled.map(|(id, why)| format!("the service {id} is disabled: {why}"));
         let vault = self.vault.iter().flat_map(|parts| [parts.companies.warnings(), parts.vault.readiness()]);
-        providers.chain(services).chain(vault.flatten()).collect()
+        providers.chain(services).chain(vault.flatten()).chain(self.audit.trouble()).collect()
     }
 }

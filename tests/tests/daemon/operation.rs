@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
-use credsmith_tests::{Daemon, Provider, Request, Site, credsmith, eventually, wait_for};
+use credsmith_tests::{Answer, Daemon, Provider, Request, Site, credsmith, eventually, wait_for};
 use serde_json::{Value, json};
 
 use crate::canaries::Canaries;
@@ -436,5 +436,115 @@ fn the_commands_of_the_welcome_do_what_they_say_twice() {
             assert!(said.contains(&format!(r#"{{"status":200,"message":"{message}""#)), "{message}: {said}");
         }
     }
+    assert_eq!(daemon.stop().status.code(), Some(0));
+}
+
+/// An access token of the vault for a demo account.
+fn signed_in(daemon: &Daemon, user: &str) -> String {
+    let commands = format!(
+        r#"URI=$(curl -sS {url}/v1/auth/uri | grep -o '"uri":"[^"]*"' | cut -d '"' -f 4)
+        curl -sSL -H 'Accept: application/json' "$URI&login_hint={user}""#,
+        url = daemon.url()
+    );
+    let output = sh(&commands, Path::new("/"));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    answer["data"]["accessToken"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// The demo answers to the names of this machine alone.
+fn ask_demo(daemon: &Daemon, method: &str, path: &str, token: &str) -> Answer {
+    let host = daemon.address().to_string();
+    daemon.ask(&Request::new(method, path).host(Some(&host)).bearer(token))
+}
+
+/// `credsmith vault ...` with this daemon: exit code, standard output, standard error.
+fn operate(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let socket = daemon.data().unwrap().join("admin.sock");
+    let Output { status, stdout, stderr } =
+        credsmith().arg("vault").args(arguments).arg("--socket").arg(socket).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn the_demo_has_what_it_promises() {
+    let daemon = Daemon::dev(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|user| signed_in(&daemon, user));
+    let data = |token: &str, path: &str| {
+        ask_demo(&daemon, "GET", &format!("/v1/{path}"), token).expect(200).json()["data"].clone()
+    };
+    let names = |list: Value, key: &str| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(data(&alice, "user/@me")["roles"], json!(["admin"]));
+    assert_eq!(data(&bob, "user/@me")["roles"], json!(["technician"]));
+    assert_eq!(names(data(&alice, "user/@me/permissions"), "permission"), ["*"]);
+    let mut technician = names(data(&bob, "user/@me/permissions"), "permission");
+    technician.sort();
+    let expected = [
+        "company.*",
+        "credential.fetch",
+        "credential.fetch.many",
+        "credential.fields.fetch",
+        "credential_type.fetch",
+        "credential_type.fetch.many",
+        "demo.*",
+    ];
+    assert_eq!(technician, expected);
+    let companies = data(&bob, "company/companies");
+    assert_eq!(names(companies.clone(), "name").len(), 3);
+    let types = data(&bob, "credential-type/credential-types");
+    let demo = types.as_array().unwrap().iter().find(|of| of["permissionScope"] == "demo.login").unwrap();
+    assert_eq!(demo["credentialCount"], 2);
+    let of = demo["id"].as_str().unwrap();
+    let credentials = data(&bob, &format!("credential-type/credential-types/{of}/credentials"));
+    let path = format!("/v1/credential/credentials/{}/secure-values", credentials[0]["id"].as_str().unwrap());
+    ask_demo(&daemon, "GET", &path, &bob).expect(403);
+    ask_demo(&daemon, "GET", &path, &alice).expect(200);
+    // Neither dialect's token opens the other.
+    ask_demo(&daemon, "GET", "/api/v2/dev/credential", &alice).expect(401);
+}
+
+#[test]
+fn operators_look_after_the_vault() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("d");
+    let daemon = Daemon::dev(&["--data", data.to_str().unwrap()]);
+    let alice = signed_in(&daemon, "alice");
+    let ask = |method: &str, path: &str| ask_demo(&daemon, method, path, &alice);
+    let companies = ask("GET", "/v1/company/companies?search=acme").expect(200).json();
+    let company = companies["data"][0]["id"].as_str().unwrap();
+    let listed = ask("GET", &format!("/v1/credential/credentials/company/{company}")).expect(200).json();
+    let id = listed["data"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/credential/credentials/{id}");
+
+    assert_eq!(operate(&daemon, &["deleted"]), (Some(0), String::new(), String::new()));
+    ask("DELETE", &path).expect(200);
+    ask("GET", &path).expect(404);
+    let (code, told, _) = operate(&daemon, &["deleted"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["kind"], &told["id"]), (Some(0), &json!("credential"), &json!(id)));
+    assert_eq!(operate(&daemon, &["restore", id]).0, Some(0));
+    ask("GET", &path).expect(200);
+    ask("DELETE", &path).expect(200);
+    assert_eq!(operate(&daemon, &["purge", id]).0, Some(0));
+    assert_eq!(operate(&daemon, &["deleted"]).1, "");
+    let (code, told, said) = operate(&daemon, &["restore", id]);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    assert!(said.contains("Nothing deleted has that id."), "{said}");
+    for accept in [&["sync"][..], &["sync", "--accept"]] {
+        let (code, told, said) = operate(&daemon, accept);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["vanished"], 0);
+    }
+
+    let log = data.join("audit.jsonl");
+    let told = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("all commands to be audited", || {
+        ["delete", "restore", "purge", "synchronise", "operate"]
+            .iter()
+            .all(|action| told().contains(&format!("\"action\":\"{action}\"")))
+    });
+    assert!(told().contains(r#""asked":"GET /vault/deleted""#), "{}", told());
     assert_eq!(daemon.stop().status.code(), Some(0));
 }

@@ -13,6 +13,9 @@
 //! | `POST /vault/deleted/ID/restore` | | brings it back |
 //! | `DELETE /vault/deleted/ID` | | removes it for good |
 //! | `POST /clock/trust` | | takes the clock for right after it has jumped |
+//! | `POST /audit/verify` | `{"files", "from"}` | holds the audit log against what the daemon knows of it |
+//!
+//! All of it is audited: what changes something with the change, the rest here.
 
 use bytes::Bytes;
 use credsmith_core::caller::Subject;
@@ -71,8 +74,28 @@ impl Refusal {
 }
 
 impl Ops {
-    /// Does what an operator asks.
-    pub(super) async fn command(&self, request: &mut Request) -> Result<Value, Refusal> {
+    /// Does what an operator asks, and has it audited where the change that it makes does not tell of it.
+    pub(super) async fn audited_command(&self, request: &mut Request) -> Result<Value, Refusal> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let done = self.command(request).await;
+        let refused = match &done {
+            Ok(_) => None,
+            Err(Refusal::Error(error)) => Some(error),
+            // Nothing was commanded.
+            Err(Refusal::Fault(_)) => return done,
+        };
+        let tells = refused.is_none()
+            && method != Method::GET
+            && !path.starts_with("/clock/")
+            && !path.starts_with("/audit/");
+        // Synchronising tells of itself also where it comes to nothing.
+        if !tells && path != "/vault/sync" {
+            self.core.note_command(access::operator(), format!("{method} {path}"), refused);
+        }
+        done
+    }
+
+    async fn command(&self, request: &mut Request) -> Result<Value, Refusal> {
         let path = request.uri().path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match (request.method().clone(), segments.as_slice()) {
@@ -107,10 +130,11 @@ impl Ops {
                 self.core.trust_clock(access::operator());
                 Ok(json!({ "trusted": true }))
             }
+            (Method::POST, ["audit", "verify"]) => self.verify_audit(request).await,
             (method, ["vault", rest @ ..]) => self.vault_command(&method, rest, request).await,
             (_, ["suspensions"]) => method("POST, DELETE"),
             (_, ["leases", "parked"] | ["ledger"]) => method("GET"),
-            (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"]) => method("POST"),
+            (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"] | ["audit", "verify"]) => method("POST"),
             _ => Err(Refusal::Fault(Fault::NotFound)),
         }
     }

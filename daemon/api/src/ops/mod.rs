@@ -1,6 +1,7 @@
 //! What operators and their tools ask over the admin socket: `/healthz` (the process answers) and `/readyz` (it can do its work, or why
 //! not), and what only they may do (`commands`). Never on a public listener: whoever reaches this surface is an operator.
 
+mod audit;
 mod commands;
 mod vault;
 
@@ -16,6 +17,8 @@ use http::header::{ALLOW, CACHE_CONTROL};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+pub use audit::AuditCheck;
+
 /// Whether the daemon can do its work.
 pub trait Readiness: Send + Sync + 'static {
     /// Why not, one sentence each; empty when ready.
@@ -29,6 +32,7 @@ pub struct Ops {
     readiness: Arc<dyn Readiness>,
     core: Arc<Core>,
     vault: Option<VaultParts>,
+    audit: Arc<dyn AuditCheck>,
 }
 
 /// What operators command of the vault.
@@ -40,9 +44,14 @@ pub struct VaultParts {
 }
 
 impl Ops {
-    /// A surface that asks `readiness` and commands `core`, and `vault` where there is one.
-    pub fn new(readiness: Arc<dyn Readiness>, core: Arc<Core>, vault: Option<VaultParts>) -> Self {
-        Self { readiness, core, vault }
+    /// A surface that asks `readiness` and `audit`, and commands `core`, and `vault` where there is one.
+    pub fn new(
+        readiness: Arc<dyn Readiness>,
+        core: Arc<Core>,
+        vault: Option<VaultParts>,
+        audit: Arc<dyn AuditCheck>,
+    ) -> Self {
+        Self { readiness, core, vault, audit }
     }
 
     async fn answer(&self, mut request: Request) -> Reply {
@@ -54,7 +63,7 @@ impl Ops {
         match probe {
             Some(reply) if request.method() == Method::GET || request.method() == Method::HEAD => reply,
             Some(_) => self.fault(Fault::MethodNotAllowed { allow: "GET, HEAD" }),
-            None => match self.command(&mut request).await {
+            None => match self.audited_command(&mut request).await {
                 Ok(done) => answer(StatusCode::OK, &done),
                 Err(refusal) => refusal.reply(self),
             },
@@ -98,12 +107,17 @@ fn answer(status: StatusCode, body: &Value) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use credsmith_core::Error;
+    use credsmith_core::audit::Verdict;
     use credsmith_core::catalogue::Catalogue;
     use credsmith_core::doubles::{
         FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy, TestTasks,
     };
     use credsmith_core::keyring::{Kek, Keyring};
     use credsmith_core::ports::Clock;
+    use credsmith_core::ports::audit::Action;
     use credsmith_core::service::{Options, Parts};
     use credsmith_http::Body;
 
@@ -121,12 +135,27 @@ mod tests {
         }
     }
 
+    /// A log that says which files were asked about.
+    struct NoLog;
+
+    impl AuditCheck for NoLog {
+        fn verify(&self, files: Vec<PathBuf>, from: u64) -> BoxFuture<'_, Result<Verdict, Error>> {
+            let faults = files.iter().map(|file| file.display().to_string()).collect();
+            async move { Ok(Verdict { lines: 1, last: from, faults }) }.boxed()
+        }
+    }
+
     async fn core() -> Arc<Core> {
+        core_and_audit().await.0
+    }
+
+    async fn core_and_audit() -> (Arc<Core>, Arc<RecordingAudit>) {
+        let audit = Arc::new(RecordingAudit::new());
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(7)));
         let kek = Kek::generate(&SeededEntropy::new(8));
         let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        Core::new(Parts {
+        let core = Core::new(Parts {
             clock,
             tasks: Arc::new(TestTasks::default()),
             entropy,
@@ -134,15 +163,16 @@ mod tests {
             keyring: Arc::new(keyring),
             providers: Arc::new(FakeProviders::with_users(["alice"])),
             plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
-            audit: Arc::new(RecordingAudit::new()),
+            audit: audit.clone(),
             catalogue: Catalogue::new(vec![credsmith_core::doubles::service("ssh")]).unwrap(),
             options: Options::default(),
-        })
+        });
+        (core, audit)
     }
 
     async fn ask(method: Method, path: &str, reasons: &[&str], body: &'static str) -> (StatusCode, Value) {
         let readiness = Arc::new(Fixed(reasons.iter().map(ToString::to_string).collect()));
-        let ops = Ops::new(readiness, core().await, None);
+        let ops = Ops::new(readiness, core().await, None, Arc::new(NoLog));
         let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         let reply = ops.answer(request).await;
         (reply.status(), serde_json::from_slice(reply.body().bytes()).unwrap())
@@ -178,6 +208,42 @@ mod tests {
         assert_eq!(ask(Method::GET, "/leases/parked", &[], "").await, (StatusCode::OK, json!([])));
         assert_eq!(ask(Method::GET, "/ledger", &[], "").await.1, json!({ "counted": 0, "faults": [] }));
         assert_eq!(ask(Method::POST, "/clock/trust", &[], "").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn the_audit_log_is_verified_by_whoever_has_the_key() {
+        let verify = |body| ask(Method::POST, "/audit/verify", &[], body);
+        let verdict = json!({ "lines": 1, "last": 7, "faults": ["/a", "/b"] });
+        assert_eq!(verify(r#"{"files":["/a","/b"],"from":7}"#).await, (StatusCode::OK, verdict));
+        assert_eq!(verify(r#"{"files":["/a"]}"#).await.1["last"], 1);
+        for bad in ["{}", r#"{"files":[]}"#, r#"{"files":[1]}"#, r#"{"files":["/a"],"from":0}"#] {
+            assert_eq!(verify(bad).await.0, StatusCode::BAD_REQUEST, "{bad}");
+        }
+        assert_eq!(ask(Method::GET, "/audit/verify", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    /// What changes something has its own event, in the batch of the change.
+    #[tokio::test]
+    async fn every_command_is_audited_once() {
+        let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;
+        for (method, path, body, told) in [
+            (Method::GET, "/leases/parked", "", Some("GET /leases/parked")),
+            (Method::GET, "/ledger", "", Some("GET /ledger")),
+            (Method::POST, "/clock/trust", "", Some("POST /clock/trust")),
+            (Method::POST, "/audit/verify", r#"{"files":["/a"]}"#, Some("POST /audit/verify")),
+            (Method::POST, "/leases/x/retry", "", Some("POST /leases/x/retry")),
+            (Method::POST, "/suspensions", "{}", Some("POST /suspensions")),
+            (Method::GET, "/nothing", "", None),
+            (Method::POST, "/suspensions", alice, None),
+        ] {
+            let (core, audit) = core_and_audit().await;
+            let ops = Ops::new(Arc::new(Fixed(Vec::new())), core, None, Arc::new(NoLog));
+            let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+            drop(ops.answer(request).await);
+            let events = audit.take().into_iter().filter(|event| event.action == Action::Operate);
+            let asked: Vec<_> = events.map(|event| event.target.asked.unwrap()).collect();
+            assert_eq!(asked, told.into_iter().collect::<Vec<_>>(), "{path}");
+        }
     }
 
     #[tokio::test]

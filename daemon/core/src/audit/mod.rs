@@ -1,8 +1,8 @@
 //! What is told to whoever answers for the daemon, on its way.
 //!
-//! An event goes one of three ways. With a change: in the very batch of the change, see [`crate::records`] and [`Core::advance`]. Without one, but before an
-//! answer that must not leave unless it is known who got it (a reveal): [`Core::attest`]. Without one, and nobody waits (a refusal):
-//! [`Core::note`]. All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is the form of a line,
+//! An event goes one of three ways. With a change: in the very batch of the change, see `records` and `Core::advance`. Without one, but before an
+//! answer that must not leave unless it is known who got it (a reveal): `Core::attest`. Without one, and nobody waits (a refusal):
+//! `Core::note`. All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is the form of a line,
 //! [`Verifier`] finds out whether a log is as it was written.
 //!
 //! Never here: a secret. An event has no field for one.

@@ -1,4 +1,5 @@
-//! Audit events as log lines of the target `audit`, which every log level lets through.
+//! What happens to leases as log lines of the target `audit`, which every log level lets through: for whoever watches. What has to last is
+//! in the audit log.
 //!
 //! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
 
@@ -7,9 +8,9 @@ use credsmith_core::ports::audit::{Actor, AuditSink, Event, Outcome};
 
 /// Writes events to the log.
 #[derive(Debug)]
-pub(crate) struct AuditLog;
+pub(crate) struct Echo;
 
-impl AuditSink for AuditLog {
+impl AuditSink for Echo {
     fn record(&self, event: Event) {
         let (actor, acting, interface) = match &event.actor {
             None => ("daemon", None, None),
@@ -82,7 +83,7 @@ mod tests {
         let writer = sink.clone();
         let subscriber =
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || AuditLog.record(event));
+        tracing::subscriber::with_default(subscriber, || Echo.record(event));
         serde_json::from_slice(&sink.0.lock().unwrap()).unwrap()
     }
 

@@ -1,0 +1,126 @@
+//! `credsmith audit verify`: whether an audit log is as the daemon wrote it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use credsmith_core::audit::{Check, Verdict, check_of};
+use credsmith_core::ports::store::Store;
+use credsmith_http::{Bytes, Method, StatusCode, local};
+use serde_json::{Value, json};
+
+use super::read;
+use crate::config::Config;
+use crate::console;
+use crate::end::Failure;
+use crate::run::{self, sentence};
+use crate::system::System;
+use crate::wire_up::{open_keyring, open_store};
+
+/// Reading a large log takes its time.
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Verifies `files`, which follow each other and begin with line `from`. Without a configuration there is no key to verify lines with.
+pub(crate) async fn verify(files: Vec<PathBuf>, config: Option<&Path>, from: u64) -> Result<(), Failure> {
+    let files: Result<Vec<_>, _> = files.iter().map(std::path::absolute).collect();
+    let files = files.map_err(|error| Failure::run(sentence(&error)))?;
+    let verdict = match config {
+        None => read::against(&files, Check { from, ..Check::default() }).map_err(Failure::Run)?,
+        Some(config) => by_configuration(&files, config, from).await?,
+    };
+    tell(&verdict, config.is_some())
+}
+
+fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
+    verdict.faults.iter().for_each(console::print);
+    let Verdict { lines, last, faults } = verdict;
+    match faults.len() {
+        0 if has_key => {
+            console::say(format!(
+                "All {lines} lines are as the daemon wrote them; the last one has number {last}."
+            ));
+        }
+        0 => console::say(format!(
+            "The {lines} lines follow each other. Whether they are as the daemon wrote them, and whether any are missing at the end, takes --config FILE."
+        )),
+        1 => return Err(Failure::run("The audit log has 1 fault.")),
+        count => return Err(Failure::run(format!("The audit log has {count} faults."))),
+    }
+    Ok(())
+}
+
+/// Asks the daemon that runs, which has the key and keeps its store to itself; where none runs, opens its store.
+async fn by_configuration(files: &[PathBuf], config: &Path, from: u64) -> Result<Verdict, Failure> {
+    let config = run::load(config)?.config;
+    let socket = config.admin.socket_path(&config.data);
+    let body = json!({ "files": files, "from": from }).to_string();
+    match local::call(&socket, Method::POST, "/audit/verify", Bytes::from(body), DEADLINE).await {
+        Ok((status, answer)) => answered(status, &answer),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            let check = check_of_resting(&config, from).await?;
+            read::against(files, check).map_err(Failure::Run)
+        }
+        Err(error) => {
+            Err(Failure::run(format!("The daemon at {} does not answer: {error}.", socket.display())))
+        }
+    }
+}
+
+fn answered(status: StatusCode, answer: &[u8]) -> Result<Verdict, Failure> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let number = |key| answer.get(key).and_then(Value::as_u64);
+    let (Some(lines), Some(last), Some(Value::Array(faults))) =
+        (number("lines"), number("last"), answer.get("faults"))
+    else {
+        let error = answer.get("error").and_then(Value::as_str);
+        let nothing = format!("the daemon answers {status} and no verdict");
+        return Err(Failure::run(run::as_sentence(&error.unwrap_or(&nothing))));
+    };
+    let text = |fault: &Value| fault.as_str().unwrap_or_default().to_owned();
+    Ok(Verdict { lines, last, faults: faults.iter().map(text).collect() })
+}
+
+/// What the log is held against, out of the store of a daemon that does not run.
+async fn check_of_resting(config: &Config, from: u64) -> Result<Check, Failure> {
+    let place = config.data.store();
+    if !place.exists() {
+        return Err(Failure::run(format!("There is no daemon's store at {}.", place.display())));
+    }
+    let system = System::new();
+    let opened = Arc::new(open_store(&config.data).await?);
+    let store = Arc::clone(&opened) as Arc<dyn Store>;
+    let keyring = Arc::new(open_keyring(config, Arc::clone(&store), &system).await?);
+    let (clock, entropy) = (Arc::clone(&system.clock), Arc::clone(&system.entropy));
+    let check = check_of(store, keyring, clock, entropy, from).await;
+    if let Err(error) = opened.close().await {
+        console::say(sentence(&error));
+    }
+    check.map_err(|error| Failure::run(sentence(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_comes_over_the_socket() {
+        let good = br#"{"lines":3,"last":7,"faults":["Line 1 is bad."]}"#;
+        let verdict = answered(StatusCode::OK, good).unwrap();
+        assert_eq!(verdict, Verdict { lines: 3, last: 7, faults: vec!["Line 1 is bad.".into()] });
+        let refused = answered(StatusCode::BAD_REQUEST, br#"{"error":"it cannot be read"}"#).unwrap_err();
+        assert_eq!(refused.to_string(), "It cannot be read.");
+        assert!(answered(StatusCode::NOT_FOUND, b"<html>").unwrap_err().to_string().contains("no verdict"));
+    }
+
+    #[tokio::test]
+    async fn without_a_key_numbers_and_chain_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "").unwrap();
+        verify(vec![path.clone()], None, 1).await.unwrap();
+        std::fs::write(&path, "garbage\n").unwrap();
+        let failure = verify(vec![path], None, 1).await.unwrap_err();
+        assert_eq!(failure.to_string(), "The audit log has 1 fault.");
+    }
+}

@@ -1,0 +1,60 @@
+//! Reading the files of an audit log, however long they are.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use credsmith_core::audit::{Check, Verdict, Verifier};
+
+/// How much is read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// What `files`, which follow each other, come to when they are held against `check`.
+///
+/// # Errors
+/// A sentence, when one cannot be read.
+pub(super) fn against(files: &[PathBuf], check: Check) -> Result<Verdict, String> {
+    let mut verifier = Verifier::new(check);
+    for path in files {
+        read(path, &mut verifier).map_err(|error| format!("{} cannot be read: {error}.", path.display()))?;
+    }
+    Ok(verifier.finish())
+}
+
+fn read(path: &Path, verifier: &mut Verifier) -> io::Result<()> {
+    // A named pipe would wait for its other end for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => verifier.read(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    verifier.end_of_file();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        std::fs::write(&paths[0], "x\n".repeat(PIECE)).unwrap();
+        std::fs::write(&paths[1], "no end").unwrap();
+        let verdict = against(&paths, Check { from: 1, ..Check::default() }).unwrap();
+        assert_eq!(verdict.lines, PIECE as u64);
+        for missing in [dir.path().join("absent"), dir.path().to_owned()] {
+            let error = against(&[missing], Check::default()).unwrap_err();
+            assert!(error.contains("cannot be read"), "{error}");
+        }
+    }
+}
