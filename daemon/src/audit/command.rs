@@ -42,7 +42,7 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
             ));
         }
         0 => console::say(format!(
-            "The {lines} lines follow each other. Whether they are as the daemon wrote them, and whether any are missing at the end, takes --config FILE."
+            "The {lines} lines are whole and follow each other. Whether somebody wrote all of them anew, or cut off the end, takes --config FILE."
         )),
         1 => return Err(Failure::run("The audit log has 1 fault.")),
         count => return Err(Failure::run(format!("The audit log has {count} faults."))),

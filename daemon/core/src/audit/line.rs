@@ -1,17 +1,22 @@
-//! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event, `,"mac":"MAC"}`.
+//! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event, `,"hash":"SHA-256","mac":"MAC"}`.
 //!
-//! The code is over every byte before `,"mac":`, so that there is no other way to write a line that is good. `previous` is the code of the
-//! line before: lines are chained.
+//! The hash is over every byte before `,"hash":`: it shows accidents and careless hands to anybody. The code is over every byte before
+//! `,"mac":`, so that there is no other way to write a line that is good: it shows everything to who has the key. `previous` is the code of
+//! the line before: lines are chained.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::keyring::{Authenticator, MAC_BYTES, MacBytes};
 
+/// What stands before the hash of a line, and behind it.
+const BEFORE_HASH: &[u8] = b",\"hash\":\"";
+const AFTER_HASH: &[u8] = b"\"";
 /// What stands before the code of a line.
 const BEFORE_MAC: &[u8] = b",\"mac\":\"";
-/// Characters of a code.
+/// Characters of a code, and of a hash, which is as long.
 const MAC_CHARS: usize = (MAC_BYTES * 8).div_ceil(6);
 /// Bytes from [`BEFORE_MAC`] to the end of the line.
 const TAIL: usize = BEFORE_MAC.len() + MAC_CHARS + 2;
@@ -44,6 +49,7 @@ pub(super) struct Line<'a> {
     /// What the store called the event before it was written.
     pub(super) id: String,
     signed: &'a [u8],
+    is_whole: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +66,15 @@ impl<'a> Line<'a> {
         let mac = parse(tail.strip_prefix(BEFORE_MAC)?.strip_suffix(b"\"}")?)?;
         let frame: Frame = serde_json::from_slice(&[signed, b"}"].concat()).ok()?;
         let previous = parse(frame.previous.as_bytes())?;
-        Some(Self { mark: Mark { number: frame.number, mac }, previous, id: frame.id, signed })
+        let hashed = signed.strip_suffix(AFTER_HASH)?;
+        let (hashed, hash) = hashed.split_at_checked(hashed.len().checked_sub(MAC_CHARS)?)?;
+        let is_whole = parse(hash)? == hash_of(hashed.strip_suffix(BEFORE_HASH)?);
+        Some(Self { mark: Mark { number: frame.number, mac }, previous, id: frame.id, signed, is_whole })
+    }
+
+    /// Whether it says what its hash says that it says.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Whether the daemon that has `key` wrote it, and nobody has changed it since.
@@ -83,6 +97,8 @@ pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key:
     log.extend_from_slice(
         event.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default(),
     );
+    let hash = hash_of(log.get(begin..).unwrap_or_default());
+    log.extend_from_slice(&[BEFORE_HASH, spell(&hash).as_bytes(), AFTER_HASH].concat());
     let mark = Mark { number, mac: key.sign(log.get(begin..).unwrap_or_default()) };
     log.extend_from_slice(&mark.tail());
     mark
@@ -93,6 +109,10 @@ pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key:
 pub(super) fn is_torn(rest: &[u8], mark: &Mark) -> bool {
     let begins = format!("{{\"number\":{},", mark.number.saturating_add(1));
     rest.starts_with(begins.as_bytes()) || begins.as_bytes().starts_with(rest)
+}
+
+fn hash_of(text: &[u8]) -> [u8; MAC_BYTES] {
+    Sha256::digest(text).into()
 }
 
 /// A code as it stands in a line and in records.

@@ -17,7 +17,7 @@ const MOST_FAULTS: usize = 1000;
 /// What a log is held against.
 #[derive(Debug, Default)]
 pub struct Check {
-    /// What signed its lines; without it, only numbers and chain are looked at, which whoever changes the log can put right again.
+    /// What signed its lines; without it, only hashes, numbers and chain are looked at, which whoever changes the log can put right again.
     pub key: Option<Authenticator>,
     /// Where the store says that it ends; without it, lines that are missing at the end do not show.
     pub end: Option<Mark>,
@@ -119,7 +119,7 @@ impl Verifier {
 
     /// One fault of a line at most: the others would follow from it.
     fn judge(&mut self, line: &Line<'_>) {
-        if self.check.key.as_ref().is_some_and(|key| !line.is_authentic(key)) {
+        if !line.is_whole() || self.check.key.as_ref().is_some_and(|key| !line.is_authentic(key)) {
             return self.fault_at_next_line("was changed, or was not written by this daemon");
         }
         let number = line.mark.number;

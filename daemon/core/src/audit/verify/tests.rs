@@ -104,6 +104,20 @@ fn a_log_of_another_key_or_another_life_is_found() {
     );
 }
 
+/// Attack: an edit by somebody without the key, and a reader without it.
+#[test]
+fn every_edit_shows_to_who_has_no_key_too() {
+    let (lines, _) = log(3, 1);
+    let good = lines.concat();
+    let code_of_the_last = good.len() - 46..good.len() - 3;
+    // Without its end, the last line is one that a dying daemon leaves.
+    for at in (0..good.len() - 1).filter(|at| !code_of_the_last.contains(at)) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert_ne!(without_key(&bad), [""; 0], "byte {at}");
+    }
+}
+
 #[test]
 fn what_a_dying_daemon_leaves_is_no_fault() {
     let (lines, end) = log(3, 1);
