@@ -123,6 +123,19 @@ impl Session {
         SignIn::begin(at).finish(user)
     }
 
+    /// The same while the daemon may end at any moment.
+    ///
+    /// # Errors
+    /// Of the connection to the daemon.
+    ///
+    /// # Panics
+    /// They are not let in.
+    pub fn try_begin(at: SocketAddr, user: &str) -> io::Result<Self> {
+        let begun = wait_for("the provider", || SignIn::try_begin(at, "").transpose())?;
+        let answer = begun.come_back(&begun.visit(user))?.expect(200);
+        Ok(Self::of_tokens(at, &answer.json()["data"]))
+    }
+
     /// What came of a sign-in: the `data` with both tokens.
     ///
     /// # Panics

@@ -71,7 +71,7 @@ fn run_lane(lane: u64, provider: &Provider) -> (usize, Tally) {
 }
 
 /// A kill in the middle of a start, which may be the middle of a recovery.
-fn kill_while_starting(site: &Site, dice: &mut Dice) {
+pub(crate) fn kill_while_starting(site: &Site, dice: &mut Dice) {
     let mut child = credsmith()
         .arg("serve")
         .arg("--config")

@@ -2,7 +2,7 @@
 //! target that remembers everything.
 //!
 //! `promises` says what has to hold at the end, whatever happened: start reading there. `at_random` kills at any moment, `at_steps` at each
-//! step of a lease's life, `outage` takes the target away.
+//! step of a lease's life, `outage` takes the target away. `vault` does the like with what companies keep.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,4 +18,5 @@ mod dice;
 mod outage;
 mod promises;
 mod site;
+mod vault;
 mod world;

@@ -11,6 +11,7 @@ use credsmith_core::doubles::{
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::operate::Examination;
 use credsmith_core::ports::Clock;
+use credsmith_core::ports::store::Store;
 use credsmith_core::service::{Core, Options, Parts};
 use credsmith_core::time::Timestamp;
 use credsmith_store::{Sled, SledOptions};
@@ -52,8 +53,16 @@ pub(crate) fn bare(provider: &Provider) -> Site {
         .section("plugins", "instances = 64\nthreads = 2")
 }
 
-/// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
-pub(crate) fn examine(site: &Site) -> Examination {
+/// What a daemon left that has ended, and the daemon's own key to it.
+pub(crate) struct Left {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<SeededEntropy>,
+}
+
+/// Looks into the store of a daemon that has ended, which is free again for the next one afterwards.
+pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Arc::new(Sled::open(SledOptions::new(site.data().join("store"))).unwrap());
@@ -63,12 +72,22 @@ pub(crate) fn examine(site: &Site) -> Examination {
         let entropy = Arc::new(SeededEntropy::new(since.as_secs()));
         let keyring =
             Keyring::load(Arc::clone(&store) as _, kek, Arc::clone(&entropy) as _, Arc::clone(&clock));
+        let keyring = Arc::new(keyring.await.unwrap());
+        let seen = look(Left { store: Arc::clone(&store) as _, keyring, clock, entropy }).await;
+        store.close().await.unwrap();
+        seen
+    })
+}
+
+/// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
+pub(crate) fn examine(site: &Site) -> Examination {
+    look_into(site, async |left| {
         let core = Core::new(Parts {
-            clock,
+            clock: left.clock,
             tasks: Arc::new(TestTasks::new()),
-            entropy,
-            keyring: Arc::new(keyring.await.unwrap()),
-            store: Arc::clone(&store) as _,
+            entropy: left.entropy,
+            keyring: left.keyring,
+            store: left.store,
             providers: Arc::new(FakeProviders::new()),
             plugins: Arc::new(ScriptedPlugins::new()),
             audit: Arc::new(RecordingAudit::new()),
@@ -81,9 +100,6 @@ pub(crate) fn examine(site: &Site) -> Examination {
                 ..Options::default()
             },
         });
-        let found = core.examine(operator()).await.unwrap();
-        drop(core);
-        store.close().await.unwrap();
-        found
+        core.examine(operator()).await.unwrap()
     })
 }
