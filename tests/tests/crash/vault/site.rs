@@ -1,6 +1,6 @@
 //! The daemon of these tests: a vault with some companies.
 
-use credsmith_tests::{Daemon, Provider, Site};
+use credsmith_tests::{Daemon, Provider, Site, credsmith};
 use serde_json::{Value, json};
 
 pub(super) const CREDENTIALS: &str = "/v1/credential/credentials";
@@ -39,6 +39,15 @@ pub(super) fn assert_in_order(daemon: &Daemon) {
     assert_eq!(found["faults"], json!([]), "contradictions in the ledger");
     let ready = daemon.admin("/readyz").expect(200).json();
     assert_eq!(ready["reasons"], json!([]));
+}
+
+/// The audit log is as it was written, whether the daemon that wrote it runs or was killed.
+pub(super) fn assert_log_holds(site: &Site) {
+    let mut verify = credsmith();
+    verify.args(["audit", "verify"]).arg(site.data().join("audit.jsonl"));
+    let verified = verify.arg("--config").arg(site.configuration()).output().unwrap();
+    let said = [verified.stdout, verified.stderr].concat();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// What operators can bring back.

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::line::Line;
 use super::remains::{Keys, Remains};
-use super::site::{COMPANIES, CREDENTIALS, TYPES, assert_in_order, deleted, field, values, vault};
+use super::site::{
+    COMPANIES, CREDENTIALS, TYPES, assert_in_order, assert_log_holds, deleted, field, values, vault,
+};
 use crate::dice::Dice;
 
 const COUNT: usize = 10_000;
@@ -174,6 +176,7 @@ impl Stage {
         self.flip(&self.change(&json!({ "fields": fields(true) })), Self::is_sealed);
         let met = self.kill_while_sealing();
         assert!(met >= 2, "{met} kills in the middle");
+        assert_log_holds(&self.site);
         assert_eq!(Remains::of(&self.site).in_the_open(CANARY), 0, "nothing is in the open any more");
 
         let daemon = self.site.serve();
@@ -383,6 +386,7 @@ impl Stage {
         assert_eq!(deleted(&daemon), Vec::<Value>::new());
         assert_in_order(&daemon);
         assert!(daemon.stop().status.success(), "it drains");
+        assert_log_holds(&self.site);
         let remains = Remains::of(&self.site);
         remains.assert_whole();
         assert_eq!(remains.credentials.len(), 0);
