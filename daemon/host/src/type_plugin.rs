@@ -49,6 +49,8 @@ const MAX_ICON: usize = 2048;
 const FOR_SETTINGS: [&str; 5] = ["secret", "signing-key", "duration", "list", "map"];
 /// What is said of a field that the request did not name.
 const ELSEWHERE: &str = "A value that was not part of the request does not fit.";
+/// What is said of a field that the type does not have.
+const LACKING: &str = "The type lacks a field that its plugin needs.";
 
 /// A plugin that can be called.
 pub(crate) struct TypePlugin {
@@ -293,8 +295,11 @@ fn problems_of(
         let field = problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
         let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
         let spoken = field.is_some_and(|field| named.contains(field.as_str())) && !tells;
-        let message =
-            if spoken { text::cleaned(&problem.message, MAX_MESSAGE) } else { ELSEWHERE.to_owned() };
+        let message = match field {
+            Some(_) if spoken => text::cleaned(&problem.message, MAX_MESSAGE),
+            None if !problem.path.is_empty() => LACKING.to_owned(),
+            _ => ELSEWHERE.to_owned(),
+        };
         let problem = FieldProblem::new(field.map(|field| field.clone().into()), message);
         if !problems.contains(&problem) {
             problems.push(problem);
@@ -372,6 +377,7 @@ mod tests {
             at("user", ELSEWHERE),
             at("password", ELSEWHERE),
             at("absent", ELSEWHERE),
+            FieldProblem::new([], LACKING),
             FieldProblem::new([], ELSEWHERE),
         ];
         assert_eq!(told, expected);
