@@ -155,6 +155,9 @@ impl Config {
         if let (Some(vault), Some(server)) = (&vault, &server) {
             warn_of_one_address(table, vault, server);
         }
+        if let Some(Companies::Listed(listed)) = &companies {
+            roles::warn_of_unknown_companies(table.value(), &roles, listed);
+        }
         if let (Some(data), Some(admin)) = (&data, &admin) {
             refuse_long_socket(table, data, admin);
         }

@@ -1,11 +1,16 @@
 //! `[roles.<name>]`: permissions of the vault, and who has them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use credsmith_api::vault::{self, Access, Route};
 use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::Role;
+use credsmith_core::ports::directory::DirectoryCompany;
+use credsmith_core::text::fold;
 
 use super::read::{Table, Value};
+use super::report::did_you_mean;
 use super::rules::{self, RuleLine};
 
 /// Longest name of a role, in bytes.
@@ -50,8 +55,55 @@ fn role(name: &str, table: &Table<'_>) -> Option<ConfiguredRole> {
 fn pattern(value: &Value<'_>) -> Option<Pattern> {
     let text = value.text()?;
     let parsed = Pattern::parse(&text);
-    if let Err(error) = &parsed {
-        value.fault(format!("is {text:?}, {error}"));
+    match &parsed {
+        Ok(pattern) => warn_if_it_covers_nothing(value, pattern),
+        Err(error) => value.fault(format!("is {text:?}, {error}")),
     }
     parsed.ok()
+}
+
+/// A slip in a permission gives nobody anything, and nobody would be told. What is none of ours may be the scope of a type.
+fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
+    let known = permissions();
+    if known.iter().any(|permission| pattern.covers(permission)) {
+        return;
+    }
+    let space = |permission: &str| permission.split('.').next().unwrap_or_default().to_owned();
+    let spaces: BTreeSet<String> = known.iter().map(|permission| space(permission)).collect();
+    let all_of: Vec<String> = spaces.iter().map(|space| format!("{space}.*")).collect();
+    let hint = did_you_mean(pattern.as_str(), known.iter().copied().chain(all_of.iter().map(String::as_str)));
+    if spaces.contains(&space(pattern.as_str())) || !hint.is_empty() {
+        value.warning(format!("is {:?}, which covers no permission of a route{hint}", pattern.as_str()));
+    }
+}
+
+/// Every permission that a route asks for.
+fn permissions() -> BTreeSet<&'static str> {
+    let needed = |route: &Route| match route.access() {
+        Access::Needs { permissions, .. } => permissions,
+        Access::Public | Access::Caller => &[],
+    };
+    vault::routes().iter().flat_map(needed).copied().collect()
+}
+
+/// Companies that are bound to by identifiers which stand for none: the role then reaches nothing.
+pub(super) fn warn_of_unknown_companies(
+    root: &Value<'_>,
+    roles: &[ConfiguredRole],
+    listed: &[DirectoryCompany],
+) {
+    let of = |identifier: &str| {
+        listed.iter().filter(|company| fold(&company.identifier) == fold(identifier)).count()
+    };
+    for role in roles {
+        for identifier in role.role.companies.iter().flat_map(|companies| companies.iter()) {
+            let what = match of(identifier) {
+                0 => "none of the companies in the list",
+                1 => continue,
+                _ => "several companies in the list, and so reaches none of them",
+            };
+            let key = format!("roles.{}.companies", role.role.name);
+            root.reading.report.warning(None, &key, format!("names {identifier:?}, which stands for {what}"));
+        }
+    }
 }

@@ -174,6 +174,32 @@ fn faults_of_the_vault_are_told_where_they_are() {
     }
 }
 
+/// A slip that takes rights away says nothing by itself.
+#[test]
+fn rights_that_reach_nothing_are_warned_of() {
+    let vault = "[vault]\n[roles.a]\npermissions = [\"*\"]\nassign = [{ provider = \"op\", claim = \"sub\", any = true }]\n";
+    let roles = "[roles.r]\ncompanies = [\"acme\", \"nosuch\", \"GLOBEX\"]\npermissions = [\"credential.secure_value.read\", \"company\", \"credentials.*\", \"demo.*\", \"company.*\", \"user.roles.update\"]\n";
+    let companies = "[companies]\nlist = [{ id = 1, identifier = \"acme\", name = \"Acme\" }, { id = 2, identifier = \"globex\", name = \"G\" }, { id = 3, identifier = \"Globex\", name = \"G\" }]\n";
+    let text = format!("{}\n{vault}{roles}{companies}", small(&[]));
+    let warnings = read_with(machine(), &text)
+        .0
+        .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
+        .warnings
+        .join("\n");
+    for part in [
+        "roles.r.permissions[0]: is \"credential.secure_value.read\", which covers no permission of a route (did you mean `credential.secure_values.read`?)",
+        "roles.r.permissions[1]: is \"company\", which covers no permission of a route",
+        "roles.r.permissions[2]: is \"credentials.*\", which covers no permission of a route (did you mean `credential.*`?)",
+        "roles.r.companies: names \"nosuch\", which stands for none of the companies",
+        "roles.r.companies: names \"GLOBEX\", which stands for several companies",
+    ] {
+        assert!(warnings.contains(part), "{part} is not in\n{warnings}");
+    }
+    for fine in ["demo", "user.roles", "permissions[4]", "\"acme\""] {
+        assert!(!warnings.contains(fine), "{fine} is in\n{warnings}");
+    }
+}
+
 /// Where addresses cannot be told apart, a stolen sign-in looks like an honest one.
 #[test]
 fn a_proxy_whose_word_is_not_taken_is_warned_of() {
