@@ -98,7 +98,7 @@ pub(crate) enum LeaseCommand {
     /// Have the revocation of a parked lease tried again
     Retry {
         /// The lease, as `parked` shows it
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = id)]
         id: String,
         #[command(flatten)]
         daemon: RunningDaemon,
@@ -106,7 +106,7 @@ pub(crate) enum LeaseCommand {
     /// Let go of a parked lease: what it stands for may stay alive at its target
     Drop {
         /// The lease, as `parked` shows it
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = id)]
         id: String,
         /// Why; it goes into the audit log
         #[arg(long, value_name = "TEXT")]
@@ -130,9 +130,12 @@ pub(crate) enum AuditCommand {
         /// Its files, the oldest first where it was moved away on the way
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
-        /// The daemon's configuration file; without it there is no key, and only numbers and chain are looked at
+        /// The daemon's configuration file, running or not; without it there is no key, and only hashes, numbers and chain are looked at
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// The admin socket of a running daemon in place of its configuration; that of `credsmith dev --data DIR` is DIR/admin.sock
+        #[arg(long, value_name = "PATH", conflicts_with = "config")]
+        socket: Option<PathBuf>,
         /// The number of the line that the files begin with, where older ones were put away for good
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         from: u64,
@@ -158,7 +161,7 @@ pub(crate) enum VaultCommand {
     /// Bring back a deleted credential, or a type with all that went along
     Restore {
         /// As `deleted` shows it
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = id)]
         id: String,
         #[command(flatten)]
         daemon: RunningDaemon,
@@ -166,7 +169,7 @@ pub(crate) enum VaultCommand {
     /// Remove something deleted for good, before its time
     Purge {
         /// As `deleted` shows it
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = id)]
         id: String,
         #[command(flatten)]
         daemon: RunningDaemon,
@@ -224,6 +227,13 @@ pub(crate) enum KeyCommand {
     },
 }
 
+/// Ids stand in the paths that the daemon is asked by.
+fn id(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let expected = "expected letters, digits and hyphens, as the daemon shows the id";
+    fits.then(|| text.to_owned()).ok_or_else(|| expected.to_owned())
+}
+
 /// Anybody can have tokens from the demo provider: it serves this machine only.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr =
@@ -268,6 +278,16 @@ mod tests {
         let refused = Cli::try_parse_from(["credsmith", "dev", "--listen", "0.0.0.0:8080"]).unwrap_err();
         assert_eq!(refused.exit_code(), 2);
         assert!(refused.to_string().contains("is not a loopback address"), "{refused}");
+    }
+
+    #[test]
+    fn ids_stay_within_a_path() {
+        for good in ["c0123456789abcdefghijklmn", "4a0f3c2e-1111-4222-8333-444455556666"] {
+            assert_eq!(id(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a/b", "..", "x?y", "x#y", "%2e", "a\n"] {
+            assert!(id(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

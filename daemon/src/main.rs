@@ -55,8 +55,8 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugins::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => block_on(plugins::list(run::load(&config)?)),
         Command::Key(KeyCommand::Init { file }) => keys::init(&file),
-        Command::Audit(AuditCommand::Verify { files, config, from }) => {
-            block_on(audit::verify(files, config.as_deref(), from))
+        Command::Audit(AuditCommand::Verify { files, config, socket, from }) => {
+            block_on(audit::verify(files, config.as_deref(), socket.as_deref(), from))
         }
         Command::Lease(command) => block_on(operator::lease(command)),
         Command::User(command) => block_on(operator::user(command)),

@@ -1,7 +1,5 @@
 //! Commands to a daemon that runs on this machine, over its admin socket.
 
-use std::time::Duration;
-
 use credsmith_http::{Bytes, Method, local};
 use serde_json::{Value, json};
 
@@ -9,9 +7,7 @@ use crate::cli::{LeaseCommand, RunningDaemon, UserCommand, VaultCommand};
 use crate::console;
 use crate::end::Failure;
 use crate::run;
-
-/// Reading a large ledger takes its time.
-const DEADLINE: Duration = Duration::from_secs(600);
+use crate::wire_up;
 
 pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
     match command {
@@ -71,7 +67,7 @@ async fn ask(
         (None, None) => return Err(Failure::run("Which daemon? Give --config or --socket.")),
     };
     let json = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-    let answer = local::call(&socket, method, path, json, DEADLINE).await;
+    let answer = local::call(&socket, method, path, json, wire_up::LONGEST_COMMAND).await;
     let (status, answer) = answer
         .map_err(|error| Failure::run(format!("No daemon answers at {}: {error}.", socket.display())))?;
     let answer: Value = serde_json::from_slice(&answer)

@@ -45,6 +45,8 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 const MIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long after the last deadline a client may still take to read its answer, when the daemon is ending.
 const READING: Duration = Duration::from_secs(30);
+/// How long an operator's command may take: to read a whole ledger or audit log, to wait for a directory that throttles.
+pub(crate) const LONGEST_COMMAND: Duration = Duration::from_secs(2 * 3600);
 /// Requests of operators in work at a time.
 const OPERATORS: usize = 16;
 
@@ -280,13 +282,17 @@ impl Daemon {
             Arc::clone(&self.audit),
             self.system.drain.clone(),
         );
-        let options =
-            ServerOptions { in_work: OPERATORS, connections: OPERATORS, ..ServerOptions::default() };
+        let options = ServerOptions {
+            in_work: OPERATORS,
+            connections: OPERATORS,
+            deadline: LONGEST_COMMAND,
+            ..ServerOptions::default()
+        };
         let ops = Surfaces::new(Arc::new(Ops::new(
             Arc::new(readiness),
             Arc::clone(&self.core),
             self.vault_parts(),
-            Arc::new(Checker(Arc::clone(&self.audit))),
+            Arc::new(Checker { log: Arc::clone(&self.audit), drain: self.system.drain.clone() }),
         )));
         Server::new(options, ops, self.system.drain.clone()).serve(listener);
         Ok(())

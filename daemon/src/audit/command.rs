@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use credsmith_core::audit::{Check, Verdict, check_of};
 use credsmith_core::ports::store::Store;
@@ -16,20 +15,37 @@ use crate::console;
 use crate::end::Failure;
 use crate::run::{self, sentence};
 use crate::system::System;
-use crate::wire_up::{open_keyring, open_store};
-
-/// Reading a large log takes its time.
-const DEADLINE: Duration = Duration::from_secs(3600);
+use crate::wire_up::{self, open_keyring, open_store};
 
 /// Verifies `files`, which follow each other and begin with line `from`. Without a configuration there is no key to verify lines with.
-pub(crate) async fn verify(files: Vec<PathBuf>, config: Option<&Path>, from: u64) -> Result<(), Failure> {
+pub(crate) async fn verify(
+    files: Vec<PathBuf>,
+    config: Option<&Path>,
+    socket: Option<&Path>,
+    from: u64,
+) -> Result<(), Failure> {
     let files: Result<Vec<_>, _> = files.iter().map(std::path::absolute).collect();
     let files = files.map_err(|error| Failure::run(sentence(&error)))?;
-    let verdict = match config {
-        None => read::against(&files, Check { from, ..Check::default() }).map_err(Failure::Run)?,
-        Some(config) => by_configuration(&files, config, from).await?,
+    let verdict = match (config, socket) {
+        (Some(config), _) => by_configuration(&files, config, from).await?,
+        (None, Some(socket)) => {
+            let answer = ask(&files, socket, from).await.map_err(|error| unanswered(socket, &error))?;
+            answered(answer.0, &answer.1)?
+        }
+        (None, None) => {
+            read::against(&files, Check { from, ..Check::default() }, || false).map_err(Failure::Run)?
+        }
     };
-    tell(&verdict, config.is_some())
+    tell(&verdict, config.is_some() || socket.is_some())
+}
+
+async fn ask(files: &[PathBuf], socket: &Path, from: u64) -> io::Result<(StatusCode, Bytes)> {
+    let body = json!({ "files": files, "from": from }).to_string();
+    local::call(socket, Method::POST, "/audit/verify", Bytes::from(body), wire_up::LONGEST_COMMAND).await
+}
+
+fn unanswered(socket: &Path, error: &io::Error) -> Failure {
+    Failure::run(format!("The daemon at {} does not answer: {error}.", socket.display()))
 }
 
 fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
@@ -42,7 +58,7 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
             ));
         }
         0 => console::say(format!(
-            "The {lines} lines are whole and follow each other. Whether somebody wrote all of them anew, or cut off the end, takes --config FILE."
+            "The {lines} lines are whole and follow each other. Whether somebody wrote all of them anew, or cut off the end, takes --config FILE or --socket PATH."
         )),
         1 => return Err(Failure::run("The audit log has 1 fault.")),
         count => return Err(Failure::run(format!("The audit log has {count} faults."))),
@@ -54,16 +70,13 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
 async fn by_configuration(files: &[PathBuf], config: &Path, from: u64) -> Result<Verdict, Failure> {
     let config = run::load(config)?.config;
     let socket = config.admin.socket_path(&config.data);
-    let body = json!({ "files": files, "from": from }).to_string();
-    match local::call(&socket, Method::POST, "/audit/verify", Bytes::from(body), DEADLINE).await {
+    match ask(files, &socket, from).await {
         Ok((status, answer)) => answered(status, &answer),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             let check = check_of_resting(&config, from).await?;
-            read::against(files, check).map_err(Failure::Run)
+            read::against(files, check, || false).map_err(Failure::Run)
         }
-        Err(error) => {
-            Err(Failure::run(format!("The daemon at {} does not answer: {error}.", socket.display())))
-        }
+        Err(error) => Err(unanswered(&socket, &error)),
     }
 }
 
@@ -118,9 +131,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, "").unwrap();
-        verify(vec![path.clone()], None, 1).await.unwrap();
+        verify(vec![path.clone()], None, None, 1).await.unwrap();
         std::fs::write(&path, "garbage\n").unwrap();
-        let failure = verify(vec![path], None, 1).await.unwrap_err();
+        let failure = verify(vec![path], None, None, 1).await.unwrap_err();
         assert_eq!(failure.to_string(), "The audit log has 1 fault.");
     }
 }

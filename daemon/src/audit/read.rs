@@ -12,16 +12,21 @@ const PIECE: usize = 64 * 1024;
 /// What `files`, which follow each other, come to when they are held against `check`.
 ///
 /// # Errors
-/// A sentence, when one cannot be read.
-pub(super) fn against(files: &[PathBuf], check: Check) -> Result<Verdict, String> {
+/// A sentence, when one cannot be read, or `give_up` says so.
+pub(super) fn against(
+    files: &[PathBuf],
+    check: Check,
+    give_up: impl Fn() -> bool,
+) -> Result<Verdict, String> {
     let mut verifier = Verifier::new(check);
     for path in files {
-        read(path, &mut verifier).map_err(|error| format!("{} cannot be read: {error}.", path.display()))?;
+        read(path, &mut verifier, &give_up)
+            .map_err(|error| format!("{} cannot be read: {error}.", path.display()))?;
     }
     Ok(verifier.finish())
 }
 
-fn read(path: &Path, verifier: &mut Verifier) -> io::Result<()> {
+fn read(path: &Path, verifier: &mut Verifier, give_up: &impl Fn() -> bool) -> io::Result<()> {
     // A named pipe would wait for its other end for ever.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -29,6 +34,9 @@ fn read(path: &Path, verifier: &mut Verifier) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut piece = vec![0; PIECE];
     loop {
+        if give_up() {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
         match file.read(&mut piece) {
             Ok(0) => break,
             Ok(count) => verifier.read(piece.get(..count).unwrap_or_default()),
@@ -50,10 +58,12 @@ mod tests {
         let paths = ["a", "b"].map(|name| dir.path().join(name));
         std::fs::write(&paths[0], "x\n".repeat(PIECE)).unwrap();
         std::fs::write(&paths[1], "no end").unwrap();
-        let verdict = against(&paths, Check { from: 1, ..Check::default() }).unwrap();
+        let verdict = against(&paths, Check { from: 1, ..Check::default() }, || false).unwrap();
         assert_eq!(verdict.lines, PIECE as u64);
+        let given_up = against(&paths, Check::default(), || true).unwrap_err();
+        assert!(given_up.contains("nobody waits"), "{given_up}");
         for missing in [dir.path().join("absent"), dir.path().to_owned()] {
-            let error = against(&[missing], Check::default()).unwrap_err();
+            let error = against(&[missing], Check::default(), || false).unwrap_err();
             assert!(error.contains("cannot be read"), "{error}");
         }
     }
