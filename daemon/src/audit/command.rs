@@ -50,7 +50,7 @@ fn unanswered(socket: &Path, error: &io::Error) -> Failure {
 
 fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     verdict.faults.iter().for_each(console::print);
-    let Verdict { lines, last, faults } = verdict;
+    let Verdict { lines, last, faults, .. } = verdict;
     match faults.len() {
         0 if has_key => {
             console::say(format!(
@@ -91,7 +91,8 @@ fn answered(status: StatusCode, answer: &[u8]) -> Result<Verdict, Failure> {
         return Err(Failure::run(run::as_sentence(&error.unwrap_or(&nothing))));
     };
     let text = |fault: &Value| fault.as_str().unwrap_or_default().to_owned();
-    Ok(Verdict { lines, last, faults: faults.iter().map(text).collect() })
+    let unfinished = answer.get("unfinished").and_then(Value::as_bool).unwrap_or_default();
+    Ok(Verdict { lines, last, unfinished, faults: faults.iter().map(text).collect() })
 }
 
 /// What the log is held against, out of the store of a daemon that does not run.
@@ -118,9 +119,10 @@ mod tests {
 
     #[test]
     fn a_verdict_comes_over_the_socket() {
-        let good = br#"{"lines":3,"last":7,"faults":["Line 1 is bad."]}"#;
+        let good = br#"{"lines":3,"last":7,"unfinished":true,"faults":["Line 1 is bad."]}"#;
         let verdict = answered(StatusCode::OK, good).unwrap();
-        assert_eq!(verdict, Verdict { lines: 3, last: 7, faults: vec!["Line 1 is bad.".into()] });
+        let faults = vec!["Line 1 is bad.".into()];
+        assert_eq!(verdict, Verdict { lines: 3, last: 7, unfinished: true, faults });
         let refused = answered(StatusCode::BAD_REQUEST, br#"{"error":"it cannot be read"}"#).unwrap_err();
         assert_eq!(refused.to_string(), "It cannot be read.");
         assert!(answered(StatusCode::NOT_FOUND, b"<html>").unwrap_err().to_string().contains("no verdict"));

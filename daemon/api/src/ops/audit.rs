@@ -30,7 +30,7 @@ impl Ops {
             files.ok_or_else(|| Error::new(Kind::Invalid, "The body has no list `files` of paths."))?;
         let from = body.get("from").map_or(Some(1), Value::as_u64).filter(|from| *from > 0);
         let from = from.ok_or_else(|| Error::new(Kind::Invalid, "`from` is not the number of a line."))?;
-        let Verdict { lines, last, faults } = self.audit.verify(files, from).await?;
-        Ok(json!({ "lines": lines, "last": last, "faults": faults }))
+        let Verdict { lines, last, unfinished, faults } = self.audit.verify(files, from).await?;
+        Ok(json!({ "lines": lines, "last": last, "unfinished": unfinished, "faults": faults }))
     }
 }

@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use crate::keyring::{Authenticator, MAC_BYTES, MacBytes};
@@ -92,8 +93,9 @@ impl<'a> Line<'a> {
 pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key: &Authenticator) -> Mark {
     let begin = log.len();
     let number = mark.number.saturating_add(1);
-    let frame = format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"{id}\",", spell(&mark.mac));
-    log.extend_from_slice(frame.as_bytes());
+    log.extend_from_slice(beginning(mark).as_bytes());
+    log.extend_from_slice(id.as_bytes());
+    log.extend_from_slice(b"\",");
     log.extend_from_slice(
         event.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default(),
     );
@@ -104,11 +106,23 @@ pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key:
     mark
 }
 
-/// Whether `rest`, which has no end of line, can be the beginning of the line after `mark`: what a daemon leaves that is killed while it
+/// What the line after `mark` begins with, whatever it tells.
+fn beginning(mark: &Mark) -> String {
+    let number = mark.number.saturating_add(1);
+    format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"", spell(&mark.mac))
+}
+
+/// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning: what a daemon leaves that is killed while it
 /// writes.
 pub(super) fn is_torn(rest: &[u8], mark: &Mark) -> bool {
-    let begins = format!("{{\"number\":{},", mark.number.saturating_add(1));
+    let begins = beginning(mark);
     rest.starts_with(begins.as_bytes()) || begins.as_bytes().starts_with(rest)
+}
+
+/// Whether `rest` breaks off amid an object. What is whole tells something, and is no rest of a line but one that nobody ended.
+pub(super) fn breaks_off(rest: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+    matches!(values.next(), Some(Err(error)) if error.is_eof())
 }
 
 fn hash_of(text: &[u8]) -> [u8; MAC_BYTES] {

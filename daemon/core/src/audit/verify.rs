@@ -3,10 +3,13 @@
 //!
 //! Lines come in pieces of any size, of one file or of several that follow each other. What is wrong is told in sentences; after a fault
 //! it goes on.
+//!
+//! A daemon that is at work, or was killed at it, leaves a line without its end. Nothing signs that, so it is no part of the log: it is
+//! let pass only at the very end and told apart from what was verified.
 
 use std::mem;
 
-use super::line::{Line, Mark, is_torn};
+use super::line::{Line, Mark, breaks_off, is_torn};
 use crate::keyring::Authenticator;
 
 /// Longest line, in bytes: far more than an event can be.
@@ -32,6 +35,8 @@ pub struct Verdict {
     pub lines: u64,
     /// The number of the last one.
     pub last: u64,
+    /// The beginning of a next line follows, which is no part of the log: whoever reads the file must not go by what it says.
+    pub unfinished: bool,
     /// Everything that is wrong, a sentence each.
     pub faults: Vec<String>,
 }
@@ -47,6 +52,8 @@ pub struct Verifier {
     rest: Vec<u8>,
     /// The line is longer than any, and the rest of it is let go.
     overlong: bool,
+    /// The file that ended last has an unfinished line at its end. Where another follows, nobody will ever finish it.
+    unfinished: bool,
 }
 
 impl Verifier {
@@ -54,11 +61,12 @@ impl Verifier {
     pub fn new(check: Check) -> Self {
         let before = Mark { number: check.from.saturating_sub(1), ..Mark::START };
         let verdict = Verdict { last: before.number, ..Verdict::default() };
-        Self { check, verdict, before: Some(before), rest: Vec::new(), overlong: false }
+        Self { check, verdict, before: Some(before), rest: Vec::new(), overlong: false, unfinished: false }
     }
 
     /// Reads on.
     pub fn read(&mut self, bytes: &[u8]) {
+        self.go_on();
         let mut pieces = bytes.split(|byte| *byte == b'\n');
         self.grow(pieces.next().unwrap_or_default());
         for piece in pieces {
@@ -70,26 +78,50 @@ impl Verifier {
 
     /// A file ends here; another may follow.
     pub fn end_of_file(&mut self) {
+        self.go_on();
         let rest = mem::take(&mut self.rest);
-        let after = Mark { number: self.verdict.last, ..Mark::START };
-        if self.overlong || !(rest.is_empty() || is_torn(&rest, &after) && Line::read(&rest).is_none()) {
-            self.fault_at_next_line("has no end: it was cut off, or is no line of an audit log");
+        let is_too_long = mem::take(&mut self.overlong);
+        self.unfinished = !is_too_long && self.is_being_written(&rest);
+        if is_too_long || !rest.is_empty() && !self.unfinished {
+            self.fault_without_end();
         }
-        self.overlong = false;
     }
 
     /// What all of it came to.
     pub fn finish(mut self) -> Verdict {
         let last = self.verdict.last;
+        self.verdict.unfinished = self.unfinished;
         if let Some(end) = self.check.end
             && last < end.number
         {
+            // Whatever stands in the place of a line that was there is none that is being written.
+            self.verdict.unfinished = false;
             self.fault(format!(
                 "The log ends with number {last}, but the daemon has written {}: the last lines are missing, or in another file.",
                 end.number
             ));
         }
         self.verdict
+    }
+
+    /// Another file follows.
+    fn go_on(&mut self) {
+        if mem::take(&mut self.unfinished) {
+            self.fault_without_end();
+        }
+    }
+
+    /// Whether `rest` can be what stands of the next line while the daemon writes it.
+    fn is_being_written(&self, rest: &[u8]) -> bool {
+        !rest.is_empty() && self.written_last().is_some_and(|last| is_torn(rest, &last)) && breaks_off(rest)
+    }
+
+    /// The line that the next one goes on from; `None` when nobody knows.
+    fn written_last(&self) -> Option<Mark> {
+        if self.begins_late() {
+            return self.check.end.filter(|end| end.number == self.verdict.last);
+        }
+        self.before
     }
 
     fn grow(&mut self, piece: &[u8]) {
@@ -144,6 +176,10 @@ impl Verifier {
     /// Whether the next line is the first one of a log whose beginning was put away.
     fn begins_late(&self) -> bool {
         self.verdict.lines == 0 && self.check.from > 1
+    }
+
+    fn fault_without_end(&mut self) {
+        self.fault_at_next_line("has no end: it was cut off, or is no line of an audit log");
     }
 
     fn fault_at_next_line(&mut self, what: &str) {

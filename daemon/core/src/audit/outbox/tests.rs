@@ -165,7 +165,7 @@ async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
     let new = site.file.bytes();
     assert_eq!(
         site.verify(&[old.clone(), new.clone()], 1).await,
-        Verdict { lines: 5, last: 5, faults: vec![] }
+        Verdict { lines: 5, last: 5, ..Verdict::default() }
     );
     assert_eq!(site.verify(std::slice::from_ref(&new), 4).await.faults, Vec::<String>::new());
     assert_eq!(site.verify(std::slice::from_ref(&new), 1).await.faults.len(), 1, "the beginning is missing");
@@ -205,6 +205,9 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
         [&good[..], b"x"].concat(),
         [&good[..], lines[2]].concat(),
         b"127.0.0.1 localhost\n".to_vec(),
+        // It begins as the next line would, but for the code of the line before.
+        [&good[..], br#"{"number":4,"previous":"AAAA"#].concat(),
+        [&good[..], br#"{"number":4,"action":"reveal"}"#].concat(),
         b"no line at all".to_vec(),
         vec![b'x'; 5 * LONGEST_LINE],
     ] {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::line::write;
+use super::super::line::{spell, write};
 use super::*;
 
 /// A log of `count` lines, and where it ends.
@@ -42,7 +42,7 @@ fn a_log_as_it_was_written_is_sound() {
     for count in [0, 1, 2, 50] {
         let (lines, end) = log(count, 1);
         let verdict = held_against(&lines.concat(), Check { key: Some(key(1)), end: Some(end), from: 1 });
-        assert_eq!(verdict, Verdict { lines: count as u64, last: count as u64, faults: vec![] });
+        assert_eq!(verdict, Verdict { lines: count as u64, last: count as u64, ..Verdict::default() });
         assert_eq!(without_key(&lines.concat()), [""; 0]);
     }
 }
@@ -110,28 +110,102 @@ fn every_edit_shows_to_who_has_no_key_too() {
     let (lines, _) = log(3, 1);
     let good = lines.concat();
     let code_of_the_last = good.len() - 46..good.len() - 3;
-    // Without its end, the last line is one that a dying daemon leaves.
-    for at in (0..good.len() - 1).filter(|at| !code_of_the_last.contains(at)) {
+    for at in (0..good.len()).filter(|at| !code_of_the_last.contains(at)) {
         let mut bad = good.clone();
         bad[at] ^= 1;
         assert_ne!(without_key(&bad), [""; 0], "byte {at}");
     }
 }
 
+/// The code of the last of `lines`, and its number.
+fn mark_of(lines: &[u8]) -> Mark {
+    let last = lines.split(|byte| *byte == b'\n').rev().find_map(Line::read);
+    last.map_or(Mark::START, |line| line.mark)
+}
+
 #[test]
-fn what_a_dying_daemon_leaves_is_no_fault() {
+fn what_a_dying_daemon_leaves_is_no_fault_and_is_told_of() {
     let (lines, end) = log(3, 1);
-    let before = Mark { number: 2, mac: Line::read(&lines[1][..lines[1].len() - 1]).unwrap().mark.mac };
-    let begun = [lines[..2].concat(), lines[2][..40].to_vec()].concat();
-    assert_eq!(verify(&begun, before), [""; 0], "it is not remembered yet");
-    assert_eq!(verify(&begun, end).len(), 1, "it was");
-    assert_eq!(verify(&lines.concat(), before), [""; 0], "written, and not yet remembered");
-    let cut = lines.concat();
+    let (before, whole) = (mark_of(&lines[1]), lines.concat());
+    let (good, next) = (lines[..2].concat(), &lines[2]);
+    for length in 1..next.len() - 1 {
+        let begun = [&good[..], &next[..length]].concat();
+        let held = |end| held_against(&begun, Check { key: Some(key(1)), end: Some(end), from: 1 });
+        let unfinished = Verdict { lines: 2, last: 2, unfinished: true, faults: vec![] };
+        assert_eq!(held(before), unfinished, "{length} bytes, which are not remembered yet");
+        assert_eq!(held_against(&begun, Check { from: 1, ..Check::default() }), unfinished);
+        let missing = held(end);
+        assert_eq!((missing.faults.len(), missing.unfinished), (1, false), "they were: {missing:?}");
+    }
+    assert_eq!(verify(&whole, before), [""; 0], "written, and not yet remembered");
     assert_eq!(
-        verify(&cut[..cut.len() - 1], before).len(),
-        1,
+        verify(&whole[..whole.len() - 1], before),
+        ["Line 3 has no end: it was cut off, or is no line of an audit log."],
         "a whole line without its end is no beginning of one"
     );
+    let first = held_against(&lines[0][..40], Check { key: Some(key(1)), end: Some(Mark::START), from: 1 });
+    assert!(first.unfinished && first.faults.is_empty(), "{first:?}");
+}
+
+/// Attack: what never happened stands at the end, as a line that a dying daemon left.
+#[test]
+fn a_forged_event_at_the_end_is_a_fault() {
+    let (lines, end) = log(2, 1);
+    let (good, previous) = (lines.concat(), spell(&end.mac));
+    let mut foreign = Vec::new();
+    write(&mut foreign, &end, "e2", br#"{"action":"reveal"}"#, &key(2));
+    let whole =
+        |rest: &str| format!("{{\"number\":3,\"previous\":\"{previous}\",\"id\":\"e2\",{rest}").into_bytes();
+    for forged in [
+        br#"{"number":3,"action":"reveal"}"#.to_vec(),
+        br#"{"number":3,"action":"reveal","#.to_vec(),
+        br#"{"number":3,"previous":"AAAA"#.to_vec(),
+        whole(r#""action":"reveal"}"#),
+        whole(r#""action":"reveal"} "#),
+        whole(r#""action":"reveal"}{"#),
+        whole(r#""action":"reveal"] "#),
+        whole("action"),
+        foreign[..foreign.len() - 1].to_vec(),
+    ] {
+        let bad = [&good[..], &forged].concat();
+        let told = ["Line 3 has no end: it was cut off, or is no line of an audit log."];
+        assert_eq!(verify(&bad, end), told, "{}", String::from_utf8_lossy(&forged));
+        assert_eq!(without_key(&bad), told);
+    }
+}
+
+/// Attack: the same at the end of a file that was moved away, where nobody would ever finish it.
+#[test]
+fn an_unfinished_line_is_a_fault_where_another_file_follows() {
+    let (lines, end) = log(3, 1);
+    let begun = [lines[..2].concat(), lines[2][..80].to_vec()].concat();
+    for next in [lines[2].as_slice(), b""] {
+        let end = if next.is_empty() { mark_of(&lines[1]) } else { end };
+        let mut verifier = Verifier::new(Check { key: Some(key(1)), end: Some(end), from: 1 });
+        for file in [&begun, next] {
+            verifier.read(file);
+            verifier.end_of_file();
+        }
+        let verdict = verifier.finish();
+        assert_eq!(
+            (verdict.faults, verdict.unfinished),
+            (vec!["Line 3 has no end: it was cut off, or is no line of an audit log.".to_owned()], false)
+        );
+    }
+}
+
+#[test]
+fn an_unfinished_line_after_lines_that_were_put_away_goes_on_from_the_last_that_is_known() {
+    let (lines, end) = log(3, 1);
+    let begun = &lines[2][..80];
+    let held = |end: Option<Mark>| held_against(begun, Check { key: Some(key(1)), end, from: 3 });
+    let before = mark_of(&lines[1]);
+    let unfinished = Verdict { lines: 0, last: 2, unfinished: true, faults: vec![] };
+    assert_eq!(held(Some(before)), unfinished);
+    for unknown in [None, Some(Mark { mac: [7; 32], ..before }), Some(end)] {
+        let verdict = held(unknown);
+        assert!(!verdict.faults.is_empty() && !verdict.unfinished, "{verdict:?}");
+    }
 }
 
 #[test]
@@ -167,6 +241,33 @@ enum Tampering {
     Swap(Index, Index),
     Move(Index, Index),
     EndsOfLines,
+    /// A line that would be next is added, or so much of it; by whom, see [`Author`].
+    Append(Author, Index),
+}
+
+/// Who writes a line that is added.
+#[derive(Debug, Clone, Copy)]
+enum Author {
+    /// The daemon.
+    Daemon,
+    /// Somebody without the key, who knows the chain.
+    Forger,
+    /// Somebody who knows numbers only.
+    Stranger,
+}
+
+impl Author {
+    /// The line after `mark`, its end included.
+    fn line(self, mark: &Mark) -> Vec<u8> {
+        let event = br#"{"action":"reveal","target":{"fields":["pin"]}}"#;
+        let (mut line, elsewhere) = (Vec::new(), Mark { mac: [7; 32], ..*mark });
+        match self {
+            Self::Daemon => write(&mut line, mark, "next", event, &key(1)),
+            Self::Forger => write(&mut line, mark, "next", event, &key(2)),
+            Self::Stranger => write(&mut line, &elsewhere, "next", event, &key(2)),
+        };
+        line
+    }
 }
 
 impl Tampering {
@@ -183,6 +284,8 @@ impl Tampering {
             (at(), at()).prop_map(|(one, other)| Self::Swap(one, other)),
             (at(), at()).prop_map(|(one, to)| Self::Move(one, to)),
             Just(Self::EndsOfLines),
+            (prop_oneof![Just(Author::Daemon), Just(Author::Forger), Just(Author::Stranger)], at())
+                .prop_map(|(by, length)| Self::Append(by, length)),
         ]
     }
 
@@ -214,6 +317,12 @@ impl Tampering {
                 let line = lines.remove(one.index(count));
                 lines.insert(to.index(count), line);
             }
+            // That the daemon adds a whole line is no tampering.
+            Self::Append(by, length) => {
+                let next = by.line(&mark_of(&bytes));
+                let most = next.len() - usize::from(matches!(by, Author::Daemon));
+                return [&bytes[..], &next[..length.index(most + 1)]].concat();
+            }
             Self::EndsOfLines => {
                 return bytes
                     .iter()
@@ -244,10 +353,16 @@ proptest! {
             }
             bad = doing.befall(lines);
         }
-        // A beginning of the next line may stand at the end: a daemon may be at it.
-        let next = format!("{{\"number\":{},", count + 1);
-        let more = bad.strip_prefix(&good[..]).is_some_and(|rest| next.as_bytes().starts_with(rest));
-        prop_assume!(bad != good && !more);
-        prop_assert_ne!(verify(&bad, end), [""; 0]);
+        prop_assume!(bad != good);
+        let verdict = held_against(&bad, Check { key: Some(key(1)), end: Some(end), from: 1 });
+        // A beginning of the next line may stand behind all that was written: a daemon may be at it. That is told then.
+        if verdict.faults.is_empty() {
+            prop_assert!(verdict.unfinished);
+            let rest = bad.strip_prefix(&good[..]).expect("all lines are there");
+            let begins = format!("{{\"number\":{},\"previous\":\"{}\",\"id\":\"", count + 1, spell(&end.mac));
+            prop_assert!(rest.iter().zip(begins.as_bytes()).all(|(one, other)| one == other));
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(rest).is_err());
+            prop_assert!(!rest.contains(&b'\n'));
+        }
     }
 }
