@@ -4,9 +4,10 @@
 //! log ends, in one batch. Between the two a daemon may die: the file is then ahead of the store, and what is ahead is read, found to be
 //! ours, and remembered, instead of being written a second time. A line that was cut off while it was written is taken away.
 //!
-//! Nothing else is ever changed in the file. Where it is not as it was left, writing stops and readiness says so; events wait in the store.
+//! Nothing else is ever changed in the file. Where it does not end as it was left, writing stops and readiness says so; events wait in the
+//! store. Whether all before its end is as it was left is found out by whoever verifies it.
 
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -56,6 +57,9 @@ struct Place {
 struct Trouble {
     words: Option<String>,
     told: Option<Duration>,
+    /// A key in the outbox that nobody wrote, in words.
+    strange: Option<String>,
+    strange_told: Option<Duration>,
 }
 
 /// Where the log ends, and which record of the store says so.
@@ -87,9 +91,10 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Why events wait, as a sentence for operators.
+    /// Why events wait, or what is wrong with the outbox, for operators.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).words.clone()
+        let trouble = self.troubles();
+        trouble.words.clone().or_else(|| trouble.strange.clone())
     }
 
     /// What the log that begins with line `from` is held against, as of now.
@@ -120,16 +125,40 @@ impl AuditLog {
     /// Keeps what operators should know, and logs it, once a minute at most.
     fn note(&self, error: Option<&Error>) {
         let now = self.core.clock.monotonic();
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.troubles();
         trouble.words = error.map(|error| {
             let why = error.cause().unwrap_or_else(|| error.to_string());
             format!("the audit log cannot be written, and events wait in the store: {why}")
         });
-        let (Some(error), told) = (error, trouble.told) else { return };
-        if told.is_none_or(|told| now.saturating_sub(told) >= REPEAT) {
-            trouble.told = Some(now);
+        let Some(error) = error else { return };
+        if is_due(&mut trouble.told, now) {
             tracing::error!(%error, cause = error.cause(), "the audit log cannot be written; events wait in the store");
         }
+    }
+
+    /// What waits, oldest first. Keys that nobody wrote are passed over, and told of for as long as they are there.
+    async fn outgoing(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
+        let outbox = self.records().outgoing_events(most).await?;
+        let now = self.core.clock.monotonic();
+        let mut trouble = self.troubles();
+        match outbox.strange {
+            Some(error) => {
+                let why = error.cause().unwrap_or_else(|| error.to_string());
+                trouble.strange =
+                    Some(format!("the outbox of the audit log holds something that is no event: {why}"));
+                if is_due(&mut trouble.strange_told, now) {
+                    tracing::error!(%error, cause = error.cause(), "the outbox of the audit log holds something that is no event");
+                }
+            }
+            // It may be behind what was looked at.
+            None if outbox.more => {}
+            None => trouble.strange = None,
+        }
+        Ok(outbox.events)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn records(&self) -> &Records {
@@ -139,12 +168,12 @@ impl AuditLog {
     /// Writes what waits, up to a bound; tells whether there may be more.
     async fn round(&self) -> Result<bool, Error> {
         let mut place = self.writing.lock().await;
-        if place.seen && self.records().outgoing_events(1).await?.is_empty() {
+        if place.seen && self.outgoing(1).await?.is_empty() {
             return Ok(false);
         }
         let mut at = self.position(&mut place).await?;
         // Read when the file has been caught up with: what stands in it already waits no more.
-        let waiting = self.records().outgoing_events(BATCHES * AUDIT_BATCH).await?;
+        let waiting = self.outgoing(BATCHES * AUDIT_BATCH).await?;
         if waiting.is_empty() {
             return Ok(false);
         }
@@ -195,7 +224,7 @@ impl AuditLog {
         if length == 0 {
             // It is new, or somebody has moved the old one away.
             at.end.bytes = 0;
-        } else if !place.seen || length != at.end.bytes {
+        } else if !(place.seen && length == at.end.bytes && self.is_at_end_of(&at.end, length).await?) {
             self.catch_up(&mut at, length).await?;
         }
         place.seen = true;
@@ -278,6 +307,15 @@ pub async fn check_of(
 async fn check(records: &Records, from: u64) -> Result<Check, Error> {
     let (end, _) = records.audit_end().await?;
     Ok(Check { key: Some(records.authenticator(PURPOSE)), end: Some(end.mark), from })
+}
+
+/// Whether something that was `told` is to be told again by `now`; it is told then.
+fn is_due(told: &mut Option<Duration>, now: Duration) -> bool {
+    let is_due = told.is_none_or(|told| now.saturating_sub(told) >= REPEAT);
+    if is_due {
+        *told = Some(now);
+    }
+    is_due
 }
 
 fn file_failed(error: BoxedCause) -> Error {

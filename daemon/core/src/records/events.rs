@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{CommitError, Records, encoding, keys, malformed};
+use super::{CommitError, Records, encoding, keys, malformed, next_of};
 use crate::audit::{Mark, parse_mac, short, spell_mac};
 use crate::caller::{Interface, Subject};
 use crate::error::Error;
@@ -34,6 +34,17 @@ pub(crate) struct Outgoing {
     pub(crate) id: String,
     /// What is told: an object.
     pub(crate) json: Vec<u8>,
+}
+
+/// What waits for the audit log, as far as it was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// The oldest events.
+    pub(crate) events: Vec<Outgoing>,
+    /// What is wrong with a key that nobody wrote, where one was passed over.
+    pub(crate) strange: Option<Error>,
+    /// There may be more.
+    pub(crate) more: bool,
 }
 
 /// Where the audit log ends.
@@ -133,26 +144,40 @@ impl Records {
         self.keyring.authenticator(purpose)
     }
 
-    /// The oldest events that the audit log does not have yet.
-    pub(crate) async fn outgoing_events(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
-        let page = self.scan(&Key::new(keys::OUTBOX), None, most).await?;
-        let mut events = Vec::with_capacity(page.entries.len());
-        for (key, sealed) in page.entries {
-            let Some(id) = keys::outgoing_name(&key) else {
-                tracing::error!(error = %malformed(&key), "the outbox of the audit log has a key that nobody wrote");
-                continue;
-            };
-            let plain = self.keyring.open(&key, super::EVENT, &sealed.value);
-            let json = plain.ok().and_then(|plain| encoding::json(&plain).map(ToOwned::to_owned));
-            if json.is_none() {
-                tracing::error!(
-                    event = id,
-                    "an event for the audit log was changed in the store and cannot be read"
-                );
+    /// The oldest events that the audit log does not have yet: none only when there are none, whatever else stands among them.
+    pub(crate) async fn outgoing_events(&self, most: usize) -> Result<Outbox, Error> {
+        let (mut outbox, mut after) = (Outbox::default(), None);
+        while outbox.events.len() < most {
+            let page = self.scan(&Key::new(keys::OUTBOX), after.as_ref(), most.max(AUDIT_BATCH)).await?;
+            for (key, sealed) in &page.entries {
+                let Some(id) = keys::outgoing_name(key) else {
+                    outbox.strange = Some(malformed(key));
+                    continue;
+                };
+                if outbox.events.len() < most {
+                    outbox.events.push(self.outgoing_event(id, key, &sealed.value));
+                }
             }
-            events.push(Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) });
+            after = next_of(page);
+            outbox.more = after.is_some();
+            if !outbox.more {
+                break;
+            }
         }
-        Ok(events)
+        Ok(outbox)
+    }
+
+    /// The event of that `id`, which waits at `key`.
+    fn outgoing_event(&self, id: String, key: &Key, sealed: &[u8]) -> Outgoing {
+        let plain = self.keyring.open(key, super::EVENT, sealed);
+        let json = plain.ok().and_then(|plain| encoding::json(&plain).map(ToOwned::to_owned));
+        if json.is_none() {
+            tracing::error!(
+                event = id,
+                "an event for the audit log was changed in the store and cannot be read"
+            );
+        }
+        Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) }
     }
 
     /// Where the audit log ends, and what to expect of the record that says so.

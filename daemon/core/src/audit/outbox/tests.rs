@@ -8,6 +8,7 @@ use crate::audit::{Verdict, Verifier};
 use crate::caller::Interface;
 use crate::doubles::MemoryFile;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::store::Key;
 use crate::testing::{SECOND, World};
 use crate::time::Timestamp;
 
@@ -204,10 +205,10 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
         [&good[..], b"{\"number\":4}\n"].concat(),
         [&good[..], b"x"].concat(),
         [&good[..], lines[2]].concat(),
-        b"127.0.0.1 localhost\n".to_vec(),
         // It begins as the next line would, but for the code of the line before.
         [&good[..], br#"{"number":4,"previous":"AAAA"#].concat(),
         [&good[..], br#"{"number":4,"action":"reveal"}"#].concat(),
+        b"127.0.0.1 localhost\n".to_vec(),
         b"no line at all".to_vec(),
         vec![b'x'; 5 * LONGEST_LINE],
     ] {
@@ -228,6 +229,30 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
     assert_eq!(site.verify(&[good, site.file.bytes()], 1).await.faults, Vec::<String>::new());
     site.world.crash().await;
     site.log().finish().await.unwrap();
+}
+
+/// Attack: the end is changed in place, so that the file is as long as before, while the daemon runs.
+#[tokio::test]
+async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
+    let site = Site::new().await;
+    let log = site.log();
+    site.tell(0..3).await;
+    log.finish().await.unwrap();
+    let good = site.file.bytes();
+    let mut bad = good.clone();
+    // A character of the code of the last line.
+    let at = bad.len() - 10;
+    bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
+    site.file.set(&*bad);
+    site.tell(3..4).await;
+    for _ in 0..2 {
+        let error = log.finish().await.unwrap_err();
+        assert!(error.cause().unwrap().contains("does not go on from line 3"), "{error}");
+        assert_eq!(site.file.bytes(), bad);
+    }
+    site.file.set(good);
+    log.finish().await.unwrap();
+    site.assert_has(0..4, "in the end").await;
 }
 
 /// A backup of the store was put back: the file knows more.
@@ -254,11 +279,41 @@ async fn an_event_that_was_changed_in_the_store_holds_up_no_other() {
     let mut value = value.to_vec();
     *value.last_mut().unwrap() ^= 1;
     site.world.store.tamper(&key, Some(value.into()));
-    site.world.store.tamper(&crate::ports::store::Key::new("outbox/x"), Some("y".into()));
+    site.world.store.tamper(&Key::new("outbox/x"), Some("y".into()));
     site.log().finish().await.unwrap();
     assert_eq!(site.file.lines().iter().map(|line| asked(line)).collect::<Vec<_>>(), ["0", "", "2"]);
     assert!(site.file.lines()[1].contains(r#""action":"lose""#));
     assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults, Vec::<String>::new());
+}
+
+/// Attack: keys among the events that nobody wrote, to stop the log in silence.
+#[tokio::test]
+async fn keys_that_nobody_wrote_hold_up_no_event_and_are_told_of() {
+    const STRANGE: usize = 2 * BATCHES * AUDIT_BATCH;
+    // Before all events, and after them.
+    for place in ["!", "9:"] {
+        let site = Site::new().await;
+        let log = site.log();
+        site.world.core.start().await.unwrap();
+        log.start();
+        let key = |number: usize| Key::new(format!("outbox/{place}{number}"));
+        for number in 0..STRANGE {
+            site.world.store.tamper(&key(number), Some("y".into()));
+        }
+        for number in 0..3 {
+            site.tell(number..number + 1).await;
+            site.world.run(SECOND).await;
+            assert_eq!(site.file.lines().len(), number + 1, "{place}");
+            let trouble = log.trouble().unwrap();
+            assert!(trouble.contains("something that is no event"), "{trouble}");
+        }
+        for number in 0..STRANGE {
+            site.world.store.tamper(&key(number), None);
+        }
+        site.world.run(SECOND).await;
+        assert_eq!(log.trouble(), None, "{place}");
+        site.assert_has(0..3, place).await;
+    }
 }
 
 #[tokio::test]
