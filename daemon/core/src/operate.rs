@@ -151,12 +151,27 @@ impl Core {
         Ok(Examination { faults, counted })
     }
 
-    /// Has it audited that an operator `asked` for something that has no event of its own: a list, or what came to nothing.
-    pub fn note_command(&self, _grant: Grant<Operate>, asked: String, refused: Option<&Error>) {
+    /// Has it audited that an operator `asked` for something that has no event of its own: a list, or what came to nothing. It is durable
+    /// when this returns, so that nobody's flood pushes it out.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. It is told once the store is well again, unless the daemon is killed before.
+    pub async fn attest_command(
+        &self,
+        _grant: Grant<Operate>,
+        asked: String,
+        refused: Option<&Error>,
+    ) -> Result<(), Error> {
         let target = Target { asked: Some(asked), ..Target::default() };
         let outcome = refused.map_or(Outcome::Done, outcome_of);
         let event = self.event(Some(Actor::Operator), Action::Operate, About::default(), outcome);
-        self.record(audit::Event { target, ..event });
+        let event = audit::Event { target, ..event };
+        self.audit.record(event.clone());
+        let attested = self.attest(&event).await;
+        if attested.is_err() {
+            self.note(event);
+        }
+        attested
     }
 
     async fn advance_parked(

@@ -90,7 +90,8 @@ impl Ops {
             && !path.starts_with("/audit/");
         // Synchronising tells of itself also where it comes to nothing.
         if !tells && path != "/vault/sync" {
-            self.core.note_command(access::operator(), format!("{method} {path}"), refused);
+            let asked = format!("{method} {path}");
+            self.core.attest_command(access::operator(), asked, refused).await?;
         }
         done
     }

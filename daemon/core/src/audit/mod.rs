@@ -32,7 +32,10 @@ pub use verify::{Check, Verdict, Verifier};
 
 /// Most events in one batch of notes.
 const NOTES_AT_ONCE: usize = 50;
-/// How long notes gather, and so how often strangers can cause a batch: ten times a second.
+/// Most events of strangers in one batch, and how often a batch has any: they can cause a few a second, however many they send.
+const STRANGERS_AT_ONCE: usize = 5;
+const STRANGERS_EVERY: Duration = Duration::from_secs(1);
+/// How long notes gather.
 const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait when the store fails.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,13 +67,19 @@ impl Core {
     /// Writes notes until the daemon ends.
     pub(crate) async fn keep_audit(self: Arc<Self>) {
         let mut stopping = self.sweeper.stopping();
+        let mut strangers_from = Duration::ZERO;
         while !*stopping.borrow_and_update() {
             let arrived = pin!(self.audit_trail.notes.arrived());
             if let Either::Right((Err(_), _)) = select(arrived, pin!(stopping.changed())).await {
                 return;
             }
             self.clock.sleep(GATHER).await;
-            if let Err(error) = self.write_notes().await {
+            let now = self.clock.monotonic();
+            let mut strangers = 0;
+            if now >= strangers_from {
+                (strangers, strangers_from) = (STRANGERS_AT_ONCE, now + STRANGERS_EVERY);
+            }
+            if let Err(error) = self.write_notes(strangers).await {
                 tracing::error!(%error, cause = error.cause(), "events for the audit log wait: the store does not take them");
                 self.clock.sleep(PAUSE).await;
             }
@@ -82,20 +91,19 @@ impl Core {
     /// # Errors
     /// `Internal` when the store fails. Nothing is lost then.
     pub async fn finish_audit(&self) -> Result<(), Error> {
-        while self.write_notes().await? {}
+        while self.write_notes(NOTES_AT_ONCE).await? {}
         Ok(())
     }
 
-    /// Commits a batch of what was noted; tells whether there is more.
-    async fn write_notes(&self) -> Result<bool, Error> {
+    /// Commits a batch of what was noted, with at most so many events of `strangers`; tells whether there is more.
+    async fn write_notes(&self, strangers: usize) -> Result<bool, Error> {
         let notes = &self.audit_trail.notes;
-        let mut events = notes.take(NOTES_AT_ONCE, self.clock.now());
-        if events.is_empty() {
-            return Ok(false);
-        }
-        let written = self.ledger.records.put_events(&events).await;
-        events.drain(..written.as_ref().map_or(0, |count| *count));
-        notes.put_back(events);
+        let batch = notes.take(NOTES_AT_ONCE, strangers, self.clock.now());
+        let written = match batch.events.as_slice() {
+            [] => Ok(0),
+            events => self.ledger.records.put_events(events).await,
+        };
+        notes.put_back(batch, written.as_ref().map_or(0, |count| *count));
         written?;
         Ok(notes.is_waiting())
     }

@@ -1,7 +1,8 @@
 //! Events that no change of the store goes with (a refusal, a failed sign-in), on their way to the outbox.
 //!
 //! Whoever notes one does not wait, since strangers can cause as many as they like: what finds no room is counted instead, and the
-//! count becomes an event of its own. So they can fill neither memory nor the disk at the pace of their requests.
+//! count becomes an event of its own. So they can fill neither memory nor the disk at the pace of their requests, nor take the room of
+//! those who showed who they are: these have a queue of their own, which goes first.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,11 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::ports::audit::{Action, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::time::Timestamp;
 
-/// Most events that wait. Their texts are short: a few megabytes at worst.
+/// Most events that wait, of those who showed who they are, and of the daemon itself. Their texts are short: a few megabytes at worst.
 pub(super) const ROOM: usize = 2048;
+/// Most events of strangers that wait.
+pub(super) const ROOM_OF_STRANGERS: usize = 256;
 
 /// Events that wait for being written.
 #[derive(Default)]
@@ -25,14 +28,59 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct Waiting {
+    known: Queue,
+    strangers: Queue,
+}
+
+#[derive(Default)]
+struct Queue {
     events: VecDeque<Event>,
     /// What found no room since this was told last.
     dropped: u64,
 }
 
+/// Events that were taken to be written.
+pub(super) struct Batch {
+    /// All of them.
+    pub(super) events: Vec<Event>,
+    /// How many of them, from the first, are not of strangers.
+    known: usize,
+}
+
 impl Waiting {
     fn is_any(&self) -> bool {
+        self.known.is_any() || self.strangers.is_any()
+    }
+}
+
+impl Queue {
+    fn is_any(&self) -> bool {
         !self.events.is_empty() || self.dropped > 0
+    }
+
+    fn add(&mut self, event: Event, room: usize) {
+        if self.events.len() < room {
+            self.events.push_back(event.shortened());
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// At most `most` events, oldest first. Where some found no room before, one of them, which `lost` makes, says so.
+    fn take(&mut self, most: usize, lost: impl FnOnce(u64) -> Event) -> Vec<Event> {
+        // One that was put back is told first: as long as nothing can be written, they do not become more.
+        let is_told = self.events.front().is_some_and(|event| event.action == Action::Lose);
+        let mut events = Vec::new();
+        if most > 0 && self.dropped > 0 && !is_told {
+            events.push(lost(mem::take(&mut self.dropped)));
+        }
+        let count = most.saturating_sub(events.len()).min(self.events.len());
+        events.extend(self.events.drain(..count));
+        events
+    }
+
+    fn put_back(&mut self, events: impl DoubleEndedIterator<Item = Event>) {
+        events.rev().for_each(|event| self.events.push_front(event));
     }
 }
 
@@ -40,39 +88,40 @@ impl Notes {
     /// Takes `event` if there is room, and counts it if not.
     pub(super) fn add(&self, event: Event) {
         let mut waiting = self.lock();
-        if waiting.events.len() < ROOM {
-            waiting.events.push_back(event.shortened());
-        } else {
-            waiting.dropped = waiting.dropped.saturating_add(1);
+        match event.actor {
+            Some(Actor::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
+            Some(Actor::Member { .. } | Actor::User(..) | Actor::Operator) | None => {
+                waiting.known.add(event, ROOM);
+            }
         }
         drop(waiting);
         self.arrived.notify_one();
     }
 
-    /// Waits until something was added since the last wait.
+    /// Waits until something was added since the last wait, or waits still.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }
 
-    /// At most `most` events, oldest first. Where some found no room before, one of them says so.
-    pub(super) fn take(&self, most: usize, now: Timestamp) -> Vec<Event> {
+    /// At most `most` events, those of strangers last, and at most `strangers` of them; oldest first.
+    pub(super) fn take(&self, most: usize, strangers: usize, now: Timestamp) -> Batch {
         let mut waiting = self.lock();
-        let dropped = mem::take(&mut waiting.dropped);
-        let mut events = Vec::new();
-        if dropped > 0 {
-            events.push(lost(dropped, now));
-        }
-        let count = most.saturating_sub(events.len()).min(waiting.events.len());
-        events.extend(waiting.events.drain(..count));
-        events
+        let mut events = waiting.known.take(most, |count| lost(count, "events", now));
+        let known = events.len();
+        let strangers = strangers.min(most.saturating_sub(known));
+        events.extend(waiting.strangers.take(strangers, |count| lost(count, "events of strangers", now)));
+        Batch { events, known }
     }
 
-    /// Takes back what was not written, in its order.
-    pub(super) fn put_back(&self, events: Vec<Event>) {
+    /// Takes back what was not written of `batch`, all but the first `written`, in its order.
+    pub(super) fn put_back(&self, batch: Batch, written: usize) {
+        let Batch { events, known } = batch;
+        let mut rest = events.into_iter().skip(written);
+        let known: Vec<_> = rest.by_ref().take(known.saturating_sub(written)).collect();
+        let strangers: Vec<_> = rest.collect();
         let mut waiting = self.lock();
-        for event in events.into_iter().rev() {
-            waiting.events.push_front(event);
-        }
+        waiting.known.put_back(known.into_iter());
+        waiting.strangers.put_back(strangers.into_iter());
         if waiting.is_any() {
             self.arrived.notify_one();
         }
@@ -88,8 +137,8 @@ impl Notes {
     }
 }
 
-fn lost(count: u64, at: Timestamp) -> Event {
-    let note = format!("{count} events found no room and are not in this log");
+fn lost(count: u64, what: &str, at: Timestamp) -> Event {
+    let note = format!("{count} {what} found no room and are not in this log");
     let (action, outcome) = (Action::Lose, Outcome::Failed("too many at once".to_owned()));
     Event { at, actor: None, action, target: Target::default(), note: Some(note), outcome }
 }
@@ -97,45 +146,90 @@ fn lost(count: u64, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Interface;
 
     fn event(number: usize) -> Event {
         let at = Timestamp::from_secs(number as u64);
         let outcome = Outcome::Refused("no".into());
-        Event { at, actor: None, action: Action::Refuse, target: Target::default(), note: None, outcome }
+        let actor = Some(Actor::Operator);
+        Event { at, actor, action: Action::Refuse, target: Target::default(), note: None, outcome }
+    }
+
+    fn of_stranger(number: usize) -> Event {
+        Event { actor: Some(Actor::Stranger(Interface::Vault)), ..event(number) }
+    }
+
+    fn take(notes: &Notes, most: usize, strangers: usize) -> Batch {
+        notes.take(most, strangers, Timestamp::from_secs(9))
     }
 
     fn times(events: &[Event]) -> Vec<u64> {
         events.iter().map(|event| event.at.as_secs()).collect()
     }
 
-    /// Attack: a million refusals, to fill memory.
+    /// Attack: a million refusals, to fill memory, or to push out what others did.
     #[test]
     fn what_finds_no_room_is_counted_and_told_once() {
         let notes = Notes::default();
         for number in 0..1_000_000 {
-            notes.add(event(number));
+            notes.add(of_stranger(number));
         }
-        assert_eq!(notes.lock().events.len(), ROOM);
-        let first = notes.take(3, Timestamp::from_secs(9));
+        assert_eq!(notes.lock().strangers.events.len(), ROOM_OF_STRANGERS);
+        (0..ROOM).for_each(|number| notes.add(event(number)));
+        let known = take(&notes, ROOM, 3).events;
+        assert_eq!(times(&known), (0..ROOM as u64).collect::<Vec<_>>(), "all of them, and first");
+        let first = take(&notes, 50, 3).events;
         assert_eq!(first[0].action, Action::Lose);
-        let count = 1_000_000 - ROOM;
+        let count = 1_000_000 - ROOM_OF_STRANGERS;
         assert_eq!(
             first[0].note.as_deref(),
-            Some(&*format!("{count} events found no room and are not in this log"))
+            Some(&*format!("{count} events of strangers found no room and are not in this log"))
         );
-        assert_eq!(times(&first[1..]), [0, 1]);
-        let rest = notes.take(ROOM, Timestamp::from_secs(9));
-        assert_eq!(rest.len(), ROOM - 2);
+        assert_eq!(times(&first[1..]), [0, 1], "no more than asked for");
+        let rest = take(&notes, ROOM, ROOM).events;
+        assert_eq!(rest.len(), ROOM_OF_STRANGERS - 2);
         assert!(rest.iter().all(|event| event.action == Action::Refuse), "told once");
+        assert!(!notes.is_waiting());
+    }
+
+    #[test]
+    fn all_others_are_counted_too_where_they_find_no_room() {
+        let notes = Notes::default();
+        (0..ROOM + 7).for_each(|number| notes.add(event(number)));
+        let note = take(&notes, 1, 0).events.remove(0).note;
+        assert_eq!(note.as_deref(), Some("7 events found no room and are not in this log"));
     }
 
     #[test]
     fn what_is_put_back_keeps_its_place() {
+        for written in 0..=4 {
+            let notes = Notes::default();
+            (0..4).for_each(|number| notes.add(event(number)));
+            (4..8).for_each(|number| notes.add(of_stranger(number)));
+            let mut taken = take(&notes, 2, 0);
+            assert_eq!(times(&taken.events), [0, 1]);
+            notes.put_back(taken, 0);
+            taken = take(&notes, 6, 2);
+            assert_eq!(times(&taken.events), [0, 1, 2, 3, 4, 5]);
+            notes.put_back(taken, written);
+            let rest: Vec<_> = (written as u64..8).collect();
+            assert_eq!(times(&take(&notes, 9, 9).events), rest, "{written}");
+        }
+    }
+
+    /// Attack: a flood while the store takes nothing.
+    #[test]
+    fn what_is_put_back_does_not_become_more() {
         let notes = Notes::default();
-        (0..4).for_each(|number| notes.add(event(number)));
-        let taken = notes.take(2, Timestamp::from_secs(9));
-        notes.put_back(taken);
-        assert_eq!(times(&notes.take(9, Timestamp::from_secs(9))), [0, 1, 2, 3]);
+        for number in 0..100 {
+            (0..=ROOM_OF_STRANGERS).for_each(|_| notes.add(of_stranger(number)));
+            let taken = take(&notes, 9, 5);
+            notes.put_back(taken, 0);
+        }
+        let events = take(&notes, ROOM, ROOM).events;
+        assert_eq!(events.len(), ROOM_OF_STRANGERS + 1, "one of them counts");
+        assert!(notes.is_waiting(), "there is more to tell");
+        assert_eq!(take(&notes, 9, 9).events.len(), 1);
     }
 
     /// Attack: few refusals with much text in each.
@@ -143,8 +237,8 @@ mod tests {
     fn texts_of_strangers_are_cut() {
         let notes = Notes::default();
         let asked = Some("€".repeat(1_000_000));
-        notes.add(Event { target: Target { asked, ..Target::default() }, ..event(1) });
-        let taken = notes.take(1, Timestamp::from_secs(9));
+        notes.add(Event { target: Target { asked, ..Target::default() }, ..of_stranger(1) });
+        let taken = take(&notes, 1, 1).events;
         let asked = taken[0].target.asked.as_deref().unwrap();
         assert!(asked.len() <= 1000 && asked.ends_with("€…"), "{} bytes", asked.len());
     }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use super::STRANGERS_AT_ONCE;
+use super::notes::ROOM_OF_STRANGERS;
 use crate::access::operator;
 use crate::caller::Interface;
 use crate::doubles::{Fault, PROVIDER, caller};
@@ -12,7 +14,12 @@ use crate::ports::plugins::Refusal;
 use crate::secret::Secret;
 use crate::testing::{SECOND, World, kind};
 
+/// A refusal of somebody who showed who they are.
 fn refusal(asked: &str) -> Event {
+    Event { actor: Some(Actor::User(caller("bob").subject().clone(), Interface::Rest)), ..of_stranger(asked) }
+}
+
+fn of_stranger(asked: &str) -> Event {
     Event {
         at: crate::time::Timestamp::from_secs(1),
         actor: Some(Actor::Stranger(Interface::Vault)),
@@ -37,6 +44,54 @@ async fn notes_reach_the_store_in_batches() {
     world.run(SECOND).await;
     assert_eq!(waiting(&world), 120);
     assert!(world.store.commits() - before <= 4, "in groups");
+}
+
+/// Attack: strangers are refused as fast as they can send, to push out what others did or to fill the disk.
+#[tokio::test]
+async fn a_flood_of_strangers_pushes_out_nobody() {
+    const SECONDS: usize = 60;
+    let world = World::new().await;
+    world.core.start().await.unwrap();
+    for number in 0..SECONDS {
+        let flood = || (0..3000).for_each(|_| world.core.note(of_stranger("flood")));
+        flood();
+        (0..30).for_each(|_| world.core.note(refusal("refused")));
+        let before = waiting(&world);
+        let command = format!("GET /{number}");
+        world.core.attest_command(operator(), command, None).await.unwrap();
+        assert_eq!(waiting(&world), before + 1, "durable when it answers");
+        flood();
+        world.run(SECOND).await;
+    }
+    let events = world.core.ledger.records.outgoing_events(100_000).await.unwrap().events;
+    let told: Vec<serde_json::Value> =
+        events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
+    let count = |of: &str, what: &str| told.iter().filter(|event| event[of]["kind"] == what).count();
+    assert_eq!(count("actor", "user"), 30 * SECONDS);
+    assert_eq!(count("actor", "operator"), SECONDS);
+    let strangers = count("actor", "stranger");
+    let (counts, most) = (count("actor", "daemon"), STRANGERS_AT_ONCE * (SECONDS + 1));
+    assert!(strangers >= SECONDS && strangers + counts <= most, "{strangers}, counted {counts} times");
+    let lost = told.iter().filter(|event| event["action"] == "lose").map(|event| {
+        let (count, rest) = event["note"].as_str().unwrap().split_once(' ').unwrap();
+        assert_eq!(rest, "events of strangers found no room and are not in this log");
+        count.parse::<usize>().unwrap()
+    });
+    let (lost, waits) = (lost.sum::<usize>(), 2 * ROOM_OF_STRANGERS + 6000);
+    assert!(lost + strangers + waits >= 6000 * SECONDS, "{lost} are counted");
+    assert!(lost + strangers <= 6000 * SECONDS, "{lost} are counted");
+}
+
+/// A command is told also where the store fails just then.
+#[tokio::test]
+async fn a_command_outlives_a_store_that_fails() {
+    let world = World::new().await;
+    world.core.start().await.unwrap();
+    world.store.fail_next(Fault::Unavailable);
+    let told = world.core.attest_command(operator(), "GET /ledger".into(), None).await;
+    assert_eq!(kind(told), Err(Kind::Internal), "nobody takes it for told");
+    world.run(SECOND).await;
+    assert_eq!(waiting(&world), 1, "once");
 }
 
 #[tokio::test]
@@ -151,13 +206,9 @@ async fn what_operators_command_is_told_once() {
     let alice = caller("alice");
     world.core.suspend(operator(), alice.subject()).await.unwrap();
     world.core.resume(operator(), alice.subject()).await.unwrap();
-    world.core.note_command(operator(), "GET /ledger".into(), None);
-    world.core.note_command(
-        operator(),
-        "POST /x".into(),
-        Some(&Error::new(Kind::NotFound, "There is none.")),
-    );
-    world.core.finish_audit().await.unwrap();
+    world.core.attest_command(operator(), "GET /ledger".into(), None).await.unwrap();
+    let refused = Error::new(Kind::NotFound, "There is none.");
+    world.core.attest_command(operator(), "POST /x".into(), Some(&refused)).await.unwrap();
     assert_eq!(
         told(&world).await,
         ["suspend [] done", "resume [] done", "operate [] done", "operate [] refused There is none."]
