@@ -50,7 +50,12 @@ fn unanswered(socket: &Path, error: &io::Error) -> Failure {
 
 fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     verdict.faults.iter().for_each(console::print);
-    let Verdict { lines, last, faults, .. } = verdict;
+    let Verdict { lines, last, unfinished, faults } = verdict;
+    if *unfinished {
+        console::say(
+            "An unfinished line follows, which is not part of the log: the daemon is writing it, or died of it and writes it anew.",
+        );
+    }
     match faults.len() {
         0 if has_key => {
             console::say(format!(
