@@ -40,7 +40,7 @@ pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
                 value("address", Secret::new(format!("https://{}.example.org/", company.identifier))),
             ]),
         };
-        half.vault.create_credential(authorize_creation(&filler)?, &draft, Vec::new()).await?;
+        half.vault.create_credential(authorize_creation(&filler)?, draft, Vec::new()).await?;
     }
     Ok(())
 }

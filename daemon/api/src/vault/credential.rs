@@ -303,7 +303,7 @@ async fn list_of_company(cx: Cx) -> Outcome {
 async fn create(mut cx: Cx) -> Outcome {
     let (draft, problems) = cx.body().await?.decode(new_credential);
     let grant = authorize_creation(cx.member()?)?;
-    let view = cx.core().vault.create_credential(grant, &draft, problems).await?;
+    let view = cx.core().vault.create_credential(grant, draft, problems).await?;
     cx.success(&CredentialOfType::from(view))
 }
 
@@ -322,7 +322,7 @@ async fn change_values(mut cx: Cx) -> Outcome {
     let present = CredentialBody::from(at.view());
     let (drafts, problems) = cx.body().await?.decode(|object| changes(object, &present));
     let expected = cx.expected();
-    let view = cx.core().vault.change_values(at, drafts.as_deref(), problems, expected.as_deref()).await?;
+    let view = cx.core().vault.change_values(at, drafts, problems, expected).await?;
     cx.tagged(view.version, &ChangedCredential::from(view))
 }
 

@@ -22,6 +22,8 @@ pub enum NormaliseStep {
     Wait(Gate),
     /// It finds these problems.
     Invalid(Vec<FieldProblem>),
+    /// The same, once the gate is open.
+    InvalidLater(Gate, Vec<FieldProblem>),
     /// It returns these values, whatever it was given.
     Return(Vec<(String, String)>),
     /// There is no place to run.
@@ -110,6 +112,10 @@ impl TypePlugins for ScriptedTypePlugins {
                 plain(definition, values)
             }
             NormaliseStep::Invalid(problems) => Err(NormaliseFailure::Invalid(problems)),
+            NormaliseStep::InvalidLater(gate, problems) => {
+                gate.pass().await;
+                Err(NormaliseFailure::Invalid(problems))
+            }
             NormaliseStep::Return(values) => {
                 Ok(values.into_iter().map(|(field, value)| (field, Secret::new(value))).collect())
             }

@@ -4,6 +4,7 @@
 //! change of the type. Who loses reads again, is judged again, and merges into what is there now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::credential::{Credential, CredentialView, Loaded, StoredCredential};
 use super::definition;
@@ -34,12 +35,24 @@ struct Opened {
 }
 
 impl Vault {
-    /// Makes a credential. `problems` are those that were met while the draft was read.
+    /// Makes a credential. `problems` are those that were met while the draft was read. What has begun goes on to its end when this
+    /// future is dropped.
     ///
     /// # Errors
     /// `Forbidden` when the permission does not reach the company, or the scope of the type is not held; `Invalid` with every fault;
     /// `Conflict` when the type's plugin is not configured any more; what else a plugin's failure is; `Internal` when the store fails.
     pub async fn create_credential(
+        self: &Arc<Self>,
+        grant: Grant<CreateCredential>,
+        draft: CredentialDraft,
+        problems: Vec<FieldProblem>,
+    ) -> Result<CredentialView, Error> {
+        let vault = Arc::clone(self);
+        let work = async move { vault.run_creation(grant, &draft, problems).await };
+        self.core.detached("make a credential", Box::pin(work)).await
+    }
+
+    async fn run_creation(
         &self,
         grant: Grant<CreateCredential>,
         draft: &CredentialDraft,
@@ -150,18 +163,35 @@ impl Vault {
     }
 
     /// Sets the values that the request names, and keeps the others; takes away those that are named without a value. The plugin judges
-    /// the whole; where it had to be shown stored secure values, that is told, whatever it says.
+    /// the whole; where it had to be shown stored secure values, that is told, whatever it says, and whether or not anybody still waits:
+    /// what has begun goes on to its end when this future is dropped.
     ///
     /// # Errors
     /// As [`Vault::rename`], and what [`Vault::create_credential`] says of values. Nothing has changed then.
     pub async fn change_values(
+        self: &Arc<Self>,
+        at: Admitted<ChangeValues>,
+        drafts: Option<Vec<Option<ValueDraft>>>,
+        problems: Vec<FieldProblem>,
+        expected: Option<Vec<u64>>,
+    ) -> Result<CredentialView, Error> {
+        // Waited for out here: clients that hang up leave one change of a credential behind, not a queue of them.
+        let queued = self.queue.lock(at.grant.credential()).await;
+        let vault = Arc::clone(self);
+        let work = async move {
+            let _queued = queued;
+            vault.run_change(at, drafts.as_deref(), problems, expected.as_deref()).await
+        };
+        self.core.detached("change values", Box::pin(work)).await
+    }
+
+    async fn run_change(
         &self,
         mut at: Admitted<ChangeValues>,
         drafts: Option<&[Option<ValueDraft>]>,
         problems: Vec<FieldProblem>,
         expected: Option<&[u64]>,
     ) -> Result<CredentialView, Error> {
-        let _queued = self.queue.lock(at.grant.credential()).await;
         if !self.records().is_current(&at.loaded.stored).await? {
             at = self.again(at).await?;
         }

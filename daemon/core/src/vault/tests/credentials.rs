@@ -121,7 +121,7 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
     };
     let met = vec![FieldProblem::new(["fields".into(), 5.into()], "Expected an object.")];
     let grant = crate::access::authorize_creation(&admin()).unwrap();
-    let told = places(world.vault.create_credential(grant, &draft, met).await);
+    let told = places(world.vault.create_credential(grant, draft, met).await);
     let at: Vec<_> = told.iter().map(|told| told.split(':').next().unwrap()).collect();
     assert_eq!(
         at,

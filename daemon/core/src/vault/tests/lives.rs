@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::world::{login, pair, plain};
@@ -153,7 +154,7 @@ async fn concurrent_updates_never_mix() {
                 let vault = if n % second == 0 { &other } else { &world.vault };
                 let at = vault.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
                 let given = ["a", "b", "c", "d"].map(|field| (field, Some(long.as_str())));
-                vault.change_values(at, Some(&values(&given)), Vec::new(), None).await.unwrap();
+                vault.change_values(at, Some(values(&given)), Vec::new(), None).await.unwrap();
             }
         }
     });
@@ -188,7 +189,7 @@ async fn updates_of_different_fields_both_stay() {
             tokio::task::yield_now().await;
         }
         let at = second.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
-        second.change_values(at, Some(&values(&[("pin", Some("1234"))])), Vec::new(), None).await.unwrap();
+        second.change_values(at, Some(values(&[("pin", Some("1234"))])), Vec::new(), None).await.unwrap();
         gate.open();
     };
     let (slow, ()) = tokio::join!(slow, fast);
@@ -207,7 +208,7 @@ async fn a_slow_update_is_judged_again() {
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     let at = world.vault.authorize::<ChangeValues>(&clerk, made.id).await.unwrap();
     let given = values(&[("note", Some("n"))]);
-    let slow = world.vault.change_values(at, Some(&given), Vec::new(), None);
+    let slow = world.vault.change_values(at, Some(given), Vec::new(), None);
     let meanwhile = async {
         while gate.waiting() == 0 {
             tokio::task::yield_now().await;
@@ -384,4 +385,75 @@ async fn a_queued_update_asks_the_plugin_once() {
     tokio::join!(futures_util::future::join_all(changes), open);
     assert_eq!(world.plugins.calls().len(), 4, "one for making it, one for each update");
     assert_eq!(world.fetch(made.id).await.unwrap().version, made.version + 3);
+}
+
+/// Attack: have the plugin look at a stored secret, and hang up before anybody could tell.
+#[tokio::test]
+async fn who_hangs_up_cancels_neither_the_change_nor_the_event() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let fault = crate::error::FieldProblem::new(["user".into()], "no");
+    let (kept, refused) = (Gate::shut(), Gate::shut());
+    for (note, gate, step, told) in [
+        ("n", kept.clone(), NormaliseStep::Wait(kept), "use [pin] done"),
+        ("m", refused.clone(), NormaliseStep::InvalidLater(refused, vec![fault]), "use [pin] refused"),
+    ] {
+        let before = world.events_of("use").await.len();
+        world.plugins.next(step);
+        hang_up_at(&gate, world.change(made.id, &[("note", Some(note))])).await;
+        gate.open();
+        until(async || world.events_of("use").await.len() > before).await;
+        assert!(world.events_of("use").await.iter().any(|event| event.starts_with(told)), "{told}");
+    }
+    assert_eq!(plain(&world.fetch(made.id).await.unwrap()), [("user", "a"), ("note", "n")]);
+
+    let gate = Gate::shut();
+    world.plugins.next(NormaliseStep::Wait(gate.clone()));
+    let given = [("user", Some("b"))];
+    hang_up_at(&gate, world.create_as(&admin(), (of.id, world.acme), "Made", &given)).await;
+    gate.open();
+    until(async || world.events_of("create").await.len() > 2).await;
+    assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), ["Made", "Prod"]);
+}
+
+/// Attack: hang up over and over, to leave a crowd of changes behind.
+#[tokio::test]
+async fn who_hangs_up_in_the_queue_leaves_nothing_behind() {
+    let world = World::new().await;
+    let of = login(&world).await;
+    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let gate = Gate::shut();
+    world.plugins.next(NormaliseStep::Wait(gate.clone()));
+    hang_up_at(&gate, world.change(made.id, &[("note", Some("first"))])).await;
+    for _ in 0..8 {
+        let mut queued = std::pin::pin!(world.change(made.id, &[("note", Some("queued"))]));
+        for _ in 0..40 {
+            assert!(queued.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    }
+    gate.open();
+    world.change(made.id, &[("user", Some("b"))]).await.unwrap();
+    assert_eq!(plain(&world.fetch(made.id).await.unwrap()), [("user", "b"), ("note", "first")]);
+    assert_eq!(world.plugins.calls().len(), 3, "one for making it, one for the first, one for the last");
+}
+
+/// Drops `work` once it has come to the gate.
+async fn hang_up_at<T>(gate: &Gate, work: impl Future<Output = T>) {
+    let mut work = std::pin::pin!(work);
+    while gate.waiting() == 0 {
+        assert!(work.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    for _ in 0..10_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("nothing came of it");
 }

@@ -209,7 +209,7 @@ async fn readers_and_writers_meet_one_definition_at_a_time() {
                 let at = world.vault.authorize::<ChangeValues>(&admin(), id).await.unwrap();
                 world
                     .vault
-                    .change_values(at, Some(&values(&[("user", Some(&user))])), Vec::new(), None)
+                    .change_values(at, Some(values(&[("user", Some(&user))])), Vec::new(), None)
                     .await
                     .unwrap();
             }

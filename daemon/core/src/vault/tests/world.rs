@@ -207,7 +207,7 @@ impl World {
             company: Some(company.to_string()),
             values: Some(values(given)),
         };
-        self.vault.create_credential(authorize_creation(member)?, &draft, Vec::new()).await
+        self.vault.create_credential(authorize_creation(member)?, draft, Vec::new()).await
     }
 
     pub(super) async fn at<K: AtOne>(&self, id: CredentialId) -> Result<Admitted<K>, Error> {
@@ -233,7 +233,7 @@ impl World {
         expected: Option<&[u64]>,
     ) -> Result<CredentialView, Error> {
         let at = self.at::<ChangeValues>(id).await?;
-        self.vault.change_values(at, Some(&values(given)), Vec::new(), expected).await
+        self.vault.change_values(at, Some(values(given)), Vec::new(), expected.map(<[u64]>::to_vec)).await
     }
 
     pub(super) async fn rename(&self, id: CredentialId, name: &str) -> Result<CredentialView, Error> {
