@@ -47,7 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<CreatedType>(StatusCode::CREATED, "Credential Type Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::patch(ONE, UPDATE, |cx| change(cx).boxed())
-            .summary("Replaces what it names. A field that has secure values never becomes plain.")
+            .summary("Replaces what it names. A field that has secure values, be they out of sight, keeps its valueType and choices \
+                 and never becomes plain: 409.")
             .reads::<TypeChangeSent>()
             .answers::<ChangedType>(StatusCode::OK, "Credential Type Updated Successfully!")
             .fails(&[StatusCode::CONFLICT]),

@@ -13,7 +13,7 @@ use crate::ports::store::{Expected, Key, Revision};
 use crate::text::unique_fold;
 use crate::time::Timestamp;
 use crate::vault::field::{Field, ValueType};
-use crate::vault::types::{CredentialType, Deleted, StoredType};
+use crate::vault::types::{CredentialType, Deleted, Former, StoredType};
 
 const TYPE: &str = "type";
 const TYPE_NAME: &str = "type-name";
@@ -23,7 +23,7 @@ const TYPE_OF: &str = "type-of";
 pub(crate) const TYPES: &str = "types";
 
 /// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: that it is deleted, and a mark at every field
-/// that is to become plain. What else there is in a batch is small.
+/// that is to become plain or to be judged otherwise. What else there is in a batch is small.
 pub(crate) const MAX_TYPE_BYTES: usize = 26 * 1024;
 
 /// What happens to a type, together.
@@ -52,6 +52,8 @@ struct TypeRecord<'a> {
     #[serde(rename = "decl", skip_serializing_if = "std::ops::Not::not", default)]
     declared: bool,
     fields: Vec<FieldRecord<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    former: Vec<FormerRecord<'a>>,
     #[serde(rename = "at")]
     created: Timestamp,
     #[serde(rename = "mod")]
@@ -77,6 +79,15 @@ struct FieldRecord<'a> {
     choices: Vec<Cow<'a, str>>,
     #[serde(rename = "comp", skip_serializing_if = "std::ops::Not::not", default)]
     computed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FormerRecord<'a> {
+    id: Cow<'a, str>,
+    #[serde(rename = "t")]
+    value_type: ValueType,
+    #[serde(rename = "ch", skip_serializing_if = "Option::is_none", default)]
+    choices: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -258,7 +269,7 @@ pub(crate) fn encode(of: &CredentialType) -> Result<Vec<u8>, Error> {
 }
 
 fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
-    let TypeRecord { name, icon, scope, plugin, declared, fields, created, updated, closing, gone } =
+    let TypeRecord { name, icon, scope, plugin, declared, fields, former, created, updated, closing, gone } =
         encoding::decode(plain).map_err(Error::internal)?;
     Ok(CredentialType {
         id,
@@ -268,6 +279,7 @@ fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
         plugin: PluginName::parse(&plugin).map_err(Error::internal)?,
         declared,
         fields: fields.into_iter().map(Field::from).collect(),
+        former: former.into_iter().map(Former::from).collect(),
         created,
         updated,
         closing: closing.into_iter().map(Cow::into_owned).collect(),
@@ -284,6 +296,7 @@ impl<'a> From<&'a CredentialType> for TypeRecord<'a> {
             plugin: of.plugin.as_str().into(),
             declared: of.declared,
             fields: of.fields.iter().map(FieldRecord::from).collect(),
+            former: of.former.iter().map(FormerRecord::from).collect(),
             created: of.created,
             updated: of.updated,
             closing: of.closing.iter().map(|id| Cow::Borrowed(id.as_str())).collect(),
@@ -316,6 +329,26 @@ impl From<FieldRecord<'_>> for Field {
             value_type: record.value_type,
             choices: record.choices.into_iter().map(Cow::into_owned).collect(),
             computed: record.computed,
+        }
+    }
+}
+
+impl<'a> From<&'a Former> for FormerRecord<'a> {
+    fn from(former: &'a Former) -> Self {
+        Self {
+            id: former.id.as_str().into(),
+            value_type: former.value_type,
+            choices: former.choices.as_deref().map(Cow::Borrowed),
+        }
+    }
+}
+
+impl From<FormerRecord<'_>> for Former {
+    fn from(record: FormerRecord<'_>) -> Self {
+        Self {
+            id: record.id.into_owned(),
+            value_type: record.value_type,
+            choices: record.choices.map(Cow::into_owned),
         }
     }
 }
@@ -355,6 +388,7 @@ mod tests {
             permission_scope: Some("a.b".into()),
             plugin: PluginName::parse("generic").unwrap(),
             declared: true,
+            former: vec![Former::of(&field), Former { id: "c".into(), choices: None, ..Former::of(&field) }],
             fields: vec![field.clone(), Field { id: "b".into(), computed: true, required: false, ..field }],
             created: at,
             updated: at,
@@ -367,6 +401,7 @@ mod tests {
             permission_scope: None,
             declared: false,
             fields: Vec::new(),
+            former: Vec::new(),
             closing: Vec::new(),
             deleted: None,
             ..whole

@@ -67,6 +67,7 @@ impl Vault {
             plugin: plugin.clone(),
             declared: true,
             fields: Vec::new(),
+            former: Vec::new(),
             created: now,
             updated: now,
             closing: Vec::new(),

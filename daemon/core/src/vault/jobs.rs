@@ -2,6 +2,7 @@
 //!
 //! Every step is a batch of its own that does nothing twice. Whatever is cut short begins anew and finds its earlier steps done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::select;
@@ -132,13 +133,7 @@ impl Vault {
 
     async fn reseal_pending(&self, stored: &StoredType, pending: Revision) -> Result<(), CommitError> {
         let id = stored.of.id;
-        let listed = self.records().credentials_of_type(id).await?;
-        let deleted = self.records().gone_of_type(id).await?;
-        // Read twice: what is restored meanwhile stands in neither list before, or in both.
-        let again = self.records().credentials_of_type(id).await?;
-        let all: std::collections::BTreeSet<CredentialId> =
-            listed.into_iter().chain(again).map(|(_, id)| id).chain(deleted).collect();
-        let mut sealing = stream::iter(all)
+        let mut sealing = stream::iter(self.all_of_type(id).await?)
             .map(|credential| self.reseal_one(credential, stored))
             .buffer_unordered(AT_A_TIME);
         let mut result = Ok(());
@@ -152,6 +147,15 @@ impl Vault {
         result?;
         let event = self.type_event(None, Action::Change, &stored.of, Some("values sealed".to_owned()));
         self.records().resealed(id, pending, &event).await
+    }
+
+    /// The credentials of a type, deleted ones too.
+    pub(super) async fn all_of_type(&self, id: TypeId) -> Result<BTreeSet<CredentialId>, Error> {
+        let listed = self.records().credentials_of_type(id).await?;
+        let deleted = self.records().gone_of_type(id).await?;
+        // Read twice: what is restored meanwhile stands in neither list before, or in both.
+        let again = self.records().credentials_of_type(id).await?;
+        Ok(listed.into_iter().chain(again).map(|(_, id)| id).chain(deleted).collect())
     }
 
     /// Seals the values of one credential that are still in the open.

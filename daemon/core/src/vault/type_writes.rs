@@ -5,10 +5,11 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::credential::StoredCredential;
 use super::definition;
 use super::draft::{FieldDraft, Problems, TypeDraft, conflict};
 use super::field::Field;
-use super::type_changes::{Plan, plan};
+use super::type_changes::{Held, Part, Plan, former, plan};
 use super::types::{CredentialType, Deleted, Projection, StoredType, TypeView};
 use super::{ATTEMPTS, READ_AT_A_TIME, Vault, no_such_type};
 use crate::access::vault::{ScopeChange, check_scope_change};
@@ -43,6 +44,7 @@ impl Vault {
             plugin: self.options.default_plugin.clone(),
             declared: false,
             fields: Vec::new(),
+            former: Vec::new(),
             created: now,
             updated: now,
             closing: Vec::new(),
@@ -66,7 +68,7 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` when a scope that it takes is not held; `Invalid` with every fault; `Conflict` when the name is taken, the type
-    /// is its plugin's, or a field would become plain that has secure values; `Internal` when the store fails.
+    /// is its plugin's, or a field that has secure values would become plain or change its type or choices; `Internal` when the store fails.
     pub async fn change_type(
         &self,
         grant: Grant<ChangeType>,
@@ -141,9 +143,10 @@ impl Vault {
         Deleted { at, until: at + self.options.undelete_window, purging: false }
     }
 
-    /// Puts `wanted` in the place of `stored`. Where fields become plain, it takes two steps: first the type is marked, so that whoever
-    /// seals a value of such a field has to take the mark away; then its credentials are looked through; and only if none has such a
-    /// value and the mark is still there, the definition changes. A mark that is left behind by a crash harms nobody.
+    /// Puts `wanted` in the place of `stored`. Where fields become plain, or secure ones are to be judged otherwise, it takes two steps:
+    /// first the type is marked, so that whoever seals a value of such a field has to take the mark away; then its credentials are looked
+    /// through; and only if none has such a value and the mark is still there, the definition changes. A mark that is left behind by a
+    /// crash harms nobody.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when the type changed meanwhile: read again.
@@ -153,14 +156,14 @@ impl Vault {
         wanted: &CredentialType,
         actor: Option<Actor>,
     ) -> Result<(), CommitError> {
-        let Plan { opening, reseal } = plan(&stored.of.fields, &wanted.fields);
+        let Plan { held, reseal } = held_by(&stored.of, wanted);
         if stored.of.fields != wanted.fields {
             // What a former change left to seal is sealed first: a value that was secure for a moment stays secure.
             self.reseal_type(stored).await?;
         }
-        let marked = if opening.is_empty() { None } else { Some(self.mark(stored, &opening).await?) };
+        let marked = if held.is_empty() { None } else { Some(self.mark(stored, &held).await?) };
         if marked.is_some()
-            && let Some(problem) = self.first_sealed(stored.of.id, &opening, &wanted.fields).await?
+            && let Some(problem) = self.first_sealed(stored.of.id, &held, &wanted.fields).await?
         {
             self.unmark(stored.of.id).await?;
             return Err(CommitError::Failed(problem));
@@ -183,14 +186,15 @@ impl Vault {
         Ok(())
     }
 
-    async fn mark(&self, stored: &StoredType, opening: &[String]) -> Result<StoredType, CommitError> {
-        let of = CredentialType { closing: opening.to_vec(), ..stored.of.clone() };
+    async fn mark(&self, stored: &StoredType, held: &[Held]) -> Result<StoredType, CommitError> {
+        let closing = held.iter().map(|held| held.field.clone()).collect();
+        let of = CredentialType { closing, ..stored.of.clone() };
         let change = TypeChange { before: Some(stored), after: Some(&of), ..TypeChange::default() };
         let revision = self.records().commit_type(&change).await?;
         Ok(StoredType { of, revision })
     }
 
-    /// Takes the mark away, whoever put it there: the field stays secure.
+    /// Takes the mark away, whoever put it there: the field stays as it is.
     pub(super) async fn unmark(&self, id: TypeId) -> Result<(), CommitError> {
         let Some(stored) = self.records().type_of_id(id).await? else { return Ok(()) };
         if stored.of.closing.is_empty() {
@@ -205,24 +209,26 @@ impl Vault {
         }
     }
 
-    /// What to say when one of `opening` has a sealed value, be it out of sight.
+    /// What to say when a sealed value, be it out of sight, holds one of `held`.
     async fn first_sealed(
         &self,
         id: TypeId,
-        opening: &[String],
+        held: &[Held],
         wanted: &[Field],
     ) -> Result<Option<Error>, Error> {
-        let listed = self.records().credentials_of_type(id).await?;
-        let mut reading = stream::iter(listed)
-            .map(|(_, credential)| self.records().credential(credential))
+        let mut reading = stream::iter(self.all_of_type(id).await?)
+            .map(|credential| self.records().credential(credential))
             .buffer_unordered(READ_AT_A_TIME);
         while let Some(found) = reading.try_next().await? {
-            let Some(stored) = found else { continue };
-            let sealed = |field: &&String| stored.credential.sealed_fields.contains(*field);
-            if let Some(field) = opening.iter().find(sealed) {
+            let Some(StoredCredential { credential, .. }) = found else { continue };
+            let holds = |held: &&Held| {
+                credential.sealed_fields.contains(&held.field)
+                    && (credential.deleted.is_none() || held.part.is_held_by_deleted())
+            };
+            if let Some(Held { field, part }) = held.iter().find(holds) {
                 let place = wanted.iter().position(|other| other.id == *field).unwrap_or_default();
-                let path = ["fields".into(), place.into(), "secure".into()];
-                return Ok(Some(conflict(path, "There are secure values of this field: it stays secure.")));
+                let path = ["fields".into(), place.into(), part.key().into()];
+                return Ok(Some(conflict(path, part.why())));
             }
         }
         Ok(None)
@@ -253,9 +259,15 @@ impl Vault {
         }
         if let Some(given) = &draft.fields {
             drawn.fields = definition::fields(&mut problems, given).unwrap_or_default();
+            if !of.declared {
+                drawn.former = former(&of.fields, &of.former, &drawn.fields);
+            }
         }
         if encode(&drawn)?.len() > MAX_TYPE_BYTES {
-            problems.add(["fields".into()], "All names and choices together are too long.");
+            problems.add(
+                ["fields".into()],
+                "All names and choices together, those of former secure fields included, are too long.",
+            );
         }
         problems.none_or_invalid().map(|()| drawn)
     }
@@ -281,6 +293,15 @@ impl Vault {
         let target = Target { credential_type: Some(of.id), ..Target::default() };
         Event { at: self.core.clock.now(), actor, action, target, note, outcome: Outcome::Done }
     }
+}
+
+/// What a declared type is judged by is its plugin's alone, which could judge otherwise without saying so here.
+fn held_by(of: &CredentialType, wanted: &CredentialType) -> Plan {
+    let mut plan = plan(&of.fields, &of.former, &wanted.fields);
+    if of.declared {
+        plan.held.retain(|held| held.part == Part::Secure);
+    }
+    plan
 }
 
 /// A change of scope needs the old and the new one; one of fields or plugin the present one. What was sent, readable or not, counts as a

@@ -180,6 +180,11 @@ async fn a_taken_name_and_a_field_that_cannot_be_opened_are_conflicts() {
     opened[1]["secure"] = json!(false);
     let refused = world.ask("PATCH", &format!("{TYPES}/{id}"), json!({ "fields": opened })).await;
     assert_eq!((refused.status, refused.paths()), (409, vec![r#"["fields",1,"secure"]"#.into()]));
+    let mut guessed = fields();
+    guessed[1]["valueType"] = json!("choice");
+    guessed[1]["choices"] = json!(["0000", "0001"]);
+    let refused = world.ask("PATCH", &format!("{TYPES}/{id}"), json!({ "fields": guessed })).await;
+    assert_eq!((refused.status, refused.paths()), (409, vec![r#"["fields",1,"valueType"]"#.into()]));
 }
 
 #[tokio::test]

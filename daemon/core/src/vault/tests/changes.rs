@@ -6,6 +6,7 @@ use crate::doubles::NormaliseStep;
 use crate::error::Kind;
 use crate::vault::Shown;
 use crate::vault::draft::TypeDraft;
+use crate::vault::types::TypeView;
 
 #[tokio::test]
 async fn a_field_that_became_secure_is_secure_at_once_and_sealed_soon() {
@@ -182,4 +183,76 @@ async fn a_change_of_plugin_moves_no_value() {
     world.plugins.next(NormaliseStep::Return(vec![pair("a", "hunter22"), pair("b", "x")]));
     assert_eq!(kind(world.change(made.id, &[]).await), Kind::PluginFailed);
     assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
+}
+
+fn of_type(value_type: &str, draft: Draft) -> Draft {
+    Draft { value_type: Some(value_type.into()), ..draft }
+}
+
+fn one_of(choices: &[&str], draft: Draft) -> Draft {
+    let choices = choices.iter().map(|choice| Some((*choice).to_owned())).collect();
+    Draft { choices: Some(choices), ..of_type("choice", draft) }
+}
+
+const TYPE_STAYS: &str = "fields.1.valueType: There are secure values of this field, deleted credentials included: its type stays.";
+
+/// Attack: without the right to reveal, narrow down what a secret may be, and see whether the next update is refused.
+#[tokio::test]
+async fn nobody_guesses_a_secret_by_what_its_field_takes() {
+    let world = World::new().await;
+    let of = world.create_type("T", vec![field("user"), secure("pin")]).await;
+    let made = world.create(of.id, "C", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let guesses = || vec![field("user"), one_of(&["1233", "1234"], secure("pin"))];
+    let refused = |result| assert_eq!(places::<TypeView>(result), [TYPE_STAYS]);
+    refused(world.change_fields(of.id, guesses()).await);
+    refused(world.change_fields(of.id, vec![field("user"), of_type("number", secure("pin"))]).await);
+    let closing = &world.vault.types().await.unwrap().by_id(of.id).unwrap().of.closing.clone();
+    assert!(closing.is_empty(), "no mark is left");
+
+    // By way of no field at all.
+    world.change_fields(of.id, vec![field("user")]).await.unwrap();
+    refused(world.change_fields(of.id, guesses()).await);
+    // What is deleted can come back, and is judged then.
+    world.delete(made.id).await.unwrap();
+    refused(world.change_fields(of.id, guesses()).await);
+    // By way of a plain field, which a deleted credential does not prevent.
+    world.change_fields(of.id, vec![field("user"), field("pin")]).await.unwrap();
+    refused(world.change_fields(of.id, guesses()).await);
+
+    world.change_fields(of.id, vec![field("user"), secure("pin")]).await.unwrap();
+    world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
+    assert_eq!(world.reveal(made.id).await.unwrap(), [pair("pin", "1234")]);
+    world.change(made.id, &[("user", Some("b"))]).await.unwrap();
+    world.delete(made.id).await.unwrap();
+    world.vault.purge_now(crate::access::operator(), made.id.as_str()).await.unwrap();
+    world.change_fields(of.id, guesses()).await.unwrap();
+}
+
+#[tokio::test]
+async fn choices_of_a_secret_stay_while_there_is_one() {
+    let world = World::new().await;
+    let of = world.create_type("T", vec![field("user"), one_of(&["1", "2", "3"], secure("pin"))]).await;
+    let made = world.create(of.id, "C", &[("pin", Some("2"))]).await;
+    let fewer = || vec![field("user"), one_of(&["1", "2"], secure("pin"))];
+    assert_eq!(
+        places(world.change_fields(of.id, fewer()).await),
+        [
+            "fields.1.choices: There are secure values of this field, deleted credentials included: its choices stay."
+        ]
+    );
+    // Whatever it is not judged by may change.
+    let renamed = Draft { name: Some("PIN".into()), ..one_of(&["1", "2", "3"], secure("pin")) };
+    world.change_fields(of.id, vec![field("user"), renamed]).await.unwrap();
+    world.change(made.id, &[("pin", None)]).await.unwrap();
+    world.change_fields(of.id, fewer()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_plain_values_are_judged_by_may_change() {
+    let world = World::new().await;
+    let of = world.create_type("T", vec![field("port"), secure("pin")]).await;
+    world.create(of.id, "C", &[("port", Some("22"))]).await;
+    let changed = vec![of_type("number", field("port")), of_type("number", secure("pin"))];
+    world.change_fields(of.id, changed).await.unwrap();
+    world.change_fields(of.id, vec![one_of(&["22"], secure("port"))]).await.unwrap();
 }
