@@ -4,7 +4,7 @@
 //! recorded; keys that nobody asked for are problems too. Core adds what it knows to be wrong to the same list.
 //!
 //! ```text
-//! let (draft, problems) = cx.body().await?.decode(|object| Draft {
+//! let (draft, problems) = cx.body()?.decode(|object| Draft {
 //!     name: object.required("name", Decoder::string),
 //!     icon: object.nullable("icon", Decoder::string),
 //!     fields: object.required("fields", |decoder, value| decoder.list(value, field)),

@@ -301,7 +301,7 @@ async fn list_of_company(cx: Cx) -> Outcome {
 }
 
 async fn create(mut cx: Cx) -> Outcome {
-    let (draft, problems) = cx.body().await?.decode(new_credential);
+    let (draft, problems) = cx.body()?.decode(new_credential);
     let grant = authorize_creation(cx.member()?)?;
     let view = cx.core().vault.create_credential(grant, draft, problems).await?;
     cx.success(&CredentialOfType::from(view))
@@ -311,7 +311,7 @@ async fn rename(mut cx: Cx) -> Outcome {
     let id = cx.id("id", CredentialId::parse)?;
     let at = cx.core().vault.authorize::<Rename>(cx.member()?, id).await?;
     let present = CredentialBody::from(at.view());
-    let (name, problems) = cx.body().await?.decode(|object| new_name(object, &present));
+    let (name, problems) = cx.body()?.decode(|object| new_name(object, &present));
     let view = cx.core().vault.rename(at, name.as_deref(), problems, cx.expected().as_deref()).await?;
     cx.tagged(view.version, &CredentialBody::from(view))
 }
@@ -320,7 +320,7 @@ async fn change_values(mut cx: Cx) -> Outcome {
     let id = cx.id("id", CredentialId::parse)?;
     let at = cx.core().vault.authorize::<ChangeValues>(cx.member()?, id).await?;
     let present = CredentialBody::from(at.view());
-    let (drafts, problems) = cx.body().await?.decode(|object| changes(object, &present));
+    let (drafts, problems) = cx.body()?.decode(|object| changes(object, &present));
     let expected = cx.expected();
     let view = cx.core().vault.change_values(at, drafts, problems, expected).await?;
     cx.tagged(view.version, &ChangedCredential::from(view))

@@ -261,7 +261,7 @@ async fn fetch(cx: Cx) -> Outcome {
 }
 
 async fn create(mut cx: Cx) -> Outcome {
-    let (draft, problems) = cx.body().await?.decode(new_type);
+    let (draft, problems) = cx.body()?.decode(new_type);
     let grant = authorize_type_creation(cx.member()?)?;
     let view = cx.core().vault.create_type(grant, &draft, problems).await?;
     cx.success(&CreatedType::from(view))
@@ -271,7 +271,7 @@ async fn change(mut cx: Cx) -> Outcome {
     let id = cx.id("id", TypeId::parse)?;
     let grant = authorize_type_change(cx.member()?)?;
     let present = TypeBody::from(cx.core().vault.type_to_change(&grant, id).await?);
-    let (draft, problems) = cx.body().await?.decode(|object| changed_type(object, &present));
+    let (draft, problems) = cx.body()?.decode(|object| changed_type(object, &present));
     let view = cx.core().vault.change_type(grant, id, &draft, problems).await?;
     cx.success(&ChangedType::from(view))
 }

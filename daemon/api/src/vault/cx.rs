@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use credsmith_core::caller::Member;
 use credsmith_core::ids::InvalidId;
 use credsmith_core::paging::Page;
@@ -24,6 +25,24 @@ use crate::negotiate::{self, ContentType};
 /// Largest body in bytes; 413 beyond.
 const MAX_BODY: usize = 1024 * 1024;
 
+/// The bytes of a body, or what is wrong with how it was sent. A handler hears of it when it asks: rights come before.
+pub(super) type Received = Result<Bytes, Refusal>;
+
+/// Reads a body that is called JSON.
+///
+/// # Errors
+/// 415, 413 in this order, and what can happen to a body on its way.
+pub(super) async fn receive(headers: &HeaderMap, body: &mut credsmith_http::Body) -> Received {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let is_json = types.next().is_some_and(|one| {
+        negotiate::content_type(one.as_bytes()) == ContentType::Json && types.next().is_none()
+    });
+    if !is_json {
+        return Err(Fault::UnsupportedMediaType.into());
+    }
+    Ok(body.read(MAX_BODY).await.map_err(Fault::from)?)
+}
+
 /// One request that was let in.
 pub(super) struct Cx {
     app: Arc<App>,
@@ -31,7 +50,7 @@ pub(super) struct Cx {
     member: Option<Member>,
     params: Params,
     parts: request::Parts,
-    body: credsmith_http::Body,
+    sent: Option<Received>,
 }
 
 impl Cx {
@@ -41,9 +60,9 @@ impl Cx {
         member: Option<Member>,
         params: Params,
         parts: request::Parts,
-        body: credsmith_http::Body,
+        sent: Option<Received>,
     ) -> Self {
-        Self { app, route, member, params, parts, body }
+        Self { app, route, member, params, parts, sent }
     }
 
     /// What the dialect translates.
@@ -83,19 +102,15 @@ impl Cx {
         Query::parse(self.parts.uri.query())
     }
 
-    /// The body, read and found to be a JSON object.
+    /// The body, found to be a JSON object. It is here already: no handler waits for one, since what a handler knows of rights would be old
+    /// by the time that it came.
     ///
     /// # Errors
-    /// 415, 413, 400 in this order, and what can happen to a body on its way.
-    pub(super) async fn body(&mut self) -> Result<Body, Refusal> {
-        let mut types = self.parts.headers.get_all(CONTENT_TYPE).iter();
-        let is_json = types.next().is_some_and(|one| {
-            negotiate::content_type(one.as_bytes()) == ContentType::Json && types.next().is_none()
-        });
-        if !is_json {
-            return Err(Fault::UnsupportedMediaType.into());
-        }
-        let bytes = self.body.read(MAX_BODY).await.map_err(Fault::from)?;
+    /// 415, 413, 400 in this order, and what can happen to a body on its way. A 500 for a row that does not say what it reads.
+    pub(super) fn body(&mut self) -> Result<Body, Refusal> {
+        let unsaid =
+            || Error::internal(format!("{:?} does not say what it reads, or reads it twice", self.route));
+        let bytes = self.sent.take().ok_or_else(unsaid)??;
         Body::parse(&bytes)
     }
 

@@ -1,12 +1,13 @@
 //! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see companies, and keep credentials with secure
 //! fields.
 //!
-//! `table` finds the row of a request, `admit` lets its caller in or not, the row's handler does the rest with a `cx::Cx`: it
-//! decodes (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of the path, 401, 403, then
+//! `table` finds the row of a request, `admit` lets its caller in or not, and once more when the body that the row reads is here; the
+//! row's handler does the rest with a `cx::Cx`: it decodes (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of the path, 401, 403, then
 //! 415, 413 and 400 of the body. One file for each resource has its rows and handlers; [`routes`] lists all rows.
 //!
 //! Never here: a right beyond those that a row names. What object it is about, core judges.
 
+mod about;
 mod auth;
 mod body;
 mod company;
@@ -33,22 +34,23 @@ use std::sync::Arc;
 
 use credsmith_core::caller::Member;
 use credsmith_core::company::Companies;
+use credsmith_core::ports::audit::Target;
 use credsmith_core::secret::Secret;
 use credsmith_core::session::Sessions;
 use credsmith_core::user::Users;
 use credsmith_core::{Error, Kind};
-use credsmith_http::{Fault, Reply, Request, Surface, TrustedProxies};
+use credsmith_http::{Body, Fault, Reply, Request, Surface, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, request};
 use serde_json::Value;
 
 use cors::Cors;
 use cx::Cx;
 use refuse::Refusal;
 use route::Outcome;
-use table::Table;
+use table::{Params, Table};
 
 pub(crate) use envelope::Pagination;
 pub(crate) use refuse::message;
@@ -153,28 +155,42 @@ impl Vault {
         let row = found.row(&parts.method);
         let row = Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
         let params = found.params(&row);
-        let outcome = async {
-            let member = self.member(row.access(), &parts.headers).await?;
-            let asker = member.clone();
-            let outcome = match admit(row.access(), member.as_ref()) {
-                Ok(()) => {
-                    (row.handler)(Cx::new(
-                        Arc::clone(&self.app),
-                        Arc::clone(&row),
-                        member,
-                        params,
-                        parts,
-                        body,
-                    ))
-                    .await
-                }
-                Err(refusal) => Err(refusal),
-            };
-            self.note_refusal(asker.as_ref(), &row, &outcome);
-            outcome
-        };
-        let reply = outcome.await.unwrap_or_else(refuse::present);
+        let reply = self.serve(&row, params, parts, body).await.unwrap_or_else(refuse::present);
         Ok(cx::finish(&row, reply))
+    }
+
+    async fn serve(
+        &self,
+        row: &Arc<Route>,
+        params: Params,
+        parts: request::Parts,
+        mut body: Body,
+    ) -> Outcome {
+        let about = about::target(row, &params);
+        let mut member = self.let_in(row, &about, &parts.headers).await?;
+        let mut sent = None;
+        if row.reads_body() {
+            sent = Some(cx::receive(&parts.headers, &mut body).await);
+            // Whoever sends slowly has time to be suspended, to sign out, to lose a role: what was true before the body counts no more.
+            member = self.let_in(row, &about, &parts.headers).await?;
+        }
+        let asker = member.clone();
+        let cx = Cx::new(Arc::clone(&self.app), Arc::clone(row), member, params, parts, sent);
+        let outcome = (row.handler)(cx).await;
+        outcome.inspect_err(|refusal| self.note_refusal(asker.as_ref(), row, &about, refusal))
+    }
+
+    /// Who asks, where the row wants to know and lets them in.
+    async fn let_in(
+        &self,
+        row: &Route,
+        about: &Target,
+        headers: &HeaderMap,
+    ) -> Result<Option<Member>, Refusal> {
+        let member = self.member(row.access(), headers).await?;
+        let admitted = admit(row.access(), member.as_ref());
+        admitted.inspect_err(|refusal| self.note_refusal(member.as_ref(), row, about, refusal))?;
+        Ok(member)
     }
 
     /// Who asks, where the row wants to know.
@@ -188,12 +204,12 @@ impl Vault {
     }
 
     /// Who may not is audited, whichever of the two said so: the row, or core about its object.
-    fn note_refusal(&self, asker: Option<&Member>, row: &Route, outcome: &Outcome) {
-        if let (Some(asker), Err(Refusal::Core(error))) = (asker, outcome)
+    fn note_refusal(&self, asker: Option<&Member>, row: &Route, about: &Target, refusal: &Refusal) {
+        if let (Some(asker), Refusal::Core(error)) = (asker, refusal)
             && error.kind() == Kind::Forbidden
         {
-            let asked = format!("{} {}", row.method(), row.path());
-            self.app.core.sessions.note_refusal(asker, asked, error);
+            let asked = Some(format!("{} {}", row.method(), row.path()));
+            self.app.core.sessions.note_refusal(asker, Target { asked, ..about.clone() }, error);
         }
     }
 }

@@ -197,6 +197,11 @@ impl Route {
         self.access
     }
 
+    /// Whether it reads a body.
+    pub(super) fn reads_body(&self) -> bool {
+        self.docs.body.is_some()
+    }
+
     /// The names of the parameters in its path, in their order.
     pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('/').filter_map(parameter_name)

@@ -1,15 +1,17 @@
 //! A vault with two companies, two users and scripted plugins, asked as clients ask it. The bearer token names the caller's permissions.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use credsmith_core::access::permission::Pattern;
 use credsmith_core::access::rights::{Rights, Role};
+use credsmith_core::audit::AuditLog;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
-    FakeDirectory, People, ScriptedTypePlugins, companies, role_of, session_options, vault,
+    FakeDirectory, MemoryFile, People, ScriptedTypePlugins, companies, role_of, session_options, vault,
 };
 use credsmith_core::secret::Secret;
+use credsmith_core::service::Core;
 use credsmith_core::session;
 use credsmith_core::{Error, Kind};
 use credsmith_http::{Body, Surface as _, TrustedProxies};
@@ -17,17 +19,45 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{Doors, Options, Parts, Vault};
 use crate::openapi::said::assert_known;
 
 /// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas. Without scopes in front they have both, without
 /// a company behind the permissions are bound to none. Everybody is the same user.
-struct ByToken(Member);
+pub(super) struct ByToken {
+    member: Member,
+    /// What every token says from now on, whatever it said before.
+    now: Mutex<Option<&'static str>>,
+    asked: watch::Sender<usize>,
+}
+
+impl ByToken {
+    fn new(member: Member) -> Self {
+        Self { member, now: Mutex::default(), asked: watch::Sender::new(0) }
+    }
+
+    /// Takes every token for `token`, or again for itself.
+    pub(super) fn from_now_on(&self, token: Option<&'static str>) {
+        *self.now.lock().unwrap() = token;
+    }
+
+    pub(super) fn times_asked(&self) -> usize {
+        *self.asked.borrow()
+    }
+
+    /// Until somebody was let in or not for the time that has this number.
+    pub(super) async fn until_asked(&self, number: usize) {
+        self.asked.subscribe().wait_for(|asked| *asked >= number).await.unwrap();
+    }
+}
 
 impl Doors for ByToken {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
-        let text = token.expose_str().unwrap();
+        self.asked.send_modify(|asked| *asked += 1);
+        let now = *self.now.lock().unwrap();
+        let text = now.unwrap_or_else(|| token.expose_str().unwrap());
         let (scopes, text) = text.split_once('|').unwrap_or(("user.read,user.write", text));
         let (permissions, company) = text.split_once('@').map_or((text, None), |(all, one)| (all, Some(one)));
         let named = |list: &str| -> Vec<String> {
@@ -38,7 +68,7 @@ impl Doors for ByToken {
         let member = permissions.map(|permissions| {
             let companies = company.map(|one| [one.to_owned()].into());
             let role = Role { name: "role".into(), permissions, companies };
-            Member { scopes: named(scopes), rights: Rights::new(vec![Arc::new(role)]), ..self.0.clone() }
+            Member { scopes: named(scopes), rights: Rights::new(vec![Arc::new(role)]), ..self.member.clone() }
         });
         async { member.map_err(|_| Error::new(Kind::Unauthenticated, "no token of ours")) }.boxed()
     }
@@ -49,7 +79,9 @@ impl Doors for ByToken {
 }
 
 pub(super) struct World {
-    surface: Vault,
+    pub(super) surface: Arc<Vault>,
+    pub(super) doors: Arc<ByToken>,
+    core: Arc<Core>,
     pub(super) plugins: Arc<ScriptedTypePlugins>,
     /// Ids of two companies: Acme Corp and Globex.
     pub(super) acme: String,
@@ -116,9 +148,11 @@ impl World {
         let people = People::new(vec![helper], sessions).await;
         let (bob, friend) =
             (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());
-        let People { sessions, users, .. } = people;
-        let parts = Parts { doors: Arc::new(ByToken(bob)), sessions, users, companies, vault };
-        Self { surface: Vault::new(parts, options).unwrap(), plugins, acme, globex, friend }
+        let People { sessions, users, core, .. } = people;
+        let doors = Arc::new(ByToken::new(bob));
+        let parts = Parts { doors: doors.clone(), sessions, users, companies, vault };
+        let surface = Arc::new(Vault::new(parts, options).unwrap());
+        Self { surface, doors, core, plugins, acme, globex, friend }
     }
 
     pub(super) async fn ask_with(
@@ -150,6 +184,15 @@ impl World {
         let body: Value = serde_json::from_slice(body.bytes()).unwrap_or_default();
         assert!(body.get("status").is_none_or(|status| *status == parts.status.as_u16()));
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// What the audit log says that refusals were about, in their order.
+    pub(super) async fn refused(&self) -> Vec<Value> {
+        let file = MemoryFile::default();
+        AuditLog::new(Arc::clone(&self.core), Arc::new(file.clone())).finish().await.unwrap();
+        let events = file.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let refused = events.filter(|event| event["action"] == "refuse");
+        refused.map(|event| event["target"].clone()).collect()
     }
 
     /// As somebody who may do everything.

@@ -1,6 +1,8 @@
 //! The frame around handlers, by routes made for it: who gets in, in which order things are refused, what every answer carries.
 
+mod audit;
 mod rights;
+mod slow;
 
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ fn test_routes() -> Vec<Route> {
     routes.extend([
         Route::get("/v1/things", READ, |cx| list(cx).boxed()).answers_page_of::<u8>("Things!"),
         Route::post("/v1/things", READ, |cx| create(cx).boxed())
+            .reads::<Named>()
             .answers::<String>(StatusCode::CREATED, "Made!")
             .no_store(),
         Route::get("/v1/things/{id}", Access::scopes(&["user.read"]), |cx| read(cx).boxed())
@@ -67,12 +70,18 @@ fn test_routes() -> Vec<Route> {
     routes
 }
 
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "it describes a body that is read by hand")]
+struct Named {
+    name: String,
+}
+
 async fn list(cx: Cx) -> Outcome {
     cx.page(&cx.query().listing()?.paging.of(0..33))
 }
 
 async fn create(mut cx: Cx) -> Outcome {
-    let name = sound(cx.body().await?.decode(|object| object.required("name", Decoder::string)))?;
+    let name = sound(cx.body()?.decode(|object| object.required("name", Decoder::string)))?;
     cx.success(&name)
 }
 

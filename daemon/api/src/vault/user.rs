@@ -154,7 +154,7 @@ async fn me(cx: Cx) -> Outcome {
 }
 
 async fn change_me(mut cx: Cx) -> Outcome {
-    let body = cx.body().await?;
+    let body = cx.body()?;
     let present = UserBody::from(cx.core().users.me(cx.member()?).await?);
     let (change, mut problems) = body.decode(|object| {
         let change = profile(object);
@@ -188,7 +188,7 @@ async fn list(cx: Cx) -> Outcome {
 async fn suspend(mut cx: Cx) -> Outcome {
     let grant = authorize_suspension(cx.member()?, cx.id("id", UserId::parse)?)?;
     let present = cx.core().users.present(&grant).await?;
-    let suspended = sound(cx.body().await?.decode(|object| {
+    let suspended = sound(cx.body()?.decode(|object| {
         let suspended = suspension(object);
         object.read_only(&ListedBody::from(present.clone()));
         suspended
@@ -206,7 +206,7 @@ fn suspension(object: &mut Object<'_>) -> Option<bool> {
 
 async fn assign(mut cx: Cx) -> Outcome {
     let grant = authorize_roles(cx.member()?, cx.id("id", UserId::parse)?)?;
-    let (names, mut problems) = cx.body().await?.decode(roles);
+    let (names, mut problems) = cx.body()?.decode(roles);
     problems.extend(cx.core().users.unknown_roles(&names));
     let names: Vec<_> = sound((names, problems))?.into_iter().flatten().collect();
     let user = cx.core().users.assign_roles(grant, &names).await?;

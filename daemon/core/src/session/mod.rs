@@ -164,9 +164,8 @@ impl Sessions {
         hex(&random_16(&*self.core.entropy))
     }
 
-    /// Has it audited that `member` was refused what they `asked` for, a route.
-    pub fn note_refusal(&self, member: &Member, asked: String, error: &Error) {
-        let target = Target { asked: Some(asked), ..Target::default() };
+    /// Has it audited that `member` was refused what they asked for: a route, and what of it.
+    pub fn note_refusal(&self, member: &Member, target: Target, error: &Error) {
         let event = self.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
         self.core.note(Event { note: error.cause(), ..event });
     }

@@ -9,13 +9,13 @@ use super::super::{Access, routes};
 use super::*;
 
 /// What a route is, and who may call it.
-struct Row {
-    call: (&'static str, &'static str),
+pub(super) struct Row {
+    pub(super) call: (&'static str, &'static str),
     needs: Needs,
     about: About,
     /// The status for whoever may.
-    status: u16,
-    body: fn(&Things) -> Value,
+    pub(super) status: u16,
+    pub(super) body: fn(&Things) -> Value,
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ enum About {
 }
 
 /// What the calls are about: made anew for each, since some take it away.
-struct Things {
+pub(super) struct Things {
     user: String,
     of: String,
     company: String,
@@ -69,7 +69,7 @@ const TYPES: &str = "/v1/credential-type/credential-types";
 const TYPE: &str = "/v1/credential-type/credential-types/{id}";
 
 /// The rights of every route.
-const ROWS: &[Row] = &[
+pub(super) const ROWS: &[Row] = &[
     row("GET", "/.well-known/jwks.json", Needs::Nothing),
     row("GET", "/v1/teapot", Needs::Nothing).answers(418),
     row("GET", "/v1/auth/uri", Needs::Nothing),
@@ -173,7 +173,12 @@ impl Row {
         self.permissions().iter().copied().chain(scoped.then_some(SCOPE)).collect()
     }
 
-    fn path(&self, things: &Things) -> String {
+    /// Whether a scope decides, and no permission.
+    pub(super) fn is_by_scope(&self) -> bool {
+        matches!(self.needs, Needs::Scope(_))
+    }
+
+    pub(super) fn path(&self, things: &Things) -> String {
         let id = match self.call.1.split('/').nth(2) {
             Some("user") => &things.user,
             Some("credential") => &things.credential,
@@ -200,21 +205,21 @@ fn credential(of: &str, company: &str) -> Value {
 }
 
 /// One route, and a vault to call it at.
-struct Probe {
+pub(super) struct Probe {
     row: &'static Row,
-    world: World,
+    pub(super) world: World,
     made: u32,
     /// What a call that was refused has left as it was.
     left: Option<[Things; 2]>,
 }
 
 impl Probe {
-    async fn new(row: &'static Row) -> Self {
+    pub(super) async fn new(row: &'static Row) -> Self {
         Self { row, world: World::new().await, made: 0, left: None }
     }
 
     /// A type, and a credential of it for each company: the call is about that of Acme Corp, which comes first, or that of Globex.
-    async fn things(&mut self) -> [Things; 2] {
+    pub(super) async fn things(&mut self) -> [Things; 2] {
         self.made += 1;
         let name = format!("Type {}", self.made);
         let of = self.world.ask("POST", "credential-type/credential-types", of_type(&name)).await.id();

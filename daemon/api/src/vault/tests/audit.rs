@@ -1,0 +1,73 @@
+//! What the audit log says of refusals.
+
+use super::*;
+use crate::vault::route::parameter_name;
+use crate::vault::test_vault::World;
+
+const ID: &str = "c0123456789abcdefghijklmn";
+const OTHER: &str = "c1123456789abcdefghijklmn";
+
+#[tokio::test]
+async fn refused_reveals_of_two_credentials_are_told_apart() {
+    let world = World::new().await;
+    for id in [ID, OTHER] {
+        let reveal = format!("credential/credentials/{id}/secure-values");
+        assert_eq!(world.ask_with(("GET", &reveal), "nothing", &[], &Value::Null).await.status, 403);
+    }
+    let asked = "GET /v1/credential/credentials/{id}/secure-values";
+    let expected = [ID, OTHER].map(|id| json!({ "credential": id, "asked": asked }));
+    assert_eq!(world.refused().await, expected);
+}
+
+/// Not only the row says no: so does core, of what it finds.
+#[tokio::test]
+async fn a_refusal_about_the_record_itself_names_it_too() {
+    let world = World::new().await;
+    let credential = world.production(&world.aws().await).await;
+    let one = format!("credential/credentials/{credential}");
+    let foreign = "credential.*@globex";
+    let name = json!({ "name": "Mine" });
+    assert_eq!(world.ask_with(("PATCH", &one), foreign, &[], &name).await.status, 403);
+    let asked = "PATCH /v1/credential/credentials/{id}";
+    assert_eq!(world.refused().await, [json!({ "credential": credential, "asked": asked })]);
+}
+
+/// The kind of each parameter of each route.
+#[tokio::test]
+async fn every_route_with_a_parameter_names_what_it_is_about() {
+    let world = World::new().await;
+    let mut expected = Vec::new();
+    for route in routes().iter().filter(|route| route.path_parameters().count() > 0) {
+        let segments = route.path().split('/').map(|one| parameter_name(one).map_or(one, |_| ID));
+        let path = segments.collect::<Vec<_>>().join("/");
+        let asked = format!("{} {}", route.method(), route.path());
+        let path = path.strip_prefix("/v1/").unwrap();
+        let answer = world.ask_with((route.method().as_str(), path), "nothing", &[], &json!({})).await;
+        assert_eq!(answer.status, 403, "{asked}");
+        let kind = match path.split('/').collect::<Vec<_>>()[..] {
+            ["user", ..] => "user",
+            ["company", ..] | ["credential", _, "company", ..] => "company",
+            ["credential", ..] => "credential",
+            _ => "type",
+        };
+        expected.push(json!({ kind: ID, "asked": asked }));
+    }
+    assert_eq!(world.refused().await, expected);
+    assert!(expected.len() > 10);
+}
+
+/// Attack: words of one's own in the log, as a path or a query.
+#[tokio::test]
+async fn what_is_no_id_stays_out() {
+    let world = World::new().await;
+    let long = "x".repeat(5000);
+    for word in ["AWS", "%0a%22%7d", "..", "C0123456789ABCDEFGHIJKLMN", &long] {
+        for query in ["", "?token=hunter2"] {
+            let path = format!("credential-type/credential-types/{word}{query}");
+            let answer = world.ask_with(("GET", &path), "nothing", &[], &Value::Null).await;
+            assert_eq!(answer.status, 403, "{path}");
+        }
+    }
+    let asked = json!({ "asked": "GET /v1/credential-type/credential-types/{identifier}" });
+    assert_eq!(world.refused().await, vec![asked; 10]);
+}

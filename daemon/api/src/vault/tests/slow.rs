@@ -1,0 +1,99 @@
+//! Bodies that arrive in two pieces, at a server on the wire: between the pieces the caller loses what let them in.
+
+use std::net::SocketAddr;
+
+use credsmith_http::{Drain, Listener, Server, ServerOptions, Surfaces};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::rights::{Probe, ROWS, Row};
+use super::*;
+use crate::vault::test_vault::World;
+
+/// Longer than anything takes, on whatever machine.
+const EVER: Duration = Duration::from_secs(30);
+
+async fn serve(world: &World) -> (SocketAddr, Drain) {
+    let (drain, surface) = (Drain::new(), Arc::clone(&world.surface));
+    let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    Server::new(ServerOptions::default(), Surfaces::new(surface), drain.clone()).serve(listener);
+    (address, drain)
+}
+
+/// The status of an answer to a body in two pieces. What `between` does happens when the caller is let in and the body is waited for.
+async fn in_two_pieces(
+    world: &World,
+    (method, path): (&str, &str),
+    body: &str,
+    between: impl FnOnce(),
+) -> u16 {
+    let (address, drain) = serve(world).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (first, rest) = body.split_at(5);
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer *\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    let asked = world.doors.times_asked();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    world.doors.until_asked(asked + 1).await;
+    between();
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    drain.begin();
+    drain.wait().await;
+    said.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap().parse().unwrap()
+}
+
+/// What anybody can see of everything that a call may change.
+async fn seen(world: &World) -> Vec<Value> {
+    let mut all = Vec::new();
+    let of_acme = format!("credential/credentials/company/{}", world.acme);
+    for path in ["user/users", "user/@me", "credential-type/credential-types", &of_acme] {
+        all.push(world.get(path).await.body);
+    }
+    let credentials = all.last().unwrap()["data"].as_array().cloned().unwrap_or_default();
+    for credential in credentials {
+        let id = credential["id"].as_str().unwrap();
+        all.push(world.get(&format!("credential/credentials/{id}/fields")).await.body);
+    }
+    all
+}
+
+fn rows_with_a_body() -> impl Iterator<Item = &'static Row> {
+    let routes = routes();
+    ROWS.iter().filter(move |row| {
+        let own = |route: &&Route| (route.method().as_str(), route.path()) == row.call;
+        routes.iter().find(own).unwrap().reads_body()
+    })
+}
+
+/// Attack: the head while one may, the rest of the body when one may not any more.
+#[tokio::test]
+async fn rights_that_went_while_the_body_came_count_no_more() {
+    for row in rows_with_a_body() {
+        // Suspended or signed out, it is no token any more. Without the role, or the scope, it is one of somebody with less.
+        let less = if row.is_by_scope() { "|*" } else { "nothing" };
+        for (token_now, status) in [("?", 401), (less, 403)] {
+            let mut probe = Probe::new(row).await;
+            let [things, _] = probe.things().await;
+            let (body, path) = ((row.body)(&things).to_string(), row.path(&things));
+            let before = seen(&probe.world).await;
+            let world = &probe.world;
+            let call = (row.call.0, path.as_str());
+            let now = || world.doors.from_now_on(Some(token_now));
+            let answered = in_two_pieces(world, call, &body, now);
+            let answered = tokio::time::timeout(EVER, answered).await.unwrap();
+            assert_eq!(answered, status, "{:?} as {token_now}", row.call);
+            world.doors.from_now_on(None);
+            assert_eq!(seen(world).await, before, "{:?} as {token_now}", row.call);
+            // The same call of somebody whose rights stay.
+            let answered = in_two_pieces(world, call, &body, || ());
+            assert_eq!(tokio::time::timeout(EVER, answered).await.unwrap(), row.status, "{:?}", row.call);
+            assert_ne!(seen(world).await, before, "{:?} changes nothing that this test sees", row.call);
+        }
+    }
+}
