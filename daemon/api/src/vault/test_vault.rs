@@ -30,7 +30,8 @@ pub(super) struct ByToken {
     member: Member,
     /// What every token says from now on, whatever it said before.
     now: Mutex<Option<&'static str>>,
-    asked: watch::Sender<usize>,
+    /// How often somebody was let in or not.
+    pub(super) asked: watch::Sender<usize>,
 }
 
 impl ByToken {
@@ -39,17 +40,8 @@ impl ByToken {
     }
 
     /// Takes every token for `token`, or again for itself.
-    pub(super) fn from_now_on(&self, token: Option<&'static str>) {
+    pub(super) fn take_all_for(&self, token: Option<&'static str>) {
         *self.now.lock().unwrap() = token;
-    }
-
-    pub(super) fn times_asked(&self) -> usize {
-        *self.asked.borrow()
-    }
-
-    /// Until somebody was let in or not for the time that has this number.
-    pub(super) async fn until_asked(&self, number: usize) {
-        self.asked.subscribe().wait_for(|asked| *asked >= number).await.unwrap();
     }
 }
 

@@ -109,15 +109,20 @@ impl Answer {
 }
 
 async fn vault() -> Vault {
+    let people = People::new(Vec::new(), session_options()).await;
+    vault_of(&people, Arc::new(TestDoors)).await
+}
+
+async fn vault_of(people: &People, doors: Arc<dyn Doors>) -> Vault {
     let options = Options {
         public_url: "https://vault.example".into(),
         cors_origins: vec!["https://app.example".into()],
         trusted_proxies: TrustedProxies::default(),
     };
     let companies = companies(Source::Listed(Vec::new())).await;
-    let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
+    let (sessions, users) = (Arc::clone(&people.sessions), Arc::clone(&people.users));
     let vault = credsmith_core::doubles::vault(Arc::clone(&companies), Arc::default()).await;
-    let parts = Parts { doors: Arc::new(TestDoors), sessions, users, companies, vault };
+    let parts = Parts { doors, sessions, users, companies, vault };
     Vault::with(test_routes(), parts, options).unwrap()
 }
 

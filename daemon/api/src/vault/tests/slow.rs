@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
+use credsmith_core::access::authorize_suspension;
+use credsmith_core::doubles::role_of;
 use credsmith_http::{Drain, Listener, Server, ServerOptions, Surfaces};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::rights::{Probe, ROWS, Row};
 use super::*;
@@ -13,8 +16,8 @@ use crate::vault::test_vault::World;
 /// Longer than anything takes, on whatever machine.
 const EVER: Duration = Duration::from_secs(30);
 
-async fn serve(world: &World) -> (SocketAddr, Drain) {
-    let (drain, surface) = (Drain::new(), Arc::clone(&world.surface));
+async fn serve(surface: &Arc<Vault>) -> (SocketAddr, Drain) {
+    let (drain, surface) = (Drain::new(), Arc::clone(surface));
     let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();
     Server::new(ServerOptions::default(), Surfaces::new(surface), drain.clone()).serve(listener);
@@ -23,23 +26,24 @@ async fn serve(world: &World) -> (SocketAddr, Drain) {
 
 /// The status of an answer to a body in two pieces. What `between` does happens when the caller is let in and the body is waited for.
 async fn in_two_pieces(
-    world: &World,
+    (surface, asked): (&Arc<Vault>, &watch::Sender<usize>),
+    token: &str,
     (method, path): (&str, &str),
     body: &str,
-    between: impl FnOnce(),
+    between: impl Future<Output = ()>,
 ) -> u16 {
-    let (address, drain) = serve(world).await;
+    let (address, drain) = serve(surface).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (first, rest) = body.split_at(5);
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer *\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
         body.len()
     );
-    let asked = world.doors.times_asked();
+    let next = *asked.borrow() + 1;
     stream.write_all(head.as_bytes()).await.unwrap();
-    world.doors.until_asked(asked + 1).await;
-    between();
+    asked.subscribe().wait_for(|asked| *asked >= next).await.unwrap();
+    between.await;
     stream.write_all(rest.as_bytes()).await.unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).await.unwrap();
@@ -84,16 +88,62 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
             let before = seen(&probe.world).await;
             let world = &probe.world;
             let call = (row.call.0, path.as_str());
-            let now = || world.doors.from_now_on(Some(token_now));
-            let answered = in_two_pieces(world, call, &body, now);
+            let site = (&world.surface, &world.doors.asked);
+            let now = async { world.doors.take_all_for(Some(token_now)) };
+            let answered = in_two_pieces(site, "*", call, &body, now);
             let answered = tokio::time::timeout(EVER, answered).await.unwrap();
             assert_eq!(answered, status, "{:?} as {token_now}", row.call);
-            world.doors.from_now_on(None);
+            world.doors.take_all_for(None);
             assert_eq!(seen(world).await, before, "{:?} as {token_now}", row.call);
             // The same call of somebody whose rights stay.
-            let answered = in_two_pieces(world, call, &body, || ());
+            let answered = in_two_pieces(site, "*", call, &body, async {});
             assert_eq!(tokio::time::timeout(EVER, answered).await.unwrap(), row.status, "{:?}", row.call);
             assert_ne!(seen(world).await, before, "{:?} changes nothing that this test sees", row.call);
         }
+    }
+}
+
+/// The sessions as they are, and how often they were asked.
+struct Counted(Arc<Sessions>, watch::Sender<usize>);
+
+impl Doors for Counted {
+    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+        let answered = self.0.authenticate(token).inspect(|_| self.1.send_modify(|asked| *asked += 1));
+        answered.boxed()
+    }
+
+    fn public_keys(&self) -> Value {
+        self.0.public_keys()
+    }
+}
+
+/// Attack: an admin who is suspended, or signs out, makes an accomplice an admin with a body that was begun before.
+#[tokio::test]
+async fn who_is_suspended_or_signed_out_meanwhile_makes_nobody_an_admin() {
+    for suspended in [true, false] {
+        let roles = ["alice", "carol"].map(|name| role_of(name, name, &["*"]));
+        let people = People::new(roles.into(), session_options()).await;
+        let [alice, carol, bob] = [people.sign_in("alice"), people.sign_in("carol"), people.sign_in("bob")];
+        let (alice, carol, bob) = (alice.await.access, carol.await.access, bob.await.access);
+        let sessions = &people.sessions;
+        let admin = sessions.authenticate(&carol).await.unwrap();
+        let member = sessions.authenticate(&alice).await.unwrap();
+        let accomplice = sessions.authenticate(&bob).await.unwrap();
+
+        let doors = Arc::new(Counted(Arc::clone(sessions), watch::Sender::new(0)));
+        let surface = Arc::new(vault_of(&people, Arc::clone(&doors) as Arc<dyn Doors>).await);
+        let path = format!("/v1/user/users/{}/roles", accomplice.user);
+        let between = async {
+            if suspended {
+                let grant = authorize_suspension(&admin, member.user).unwrap();
+                people.users.set_suspended(grant, true).await.unwrap();
+            } else {
+                sessions.sign_out(&member).await.unwrap();
+            }
+        };
+        let (token, body) = (alice.expose_str().unwrap(), "{\"roles\":[\"alice\"]}");
+        let answered = in_two_pieces((&surface, &doors.1), token, ("PUT", &path), body, between);
+        assert_eq!(tokio::time::timeout(EVER, answered).await.unwrap(), 401);
+        assert_eq!(people.users.me(&accomplice).await.unwrap().roles, Vec::<String>::new());
     }
 }
