@@ -67,8 +67,18 @@ fn it_outlives_a_kill_and_shows_what_was_done_to_it() {
     assert_sound(&[&path], &site);
     let whole = fs::read(&path).unwrap();
     let next = lines(&path).len() + 1;
-    let torn = [&whole[..], format!("{{\"number\":{next},\"previous\":\"AA").as_bytes()].concat();
-    fs::write(&path, torn).unwrap();
+    let last = lines(&path).pop().unwrap();
+    let mac = &last["mac"].as_str().unwrap()[..20];
+    let ending_with = |rest: &str| [&whole[..], rest.as_bytes()].concat();
+    fs::write(
+        &path,
+        ending_with(&format!("{{\"number\":{next},\"previous\":\"AAAA\",\"action\":\"reveal\"")),
+    )
+    .unwrap();
+    let (code, faults, _) = verify(&[&path], Some(&site));
+    assert_eq!(code, Some(1));
+    assert!(faults.contains("has no end"), "an event that somebody else began: {faults}");
+    fs::write(&path, ending_with(&format!("{{\"number\":{next},\"previous\":\"{mac}"))).unwrap();
     assert_sound(&[&path], &site);
     let daemon = site.serve();
     ready(&daemon);
