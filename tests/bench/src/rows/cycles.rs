@@ -11,9 +11,9 @@ use crate::site::Place;
 use crate::table::{Row, Table, Target};
 
 const CLIENTS: [usize; 3] = [1, 8, 64];
-/// Commits of one cycle: reserve, activate, claim the revocation, end.
-const COMMITS: f64 = 4.0;
-/// Keys of a batch of the bare store. Those of a cycle have 4, 3, 2 and 6.
+/// Commits of one cycle: reserve, activate, tell of the hand-out, claim the revocation, end.
+const COMMITS: f64 = 5.0;
+/// Keys of a batch of the bare store. Those of a cycle have 4, 4, 1, 2 and 7, events of the audit included.
 const KEYS: usize = 4;
 
 pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure> {
