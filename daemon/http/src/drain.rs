@@ -55,6 +55,8 @@ impl Drain {
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let seat = Seat::take(&self.0);
         let mut phase = self.0.phase.subscribe();
+        // A future that others wrap takes its room once more for each of them.
+        let work = Box::pin(work);
         let task = async move {
             let _seat = seat;
             tokio::select! {

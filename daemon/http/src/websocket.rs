@@ -100,7 +100,9 @@ impl Handshake {
         reply.extensions_mut().insert(Upgrade::new(|connection| {
             Box::pin(async move {
                 let draining = connection.draining();
-                run(WebSocket::new(connection, draining).await).await;
+                // Apart from the task that waits: what opening needs is given back before.
+                let socket = Box::pin(WebSocket::new(connection, draining)).await;
+                run(socket).await;
             })
         }));
         reply
@@ -134,7 +136,8 @@ pub enum Delivery {
 
 /// An open WebSocket.
 pub struct WebSocket<S = Upgraded> {
-    stream: WebSocketStream<S>,
+    // Boxed, since futures keep room for what is moved into them at every step of the way.
+    stream: Box<WebSocketStream<S>>,
     draining: Draining,
 }
 
@@ -153,7 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_write_buffer_size(MAX_OUTGOING)
             .max_message_size(Some(MAX_INCOMING))
             .max_frame_size(Some(MAX_INCOMING));
-        Self { stream: WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await, draining }
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Self { stream: Box::new(stream), draining }
     }
 
     /// Waits for `text`, sends it, closes. Meanwhile the client is pinged, and what it says is dropped; a frame of more than 125 bytes
