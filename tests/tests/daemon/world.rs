@@ -5,6 +5,17 @@ use std::sync::{Arc, Condvar, Mutex};
 use credsmith_tests::{Answer, Daemon, PATIENCE, Provider, Request, Shared, Site, Target, eventually};
 use serde_json::{Value, json};
 
+/// What the demo's `bob` may do, in the order in which it is shown.
+pub(crate) const TECHNICIAN: [&str; 7] = [
+    "company.*",
+    "credential.fetch",
+    "credential.fetch.many",
+    "credential.fields.fetch",
+    "credential_type.fetch",
+    "credential_type.fetch.many",
+    "demo.*",
+];
+
 static WORLD: Shared<World> = Shared::new();
 
 /// The daemon and what it speaks to. Each test takes users of its own.

@@ -4,6 +4,7 @@ use credsmith_tests::{Daemon, Request, Session, Shared};
 use serde_json::json;
 
 use super::world::{COMPANIES, CREDENTIALS, TYPES, at, credential, data, field, names, refused, values};
+use crate::world::TECHNICIAN;
 
 static DAEMON: Shared<Daemon> = Shared::new();
 
@@ -16,18 +17,7 @@ fn a_technician_sees_what_the_role_says_and_nothing_more() {
     let granted = data(&bob.get("/v1/user/@me/permissions").expect(200));
     let granted: Vec<_> =
         granted.as_array().unwrap().iter().map(|line| line["permission"].as_str().unwrap()).collect();
-    assert_eq!(
-        granted,
-        [
-            "company.*",
-            "credential.fetch",
-            "credential.fetch.many",
-            "credential.fields.fetch",
-            "credential_type.fetch",
-            "credential_type.fetch.many",
-            "demo.*",
-        ]
-    );
+    assert_eq!(granted, TECHNICIAN);
 
     assert_eq!(names(&bob.get(COMPANIES).expect(200)), ["Acme Corp", "Globex", "Initech"]);
     let acme = bob.company("acme");
