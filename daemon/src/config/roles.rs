@@ -1,7 +1,7 @@
 //! `[roles.<name>]`: permissions of the vault, and who has them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use credsmith_api::vault::{self, Access, Route};
 use credsmith_core::access::permission::Pattern;
@@ -64,7 +64,7 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
 
 /// A slip in a permission gives nobody anything, and nobody would be told. What is none of ours may be the scope of a type.
 fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
-    let known = permissions();
+    let known = &*PERMISSIONS;
     if known.iter().any(|permission| pattern.covers(permission)) {
         return;
     }
@@ -77,14 +77,14 @@ fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     }
 }
 
-/// Every permission that a route asks for.
-fn permissions() -> BTreeSet<&'static str> {
+/// Every permission that a route asks for: worked out once, however many permissions a configuration has.
+static PERMISSIONS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     let needed = |route: &Route| match route.access() {
         Access::Needs { permissions, .. } => permissions,
         Access::Public | Access::Caller => &[],
     };
     vault::routes().iter().flat_map(needed).copied().collect()
-}
+});
 
 /// Companies that are bound to by identifiers which stand for none: the role then reaches nothing.
 pub(super) fn warn_of_unknown_companies(
