@@ -37,7 +37,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Try Credsmith out: a demo configuration and an OpenID provider with demo accounts, on this machine only
+    /// Try Credsmith out: a demo configuration and an OpenID provider with demo accounts, on this
+    /// machine only
     #[command(after_help = EXIT_CODES)]
     Dev {
         /// Where the daemon listens; port 0 takes a free one
@@ -124,19 +125,23 @@ pub(crate) enum LeaseCommand {
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Find every edit, deletion, reordering and truncation in an audit log, whether or not the daemon runs
+    /// Find every edit, deletion, reordering and truncation in an audit log, whether or not the
+    /// daemon runs
     #[command(after_help = EXIT_CODES)]
     Verify {
         /// Its files, the oldest first where it was moved away on the way
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
-        /// The daemon's configuration file, running or not; without it there is no key, and only hashes, numbers and chain are looked at
+        /// The daemon's configuration file, running or not; without it there is no key, and only
+        /// hashes, numbers and chain are looked at
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// The admin socket of a running daemon in place of its configuration; that of `credsmith dev --data DIR` is DIR/admin.sock
+        /// The admin socket of a running daemon in place of its configuration; that of `credsmith
+        /// dev --data DIR` is DIR/admin.sock
         #[arg(long, value_name = "PATH", conflicts_with = "config")]
         socket: Option<PathBuf>,
-        /// The number of the line that the files begin with, where older ones were put away for good
+        /// The number of the line that the files begin with, where older ones were put away for
+        /// good
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         from: u64,
     },
@@ -208,7 +213,8 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Load the plugins of a configuration and show what each service offers, or why it cannot be loaded
+    /// Load the plugins of a configuration and show what each service offers, or why it cannot be
+    /// loaded
     List {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -236,8 +242,9 @@ fn id(text: &str) -> Result<String, String> {
 
 /// Anybody can have tokens from the demo provider: it serves this machine only.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| "expected an address with a port, like 127.0.0.1:8080".to_owned())?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected an address with a port, like 127.0.0.1:8080".to_owned())?;
     if !address.ip().is_loopback() {
         return Err(format!(
             "{} is not a loopback address: whoever reaches the demo can be any of its users, so that it \
@@ -275,7 +282,8 @@ mod tests {
         ] {
             assert!(loopback(bad).is_err(), "{bad}");
         }
-        let refused = Cli::try_parse_from(["credsmith", "dev", "--listen", "0.0.0.0:8080"]).unwrap_err();
+        let refused =
+            Cli::try_parse_from(["credsmith", "dev", "--listen", "0.0.0.0:8080"]).unwrap_err();
         assert_eq!(refused.exit_code(), 2);
         assert!(refused.to_string().contains("is not a loopback address"), "{refused}");
     }

@@ -1,4 +1,5 @@
-//! The two streams: sentences for people on standard error, and the one line that says the daemon serves on standard output.
+//! The two streams: sentences for people on standard error, and the one line that says the daemon
+//! serves on standard output.
 //!
 //! A stream that is closed is no reason to fail.
 

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Writes a file that nobody else can read (mode 600), durably. Never over an existing one, and never through a link.
+/// Writes a file that nobody else can read (mode 600), durably. Never over an existing one, and
+/// never through a link.
 ///
 /// # Errors
 /// `AlreadyExists`, and whatever else the file system says.
@@ -13,7 +14,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
@@ -28,11 +30,13 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
         .mode(0o700)
         .create(path)
         .map_err(|error| format!("The directory {place} cannot be made: {error}."))?;
-    let about =
-        std::fs::metadata(path).map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
+    let about = std::fs::metadata(path)
+        .map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
     if about.mode() & 0o077 != 0 {
         let mode = about.mode() & 0o777;
-        return Err(format!("The directory {place} is open to others (mode {mode:03o}): chmod 700 {place}"));
+        return Err(format!(
+            "The directory {place} is open to others (mode {mode:03o}): chmod 700 {place}"
+        ));
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use crate::end::Failure;
 use crate::files;
 use crate::system::SystemEntropy;
 
-/// Makes the key-encryption key. An existing file is left alone: with another key in it, no data could be read again.
+/// Makes the key-encryption key. An existing file is left alone: with another key in it, no data
+/// could be read again.
 pub(crate) fn init(path: &Path) -> Result<(), Failure> {
     let place = path.display();
     let kek = Kek::generate(&SystemEntropy);

@@ -1,12 +1,15 @@
 //! The log: lines on standard error, for eyes or for machines.
 //!
-//! A line is formatted where the event happens and written by a thread of its own, so that whoever does not read our standard error
-//! holds up no request: what does not fit the queue is dropped and counted, and the count is logged. That thread takes all lines that
-//! wait at once and then rests for a moment: waking it for each line cost more than the rest of a cheap request. Errors are the
-//! exception: they are written at once, and whoever logs one waits for that a little, since the end of the process may be next.
-//! Text of others is data: the writer escapes every control character, so that one event is one line and no terminal obeys it.
+//! A line is formatted where the event happens and written by a thread of its own, so that whoever
+//! does not read our standard error holds up no request: what does not fit the queue is dropped and
+//! counted, and the count is logged. That thread takes all lines that wait at once and then rests
+//! for a moment: waking it for each line cost more than the rest of a cheap request. Errors are the
+//! exception: they are written at once, and whoever logs one waits for that a little, since the end
+//! of the process may be next. Text of others is data: the writer escapes every control character,
+//! so that one event is one line and no terminal obeys it.
 //!
-//! Other crates are heard from `warn` upwards only, whatever the level: below that, libraries for HTTP and TLS show what they carry.
+//! Other crates are heard from `warn` upwards only, whatever the level: below that, libraries for
+//! HTTP and TLS show what they carry.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -119,10 +122,18 @@ struct Waiting {
     ending: bool,
 }
 
-fn start(target: impl Write + Send + 'static, format: Format, patience: Duration) -> (Queue, Flush) {
+fn start(
+    target: impl Write + Send + 'static,
+    format: Format,
+    patience: Duration,
+) -> (Queue, Flush) {
     let (done, written) = sync_channel(1);
-    let lines =
-        Arc::new(Lines { patience, waiting: Mutex::default(), look: Condvar::new(), wrote: Condvar::new() });
+    let lines = Arc::new(Lines {
+        patience,
+        waiting: Mutex::default(),
+        look: Condvar::new(),
+        wrote: Condvar::new(),
+    });
     let queue = Queue { lines: Arc::clone(&lines), format, urgent: false };
     let flush = Flush { lines: Arc::clone(&lines), written };
     let write = move || {
@@ -154,8 +165,8 @@ impl Lines {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For the writer: waits for lines and moves them into `batch`, which is empty. Gives how many others were dropped, and up to where
-    /// the lines go; `None` at the end.
+    /// For the writer: waits for lines and moves them into `batch`, which is empty. Gives how many
+    /// others were dropped, and up to where the lines go; `None` at the end.
     fn take(&self, batch: &mut Vec<u8>) -> Option<(u64, u64)> {
         let mut waiting = self.lock();
         while waiting.text.is_empty() && waiting.dropped == 0 {
@@ -325,7 +336,8 @@ mod tests {
     #[test]
     fn an_event_is_one_line_without_control_characters() {
         for format in [Format::Human, Format::Json] {
-            let text = logged(format, || tracing::info!(hostile = HOSTILE, shown = %HOSTILE, "{HOSTILE}"));
+            let text =
+                logged(format, || tracing::info!(hostile = HOSTILE, shown = %HOSTILE, "{HOSTILE}"));
             assert_eq!(text.matches('\n').count(), 1, "{text:?}");
             assert!(text.ends_with('\n'));
             assert!(!text.trim_end_matches('\n').chars().any(misleads), "{text:?}");
@@ -346,7 +358,8 @@ mod tests {
         let sink = Sink::default();
         let (mut queue, flush) = start(Stalled(stalled, sink.clone()), Format::Human, ERROR_WAIT);
         let line = [&vec![b'x'; MAX_BYTES / 4 - 1][..], b"\n"].concat();
-        // Ends at all only because a full queue does not block. Four may be with the writer, four wait.
+        // Ends at all only because a full queue does not block. Four may be with the writer, four
+        // wait.
         for _ in 0..20 {
             queue.write_all(&line).unwrap();
         }
@@ -372,7 +385,11 @@ mod tests {
             for number in 0..20 {
                 tracing::info!("before {number}");
                 tracing::error!("error {number}");
-                assert!(sink.text().trim_end().ends_with(&format!("error {number}")), "{}", sink.text());
+                assert!(
+                    sink.text().trim_end().ends_with(&format!("error {number}")),
+                    "{}",
+                    sink.text()
+                );
             }
         });
     }

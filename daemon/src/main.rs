@@ -1,7 +1,8 @@
 //! Credsmith: a daemon that issues and revokes credentials through sandboxed plugins.
 //!
-//! This package is the only place where all parts meet. `cli` says what can be asked, `config` what can be configured, `wire_up` puts
-//! the parts together, `run` is the life of the daemon, `dev` the same for trying out.
+//! This package is the only place where all parts meet. `cli` says what can be asked, `config` what
+//! can be configured, `wire_up` puts the parts together, `run` is the life of the daemon, `dev` the
+//! same for trying out.
 //!
 //! Never here: a decision about who may do what, a word of a dialect, wasm, sled, hyper.
 
@@ -53,7 +54,9 @@ fn obey(command: Command) -> Result<(), Failure> {
         }
         Command::Check { config } => check(&config),
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugins::inspect(&file)),
-        Command::Plugin(PluginCommand::List { config }) => block_on(plugins::list(run::load(&config)?)),
+        Command::Plugin(PluginCommand::List { config }) => {
+            block_on(plugins::list(run::load(&config)?))
+        }
         Command::Key(KeyCommand::Init { file }) => keys::init(&file),
         Command::Audit(AuditCommand::Verify { files, config, socket, from }) => {
             block_on(audit::verify(files, config.as_deref(), socket.as_deref(), from))

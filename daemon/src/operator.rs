@@ -11,7 +11,9 @@ use crate::wire_up;
 
 pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
     match command {
-        LeaseCommand::Parked { daemon } => list(ask(&daemon, Method::GET, "/leases/parked", None).await?),
+        LeaseCommand::Parked { daemon } => {
+            list(ask(&daemon, Method::GET, "/leases/parked", None).await?)
+        }
         LeaseCommand::Retry { id, daemon } => {
             done(ask(&daemon, Method::POST, &format!("/leases/{id}/retry"), None).await?)
         }
@@ -19,14 +21,18 @@ pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
             let body = json!({ "reason": reason });
             done(ask(&daemon, Method::POST, &format!("/leases/{id}/drop"), Some(body)).await?)
         }
-        LeaseCommand::Examine { daemon } => examined(&ask(&daemon, Method::GET, "/ledger", None).await?),
+        LeaseCommand::Examine { daemon } => {
+            examined(&ask(&daemon, Method::GET, "/ledger", None).await?)
+        }
     }
 }
 
 pub(crate) async fn user(command: UserCommand) -> Result<(), Failure> {
     let (method, issuer, subject, daemon) = match command {
         UserCommand::Suspend { issuer, subject, daemon } => (Method::POST, issuer, subject, daemon),
-        UserCommand::Resume { issuer, subject, daemon } => (Method::DELETE, issuer, subject, daemon),
+        UserCommand::Resume { issuer, subject, daemon } => {
+            (Method::DELETE, issuer, subject, daemon)
+        }
     };
     let body = json!({ "issuer": issuer, "subject": subject });
     done(ask(&daemon, method, "/suspensions", Some(body)).await?)
@@ -34,10 +40,12 @@ pub(crate) async fn user(command: UserCommand) -> Result<(), Failure> {
 
 pub(crate) async fn vault(command: VaultCommand) -> Result<(), Failure> {
     match command {
-        VaultCommand::Sync { accept, daemon } => {
-            done(ask(&daemon, Method::POST, "/vault/sync", Some(json!({ "accept": accept }))).await?)
+        VaultCommand::Sync { accept, daemon } => done(
+            ask(&daemon, Method::POST, "/vault/sync", Some(json!({ "accept": accept }))).await?,
+        ),
+        VaultCommand::Deleted { daemon } => {
+            list(ask(&daemon, Method::GET, "/vault/deleted", None).await?)
         }
-        VaultCommand::Deleted { daemon } => list(ask(&daemon, Method::GET, "/vault/deleted", None).await?),
         VaultCommand::Restore { id, daemon } => {
             done(ask(&daemon, Method::POST, &format!("/vault/deleted/{id}/restore"), None).await?)
         }
@@ -68,10 +76,12 @@ async fn ask(
     };
     let json = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
     let answer = local::call(&socket, method, path, json, wire_up::LONGEST_COMMAND).await;
-    let (status, answer) = answer
-        .map_err(|error| Failure::run(format!("No daemon answers at {}: {error}.", socket.display())))?;
-    let answer: Value = serde_json::from_slice(&answer)
-        .map_err(|_| Failure::run(format!("What answers at {} is no daemon of ours.", socket.display())))?;
+    let (status, answer) = answer.map_err(|error| {
+        Failure::run(format!("No daemon answers at {}: {error}.", socket.display()))
+    })?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
+        Failure::run(format!("What answers at {} is no daemon of ours.", socket.display()))
+    })?;
     if status.is_success() { Ok(answer) } else { Err(Failure::run(refusal(&answer))) }
 }
 
@@ -96,7 +106,8 @@ fn done(answer: Value) -> Result<(), Failure> {
 }
 
 fn examined(answer: &Value) -> Result<(), Failure> {
-    let faults: Vec<_> = answer.get("faults").and_then(Value::as_array).into_iter().flatten().collect();
+    let faults: Vec<_> =
+        answer.get("faults").and_then(Value::as_array).into_iter().flatten().collect();
     for fault in &faults {
         console::print(fault.as_str().unwrap_or_default());
     }

@@ -1,6 +1,7 @@
 //! `credsmith plugin`: what a component is, and what the plugins of a configuration offer.
 //!
-//! What a plugin says of itself is printed with control characters escaped: it may have been written to fool a terminal.
+//! What a plugin says of itself is printed with control characters escaped: it may have been
+//! written to fool a terminal.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,11 +24,14 @@ pub(crate) async fn inspect(path: &Path) -> Result<(), Failure> {
     };
     let source = wire_up::component(&plugin).map_err(|why| Failure::run(as_sentence(&why)))?;
     let inspection = credsmith_host::inspect(source.bytes, &source.origin).await;
-    console::print(describe(&inspection.map_err(|error| Failure::run(sentence(&error)))?).trim_end());
+    console::print(
+        describe(&inspection.map_err(|error| Failure::run(sentence(&error)))?).trim_end(),
+    );
     Ok(())
 }
 
-/// Loads the plugins of a configuration and prints what each service offers. Nothing of it serves, and no data is touched.
+/// Loads the plugins of a configuration and prints what each service offers. Nothing of it serves,
+/// and no data is touched.
 ///
 /// # Errors
 /// When some service cannot be loaded, after all have been printed.
@@ -57,12 +61,18 @@ pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
 
 fn offer(id: &str, service: &LoadedService) -> String {
     let plugin = &service.plugin;
-    let mut text = format!("{id}: {} {}, sha256 {}\n", plugin.name, plain(&plugin.version), plugin.digest);
-    let revoke = if service.offer.can_revoke { "can be revoked" } else { "cannot be revoked before it ends" };
+    let mut text =
+        format!("{id}: {} {}, sha256 {}\n", plugin.name, plain(&plugin.version), plugin.digest);
+    let revoke = if service.offer.can_revoke {
+        "can be revoked"
+    } else {
+        "cannot be revoked before it ends"
+    };
     let _ = writeln!(text, "  what it issues {revoke}");
     for (place, set) in service.offer.parameter_sets.iter().enumerate() {
         let parameters: Vec<_> = set.iter().map(parameter).collect();
-        let parameters = if parameters.is_empty() { "none".to_owned() } else { parameters.join(", ") };
+        let parameters =
+            if parameters.is_empty() { "none".to_owned() } else { parameters.join(", ") };
         let _ = writeln!(text, "  parameters, set {}: {parameters}", place + 1);
     }
     text
@@ -74,7 +84,8 @@ fn parameter(parameter: &Parameter) -> String {
 }
 
 fn describe(inspection: &Inspection) -> String {
-    let mut text = format!("world    {}\nsha256   {}\n", inspection.world.as_str(), inspection.digest);
+    let mut text =
+        format!("world    {}\nsha256   {}\n", inspection.world.as_str(), inspection.digest);
     match &inspection.described {
         Described::Service(description) | Described::Directory(description) => {
             text.push_str(&configurable(description));

@@ -1,7 +1,8 @@
 //! The life of the daemon: start, readiness, signals, drain.
 //!
-//! The order of the start is that of `wire_up`; the listeners are bound before, and accept last. At TERM or INT it stops accepting,
-//! finishes the requests in work and the effects that they began, and ends; a second signal ends it at once.
+//! The order of the start is that of `wire_up`; the listeners are bound before, and accept last. At
+//! TERM or INT it stops accepting, finishes the requests in work and the effects that they began,
+//! and ends; a second signal ends it at once.
 
 use std::error::Error;
 use std::path::Path;
@@ -42,8 +43,15 @@ pub(crate) struct Ready {
 }
 
 /// Says that it serves, and drains at a signal.
-pub(crate) async fn until_signal(daemon: Daemon, mut signals: Signals, ready: Ready) -> Result<(), Failure> {
-    tracing::info!(milliseconds = u64::try_from(daemon.age().as_millis()).unwrap_or(u64::MAX), "ready");
+pub(crate) async fn until_signal(
+    daemon: Daemon,
+    mut signals: Signals,
+    ready: Ready,
+) -> Result<(), Failure> {
+    tracing::info!(
+        milliseconds = u64::try_from(daemon.age().as_millis()).unwrap_or(u64::MAX),
+        "ready"
+    );
     if let Some(welcome) = ready.welcome {
         console::say(welcome);
     }
@@ -73,7 +81,11 @@ async fn bind(config: &Config) -> Result<Vec<Entrance>, Failure> {
         let listener = match &listen.tls {
             None => Listener::tcp(listen.address).await,
             Some(tls) => {
-                Listener::tls(listen.address, &config::tls_identity(&tls.certificate, &tls.private_key)).await
+                Listener::tls(
+                    listen.address,
+                    &config::tls_identity(&tls.certificate, &tls.private_key),
+                )
+                .await
             }
         };
         let listener = listener.map_err(|error| Failure::run(sentence(&error)))?;
@@ -82,7 +94,8 @@ async fn bind(config: &Config) -> Result<Vec<Entrance>, Failure> {
     Ok(entrances)
 }
 
-/// TERM and INT, whichever comes. Installed before anything is done that a signal would have to undo.
+/// TERM and INT, whichever comes. Installed before anything is done that a signal would have to
+/// undo.
 pub(crate) struct Signals {
     term: Signal,
     int: Signal,
@@ -91,8 +104,9 @@ pub(crate) struct Signals {
 impl Signals {
     /// From here on the signals no longer end the process by themselves.
     pub(crate) fn install() -> Result<Self, Failure> {
-        let install =
-            |kind| signal(kind).map_err(|error| Failure::run(format!("Signals cannot be heard: {error}.")));
+        let install = |kind| {
+            signal(kind).map_err(|error| Failure::run(format!("Signals cannot be heard: {error}.")))
+        };
         Ok(Self { term: install(SignalKind::terminate())?, int: install(SignalKind::interrupt())? })
     }
 
@@ -129,7 +143,8 @@ pub(crate) fn sentence(error: &dyn Error) -> String {
 pub(crate) fn as_sentence(text: &impl ToString) -> String {
     let text = text.to_string();
     let mut letters = text.chars();
-    let mut sentence: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let mut sentence: String =
+        letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     sentence.push_str(letters.as_str());
     if !sentence.ends_with(['.', '!', '?', ':']) {
         sentence.push('.');
@@ -145,7 +160,8 @@ mod tests {
     fn errors_become_sentences_with_their_causes() {
         let error = std::io::Error::other("disk is full");
         assert_eq!(sentence(&error), "Disk is full.");
-        let error = credsmith_core::Error::new(credsmith_core::Kind::Internal, "no luck").because(error);
+        let error =
+            credsmith_core::Error::new(credsmith_core::Kind::Internal, "no luck").because(error);
         assert_eq!(sentence(&error), "Internal: no luck: disk is full.");
         assert_eq!(as_sentence(&"Done."), "Done.");
         assert_eq!(as_sentence(&""), ".");

@@ -24,7 +24,8 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A clock before 1970 is wrong anyway; the epoch is as good a wrong answer as any, and every certificate fails with it.
+        // A clock before 1970 is wrong anyway; the epoch is as good a wrong answer as any, and
+        // every certificate fails with it.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -68,7 +69,8 @@ pub(crate) struct System {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Connections of clients. Drained first: what a request in work still needs goes on until it is answered.
+    /// Connections of clients. Drained first: what a request in work still needs goes on until it
+    /// is answered.
     pub(crate) connections: Drain,
     /// Everything else: effects, background work, the operators' socket.
     pub(crate) drain: Drain,

@@ -81,7 +81,10 @@ fn a_wrong_configuration_is_78_with_every_fault_at_its_place() {
     for command in ["check", "serve"] {
         let (code, said) = refused(&[command, "--config", &config]);
         assert_eq!(code, 78, "{said}");
-        assert!(said.contains("credsmith.toml:12:1: providers.op.client_di: is not a known key"), "{said}");
+        assert!(
+            said.contains("credsmith.toml:12:1: providers.op.client_di: is not a known key"),
+            "{said}"
+        );
         assert!(said.contains("did you mean `client_id`?"), "{said}");
         assert!(
             said.contains("providers.op: says for whom a token must have been made neither by"),

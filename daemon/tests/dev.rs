@@ -59,8 +59,10 @@ impl Dev {
     }
 
     fn signal(&self, name: &str) {
-        let sent =
-            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -69,7 +71,11 @@ impl Dev {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
-            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "it ended without saying {text:?}");
+            assert_ne!(
+                self.stderr.read_line(&mut line).unwrap(),
+                0,
+                "it ended without saying {text:?}"
+            );
         }
     }
 
@@ -127,14 +133,16 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.body))
     }
 }
 
 fn ask(address: &str, head: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+    write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -154,8 +162,12 @@ fn it_does_the_main_job_twice_and_ends_at_term() {
     let token = dev.token("alice");
     for _ in 0..2 {
         let listed = dev.call(&token, "GET /api/v2/dev/service", "").json();
-        let ids: Vec<_> =
-            listed["service_list"].as_array().unwrap().iter().map(|service| service["id"].clone()).collect();
+        let ids: Vec<_> = listed["service_list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|service| service["id"].clone())
+            .collect();
         assert_eq!(ids, ["info", "ssh", "admins"]);
 
         let requested = dev.call(&token, "POST /api/v2/dev/credential", BODY);
@@ -181,19 +193,28 @@ fn it_does_the_main_job_twice_and_ends_at_term() {
 #[test]
 fn only_loopback_names_are_answered_and_nothing_is_shared_with_other_origins() {
     let dev = Dev::start(None);
-    for (address, path) in [(&dev.public, "/api/v2/info"), (&dev.issuer, "/.well-known/openid-configuration")]
+    for (address, path) in
+        [(&dev.public, "/api/v2/info"), (&dev.issuer, "/.well-known/openid-configuration")]
     {
         let port = address.rsplit_once(':').unwrap().1;
-        for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")] {
+        for host in
+            [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")]
+        {
             let answer = ask(
                 address,
                 &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\n"),
                 "",
             );
             assert_eq!(answer.status, 200, "{host}: {}", answer.head);
-            assert!(!answer.head.to_ascii_lowercase().contains("access-control-"), "{}", answer.head);
+            assert!(
+                !answer.head.to_ascii_lowercase().contains("access-control-"),
+                "{}",
+                answer.head
+            );
         }
-        for host in [format!("evil.example:{port}"), "localhost:1".to_owned(), "evil.example".to_owned()] {
+        for host in
+            [format!("evil.example:{port}"), "localhost:1".to_owned(), "evil.example".to_owned()]
+        {
             let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n"), "");
             assert_eq!(answer.status, 421, "{host}: {}", answer.head);
         }

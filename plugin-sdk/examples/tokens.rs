@@ -27,7 +27,8 @@ impl Service for Tokens {
         let id = request.credential_id();
         let order = json!({ "owner": request.user().subject() });
         let url = format!("{}/tokens/{id}", self.api);
-        let made: Value = http::put(url).bearer(&self.admin).json(&order).send()?.success()?.json()?;
+        let made: Value =
+            http::put(url).bearer(&self.admin).json(&order).send()?.success()?.json()?;
         let token = made.get("token").and_then(Value::as_str);
         let token = token.ok_or_else(|| NotIssued::Unsure("the answer has no token".into()))?;
         Ok(Issued::new(id).entry(Entry::text("Token", token).secret()).into())

@@ -6,7 +6,8 @@ use crate::field::Field;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
-    /// 1 to 64 letters, digits, `-` or `_`. Credentials stay bound to it: a new name is another plugin.
+    /// 1 to 64 letters, digits, `-` or `_`. Credentials stay bound to it: a new name is another
+    /// plugin.
     pub name: String,
     /// For people.
     pub version: String,

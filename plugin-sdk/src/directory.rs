@@ -1,13 +1,15 @@
-//! Where companies come from, as a plugin: it walks a directory page by page, and looks up what the directory knows of one company.
+//! Where companies come from, as a plugin: it walks a directory page by page, and looks up what the
+//! directory knows of one company.
 //!
-//! A directory has settings, secrets and http, as a service has; nobody signs in to it, so it sees no user. Build such a plugin with
-//! `default-features = false` and the feature `directory`.
+//! A directory has settings, secrets and http, as a service has; nobody signs in to it, so it sees
+//! no user. Build such a plugin with `default-features = false` and the feature `directory`.
 
 use crate::description::Description;
 use crate::refusal::Refusal;
 use crate::settings::{Noted, Settings};
 
-/// A directory plugin. The implementing type is the configured directory; a new one is made for every call, so it keeps nothing.
+/// A directory plugin. The implementing type is the configured directory; a new one is made for
+/// every call, so it keeps nothing.
 ///
 /// ```
 /// use credsmith_plugin_sdk::directory::{Company, Directory, Page};
@@ -42,7 +44,8 @@ use crate::settings::{Noted, Settings};
 /// # fn main() {}
 /// ```
 pub trait Directory: Sized {
-    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing but code.
+    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing
+    /// but code.
     fn describe() -> Description;
 
     /// Makes the configured directory. Runs at load and before each call, without http.
@@ -51,14 +54,17 @@ pub trait Directory: Sized {
     /// [`Noted`], when some setting is wrong; the faults themselves are in `settings`.
     fn configure(settings: &Settings) -> Result<Self, Noted>;
 
-    /// The part of the walk over all companies that begins at `cursor`, `None` being the first. The daemon goes on with what
-    /// [`Page::next`] says until it says nothing: then, and only then, it knows all companies, and which of them are gone.
+    /// The part of the walk over all companies that begins at `cursor`, `None` being the first. The
+    /// daemon goes on with what [`Page::next`] says until it says nothing: then, and only then, it
+    /// knows all companies, and which of them are gone.
     ///
     /// # Errors
-    /// A refusal. With `retry_after` the daemon asks again with the same cursor; without, the walk is over and changes nothing.
+    /// A refusal. With `retry_after` the daemon asks again with the same cursor; without, the walk
+    /// is over and changes nothing.
     fn companies(&self, cursor: Option<&str>) -> Result<Page, Refusal>;
 
-    /// What the directory knows about the configurations of a company, as JSON text. A user waits for it.
+    /// What the directory knows about the configurations of a company, as JSON text. A user waits
+    /// for it.
     ///
     /// # Errors
     /// A refusal.
@@ -69,7 +75,8 @@ pub trait Directory: Sized {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Company {
-    /// The directory's own id, which never changes: what the daemon knows a company by. One to 128 bytes of one line.
+    /// The directory's own id, which never changes: what the daemon knows a company by. One to 128
+    /// bytes of one line.
     pub id: String,
     /// Its short name. One to 256 bytes of one line.
     pub identifier: String,
@@ -81,7 +88,11 @@ pub struct Company {
 
 impl Company {
     /// A company.
-    pub fn new(id: impl Into<String>, identifier: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(
+        id: impl Into<String>,
+        identifier: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
         Self { id: id.into(), identifier: identifier.into(), name: name.into(), extra: Vec::new() }
     }
 
@@ -126,7 +137,8 @@ impl Page {
     }
 }
 
-/// Makes a type that implements [`Directory`] the component's directory. Natively it only checks that the type does.
+/// Makes a type that implements [`Directory`] the component's directory. Natively it only checks
+/// that the type does.
 #[macro_export]
 macro_rules! export_directory {
     ($plugin:ident) => {

@@ -10,7 +10,8 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Field {
-    /// `[a-z][a-z0-9_]*` for settings and parameters, `[A-Za-z][A-Za-z0-9_]*` for fields of a credential.
+    /// `[a-z][a-z0-9_]*` for settings and parameters, `[A-Za-z][A-Za-z0-9_]*` for fields of a
+    /// credential.
     pub key: String,
     /// What a person calls it; the key unless set.
     pub label: String,
@@ -26,7 +27,8 @@ pub struct Field {
     pub secure: bool,
     /// Filled in by the plugin, never accepted from a client.
     pub computed: bool,
-    /// What applies when nothing is given, spelled as in the contract: a duration in seconds, a list as JSON.
+    /// What applies when nothing is given, spelled as in the contract: a duration in seconds, a
+    /// list as JSON.
     pub default: Option<String>,
     /// For what nobody foresaw; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
@@ -83,13 +85,17 @@ impl Field {
     }
 
     /// One of some given values.
-    pub fn choice<C: Into<String>>(key: impl Into<String>, choices: impl IntoIterator<Item = C>) -> Self {
+    pub fn choice<C: Into<String>>(
+        key: impl Into<String>,
+        choices: impl IntoIterator<Item = C>,
+    ) -> Self {
         let mut field = Self::of_kind(key, "choice");
         field.choices = choices.into_iter().map(Into::into).collect();
         field
     }
 
-    /// A field of a kind that this crate does not know yet. A daemon that does not know it either takes it for text.
+    /// A field of a kind that this crate does not know yet. A daemon that does not know it either
+    /// takes it for text.
     pub fn of_kind(key: impl Into<String>, kind: impl Into<String>) -> Self {
         let key = key.into();
         Self {
@@ -141,7 +147,8 @@ impl Field {
         self
     }
 
-    /// What applies when nothing is given. A duration in seconds, a list or a map as JSON (`json!` makes some).
+    /// What applies when nothing is given. A duration in seconds, a list or a map as JSON (`json!`
+    /// makes some).
     #[must_use]
     pub fn default(mut self, default: impl ToString) -> Self {
         self.default = Some(default.to_string());

@@ -1,8 +1,8 @@
 //! Requests to the servers that the configuration grants: built, sent once, answered whole.
 //!
-//! The daemon sends them: it checks scheme, host, port and every address, fills the secrets in, follows no redirect, and caps time, size
-//! and number. A secret only goes to the destinations that the configuration names for it, and an answer that contains a secret of the
-//! call is a failure.
+//! The daemon sends them: it checks scheme, host, port and every address, fills the secrets in,
+//! follows no redirect, and caps time, size and number. A secret only goes to the destinations that
+//! the configuration names for it, and an answer that contains a secret of the call is a failure.
 
 use std::fmt;
 
@@ -115,14 +115,16 @@ impl Request {
         self
     }
 
-    /// A JSON body with its content type. A value that cannot be written as JSON (a map with keys that are no texts) becomes `null`.
+    /// A JSON body with its content type. A value that cannot be written as JSON (a map with keys
+    /// that are no texts) becomes `null`.
     #[must_use]
     pub fn json(self, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
         self.header("content-type", "application/json").body(body)
     }
 
-    /// Sends it and waits for the whole answer. Any status is an answer; [`Response::success`] sorts them.
+    /// Sends it and waits for the whole answer. Any status is an answer; [`Response::success`]
+    /// sorts them.
     ///
     /// # Errors
     /// [`Failure`], when there is no answer.
@@ -192,7 +194,8 @@ impl Response {
         self.success_or(&[])
     }
 
-    /// As [`success`](Self::success), and takes some further statuses for success: a DELETE wants 404.
+    /// As [`success`](Self::success), and takes some further statuses for success: a DELETE wants
+    /// 404.
     ///
     /// # Errors
     /// A [`Failure`] with code [`Code::Status`] for any other.
@@ -276,7 +279,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether the server may have done what it was asked. A status from 400 to 499 says that it did not.
+    /// Whether the server may have done what it was asked. A status from 400 to 499 says that it
+    /// did not.
     pub fn may_have_acted(&self) -> bool {
         self.sent && !matches!(self.code, Code::Status(400..=499))
     }
@@ -303,8 +307,8 @@ impl std::error::Error for Failure {}
 /// What stays as it is in [`segment`]: the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `text` as one segment of a URL's path, or one value of its query. A path of `.` or `..` cannot be escaped: do not build paths from
-/// texts that may be just that.
+/// `text` as one segment of a URL's path, or one value of its query. A path of `.` or `..` cannot
+/// be escaped: do not build paths from texts that may be just that.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }

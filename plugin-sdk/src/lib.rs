@@ -1,8 +1,11 @@
-//! What authors of Credsmith plugins link: the contract of `wit/credsmith-plugin.wit` as plain Rust.
+//! What authors of Credsmith plugins link: the contract of `wit/credsmith-plugin.wit` as plain
+//! Rust.
 //!
-//! A plugin is a type that implements [`Service`] and one line, [`export_service!`]; or one of its siblings, [`directory::Directory`]
-//! and [`credential_type::CredentialType`]. The same code compiles natively, where [`testing::Kit`](testing) stands in for the daemon, and to a component for `wasm32-wasip2`, where the daemon's functions are
-//! imported. The crate decides nothing and keeps nothing: limits, records and revocation are the daemon's.
+//! A plugin is a type that implements [`Service`] and one line, [`export_service!`]; or one of its
+//! siblings, [`directory::Directory`] and [`credential_type::CredentialType`]. The same code
+//! compiles natively, where [`testing::Kit`](testing) stands in for the daemon, and to a component
+//! for `wasm32-wasip2`, where the daemon's functions are imported. The crate decides nothing and
+//! keeps nothing: limits, records and revocation are the daemon's.
 //!
 //! Start reading at [`Service`]; `README.md` beside this crate is the guide for authors.
 
@@ -12,7 +15,8 @@ pub mod log;
 mod problem;
 pub mod random;
 
-// In a component, what is not of its world does not exist: it would ask the daemon for imports of another.
+// In a component, what is not of its world does not exist: it would ask the daemon for imports of
+// another.
 #[cfg(any(feature = "credential-type", not(target_arch = "wasm32")))]
 pub mod credential_type;
 #[cfg(any(feature = "directory", not(target_arch = "wasm32")))]
@@ -40,7 +44,8 @@ pub mod component;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-// The one seam: what the daemon gives is imported in a component, and played by the test kit elsewhere. Both offer the same calls.
+// The one seam: what the daemon gives is imported in a component, and played by the test kit
+// elsewhere. Both offer the same calls.
 #[cfg(target_arch = "wasm32")]
 use component::imports;
 #[cfg(not(target_arch = "wasm32"))]
@@ -69,12 +74,13 @@ pub use {
 #[cfg(any(feature = "service", not(target_arch = "wasm32")))]
 pub mod prelude {
     pub use crate::{
-        Description, Entry, Field, Identity, Issued, Made, NotIssued, Noted, Offer, Outcome, Refusal,
-        Request, Secret, Service, Settings, SigningKey, Value, export_service, http, json,
+        Description, Entry, Field, Identity, Issued, Made, NotIssued, Noted, Offer, Outcome,
+        Refusal, Request, Secret, Service, Settings, SigningKey, Value, export_service, http, json,
     };
 }
 
-/// Makes a type that implements [`Service`] the component's service. Natively it only checks that the type does.
+/// Makes a type that implements [`Service`] the component's service. Natively it only checks that
+/// the type does.
 ///
 /// ```
 /// # use credsmith_plugin_sdk::prelude::*;

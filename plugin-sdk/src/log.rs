@@ -1,7 +1,8 @@
 //! Lines for the operator's log.
 //!
-//! The daemon keeps the lines of a call until it ends, masks the secrets it handed out, and drops what goes beyond 64 KiB. Anything
-//! a user may see belongs into a [`Refusal`](crate::Refusal) instead.
+//! The daemon keeps the lines of a call until it ends, masks the secrets it handed out, and drops
+//! what goes beyond 64 KiB. Anything a user may see belongs into a [`Refusal`](crate::Refusal)
+//! instead.
 
 use crate::imports::log::emit;
 

@@ -3,9 +3,11 @@
 /// One fault and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
-    /// From the key inwards: `["principals", "2"]` is the third element of the setting `principals`.
+    /// From the key inwards: `["principals", "2"]` is the third element of the setting
+    /// `principals`.
     pub path: Vec<String>,
-    /// What is wrong and what was expected, as part of a sentence that begins with the path. It never quotes a secret.
+    /// What is wrong and what was expected, as part of a sentence that begins with the path. It
+    /// never quotes a secret.
     pub message: String,
 }
 

@@ -1,4 +1,5 @@
-//! Randomness fit for keys and passwords. Draw it here rather than elsewhere, so that a test can fix it.
+//! Randomness fit for keys and passwords. Draw it here rather than elsewhere, so that a test can
+//! fix it.
 
 use std::fmt::Write as _;
 

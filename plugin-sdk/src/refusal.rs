@@ -24,7 +24,9 @@ impl Refusal {
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn misconfigured(faults: &[crate::FieldProblem]) -> Self {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        Self::new("This service is not configured as it should be.").log(faults.join("; ")).retry_after(300)
+        Self::new("This service is not configured as it should be.")
+            .log(faults.join("; "))
+            .retry_after(300)
     }
 
     /// What the operator should read in the log.
@@ -45,7 +47,8 @@ impl Refusal {
 /// How long to wait before the next try after a failed request, in seconds.
 pub(crate) const RETRY_SECONDS: u32 = 30;
 
-/// What a user reads when a server behind the plugin does not play along: its own words stay in the log.
+/// What a user reads when a server behind the plugin does not play along: its own words stay in the
+/// log.
 pub(crate) const SERVER_TROUBLE: &str =
     "The server behind this service could not be used. Please try again later.";
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::imports;
 
-/// A secret of the configuration, or an access token. The value stays in the daemon unless `reveal` is granted for it.
+/// A secret of the configuration, or an access token. The value stays in the daemon unless `reveal`
+/// is granted for it.
 pub struct Secret(pub(crate) imports::settings::Secret);
 
 /// What an HMAC is built on.
@@ -35,8 +36,9 @@ impl Secret {
         self.0.reveal()
     }
 
-    /// Begins with k = `prefix` followed by the secret, sets k = HMAC(k, message) for each message in turn, and returns the last k. One
-    /// message is a plain HMAC; several make the chained keys of request signatures.
+    /// Begins with k = `prefix` followed by the secret, sets k = HMAC(k, message) for each message
+    /// in turn, and returns the last k. One message is a plain HMAC; several make the chained keys
+    /// of request signatures.
     ///
     /// # Errors
     /// A sentence that says so where the configuration does not grant `hmac` for this secret.

@@ -38,8 +38,10 @@ pub struct Noted(());
 impl Settings {
     /// The settings of this call; `fields` are those of the description and bring the defaults.
     pub(crate) fn new(fields: &[Field]) -> Self {
-        let defaults =
-            fields.iter().filter_map(|field| Some((field.key.clone(), field.default.clone()?))).collect();
+        let defaults = fields
+            .iter()
+            .filter_map(|field| Some((field.key.clone(), field.default.clone()?)))
+            .collect();
         Self { defaults, faults: RefCell::default() }
     }
 
@@ -48,8 +50,9 @@ impl Settings {
         imports::settings::names()
     }
 
-    /// Reads one setting: text, number, yes or no, [`Duration`], list, map, any JSON, [`Secret`], a signing key, or an `Option` of these.
-    /// A setting that is not there takes the default of its description.
+    /// Reads one setting: text, number, yes or no, [`Duration`], list, map, any JSON, [`Secret`], a
+    /// signing key, or an `Option` of these. A setting that is not there takes the default of its
+    /// description.
     ///
     /// # Errors
     /// [`Noted`]: it is missing or not of that type.
@@ -109,7 +112,9 @@ impl<T: FromText> FromSetting for T {
 
 impl FromSetting for Duration {
     fn read(settings: &Settings, key: &str) -> Result<Self, String> {
-        u64::read(settings, key).map(Self::from_secs).map_err(|_| "is missing or is no duration".into())
+        u64::read(settings, key)
+            .map(Self::from_secs)
+            .map_err(|_| "is missing or is no duration".into())
     }
 }
 

@@ -1,6 +1,10 @@
 //! The test kit with a directory plugin: a walk, settings, and what the daemon would not take.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what stands around a test may fail it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what stands around a test may fail it"
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -57,10 +61,16 @@ fn complaint(run: impl FnOnce()) -> String {
 #[test]
 fn a_walk_goes_from_cursor_to_cursor() {
     let kit = kit()
-        .reply(Reply::json(200, &json!({"companies": [["1", "Acme"], ["2", "Bits"]], "next": "a/b"})))
+        .reply(Reply::json(
+            200,
+            &json!({"companies": [["1", "Acme"], ["2", "Bits"]], "next": "a/b"}),
+        ))
         .reply(Reply::json(200, &json!({"companies": [["3", "Core"]], "next": null})));
     let companies = kit.walk().unwrap();
-    assert_eq!(companies.iter().map(|company| company.id.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert_eq!(
+        companies.iter().map(|company| company.id.as_str()).collect::<Vec<_>>(),
+        ["1", "2", "3"]
+    );
     let sent = kit.sent();
     let urls: Vec<_> = sent.iter().map(|sent| sent.url.as_str()).collect();
     assert_eq!(urls, ["https://api.example/first", "https://api.example/a%2Fb"]);
@@ -77,10 +87,16 @@ fn faults_of_settings_are_told_together() {
 
 #[test]
 fn a_failed_request_is_a_refusal_to_be_tried_again() {
-    for reply in
-        [Reply::lost(), Reply::not_sent("connect"), Reply::status(500), Reply::status(200).body("no")]
-    {
-        assert!(kit().reply(reply.clone()).companies(None).unwrap_err().retry_after.is_some(), "{reply:?}");
+    for reply in [
+        Reply::lost(),
+        Reply::not_sent("connect"),
+        Reply::status(500),
+        Reply::status(200).body("no"),
+    ] {
+        assert!(
+            kit().reply(reply.clone()).companies(None).unwrap_err().retry_after.is_some(),
+            "{reply:?}"
+        );
     }
 }
 

@@ -1,6 +1,11 @@
-//! The test kit: it gives a plugin what the daemon would give it, and takes from it only what the daemon would take.
+//! The test kit: it gives a plugin what the daemon would give it, and takes from it only what the
+//! daemon would take.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what stands around a test may fail it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what stands around a test may fail it"
+)]
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +15,8 @@ use credsmith_plugin_sdk::prelude::*;
 use credsmith_plugin_sdk::testing::{Call, Kit, Login, Reply, TestKey};
 use credsmith_plugin_sdk::{Algorithm, Hash, clock, log, random};
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 
 /// A service whose `issue` a test writes.
@@ -31,7 +37,9 @@ trait Issue {
 
 impl<I: Issue> Service for Written<I> {
     fn describe() -> Description {
-        Description::new("test", "1").setting(Field::secret("secret")).setting(Field::signing_key("key"))
+        Description::new("test", "1")
+            .setting(Field::secret("secret"))
+            .setting(Field::signing_key("key"))
     }
 
     fn configure(settings: &Settings) -> Result<Self, Noted> {
@@ -51,7 +59,12 @@ impl<I: Issue> Service for Written<I> {
 
     fn revoke(&self, request: &Request, made: &Made) -> Result<(), Refusal> {
         let token = request.user().access_token().is_some();
-        log::info(format!("{:?} {:?} {:?} {token}", made.state(), made.revoke_with(), request.parameters()));
+        log::info(format!(
+            "{:?} {:?} {:?} {token}",
+            made.state(),
+            made.revoke_with(),
+            request.parameters()
+        ));
         Ok(())
     }
 }
@@ -146,7 +159,11 @@ fn grants_are_kept() {
         let secret = this.secret.as_ref().unwrap();
         let hmac = secret.hmac(Hash::Sha256, "", &[b"what do ya want for nothing?".to_vec()]);
         let chained = secret.hmac(Hash::Sha512, "k", &[]);
-        log::info(format!("{:?} {:x?} {chained:?}", secret.reveal(), hmac.map(|bytes| bytes[..4].to_vec())));
+        log::info(format!(
+            "{:?} {:x?} {chained:?}",
+            secret.reveal(),
+            hmac.map(|bytes| bytes[..4].to_vec())
+        ));
         Ok(Issued::new("1").into())
     });
     let log = |kit: Kit<Looker>| {
@@ -168,7 +185,8 @@ fn keys_really_sign() {
         let key = this.key.as_ref().unwrap();
         let algorithm = key.algorithms()[0];
         assert!(key.sign(Algorithm::RsaPssSha256, b"m").is_err());
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex =
+            |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let signature = key.sign(algorithm, b"message").unwrap();
         Ok(Issued::new("1")
             .entry(Entry::text("key", hex(key.public_key())))
@@ -176,7 +194,9 @@ fn keys_really_sign() {
             .into())
     });
     let unhex = |text: &str| -> Vec<u8> {
-        (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+        (0..text.len() / 2)
+            .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+            .collect()
     };
     let kinds: [(TestKey, &dyn VerificationAlgorithm, usize); 3] = [
         (TestKey::ed25519(), &ED25519, 32),
@@ -196,9 +216,12 @@ fn keys_really_sign() {
 
 #[test]
 fn time_and_randomness_can_be_fixed() {
-    service!(Clock, |_request, _this| Ok(
-        Issued::new(format!("{} {}", clock::now(), random::hex::<4>())).into()
-    ));
+    service!(Clock, |_request, _this| Ok(Issued::new(format!(
+        "{} {}",
+        clock::now(),
+        random::hex::<4>()
+    ))
+    .into()));
     let kit = Kit::<Clock>::new().at(17).random(&[1, 2, 3]);
     assert_eq!(kit.issued(&Call::of("alice")).state, "17 01020301");
     assert_eq!(kit.issued(&Call::of("alice")).state, "17 02030102");
@@ -260,7 +283,10 @@ fn a_revoke_gets_what_was_kept() {
     kit.revoke(&call, &issued).unwrap();
     kit.revoke_cut_short(&call).unwrap();
     let lines: Vec<_> = kit.log().into_iter().map(|line| line.message).collect();
-    assert_eq!(lines, [r#"Some("s") Some("r") [("p", "1")] false"#, r#"None None [("p", "1")] false"#]);
+    assert_eq!(
+        lines,
+        [r#"Some("s") Some("r") [("p", "1")] false"#, r#"None None [("p", "1")] false"#]
+    );
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Reading settings: every type, defaults, and all faults at once.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what stands around a test may fail it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what stands around a test may fail it"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,15 +41,13 @@ impl Service for Reader {
     }
 
     fn configure(settings: &Settings) -> Result<Self, Noted> {
-        let text =
-            settings.parse(
-                "text",
-                |text: String| {
-                    if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
-                },
-            );
-        let (count, flag, span) = (settings.get("count"), settings.get("flag"), settings.get("span"));
-        let (list, map, absent) = (settings.get("list"), settings.get("map"), settings.get("absent"));
+        let text = settings.parse("text", |text: String| {
+            if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
+        });
+        let (count, flag, span) =
+            (settings.get("count"), settings.get("flag"), settings.get("span"));
+        let (list, map, absent) =
+            (settings.get("list"), settings.get("map"), settings.get("absent"));
         let (secret, key) = (settings.get("secret"), settings.get("key"));
         Ok(Self {
             text: text?,
@@ -63,8 +65,9 @@ impl Service for Reader {
     fn offer(&self) -> Offer {
         let Self { text, count, flag, span, list, map, absent, secret, key } = self;
         let algorithms = key.as_ref().map(SigningKey::algorithms);
-        let all =
-            format!("{text} {count} {flag} {span:?} {list:?} {map:?} {absent:?} {secret:?} {algorithms:?}");
+        let all = format!(
+            "{text} {count} {flag} {span:?} {list:?} {map:?} {absent:?} {secret:?} {algorithms:?}"
+        );
         Offer::revocable().extra("all", all)
     }
 

@@ -20,7 +20,8 @@ impl CredentialType for Told {
     }
 
     fn normalise(_: &[Field], values: Vec<(String, String)>) -> Answer {
-        let how = values.iter().find(|(key, _)| key == "how").map_or("", |(_, value)| value.as_str());
+        let how =
+            values.iter().find(|(key, _)| key == "how").map_or("", |(_, value)| value.as_str());
         let fault = |path: &[&str], message: &str| {
             let path = path.iter().map(|part| (*part).to_owned()).collect();
             Err(vec![FieldProblem { path, message: message.to_owned() }])
@@ -72,7 +73,10 @@ described!(
     Scoped,
     Description::new("s", "1").declares(DeclaredType::new("S", "").permission_scope("user.all"))
 );
-described!(Wild, Description::new("s", "1").declares(DeclaredType::new("S", "").permission_scope("a.*")));
+described!(
+    Wild,
+    Description::new("s", "1").declares(DeclaredType::new("S", "").permission_scope("a.*"))
+);
 described!(Pictured, Description::new("p", "1").declares(DeclaredType::new("P", "key")));
 described!(
     Asking,
@@ -81,7 +85,8 @@ described!(
 );
 described!(
     Preset,
-    Description::new("p", "1").declares(DeclaredType::new("P", "").field(Field::text("a").default(1)))
+    Description::new("p", "1")
+        .declares(DeclaredType::new("P", "").field(Field::text("a").default(1)))
 );
 described!(Plain, Description::new("plain", "1"));
 

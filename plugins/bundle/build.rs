@@ -1,9 +1,10 @@
 //! Compiles the plugins to components and writes a table of them for `lib.rs`.
 //!
-//! A nested cargo does it, in a target directory of its own beside that of the outer build, so that neither waits for the other's lock,
-//! and without the outer build's environment; once for each world, since a build of two would unite the features of the SDK that choose
-//! them. `CREDSMITH_PLUGINS_DIR` takes components that were built elsewhere instead:
-//! `<name>.wasm`, and `fixtures/<name>.wasm` for test plugins.
+//! A nested cargo does it, in a target directory of its own beside that of the outer build, so that
+//! neither waits for the other's lock, and without the outer build's environment; once for each
+//! world, since a build of two would unite the features of the SDK that choose them.
+//! `CREDSMITH_PLUGINS_DIR` takes components that were built elsewhere instead: `<name>.wasm`, and
+//! `fixtures/<name>.wasm` for test plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -50,7 +51,11 @@ fn run() -> Result<()> {
 
 fn workspace_root() -> Result<PathBuf> {
     let here = PathBuf::from(needed("CARGO_MANIFEST_DIR")?);
-    Ok(here.ancestors().nth(2).ok_or("the bundle is not two levels below the workspace")?.to_owned())
+    Ok(here
+        .ancestors()
+        .nth(2)
+        .ok_or("the bundle is not two levels below the workspace")?
+        .to_owned())
 }
 
 fn needed(name: &str) -> Result<String> {
@@ -89,7 +94,12 @@ impl Group {
     }
 
     fn fixtures(root: &Path) -> Result<Self> {
-        Self::find("FIXTURES", root.join("tests/fixtures/plugins"), "fixtures", "credsmith-fixture-")
+        Self::find(
+            "FIXTURES",
+            root.join("tests/fixtures/plugins"),
+            "fixtures",
+            "credsmith-fixture-",
+        )
     }
 
     fn find(
@@ -99,7 +109,9 @@ impl Group {
         prefix: &'static str,
     ) -> Result<Self> {
         let mut plugins = Vec::new();
-        for entry in fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))? {
+        for entry in
+            fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?
+        {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             // The bundle lives among the plugins.
@@ -131,7 +143,9 @@ impl Plugin {
 /// What a change of has to run this again.
 fn watch(root: &Path, groups: &[Group]) {
     println!("cargo::rerun-if-env-changed={PREBUILT}");
-    for path in ["Cargo.toml", "Cargo.lock", "plugin-sdk/Cargo.toml", "plugin-sdk/src", "plugin-sdk/wit"] {
+    for path in
+        ["Cargo.toml", "Cargo.lock", "plugin-sdk/Cargo.toml", "plugin-sdk/src", "plugin-sdk/wit"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     for group in groups {
@@ -141,7 +155,11 @@ fn watch(root: &Path, groups: &[Group]) {
 
 fn take_prebuilt(groups: &mut [Group], directory: &Path) -> Result<()> {
     if !directory.is_absolute() {
-        return Err(format!("{PREBUILT} is {}, but has to be an absolute path", directory.display()).into());
+        return Err(format!(
+            "{PREBUILT} is {}, but has to be an absolute path",
+            directory.display()
+        )
+        .into());
     }
     for group in groups {
         for plugin in &mut group.plugins {
@@ -183,18 +201,22 @@ fn worlds(groups: &[Group]) -> Result<BTreeMap<World, Vec<String>>> {
     Ok(worlds)
 }
 
-/// The outer build's target directory, whatever its profile is: what is built beside it serves dev, test and clippy. Cargo marks one
-/// that it made with a tag, and keeps what it knows of the compiler in every one.
+/// The outer build's target directory, whatever its profile is: what is built beside it serves dev,
+/// test and clippy. Cargo marks one that it made with a tag, and keeps what it knows of the
+/// compiler in every one.
 fn target_directory(out: &Path) -> &Path {
-    let marked =
-        |path: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|mark| path.join(mark).is_file());
+    let marked = |path: &&Path| {
+        ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|mark| path.join(mark).is_file())
+    };
     out.ancestors().find(marked).unwrap_or(out)
 }
 
-/// Installs the standard library for components where it is missing: rustup only does so by itself where it may.
+/// Installs the standard library for components where it is missing: rustup only does so by itself
+/// where it may.
 fn ensure_target() -> Result<()> {
-    let output =
-        Command::new(needed("RUSTC")?).args(["--print", "target-libdir", "--target", TARGET]).output()?;
+    let output = Command::new(needed("RUSTC")?)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()?;
     let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     if output.status.success() && directory.is_dir() {
         return Ok(());
@@ -243,14 +265,18 @@ fn run_cargo(root: &Path, target: &Path, packages: &[String]) -> Result<()> {
     Err(format!("the plugins do not compile:\n{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Whether a variable of the outer build's environment may reach the nested one: its compiler wrappers and flags break a build for
-/// another target.
+/// Whether a variable of the outer build's environment may reach the nested one: its compiler
+/// wrappers and flags break a build for another target.
 fn may_pass(name: &str) -> bool {
     match name {
         "CARGO" | "CARGO_HOME" | "CARGO_NET_OFFLINE" | "CARGO_TERM_COLOR" => true,
-        "RUSTFLAGS" | "TARGET" | "HOST" | "OUT_DIR" | "PROFILE" | "OPT_LEVEL" | "DEBUG" | "NUM_JOBS"
-        | "LD_LIBRARY_PATH" => false,
-        other => !other.starts_with("CARGO") && !other.starts_with("RUSTC") && !other.starts_with("RUSTDOC"),
+        "RUSTFLAGS" | "TARGET" | "HOST" | "OUT_DIR" | "PROFILE" | "OPT_LEVEL" | "DEBUG"
+        | "NUM_JOBS" | "LD_LIBRARY_PATH" => false,
+        other => {
+            !other.starts_with("CARGO")
+                && !other.starts_with("RUSTC")
+                && !other.starts_with("RUSTDOC")
+        }
     }
 }
 

@@ -26,8 +26,8 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Reads an answer that begins with `bytes`; `None` while it is not complete. `ended`: no more bytes will come. Tells how many bytes
-    /// belong to it.
+    /// Reads an answer that begins with `bytes`; `None` while it is not complete. `ended`: no more
+    /// bytes will come. Tells how many bytes belong to it.
     ///
     /// # Panics
     /// It is no HTTP/1.1.
@@ -39,7 +39,9 @@ impl Answer {
         assert_eq!(status_line.next(), Some("HTTP/1.1"), "{head}");
         let status: u16 = status_line.next().unwrap().parse().unwrap_or_else(|_| panic!("{head}"));
         let headers: Vec<_> = lines
-            .map(|line| line.split_once(':').unwrap_or_else(|| panic!("a header without a colon: {line}")))
+            .map(|line| {
+                line.split_once(':').unwrap_or_else(|| panic!("a header without a colon: {line}"))
+            })
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let mut answer = Self { status, headers, body: Vec::new() };
@@ -55,7 +57,10 @@ impl Answer {
         if to_head || matches!(self.status, 100..=199 | 204 | 304) {
             return Some((Vec::new(), 0));
         }
-        if self.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if self
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             return dechunk(rest);
         }
         match self.header("content-length") {

@@ -22,7 +22,8 @@ pub fn credsmith() -> Command {
 /// # Panics
 /// There is none of that name.
 pub fn fixture(name: &str, directory: &Path) -> PathBuf {
-    let plugin = credsmith_bundle::fixture(name).unwrap_or_else(|| panic!("no test plugin `{name}`"));
+    let plugin =
+        credsmith_bundle::fixture(name).unwrap_or_else(|| panic!("no test plugin `{name}`"));
     let path = directory.join(format!("{name}.wasm"));
     std::fs::write(&path, plugin.bytes).unwrap();
     path

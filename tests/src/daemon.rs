@@ -41,8 +41,14 @@ impl Daemon {
     /// It does not start.
     pub fn dev(arguments: &[&str]) -> Self {
         let mut command = credsmith();
-        command.args(["dev", "--listen", "127.0.0.1:0", "--provider-listen", "127.0.0.1:0"]).args(arguments);
-        let data = arguments.iter().skip_while(|argument| **argument != "--data").nth(1).map(PathBuf::from);
+        command
+            .args(["dev", "--listen", "127.0.0.1:0", "--provider-listen", "127.0.0.1:0"])
+            .args(arguments);
+        let data = arguments
+            .iter()
+            .skip_while(|argument| **argument != "--data")
+            .nth(1)
+            .map(PathBuf::from);
         Self::start(command, data).unwrap_or_else(|ended| panic!("it does not start: {ended:?}"))
     }
 
@@ -64,7 +70,11 @@ impl Daemon {
         });
         match ready {
             Some(address) => Ok(Self { child, address, stdout, stderr, data }),
-            None => Err(Ended { status: child.wait().unwrap(), stdout: stdout.all(), stderr: stderr.all() }),
+            None => Err(Ended {
+                status: child.wait().unwrap(),
+                stdout: stdout.all(),
+                stderr: stderr.all(),
+            }),
         }
     }
 
@@ -100,9 +110,10 @@ impl Daemon {
     /// # Panics
     /// There is none, or no answer.
     pub fn admin_request(&self, request: &Request) -> Answer {
-        let socket = self.data.as_deref().map(|data| data.join("admin.sock")).expect("a data directory");
-        let stream =
-            UnixStream::connect(&socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
+        let socket =
+            self.data.as_deref().map(|data| data.join("admin.sock")).expect("a data directory");
+        let stream = UnixStream::connect(&socket)
+            .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut connection = Connection::on(stream);
         connection.send(&request.clone().header("Connection", "close").bytes()).unwrap();

@@ -1,4 +1,5 @@
-//! The OpenID provider of the tests: the demo provider on loopback, in this process. It can go down and come up again at its address.
+//! The OpenID provider of the tests: the demo provider on loopback, in this process. It can go down
+//! and come up again at its address.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use credsmith_dev_provider::{Account, Client, DevProvider, Options, TokenSpec};
-use credsmith_http::{Drain, Fault, Listener, Reply, Request, Server, ServerOptions, Surface, Surfaces};
+use credsmith_http::{
+    Drain, Fault, Listener, Reply, Request, Server, ServerOptions, Surface, Surfaces,
+};
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 
@@ -71,7 +74,8 @@ impl Provider {
     /// Listens, with everything that was given out before.
     pub fn up(&mut self) {
         let runtime = runtime();
-        let listener = wait_for("the provider's port", || runtime.block_on(Listener::tcp(self.address)).ok());
+        let listener =
+            wait_for("the provider's port", || runtime.block_on(Listener::tcp(self.address)).ok());
         self.serve(runtime, listener);
     }
 

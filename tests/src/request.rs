@@ -183,7 +183,8 @@ impl<S: Read + Write> Connection<S> {
                 return Ok(answer);
             }
             if ended {
-                let text = format!("the connection ended: {:?}", String::from_utf8_lossy(&self.buffer));
+                let text =
+                    format!("the connection ended: {:?}", String::from_utf8_lossy(&self.buffer));
                 return Err(unexpected(&text));
             }
             ended = self.read()?;
@@ -227,7 +228,8 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// A peer that refuses a body closes with bytes unread, which TCP tells as a reset; what it sent before has arrived.
+/// A peer that refuses a body closes with bytes unread, which TCP tells as a reset; what it sent
+/// before has arrived.
 fn gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Makes a thing when the first test asks, and drops it when the last one has gone: a static would never be dropped, and a process
-/// that it owns would live on.
+/// Makes a thing when the first test asks, and drops it when the last one has gone: a static would
+/// never be dropped, and a process that it owns would live on.
 #[derive(Debug)]
 pub struct Shared<T>(Mutex<Weak<T>>);
 

@@ -98,7 +98,8 @@ impl Site {
     /// A provider with lines of one's own, of which one is about the audience.
     #[must_use]
     pub fn provider_at(self, id: &str, issuer: &str, lines: &str) -> Self {
-        let description = if lines.contains("description") { "" } else { "description = \"A provider\"\n" };
+        let description =
+            if lines.contains("description") { "" } else { "description = \"A provider\"\n" };
         let lines = format!(
             "issuer = \"{issuer}\"\nallow_insecure_issuer = true\naddresses = [\"127.0.0.0/8\"]\n\
              client_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client.secret\" }}\n{description}{lines}"
@@ -121,7 +122,9 @@ impl Site {
             writeln!(text, "description = \"The service {id}\"").unwrap();
         }
         if !lines.contains("allow =") {
-            text.push_str("allow = [{ provider = \"any\", claim = \"groups\", contains = \"users\" }]\n");
+            text.push_str(
+                "allow = [{ provider = \"any\", claim = \"groups\", contains = \"users\" }]\n",
+            );
         }
         text.push_str(lines);
         self.section(&format!("services.{id}"), &text)
@@ -153,8 +156,11 @@ impl Site {
     /// It cannot be written.
     pub fn configuration(&self) -> PathBuf {
         let path = self.path().join("credsmith.toml");
-        let listen =
-            if self.server.contains("listen =") { "" } else { "listen = [{ address = \"127.0.0.1:0\" }]\n" };
+        let listen = if self.server.contains("listen =") {
+            ""
+        } else {
+            "listen = [{ address = \"127.0.0.1:0\" }]\n"
+        };
         let text = format!(
             "[server]\npublic_url = \"{}\"\n{listen}{}\n[data]\ndirectory = \"data\"\n\n[keyring]\nkey = {{ file = \"kek\" }}\n{}",
             self.public_url, self.server, self.sections

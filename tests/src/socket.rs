@@ -44,7 +44,8 @@ impl Socket {
     /// It is refused.
     #[track_caller]
     pub fn open(at: SocketAddr, key: &str) -> Self {
-        Self::try_open(at, &Self::request(key)).unwrap_or_else(|answer| panic!("no socket: {answer:?}"))
+        Self::try_open(at, &Self::request(key))
+            .unwrap_or_else(|answer| panic!("no socket: {answer:?}"))
     }
 
     /// Sends what should open a socket.

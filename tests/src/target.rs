@@ -1,4 +1,5 @@
-//! A server that plugins send requests to, in this process. The test decides what it answers, and when.
+//! A server that plugins send requests to, in this process. The test decides what it answers, and
+//! when.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,8 +41,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// A server that answers as `handler` says: status and JSON. It is called on a thread of its own for each request, and may take as
-    /// long as it likes.
+    /// A server that answers as `handler` says: status and JSON. It is called on a thread of its
+    /// own for each request, and may take as long as it likes.
     ///
     /// # Panics
     /// There is no port.
@@ -79,7 +80,8 @@ impl Target {
         self.received.lock().unwrap().clone()
     }
 
-    /// The lines of a service that grant it, for [`crate::Site::service`]: with the setting `target`.
+    /// The lines of a service that grant it, for [`crate::Site::service`]: with the setting
+    /// `target`.
     pub fn granted_to(&self, service: &str) -> String {
         let url = self.url();
         format!(

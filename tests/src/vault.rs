@@ -1,4 +1,5 @@
-//! Members of the vault: a browser that signs in at the provider, and a client with the tokens that come of it.
+//! Members of the vault: a browser that signs in at the provider, and a client with the tokens that
+//! come of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,17 +15,21 @@ const CREDENTIALS: &str = "/v1/credential/credentials";
 const TYPES: &str = "/v1/credential-type/credential-types";
 
 impl Site {
-    /// Serves the vault, where one address may begin any number of sign-ins: all tests are at one. `lines` are further ones of `[vault]`.
+    /// Serves the vault, where one address may begin any number of sign-ins: all tests are at one.
+    /// `lines` are further ones of `[vault]`.
     #[must_use]
     pub fn vault(self, lines: &str) -> Self {
         self.section("vault", &format!("sign_ins_per_minute = 0\n{lines}"))
     }
 
-    /// A role of everybody with `group` among their groups; without a group it is given by hand. `lines` are further ones of it.
+    /// A role of everybody with `group` among their groups; without a group it is given by hand.
+    /// `lines` are further ones of it.
     #[must_use]
     pub fn role(self, name: &str, permissions: &[&str], group: Option<&str>, lines: &str) -> Self {
         let assign = group.map(|group| {
-            format!("assign = [{{ provider = \"any\", claim = \"groups\", contains = \"{group}\" }}]\n")
+            format!(
+                "assign = [{{ provider = \"any\", claim = \"groups\", contains = \"{group}\" }}]\n"
+            )
         });
         let lines = format!("permissions = {permissions:?}\n{}{lines}", assign.unwrap_or_default());
         self.section(&format!("roles.{name}"), &lines)
@@ -79,10 +84,12 @@ impl SignIn {
     #[track_caller]
     pub fn visit(&self, user: &str) -> String {
         let (host, path) = self.uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
-        let answer =
-            Request::get(format!("/{path}&login_hint={user}")).host(Some(host)).send(host.parse().unwrap());
+        let answer = Request::get(format!("/{path}&login_hint={user}"))
+            .host(Some(host))
+            .send(host.parse().unwrap());
         let location = answer.expect(303).header("location").unwrap().to_owned();
-        let path = location.find("/v1/auth/redirect?").unwrap_or_else(|| panic!("back to {location}"));
+        let path =
+            location.find("/v1/auth/redirect?").unwrap_or_else(|| panic!("back to {location}"));
         location[path..].to_owned()
     }
 
@@ -142,7 +149,8 @@ impl Session {
     /// One is missing.
     #[track_caller]
     pub fn of_tokens(at: SocketAddr, data: &Value) -> Self {
-        let text = |key: &str| data[key].as_str().unwrap_or_else(|| panic!("no {key}: {data}")).to_owned();
+        let text =
+            |key: &str| data[key].as_str().unwrap_or_else(|| panic!("no {key}: {data}")).to_owned();
         Self { at, access: text("accessToken"), refresh: text("refreshToken") }
     }
 

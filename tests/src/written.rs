@@ -47,7 +47,8 @@ impl Written {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    /// Waits until `find` finds something in what has been written; `None` when the stream ends before.
+    /// Waits until `find` finds something in what has been written; `None` when the stream ends
+    /// before.
     ///
     /// # Panics
     /// Nothing of both for [`PATIENCE`].

@@ -1,4 +1,5 @@
-//! The crate graph is the architecture: which of our crates may know which, and which library lives in which crate alone.
+//! The crate graph is the architecture: which of our crates may know which, and which library lives
+//! in which crate alone.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -55,7 +56,15 @@ struct Edge {
 fn metadata() -> Value {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path", manifest])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+            "--manifest-path",
+            manifest,
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -94,19 +103,31 @@ fn is_plugin(metadata: &Value) -> BTreeSet<String> {
 fn no_crate_knows_more_of_ours_than_it_may() {
     let metadata = metadata();
     let plugins = is_plugin(&metadata);
-    let rules: BTreeMap<_, _> = ALLOWED.iter().map(|(name, normal, dev)| (*name, (*normal, *dev))).collect();
-    let ours: BTreeSet<String> =
-        metadata["packages"].as_array().unwrap().iter().map(|package| text(&package["name"])).collect();
+    let rules: BTreeMap<_, _> =
+        ALLOWED.iter().map(|(name, normal, dev)| (*name, (*normal, *dev))).collect();
+    let ours: BTreeSet<String> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| text(&package["name"]))
+        .collect();
     for name in &ours {
-        assert!(rules.contains_key(name.as_str()) || plugins.contains(name), "{name} has no rule here");
+        assert!(
+            rules.contains_key(name.as_str()) || plugins.contains(name),
+            "{name} has no rule here"
+        );
     }
     let mut faults = Vec::new();
-    for Edge { from, to, dev } in edges(&metadata).into_iter().filter(|edge| ours.contains(&edge.to)) {
+    for Edge { from, to, dev } in
+        edges(&metadata).into_iter().filter(|edge| ours.contains(&edge.to))
+    {
         let short = to.strip_prefix("credsmith-").unwrap_or(&to).to_owned();
         let allowed = match rules.get(from.as_str()) {
             // A crate's own test doubles are a feature of it.
             _ if from == to => dev,
-            Some((normal, in_tests)) => (if dev { in_tests } else { normal }).contains(&short.as_str()),
+            Some((normal, in_tests)) => {
+                (if dev { in_tests } else { normal }).contains(&short.as_str())
+            }
             None => to == "credsmith-plugin-sdk",
         };
         if !allowed {
@@ -123,9 +144,9 @@ fn every_edge_of_the_architecture_is_used() {
         ALLOWED.iter().filter(|(from, ..)| !["credsmith-bench", "credsmith-tests"].contains(from))
     {
         for to in *normal {
-            let used = edges
-                .iter()
-                .any(|edge| edge.from == *from && edge.to == format!("credsmith-{to}") && !edge.dev);
+            let used = edges.iter().any(|edge| {
+                edge.from == *from && edge.to == format!("credsmith-{to}") && !edge.dev
+            });
             assert!(used, "{from} does not use credsmith-{to}: the rule can go");
         }
     }

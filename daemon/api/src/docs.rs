@@ -1,5 +1,5 @@
-//! What is written about a route, by the dialect that serves it. `openapi` makes a document of it; types that write answers describe
-//! themselves, so that the two cannot disagree.
+//! What is written about a route, by the dialect that serves it. `openapi` makes a document of it;
+//! types that write answers describe themselves, so that the two cannot disagree.
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

@@ -1,4 +1,5 @@
-//! The two header grammars that the dialects have to read: `Content-Type` and `Accept` (RFC 9110 sections 8.3 and 12.5.1).
+//! The two header grammars that the dialects have to read: `Content-Type` and `Accept` (RFC 9110
+//! sections 8.3 and 12.5.1).
 
 /// What a `Content-Type` header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,8 @@ pub(crate) fn names(value: &[u8], essence: &str) -> bool {
 /// Whether the weight among the parameters is more than zero; `None` if it is no weight.
 fn wanted(parameters: &[u8]) -> Option<bool> {
     for parameter in split_outside_quotes(parameters, b';') {
-        let Some(weight) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else {
+        let Some(weight) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="))
+        else {
             continue;
         };
         let weight: f32 = std::str::from_utf8(weight).ok()?.parse().ok()?;
@@ -90,14 +92,16 @@ fn media_type(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 fn is_parameter(text: &[u8]) -> bool {
     let Some(equals) = text.iter().position(|b| *b == b'=') else { return is_token(text) };
-    let (name, value) = (text.get(..equals).unwrap_or_default(), text.get(equals + 1..).unwrap_or_default());
+    let (name, value) =
+        (text.get(..equals).unwrap_or_default(), text.get(equals + 1..).unwrap_or_default());
     let quoted = value.len() >= 2 && value.starts_with(b"\"") && value.ends_with(b"\"");
     is_token(name) && (quoted || is_token(value))
 }
 
 /// A token as RFC 9110 section 5.6.2 defines it.
 fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+    !text.is_empty()
+        && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
 /// The trimmed parts between separators that stand outside quoted strings.
@@ -133,9 +137,15 @@ mod tests {
         for other in ["text/plain", "application/json-patch+json", "*/*"] {
             assert_eq!(content_type(other.as_bytes()), ContentType::Other, "{other}");
         }
-        for malformed in
-            ["", "garbage", "application/", "/json", "application/json; =", "a b/c", "application/json;a=b c"]
-        {
+        for malformed in [
+            "",
+            "garbage",
+            "application/",
+            "/json",
+            "application/json; =",
+            "a b/c",
+            "application/json;a=b c",
+        ] {
             assert_eq!(content_type(malformed.as_bytes()), ContentType::Malformed, "{malformed}");
         }
     }

@@ -5,7 +5,9 @@ use credsmith_core::{Error, Kind};
 /// Logs what the core refused. To be called once for each error, where it leaves for the client.
 pub(crate) fn log(error: &Error) {
     match (error.kind(), error.cause()) {
-        (Kind::Internal, cause) => tracing::error!(%error, cause, "a request failed inside the daemon"),
+        (Kind::Internal, cause) => {
+            tracing::error!(%error, cause, "a request failed inside the daemon")
+        }
         (_, Some(cause)) => tracing::warn!(%error, cause, "a request was refused"),
         (_, None) => tracing::debug!(%error, "a request was refused"),
     }

@@ -13,7 +13,8 @@ use crate::secret::Secret;
 /// What a provider says about somebody, by claim name.
 pub type Claims = Map<String, Value>;
 
-/// One person, in every dialect: who issued the name, and the name. Two providers never share a subject.
+/// One person, in every dialect: who issued the name, and the name. Two providers never share a
+/// subject.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     /// The issuer as its discovery document spells it.
@@ -71,7 +72,8 @@ impl Caller {
     }
 }
 
-/// A user of the vault with a session, as of this very request: rights that were taken away are gone.
+/// A user of the vault with a session, as of this very request: rights that were taken away are
+/// gone.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// Who it is here.

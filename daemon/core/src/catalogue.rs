@@ -1,5 +1,5 @@
-//! The configured services as the domain sees them: what is offered, to whom, how many, for how long. What a plugin makes of a service
-//! is the host's matter.
+//! The configured services as the domain sees them: what is offered, to whom, how many, for how
+//! long. What a plugin makes of a service is the host's matter.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::access::Rules;
 use crate::ids::ServiceId;
 
-/// What a list says to a user who may not use a service that has no tooltip of its own. The very text of WaTTS 1.6.1: clients show it.
+/// What a list says to a user who may not use a service that has no tooltip of its own. The very
+/// text of WaTTS 1.6.1: clients show it.
 pub const DEFAULT_TOOLTIP: &str = "Your authorisation is insufficient for this service. This may be due to missing group membership or due to a too low Level of Assurance (LoA) (Yes, we already support that kind of stuff ;D)";
 
 /// A configured service.
@@ -24,7 +25,8 @@ pub struct Service {
     pub display_priority: Option<i64>,
     /// Most leases of one user at a time; `None`: no limit. Zero: nobody gets any.
     pub limit: Option<u32>,
-    /// Whether a plugin that names what it made like an active lease of the same user means that very lease.
+    /// Whether a plugin that names what it made like an active lease of the same user means that
+    /// very lease.
     pub allow_same_state: bool,
     /// Whether the plugin is given the user's access token.
     pub pass_access_token: bool,
@@ -87,7 +89,8 @@ impl Catalogue {
         self.by_id.get(id)
     }
 
-    /// All of them in the order of lists: by display priority, ascending, then those without one; ties by lower-cased id.
+    /// All of them in the order of lists: by display priority, ascending, then those without one;
+    /// ties by lower-cased id.
     pub fn listed(&self) -> &[Arc<Service>] {
         &self.listed
     }
@@ -127,7 +130,8 @@ mod tests {
         assert_eq!(order(services), ["early", "also-zero", "Zero", "late", "A", "a", "b"]);
     }
 
-    /// The order in which WaTTS 1.6.1 listed the services of the recordings: it fits three priorities, the rest by id.
+    /// The order in which WaTTS 1.6.1 listed the services of the recordings: it fits three
+    /// priorities, the rest by id.
     #[test]
     fn lists_go_as_recorded() {
         let services = vec![

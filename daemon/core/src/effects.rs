@@ -1,5 +1,5 @@
-//! How much may be in work at a time. A permit is taken before anything happens and goes with the work, so that clients that hang up
-//! buy no more of it than clients that wait.
+//! How much may be in work at a time. A permit is taken before anything happens and goes with the
+//! work, so that clients that hang up buy no more of it than clients that wait.
 
 use std::sync::Arc;
 
@@ -25,8 +25,9 @@ pub(crate) struct Effect {
 }
 
 impl Effects {
-    /// At most `most`; of one service half of that, so that a target that hangs leaves room for the others; of one user a quarter, so
-    /// that it takes more than one of them to leave nobody else any.
+    /// At most `most`; of one service half of that, so that a target that hangs leaves room for the
+    /// others; of one user a quarter, so that it takes more than one of them to leave nobody else
+    /// any.
     pub(crate) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self {

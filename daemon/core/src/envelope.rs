@@ -1,9 +1,12 @@
-//! The byte format of a sealed value: `format u8 | key-id u32 | nonce 12 | ciphertext | tag 16`, numbers in network order.
+//! The byte format of a sealed value: `format u8 | key-id u32 | nonce 12 | ciphertext | tag 16`,
+//! numbers in network order.
 //!
-//! AES-256-GCM. What is authenticated beside the text: format, key id, the full key that the value is kept under, and the field. A value
-//! therefore opens only where it was put. That it is the *newest* one ever put there is not proven.
+//! AES-256-GCM. What is authenticated beside the text: format, key id, the full key that the value
+//! is kept under, and the field. A value therefore opens only where it was put. That it is the
+//! *newest* one ever put there is not proven.
 //!
-//! Pure functions over a [`DataKey`]; which key, and how often it may seal, is the matter of [`crate::keyring`].
+//! Pure functions over a [`DataKey`]; which key, and how often it may seal, is the matter of
+//! [`crate::keyring`].
 
 use std::fmt;
 
@@ -25,7 +28,8 @@ const HEADER: usize = 1 + size_of::<u32>();
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
-/// Names a data key. Never given to two keys of one keyring; 0 is the KEK's, which seals nothing but the keyring itself.
+/// Names a data key. Never given to two keys of one keyring; 0 is the KEK's, which seals nothing
+/// but the keyring itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub u32);
 
@@ -36,16 +40,23 @@ pub enum EnvelopeError {
     Malformed,
     /// It was sealed with a key that this keyring does not have.
     UnknownKey(KeyId),
-    /// It was changed, or moved from another key or field, or sealed with another key of the same id.
+    /// It was changed, or moved from another key or field, or sealed with another key of the same
+    /// id.
     Tampered,
 }
 
 impl fmt::Display for EnvelopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("a stored value is not a sealed value of a known format"),
+            Self::Malformed => {
+                f.write_str("a stored value is not a sealed value of a known format")
+            }
             Self::UnknownKey(id) => {
-                write!(f, "a stored value is sealed with key {}, which the keyring does not have", id.0)
+                write!(
+                    f,
+                    "a stored value is sealed with key {}, which the keyring does not have",
+                    id.0
+                )
             }
             Self::Tampered => f.write_str("a stored value was changed, or belongs elsewhere"),
         }
@@ -81,7 +92,8 @@ impl fmt::Debug for DataKey {
 
 /// Seals `plain` for `field` of the value at `key`, under a fresh random nonce.
 ///
-/// A random nonce of 96 bits carries some 2^32 seals of one key before a repetition is worth fearing; counting them is the caller's.
+/// A random nonce of 96 bits carries some 2^32 seals of one key before a repetition is worth
+/// fearing; counting them is the caller's.
 ///
 /// # Errors
 /// [`EnvelopeError::Malformed`] for a key, field or text beyond 4 GiB.
@@ -102,7 +114,8 @@ pub fn seal(
 
     let body = value.get_mut(HEADER + NONCE..).unwrap_or_default();
     let associated = associated(with.id, key, field)?;
-    let sealed = with.cipher.encrypt_inout_detached(&Nonce::from(nonce), &associated, InOutBuf::from(body));
+    let sealed =
+        with.cipher.encrypt_inout_detached(&Nonce::from(nonce), &associated, InOutBuf::from(body));
     let tag = sealed.map_err(|_| EnvelopeError::Malformed)?;
     value.extend_from_slice(&tag);
     Ok(value.into())
@@ -158,7 +171,12 @@ impl<'a> Parts<'a> {
         let (id, rest) = rest.split_first_chunk()?;
         let (nonce, rest) = rest.split_first_chunk()?;
         let (body, tag) = rest.split_last_chunk()?;
-        (*format == FORMAT).then_some(Self { key_id: KeyId(u32::from_be_bytes(*id)), nonce, body, tag })
+        (*format == FORMAT).then_some(Self {
+            key_id: KeyId(u32::from_be_bytes(*id)),
+            nonce,
+            body,
+            tag,
+        })
     }
 }
 
@@ -223,7 +241,8 @@ mod tests {
         }
     }
 
-    /// An independent implementation computed the value: Python's `cryptography`, AESGCM over the documented AAD.
+    /// An independent implementation computed the value: Python's `cryptography`, AESGCM over the
+    /// documented AAD.
     #[test]
     fn the_format_is_as_documented() {
         struct Fixed;
@@ -234,7 +253,10 @@ mod tests {
         }
         let value = seal(&data_key(7, 1), &Fixed, &at("lease/1"), FIELD, b"hello").unwrap();
         let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "0100000007abababababababababababab1fe397fc5263f133a2f75acc4933606e623ded5399");
+        assert_eq!(
+            hex,
+            "0100000007abababababababababababab1fe397fc5263f133a2f75acc4933606e623ded5399"
+        );
     }
 
     #[test]
@@ -257,23 +279,33 @@ mod tests {
     fn every_cut_and_every_addition_is_noticed() {
         let value = sealed(b"hello");
         for length in 0..value.len() {
-            assert!(open(&data_key(7, 1), &at("lease/1"), FIELD, &value[..length]).is_err(), "{length}");
+            assert!(
+                open(&data_key(7, 1), &at("lease/1"), FIELD, &value[..length]).is_err(),
+                "{length}"
+            );
         }
         let longer = [&value[..], &[0]].concat();
         assert_eq!(open_error(&data_key(7, 1), "lease/1", FIELD, &longer), EnvelopeError::Tampered);
     }
 
-    /// Attack: whoever can write to the store puts the victim's record under their own key, and reads it through the daemon.
+    /// Attack: whoever can write to the store puts the victim's record under their own key, and
+    /// reads it through the daemon.
     #[test]
     fn a_value_moved_to_another_key_is_refused() {
-        assert_eq!(open_error(&data_key(7, 1), "lease/2", FIELD, &sealed(b"hello")), EnvelopeError::Tampered);
+        assert_eq!(
+            open_error(&data_key(7, 1), "lease/2", FIELD, &sealed(b"hello")),
+            EnvelopeError::Tampered
+        );
     }
 
     /// Attack: a secret field is copied into a field that everybody is shown.
     #[test]
     fn a_value_moved_to_another_field_is_refused() {
         let with = data_key(7, 1);
-        assert_eq!(open_error(&with, "lease/1", "display", &sealed(b"hello")), EnvelopeError::Tampered);
+        assert_eq!(
+            open_error(&with, "lease/1", "display", &sealed(b"hello")),
+            EnvelopeError::Tampered
+        );
     }
 
     /// Attack: the border between key and field is moved, so that both together read the same.
@@ -284,7 +316,8 @@ mod tests {
         assert_eq!(open_error(&with, "a", "bc", &value), EnvelopeError::Tampered);
     }
 
-    /// Attack: the store claims another key for a value, of which the daemon then leaks whether it fits.
+    /// Attack: the store claims another key for a value, of which the daemon then leaks whether it
+    /// fits.
     #[test]
     fn another_key_opens_nothing() {
         let value = sealed(b"hello");

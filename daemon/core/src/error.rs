@@ -1,4 +1,5 @@
-//! What went wrong, for three readers: a kind for machines, a sentence for the caller, a cause for the log.
+//! What went wrong, for three readers: a kind for machines, a sentence for the caller, a cause for
+//! the log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -124,7 +125,8 @@ impl Error {
 
     /// An error of ours: the caller learns that it happened, the log learns why.
     pub fn internal(cause: impl Into<BoxedCause>) -> Self {
-        Self::new(Kind::Internal, "Something went wrong in the daemon; its log says what.").because(cause)
+        Self::new(Kind::Internal, "Something went wrong in the daemon; its log says what.")
+            .because(cause)
     }
 
     /// Adds the cause for the log.

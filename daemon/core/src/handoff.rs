@@ -1,7 +1,8 @@
-//! Where an issued result waits until its user fetches it: in memory only, for seconds, for one read.
+//! Where an issued result waits until its user fetches it: in memory only, for seconds, for one
+//! read.
 //!
-//! A place is taken before the plugin runs, so that what was issued can always be handed over. Never here: the store, a log line
-//! with a value in it.
+//! A place is taken before the plugin runs, so that what was issued can always be handed over.
+//! Never here: the store, a log line with a value in it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +60,8 @@ pub(crate) struct Handoffs {
 #[derive(Default)]
 struct Waiting {
     results: HashMap<HandoffId, Held>,
-    /// In order of expiry, which is the order of arrival: all wait equally long. May name results that are collected already.
+    /// In order of expiry, which is the order of arrival: all wait equally long. May name results
+    /// that are collected already.
     ends: VecDeque<(Duration, HandoffId)>,
 }
 
@@ -116,7 +118,12 @@ impl Handoffs {
     }
 
     /// The result, if it waits for `user`: once. What waits for others goes on waiting.
-    pub(crate) fn collect(&self, user: &Subject, id: HandoffId, now: Duration) -> Option<Collected> {
+    pub(crate) fn collect(
+        &self,
+        user: &Subject,
+        id: HandoffId,
+        now: Duration,
+    ) -> Option<Collected> {
         let mut waiting = self.lock();
         let held = waiting.results.get(&id)?;
         if held.place.user != *user || held.ends <= now {
@@ -136,7 +143,8 @@ impl Handoffs {
         drop(self.forget_old(now));
     }
 
-    /// Takes out what waited too long. It is the caller who drops it, outside the lock: wiping takes its time.
+    /// Takes out what waited too long. It is the caller who drops it, outside the lock: wiping
+    /// takes its time.
     fn forget_old(&self, now: Duration) -> Vec<Held> {
         let mut old = Vec::new();
         let mut waiting = self.lock();
@@ -182,7 +190,8 @@ mod tests {
 
     fn leave(all: &Handoffs, byte: u8, name: &str) -> HandoffId {
         let id = HandoffId::from_random([byte; 16]);
-        let handoff = Handoff::Credential { id: LeaseId::from_random([byte; 16]), entries: credential(1) };
+        let handoff =
+            Handoff::Credential { id: LeaseId::from_random([byte; 16]), entries: credential(1) };
         let place = all.reserve(&user(name), NOW).unwrap();
         all.leave(id, place, Collected { handoff, service: ServiceId::parse("ssh").unwrap() }, NOW);
         id

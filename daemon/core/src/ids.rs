@@ -61,7 +61,8 @@ macro_rules! name {
 }
 
 name!(
-    /// A configured OpenID provider. Never `any`, never beginning with `rsp`: rules and paths use these for something else.
+    /// A configured OpenID provider. Never `any`, never beginning with `rsp`: rules and paths use
+    /// these for something else.
     ProviderId,
     check_provider
 );
@@ -85,13 +86,15 @@ fn check_word(text: &str) -> Result<(), InvalidId> {
 fn check_provider(text: &str) -> Result<(), InvalidId> {
     check_word(text)?;
     if text == "any" || text.starts_with("rsp") {
-        return Err(InvalidId("a provider is never called `any`, and its id never begins with `rsp`"));
+        return Err(InvalidId(
+            "a provider is never called `any`, and its id never begins with `rsp`",
+        ));
     }
     Ok(())
 }
 
-/// One lease: a version 4 UUID in lower case, unique over the life of the daemon's data. It is the credential id on the wire and the
-/// idempotency key that plugins see.
+/// One lease: a version 4 UUID in lower case, unique over the life of the daemon's data. It is the
+/// credential id on the wire and the idempotency key that plugins see.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(uuid::Uuid);
 
@@ -131,8 +134,8 @@ impl fmt::Debug for LeaseId {
     }
 }
 
-/// The one-time address of an issued result: sixteen random bytes, 22 characters of base64url. Knowing it is not enough to read
-/// the result; it is bound to the user as well.
+/// The one-time address of an issued result: sixteen random bytes, 22 characters of base64url.
+/// Knowing it is not enough to read the result; it is bound to the user as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HandoffId([u8; 16]);
 
@@ -280,7 +283,9 @@ mod tests {
         let id = LeaseId::from_random([7; 16]);
         assert_eq!(LeaseId::parse(&id.to_string()).unwrap(), id);
         let upper = LeaseId::from_random([0xab; 16]).to_string().to_uppercase();
-        for bad in [upper.as_str(), "", "xyz", &id.to_string().replace('-', ""), &format!("{{{id}}}")] {
+        for bad in
+            [upper.as_str(), "", "xyz", &id.to_string().replace('-', ""), &format!("{{{id}}}")]
+        {
             assert!(LeaseId::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -301,7 +306,9 @@ mod tests {
         assert_eq!(id.to_string().len(), 25);
         assert_ne!(id, CompanyId::from_random([0xfe; 16]));
         let upper = id.to_string().to_uppercase();
-        for bad in ["", "c", &"c".repeat(24), &"c".repeat(26), &upper, &format!("d{}", "0".repeat(24))] {
+        for bad in
+            ["", "c", &"c".repeat(24), &"c".repeat(26), &upper, &format!("d{}", "0".repeat(24))]
+        {
             assert!(CompanyId::parse(bad).is_err(), "{bad}");
         }
     }

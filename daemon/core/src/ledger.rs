@@ -1,8 +1,9 @@
-//! The steps of a lease's life as things that happen durably: read, ask [`crate::lease`] what becomes of it, write, try again where somebody
-//! else was faster.
+//! The steps of a lease's life as things that happen durably: read, ask [`crate::lease`] what
+//! becomes of it, write, try again where somebody else was faster.
 //!
-//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a step its caller says, who alone knows whose
-//! doing it is; it becomes durable with the step. Never here: a plugin, a caller.
+//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a
+//! step its caller says, who alone knows whose doing it is; it becomes durable with the step. Never
+//! here: a plugin, a caller.
 
 use std::sync::Arc;
 
@@ -18,10 +19,12 @@ use crate::records::{Account, Change, CommitError, Move, Records, Stored};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// How often a change is tried against others that are faster. Each time somebody's change got through.
+/// How often a change is tried against others that are faster. Each time somebody's change got
+/// through.
 const ATTEMPTS: u32 = 64;
 
-/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`, `parked/`, and the event of it.
+/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`,
+/// `parked/`, and the event of it.
 const KEYS_TO_RETIRE: usize = 8;
 /// Keys that a reservation touches: lease, `own/`, `due/`, `count/`, `suspended/`.
 const KEYS_TO_RESERVE: usize = 5;
@@ -42,7 +45,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Room {
     /// At most so many; `None`: any number.
     pub(crate) limit: Option<u32>,
-    /// Whether leases that have expired may make room. Not while the clock is in doubt: what is retired once stays so.
+    /// Whether leases that have expired may make room. Not while the clock is in doubt: what is
+    /// retired once stays so.
     pub(crate) may_retire: bool,
 }
 
@@ -119,11 +123,12 @@ impl Ledger {
         Self { records, timing, clock, accounts: KeyedLocks::new() }
     }
 
-    /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had expired and made room.
+    /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had
+    /// expired and made room.
     ///
     /// # Errors
-    /// `LimitReached` when as many count as `room` allows and too few of them have expired; `Unauthenticated` when the owner was
-    /// suspended.
+    /// `LimitReached` when as many count as `room` allows and too few of them have expired;
+    /// `Unauthenticated` when the owner was suspended.
     pub(crate) async fn reserve(
         &self,
         pending: Lease,
@@ -135,14 +140,16 @@ impl Ledger {
         let mut retired = Vec::new();
         for _ in 0..ATTEMPTS {
             let tally = self.records.tally(&account).await?;
-            let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit) {
+            let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit)
+            {
                 Some(_) if !room.may_retire => return Err(limit_reached()),
                 Some(limit) => self.expired_for(&pending, tally.count - limit + 1).await?,
                 None => Vec::new(),
             };
             let only_retire = expired.len() > RETIRED_AT_ONCE;
             expired.truncate(RETIRED_AT_ONCE);
-            let mut change = if only_retire { Change::default() } else { Change::begin(pending.clone()) };
+            let mut change =
+                if only_retire { Change::default() } else { Change::begin(pending.clone()) };
             change.tally = Some(tally);
             change.unless_suspended = Some(pending.owner.clone());
             let leases: Vec<_> = expired.iter().map(|stored| stored.lease.clone()).collect();
@@ -158,7 +165,10 @@ impl Ledger {
                 Ok(revision) => {
                     retired.extend(leases);
                     if !only_retire {
-                        return Ok(Reserved { pending: Stored { lease: pending, revision }, retired });
+                        return Ok(Reserved {
+                            pending: Stored { lease: pending, revision },
+                            retired,
+                        });
                     }
                 }
                 Err(CommitError::Conflict) => self.refuse_suspended(&pending.owner).await?,
@@ -172,7 +182,9 @@ impl Ledger {
     async fn expired_for(&self, pending: &Lease, wanted: u64) -> Result<Vec<Stored>, Error> {
         let now = self.clock.now();
         let mut expired = self.records.leases_of(&pending.owner, Some(&pending.service)).await?;
-        expired.retain(|stored| stored.lease.own_end().is_some_and(|end| end + self.timing.skew <= now));
+        expired.retain(|stored| {
+            stored.lease.own_end().is_some_and(|end| end + self.timing.skew <= now)
+        });
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         if expired.len() < wanted {
             return Err(limit_reached());
@@ -185,8 +197,9 @@ impl Ledger {
         if self.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
-    /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what becomes of it. Where nothing is left to
-    /// become of it ([`Settled::told`] is false), nothing is told.
+    /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what
+    /// becomes of it. Where nothing is left to become of it ([`Settled::told`] is false), nothing
+    /// is told.
     ///
     /// # Errors
     /// Only when the store failed: then the lease is cleaned up when its deadline has passed.
@@ -201,16 +214,19 @@ impl Ledger {
         let mut holder = None;
         // The first round reads nothing: mostly the state is free and nobody was suspended.
         for _ in 0..ATTEMPTS {
-            let (mut change, activated) = match self.plan(&pending, activation, suspended, holder).await? {
-                Plan::Commit(change, activated) => (change, activated),
-                // What is active was told when it became so.
-                Plan::Leave(activated) => {
-                    return Ok(Settled { told: activated == Activated::New, activated });
-                }
-            };
+            let (mut change, activated) =
+                match self.plan(&pending, activation, suspended, holder).await? {
+                    Plan::Commit(change, activated) => (change, activated),
+                    // What is active was told when it became so.
+                    Plan::Leave(activated) => {
+                        return Ok(Settled { told: activated == Activated::New, activated });
+                    }
+                };
             change.events.push(tell(&activated));
             let _queued = match &activated {
-                Activated::Same(_) | Activated::Taken => Some(self.lock_account(&pending.lease).await),
+                Activated::Same(_) | Activated::Taken => {
+                    Some(self.lock_account(&pending.lease).await)
+                }
                 Activated::New | Activated::Unwanted | Activated::TooLate => None,
             };
             match self.records.commit(&change, &self.timing).await {
@@ -258,11 +274,13 @@ impl Ledger {
         };
         let unless_suspended = (activated == Activated::New).then(|| pending.lease.owner.clone());
         let revoke_with = activation.revoke_with.clone();
-        let change = Change { revoke_with, unless_suspended, ..Change::advance(pending.clone(), after) };
+        let change =
+            Change { revoke_with, unless_suspended, ..Change::advance(pending.clone(), after) };
         Ok(Plan::Commit(change, activated))
     }
 
-    /// The plugin named what another lease holds. Nothing may be revoked by that name: it is the other lease's.
+    /// The plugin named what another lease holds. Nothing may be revoked by that name: it is the
+    /// other lease's.
     async fn plan_held(
         &self,
         pending: &Stored,
@@ -276,13 +294,15 @@ impl Ledger {
             return Ok(Plan::Leave(Activated::TooLate));
         };
         let mut change = Change::advance(pending.clone(), gone);
-        let doomed = suspended || matches!(pending.lease.state, State::Pending { doomed: true, .. });
+        let doomed =
+            suspended || matches!(pending.lease.state, State::Pending { doomed: true, .. });
         if !activation.allow_same_state || !activation.wanted || doomed {
             return Ok(Plan::Commit(change, Activated::Taken));
         }
         // What another plugin made goes by the same name and is something else.
         let same = |older: &Stored| {
-            older.lease.owner == pending.lease.owner && older.lease.plugin.name == pending.lease.plugin.name
+            older.lease.owner == pending.lease.owner
+                && older.lease.plugin.name == pending.lease.plugin.name
         };
         let older = self.records.lease(holder).await?.filter(same);
         let renewed = older
@@ -297,11 +317,12 @@ impl Ledger {
         Ok(Plan::Commit(change, Activated::Same(holder)))
     }
 
-    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its record is deleted. What `tell` says of the
-    /// lease as it will be is told with it.
+    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its
+    /// record is deleted. What `tell` says of the lease as it will be is told with it.
     ///
     /// # Errors
-    /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was read, the caller knows.
+    /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was
+    /// read, the caller knows.
     pub(crate) async fn advance(
         &self,
         stored: &Stored,

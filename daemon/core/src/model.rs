@@ -1,8 +1,10 @@
-//! Anything, in any order: issues and revocations side by side, plugins that break in every way, commits that fail, kills between any two
-//! commits, restarts, suspensions, services that vanish and come back, time.
+//! Anything, in any order: issues and revocations side by side, plugins that break in every way,
+//! commits that fail, kills between any two commits, restarts, suspensions, services that vanish
+//! and come back, time.
 //!
-//! After every step the ledger has to agree with itself: counters equal a recount, indexes name what there is and nothing else, no plugin
-//! state is held twice. After recovery everything that the target ever made is in the ledger or gone, and nothing that anybody was told is lost.
+//! After every step the ledger has to agree with itself: counters equal a recount, indexes name
+//! what there is and nothing else, no plugin state is held twice. After recovery everything that
+//! the target ever made is in the ledger or gone, and nothing that anybody was told is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -167,11 +169,15 @@ impl Run {
 
     fn issue_step(&mut self, plugin: Issuing) -> IssueStep {
         match plugin {
-            Issuing::Makes { shared, ends_after, with_secret } => self.make(shared, ends_after, with_secret),
+            Issuing::Makes { shared, ends_after, with_secret } => {
+                self.make(shared, ends_after, with_secret)
+            }
             Issuing::Refuses => IssueStep::Refuse(Refusal { user: "no".into(), retry_after: None }),
             Issuing::IsBusy => IssueStep::Busy,
             Issuing::Breaks(how, effect) => IssueStep::Break(how, effect),
-            Issuing::WaitsBefore => IssueStep::Wait(self.gate(), Box::new(self.make(false, None, false))),
+            Issuing::WaitsBefore => {
+                IssueStep::Wait(self.gate(), Box::new(self.make(false, None, false)))
+            }
             Issuing::WaitsAfter { shared } => {
                 IssueStep::Answer(self.gate(), Box::new(self.make(shared, None, true)))
             }
@@ -221,11 +227,15 @@ impl Run {
             Op::Restart { with_web } => self.restart(with_web).await,
             Op::Suspend { user } => {
                 let core = Arc::clone(&self.world.core);
-                tokio::spawn(async move { core.suspend(operator(), caller(USERS[user]).subject()).await });
+                tokio::spawn(async move {
+                    core.suspend(operator(), caller(USERS[user]).subject()).await
+                });
             }
             Op::Resume { user } => {
                 let core = Arc::clone(&self.world.core);
-                tokio::spawn(async move { core.resume(operator(), caller(USERS[user]).subject()).await });
+                tokio::spawn(async move {
+                    core.resume(operator(), caller(USERS[user]).subject()).await
+                });
             }
             Op::RetryParked => retry_parked(&self.world.core).await,
         }
@@ -294,15 +304,24 @@ async fn run(ops: Vec<Op>) {
     }
     run.recover().await;
     let leases = run.leases().await;
-    let counted: BTreeMap<_, _> =
-        leases.iter().filter(|lease| lease.state.is_counted()).map(|lease| (lease.id, lease)).collect();
+    let counted: BTreeMap<_, _> = leases
+        .iter()
+        .filter(|lease| lease.state.is_counted())
+        .map(|lease| (lease.id, lease))
+        .collect();
 
     for lease in counted.values() {
-        assert!(matches!(lease.state, State::Active(_)), "recovery leaves nothing half done: {lease:?}");
+        assert!(
+            matches!(lease.state, State::Active(_)),
+            "recovery leaves nothing half done: {lease:?}"
+        );
     }
-    for thing in run.world.plugins.things().into_iter().filter(|thing| !run.mortal.contains(&thing.name)) {
+    for thing in
+        run.world.plugins.things().into_iter().filter(|thing| !run.mortal.contains(&thing.name))
+    {
         let holder = counted.values().find(|lease| {
-            lease.service == thing.service && lease.state.made().is_some_and(|made| made.state == thing.name)
+            lease.service == thing.service
+                && lease.state.made().is_some_and(|made| made.state == thing.name)
         });
         assert!(holder.is_some(), "nobody knows of {thing:?}");
     }
@@ -311,7 +330,10 @@ async fn run(ops: Vec<Op>) {
         let found = leases.iter().find(|found| found.id == *lease);
         let over = told.asked.contains(lease)
             || found.is_some_and(|found| matches!(found.state, State::Ended { .. }));
-        assert!(over || counted.contains_key(lease), "{user} was told of {lease}, which is lost: {found:?}");
+        assert!(
+            over || counted.contains_key(lease),
+            "{user} was told of {lease}, which is lost: {found:?}"
+        );
     }
     for lease in &told.revoked {
         assert!(!counted.contains_key(lease), "somebody was told that {lease} is gone");

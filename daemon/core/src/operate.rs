@@ -54,15 +54,21 @@ pub struct ParkedView {
 }
 
 impl Core {
-    /// Suspends `subject` in every dialect: nobody signs in as them any more, their sessions of the vault are over, and what is being issued
-    /// to them now is taken back. What they have already stays theirs.
+    /// Suspends `subject` in every dialect: nobody signs in as them any more, their sessions of the
+    /// vault are over, and what is being issued to them now is taken back. What they have already
+    /// stays theirs.
     ///
     /// # Errors
     /// `Internal` when the store fails; doing it again is fine.
     pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
         self.suspend_as(&Actor::Operator, subject).await?;
         // The suspension's own batch has told the audit log.
-        let event = self.event(Some(Actor::Operator), Action::Suspend, about_subject(subject), Outcome::Done);
+        let event = self.event(
+            Some(Actor::Operator),
+            Action::Suspend,
+            about_subject(subject),
+            Outcome::Done,
+        );
         self.audit.record(event);
         Ok(())
     }
@@ -84,10 +90,12 @@ impl Core {
                 // What is pending no more is not affected.
                 Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
-                Err(NotAdvanced::Conflict) => match self.ledger.records.lease(stored.lease.id).await? {
-                    Some(again) => stored = again,
-                    None => return Ok(()),
-                },
+                Err(NotAdvanced::Conflict) => {
+                    match self.ledger.records.lease(stored.lease.id).await? {
+                        Some(again) => stored = again,
+                        None => return Ok(()),
+                    }
+                }
             }
         }
     }
@@ -98,7 +106,12 @@ impl Core {
     /// `Internal` when the store fails.
     pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
         self.resume_as(&Actor::Operator, subject).await?;
-        let event = self.event(Some(Actor::Operator), Action::Resume, about_subject(subject), Outcome::Done);
+        let event = self.event(
+            Some(Actor::Operator),
+            Action::Resume,
+            about_subject(subject),
+            Outcome::Done,
+        );
         self.audit.record(event);
         Ok(())
     }
@@ -107,10 +120,15 @@ impl Core {
     ///
     /// # Errors
     /// `Internal` when the store fails.
-    pub async fn parked(&self, _grant: Grant<Operate>, limit: usize) -> Result<Vec<ParkedView>, Error> {
+    pub async fn parked(
+        &self,
+        _grant: Grant<Operate>,
+        limit: usize,
+    ) -> Result<Vec<ParkedView>, Error> {
         let mut parked = Vec::new();
         for id in self.ledger.records.parked(None, limit).await?.leases {
-            parked.extend(self.ledger.records.lease(id).await?.and_then(|stored| view(stored.lease)));
+            parked
+                .extend(self.ledger.records.lease(id).await?.and_then(|stored| view(stored.lease)));
         }
         Ok(parked)
     }
@@ -123,10 +141,12 @@ impl Core {
         self.advance_parked(lease, Event::Retry, Action::Retry, None).await
     }
 
-    /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes into the audit.
+    /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes
+    /// into the audit.
     ///
     /// # Errors
-    /// `Invalid` without a reason, `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
+    /// `Invalid` without a reason, `NotFound` unless there is such a lease and it is parked;
+    /// `Internal` when the store fails.
     pub async fn drop_lease(
         &self,
         _grant: Grant<Operate>,
@@ -140,22 +160,25 @@ impl Core {
         self.advance_parked(lease, Event::Dropped, Action::Drop, Some(reason)).await
     }
 
-    /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long as the ledger is large, and what is
-    /// under way meanwhile may look like a contradiction.
+    /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long
+    /// as the ledger is large, and what is under way meanwhile may look like a contradiction.
     ///
     /// # Errors
     /// `Internal` when the store fails or a lease cannot be read.
     pub async fn examine(&self, _grant: Grant<Operate>) -> Result<Examination, Error> {
         let (leases, faults) = self.ledger.records.examine(&self.ledger.timing).await?;
-        let counted = leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
+        let counted =
+            leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
         Ok(Examination { faults, counted })
     }
 
-    /// Has it audited that an operator `asked` for something that has no event of its own: a list, or what came to nothing. It is durable
-    /// when this returns, so that nobody's flood pushes it out.
+    /// Has it audited that an operator `asked` for something that has no event of its own: a list,
+    /// or what came to nothing. It is durable when this returns, so that nobody's flood pushes it
+    /// out.
     ///
     /// # Errors
-    /// `Internal` when the store fails. It is told once the store is well again, unless the daemon is killed before.
+    /// `Internal` when the store fails. It is told once the store is well again, unless the daemon
+    /// is killed before.
     pub async fn attest_command(
         &self,
         _grant: Grant<Operate>,
@@ -183,7 +206,8 @@ impl Core {
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let parked = |stored: &Stored| matches!(stored.lease.state, State::Parked(_));
-            let stored = self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
+            let stored =
+                self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
             let about = About { note: note.map(ToOwned::to_owned), ..About::from(&stored.lease) };
             let told = self.event(Some(Actor::Operator), action, about, Outcome::Done);
             match self.advance(&stored, [event.clone()], |_| vec![told]).await {
@@ -219,9 +243,17 @@ fn not_parked() -> Error {
 fn view(lease: Lease) -> Option<ParkedView> {
     let State::Parked(parked) = lease.state else { return None };
     let reason = match parked.reason {
-        Reason::ServiceGone => "its service is configured no more, or has another plugin".to_owned(),
+        Reason::ServiceGone => {
+            "its service is configured no more, or has another plugin".to_owned()
+        }
         Reason::Refused(words) => format!("the plugin refused: {words}"),
         Reason::TooManyFailures => "attempts to revoke it failed for too long".to_owned(),
     };
-    Some(ParkedView { id: lease.id, owner: lease.owner, service: lease.service, since: parked.since, reason })
+    Some(ParkedView {
+        id: lease.id,
+        owner: lease.owner,
+        service: lease.service,
+        since: parked.since,
+        reason,
+    })
 }

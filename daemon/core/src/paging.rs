@@ -77,7 +77,8 @@ impl<T> Page<T> {
         self.total.div_ceil(self.paging.per_page)
     }
 
-    /// The page to leaf back to: the one before, or the last one for whoever is further behind. `None` when there is none.
+    /// The page to leaf back to: the one before, or the last one for whoever is further behind.
+    /// `None` when there is none.
     pub fn previous(&self) -> Option<usize> {
         Some((self.paging.page - 1).min(self.total_pages())).filter(|page| *page > 0)
     }

@@ -1,7 +1,7 @@
 //! Whether the parameters of a request fit what a service offers.
 //!
-//! They fit when there is a set all of whose required keys were given, and all given keys of which it knows. Values are the plugin's
-//! matter.
+//! They fit when there is a set all of whose required keys were given, and all given keys of which
+//! it knows. Values are the plugin's matter.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +21,8 @@ pub(crate) struct Fitted {
     pub(crate) kept: Vec<(String, String)>,
 }
 
-/// Fits `given` to the first set of `offer` that takes it. A string stays as sent; any other value becomes compact JSON text.
+/// Fits `given` to the first set of `offer` that takes it. A string stays as sent; any other value
+/// becomes compact JSON text.
 ///
 /// # Errors
 /// `Invalid` when no set takes it, or when there is too much of it.
@@ -33,7 +34,8 @@ pub(crate) fn fit(offer: &Offer, given: Map<String, Value>) -> Result<Fitted, Er
 }
 
 fn takes(set: &[Parameter], given: &Map<String, Value>) -> bool {
-    let complete = set.iter().all(|parameter| !parameter.required || given.contains_key(&parameter.key));
+    let complete =
+        set.iter().all(|parameter| !parameter.required || given.contains_key(&parameter.key));
     complete && given.keys().all(|key| set.iter().any(|parameter| parameter.key == *key))
 }
 
@@ -62,11 +64,13 @@ fn collect(set: &[Parameter], mut given: Map<String, Value>) -> Result<Fitted, E
 fn invalid(sets: &[Vec<Parameter>], given: &Map<String, Value>) -> Error {
     let public = "The parameters do not fit this service.";
     let [set] = sets else { return Error::new(Kind::Invalid, public) };
-    let missing = set.iter().find(|parameter| parameter.required && !given.contains_key(&parameter.key));
+    let missing =
+        set.iter().find(|parameter| parameter.required && !given.contains_key(&parameter.key));
     match missing {
-        Some(parameter) => {
-            Error::new(Kind::Invalid, format!("{public} The parameter `{}` is missing.", parameter.key))
-        }
+        Some(parameter) => Error::new(
+            Kind::Invalid,
+            format!("{public} The parameter `{}` is missing.", parameter.key),
+        ),
         None => Error::new(Kind::Invalid, format!("{public} There is one that it does not know.")),
     }
 }
@@ -166,7 +170,8 @@ mod tests {
     #[test]
     fn size_is_bounded() {
         let offer = offer(vec![vec![parameter("a", true, true)]]);
-        let sized = |size: usize| [("a".to_owned(), Value::from("x".repeat(size)))].into_iter().collect();
+        let sized =
+            |size: usize| [("a".to_owned(), Value::from("x".repeat(size)))].into_iter().collect();
         assert!(fit(&offer, sized(MAX_BYTES - 1)).is_ok());
         assert_eq!(fit(&offer, sized(MAX_BYTES)).unwrap_err().kind(), Kind::Invalid);
     }

@@ -1,4 +1,5 @@
-//! A value that must not be seen: it cannot be printed, compared with `==`, or serialised, and is wiped when dropped.
+//! A value that must not be seen: it cannot be printed, compared with `==`, or serialised, and is
+//! wiped when dropped.
 
 use std::fmt;
 
@@ -6,7 +7,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A secret byte string: a token, a password, a key. Cloning copies the bytes; share with `Arc` where one copy will do.
+/// A secret byte string: a token, a password, a key. Cloning copies the bytes; share with `Arc`
+/// where one copy will do.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 

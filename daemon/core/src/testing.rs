@@ -54,7 +54,11 @@ impl Tasks for MortalTasks {
 
 impl MortalTasks {
     fn kill(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+            .for_each(|task| task.abort());
     }
 }
 
@@ -158,7 +162,8 @@ impl World {
         services.into_iter().find(|view| view.id.as_str() == service).unwrap().count
     }
 
-    /// Where a lease stands: a word for its stage, `gone` when there is no record of it that counts.
+    /// Where a lease stands: a word for its stage, `gone` when there is no record of it that
+    /// counts.
     pub(crate) async fn stage(&self, lease: LeaseId) -> &'static str {
         let found = self.core.ledger.records.lease(lease).await.unwrap();
         found.map_or("gone", |stored| stored.lease.state.name())
@@ -229,7 +234,8 @@ impl Assembly<'_> {
         let store = Arc::new(self.store.clone());
         let kek = Kek::generate(&SeededEntropy::new(42));
         let entropy = Arc::new(SeededEntropy::new(1000 + life));
-        let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+        let keyring =
+            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
         Core::new(Parts {
             clock,
             tasks: tasks.clone(),

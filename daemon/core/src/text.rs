@@ -1,13 +1,14 @@
-//! When two texts are the same to people. Unicode knows several answers; here are the two that the vault needs, and one rule for what
-//! may stand in a name at all.
+//! When two texts are the same to people. Unicode knows several answers; here are the two that the
+//! vault needs, and one rule for what may stand in a name at all.
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-/// `text` as it is searched, ordered, and compared where case is ignored: full case folding, canonically composed (Unicode, definition
-/// D145). `STRASSE` and `Straße` are the same, and so are two spellings of `é`; `ﬁ` and `fi` in one glyph or two are not.
+/// `text` as it is searched, ordered, and compared where case is ignored: full case folding,
+/// canonically composed (Unicode, definition D145). `STRASSE` and `Straße` are the same, and so are
+/// two spellings of `é`; `ﬁ` and `fi` in one glyph or two are not.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -16,8 +17,9 @@ pub fn fold(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(&case_folded(&decomposed)).into_owned()
 }
 
-/// `text` as names are compared that have to be unique: compatibility caseless, without what nobody sees (Unicode, definitions D146
-/// and D147). A name that differs from another by width, ligature, case, or an invisible character is the same name.
+/// `text` as names are compared that have to be unique: compatibility caseless, without what nobody
+/// sees (Unicode, definitions D146 and D147). A name that differs from another by width, ligature,
+/// case, or an invisible character is the same name.
 pub fn unique_fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -38,11 +40,10 @@ fn compatible(text: &str) -> String {
     ComposingNormalizer::new_nfkc().normalize(text).into_owned()
 }
 
-/// Whether `c` may not stand in a name: a control character, or one that turns the direction of the text around it and so has a name
-/// look like another (Unicode Technical Report 36, section 3.1).
+/// Whether `c` may not stand in a name: a control character, or one that turns the direction of the
+/// text around it and so has a name look like another (Unicode Technical Report 36, section 3.1).
 pub fn is_unfit_for_names(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
     c.is_control() || turns || breaks
 }
@@ -66,7 +67,8 @@ mod tests {
         ] {
             assert_eq!(fold(one), fold(other), "{one} {other}");
         }
-        for (one, other) in [("cafe", "café"), ("Acme", "Ａｃｍｅ"), ("a", "ａ"), ("ı", "i")] {
+        for (one, other) in [("cafe", "café"), ("Acme", "Ａｃｍｅ"), ("a", "ａ"), ("ı", "i")]
+        {
             assert_ne!(fold(one), fold(other), "{one} {other}");
         }
     }
@@ -94,7 +96,9 @@ mod tests {
 
     #[test]
     fn what_turns_text_around_is_unfit() {
-        for bad in ['\0', '\n', '\t', '\u{7f}', '\u{85}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{2028}'] {
+        for bad in
+            ['\0', '\n', '\t', '\u{7f}', '\u{85}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{2028}']
+        {
             assert!(is_unfit_for_names(bad), "{bad:?}");
         }
         for good in [' ', 'a', 'é', '漢', '👩', '\u{200d}'] {

@@ -30,7 +30,8 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// As RFC 3339 has it: in UTC, with milliseconds and `Z`. Beyond the year 9999, which it cannot write, its last moment.
+    /// As RFC 3339 has it: in UTC, with milliseconds and `Z`. Beyond the year 9999, which it cannot
+    /// write, its last moment.
     pub fn rfc3339(self) -> impl std::fmt::Display {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);

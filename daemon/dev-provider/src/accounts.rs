@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-/// Which claims a scope releases (OpenID Connect Core section 5.4). A claim that is not among them comes with every token.
+/// Which claims a scope releases (OpenID Connect Core section 5.4). A claim that is not among them
+/// comes with every token.
 const RELEASED_BY: [(&str, &[&str]); 2] = [
     ("profile", &["name", "given_name", "family_name", "preferred_username", "locale", "picture"]),
     ("email", &["email", "email_verified"]),
 ];
 
-/// Somebody who can sign in: without a password, as this provider is for nobody but its own machine.
+/// Somebody who can sign in: without a password, as this provider is for nobody but its own
+/// machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// What one picks, and the `sub` of the account's tokens.
@@ -21,7 +23,10 @@ pub struct Account {
 
 impl Account {
     /// An account with these claims.
-    pub fn new(name: impl Into<String>, claims: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        claims: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Self {
         Self {
             name: name.into(),
             claims: claims.into_iter().map(|(claim, value)| (claim.to_owned(), value)).collect(),
@@ -36,10 +41,12 @@ impl Account {
         ]
     }
 
-    /// One of the unlisted accounts `user-0` to `user-999999999`, each in the group users: as many as a benchmark may want.
+    /// One of the unlisted accounts `user-0` to `user-999999999`, each in the group users: as many
+    /// as a benchmark may want.
     fn numbered(name: &str) -> Option<Self> {
         let number = name.strip_prefix("user-")?;
-        let plain = number.bytes().all(|b| b.is_ascii_digit()) && (number == "0" || !number.starts_with('0'));
+        let plain = number.bytes().all(|b| b.is_ascii_digit())
+            && (number == "0" || !number.starts_with('0'));
         let fits = plain && (1..=9).contains(&number.len());
         fits.then(|| person(name, "User", number, &["users"]))
     }
@@ -47,9 +54,9 @@ impl Account {
     /// What a token with `scopes` may learn, `sub` included.
     pub(crate) fn released(&self, scopes: &[String]) -> Map<String, Value> {
         let granted = |claim: &str| {
-            RELEASED_BY
-                .iter()
-                .all(|(scope, claims)| !claims.contains(&claim) || scopes.iter().any(|have| have == scope))
+            RELEASED_BY.iter().all(|(scope, claims)| {
+                !claims.contains(&claim) || scopes.iter().any(|have| have == scope)
+            })
         };
         let mut released: Map<String, Value> = self
             .claims
@@ -107,7 +114,9 @@ mod tests {
         for name in ["alice", "bob", "user-0", "user-17", "user-999999999"] {
             assert_eq!(accounts.find(name).unwrap().name, name);
         }
-        for name in ["", "Alice", "user-", "user-01", "user-x", "user-1000000000", "user--1", "user-1 "] {
+        for name in
+            ["", "Alice", "user-", "user-01", "user-x", "user-1000000000", "user--1", "user-1 "]
+        {
             assert!(accounts.find(name).is_none(), "{name}");
         }
         assert_eq!(accounts.find("user-17").unwrap().claims["groups"], json!(["users"]));

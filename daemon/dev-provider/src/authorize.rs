@@ -1,4 +1,5 @@
-//! The authorization endpoint: the code flow with PKCE (RFC 6749 section 4.1, RFC 7636, OpenID Connect Core section 3.1.2).
+//! The authorization endpoint: the code flow with PKCE (RFC 6749 section 4.1, RFC 7636, OpenID
+//! Connect Core section 3.1.2).
 
 use credsmith_http::{HeaderValue, Reply, ReplyBody, Request, StatusCode, Surface as _, header};
 use url::Url;
@@ -29,16 +30,24 @@ pub(crate) async fn by_form(provider: &DevProvider, request: &mut Request) -> Re
 
 fn answer(provider: &DevProvider, params: &Params) -> Reply {
     // Until client and redirect URI are known to belong together, nobody is sent anywhere.
-    let client =
-        params.get("client_id").and_then(|id| provider.clients.iter().find(|client| client.id() == id));
+    let client = params
+        .get("client_id")
+        .and_then(|id| provider.clients.iter().find(|client| client.id() == id));
     let Some(client) = client else { return page::refusal("No such client is registered here.") };
     let uri = params.get("redirect_uri").and_then(|uri| client.accepts_redirect(uri));
-    let Some(back) = uri else { return page::refusal("The redirect URI is not one of the client's.") };
+    let Some(back) = uri else {
+        return page::refusal("The redirect URI is not one of the client's.");
+    };
 
     let asked = match Asked::read(params) {
         Ok(asked) => asked,
         Err((code, description)) => {
-            return send_back(provider, back, params, &[("error", code), ("error_description", description)]);
+            return send_back(
+                provider,
+                back,
+                params,
+                &[("error", code), ("error_description", description)],
+            );
         }
     };
     let account = params.get("login_hint").and_then(|name| provider.accounts.find(name));
@@ -72,10 +81,12 @@ impl<'a> Asked<'a> {
         if params.get("response_mode").is_some_and(|mode| mode != "query") {
             return Err(("invalid_request", "the only response mode is query"));
         }
-        let challenge =
-            params.get("code_challenge").filter(|_| params.get("code_challenge_method") == Some("S256"));
+        let challenge = params
+            .get("code_challenge")
+            .filter(|_| params.get("code_challenge_method") == Some("S256"));
         let challenge = challenge.filter(|challenge| is_challenge(challenge));
-        let challenge = challenge.ok_or(("invalid_request", "PKCE with the method S256 is required"))?;
+        let challenge =
+            challenge.ok_or(("invalid_request", "PKCE with the method S256 is required"))?;
         let asked = params.get("scope").unwrap_or_default();
         let scopes: Vec<String> =
             asked.split(' ').filter(|scope| SCOPES.contains(scope)).map(str::to_owned).collect();
@@ -125,20 +136,30 @@ fn grant(
 
 fn pick(provider: &DevProvider, client: &Client, params: &Params) -> Reply {
     let choices = provider.accounts.listed().iter().map(|account| {
-        (account.name.clone(), format!("/authorize?{}", params.query_with("login_hint", &account.name)))
+        (
+            account.name.clone(),
+            format!("/authorize?{}", params.query_with("login_hint", &account.name)),
+        )
     });
     page::picker(client.id(), choices)
 }
 
 /// Sends the user back to the client, with the client's `state` and our issuer (RFC 9207).
-fn send_back(provider: &DevProvider, mut back: Url, params: &Params, answer: &[(&str, &str)]) -> Reply {
+fn send_back(
+    provider: &DevProvider,
+    mut back: Url,
+    params: &Params,
+    answer: &[(&str, &str)],
+) -> Reply {
     let state = params.get("state").map(|state| ("state", state));
     let issuer = ("iss", provider.issuer.as_str());
     back.query_pairs_mut().extend_pairs(answer).extend_pairs(state).extend_pairs([issuer]);
     match HeaderValue::from_str(back.as_str()) {
-        Ok(location) => {
-            reply::no_store(ReplyBody::with_header(StatusCode::SEE_OTHER, header::LOCATION, location))
-        }
+        Ok(location) => reply::no_store(ReplyBody::with_header(
+            StatusCode::SEE_OTHER,
+            header::LOCATION,
+            location,
+        )),
         Err(_) => page::refusal("The redirect URI cannot be used."),
     }
 }

@@ -1,4 +1,5 @@
-//! Which applications there are, how one proves to be one of them, and where it may have users sent back to.
+//! Which applications there are, how one proves to be one of them, and where it may have users sent
+//! back to.
 
 use std::fmt;
 
@@ -38,11 +39,12 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {}
 
 impl Client {
-    /// An application with a secret, or a public one without. A redirect URI counts exactly as written, but for the port of one on
-    /// loopback, which may be any (RFC 8252 section 7.3).
+    /// An application with a secret, or a public one without. A redirect URI counts exactly as
+    /// written, but for the port of one on loopback, which may be any (RFC 8252 section 7.3).
     ///
     /// # Errors
-    /// A redirect URI that is no http or https URL, or has a fragment or a user in it; an empty id or secret.
+    /// A redirect URI that is no http or https URL, or has a fragment or a user in it; an empty id
+    /// or secret.
     pub fn new(
         id: impl Into<String>,
         secret: Option<&str>,
@@ -50,11 +52,15 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let id = id.into();
         if id.is_empty() || secret.is_some_and(str::is_empty) {
-            return Err(ClientError("a client needs an id, and its secret, if it has one, is not empty"));
+            return Err(ClientError(
+                "a client needs an id, and its secret, if it has one, is not empty",
+            ));
         }
         let wrong = ClientError("a redirect URI is an http or https URL without fragment and user");
-        let redirect_uris =
-            redirect_uris.iter().map(|uri| redirect_uri(uri).ok_or(wrong)).collect::<Result<_, _>>()?;
+        let redirect_uris = redirect_uris
+            .iter()
+            .map(|uri| redirect_uri(uri).ok_or(wrong))
+            .collect::<Result<_, _>>()?;
         Ok(Self { id, secret: secret.map(str::to_owned), redirect_uris })
     }
 
@@ -143,8 +149,8 @@ impl Unproven {
     }
 }
 
-/// Which of `clients` sends this form: by the `Authorization` header, by a secret in the form, or, for a public one, by its id alone
-/// (RFC 6749 section 2.3).
+/// Which of `clients` sends this form: by the `Authorization` header, by a secret in the form, or,
+/// for a public one, by its id alone (RFC 6749 section 2.3).
 pub(crate) fn authenticate<'a>(
     clients: &'a [Client],
     headers: &HeaderMap,
@@ -154,7 +160,9 @@ pub(crate) fn authenticate<'a>(
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let wrong = Unproven::Wrong { by_header: true };
         let (id, secret) = value.to_str().ok().and_then(basic).ok_or(wrong)?;
-        if form.get("client_secret").is_some() || form.get("client_id").is_some_and(|named| named != id) {
+        if form.get("client_secret").is_some()
+            || form.get("client_id").is_some_and(|named| named != id)
+        {
             return Err(Unproven::Muddled);
         }
         return find(&id).filter(|client| client.proves(Some(&secret))).ok_or(wrong);
@@ -187,8 +195,12 @@ mod tests {
 
     fn clients() -> Vec<Client> {
         vec![
-            Client::new("app", Some("s:cr&t="), &["http://127.0.0.1:1/cb", "https://app.example/cb?x=1"])
-                .unwrap(),
+            Client::new(
+                "app",
+                Some("s:cr&t="),
+                &["http://127.0.0.1:1/cb", "https://app.example/cb?x=1"],
+            )
+            .unwrap(),
             Client::new("cli", None, &["http://localhost/", "http://[::1]/cb"]).unwrap(),
         ]
     }
@@ -235,7 +247,8 @@ mod tests {
             if let Some(value) = authorization {
                 headers.insert(header::AUTHORIZATION, value.parse().unwrap());
             }
-            authenticate(&clients, &headers, &Params::parse(form.as_bytes()).unwrap()).map(Client::id)
+            authenticate(&clients, &headers, &Params::parse(form.as_bytes()).unwrap())
+                .map(Client::id)
         };
         let good = format!("Basic {}", STANDARD.encode("app:s%3Acr%26t%3D"));
         assert_eq!(ask(Some(&good), ""), Ok("app"));

@@ -1,7 +1,9 @@
-//! What has been given out: codes, access tokens, refresh tokens. Kept by digest, in memory, and bounded: the oldest go first.
+//! What has been given out: codes, access tokens, refresh tokens. Kept by digest, in memory, and
+//! bounded: the oldest go first.
 //!
-//! Everything that grew from one sign-in is one family. A code or a refresh token that comes a second time was stolen from somebody,
-//! so its whole family ends (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
+//! Everything that grew from one sign-in is one family. A code or a refresh token that comes a
+//! second time was stolen from somebody, so its whole family ends (RFC 6749 section 4.1.2, RFC 9700
+//! section 4.14.2).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,9 +86,14 @@ impl Ledger {
     }
 
     /// A code for `code`, good for a minute.
-    pub(crate) fn give_code(&self, code: Code, now: SystemTime) -> Result<String, getrandom::Error> {
+    pub(crate) fn give_code(
+        &self,
+        code: Code,
+        now: SystemTime,
+    ) -> Result<String, getrandom::Error> {
         let (text, digest) = fresh()?;
-        let once = Once { family: code.grant.family, value: code, expires: now + CODE_LIFE, spent: false };
+        let once =
+            Once { family: code.grant.family, value: code, expires: now + CODE_LIFE, spent: false };
         self.books().codes.put(digest, once);
         Ok(text)
     }
@@ -98,19 +105,26 @@ impl Ledger {
         books.settle(outcome)
     }
 
-    pub(crate) fn give_refresh(&self, grant: Grant, now: SystemTime) -> Result<String, getrandom::Error> {
+    pub(crate) fn give_refresh(
+        &self,
+        grant: Grant,
+        now: SystemTime,
+    ) -> Result<String, getrandom::Error> {
         let (text, digest) = fresh()?;
-        let once = Once { family: grant.family, value: grant, expires: now + REFRESH_LIFE, spent: false };
+        let once =
+            Once { family: grant.family, value: grant, expires: now + REFRESH_LIFE, spent: false };
         self.books().refresh.put(digest, once);
         Ok(text)
     }
 
-    /// The grant behind a refresh token that nobody has used; it stays usable. See [`Self::take_refresh`].
+    /// The grant behind a refresh token that nobody has used; it stays usable. See
+    /// [`Self::take_refresh`].
     pub(crate) fn peek_refresh(&self, text: &str) -> Option<Grant> {
         self.books().refresh.get(&digest(text)).map(|once| once.value.clone())
     }
 
-    /// Takes the grant that the refresh token `text` stands for. One that comes again ends its family.
+    /// Takes the grant that the refresh token `text` stands for. One that comes again ends its
+    /// family.
     pub(crate) fn take_refresh(&self, text: &str, now: SystemTime) -> Option<Grant> {
         let mut books = self.books();
         let outcome = books.refresh.get_mut(&digest(text)).map(|once| once.take(now));

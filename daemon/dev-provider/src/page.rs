@@ -1,12 +1,12 @@
-//! What people see: the account picker, and a page for requests that cannot be answered by a redirect.
+//! What people see: the account picker, and a page for requests that cannot be answered by a
+//! redirect.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credsmith_http::{HeaderValue, Reply, ReplyBody, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-const STYLE: &str =
-    "body{font-family:sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}li{margin:.5rem 0}";
+const STYLE: &str = "body{font-family:sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}li{margin:.5rem 0}";
 
 /// A page of ours: no script, no foreign content, no frame around it, no form.
 fn page(status: StatusCode, title: &str, content: &str) -> Reply {
@@ -15,7 +15,8 @@ fn page(status: StatusCode, title: &str, content: &str) -> Reply {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style></head>\
          <body><h1>{title}</h1>{content}</body></html>\n"
     );
-    let mut reply = ReplyBody::typed(status, HeaderValue::from_static("text/html; charset=utf-8"), html);
+    let mut reply =
+        ReplyBody::typed(status, HeaderValue::from_static("text/html; charset=utf-8"), html);
     if let Ok(policy) = HeaderValue::from_str(&policy()) {
         reply.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -32,7 +33,9 @@ fn policy() -> String {
 /// Lets the user pick one of `choices`: names with the addresses that picking them leads to.
 pub(crate) fn picker(client: &str, choices: impl Iterator<Item = (String, String)>) -> Reply {
     let items: String = choices
-        .map(|(name, address)| format!("<li><a href=\"{}\">{}</a></li>", escape(&address), escape(&name)))
+        .map(|(name, address)| {
+            format!("<li><a href=\"{}\">{}</a></li>", escape(&address), escape(&name))
+        })
         .collect();
     let client = escape(client);
     let content = format!(
@@ -43,7 +46,11 @@ pub(crate) fn picker(client: &str, choices: impl Iterator<Item = (String, String
 
 /// Says what is wrong with a request whose client cannot be told.
 pub(crate) fn refusal(sentence: &str) -> Reply {
-    page(StatusCode::BAD_REQUEST, "This sign-in cannot go on", &format!("<p>{}</p>", escape(sentence)))
+    page(
+        StatusCode::BAD_REQUEST,
+        "This sign-in cannot go on",
+        &format!("<p>{}</p>", escape(sentence)),
+    )
 }
 
 fn escape(text: &str) -> String {
@@ -74,7 +81,8 @@ mod tests {
         assert_eq!(html.matches("&lt;script&gt;alert(&#39;1&#39;)").count(), 3, "{html}");
         let policy = reply.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(
-            policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+            policy.starts_with("default-src 'none'; style-src 'sha256-")
+                && !policy.contains("unsafe"),
             "{policy}"
         );
     }

@@ -43,13 +43,20 @@ impl Params {
 
     /// Reads the form in the body.
     pub(crate) async fn of_form(request: &mut Request) -> Result<Self, Unread> {
-        let kind =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Unread::Fault(Fault::UnsupportedMediaType));
         }
-        let body = request.body_mut().read(MAX_FORM).await.map_err(|fault| Unread::Fault(fault.fault()))?;
+        let body = request
+            .body_mut()
+            .read(MAX_FORM)
+            .await
+            .map_err(|fault| Unread::Fault(fault.fault()))?;
         Self::parse(&body).map_err(|Repeated| Unread::Repeated)
     }
 
@@ -60,7 +67,10 @@ impl Params {
     /// The same parameters with `name` set to `value`, as a query.
     pub(crate) fn query_with(&self, name: &str, value: &str) -> String {
         let others = self.0.iter().filter(|(other, _)| *other != name);
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, value).finish()
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(others)
+            .append_pair(name, value)
+            .finish()
     }
 }
 
@@ -71,7 +81,10 @@ mod tests {
     #[test]
     fn a_name_comes_once_and_an_empty_value_is_none() {
         let params = Params::parse(b"a=1&b=&c=x+y%26").unwrap();
-        assert_eq!((params.get("a"), params.get("b"), params.get("c")), (Some("1"), None, Some("x y&")));
+        assert_eq!(
+            (params.get("a"), params.get("b"), params.get("c")),
+            (Some("1"), None, Some("x y&"))
+        );
         assert_eq!(params.query_with("a", "<2>"), "c=x+y%26&a=%3C2%3E");
         assert_eq!(Params::parse(b"a=1&%61=2"), Err(Repeated));
         assert_eq!(Params::parse(b"").unwrap(), Params::default());

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use credsmith_http::{Fault, HeaderValue, Method, Reply, ReplyBody, Request, StatusCode, Surface, header};
+use credsmith_http::{
+    Fault, HeaderValue, Method, Reply, ReplyBody, Request, StatusCode, Surface, header,
+};
 use credsmith_oidc::signing::{SigningError, SigningKey};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -23,11 +25,14 @@ pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 /// What a provider is made of.
 #[derive(Clone)]
 pub struct Options {
-    /// Its issuer: scheme, host and port of the listener that serves it, such as `http://127.0.0.1:8081`.
+    /// Its issuer: scheme, host and port of the listener that serves it, such as
+    /// `http://127.0.0.1:8081`.
     pub issuer: String,
-    /// The applications that may sign users in. Tokens that no application asked for are meant for the first of them.
+    /// The applications that may sign users in. Tokens that no application asked for are meant for
+    /// the first of them.
     pub clients: Vec<Client>,
-    /// The accounts on its page. `user-0` to `user-999999999`, each in the group users, exist besides and are not listed.
+    /// The accounts on its page. `user-0` to `user-999999999`, each in the group users, exist
+    /// besides and are not listed.
     pub accounts: Vec<Account>,
     /// How long an access token lives.
     pub token_lifetime: Duration,
@@ -133,11 +138,17 @@ impl DevProvider {
         })
     }
 
-    /// What `/dev/token` hands out: scopes `openid profile email`, the audience of the first client, the usual life.
+    /// What `/dev/token` hands out: scopes `openid profile email`, the audience of the first
+    /// client, the usual life.
     pub fn usual_token(&self) -> TokenSpec {
         TokenSpec {
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
-            audience: self.clients.first().map(|client| client.id().to_owned()).into_iter().collect(),
+            audience: self
+                .clients
+                .first()
+                .map(|client| client.id().to_owned())
+                .into_iter()
+                .collect(),
             lifetime: self.token_lifetime,
         }
     }
@@ -145,7 +156,8 @@ impl DevProvider {
     /// An access token for `user` without a sign-in.
     ///
     /// # Errors
-    /// No account has that name. (Without randomness there is no token either, and the same is said.)
+    /// No account has that name. (Without randomness there is no token either, and the same is
+    /// said.)
     pub fn issue_token(&self, user: &str, spec: &TokenSpec) -> Result<String, UnknownUser> {
         let account = self.accounts.find(user).ok_or(UnknownUser)?;
         let grant = Grant {
@@ -173,7 +185,9 @@ impl DevProvider {
         let reads = method == Method::GET || method == Method::HEAD;
         match (path.as_str(), &method) {
             ("/.well-known/openid-configuration", _) if reads => self.discovery(),
-            ("/jwks", _) if reads => ReplyBody::json(StatusCode::OK, self.key.public_jwks().to_string()),
+            ("/jwks", _) if reads => {
+                ReplyBody::json(StatusCode::OK, self.key.public_jwks().to_string())
+            }
             ("/authorize", _) if reads => authorize::by_query(self, &request),
             ("/authorize", &Method::POST) => authorize::by_form(self, &mut request).await,
             ("/token", &Method::POST) => token::endpoint(self, &mut request).await,
@@ -182,9 +196,9 @@ impl DevProvider {
             }
             ("/introspect", &Method::POST) => resource::introspect(self, &mut request).await,
             ("/dev/token", _) if reads => self.hand_out(&request),
-            (path, _) => {
-                self.fault(allowed(path).map_or(Fault::NotFound, |allow| Fault::MethodNotAllowed { allow }))
-            }
+            (path, _) => self.fault(
+                allowed(path).map_or(Fault::NotFound, |allow| Fault::MethodNotAllowed { allow }),
+            ),
         }
     }
 
@@ -221,9 +235,10 @@ impl DevProvider {
         let user = query.get("user").unwrap_or_default();
         reply::no_store(match self.issue_token(user, &self.usual_token()) {
             Ok(token) => ReplyBody::text(StatusCode::OK, token),
-            Err(UnknownUser) => {
-                ReplyBody::text(StatusCode::NOT_FOUND, "no such account; try /dev/token?user=alice\n")
-            }
+            Err(UnknownUser) => ReplyBody::text(
+                StatusCode::NOT_FOUND,
+                "no such account; try /dev/token?user=alice\n",
+            ),
         })
     }
 }
@@ -239,7 +254,8 @@ fn allowed(path: &str) -> Option<&'static str> {
 
 fn check_issuer(issuer: &str) -> Result<(), OptionsError> {
     let url = Url::parse(issuer).map_err(|_| OptionsError::Issuer)?;
-    let bare = url.origin().ascii_serialization() == issuer && matches!(url.scheme(), "http" | "https");
+    let bare =
+        url.origin().ascii_serialization() == issuer && matches!(url.scheme(), "http" | "https");
     bare.then_some(()).ok_or(OptionsError::Issuer)
 }
 
@@ -261,7 +277,8 @@ impl Surface for DevProvider {
     }
 
     fn fault(&self, fault: Fault) -> Reply {
-        let body: Value = json!({ "error": "invalid_request", "error_description": fault.sentence() });
+        let body: Value =
+            json!({ "error": "invalid_request", "error_description": fault.sentence() });
         let mut reply = harden(reply::private_json(fault.status(), &body));
         if let Some(allow) = fault.allow() {
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -299,7 +316,8 @@ mod tests {
             let outcome = DevProvider::new(Options::new(bad, vec![]));
             assert!(matches!(outcome, Err(OptionsError::Issuer)), "{bad}");
         }
-        let twice = DevProvider::new(Options::new("http://127.0.0.1:1", vec![client("a"), client("a")]));
+        let twice =
+            DevProvider::new(Options::new("http://127.0.0.1:1", vec![client("a"), client("a")]));
         assert!(matches!(twice, Err(OptionsError::Repeated)));
         assert!(DevProvider::new(Options::new("http://[::1]:1", vec![client("a")])).is_ok());
     }

@@ -1,4 +1,5 @@
-//! What can be learnt with an access token: userinfo (OpenID Connect Core section 5.3), introspection (RFC 7662).
+//! What can be learnt with an access token: userinfo (OpenID Connect Core section 5.3),
+//! introspection (RFC 7662).
 
 use credsmith_http::{HeaderMap, Reply, Request, StatusCode, Surface as _, header};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use crate::token::seconds;
 /// Errors as RFC 6750 section 3 has them.
 pub(crate) fn userinfo(provider: &DevProvider, headers: &HeaderMap) -> Reply {
     let Some(token) = bearer(headers) else {
-        let refused = reply::error(StatusCode::UNAUTHORIZED, "invalid_request", "a bearer token is required");
+        let refused =
+            reply::error(StatusCode::UNAUTHORIZED, "invalid_request", "a bearer token is required");
         return reply::with(refused, header::WWW_AUTHENTICATE, "Bearer realm=\"dev-provider\"");
     };
     let Some(access) = provider.ledger.access(token, provider.now()) else {
@@ -27,9 +29,13 @@ pub(crate) fn userinfo(provider: &DevProvider, headers: &HeaderMap) -> Reply {
     };
     let Access { grant, .. } = access;
     if !grant.scopes.iter().any(|scope| scope == "openid") {
-        let refused =
-            reply::error(StatusCode::FORBIDDEN, "insufficient_scope", "the token lacks the scope openid");
-        let challenge = "Bearer realm=\"dev-provider\", error=\"insufficient_scope\", scope=\"openid\"";
+        let refused = reply::error(
+            StatusCode::FORBIDDEN,
+            "insufficient_scope",
+            "the token lacks the scope openid",
+        );
+        let challenge =
+            "Bearer realm=\"dev-provider\", error=\"insufficient_scope\", scope=\"openid\"";
         return reply::with(refused, header::WWW_AUTHENTICATE, challenge);
     }
     reply::private_json(StatusCode::OK, &Value::Object(grant.account.released(&grant.scopes)))
@@ -45,13 +51,18 @@ pub(crate) async fn introspect(provider: &DevProvider, request: &mut Request) ->
     let form = match Params::of_form(request).await {
         Ok(form) => form,
         Err(Unread::Repeated) => {
-            return reply::error(StatusCode::BAD_REQUEST, "invalid_request", "a parameter came twice");
+            return reply::error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "a parameter came twice",
+            );
         }
         Err(Unread::Fault(fault)) => return provider.fault(fault),
     };
     let client = match clients::authenticate(&provider.clients, request.headers(), &form) {
         Ok(client) => client,
-        // Whoever says nothing of who it is gets the same answer as whoever says it wrongly (RFC 7662 section 2.3).
+        // Whoever says nothing of who it is gets the same answer as whoever says it wrongly (RFC
+        // 7662 section 2.3).
         Err(Unproven::Muddled) => return Unproven::Wrong { by_header: true }.reply(),
         Err(unproven) => return unproven.reply(),
     };
@@ -62,7 +73,8 @@ pub(crate) async fn introspect(provider: &DevProvider, request: &mut Request) ->
         return reply::error(StatusCode::BAD_REQUEST, "invalid_request", "the token is missing");
     };
     let known = provider.ledger.access(token, provider.now());
-    let answer = known.map_or_else(|| json!({ "active": false }), |access| describe(provider, &access));
+    let answer =
+        known.map_or_else(|| json!({ "active": false }), |access| describe(provider, &access));
     reply::private_json(StatusCode::OK, &answer)
 }
 

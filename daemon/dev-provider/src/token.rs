@@ -28,7 +28,9 @@ pub(crate) async fn endpoint(provider: &DevProvider, request: &mut Request) -> R
     match form.get("grant_type") {
         Some("authorization_code") => redeem(provider, client, &form),
         Some("refresh_token") => refresh(provider, client, &form),
-        Some(_) => refuse("unsupported_grant_type", "known are authorization_code and refresh_token"),
+        Some(_) => {
+            refuse("unsupported_grant_type", "known are authorization_code and refresh_token")
+        }
         None => refuse("invalid_request", "the grant_type is missing"),
     }
 }
@@ -49,9 +51,10 @@ fn redeem(provider: &DevProvider, client: &Client, form: &Params) -> Reply {
     });
     match code {
         Some(Code { grant, nonce, .. }) => hand_over(provider, grant, nonce.as_deref()),
-        None => {
-            refuse("invalid_grant", "the code is unknown, spent, expired, or was given for something else")
-        }
+        None => refuse(
+            "invalid_grant",
+            "the code is unknown, spent, expired, or was given for something else",
+        ),
     }
 }
 
@@ -59,16 +62,24 @@ fn redeem(provider: &DevProvider, client: &Client, form: &Params) -> Reply {
 fn matches_challenge(verifier: &str, challenge: &str) -> bool {
     let plain = verifier.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
     let computed = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
-    plain && (43..=128).contains(&verifier.len()) && computed.as_bytes().ct_eq(challenge.as_bytes()).into()
+    plain
+        && (43..=128).contains(&verifier.len())
+        && computed.as_bytes().ct_eq(challenge.as_bytes()).into()
 }
 
 fn refresh(provider: &DevProvider, client: &Client, form: &Params) -> Reply {
     let Some(text) = form.get("refresh_token") else {
         return refuse("invalid_request", "the refresh_token is missing");
     };
-    let unknown =
-        || refuse("invalid_grant", "the refresh token is unknown, spent, expired, or of another client");
-    let Some(granted) = provider.ledger.peek_refresh(text).filter(|grant| grant.client == client.id()) else {
+    let unknown = || {
+        refuse(
+            "invalid_grant",
+            "the refresh token is unknown, spent, expired, or of another client",
+        )
+    };
+    let Some(granted) =
+        provider.ledger.peek_refresh(text).filter(|grant| grant.client == client.id())
+    else {
         return unknown();
     };
     let Some(scopes) = narrowed(&granted.scopes, form.get("scope")) else {
@@ -82,7 +93,8 @@ fn refresh(provider: &DevProvider, client: &Client, form: &Params) -> Reply {
 
 fn narrowed(granted: &[String], asked: Option<&str>) -> Option<Vec<String>> {
     let Some(asked) = asked else { return Some(granted.to_vec()) };
-    let asked: Vec<String> = asked.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    let asked: Vec<String> =
+        asked.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
     asked.iter().all(|scope| granted.contains(scope)).then_some(asked)
 }
 
@@ -121,7 +133,8 @@ fn at_hash(access: &str) -> String {
     URL_SAFE_NO_PAD.encode(left)
 }
 
-// OpenID Connect Core section 2. What the scopes release stands here as well as in the userinfo answer, as with many providers.
+// OpenID Connect Core section 2. What the scopes release stands here as well as in the userinfo
+// answer, as with many providers.
 fn id_claims(
     provider: &DevProvider,
     grant: &Grant,
@@ -149,8 +162,10 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_7636_matches() {
-        let (verifier, challenge) =
-            ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        let (verifier, challenge) = (
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        );
         assert!(matches_challenge(verifier, challenge));
         assert!(!matches_challenge(&verifier.replace('d', "e"), challenge));
         assert!(!matches_challenge(challenge, challenge));

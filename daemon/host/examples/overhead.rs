@@ -1,7 +1,9 @@
-//! Prints what a plugin call costs: issues through the port, each in a fresh instance, beside plain calls on one kept instance.
+//! Prints what a plugin call costs: issues through the port, each in a fresh instance, beside plain
+//! calls on one kept instance.
 //!
-//! `cargo run --release -p credsmith-host --example overhead -- COMPONENT.wasm [CALLS]`. The component is a service plugin that needs no
-//! settings. One line for each row: name, p50 and p99 in microseconds.
+//! `cargo run --release -p credsmith-host --example overhead -- COMPONENT.wasm [CALLS]`. The
+//! component is a service plugin that needs no settings. One line for each row: name, p50 and p99
+//! in microseconds.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::borrow::Cow;
@@ -22,7 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let calls = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let host = Host::new(HostOptions::new(Secret::new("only for this run")))?;
     let id = ServiceId::parse("measured")?;
-    let component = ComponentSource { bytes: Cow::Owned(std::fs::read(&path)?), origin: path, sha256: None };
+    let component =
+        ComponentSource { bytes: Cow::Owned(std::fs::read(&path)?), origin: path, sha256: None };
     let loaded = host.load(ServiceSetup::new(id.clone(), component)).await?;
     println!("{} {}, {calls} calls", loaded.plugin.name, loaded.plugin.version);
 
@@ -62,7 +65,12 @@ fn row(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |share: f64| {
         let index = (times.len() as f64 * share) as usize;
-        times.get(index.min(times.len().saturating_sub(1))).copied().unwrap_or_default().as_secs_f64() * 1e6
+        times
+            .get(index.min(times.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
+            .as_secs_f64()
+            * 1e6
     };
     println!("{name:<28} p50 {:>8.1} us   p99 {:>8.1} us", at(0.5), at(0.99));
 }

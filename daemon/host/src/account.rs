@@ -1,4 +1,5 @@
-//! How one call of a configured plugin ends: its log lines, its no, and what is said of it when it breaks.
+//! How one call of a configured plugin ends: its log lines, its no, and what is said of it when it
+//! breaks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,11 @@ struct PluginBroke {
 impl fmt::Display for PluginBroke {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PluginIdentity { name, version, digest } = &self.identity;
-        write!(f, "plugin {name} {version} (sha256 {digest}) failed to {}: {}", self.operation, self.what)
+        write!(
+            f,
+            "plugin {name} {version} (sha256 {digest}) failed to {}: {}",
+            self.operation, self.what
+        )
     }
 }
 
@@ -47,11 +52,17 @@ impl Account {
     }
 
     /// Checks a no, and keeps what it says to the log.
-    pub(crate) fn refusal(&self, given: &v0::types::Refusal, guarded: &[&Secret]) -> Result<Refusal, Broke> {
+    pub(crate) fn refusal(
+        &self,
+        given: &v0::types::Refusal,
+        guarded: &[&Secret],
+    ) -> Result<Refusal, Broke> {
         let refusal = outcome::refusal(given, guarded)?;
         if !given.log.is_empty() {
             let line = format!("refused: {}", given.log);
-            self.journal.line(Level::Warn, line).map_err(|flood| Broke::bad_output(flood.to_string()))?;
+            self.journal
+                .line(Level::Warn, line)
+                .map_err(|flood| Broke::bad_output(flood.to_string()))?;
         }
         Ok(refusal)
     }

@@ -1,8 +1,9 @@
 //! Compiled components on disk, so that a start need not compile them again.
 //!
-//! An artefact is native code: whoever can write one can run anything as the daemon. So the directory is the daemon's alone, and each file
-//! begins with an HMAC over the component's digest, the engine it was made for and the code, which is verified on the bytes in memory that
-//! are then loaded. What does not verify is compiled again. Never here: a file that is executed unseen.
+//! An artefact is native code: whoever can write one can run anything as the daemon. So the
+//! directory is the daemon's alone, and each file begins with an HMAC over the component's digest,
+//! the engine it was made for and the code, which is verified on the bytes in memory that are then
+//! loaded. What does not verify is compiled again. Never here: a file that is executed unseen.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -70,11 +71,18 @@ impl Artefacts {
             return Err(refuse("it belongs to another user".to_owned()));
         }
         if about.permissions().mode() & 0o077 != 0 {
-            return Err(refuse(format!("others may use it; run chmod 700 {}", directory.display())));
+            return Err(refuse(format!(
+                "others may use it; run chmod 700 {}",
+                directory.display()
+            )));
         }
         let mut collected = Collected(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut collected);
-        Ok(Self { directory: directory.to_owned(), key, engine_hash: collected.0.finalize().into() })
+        Ok(Self {
+            directory: directory.to_owned(),
+            key,
+            engine_hash: collected.0.finalize().into(),
+        })
     }
 
     /// The component of that digest, if there is an artefact that verifies and fits `engine`.
@@ -102,10 +110,13 @@ impl Artefacts {
             .ok()
     }
 
-    /// Keeps `component`. A failure costs time at the next start and nothing else, so it is only logged.
+    /// Keeps `component`. A failure costs time at the next start and nothing else, so it is only
+    /// logged.
     pub(crate) fn store(&self, digest: &str, component: &Component) {
-        let written =
-            component.serialize().map_err(io::Error::other).and_then(|code| self.write(digest, &code));
+        let written = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| self.write(digest, &code));
         if let Err(why) = written {
             tracing::warn!(directory = %self.directory.display(), cause = %why, "a compiled plugin cannot be kept");
         }
@@ -116,7 +127,11 @@ impl Artefacts {
     }
 
     fn write(&self, digest: &str, code: &[u8]) -> io::Result<()> {
-        let mac = self.mac(digest, code).ok_or_else(|| io::Error::other("no key"))?.finalize().into_bytes();
+        let mac = self
+            .mac(digest, code)
+            .ok_or_else(|| io::Error::other("no key"))?
+            .finalize()
+            .into_bytes();
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.directory)?;
         file.write_all(&mac)?;
         file.write_all(code)?;
@@ -141,7 +156,8 @@ impl Artefacts {
     }
 }
 
-/// Reads a file that only we can have written. Anything else under its name (a link, a pipe that would hold the start up) is not opened.
+/// Reads a file that only we can have written. Anything else under its name (a link, a pipe that
+/// would hold the start up) is not opened.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let about = fs::symlink_metadata(path)?;
     let ours = about.is_file() && about.uid() == rustix::process::geteuid().as_raw();
@@ -188,8 +204,10 @@ mod tests {
         let (engine, artefacts) = stored(&directory.path().join("new"));
         assert!(artefacts.load(&engine, DIGEST).is_some());
         assert!(artefacts.load(&engine, "aa").is_none());
-        let names: Vec<_> =
-            fs::read_dir(&artefacts.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(&artefacts.directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(names, ["00ff.artefact"], "no temporary file stays");
     }
 

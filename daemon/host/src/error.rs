@@ -1,4 +1,5 @@
-//! What keeps the host or a plugin from working, in sentences for an admin: what is wrong, and what to do.
+//! What keeps the host or a plugin from working, in sentences for an admin: what is wrong, and what
+//! to do.
 
 use std::fmt;
 
@@ -91,7 +92,8 @@ impl LoadError {
         &self.origin
     }
 
-    /// The single problems, where there are several: paths begin with `settings` or name a part of the description.
+    /// The single problems, where there are several: paths begin with `settings` or name a part of
+    /// the description.
     pub fn problems(&self) -> &[FieldProblem] {
         &self.problems
     }

@@ -1,6 +1,8 @@
-//! What plugins say of themselves, checked: descriptions, fields, parameter sets. All faults are collected.
+//! What plugins say of themselves, checked: descriptions, fields, parameter sets. All faults are
+//! collected.
 //!
-//! Never here: values; those are checked in [`crate::settings`] (what admins set) and in core (what users send).
+//! Never here: values; those are checked in [`crate::settings`] (what admins set) and in core (what
+//! users send).
 
 use std::collections::BTreeSet;
 
@@ -71,7 +73,8 @@ pub(crate) enum KeyStyle {
 
 impl KeyStyle {
     pub(crate) fn fits(self, key: &str) -> bool {
-        let letter = |b: u8| b.is_ascii_lowercase() || (self == Self::Mixed && b.is_ascii_uppercase());
+        let letter =
+            |b: u8| b.is_ascii_lowercase() || (self == Self::Mixed && b.is_ascii_uppercase());
         key.len() <= MAX_KEY
             && key.bytes().next().is_some_and(letter)
             && key.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'_')
@@ -88,8 +91,9 @@ pub(crate) struct Problems(Vec<FieldProblem>);
 
 impl Problems {
     pub(crate) fn add(&mut self, path: &[&str], message: impl Into<String>) {
-        let path =
-            path.iter().map(|part| text::escaped(&part.chars().take(MAX_KEY).collect::<String>()).into());
+        let path = path
+            .iter()
+            .map(|part| text::escaped(&part.chars().take(MAX_KEY).collect::<String>()).into());
         self.0.push(FieldProblem::new(path, message));
     }
 
@@ -110,14 +114,21 @@ impl Problems {
 }
 
 /// Checks what a service plugin says of itself.
-pub(crate) fn description(given: v0::service::Description) -> Result<Description, Vec<FieldProblem>> {
+pub(crate) fn description(
+    given: v0::service::Description,
+) -> Result<Description, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     let name = identity(&mut problems, &given.name, &given.version);
     if let Some(contact) = &given.contact {
         let fits = contact.len() <= MAX_CONTACT && text::is_one_line(contact);
-        problems.require(fits, &["contact"], format!("expected one line of at most {MAX_CONTACT} bytes"));
+        problems.require(
+            fits,
+            &["contact"],
+            format!("expected one line of at most {MAX_CONTACT} bytes"),
+        );
     }
-    let settings = fields(&mut problems, &["settings"], given.settings, KeyStyle::Lower, MAX_SETTINGS);
+    let settings =
+        fields(&mut problems, &["settings"], given.settings, KeyStyle::Lower, MAX_SETTINGS);
     let Some(name) = name else { return Err(problems.into_vec()) };
     problems.or(Description {
         name,
@@ -143,11 +154,17 @@ pub(crate) fn offer(given: v0::service::Offer) -> Result<Offer, Vec<FieldProblem
         &["parameter-sets"],
         format!("expected at most {MAX_SETS}"),
     );
-    let parameter_sets = given.parameter_sets.into_iter().take(MAX_SETS).enumerate().map(|(at, set)| {
-        let set =
-            fields(&mut problems, &["parameter-sets", &at.to_string()], set, KeyStyle::Lower, MAX_FIELDS);
-        set.into_iter().map(parameter).collect()
-    });
+    let parameter_sets =
+        given.parameter_sets.into_iter().take(MAX_SETS).enumerate().map(|(at, set)| {
+            let set = fields(
+                &mut problems,
+                &["parameter-sets", &at.to_string()],
+                set,
+                KeyStyle::Lower,
+                MAX_FIELDS,
+            );
+            set.into_iter().map(parameter).collect()
+        });
     let offer = Offer { parameter_sets: parameter_sets.collect(), can_revoke: given.can_revoke };
     problems.or(offer)
 }
@@ -196,20 +213,37 @@ pub(crate) fn fields(
 }
 
 fn check_field(problems: &mut Problems, at: &[&str], field: &v0::types::Field, style: KeyStyle) {
-    problems.require(style.fits(&field.key), at, format!("expected a key like {}", style.pattern()));
+    problems.require(
+        style.fits(&field.key),
+        at,
+        format!("expected a key like {}", style.pattern()),
+    );
     let label = field.label.len() <= MAX_LABEL && text::is_one_line(&field.label);
-    problems.require(label, at, format!("expected a label of one line and at most {MAX_LABEL} bytes"));
+    problems.require(
+        label,
+        at,
+        format!("expected a label of one line and at most {MAX_LABEL} bytes"),
+    );
     let help = field.help.len() <= MAX_HELP && text::is_lines(&field.help);
     problems.require(help, at, format!("expected a help text of at most {MAX_HELP} bytes"));
     let kind = (1..=MAX_KEY).contains(&field.kind.len()) && text::is_one_line(&field.kind);
     problems.require(kind, at, "expected a kind of the contract");
     let choices = field.choices.len() <= MAX_CHOICES
-        && field.choices.iter().all(|choice| choice.len() <= MAX_LABEL && text::is_one_line(choice));
-    problems.require(choices, at, format!("expected at most {MAX_CHOICES} choices of one short line"));
+        && field
+            .choices
+            .iter()
+            .all(|choice| choice.len() <= MAX_LABEL && text::is_one_line(choice));
+    problems.require(
+        choices,
+        at,
+        format!("expected at most {MAX_CHOICES} choices of one short line"),
+    );
     let choosable = field.kind != "choice" || !field.choices.is_empty();
     problems.require(choosable, at, "a choice needs something to choose from");
-    let default =
-        field.default.as_ref().is_none_or(|default| default.len() <= MAX_DEFAULT && text::is_lines(default));
+    let default = field
+        .default
+        .as_ref()
+        .is_none_or(|default| default.len() <= MAX_DEFAULT && text::is_lines(default));
     problems.require(default, at, format!("expected a default of at most {MAX_DEFAULT} bytes"));
 }
 
@@ -249,14 +283,16 @@ pub(crate) mod tests {
 
     #[test]
     fn a_good_description_passes() {
-        let checked = description(described(vec![field("host", "text"), field("token", "secret")])).unwrap();
+        let checked =
+            description(described(vec![field("host", "text"), field("token", "secret")])).unwrap();
         assert_eq!(checked.name.as_str(), "demo");
         assert_eq!(checked.settings.len(), 2);
     }
 
     #[test]
     fn all_faults_are_told_at_once() {
-        let mut given = described(vec![field("Host", "text"), field("a", "choice"), field("a", "text")]);
+        let mut given =
+            described(vec![field("Host", "text"), field("a", "choice"), field("a", "text")]);
         given.name = "two words".to_owned();
         given.version = String::new();
         given.contact = Some("a\nb".to_owned());
@@ -281,7 +317,8 @@ pub(crate) mod tests {
         let many = (0..=MAX_SETTINGS).map(|at| field(&format!("k{at}"), "text")).collect();
         assert!(description(described(many)).is_err());
         for spoil in [
-            (|f: &mut v0::types::Field| f.key = "k".repeat(MAX_KEY + 1)) as fn(&mut v0::types::Field),
+            (|f: &mut v0::types::Field| f.key = "k".repeat(MAX_KEY + 1))
+                as fn(&mut v0::types::Field),
             |f| f.label = "\u{1b}[2J".to_owned(),
             |f| f.help = "x".repeat(MAX_HELP + 1),
             |f| f.kind = String::new(),
@@ -296,11 +333,13 @@ pub(crate) mod tests {
 
     #[test]
     fn a_key_repeats_between_sets_but_not_within_one() {
-        let offered = |sets| v0::service::Offer { parameter_sets: sets, can_revoke: true, extra: Vec::new() };
+        let offered =
+            |sets| v0::service::Offer { parameter_sets: sets, can_revoke: true, extra: Vec::new() };
         let two = || vec![field("a", "text"), field("b", "text")];
         assert_eq!(offer(offered(vec![two(), two()])).unwrap().parameter_sets.len(), 2);
-        let problems =
-            messages(&offer(offered(vec![two(), vec![field("a", "text"), field("a", "text")]])).unwrap_err());
+        let problems = messages(
+            &offer(offered(vec![two(), vec![field("a", "text"), field("a", "text")]])).unwrap_err(),
+        );
         assert_eq!(problems, ["parameter-sets.1.a: the key occurs twice"]);
     }
 }

@@ -73,8 +73,13 @@ impl Wishes<'_> {
         Err(self.error(LoadFault::BadGrant, cause, fix))
     }
 
-    /// Checks the settings against `description` and makes the grants. `network`: the runtime on which connections live.
-    pub(crate) fn grant(&self, description: &Description, network: &Handle) -> Result<Grants, LoadError> {
+    /// Checks the settings against `description` and makes the grants. `network`: the runtime on
+    /// which connections live.
+    pub(crate) fn grant(
+        &self,
+        description: &Description,
+        network: &Handle,
+    ) -> Result<Grants, LoadError> {
         let mut problems = Vec::new();
         let settings = settings::prepare(description, self.settings).unwrap_or_else(|found| {
             problems = found;
@@ -87,9 +92,11 @@ impl Wishes<'_> {
                 .error(LoadFault::BadSettings, "its settings do not fit", fix)
                 .with_problems(problems));
         }
-        let options = ClientOptions { destinations: self.destinations.to_vec(), ..ClientOptions::default() };
-        let client = Client::new(options)
-            .map_err(|why| self.error(LoadFault::BadGrant, why, "correct the destinations of the plugin"))?;
+        let options =
+            ClientOptions { destinations: self.destinations.to_vec(), ..ClientOptions::default() };
+        let client = Client::new(options).map_err(|why| {
+            self.error(LoadFault::BadGrant, why, "correct the destinations of the plugin")
+        })?;
         Ok(Grants {
             settings,
             http: Some(Arc::new(ServiceClient::new(client, network.clone()))),
@@ -98,7 +105,8 @@ impl Wishes<'_> {
         })
     }
 
-    /// Secrets that are bound to places where the plugin may not go: most often a slip of the pen in one of the two.
+    /// Secrets that are bound to places where the plugin may not go: most often a slip of the pen
+    /// in one of the two.
     fn unreachable_secrets(&self) -> Vec<FieldProblem> {
         let granted: BTreeSet<String> = self
             .destinations
@@ -114,11 +122,14 @@ impl Wishes<'_> {
         let token = self.token.map(|grant| (vec!["pass_access_token".into()], &grant.destinations));
         settings
             .chain(token)
-            .flat_map(|(path, places)| places.iter().map(move |place| (path.clone(), place.to_string())))
+            .flat_map(|(path, places)| {
+                places.iter().map(move |place| (path.clone(), place.to_string()))
+            })
             .filter(|(_, place)| !granted.contains(place))
             .map(|(path, place)| {
-                let message =
-                    format!("it may go to {place}, which is not among the destinations of the plugin");
+                let message = format!(
+                    "it may go to {place}, which is not among the destinations of the plugin"
+                );
                 FieldProblem::new(path, message)
             })
             .collect()
@@ -143,7 +154,8 @@ mod tests {
             ("slip".to_owned(), secret(&[("api.example", 443), ("api.example", 8443)])),
             ("unbound".to_owned(), secret(&[])),
         ]);
-        let token = TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false };
+        let token =
+            TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false };
         let wishes = Wishes {
             origin: "x",
             settings: &settings,

@@ -1,6 +1,7 @@
 //! The host: every plugin of the daemon, by service.
 //!
-//! Start here to follow a call: [`ServicePlugins::issue`] finds the service and calls it. Never here: who may call what.
+//! Start here to follow a call: [`ServicePlugins::issue`] finds the service and calls it. Never
+//! here: who may call what.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -50,30 +51,38 @@ impl fmt::Debug for Host {
 }
 
 impl Host {
-    /// Starts the engine and the threads of the guests. Call it on the daemon's runtime: outbound connections live there.
+    /// Starts the engine and the threads of the guests. Call it on the daemon's runtime: outbound
+    /// connections live there.
     ///
     /// # Errors
-    /// When there is no runtime, the engine or its threads cannot be started, or the directory of artefacts is not fit for native code.
+    /// When there is no runtime, the engine or its threads cannot be started, or the directory of
+    /// artefacts is not fit for native code.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let network = Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
+        let network =
+            Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
         let machine = Machine::start(&options)?;
         let artefacts = options
             .artefacts
             .as_deref()
-            .map(|directory| Artefacts::open(directory, options.artefact_key.clone(), &machine.engine))
+            .map(|directory| {
+                Artefacts::open(directory, options.artefact_key.clone(), &machine.engine)
+            })
             .transpose()?;
-        let linkers = Linkers::new(&machine.engine)
-            .map_err(|why| HostError::new("the plugin contract cannot be served", format!("{why:#}")))?;
+        let linkers = Linkers::new(&machine.engine).map_err(|why| {
+            HostError::new("the plugin contract cannot be served", format!("{why:#}"))
+        })?;
         let shelf = Arc::new(Shelf::new(machine.engine.clone(), artefacts, linkers));
         Ok(Self(Arc::new(Inner { machine, shelf, network, services: RwLock::default() })))
     }
 
-    /// Loads a service and serves it from now on, in place of what was there under its id. Calls in work end with what they began with.
+    /// Loads a service and serves it from now on, in place of what was there under its id. Calls in
+    /// work end with what they began with.
     ///
     /// # Errors
     /// [`LoadError`] names cause and fix. What was there before stays.
     pub async fn load(&self, setup: ServiceSetup) -> Result<LoadedService, LoadError> {
-        let service = load::service(&self.0.machine, &self.0.shelf, &self.0.network, &setup).await?;
+        let service =
+            load::service(&self.0.machine, &self.0.shelf, &self.0.network, &setup).await?;
         let loaded = service.loaded();
         self.list(setup.id, Listed::Loaded(Arc::new(service)));
         Ok(loaded)
@@ -92,8 +101,12 @@ impl Host {
     /// Loads the plugins for types of credentials, in the order of the configuration.
     ///
     /// # Errors
-    /// One [`LoadError`] for each that cannot be loaded, or whose name an earlier one has: each names cause and fix.
-    pub async fn load_types(&self, sources: &[ComponentSource]) -> Result<TypePluginSet, Vec<LoadError>> {
+    /// One [`LoadError`] for each that cannot be loaded, or whose name an earlier one has: each
+    /// names cause and fix.
+    pub async fn load_types(
+        &self,
+        sources: &[ComponentSource],
+    ) -> Result<TypePluginSet, Vec<LoadError>> {
         TypePluginSet::load(&self.0.machine, &self.0.shelf, sources).await
     }
 
@@ -101,7 +114,10 @@ impl Host {
     ///
     /// # Errors
     /// [`LoadError`] names cause and fix.
-    pub async fn load_directory(&self, setup: &DirectorySetup) -> Result<DirectoryPlugin, LoadError> {
+    pub async fn load_directory(
+        &self,
+        setup: &DirectorySetup,
+    ) -> Result<DirectoryPlugin, LoadError> {
         directory::load(&self.0.machine, &self.0.shelf, &self.0.network, setup).await
     }
 
@@ -113,12 +129,17 @@ impl Host {
         inspect::look_at(&self.0.machine, &self.0.shelf, source).await
     }
 
-    /// The yardstick of the benchmark: how long `calls` issues take on one instance that is kept. No call that matters is made like this.
+    /// The yardstick of the benchmark: how long `calls` issues take on one instance that is kept.
+    /// No call that matters is made like this.
     ///
     /// # Errors
     /// When the service is not loaded or the plugin fails.
     #[doc(hidden)]
-    pub async fn time_kept_instance(&self, call: IssueCall, calls: usize) -> Result<Vec<Duration>, String> {
+    pub async fn time_kept_instance(
+        &self,
+        call: IssueCall,
+        calls: usize,
+    ) -> Result<Vec<Duration>, String> {
         self.service(&call.service)?.time_kept_instance(call, calls).await
     }
 
@@ -174,7 +195,10 @@ mod tests {
     fn call(service: &str) -> IssueCall {
         let identity = Identity {
             provider: ProviderId::parse("op").unwrap(),
-            subject: Subject { issuer: "https://op.example".to_owned(), subject: "alice".to_owned() },
+            subject: Subject {
+                issuer: "https://op.example".to_owned(),
+                subject: "alice".to_owned(),
+            },
             claims: Claims::new(),
         };
         IssueCall {
@@ -196,7 +220,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_is_not_loaded_says_why() {
-        let options = HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("key")) };
+        let options =
+            HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("key")) };
         let host = Host::new(options).unwrap();
         let id = ServiceId::parse("ssh").unwrap();
         assert!(why(&host, "ssh").await.contains("no service ssh"));

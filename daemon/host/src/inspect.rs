@@ -43,16 +43,27 @@ pub enum Described {
     Directory(Description),
 }
 
-/// Says what the component in `bytes` is. For a single look, without a host; needs a runtime. `origin` names it in errors.
+/// Says what the component in `bytes` is. For a single look, without a host; needs a runtime.
+/// `origin` names it in errors.
 ///
 /// # Errors
 /// [`LoadError`] names cause and fix.
-pub async fn inspect(bytes: impl Into<Cow<'static, [u8]>>, origin: &str) -> Result<Inspection, LoadError> {
-    let options = HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("")) };
+pub async fn inspect(
+    bytes: impl Into<Cow<'static, [u8]>>,
+    origin: &str,
+) -> Result<Inspection, LoadError> {
+    let options =
+        HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("")) };
     let host = Host::new(options).map_err(|why| {
-        LoadError::new(LoadFault::Broke, origin, why, "see why the plugin engine does not start here")
+        LoadError::new(
+            LoadFault::Broke,
+            origin,
+            why,
+            "see why the plugin engine does not start here",
+        )
     })?;
-    host.inspect(&ComponentSource { bytes: bytes.into(), origin: origin.to_owned(), sha256: None }).await
+    host.inspect(&ComponentSource { bytes: bytes.into(), origin: origin.to_owned(), sha256: None })
+        .await
 }
 
 pub(crate) async fn look_at(
@@ -68,7 +79,9 @@ pub(crate) async fn look_at(
         Template::CredentialType(_) => {
             Described::CredentialType(type_plugin::describe(&loading, &plugin).await?)
         }
-        Template::Directory(_) => Described::Directory(directory::describe(&loading, &plugin).await?),
+        Template::Directory(_) => {
+            Described::Directory(directory::describe(&loading, &plugin).await?)
+        }
     };
     Ok(Inspection {
         digest: plugin.digest.clone(),

@@ -1,7 +1,8 @@
 //! What a call did besides answering: its log lines, the claims it read, the secrets it was handed.
 //!
-//! Shared by the call and by whoever waits for it, so that a call that is cut short still leaves its notes. Lines are held until the call has
-//! ended: only then is it known what in them has to be masked. Never here: plugin text as the message of a log line; it is always a field.
+//! Shared by the call and by whoever waits for it, so that a call that is cut short still leaves
+//! its notes. Lines are held until the call has ended: only then is it known what in them has to be
+//! masked. Never here: plugin text as the message of a log line; it is always a field.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -174,7 +175,8 @@ impl Journal {
     pub(crate) fn withhold(&self, about: &About) {
         let mut notes = self.notes();
         notes.end_streams(self.keep);
-        let number = notes.dropped.saturating_add(u64::try_from(notes.lines.len()).unwrap_or(u64::MAX));
+        let number =
+            notes.dropped.saturating_add(u64::try_from(notes.lines.len()).unwrap_or(u64::MAX));
         notes.lines.clear();
         log_dropped(about, number, Keep::Counted);
     }
@@ -228,7 +230,8 @@ pub(crate) struct Mask(Option<Finder>);
 
 struct Finder {
     secrets: AhoCorasick,
-    /// What stands in place of each. Made once: a plugin may call thousands of lines secret, and log a thousand.
+    /// What stands in place of each. Made once: a plugin may call thousands of lines secret, and
+    /// log a thousand.
     masks: Vec<&'static str>,
 }
 
@@ -238,8 +241,12 @@ impl Mask {
         if needles.is_empty() {
             return Self(None);
         }
-        let secrets = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok();
-        Self(secrets.map(|secrets| Finder { masks: vec![text::MASK; secrets.patterns_len()], secrets }))
+        let secrets =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok();
+        Self(
+            secrets
+                .map(|secrets| Finder { masks: vec![text::MASK; secrets.patterns_len()], secrets }),
+        )
     }
 
     /// `line` masked and escaped.
@@ -326,7 +333,8 @@ mod tests {
     fn who_logs_without_end_is_ended() {
         for keep in [Keep::Held, Keep::Counted] {
             let journal = Journal::new(keep);
-            let lines = (0..MAX_OFFERED).find(|_| journal.line(Level::Info, String::new()).is_err());
+            let lines =
+                (0..MAX_OFFERED).find(|_| journal.line(Level::Info, String::new()).is_err());
             assert_eq!(lines, Some(MAX_OFFERED / LINE_COST), "empty lines cost something, too");
             let journal = Journal::new(keep);
             assert_eq!(journal.write(Stream::Err, &vec![b'x'; MAX_OFFERED]), Ok(()));
@@ -357,7 +365,8 @@ mod tests {
 
     #[test]
     fn lines_are_masked_and_escaped() {
-        let secrets = [Secret::new("hunter22"), Secret::new("first line\nsecond line"), Secret::new("abc")];
+        let secrets =
+            [Secret::new("hunter22"), Secret::new("first line\nsecond line"), Secret::new("abc")];
         let mask = Mask::new(&secrets);
         assert_eq!(mask.apply("it is hunter22\n!"), "it is [masked]\\n!");
         assert_eq!(mask.apply("second line"), "[masked]", "one line of a longer secret");
@@ -397,14 +406,20 @@ mod tests {
         };
         tracing::subscriber::with_default(subscriber, || work(&about));
         let bytes = written.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     #[test]
     fn plugin_text_is_a_field_of_our_line() {
         let lines = logged(|about| {
             let journal = Journal::new(Keep::Held);
-            journal.line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned()).unwrap();
+            journal
+                .line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned())
+                .unwrap();
             journal.write(Stream::Err, b"no line end").unwrap();
             journal.publish(about, [&Secret::new("hunter22")]);
         });
@@ -421,7 +436,10 @@ mod tests {
         ] {
             assert_eq!(first["fields"][key], value);
         }
-        assert_eq!((&second["level"], &second["fields"]["text"]), (&json!("WARN"), &json!("no line end")));
+        assert_eq!(
+            (&second["level"], &second["fields"]["text"]),
+            (&json!("WARN"), &json!("no line end"))
+        );
     }
 
     #[test]
@@ -434,6 +452,9 @@ mod tests {
         });
         let [only] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!(only["fields"]["lines"], 2);
-        assert!(!only.to_string().contains("secret") && !only.to_string().contains("more of it"), "{only}");
+        assert!(
+            !only.to_string().contains("secret") && !only.to_string().contains("more of it"),
+            "{only}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Waiting one's turn: a bounded number of calls at once, a bounded number in the queue, users before the daemon's own work.
+//! Waiting one's turn: a bounded number of calls at once, a bounded number in the queue, users
+//! before the daemon's own work.
 //!
 //! Never here: what a call does with its turn.
 
@@ -48,7 +49,8 @@ pub(crate) struct Turn(Option<Arc<Lane>>);
 
 impl Lane {
     pub(crate) fn new(width: usize, length: usize) -> Arc<Self> {
-        let queues = Queues { free: width.max(1), user: VecDeque::new(), background: VecDeque::new() };
+        let queues =
+            Queues { free: width.max(1), user: VecDeque::new(), background: VecDeque::new() };
         Arc::new(Self { queues: Mutex::new(queues), length })
     }
 
@@ -57,7 +59,11 @@ impl Lane {
     }
 
     /// A turn, within `patience`. Whoever stops waiting leaves the queue.
-    pub(crate) async fn turn(self: &Arc<Self>, urgency: Urgency, patience: Duration) -> Result<Turn, Busy> {
+    pub(crate) async fn turn(
+        self: &Arc<Self>,
+        urgency: Urgency,
+        patience: Duration,
+    ) -> Result<Turn, Busy> {
         let waiting = {
             let mut queues = self.queues();
             // Nobody waits while a turn is free: a turn that ends goes to the next in line.

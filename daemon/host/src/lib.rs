@@ -1,13 +1,15 @@
 //! Runs Credsmith's plugins: sandboxed WebAssembly components.
 //!
 //! Start with [`Host`]: it loads services and serves core's port
-//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as [`TypePluginSet`] serves
-//! [`TypePlugins`](credsmith_core::ports::types::TypePlugins), and as [`DirectoryPlugin`]
-//! [`Directory`](credsmith_core::ports::directory::Directory). A call goes `host` (who) -> `service` (turn, meaning) -> `run` (a fresh
-//! store, its end); what a guest can reach stands in `capability`, one file for each import of the contract; what comes back is checked in
-//! `outcome`. `v0` has the bindings of the contract.
+//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as
+//! [`TypePluginSet`] serves [`TypePlugins`](credsmith_core::ports::types::TypePlugins), and as
+//! [`DirectoryPlugin`] [`Directory`](credsmith_core::ports::directory::Directory). A call goes
+//! `host` (who) -> `service` (turn, meaning) -> `run` (a fresh store, its end); what a guest can
+//! reach stands in `capability`, one file for each import of the contract; what comes back is
+//! checked in `outcome`. `v0` has the bindings of the contract.
 //!
-//! Never here: who may call what, what is recorded, what a dialect says. The host decides nothing about leases.
+//! Never here: who may call what, what is recorded, what a dialect says. The host decides nothing
+//! about leases.
 #![warn(missing_docs)]
 
 mod account;
@@ -45,7 +47,8 @@ pub use fields::{Description, Field};
 pub use host::Host;
 pub use inspect::{Described, Inspection, inspect};
 pub use options::{
-    ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting, TokenGrant,
+    ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting,
+    TokenGrant,
 };
 pub use secrets::Endpoint;
 pub use types::TypePluginSet;

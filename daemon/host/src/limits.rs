@@ -2,7 +2,8 @@
 
 use wasmtime::{ResourceLimiter, Result, bail};
 
-/// Most core instances in one component. Interpreted languages come as a hundred and more linked modules.
+/// Most core instances in one component. Interpreted languages come as a hundred and more linked
+/// modules.
 pub(crate) const MAX_INSTANCES: usize = 200;
 /// Most tables in one component.
 pub(crate) const MAX_TABLES: usize = 100;
@@ -26,7 +27,12 @@ impl Limits {
 }
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
         if maximum.is_some_and(|most| desired > most) {
             return Ok(false);
         }
@@ -38,7 +44,12 @@ impl ResourceLimiter for Limits {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
         if desired > MAX_TABLE_ELEMENTS {
             bail!("it asked for a table of more than {MAX_TABLE_ELEMENTS} entries");
         }

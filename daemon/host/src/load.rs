@@ -1,7 +1,8 @@
 //! From a component and what an admin configured to a service that can be called.
 //!
-//! Order: digest and pin, compile, what it says of itself (twice: it has to agree with itself), settings, grants, what it offers. Never here:
-//! whether a service that cannot be loaded stops the daemon.
+//! Order: digest and pin, compile, what it says of itself (twice: it has to agree with itself),
+//! settings, grants, what it offers. Never here: whether a service that cannot be loaded stops the
+//! daemon.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,8 @@ pub(crate) async fn service(
         ));
     }
     let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
-    let loading = Loading { machine, source, service: setup.id.as_str(), memory: setup.memory_bytes, weight };
+    let loading =
+        Loading { machine, source, service: setup.id.as_str(), memory: setup.memory_bytes, weight };
     let description = describe(&loading, &plugin).await?;
     let grants = wishes.grant(&description, network)?;
     let offer = configure(&loading, &plugin, &grants, setup.plugin_timeout, &description).await?;
@@ -97,7 +99,11 @@ impl Loading<'_> {
     }
 
     /// What a plugin said of itself, if it says the same every time.
-    pub(crate) fn agreed(&self, first: Description, second: &Description) -> Result<Description, LoadError> {
+    pub(crate) fn agreed(
+        &self,
+        first: Description,
+        second: &Description,
+    ) -> Result<Description, LoadError> {
         if first == *second {
             return Ok(first);
         }
@@ -131,7 +137,9 @@ impl Loading<'_> {
     ) -> Result<T, LoadError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut Store<State>) -> BoxFuture<'a, wasmtime::Result<T>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Store<State>) -> BoxFuture<'a, wasmtime::Result<T>>
+            + Send
+            + 'static,
     {
         let journal = Journal::new(Keep::Held);
         let plan = Plan {
@@ -172,7 +180,10 @@ pub(crate) async fn describe(
     loading.agreed(first, &second)
 }
 
-async fn describe_once(loading: &Loading<'_>, plugin: &Arc<Compiled>) -> Result<Description, LoadError> {
+async fn describe_once(
+    loading: &Loading<'_>,
+    plugin: &Arc<Compiled>,
+) -> Result<Description, LoadError> {
     let plugin = plugin.clone();
     let nothing = Arc::new(Grants::default());
     let given = loading
@@ -210,11 +221,13 @@ async fn configure(
     }
 }
 
-/// What a plugin has against its settings, in its words: bounded, cleaned, and masked, since it has seen them.
+/// What a plugin has against its settings, in its words: bounded, cleaned, and masked, since it has
+/// seen them.
 fn problems_of(given: Vec<v0::types::FieldProblem>, grants: &Grants) -> Vec<FieldProblem> {
     let mask = crate::journal::Mask::new(grants.secrets());
     let one = |problem: v0::types::FieldProblem| {
-        let inner = problem.path.iter().take(8).map(|part| text::cleaned(&mask.apply(part), MAX_PROBLEM));
+        let inner =
+            problem.path.iter().take(8).map(|part| text::cleaned(&mask.apply(part), MAX_PROBLEM));
         let path = std::iter::once("settings".into()).chain(inner.map(Into::into));
         FieldProblem::new(path, text::cleaned(&mask.apply(&problem.message), MAX_PROBLEM))
     };
@@ -251,7 +264,8 @@ mod tests {
         assert_eq!(problems[0].message, "[masked] is\\u{1b} weak");
         let in_path = problems_of(vec![said("hunter22", "")], &grants);
         assert_eq!(in_path[0].path, ["settings", "[masked]"]);
-        let many = problems_of((0..1000).map(|_| said("key", &"x".repeat(10_000))).collect(), &grants);
+        let many =
+            problems_of((0..1000).map(|_| said("key", &"x".repeat(10_000))).collect(), &grants);
         assert_eq!(many.len(), MAX_PROBLEMS);
         assert!(many.iter().all(|problem| problem.message.len() <= MAX_PROBLEM));
     }

@@ -1,6 +1,7 @@
 //! The engine and the threads on which guests run. Built once, shared by every plugin.
 //!
-//! Guests have a runtime of their own: a busy guest delays other guests, by a tick at most, and nobody else. Never here: what a guest may do.
+//! Guests have a runtime of their own: a busy guest delays other guests, by a tick at most, and
+//! nobody else. Never here: what a guest may do.
 
 use std::sync::Arc;
 use std::thread;
@@ -22,16 +23,19 @@ use crate::ticker::Ticker;
 const GUEST_STACK: usize = 512 * 1024;
 /// Stack on which a guest and the host functions under it run.
 const CALL_STACK: usize = 2 << 20;
-/// Largest bookkeeping of one instance in the host, in bytes. Interpreted languages need most of it.
+/// Largest bookkeeping of one instance in the host, in bytes. Interpreted languages need most of
+/// it.
 const INSTANCE_BYTES: usize = 4 << 20;
-/// Memories and tables in the pool, for each call that it has room for. Compiled languages need one memory and one or two tables; a plugin
-/// that needs more takes the place of several calls.
+/// Memories and tables in the pool, for each call that it has room for. Compiled languages need one
+/// memory and one or two tables; a plugin that needs more takes the place of several calls.
 const MEMORIES: usize = 2;
 const TABLES: usize = 8;
-/// Slots of the pool that keep their mappings for the next call: as many as a busy service has calls at once.
+/// Slots of the pool that keep their mappings for the next call: as many as a busy service has
+/// calls at once.
 const WARM_SLOTS: u32 = 32;
-/// Bytes of a slot that stay resident, wiped, for the next call. A small guest dirties some twenty pages. Giving them back to the kernel
-/// instead interrupts every other processor, and so does each first write of the next guest: more than half of what a call cost.
+/// Bytes of a slot that stay resident, wiped, for the next call. A small guest dirties some twenty
+/// pages. Giving them back to the kernel instead interrupts every other processor, and so does each
+/// first write of the next guest: more than half of what a call cost.
 const KEPT_MEMORY: usize = 128 * 1024;
 const KEPT_TABLE: usize = 16 * 1024;
 
@@ -52,7 +56,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// # Errors
-    /// When the engine, a thread or the runtime cannot be made. Address space that is short is no error: instances are then made one by one.
+    /// When the engine, a thread or the runtime cannot be made. Address space that is short is no
+    /// error: instances are then made one by one.
     pub(crate) fn start(options: &HostOptions) -> Result<Arc<Self>, HostError> {
         let pool_size = options.pool_size.clamp(2, 1024);
         let engine = engine(options, pool_size)?;
@@ -80,8 +85,8 @@ impl Machine {
         }))
     }
 
-    /// How many calls' places in the pool a component takes that needs this many memories and tables: else a few calls of one plugin
-    /// could use up what all others need.
+    /// How many calls' places in the pool a component takes that needs this many memories and
+    /// tables: else a few calls of one plugin could use up what all others need.
     pub(crate) fn weight(&self, memories: usize, tables: usize) -> usize {
         memories.div_ceil(MEMORIES).max(tables.div_ceil(TABLES)).clamp(1, self.pool_size)
     }
@@ -92,7 +97,8 @@ impl Machine {
         self.pool.clone().acquire_many_owned(weight).await
     }
 
-    /// Waits for a turn in `lane` and then for `weight` places in the pool, both within one patience.
+    /// Waits for a turn in `lane` and then for `weight` places in the pool, both within one
+    /// patience.
     pub(crate) async fn place(
         &self,
         lane: &Arc<Lane>,
@@ -117,7 +123,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // A runtime that is simply dropped waits for its threads, which no asynchronous caller may do.
+        // A runtime that is simply dropped waits for its threads, which no asynchronous caller may
+        // do.
         if let Some(guests) = self.guests.take() {
             guests.shutdown_background();
         }
@@ -168,7 +175,8 @@ fn pool(options: &HostOptions, size: u32) -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_unused_warm_slots(WARM_SLOTS);
-    // Where the kernel (6.7 and later) tells which pages are dirty. To wipe all that might be costs more than it saves.
+    // Where the kernel (6.7 and later) tells which pages are dirty. To wipe all that might be costs
+    // more than it saves.
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes)
             .linear_memory_keep_resident(KEPT_MEMORY)

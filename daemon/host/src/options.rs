@@ -1,4 +1,5 @@
-//! What the daemon tells the host: plain structs, filled from the configuration and checked where they are used.
+//! What the daemon tells the host: plain structs, filled from the configuration and checked where
+//! they are used.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use crate::secrets::Endpoint;
 /// How the host as a whole behaves.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Where compiled components are kept; `None` compiles them at every start. The host makes the directory, for its user alone.
+    /// Where compiled components are kept; `None` compiles them at every start. The host makes the
+    /// directory, for its user alone.
     pub artefacts: Option<PathBuf>,
     /// Proves that a compiled component was written by this daemon.
     pub artefact_key: Secret,

@@ -1,11 +1,15 @@
-//! What plugins answer, checked before anybody believes it: sizes, kinds, names, and that no secret hides in what is stored or shown.
+//! What plugins answer, checked before anybody believes it: sizes, kinds, names, and that no secret
+//! hides in what is stored or shown.
 //!
-//! Never here: a repair. An answer that breaks the contract is a failure of the plugin, but for texts for people, which are cut and cleaned.
+//! Never here: a repair. An answer that breaks the contract is a failure of the plugin, but for
+//! texts for people, which are cut and cleaned.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use credsmith_core::ports::plugins::{Entry, EntryKind, IssueOutcome, Issued, MAX_STATE_BYTES, Refusal};
+use credsmith_core::ports::plugins::{
+    Entry, EntryKind, IssueOutcome, Issued, MAX_STATE_BYTES, Refusal,
+};
 use credsmith_core::secret::Secret;
 use credsmith_core::time::Timestamp;
 
@@ -35,7 +39,8 @@ pub(crate) struct Checked {
     pub(crate) secrets: Vec<Secret>,
 }
 
-/// Checks what an issue brought. `guarded`: the secrets that must not be in what is stored or shown.
+/// Checks what an issue brought. `guarded`: the secrets that must not be in what is stored or
+/// shown.
 pub(crate) fn issued(
     given: v0::service::Outcome,
     limits: OutputLimits,
@@ -53,7 +58,10 @@ pub(crate) fn issued(
             }
             let provider = text::cleaned(&login.provider, MAX_PROVIDER);
             let message = text::cleaned(&login.message, MAX_USER_TEXT);
-            Ok(Checked { outcome: IssueOutcome::LoginRequired { provider, message }, secrets: Vec::new() })
+            Ok(Checked {
+                outcome: IssueOutcome::LoginRequired { provider, message },
+                secrets: Vec::new(),
+            })
         }
     }
 }
@@ -65,7 +73,10 @@ pub(crate) fn refusal(given: &v0::types::Refusal, guarded: &[&Secret]) -> Result
     }
     let user = text::cleaned(&given.user, MAX_USER_TEXT);
     let user = if user.is_empty() { "The service refused the request.".to_owned() } else { user };
-    Ok(Refusal { user, retry_after: given.retry_after.map(|seconds| Duration::from_secs(seconds.into())) })
+    Ok(Refusal {
+        user,
+        retry_after: given.retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+    })
 }
 
 fn leaks(text: &str, guarded: &[&Secret]) -> bool {
@@ -73,7 +84,8 @@ fn leaks(text: &str, guarded: &[&Secret]) -> bool {
 }
 
 fn secrets_of(given: &v0::service::Issued) -> Vec<Secret> {
-    let entries = given.entries.iter().filter(|entry| entry.secret).map(|entry| entry.value.as_str());
+    let entries =
+        given.entries.iter().filter(|entry| entry.secret).map(|entry| entry.value.as_str());
     entries.chain(given.revoke_with.as_deref()).map(Secret::new).collect()
 }
 
@@ -113,13 +125,16 @@ fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_entries(given: Vec<v0::service::Entry>, limits: OutputLimits) -> Result<Vec<Entry>, String> {
+fn check_entries(
+    given: Vec<v0::service::Entry>,
+    limits: OutputLimits,
+) -> Result<Vec<Entry>, String> {
     if given.len() > limits.entries {
         return Err(format!("it has {} entries; {} are allowed", given.len(), limits.entries));
     }
-    let bytes = given
-        .iter()
-        .fold(0_usize, |sum, entry| sum.saturating_add(entry.name.len()).saturating_add(entry.value.len()));
+    let bytes = given.iter().fold(0_usize, |sum, entry| {
+        sum.saturating_add(entry.name.len()).saturating_add(entry.value.len())
+    });
     if bytes > limits.bytes {
         return Err(format!("its entries have {bytes} bytes; {} are allowed", limits.bytes));
     }
@@ -149,7 +164,9 @@ fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
     };
     let fits = if kind == EntryKind::Text { text::is_one_line } else { text::is_lines };
     if !fits(&given.value) {
-        return Err("has a value with control characters that its kind does not allow (a text is one line)");
+        return Err(
+            "has a value with control characters that its kind does not allow (a text is one line)",
+        );
     }
     if given.rows.into_iter().chain(given.cols).any(|extent| extent > MAX_EXTENT) {
         return Err("has an absurd size");
@@ -204,8 +221,12 @@ mod tests {
 
     fn check(given: v0::service::Issued) -> Result<Checked, String> {
         let secret = Secret::new("hunter22");
-        issued(v0::service::Outcome::Issued(given), OutputLimits { entries: 3, bytes: 1000 }, &[&secret])
-            .map_err(|broke| broke.what)
+        issued(
+            v0::service::Outcome::Issued(given),
+            OutputLimits { entries: 3, bytes: 1000 },
+            &[&secret],
+        )
+        .map_err(|broke| broke.what)
     }
 
     type Spoil = fn(&mut v0::service::Issued);
@@ -278,7 +299,10 @@ mod tests {
         let refused = refusal(&said("no\n\u{1b}[31mway"), &[&secret]).unwrap();
         assert_eq!(refused.user, "no  [31mway");
         assert_eq!(refused.retry_after, Some(Duration::from_secs(3)));
-        assert_eq!(refusal(&said(&"ä".repeat(1000)), &[]).unwrap().user.chars().count(), MAX_USER_TEXT);
+        assert_eq!(
+            refusal(&said(&"ä".repeat(1000)), &[]).unwrap().user.chars().count(),
+            MAX_USER_TEXT
+        );
         assert!(!refusal(&said(" "), &[]).unwrap().user.is_empty());
         let leak = refusal(&said("your password hunter22 is wrong"), &[&secret]).unwrap_err();
         assert!(!leak.what.contains("hunter22"));

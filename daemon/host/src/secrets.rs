@@ -18,16 +18,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// From a host as written and a port. Spellings of one host are one endpoint: case, brackets, a last dot, short forms of addresses,
-    /// letters beyond ASCII.
+    /// From a host as written and a port. Spellings of one host are one endpoint: case, brackets, a
+    /// last dot, short forms of addresses, letters beyond ASCII.
     pub fn new(host: &str, port: u16) -> Self {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let bare = bare.strip_suffix('.').unwrap_or(bare);
         let host = match bare.parse::<Ipv6Addr>() {
             Ok(address) => address.to_string(),
-            Err(_) => {
-                url::Host::parse(bare).map_or_else(|_| bare.to_ascii_lowercase(), |host| host.to_string())
-            }
+            Err(_) => url::Host::parse(bare)
+                .map_or_else(|_| bare.to_ascii_lowercase(), |host| host.to_string()),
         };
         Self { host, port }
     }
@@ -90,7 +89,10 @@ mod tests {
             ("https://127.0.0.1/", "127.1", 443),
             ("https://xn--bcher-kva.example/", "Bücher.example", 443),
         ] {
-            assert_eq!(Endpoint::of(&url::Url::parse(url).unwrap()).unwrap(), Endpoint::new(host, port));
+            assert_eq!(
+                Endpoint::of(&url::Url::parse(url).unwrap()).unwrap(),
+                Endpoint::new(host, port)
+            );
         }
         assert!(Endpoint::of(&url::Url::parse("data:text/plain,x").unwrap()).is_none());
         assert_eq!(Endpoint::new("::1", 1).to_string(), "[::1]:1");

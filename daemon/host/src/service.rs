@@ -1,14 +1,15 @@
 //! One loaded service: its turns, its calls, and what their ends mean.
 //!
-//! Never here: how a guest is run ([`crate::run`]) or how its answer is checked ([`crate::outcome`]).
+//! Never here: how a guest is run ([`crate::run`]) or how its answer is checked
+//! ([`crate::outcome`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credsmith_core::caller::Claims;
 use credsmith_core::ports::plugins::{
-    CallFailure, CallUser, IssueCall, IssueReport, LoadedService, NotStarted, Offer, PluginIdentity,
-    RevokeCall, Urgency,
+    CallFailure, CallUser, IssueCall, IssueReport, LoadedService, NotStarted, Offer,
+    PluginIdentity, RevokeCall, Urgency,
 };
 use credsmith_core::secret::Secret;
 use wasmtime::component::Resource;
@@ -132,7 +133,10 @@ impl Service {
             Err(broke) => Err(broke),
         };
         let outcome = outcome.unwrap_or_else(|broke| Err(notes.broke(broke)));
-        IssueReport { outcome, claims_read: notes.account.journal.claims_read(&facts.user.identity.claims) }
+        IssueReport {
+            outcome,
+            claims_read: notes.account.journal.claims_read(&facts.user.identity.claims),
+        }
     }
 
     pub(crate) async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure> {
@@ -149,7 +153,8 @@ impl Service {
         });
         let notes = Notes::new(self, "revoke", &facts);
         let answer = self.call_revoke(place, &notes, call.state, call.revoke_with.clone()).await;
-        let guarded: Vec<&Secret> = self.grants.secrets().chain(call.revoke_with.as_ref()).collect();
+        let guarded: Vec<&Secret> =
+            self.grants.secrets().chain(call.revoke_with.as_ref()).collect();
         let outcome = match answer {
             Ok(Ok(())) => {
                 notes.publish(&guarded);
@@ -167,7 +172,8 @@ impl Service {
         call: IssueCall,
         calls: usize,
     ) -> Result<Vec<Duration>, String> {
-        let place = self.place(&self.issues, Urgency::User).await.map_err(|Busy| "busy".to_owned())?;
+        let place =
+            self.place(&self.issues, Urgency::User).await.map_err(|Busy| "busy".to_owned())?;
         let facts = Arc::new(Facts::from(call));
         let notes = Notes::new(self, "benchmark", &facts);
         let plan = Plan { timeout: Duration::from_secs(600), ..self.plan(&notes) };
@@ -180,7 +186,10 @@ impl Service {
                 for _ in 0..calls {
                     let begun = Instant::now();
                     let request = Resource::new_own(kept.rep());
-                    let made = instance.credsmith_plugin_service().call_issue(&mut *store, request).await?;
+                    let made = instance
+                        .credsmith_plugin_service()
+                        .call_issue(&mut *store, request)
+                        .await?;
                     times.push(begun.elapsed());
                     drop(made);
                 }
@@ -247,7 +256,9 @@ pub(crate) async fn instance(
 ) -> wasmtime::Result<v0::ServicePlugin> {
     match &plugin.template {
         Template::Service(template) => template.instantiate_async(store).await,
-        Template::CredentialType(_) | Template::Directory(_) => wasmtime::bail!("it is not a service plugin"),
+        Template::CredentialType(_) | Template::Directory(_) => {
+            wasmtime::bail!("it is not a service plugin")
+        }
     }
 }
 
@@ -289,13 +300,20 @@ impl<'a> Notes<'a> {
             operation,
             lease: Some(facts.lease.to_string()),
         };
-        Self { service, facts: facts.clone(), account: Account::open(about, service.identity.clone()) }
+        Self {
+            service,
+            facts: facts.clone(),
+            account: Account::open(about, service.identity.clone()),
+        }
     }
 
-    /// Logs the lines of a call that ended in order. `more`: secrets beyond those of the service and the request.
+    /// Logs the lines of a call that ended in order. `more`: secrets beyond those of the service
+    /// and the request.
     fn publish(&self, more: &[&Secret]) {
-        let parameters = self.facts.parameters.iter().filter(|(key, _)| self.service.is_secure(key));
-        let mut secrets: Vec<&Secret> = self.service.grants.secrets().chain(self.facts.tokens()).collect();
+        let parameters =
+            self.facts.parameters.iter().filter(|(key, _)| self.service.is_secure(key));
+        let mut secrets: Vec<&Secret> =
+            self.service.grants.secrets().chain(self.facts.tokens()).collect();
         secrets.extend(parameters.map(|(_, value)| value));
         secrets.extend_from_slice(more);
         self.account.publish(secrets);
@@ -318,7 +336,11 @@ impl<'a> Notes<'a> {
 
 impl Service {
     fn is_secure(&self, key: &str) -> bool {
-        self.offer.parameter_sets.iter().flatten().any(|parameter| parameter.key == key && parameter.secure)
+        self.offer
+            .parameter_sets
+            .iter()
+            .flatten()
+            .any(|parameter| parameter.key == key && parameter.secure)
     }
 }
 

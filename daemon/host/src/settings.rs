@@ -1,6 +1,8 @@
-//! What an admin set, checked against what the plugin says it takes, and put into the form in which plugins get it.
+//! What an admin set, checked against what the plugin says it takes, and put into the form in which
+//! plugins get it.
 //!
-//! All faults are collected; none of them quotes a value, since it may be a secret in the wrong place.
+//! All faults are collected; none of them quotes a value, since it may be a secret in the wrong
+//! place.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -65,7 +67,8 @@ fn absent(field: &Field) -> Result<Option<Prepared>, String> {
 
 fn beyond(description: &Description, key: &str, setting: &Setting) -> Result<Prepared, String> {
     if !description.open_settings {
-        let known: Vec<&str> = description.settings.iter().map(|field| field.key.as_str()).collect();
+        let known: Vec<&str> =
+            description.settings.iter().map(|field| field.key.as_str()).collect();
         let list = if known.is_empty() { "no settings".to_owned() } else { known.join(", ") };
         return Err(format!("the plugin knows no such setting; it takes {list}"));
     }
@@ -97,7 +100,9 @@ fn one(field: &Field, setting: &Setting) -> Result<Option<Prepared>, String> {
     match setting {
         Setting::Text(text) => from_text(field, text).map(Some).ok_or_else(wrong),
         Setting::Json(value) => from_json(field, value).map(Some).ok_or_else(wrong),
-        Setting::Secret { .. } | Setting::SigningKey { .. } => handle(&field.key, setting).map(Some),
+        Setting::Secret { .. } | Setting::SigningKey { .. } => {
+            handle(&field.key, setting).map(Some)
+        }
     }
 }
 
@@ -121,11 +126,15 @@ fn handle(key: &str, setting: &Setting) -> Result<Prepared, String> {
 /// A string of the configuration, where the kind of the field takes one.
 fn from_text(field: &Field, text: &str) -> Option<Prepared> {
     let fits = match field.kind.as_str() {
-        "duration" => return duration_seconds(text).map(|seconds| Prepared::Text(seconds.to_string())),
+        "duration" => {
+            return duration_seconds(text).map(|seconds| Prepared::Text(seconds.to_string()));
+        }
         "integer" | "number" | "boolean" | "list" | "map" => false,
         "choice" => field.choices.iter().any(|choice| choice == text),
         "url" => url::Url::parse(text).is_ok(),
-        "email" => text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()),
+        "email" => {
+            text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+        }
         "ip-address" => text.parse::<IpAddr>().is_ok(),
         "date" => is_date(text),
         _ => true,
@@ -223,7 +232,12 @@ mod tests {
     use serde_json::json;
 
     fn secret(value: &str) -> Setting {
-        Setting::Secret { value: Secret::new(value), destinations: Vec::new(), reveal: false, hmac: false }
+        Setting::Secret {
+            value: Secret::new(value),
+            destinations: Vec::new(),
+            reveal: false,
+            hmac: false,
+        }
     }
 
     fn text(value: &str) -> Setting {
@@ -309,8 +323,10 @@ mod tests {
         let mut usual = field("usual", "text");
         usual.default = Some("as ever".to_owned());
         let described =
-            fields::description(described(vec![needed, usual, field("number", "integer")])).unwrap();
-        let given = BTreeMap::from([("number".to_owned(), text("x")), ("typo".to_owned(), text("x"))]);
+            fields::description(described(vec![needed, usual, field("number", "integer")]))
+                .unwrap();
+        let given =
+            BTreeMap::from([("number".to_owned(), text("x")), ("typo".to_owned(), text("x"))]);
         let problems = prepare(&described, &given).unwrap_err();
         let paths: Vec<String> = problems.iter().map(|problem| problem.place()).collect();
         assert_eq!(paths, ["settings.needed", "settings.number", "settings.typo"]);

@@ -86,7 +86,10 @@ impl Shelf {
     }
 
     /// The component of `source`, compiled. Whoever asks for the same one meanwhile waits for it.
-    pub(crate) async fn take(self: &Arc<Self>, source: &ComponentSource) -> Result<Arc<Compiled>, LoadError> {
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        source: &ComponentSource,
+    ) -> Result<Arc<Compiled>, LoadError> {
         let digest = hex(&Sha256::digest(&source.bytes));
         check_pin(source, &digest)?;
         let slot = self.slot(&digest);
@@ -120,7 +123,8 @@ impl Shelf {
     }
 
     fn compile(&self, source: &ComponentSource, digest: String) -> Result<Compiled, LoadError> {
-        let kept = self.artefacts.as_ref().and_then(|artefacts| artefacts.load(&self.engine, &digest));
+        let kept =
+            self.artefacts.as_ref().and_then(|artefacts| artefacts.load(&self.engine, &digest));
         let component = match kept {
             Some(component) => component,
             None => self.compile_anew(source, &digest)?,
@@ -160,15 +164,15 @@ impl Shelf {
 impl Linkers {
     fn template(&self, world: World, component: &Component) -> wasmtime::Result<Template> {
         Ok(match world {
-            World::ServicePlugin | World::ListingServicePlugin => {
-                Template::Service(v0::ServicePluginPre::new(self.service.instantiate_pre(component)?)?)
-            }
-            World::CredentialTypePlugin => Template::CredentialType(v0::CredentialTypePluginPre::new(
-                self.credential_type.instantiate_pre(component)?,
+            World::ServicePlugin | World::ListingServicePlugin => Template::Service(
+                v0::ServicePluginPre::new(self.service.instantiate_pre(component)?)?,
+            ),
+            World::CredentialTypePlugin => Template::CredentialType(
+                v0::CredentialTypePluginPre::new(self.credential_type.instantiate_pre(component)?)?,
+            ),
+            World::DirectoryPlugin => Template::Directory(v0::DirectoryPluginPre::new(
+                self.directory.instantiate_pre(component)?,
             )?),
-            World::DirectoryPlugin => {
-                Template::Directory(v0::DirectoryPluginPre::new(self.directory.instantiate_pre(component)?)?)
-            }
         })
     }
 }
@@ -187,8 +191,9 @@ fn check_pin(source: &ComponentSource, digest: &str) -> Result<(), LoadError> {
 
 /// Tells what is no component before the compiler does, in better words.
 fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
-    let refuse =
-        |cause: &str, fix: &str| Err(LoadError::new(LoadFault::NotAComponent, &source.origin, cause, fix));
+    let refuse = |cause: &str, fix: &str| {
+        Err(LoadError::new(LoadFault::NotAComponent, &source.origin, cause, fix))
+    };
     if source.bytes.len() > MAX_COMPONENT {
         return refuse("it is larger than 64 MiB", "build it optimised for size and stripped");
     }
@@ -210,8 +215,9 @@ fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
 
 /// What an instance needs. Refuses what no pool can hold, before the first call finds out.
 fn needs(component: &Component, origin: &str) -> Result<Needs, LoadError> {
-    let unfit =
-        |cause: String| LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module");
+    let unfit = |cause: String| {
+        LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module")
+    };
     let Some(needs) = component.resources_required() else {
         return Err(unfit("it instantiates modules that it imports".to_owned()));
     };
@@ -272,8 +278,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_plugin_says_what_it_is_and_what_to_do() {
-        let serialized =
-            Component::new(&Engine::default(), wat::parse_str("(component)").unwrap()).unwrap().serialize();
+        let serialized = Component::new(&Engine::default(), wat::parse_str("(component)").unwrap())
+            .unwrap()
+            .serialize();
         let mut cut = wat::parse_str(DIRECTORY).unwrap();
         cut.pop();
         for (source, fault, expected) in [
@@ -282,7 +289,11 @@ mod tests {
             (source("(module)"), LoadFault::NotAComponent, "wasm32-wasip2"),
             (from_bytes(serialized.unwrap()), LoadFault::NotAComponent, "compiled code"),
             (from_bytes(cut), LoadFault::NotAComponent, "cannot be compiled"),
-            (source("(component)"), LoadFault::WrongWorld, "exports nothing of the plugin contract"),
+            (
+                source("(component)"),
+                LoadFault::WrongWorld,
+                "exports nothing of the plugin contract",
+            ),
             (
                 source(
                     r#"(component (import "other:thing/x" (instance)) (instance $i) (export "credsmith:plugin/service@0.1.0" (instance $i)))"#,

@@ -61,7 +61,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(grants: Arc<Grants>, journal: Arc<Journal>, memory: usize, deadline: Instant) -> Self {
+    pub(crate) fn new(
+        grants: Arc<Grants>,
+        journal: Arc<Journal>,
+        memory: usize,
+        deadline: Instant,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {

@@ -10,7 +10,8 @@ pub(crate) const MASK: &str = "[masked]";
 /// Secrets shorter than this are not searched for: they would match by chance, and hide nothing.
 pub(crate) const SHORTEST_SEARCHED: usize = 4;
 
-/// Whether a character may change how a terminal or a reader shows the rest: controls, line separators, direction marks.
+/// Whether a character may change how a terminal or a reader shows the rest: controls, line
+/// separators, direction marks.
 fn is_unruly(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -31,7 +32,8 @@ pub(crate) fn escaped(text: &str) -> String {
 
 /// `text` for a person: unruly characters become spaces, and it ends after `longest` characters.
 pub(crate) fn cleaned(text: &str, longest: usize) -> String {
-    let spaced: String = text.chars().map(|c| if is_unruly(c) { ' ' } else { c }).take(longest).collect();
+    let spaced: String =
+        text.chars().map(|c| if is_unruly(c) { ' ' } else { c }).take(longest).collect();
     spaced.trim().to_owned()
 }
 
@@ -57,12 +59,18 @@ fn as_json(secret: &str) -> Option<String> {
     (inner != secret).then(|| inner.to_owned())
 }
 
-/// How `secret` may be spelled in a line of log: plainly, inside a JSON string, or one of its lines. What is too short to search for is left out.
+/// How `secret` may be spelled in a line of log: plainly, inside a JSON string, or one of its
+/// lines. What is too short to search for is left out.
 pub(crate) fn spellings(secret: &Secret) -> Vec<String> {
     let Some(text) = secret.expose_str() else { return Vec::new() };
     let whole = [Some(text.to_owned()), as_json(text)];
     let lines = text.lines().map(|line| Some(line.trim().to_owned()));
-    whole.into_iter().chain(lines).flatten().filter(|spelling| spelling.len() >= SHORTEST_SEARCHED).collect()
+    whole
+        .into_iter()
+        .chain(lines)
+        .flatten()
+        .filter(|spelling| spelling.len() >= SHORTEST_SEARCHED)
+        .collect()
 }
 
 #[cfg(test)]
@@ -94,7 +102,10 @@ mod tests {
         let of = |secret: &str| spellings(&Secret::new(secret));
         assert_eq!(of("hunter22"), ["hunter22", "hunter22"]);
         assert_eq!(of("abc"), [""; 0]);
-        assert_eq!(of("x\"yz\nlong line"), ["x\"yz\nlong line", "x\\\"yz\\nlong line", "x\"yz", "long line"]);
+        assert_eq!(
+            of("x\"yz\nlong line"),
+            ["x\"yz\nlong line", "x\\\"yz\\nlong line", "x\"yz", "long line"]
+        );
     }
 
     #[test]

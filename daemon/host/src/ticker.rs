@@ -1,4 +1,5 @@
-//! The clock that interrupts guests: it ticks while calls run and sleeps otherwise, so that an idle daemon burns nothing.
+//! The clock that interrupts guests: it ticks while calls run and sleeps otherwise, so that an idle
+//! daemon burns nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
-/// How long the clock goes on after the last call, so that a steady trickle of calls does not wake a thread for each.
+/// How long the clock goes on after the last call, so that a steady trickle of calls does not wake
+/// a thread for each.
 const LINGER: Duration = Duration::from_millis(50);
 
 struct Shared {
@@ -28,7 +30,8 @@ pub(crate) struct Ticking(Arc<Shared>);
 impl Ticker {
     /// Starts the thread; `tick` is the time between two interruptions of a busy guest.
     pub(crate) fn start(engine: &Engine, tick: Duration) -> io::Result<Self> {
-        let shared = Arc::new(Shared { running: AtomicUsize::new(0), ending: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { running: AtomicUsize::new(0), ending: AtomicBool::new(false) });
         let engine = engine.clone();
         let seen = shared.clone();
         let thread = thread::Builder::new()
@@ -94,7 +97,8 @@ mod tests {
 
     #[test]
     fn it_ticks_while_held_and_stops_after() {
-        let shared = Arc::new(Shared { running: AtomicUsize::new(1), ending: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { running: AtomicUsize::new(1), ending: AtomicBool::new(false) });
         let ticks = Arc::new(AtomicU64::new(0));
         let thread = thread::spawn({
             let (shared, ticks) = (shared.clone(), ticks.clone());

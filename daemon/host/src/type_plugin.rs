@@ -1,7 +1,9 @@
-//! One loaded plugin for types of credentials: it checks and normalises the values of one credential.
+//! One loaded plugin for types of credentials: it checks and normalises the values of one
+//! credential.
 //!
-//! Such a plugin sees plain secrets, so it gets nothing to send them with: no HTTP, no settings, and its log is counted and thrown away.
-//! What it says about a field that the request did not name is replaced, else an update would tell what is stored. Never here: storage.
+//! Such a plugin sees plain secrets, so it gets nothing to send them with: no HTTP, no settings,
+//! and its log is counted and thrown away. What it says about a field that the request did not name
+//! is replaced, else an update would tell what is stored. Never here: storage.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,7 +39,8 @@ const NORMALISE_TIMEOUT: Duration = Duration::from_secs(5);
 const NORMALISE_MEMORY: usize = 64 << 20;
 /// How many normalisations may wait for their turn.
 const MAX_WAITING: usize = 256;
-/// All values of a credential together, in bytes: of every field as much as a client may send for it.
+/// All values of a credential together, in bytes: of every field as much as a client may send for
+/// it.
 const MAX_VALUES: usize = MAX_FIELDS * 16 * 1024;
 /// Longest message about a field, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -107,7 +110,8 @@ impl TypePlugin {
         definition: &[Field],
         values: &[TypeValue],
     ) -> Result<Vec<(String, Secret)>, NormaliseFailure> {
-        let place = self.machine.place(&self.turns, self.weight, Urgency::User, NORMALISE_TIMEOUT).await;
+        let place =
+            self.machine.place(&self.turns, self.weight, Urgency::User, NORMALISE_TIMEOUT).await;
         let Ok(place) = place else { return Err(NormaliseFailure::Busy) };
         let journal = Journal::new(Keep::Counted);
         let plan = Plan {
@@ -123,7 +127,10 @@ impl TypePlugin {
         let answer = run::run(&self.machine, place, plan, move |store| {
             Box::pin(async move {
                 let instance = instance(&plugin, store).await?;
-                instance.credsmith_plugin_credential_type().call_normalise(store, &given, &pairs).await
+                instance
+                    .credsmith_plugin_credential_type()
+                    .call_normalise(store, &given, &pairs)
+                    .await
             })
         })
         .await;
@@ -151,12 +158,18 @@ impl TypePlugin {
 
     fn broken(&self, broke: &Broke) -> Broken {
         let PluginIdentity { name, version, digest } = &self.view.identity;
-        let cause = format!("plugin {name} {version} (sha256 {digest}) failed to normalise: {}", broke.what);
+        let cause = format!(
+            "plugin {name} {version} (sha256 {digest}) failed to normalise: {}",
+            broke.what
+        );
         Broken { how: broke.how, cause: cause.into() }
     }
 }
 
-async fn instance(plugin: &Compiled, store: &mut Store<State>) -> wasmtime::Result<v0::CredentialTypePlugin> {
+async fn instance(
+    plugin: &Compiled,
+    store: &mut Store<State>,
+) -> wasmtime::Result<v0::CredentialTypePlugin> {
     match &plugin.template {
         Template::CredentialType(template) => template.instantiate_async(store).await,
         Template::Service(_) | Template::Directory(_) => {
@@ -196,9 +209,13 @@ fn check_description(
     problems.or(TypePluginView { identity, declares })
 }
 
-fn check_declared(problems: &mut Problems, given: v0::credential_type::DeclaredType) -> DeclaredType {
+fn check_declared(
+    problems: &mut Problems,
+    given: v0::credential_type::DeclaredType,
+) -> DeclaredType {
     let texts = [Some(&given.label), given.permission_scope.as_ref()];
-    let fits = texts.into_iter().flatten().all(|text| text.len() <= MAX_LABEL && text::is_one_line(text));
+    let fits =
+        texts.into_iter().flatten().all(|text| text.len() <= MAX_LABEL && text::is_one_line(text));
     problems.require(
         fits && !given.label.trim().is_empty(),
         &["declares"],
@@ -207,7 +224,13 @@ fn check_declared(problems: &mut Problems, given: v0::credential_type::DeclaredT
     let icon = (!given.icon.is_empty()).then_some(given.icon);
     let icon_fits = icon.as_deref().is_none_or(is_picture);
     problems.require(icon_fits, &["declares", "icon"], "expected the URL of a picture, or nothing");
-    let fields = fields::fields(problems, &["declares", "fields"], given.fields, KeyStyle::Mixed, MAX_FIELDS);
+    let fields = fields::fields(
+        problems,
+        &["declares", "fields"],
+        given.fields,
+        KeyStyle::Mixed,
+        MAX_FIELDS,
+    );
     let fields = fields.into_iter().map(|field| declared_field(problems, field)).collect();
     DeclaredType { name: given.label, icon, permission_scope: given.permission_scope, fields }
 }
@@ -221,7 +244,11 @@ fn declared_field(problems: &mut Problems, given: fields::Field) -> Field {
         &at,
         "is computed, so nobody can be required to give it",
     );
-    problems.require(given.default.is_none(), &at, "has a default, which a field of a credential has not");
+    problems.require(
+        given.default.is_none(),
+        &at,
+        "has a default, which a field of a credential has not",
+    );
     Field {
         name: given.label,
         required: given.required,
@@ -235,7 +262,9 @@ fn declared_field(problems: &mut Problems, given: fields::Field) -> Field {
 
 fn is_picture(icon: &str) -> bool {
     let fits = |url: Url| {
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
     };
     icon.len() <= MAX_ICON && Url::parse(icon).is_ok_and(fits)
 }
@@ -260,7 +289,10 @@ fn pair(value: &TypeValue) -> Option<v0::types::Pair> {
 }
 
 /// Checks what came back: fields of the definition alone, each once, of bearable size.
-fn check_values(definition: &[Field], given: Vec<v0::types::Pair>) -> Result<Vec<(String, Secret)>, Broke> {
+fn check_values(
+    definition: &[Field],
+    given: Vec<v0::types::Pair>,
+) -> Result<Vec<(String, Secret)>, Broke> {
     let mut seen = BTreeSet::new();
     let mut bytes = 0_usize;
     let mut values = Vec::with_capacity(given.len().min(definition.len()));
@@ -280,7 +312,8 @@ fn check_values(definition: &[Field], given: Vec<v0::types::Pair>) -> Result<Vec
     Ok(values)
 }
 
-/// What the plugin has against the values. Of a field that the request did not name it may say that it does not fit, and no more.
+/// What the plugin has against the values. Of a field that the request did not name it may say that
+/// it does not fit, and no more.
 fn problems_of(
     definition: &[Field],
     given: Vec<v0::types::FieldProblem>,
@@ -292,7 +325,8 @@ fn problems_of(
         values.iter().filter(|value| !value.named).map(|value| value.value.expose()).collect();
     let mut problems = Vec::new();
     for problem in given.into_iter().take(MAX_FIELDS) {
-        let field = problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
+        let field =
+            problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
         let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
         let spoken = field.is_some_and(|field| named.contains(field.as_str())) && !tells;
         let message = match field {
@@ -406,7 +440,10 @@ mod tests {
     #[test]
     fn a_declared_type_is_one_of_core() {
         let view = declared(|_| ()).unwrap();
-        assert_eq!((view.identity.name.as_str(), view.identity.digest.as_str()), ("login", "digest"));
+        assert_eq!(
+            (view.identity.name.as_str(), view.identity.digest.as_str()),
+            ("login", "digest")
+        );
         let declares = view.declares.unwrap();
         assert_eq!(
             (declares.name.as_str(), declares.permission_scope.as_deref()),
@@ -426,13 +463,21 @@ mod tests {
             (|declared| declared.icon = "key".to_owned(), "declares.icon"),
             (|declared| declared.icon = "https://a:b@login.example/".to_owned(), "declares.icon"),
             (|declared| declared.icon = "javascript:alert(1)".to_owned(), "declares.icon"),
-            (|declared| declared.fields[0].key = "user-name".to_owned(), "declares.fields.user-name"),
+            (
+                |declared| declared.fields[0].key = "user-name".to_owned(),
+                "declares.fields.user-name",
+            ),
             (|declared| declared.fields[0].key = "pin".to_owned(), "declares.fields.pin"),
             // It would be taken for plain text, and stored as such.
             (|declared| declared.fields[0].kind = "secret".to_owned(), "declares.fields.userName"),
-            (|declared| declared.fields[0].default = Some("a".to_owned()), "declares.fields.userName"),
             (
-                |declared| (declared.fields[0].computed, declared.fields[0].required) = (true, true),
+                |declared| declared.fields[0].default = Some("a".to_owned()),
+                "declares.fields.userName",
+            ),
+            (
+                |declared| {
+                    (declared.fields[0].computed, declared.fields[0].required) = (true, true)
+                },
                 "declares.fields.userName",
             ),
             (

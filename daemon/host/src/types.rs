@@ -1,6 +1,7 @@
 //! The configured plugins for types of credentials, by name: core's port [`TypePlugins`].
 //!
-//! The set is made once and never changes. Never here: how one of them runs ([`crate::type_plugin`]).
+//! The set is made once and never changes. Never here: how one of them runs
+//! ([`crate::type_plugin`]).
 
 use std::fmt;
 use std::sync::Arc;

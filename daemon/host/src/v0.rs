@@ -1,7 +1,8 @@
-//! The bindings of contract version 0 (`credsmith:plugin@0.1.0`), made from the WIT that plugin authors get.
+//! The bindings of contract version 0 (`credsmith:plugin@0.1.0`), made from the WIT that plugin
+//! authors get.
 //!
-//! A later version of the contract gets a file of its own beside this one; both are then served. Never here: behaviour. What the imports do
-//! stands in [`crate::capability`].
+//! A later version of the contract gets a file of its own beside this one; both are then served.
+//! Never here: behaviour. What the imports do stands in [`crate::capability`].
 
 mod service_plugin {
     wasmtime::component::bindgen!({

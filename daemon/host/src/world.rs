@@ -1,4 +1,5 @@
-//! What kind of plugin a component is, told by what it exports, and whether the contract has everything it asks for.
+//! What kind of plugin a component is, told by what it exports, and whether the contract has
+//! everything it asks for.
 //!
 //! Never here: running it.
 
@@ -64,12 +65,17 @@ impl Shape {
     pub(crate) fn of(engine: &Engine, component: &Component) -> Self {
         let of = component.component_type();
         // A component also lists the bare types that its exports are built of.
-        let is_type =
-            |item: &ComponentItem| matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_));
-        let imports =
-            of.imports(engine).filter(|(_, item)| !is_type(&item.ty)).map(|(name, _)| name.to_owned());
-        let exports =
-            of.exports(engine).filter(|(_, item)| !is_type(&item.ty)).map(|(name, _)| name.to_owned());
+        let is_type = |item: &ComponentItem| {
+            matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_))
+        };
+        let imports = of
+            .imports(engine)
+            .filter(|(_, item)| !is_type(&item.ty))
+            .map(|(name, _)| name.to_owned());
+        let exports = of
+            .exports(engine)
+            .filter(|(_, item)| !is_type(&item.ty))
+            .map(|(name, _)| name.to_owned());
         Self { imports: imports.collect(), exports: exports.collect() }
     }
 
@@ -104,13 +110,19 @@ impl Shape {
 
     /// Refuses imports that the contract does not have in `world`.
     pub(crate) fn check_imports(&self, world: World, origin: &str) -> Result<(), LoadError> {
-        let Some(unknown) = self.imports.iter().find(|name| !is_served(world, name)) else { return Ok(()) };
+        let Some(unknown) = self.imports.iter().find(|name| !is_served(world, name)) else {
+            return Ok(());
+        };
         let fix = match unknown.strip_prefix(PACKAGE) {
-            Some(_) => format!("build it against version {VERSION} of the contract, as a {}", world.as_str()),
+            Some(_) => format!(
+                "build it against version {VERSION} of the contract, as a {}",
+                world.as_str()
+            ),
             None if unknown.starts_with("wasi:http") => {
                 "use the http of the plugin SDK, which is guarded by the daemon".to_owned()
             }
-            None => "remove what needs it: a plugin has the contract, the clock and randomness".to_owned(),
+            None => "remove what needs it: a plugin has the contract, the clock and randomness"
+                .to_owned(),
         };
         Err(LoadError::new(
             LoadFault::UnknownImport,
@@ -123,9 +135,9 @@ impl Shape {
 
 fn is_served(world: World, import: &str) -> bool {
     if let Some(rest) = import.strip_prefix(PACKAGE) {
-        return rest
-            .split_once('@')
-            .is_some_and(|(interface, version)| version == VERSION && world.imports().contains(&interface));
+        return rest.split_once('@').is_some_and(|(interface, version)| {
+            version == VERSION && world.imports().contains(&interface)
+        });
     }
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
         .iter()
@@ -160,17 +172,28 @@ mod tests {
     fn a_wrong_world_says_what_to_do() {
         let newer = shape(&[], &["credsmith:plugin/service@2.0.0"]).world("x.wasm").unwrap_err();
         assert_eq!(newer.fault(), LoadFault::WrongWorld);
-        assert!(newer.to_string().contains("service@2.0.0") && newer.to_string().contains("SDK"), "{newer}");
+        assert!(
+            newer.to_string().contains("service@2.0.0") && newer.to_string().contains("SDK"),
+            "{newer}"
+        );
         let foreign = shape(&[], &["wasi:cli/run@0.2.6"]).world("x.wasm").unwrap_err();
-        assert!(foreign.to_string().contains("exports nothing of the plugin contract"), "{foreign}");
+        assert!(
+            foreign.to_string().contains("exports nothing of the plugin contract"),
+            "{foreign}"
+        );
     }
 
     #[test]
     fn imports_are_those_of_the_world() {
-        let ok = ["credsmith:plugin/log@0.1.0", "wasi:cli/stdout@0.2.6", "wasi:random/random@0.2.0"];
+        let ok =
+            ["credsmith:plugin/log@0.1.0", "wasi:cli/stdout@0.2.6", "wasi:random/random@0.2.0"];
         shape(&ok, &[]).check_imports(World::CredentialTypePlugin, "x").unwrap();
         for (import, world, hint) in [
-            ("credsmith:plugin/http@0.1.0", World::CredentialTypePlugin, "as a credential-type-plugin"),
+            (
+                "credsmith:plugin/http@0.1.0",
+                World::CredentialTypePlugin,
+                "as a credential-type-plugin",
+            ),
             ("credsmith:plugin/keys@0.1.0", World::DirectoryPlugin, "as a directory-plugin"),
             ("credsmith:plugin/sql@0.1.0", World::ServicePlugin, "version 0.1.0"),
             ("credsmith:plugin/log@0.2.0", World::ServicePlugin, "version 0.1.0"),
@@ -180,7 +203,10 @@ mod tests {
         ] {
             let refused = shape(&[import], &[]).check_imports(world, "x").unwrap_err();
             assert_eq!(refused.fault(), LoadFault::UnknownImport);
-            assert!(refused.to_string().contains(import) && refused.to_string().contains(hint), "{refused}");
+            assert!(
+                refused.to_string().contains(import) && refused.to_string().contains(hint),
+                "{refused}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
-//! hyper alone, answering every request with the same bytes: the yardstick for what the layers of this crate cost.
+//! hyper alone, answering every request with the same bytes: the yardstick for what the layers of
+//! this crate cost.
 //!
-//! `bare --listen 127.0.0.1:0 --body FILE` answers with the contents of FILE as `application/json`, and prints
-//! `ready http://ADDRESS` when it serves.
+//! `bare --listen 127.0.0.1:0 --body FILE` answers with the contents of FILE as `application/json`,
+//! and prints `ready http://ADDRESS` when it serves.
 #![expect(clippy::print_stdout, reason = "the address is this program's one output")]
 
 use std::convert::Infallible;
@@ -53,7 +54,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let body = body.clone();
                 async move {
                     let mut response = http::Response::new(Full::new(body));
-                    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                    response
+                        .headers_mut()
+                        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                     Ok::<_, Infallible>(response)
                 }
             });

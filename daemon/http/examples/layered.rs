@@ -1,4 +1,5 @@
-//! The same as `bare`, through all of this crate: the difference between the two is what the layers cost.
+//! The same as `bare`, through all of this crate: the difference between the two is what the layers
+//! cost.
 //!
 //! `layered FILE` prints `ready http://ADDRESS` when it serves.
 #![expect(clippy::print_stdout, reason = "the address is this program's one output")]
@@ -7,8 +8,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use credsmith_http::{
-    Bytes, Drain, Fault, Listener, Reply, ReplyBody, Request, Server, ServerOptions, StatusCode, Surface,
-    Surfaces,
+    Bytes, Drain, Fault, Listener, Reply, ReplyBody, Request, Server, ServerOptions, StatusCode,
+    Surface, Surfaces,
 };
 use futures_util::future::BoxFuture;
 

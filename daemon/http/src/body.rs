@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use crate::server::Pace;
 use crate::{Fault, ServerOptions, Slot};
 
-/// The body of a request. Nothing of it is read before somebody asks, and then never more than asked for.
+/// The body of a request. Nothing of it is read before somebody asks, and then never more than
+/// asked for.
 pub struct Body(Source);
 
 enum Source {
@@ -109,8 +110,10 @@ impl Body {
     /// All of it, if it has at most `limit` bytes. A second call gets nothing.
     ///
     /// # Errors
-    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the client stalls or is too slow; `Busy` when
-    /// the client had to be waited for and others have taken every place for requests in work. Dropping the future loses what was read; the connection is closed after the reply then.
+    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the
+    /// client stalls or is too slow; `Busy` when the client had to be waited for and others have
+    /// taken every place for requests in work. Dropping the future loses what was read; the
+    /// connection is closed after the reply then.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         match &mut self.0 {
             Source::Ready(bytes) if bytes.len() > limit => Err(BodyFault::TooLarge),
@@ -139,7 +142,9 @@ impl Wire {
     async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         let Some(first) = self.piece(limit).await? else { return Ok(Bytes::new()) };
         // Most bodies come in one piece, which then needs no copy.
-        let Some(second) = self.piece(limit.saturating_sub(first.len())).await? else { return Ok(first) };
+        let Some(second) = self.piece(limit.saturating_sub(first.len())).await? else {
+            return Ok(first);
+        };
         let mut whole = BytesMut::from(first);
         let mut next = Some(second);
         while let Some(piece) = next {

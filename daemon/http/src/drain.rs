@@ -12,10 +12,12 @@ use tracing::Instrument;
 
 use crate::layer::panic_text;
 
-/// Owns every task that has to end in order: connections, effects, background loops. Clones are the same drain.
+/// Owns every task that has to end in order: connections, effects, background loops. Clones are the
+/// same drain.
 ///
-/// First [`Drain::begin`]: listeners close, connections finish the request in work and say `connection: close`, loops that watch
-/// [`Draining`] end themselves; tasks may still be spawned. Then [`Drain::wait`]. [`Drain::stop`] drops whatever is left.
+/// First [`Drain::begin`]: listeners close, connections finish the request in work and say
+/// `connection: close`, loops that watch [`Draining`] end themselves; tasks may still be spawned.
+/// Then [`Drain::wait`]. [`Drain::stop`] drops whatever is left.
 #[derive(Clone)]
 pub struct Drain(Arc<Inner>);
 
@@ -32,7 +34,8 @@ enum Phase {
     Stopped,
 }
 
-/// A view of the drain that keeps no task alive: for loops and upgraded connections that end when it begins.
+/// A view of the drain that keeps no task alive: for loops and upgraded connections that end when
+/// it begins.
 #[derive(Debug, Clone)]
 pub struct Draining(watch::Receiver<Phase>);
 
@@ -47,8 +50,9 @@ impl Drain {
         Self(Arc::new(inner))
     }
 
-    /// Runs `work` to its end on the ambient tokio runtime, whoever waits for it or not, within the caller's tracing span. A panic
-    /// ends that task alone and is logged with `name`. After [`Drain::stop`] nothing runs any more.
+    /// Runs `work` to its end on the ambient tokio runtime, whoever waits for it or not, within the
+    /// caller's tracing span. A panic ends that task alone and is logged with `name`. After
+    /// [`Drain::stop`] nothing runs any more.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -101,11 +105,13 @@ impl Drain {
         Draining(self.0.phase.subscribe())
     }
 
-    /// Resolves when no task is left: at once if there is none. Meant for the time after [`Drain::begin`].
+    /// Resolves when no task is left: at once if there is none. Meant for the time after
+    /// [`Drain::begin`].
     pub async fn wait(&self) {
         loop {
             let mut idle = std::pin::pin!(self.0.idle.notified());
-            // Registered before the count is read, so that the last task's notice cannot fall in between.
+            // Registered before the count is read, so that the last task's notice cannot fall in
+            // between.
             idle.as_mut().enable();
             if self.at_work() == 0 {
                 return;
@@ -128,12 +134,16 @@ impl Default for Drain {
 
 impl fmt::Debug for Drain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").field("at_work", &self.at_work()).field("begun", &self.has_begun()).finish()
+        f.debug_struct("Drain")
+            .field("at_work", &self.at_work())
+            .field("begun", &self.has_begun())
+            .finish()
     }
 }
 
 impl Draining {
-    /// Resolves when the drain has begun, also if that was before. A drain that nobody holds any more has begun.
+    /// Resolves when the drain has begun, also if that was before. A drain that nobody holds any
+    /// more has begun.
     pub async fn begun(&mut self) {
         // An error says that all senders are gone: there is nothing left to wait for.
         let _ = self.0.wait_for(|phase| *phase >= Phase::Draining).await;

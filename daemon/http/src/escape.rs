@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
-/// Shows at most `limit` characters of `text`. Whatever is not printable ASCII is written as `\xNN`, and a cut is marked by `...`: a client can
-/// neither flood the log nor forge a line in it.
+/// Shows at most `limit` characters of `text`. Whatever is not printable ASCII is written as
+/// `\xNN`, and a cut is marked by `...`: a client can neither flood the log nor forge a line in it.
 pub(crate) struct Escaped<'a> {
     pub(crate) text: &'a str,
     pub(crate) limit: usize,

@@ -10,7 +10,8 @@ use http::StatusCode;
 pub enum Fault {
     /// 404: nothing lives at this path.
     NotFound,
-    /// 405: something lives there, and this is what it answers to: the value of `allow`, `GET, HEAD, OPTIONS`.
+    /// 405: something lives there, and this is what it answers to: the value of `allow`, `GET,
+    /// HEAD, OPTIONS`.
     MethodNotAllowed {
         /// Method names with a comma between them; empty where no method would help.
         allow: &'static str,
@@ -32,7 +33,8 @@ pub enum Fault {
         /// When trying again makes sense: the value of `retry-after`.
         retry_after: Duration,
     },
-    /// 503: no answer within the deadline of the server. Work that runs in a task of its own goes on.
+    /// 503: no answer within the deadline of the server. Work that runs in a task of its own goes
+    /// on.
     Deadline,
     /// 500: a bug of ours. The cause is in the log, under the request's id.
     Panicked,

@@ -1,4 +1,5 @@
-//! Which names of this server are answered for: the guard against pages that resolve their own name to a loopback address.
+//! Which names of this server are answered for: the guard against pages that resolve their own name
+//! to a loopback address.
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ pub enum HostPolicy {
     /// Any, or none.
     #[default]
     Any,
-    /// Exactly these, as `name` (whatever the port) or `name:port`. Case does not matter. A request without a host is refused.
+    /// Exactly these, as `name` (whatever the port) or `name:port`. Case does not matter. A request
+    /// without a host is refused.
     Only(Vec<String>),
 }
 
@@ -22,16 +24,20 @@ impl HostPolicy {
     pub fn admits(&self, host: Option<&str>) -> bool {
         let Self::Only(names) = self else { return true };
         let Some(host) = host else { return false };
-        names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(without_port(host)))
+        names.iter().any(|name| {
+            name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(without_port(host))
+        })
     }
 }
 
 /// `name` of `name:port`, with the brackets of an IPv6 address left on.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, port))
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
         _ => host,
     }
 }

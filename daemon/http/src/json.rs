@@ -1,5 +1,6 @@
-//! JSON from somebody else, read strictly: an object in which a name stands twice means one thing to this reader and another to the
-//! next, so it is refused, and so is what nests deeper than the reader allows.
+//! JSON from somebody else, read strictly: an object in which a name stands twice means one thing
+//! to this reader and another to the next, so it is refused, and so is what nests deeper than the
+//! reader allows.
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads one JSON value strictly. A seed for any deserializer of serde; serde_json's own limit of 128 levels holds as well.
+/// Reads one JSON value strictly. A seed for any deserializer of serde; serde_json's own limit of
+/// 128 levels holds as well.
 #[derive(Debug, Clone, Copy)]
 pub struct StrictJson {
     levels_left: usize,
@@ -20,14 +22,16 @@ impl StrictJson {
         Self { levels_left: levels, printable: false }
     }
 
-    /// Refuses control characters too: all of them in names, and in texts all but tab, newline and carriage return.
+    /// Refuses control characters too: all of them in names, and in texts all but tab, newline and
+    /// carriage return.
     #[must_use]
     pub const fn printable(self) -> Self {
         Self { printable: true, ..self }
     }
 
     fn inside<E: Error>(self) -> Result<Self, E> {
-        let levels_left = self.levels_left.checked_sub(1).ok_or_else(|| E::custom("it nests too deep"))?;
+        let levels_left =
+            self.levels_left.checked_sub(1).ok_or_else(|| E::custom("it nests too deep"))?;
         Ok(Self { levels_left, ..self })
     }
 

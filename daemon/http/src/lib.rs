@@ -1,11 +1,13 @@
 //! HTTP for Credsmith: a server that knows no credential, and a guarded client.
 //!
-//! Start with [`Surface`], the one seam between the server and whoever answers requests, and with [`Server`], which puts the
-//! connections, the limits and the three layers around it. [`Drain`] owns everything that has to end in order. The way out is
-//! [`client`]: plugins and the OpenID crate reach the network through it and through nothing else.
+//! Start with [`Surface`], the one seam between the server and whoever answers requests, and with
+//! [`Server`], which puts the connections, the limits and the three layers around it. [`Drain`]
+//! owns everything that has to end in order. The way out is [`client`]: plugins and the OpenID
+//! crate reach the network through it and through nothing else.
 //!
-//! Never here: a credential, a caller, a route, a meaning of JSON, a log line with a query, a header value or a body in it. No router and no
-//! middleware stack: the layers are three small functions, the surfaces know their own paths. hyper is used in this crate alone.
+//! Never here: a credential, a caller, a route, a meaning of JSON, a log line with a query, a
+//! header value or a body in it. No router and no middleware stack: the layers are three small
+//! functions, the surfaces know their own paths. hyper is used in this crate alone.
 #![warn(missing_docs)]
 
 mod body;

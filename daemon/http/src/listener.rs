@@ -98,7 +98,11 @@ impl fmt::Display for ListenerError {
         match self {
             Self::Bind { place, cause } => write!(f, "cannot listen at {place}: {cause}"),
             Self::InUse(path) => {
-                write!(f, "cannot listen at {}: another process answers there already", path.display())
+                write!(
+                    f,
+                    "cannot listen at {}: another process answers there already",
+                    path.display()
+                )
             }
             Self::NotASocket(path) => {
                 write!(
@@ -107,7 +111,9 @@ impl fmt::Display for ListenerError {
                     path.display()
                 )
             }
-            Self::Identity(cause) => write!(f, "the TLS certificate or key cannot be used: {cause}"),
+            Self::Identity(cause) => {
+                write!(f, "the TLS certificate or key cannot be used: {cause}")
+            }
         }
     }
 }
@@ -122,7 +128,8 @@ impl std::error::Error for ListenerError {
     }
 }
 
-/// A place where connections arrive, bound already. Dropping it closes it; a Unix socket's file goes with it.
+/// A place where connections arrive, bound already. Dropping it closes it; a Unix socket's file
+/// goes with it.
 pub struct Listener(Kind);
 
 enum Kind {
@@ -164,7 +171,8 @@ impl Listener {
         bound.await.map_err(|cause| ListenerError::Bind { place: address.to_string(), cause })
     }
 
-    /// A Unix socket that only this user can open (mode 0600). The socket of a process that is gone is replaced.
+    /// A Unix socket that only this user can open (mode 0600). The socket of a process that is gone
+    /// is replaced.
     ///
     /// # Errors
     /// `InUse` where somebody still answers, `NotASocket`, `Bind`.
@@ -189,7 +197,8 @@ impl Listener {
         match &self.0 {
             Kind::Tcp { listener, tls, .. } => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written whole; waiting to fill a packet would only delay them. A client that is gone already is found out by the first read.
+                // Answers are written whole; waiting to fill a packet would only delay them. A
+                // client that is gone already is found out by the first read.
                 let _ = stream.set_nodelay(true);
                 let arrival = match tls {
                     Some(acceptor) => Arrival::Tls(acceptor.clone(), stream),
@@ -241,8 +250,8 @@ async fn clear(path: &Path) -> Result<(), ListenerError> {
     }
 }
 
-/// Binds a socket that nobody else could open even for a moment: on Linux the mode of the unbound socket is the one that its file is
-/// made with. Elsewhere it is set afterwards.
+/// Binds a socket that nobody else could open even for a moment: on Linux the mode of the unbound
+/// socket is the one that its file is made with. Elsewhere it is set afterwards.
 fn bind_private(path: &Path) -> io::Result<(UnixListener, Metadata)> {
     let private = Permissions::from_mode(0o600);
     let socket = UnixSocket::new_stream()?;

@@ -15,10 +15,12 @@ use tokio::time::timeout;
 /// Largest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Sends `json` to whoever listens at `socket`, and waits for the whole answer: its status and body.
+/// Sends `json` to whoever listens at `socket`, and waits for the whole answer: its status and
+/// body.
 ///
 /// # Errors
-/// When the path is none, nobody listens there, or no answer that one can read comes within `deadline`.
+/// When the path is none, nobody listens there, or no answer that one can read comes within
+/// `deadline`.
 pub async fn call(
     socket: &Path,
     method: Method,
@@ -34,7 +36,9 @@ pub async fn call(
         .body(Full::new(json))
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let exchange = exchange(socket, request);
-    timeout(deadline, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    timeout(deadline, exchange)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
 async fn exchange(socket: &Path, request: Request<Full<Bytes>>) -> io::Result<(StatusCode, Bytes)> {
@@ -42,7 +46,8 @@ async fn exchange(socket: &Path, request: Request<Full<Bytes>>) -> io::Result<(S
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
     let answer = async move {
-        let (parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+        let (parts, body) =
+            sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(io::Error::other)?;
         Ok((parts.status, body.to_bytes()))
     };
@@ -56,7 +61,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Drain, Fault, Listener, Reply, ReplyBody, Server, ServerOptions, Surface, Surfaces};
+    use crate::{
+        Drain, Fault, Listener, Reply, ReplyBody, Server, ServerOptions, Surface, Surfaces,
+    };
     use futures_util::future::BoxFuture;
 
     struct Echo;
@@ -65,7 +72,10 @@ mod tests {
         fn call(&self, mut request: crate::Request) -> BoxFuture<'_, Reply> {
             Box::pin(async move {
                 let body = request.body_mut().read(100).await.unwrap();
-                ReplyBody::text(StatusCode::ACCEPTED, [request.uri().path().as_bytes(), b" ", &body].concat())
+                ReplyBody::text(
+                    StatusCode::ACCEPTED,
+                    [request.uri().path().as_bytes(), b" ", &body].concat(),
+                )
             })
         }
 
@@ -80,11 +90,13 @@ mod tests {
         let socket = dir.path().join("s");
         let listener = Listener::unix(socket.clone()).await.unwrap();
         let drain = Drain::new();
-        Server::new(ServerOptions::default(), Surfaces::new(Arc::new(Echo)), drain.clone()).serve(listener);
+        Server::new(ServerOptions::default(), Surfaces::new(Arc::new(Echo)), drain.clone())
+            .serve(listener);
         let (body, deadline) = (Bytes::from("hello"), Duration::from_secs(5));
         let (status, body) = call(&socket, Method::POST, "/there", body, deadline).await.unwrap();
         assert_eq!((status, &body[..]), (StatusCode::ACCEPTED, &b"/there hello"[..]));
-        let failed = call(&socket, Method::POST, "no path", Bytes::new(), deadline).await.unwrap_err();
+        let failed =
+            call(&socket, Method::POST, "no path", Bytes::new(), deadline).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::InvalidInput);
         drain.stop();
     }

@@ -11,9 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub enum PemError {
     /// It is damaged, or holds no certificate.
     Chain,
-    /// It is damaged, or holds no private key that can be read: PKCS#8, PKCS#1 and SEC1 can, encrypted ones cannot.
+    /// It is damaged, or holds no private key that can be read: PKCS#8, PKCS#1 and SEC1 can,
+    /// encrypted ones cannot.
     Key,
-    /// Certificate and key do not belong together, or the key is of a kind that TLS here does not use.
+    /// Certificate and key do not belong together, or the key is of a kind that TLS here does not
+    /// use.
     Pair,
 }
 
@@ -33,8 +35,9 @@ impl std::error::Error for PemError {}
 
 /// All certificates of `pem`, at least one.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| PemError::Chain)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| PemError::Chain)?;
     if certificates.is_empty() { Err(PemError::Chain) } else { Ok(certificates) }
 }
 

@@ -1,4 +1,5 @@
-//! Who a request comes from when there are proxies in between. Only a proxy that is listed is believed, and each only about the one before it.
+//! Who a request comes from when there are proxies in between. Only a proxy that is listed is
+//! believed, and each only about the one before it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -32,8 +33,10 @@ impl TrustedProxies {
     /// # Errors
     /// [`NoNetwork`].
     pub fn add(&mut self, text: &str) -> Result<(), NoNetwork> {
-        let network =
-            text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NoNetwork)?;
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| NoNetwork)?;
         self.0.push(network);
         Ok(())
     }
@@ -43,13 +46,15 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as whoever wrote an entry is believed. What
-    /// the client itself wrote there counts for nothing. `None` for a Unix socket.
+    /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as
+    /// whoever wrote an entry is believed. What the client itself wrote there counts for nothing.
+    /// `None` for a Unix socket.
     pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
         let Peer::Tcp(peer) = peer else { return None };
         let mut client = peer.ip().to_canonical();
         let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-        let mut entries = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let mut entries =
+            lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while self.trusts(client) {
             match entries.next().and_then(entry) {
                 Some(before) => client = before.to_canonical(),
@@ -82,7 +87,8 @@ mod tests {
         for text in ["10.0.0.0/8", "2001:db8::1", "192.0.2.7"] {
             proxies.add(text).unwrap();
         }
-        let headers = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line))).collect();
+        let headers =
+            lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line))).collect();
         let peer = Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 443));
         proxies.client(&peer, &headers).unwrap().to_string()
     }

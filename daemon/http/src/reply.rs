@@ -16,8 +16,8 @@ use crate::Reply;
 #[derive(Clone, Default)]
 pub struct ReplyBody(http_body_util::Full<Bytes>, Bytes);
 
-/// Why a reply body could not be sent. It has a name because a boxed error makes async handlers unusable, and no value because bytes
-/// that are there cannot fail.
+/// Why a reply body could not be sent. It has a name because a boxed error makes async handlers
+/// unusable, and no value because bytes that are there cannot fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyBodyError {}
 
@@ -35,7 +35,8 @@ impl From<Infallible> for ReplyBodyError {
     }
 }
 
-/// Put into the extensions of a reply that is asked for all the time, a health check: its line in the log has level debug.
+/// Put into the extensions of a reply that is asked for all the time, a health check: its line in
+/// the log has level debug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quiet;
 

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-/// Thirteen letters and digits, ours alone: what a client calls its request is never taken for it. Unique in practice and not to be
-/// guessed from earlier ones, but no secret.
+/// Thirteen letters and digits, ours alone: what a client calls its request is never taken for it.
+/// Unique in practice and not to be guessed from earlier ones, but no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; LENGTH]);
 
 const LENGTH: usize = 13;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Keyed once from the operating system: a counter through a keyed hash costs nanoseconds where a system call would cost a hundred
-/// times that for every request.
+/// Keyed once from the operating system: a counter through a keyed hash costs nanoseconds where a
+/// system call would cost a hundred times that for every request.
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 

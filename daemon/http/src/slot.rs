@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One request's place among those in work. It is in the extensions of every request; whoever goes on working after the client has
-/// hung up takes it along, so that hanging up buys nobody more work. The place is free again when all clones are dropped, or at
-/// [`Slot::release`]. It is also free while the client is being waited for: see `Slot::lend`.
+/// One request's place among those in work. It is in the extensions of every request; whoever goes
+/// on working after the client has hung up takes it along, so that hanging up buys nobody more
+/// work. The place is free again when all clones are dropped, or at [`Slot::release`]. It is also
+/// free while the client is being waited for: see `Slot::lend`.
 #[derive(Clone)]
 pub struct Slot(Arc<Mutex<Place>>);
 
@@ -24,8 +25,8 @@ impl Slot {
         *self.place() = Place::Free;
     }
 
-    /// Lets others have the place for as long as nothing is done but waiting for the client: one that sends its body drop by drop, or
-    /// never, would otherwise keep everybody else out.
+    /// Lets others have the place for as long as nothing is done but waiting for the client: one
+    /// that sends its body drop by drop, or never, would otherwise keep everybody else out.
     pub(crate) fn lend(&self) {
         let mut place = self.place();
         if let Place::Taken(permit) = &*place {
@@ -33,7 +34,8 @@ impl Slot {
         }
     }
 
-    /// Takes a place again for one that was lent. Whether there was one; a slot that was not lent stays as it is.
+    /// Takes a place again for one that was lent. Whether there was one; a slot that was not lent
+    /// stays as it is.
     pub(crate) fn reclaim(&self) -> bool {
         let mut place = self.place();
         if let Place::Lent(places) = &*place {

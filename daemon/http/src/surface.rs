@@ -9,20 +9,23 @@ use http::HeaderValue;
 
 use crate::{Body, Fault, ReplyBody};
 
-/// A request as a surface gets it. Its extensions hold a [`RequestId`](crate::RequestId), a [`Peer`](crate::Peer) and a
-/// [`Slot`](crate::Slot).
+/// A request as a surface gets it. Its extensions hold a [`RequestId`](crate::RequestId), a
+/// [`Peer`](crate::Peer) and a [`Slot`](crate::Slot).
 pub type Request = http::Request<Body>;
 
-/// An answer. A surface may put [`Upgrade`](crate::Upgrade) or [`Quiet`](crate::Quiet) into its extensions.
+/// An answer. A surface may put [`Upgrade`](crate::Upgrade) or [`Quiet`](crate::Quiet) into its
+/// extensions.
 pub type Reply = http::Response<ReplyBody>;
 
 /// Somebody who answers requests in one dialect.
 pub trait Surface: Send + Sync + 'static {
-    /// Answers. It never fails: it knows how to say no. The future is dropped when the client hangs up or the deadline passes;
-    /// work that must not be cut runs in a task of the [`Drain`](crate::Drain).
+    /// Answers. It never fails: it knows how to say no. The future is dropped when the client hangs
+    /// up or the deadline passes; work that must not be cut runs in a task of the
+    /// [`Drain`](crate::Drain).
     fn call(&self, request: Request) -> BoxFuture<'_, Reply>;
 
-    /// `path` as a log may show it. A surface whose paths carry something that opens a door hides it here.
+    /// `path` as a log may show it. A surface whose paths carry something that opens a door hides
+    /// it here.
     fn logged_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         Cow::Borrowed(path)
     }
@@ -30,8 +33,9 @@ pub trait Surface: Send + Sync + 'static {
     /// Words a fault of the layers in this dialect. It must not panic and takes no time.
     fn fault(&self, fault: Fault) -> Reply;
 
-    /// The same for a page of `origin`, the one that the request names: without the headers that let a page see an answer, a browser keeps
-    /// the fault from it. A dialect that no pages of others call need not do anything.
+    /// The same for a page of `origin`, the one that the request names: without the headers that
+    /// let a page see an answer, a browser keeps the fault from it. A dialect that no pages of
+    /// others call need not do anything.
     fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
         let _ = origin;
         self.fault(fault)
@@ -51,8 +55,9 @@ impl Surfaces {
         Self { prefixes: Vec::new(), default }
     }
 
-    /// Gives `prefix` and all below it to `surface`. A prefix consists of whole segments: `/api` claims `/api` and `/api/v2`, not
-    /// `/apix`; a slash at its end means nothing. The longest prefix wins; of equal ones the first.
+    /// Gives `prefix` and all below it to `surface`. A prefix consists of whole segments: `/api`
+    /// claims `/api` and `/api/v2`, not `/apix`; a slash at its end means nothing. The longest
+    /// prefix wins; of equal ones the first.
     #[must_use]
     pub fn with(mut self, prefix: &str, surface: Arc<dyn Surface>) -> Self {
         self.prefixes.push((prefix.trim_end_matches('/').to_owned(), surface));
@@ -60,7 +65,8 @@ impl Surfaces {
         self
     }
 
-    /// Who answers for `path`. The path is compared as it was sent, byte by byte: no decoding, no dot segments.
+    /// Who answers for `path`. The path is compared as it was sent, byte by byte: no decoding, no
+    /// dot segments.
     pub fn find(&self, path: &str) -> &Arc<dyn Surface> {
         self.prefixes
             .iter()

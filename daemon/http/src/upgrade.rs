@@ -14,8 +14,9 @@ use crate::Draining;
 
 type Handler = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
 
-/// What is to happen with the connection after a `101 Switching Protocols`: put into the extensions of that reply. The handler runs
-/// as a task of the server's [`Drain`](crate::Drain), so it has to end when the drain begins.
+/// What is to happen with the connection after a `101 Switching Protocols`: put into the extensions
+/// of that reply. The handler runs as a task of the server's [`Drain`](crate::Drain), so it has to
+/// end when the drain begins.
 #[derive(Clone)]
 pub struct Upgrade(Arc<Mutex<Option<Handler>>>);
 
@@ -36,7 +37,8 @@ impl fmt::Debug for Upgrade {
     }
 }
 
-/// A connection after its upgrade: bytes in both directions, those included that the client sent too early.
+/// A connection after its upgrade: bytes in both directions, those included that the client sent
+/// too early.
 pub struct Upgraded(TokioIo<hyper::upgrade::Upgraded>, Draining);
 
 impl Upgraded {
@@ -67,7 +69,11 @@ impl AsyncRead for Upgraded {
 }
 
 impl AsyncWrite for Upgraded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 

@@ -1,5 +1,5 @@
-//! Reads the JSON of a provider. A provider is hostile input: its answers decide who somebody is, and a lenient reader lets two
-//! readers of one answer disagree.
+//! Reads the JSON of a provider. A provider is hostile input: its answers decide who somebody is,
+//! and a lenient reader lets two readers of one answer disagree.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 /// How deep objects and lists may nest.
 const MAX_DEPTH: usize = 16;
 
-/// A JSON object read strictly: no member twice, at most [`MAX_DEPTH`] levels, no control characters in names, and in strings only
-/// tab, newline and carriage return.
+/// A JSON object read strictly: no member twice, at most [`MAX_DEPTH`] levels, no control
+/// characters in names, and in strings only tab, newline and carriage return.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Object(pub(crate) Map<String, Value>);
 

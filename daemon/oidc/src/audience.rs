@@ -4,26 +4,29 @@ use serde_json::Value;
 
 /// Which audiences of an access token a provider's users may come with.
 ///
-/// A token says by its audience where it may be spent. Without this rule, any site that a user hands a token of the same provider
-/// could spend it here.
+/// A token says by its audience where it may be spent. Without this rule, any site that a user
+/// hands a token of the same provider could spend it here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audiences {
-    /// At least one of the token's audiences is one of these. A token whose audience cannot be seen is refused.
+    /// At least one of the token's audiences is one of these. A token whose audience cannot be seen
+    /// is refused.
     OneOf(Vec<String>),
     /// Every token of the provider will do.
     Any,
 }
 
 impl Audiences {
-    /// Judges `aud` as it stood in an introspection answer or in a verified token: a string or a list of strings (RFC 7662
-    /// section 2.2, RFC 7519 section 4.1.3).
+    /// Judges `aud` as it stood in an introspection answer or in a verified token: a string or a
+    /// list of strings (RFC 7662 section 2.2, RFC 7519 section 4.1.3).
     ///
     /// # Errors
     /// The reason for the log.
     pub(crate) fn admit(&self, aud: Option<&Value>) -> Result<(), &'static str> {
         let Self::OneOf(wanted) = self else { return Ok(()) };
         let seen = match aud {
-            None | Some(Value::Null) => return Err("the audience of the access token cannot be seen"),
+            None | Some(Value::Null) => {
+                return Err("the audience of the access token cannot be seen");
+            }
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(list)) => list
                 .iter()

@@ -1,5 +1,6 @@
-//! Who was identified a moment ago. The one part of an identification that runs for every request, so it takes no lock that others
-//! wait on for long: quick_cache is sharded and its hits take a read lock of one shard.
+//! Who was identified a moment ago. The one part of an identification that runs for every request,
+//! so it takes no lock that others wait on for long: quick_cache is sharded and its hits take a
+//! read lock of one shard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use quick_cache::sync::Cache;
 
 use crate::claims;
 
-/// The weight of a small entry. A larger one counts for several, so that a cache full of large claims stays near
-/// `entries * UNIT` bytes.
+/// The weight of a small entry. A larger one counts for several, so that a cache full of large
+/// claims stays near `entries * UNIT` bytes.
 const UNIT: usize = 4096;
 
-/// Which token of which provider: the position of the provider and the SHA-256 of the token. The cache holds no token.
+/// Which token of which provider: the position of the provider and the SHA-256 of the token. The
+/// cache holds no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) provider: usize,
@@ -47,7 +49,8 @@ impl Weighter<Key, Entry> for ByClaims {
     }
 }
 
-/// Successes only, each for at most `ttl` and never past the end of its token; the least used go first when there are too many.
+/// Successes only, each for at most `ttl` and never past the end of its token; the least used go
+/// first when there are too many.
 pub(crate) struct IdentityCache {
     entries: Cache<Key, Entry, ByClaims>,
     ttl: Duration,
@@ -99,7 +102,8 @@ mod tests {
         let mut map = Claims::new();
         map.insert("x".into(), "y".repeat(claims).into());
         let subject = Subject { issuer: "https://op".into(), subject: "a".into() };
-        let identity = Identity { provider: ProviderId::parse("op").unwrap(), subject, claims: map };
+        let identity =
+            Identity { provider: ProviderId::parse("op").unwrap(), subject, claims: map };
         Known { identity: Arc::new(identity), expires }
     }
 
@@ -110,7 +114,10 @@ mod tests {
         cache.put(key(1), known(1, None));
         cache.put(key(2), known(1, Some(clock.now() + Duration::from_secs(10))));
         assert!(cache.get(&key(1)).is_some() && cache.get(&key(2)).is_some());
-        assert!(cache.get(&Key { provider: 1, ..key(1) }).is_none(), "a token belongs to one provider");
+        assert!(
+            cache.get(&Key { provider: 1, ..key(1) }).is_none(),
+            "a token belongs to one provider"
+        );
         clock.advance(Duration::from_secs(10));
         assert!(cache.get(&key(1)).is_some() && cache.get(&key(2)).is_none());
         clock.advance(Duration::from_secs(20));
@@ -119,11 +126,16 @@ mod tests {
 
     #[test]
     fn both_the_entries_and_their_size_are_bounded() {
-        let cache = IdentityCache::new(1000, Duration::from_secs(30), Arc::new(ManualClock::default()));
+        let cache =
+            IdentityCache::new(1000, Duration::from_secs(30), Arc::new(ManualClock::default()));
         for n in 0..5000 {
             cache.put(key(n), known(1, None));
         }
-        assert!(cache.entries.len() <= 1000 && cache.entries.len() > 500, "{}", cache.entries.len());
+        assert!(
+            cache.entries.len() <= 1000 && cache.entries.len() > 500,
+            "{}",
+            cache.entries.len()
+        );
         for n in 5000..6000 {
             cache.put(key(n), known(10 * UNIT, None));
         }

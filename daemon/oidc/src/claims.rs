@@ -18,8 +18,8 @@ const MAX_SUBJECT: usize = 255;
 const TECHNICAL: [&str; 10] =
     ["active", "aud", "sub", "iss", "client_id", "token_type", "exp", "iat", "nbf", "jti"];
 
-/// Merges the answers, the later winning: userinfo, introspection without its technical members, `scope` and `scope_list`, `iss`
-/// and `sub`.
+/// Merges the answers, the later winning: userinfo, introspection without its technical members,
+/// `scope` and `scope_list`, `iss` and `sub`.
 ///
 /// # Errors
 /// The reason for the log, if the result is larger than [`MAX_CLAIMS`].
@@ -56,7 +56,8 @@ fn put_scope(claims: &mut Claims, scope: &Value) {
     claims.insert("scope_list".into(), list.into());
 }
 
-/// The claim `name` as the name of a person: a printable string of 1 to 255 bytes. A number or a list is nobody's name.
+/// The claim `name` as the name of a person: a printable string of 1 to 255 bytes. A number or a
+/// list is nobody's name.
 ///
 /// # Errors
 /// The reason for the log.
@@ -75,7 +76,8 @@ pub(crate) fn text_length(claims: &Claims) -> usize {
     serde_json::to_vec(claims).map_or(usize::MAX, |text| text.len())
 }
 
-/// The claim `name` as a point in time, a NumericDate, which may have a fraction (RFC 7519 section 2).
+/// The claim `name` as a point in time, a NumericDate, which may have a fraction (RFC 7519 section
+/// 2).
 ///
 /// # Errors
 /// The reason for the log.
@@ -105,8 +107,9 @@ mod tests {
 
     #[test]
     fn the_later_answer_wins_and_technical_members_stay_out() {
-        let userinfo =
-            object(json!({"sub": "a", "iss": "liar", "name": "Alice", "groups": ["u"], "email": "old"}));
+        let userinfo = object(
+            json!({"sub": "a", "iss": "liar", "name": "Alice", "groups": ["u"], "email": "old"}),
+        );
         let introspection = object(json!({
             "active": true, "aud": "us", "sub": "a", "iss": "liar", "client_id": "c", "token_type": "Bearer", "exp": 1, "iat": 1,
             "nbf": 1, "jti": "j", "email": "new", "username": "alice", "scope": "openid  profile"
@@ -126,14 +129,16 @@ mod tests {
         for introspection in
             [None, Some(object(json!({"active": true}))), Some(object(json!({"username": null})))]
         {
-            let merged = merge(object(json!({"sub": "a"})), introspection, "https://op", "a").unwrap();
+            let merged =
+                merge(object(json!({"sub": "a"})), introspection, "https://op", "a").unwrap();
             assert_eq!(Value::Object(merged), json!({"sub": "a", "iss": "https://op"}));
         }
     }
 
     #[test]
     fn a_scope_may_be_a_list() {
-        let merged = merge(Claims::new(), Some(object(json!({"scope": ["a", "b"]}))), "i", "s").unwrap();
+        let merged =
+            merge(Claims::new(), Some(object(json!({"scope": ["a", "b"]}))), "i", "s").unwrap();
         assert_eq!(merged["scope"], "a b");
         assert_eq!(merged["scope_list"], json!(["a", "b"]));
     }
@@ -148,7 +153,9 @@ mod tests {
     fn a_subject_is_a_short_printable_string() {
         let named = |value: Value| object(json!({ "sub": value }));
         assert_eq!(subject(&named(json!("a-1")), "sub"), Ok("a-1"));
-        for bad in [json!(""), json!(7), json!(null), json!(["a"]), json!("a\nb"), json!("x".repeat(256))] {
+        for bad in
+            [json!(""), json!(7), json!(null), json!(["a"]), json!("a\nb"), json!("x".repeat(256))]
+        {
             assert!(subject(&named(bad.clone()), "sub").is_err(), "{bad}");
         }
         assert!(subject(&named(json!("a")), "eppn").is_err());

@@ -1,8 +1,9 @@
-//! The two ends of the authorization-code flow: where a browser is sent (with PKCE and nonce, by the crate openidconnect), and what
-//! the code is exchanged for.
+//! The two ends of the authorization-code flow: where a browser is sent (with PKCE and nonce, by
+//! the crate openidconnect), and what the code is exchanged for.
 //!
-//! The exchange is read as plain JSON like every other answer of a provider, not by openidconnect: its typed ID tokens fail for
-//! claims that are unusual but harmless (an `email_verified` that is a string), and leave out what has no standard name.
+//! The exchange is read as plain JSON like every other answer of a provider, not by openidconnect:
+//! its typed ID tokens fail for claims that are unusual but harmless (an `email_verified` that is a
+//! string), and leave out what has no standard name.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +13,8 @@ use credsmith_core::secret::Secret;
 use http::StatusCode;
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreJsonWebKeySet};
 use openidconnect::{
-    AuthUrl, ClientId, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    AuthUrl, ClientId, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, Scope,
 };
 use serde_json::Value;
 
@@ -56,15 +58,19 @@ pub(crate) fn begin(
     entropy: &dyn Entropy,
 ) -> Result<Begun, Trouble> {
     let (verifier, nonce) = (random(entropy), random(entropy));
-    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
-    let back =
-        RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| Trouble::new("the redirect URI is no URL"))?;
+    let challenge =
+        PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
+    let back = RedirectUrl::new(redirect_uri.to_owned())
+        .map_err(|_| Trouble::new("the redirect URI is no URL"))?;
     // Issuer and keys are for reading ID tokens, which this client never does.
     let issuer = IssuerUrl::from_url(at.authorization.clone());
-    let client =
-        CoreClient::new(ClientId::new(options.client_id.clone()), issuer, CoreJsonWebKeySet::new(Vec::new()))
-            .set_auth_uri(AuthUrl::from_url(at.authorization.clone()))
-            .set_redirect_uri(back);
+    let client = CoreClient::new(
+        ClientId::new(options.client_id.clone()),
+        issuer,
+        CoreJsonWebKeySet::new(Vec::new()),
+    )
+    .set_auth_uri(AuthUrl::from_url(at.authorization.clone()))
+    .set_redirect_uri(back);
     let (state, own_nonce) = (CsrfToken::new(state.to_owned()), Nonce::new(nonce.clone()));
     // openidconnect adds `openid` by itself.
     let scopes = options.scopes.iter().filter(|scope| *scope != "openid").cloned().map(Scope::new);
@@ -110,10 +116,13 @@ pub(crate) async fn redeem(
         ("redirect_uri", &flow.redirect_uri),
         ("code_verifier", verifier),
     ];
-    let request =
-        form_as_us(&at.token.url, &form, at.token.credentials, options).map_err(Setback::Unasked)?;
-    let (status, answer) =
-        found.wire.answer(request, TOKEN_ENDPOINT, found.wire.timeout()).await.map_err(Setback::Unasked)?;
+    let request = form_as_us(&at.token.url, &form, at.token.credentials, options)
+        .map_err(Setback::Unasked)?;
+    let (status, answer) = found
+        .wire
+        .answer(request, TOKEN_ENDPOINT, found.wire.timeout())
+        .await
+        .map_err(Setback::Unasked)?;
     if status == StatusCode::OK {
         tokens(answer.map_err(Setback::Unasked)?)
     } else {
@@ -128,14 +137,16 @@ fn tokens(answer: Object) -> Result<Redeemed, Setback> {
         _ => None,
     };
     let access_token = text("access_token");
-    let id_token =
-        text("id_token").ok_or_else(|| Setback::Refused(Trouble::new("the provider gave no ID token")))?;
+    let id_token = text("id_token")
+        .ok_or_else(|| Setback::Refused(Trouble::new("the provider gave no ID token")))?;
     Ok(Redeemed { id_token, access_token })
 }
 
-// The error codes of RFC 6749 section 5.2 that mean one thing only. Of the provider's words none is kept.
+// The error codes of RFC 6749 section 5.2 that mean one thing only. Of the provider's words none is
+// kept.
 fn refusal(status: StatusCode, answer: Option<Object>) -> Setback {
-    let error = answer.and_then(|Object(members)| members.get("error")?.as_str().map(str::to_owned));
+    let error =
+        answer.and_then(|Object(members)| members.get("error")?.as_str().map(str::to_owned));
     match error.as_deref() {
         Some("invalid_grant") => Setback::Refused(Trouble::new(
             "the provider refused the code: spent, expired, or given for something else",
@@ -174,9 +185,11 @@ mod tests {
     }
 
     fn begun(flow: &CodeFlow, entropy: &SeededEntropy) -> (Begun, HashMap<String, String>) {
-        let mut options = ProviderOptions::new(ProviderId::parse("op").unwrap(), "https://op", "us & co");
+        let mut options =
+            ProviderOptions::new(ProviderId::parse("op").unwrap(), "https://op", "us & co");
         options.scopes = ["openid", "email"].map(str::to_owned).to_vec();
-        let begun = begin(&options, flow, &at(), "https://us/v1/auth/redirect", "ck&1", entropy).unwrap();
+        let begun =
+            begin(&options, flow, &at(), "https://us/v1/auth/redirect", "ck&1", entropy).unwrap();
         let url = Url::parse(&begun.uri).unwrap();
         let pairs: Vec<_> = url.query_pairs().into_owned().collect();
         let query: HashMap<_, _> = pairs.iter().cloned().collect();
@@ -191,7 +204,8 @@ mod tests {
         let (Begun { uri, flow }, query) = begun(&flow, &entropy);
         let verifier = flow.verifier.expose_str().unwrap();
         assert_eq!(verifier.len(), 43);
-        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.into()));
+        let challenge =
+            PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.into()));
         let expected = [
             ("tenant", "a"),
             ("response_type", "code"),
@@ -212,7 +226,8 @@ mod tests {
 
     #[test]
     fn no_two_flows_share_a_secret() {
-        let (entropy, flow) = (SeededEntropy::new(1), CodeFlow { prompt: None, ..CodeFlow::default() });
+        let (entropy, flow) =
+            (SeededEntropy::new(1), CodeFlow { prompt: None, ..CodeFlow::default() });
         let ((one, query), (other, _)) = (begun(&flow, &entropy), begun(&flow, &entropy));
         assert!(!query.contains_key("prompt") && !query.contains_key("response_mode"));
         assert!(!one.flow.nonce.verify(other.flow.nonce.expose()));
@@ -223,13 +238,16 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_our_words() {
         let outcome = |status: u16, error: Value| {
-            let Value::Object(members) = json!({ "error": error, "error_description": "canary" }) else {
+            let Value::Object(members) = json!({ "error": error, "error_description": "canary" })
+            else {
                 unreachable!()
             };
             refusal(StatusCode::from_u16(status).unwrap(), Some(Object(members)))
         };
         assert!(matches!(outcome(400, json!("invalid_grant")), Setback::Refused(_)));
-        for error in [json!("invalid_client"), json!("unauthorized_client"), json!("canary"), json!(7)] {
+        for error in
+            [json!("invalid_client"), json!("unauthorized_client"), json!("canary"), json!(7)]
+        {
             let Setback::Unasked(why) = outcome(401, error.clone()) else { panic!("{error}") };
             assert!(!why.to_string().contains("canary"), "{why}");
         }

@@ -24,8 +24,8 @@ pub(crate) enum Credentials {
 }
 
 impl Credentials {
-    /// Picks among the methods that an endpoint takes; one that names none takes Basic, the standard's default. `None` if none will
-    /// do.
+    /// Picks among the methods that an endpoint takes; one that names none takes Basic, the
+    /// standard's default. `None` if none will do.
     pub(crate) fn among(methods: Option<&Vec<CoreClientAuthMethod>>) -> Option<Self> {
         let Some(methods) = methods else { return Some(Self::Basic) };
         if methods.contains(&CoreClientAuthMethod::ClientSecretBasic) {
@@ -61,7 +61,9 @@ pub(crate) fn form_as_us(
             authorize(&mut request, "Basic ", basic(id, secret()?).as_bytes())?;
             return Ok(request);
         }
-        Credentials::Post => form.append_pair("client_id", id).append_pair("client_secret", secret()?),
+        Credentials::Post => {
+            form.append_pair("client_id", id).append_pair("client_secret", secret()?)
+        }
         Credentials::Public => form.append_pair("client_id", id),
     };
     Ok(Wire::post_form(url, form.finish()))

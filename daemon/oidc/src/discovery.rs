@@ -1,7 +1,9 @@
-//! Learns from a provider's discovery document where its endpoints are (OpenID Connect Discovery 1.0).
+//! Learns from a provider's discovery document where its endpoints are (OpenID Connect Discovery
+//! 1.0).
 //!
-//! The document decides where tokens and our client secret go. So it must be of the configured issuer, and every endpoint in it has
-//! to satisfy the provider's scheme and address policy, the same as the issuer itself.
+//! The document decides where tokens and our client secret go. So it must be of the configured
+//! issuer, and every endpoint in it has to satisfy the provider's scheme and address policy, the
+//! same as the issuer itself.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,9 +11,9 @@ use std::time::Duration;
 use credsmith_http::client::{Client, ClientOptions, Destination};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use openidconnect::core::{
-    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType,
-    CoreSubjectIdentifierType,
+    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
+    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
 };
 use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
@@ -56,9 +58,11 @@ pub(crate) struct Found {
     /// As whom it may speak.
     pub(crate) issuer: Issuer,
     pub(crate) userinfo: Url,
-    /// Where to introspect; `None` if the provider does not offer it, or if we shall not or cannot use it.
+    /// Where to introspect; `None` if the provider does not offer it, or if we shall not or cannot
+    /// use it.
     pub(crate) introspection: Option<Endpoint>,
-    /// Where people sign in with a browser; `None` if they shall not, and why if they cannot: bearers of tokens get in all the same.
+    /// Where people sign in with a browser; `None` if they shall not, and why if they cannot:
+    /// bearers of tokens get in all the same.
     pub(crate) sign_in: Option<Result<SignInAt, Trouble>>,
     /// Reaches the endpoints of this provider and nothing else.
     pub(crate) wire: Wire,
@@ -87,7 +91,10 @@ pub(crate) struct SignInAt {
 ///
 /// # Errors
 /// For the log: which request failed, or what in the document is not acceptable.
-pub(crate) async fn discover(options: &ProviderOptions, timeout: Duration) -> Result<Found, Trouble> {
+pub(crate) async fn discover(
+    options: &ProviderOptions,
+    timeout: Duration,
+) -> Result<Found, Trouble> {
     let address = document_address(options)?;
     let wire = Wire::new(client(options, [&address])?, timeout);
     let document = wire.object(Wire::get(&address), "the discovery document").await?;
@@ -120,7 +127,8 @@ impl Found {
 
     /// Fetches the keys anew; those at hand stay if that fails.
     pub(crate) async fn refresh_keys(&self) -> Result<(), Trouble> {
-        let published = self.wire.object(Wire::get(&self.keys_url), "the keys of the provider").await?;
+        let published =
+            self.wire.object(Wire::get(&self.keys_url), "the keys of the provider").await?;
         let keys = Arc::new(KeySet::from_published(published)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
@@ -139,17 +147,23 @@ fn understand(document: Object) -> Result<Metadata, Trouble> {
     })
 }
 
-fn survey(metadata: &Metadata, options: &ProviderOptions, timeout: Duration) -> Result<Found, Trouble> {
+fn survey(
+    metadata: &Metadata,
+    options: &ProviderOptions,
+    timeout: Duration,
+) -> Result<Found, Trouble> {
     let issuer = Issuer::discovered(metadata.issuer().as_str(), options)?;
-    let userinfo = metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
+    let userinfo =
+        metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
     let userinfo = endpoint("userinfo_endpoint", userinfo.as_str(), options)?;
     let keys_url = endpoint("jwks_uri", metadata.jwks_uri().as_str(), options)?;
     let introspection = introspection(metadata, options)?;
     let sign_in = options.code_flow.is_some().then(|| sign_in(metadata, options));
     let token = sign_in.as_ref().and_then(|at| at.as_ref().ok()).map(|at| &at.token);
     let called = [introspection.as_ref(), token];
-    let destinations =
-        [&userinfo, &keys_url].into_iter().chain(called.into_iter().flatten().map(|called| &called.url));
+    let destinations = [&userinfo, &keys_url]
+        .into_iter()
+        .chain(called.into_iter().flatten().map(|called| &called.url));
     let wire = Wire::new(client(options, destinations)?, timeout);
     Ok(Found { issuer, userinfo, introspection, sign_in, wire, keys_url, keys: RwLock::default() })
 }
@@ -159,10 +173,15 @@ fn endpoint(name: &str, text: &str, options: &ProviderOptions) -> Result<Url, Tr
         .map_err(|problem| Trouble::new(format!("{name} in the discovery document: {problem}")))
 }
 
-fn introspection(metadata: &Metadata, options: &ProviderOptions) -> Result<Option<Endpoint>, Trouble> {
+fn introspection(
+    metadata: &Metadata,
+    options: &ProviderOptions,
+) -> Result<Option<Endpoint>, Trouble> {
     let extra = metadata.additional_metadata();
     let wanted = options.introspection && options.client_secret.is_some();
-    let Some(text) = extra.introspection_endpoint.as_ref().filter(|_| wanted) else { return Ok(None) };
+    let Some(text) = extra.introspection_endpoint.as_ref().filter(|_| wanted) else {
+        return Ok(None);
+    };
     // What the provider does not say of this endpoint is taken from its token endpoint.
     let stated = extra.introspection_endpoint_auth_methods_supported.as_ref();
     let credentials = Credentials::among(stated.or(metadata.token_endpoint_auth_methods_supported())).ok_or(
@@ -181,7 +200,8 @@ fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, T
     {
         return Err(Trouble::new("the provider knows no PKCE with the method S256"));
     }
-    let token = metadata.token_endpoint().ok_or("the discovery document names no token_endpoint")?;
+    let token =
+        metadata.token_endpoint().ok_or("the discovery document names no token_endpoint")?;
     let credentials = if options.client_secret.is_some() {
         Credentials::among(metadata.token_endpoint_auth_methods_supported())
             .ok_or("the token endpoint takes neither client_secret_basic nor client_secret_post")?
@@ -190,7 +210,9 @@ fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, T
     };
     let algorithms = algorithms(metadata);
     if algorithms.is_empty() {
-        return Err(Trouble::new("the provider signs its ID tokens with no algorithm that we take"));
+        return Err(Trouble::new(
+            "the provider signs its ID tokens with no algorithm that we take",
+        ));
     }
     Ok(SignInAt {
         authorization: endpoint(
@@ -212,7 +234,10 @@ fn algorithms(metadata: &Metadata) -> Vec<Algorithm> {
 }
 
 /// A client for the places of `urls`, and for nothing else.
-fn client<'a>(options: &ProviderOptions, urls: impl IntoIterator<Item = &'a Url>) -> Result<Client, Trouble> {
+fn client<'a>(
+    options: &ProviderOptions,
+    urls: impl IntoIterator<Item = &'a Url>,
+) -> Result<Client, Trouble> {
     let mut destinations: Vec<Destination> = Vec::new();
     for url in urls {
         let destination = destination(options, url)?;
@@ -225,8 +250,8 @@ fn client<'a>(options: &ProviderOptions, urls: impl IntoIterator<Item = &'a Url>
 }
 
 fn destination(options: &ProviderOptions, url: &Url) -> Result<Destination, Trouble> {
-    let mut destination =
-        Destination::of_url(url.as_str()).ok_or("an endpoint is at no place that can be dialled")?;
+    let mut destination = Destination::of_url(url.as_str())
+        .ok_or("an endpoint is at no place that can be dialled")?;
     destination.addresses = options.addresses.clone();
     if url.scheme() == "https" {
         destination.extra_roots_pem = options.extra_roots_pem.clone();

@@ -1,4 +1,5 @@
-//! Look-ups under way: whoever asks for the same thing while it is being fetched waits for that one fetch.
+//! Look-ups under way: whoever asks for the same thing while it is being fetched waits for that one
+//! fetch.
 //!
 //! A look-up runs as a task of its own: one whose first asker hung up goes on for the others.
 
@@ -36,8 +37,8 @@ where
         Self { board: Arc::default(), tasks }
     }
 
-    /// Waits for the look-up of `key`, which `start` makes if none is under way. `start` says `None` when there may be no further
-    /// one. Cancelling the wait does not cancel the look-up.
+    /// Waits for the look-up of `key`, which `start` makes if none is under way. `start` says
+    /// `None` when there may be no further one. Cancelling the wait does not cancel the look-up.
     pub(crate) async fn join(
         &self,
         key: K,
@@ -124,7 +125,8 @@ mod tests {
         tokio::task::yield_now().await;
         first.abort();
         gate.notify_one();
-        let answers = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(others));
+        let answers =
+            tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(others));
         for answer in answers.await.expect("nobody waits for a look-up of their own") {
             assert_eq!(answer.unwrap(), Ok(7));
         }
@@ -137,7 +139,8 @@ mod tests {
         let flights = flights();
         let dies = || {
             let (_, lost) = tokio::sync::oneshot::channel::<u8>();
-            Some(Box::pin(async { lost.await.expect("a panic on purpose") }) as BoxFuture<'static, u8>)
+            Some(Box::pin(async { lost.await.expect("a panic on purpose") })
+                as BoxFuture<'static, u8>)
         };
         assert_eq!(flights.join(1, dies).await, Err(Grounded::Lost));
         assert_eq!(flights.join(1, || Some(Box::pin(async { 8_u8 }) as _)).await, Ok(8));

@@ -1,5 +1,5 @@
-//! What an ID token has to say before it signs somebody in (OpenID Connect Core section 3.1.3.7). Pure rules over claims whose
-//! signature has been verified.
+//! What an ID token has to say before it signs somebody in (OpenID Connect Core section 3.1.3.7).
+//! Pure rules over claims whose signature has been verified.
 
 use std::time::Duration;
 
@@ -38,7 +38,9 @@ impl Expected<'_> {
     pub(crate) fn judge(&self, token: &Signed) -> Result<String, Trouble> {
         let claims = &token.claims;
         if !self.algorithms.contains(&token.algorithm) {
-            return Err("the ID token is signed by an algorithm that the provider does not announce".into());
+            return Err(
+                "the ID token is signed by an algorithm that the provider does not announce".into(),
+            );
         }
         let issuer = self.issuer.of(claims)?;
         if self.redirected_by.is_some_and(|named| named != issuer) {
@@ -70,7 +72,9 @@ impl Expected<'_> {
         }
         match claims.get("azp") {
             None if audiences.len() == 1 => Ok(()),
-            None => Err("the ID token is meant for several clients and does not say for which it was made"),
+            None => Err(
+                "the ID token is meant for several clients and does not say for which it was made",
+            ),
             Some(Value::String(party)) if party == self.client_id => Ok(()),
             Some(_) => Err("the ID token was made for another client"),
         }
@@ -91,15 +95,26 @@ impl Expected<'_> {
 
     // Without the nonce, an ID token that was stolen from another sign-in of ours would do.
     fn of_this_flow(&self, claims: &Claims) -> Result<(), &'static str> {
-        let nonce = claims.get("nonce").and_then(Value::as_str).ok_or("`nonce` is missing or no string")?;
-        self.nonce.verify(nonce.as_bytes()).then_some(()).ok_or("the ID token is of another sign-in")
+        let nonce =
+            claims.get("nonce").and_then(Value::as_str).ok_or("`nonce` is missing or no string")?;
+        self.nonce
+            .verify(nonce.as_bytes())
+            .then_some(())
+            .ok_or("the ID token is of another sign-in")
     }
 
-    fn beside_its_access_token(&self, claims: &Claims, algorithm: Algorithm) -> Result<(), &'static str> {
+    fn beside_its_access_token(
+        &self,
+        claims: &Claims,
+        algorithm: Algorithm,
+    ) -> Result<(), &'static str> {
         let Some(stated) = claims.get("at_hash") else { return Ok(()) };
-        let token = self.access_token.ok_or("the ID token speaks of an access token that did not come")?;
+        let token =
+            self.access_token.ok_or("the ID token speaks of an access token that did not come")?;
         let own = left_half(algorithm, token.expose());
-        (stated.as_str() == Some(own.as_str())).then_some(()).ok_or("`at_hash` is of another access token")
+        (stated.as_str() == Some(own.as_str()))
+            .then_some(())
+            .ok_or("`at_hash` is of another access token")
     }
 }
 
@@ -115,21 +130,25 @@ fn left_half(algorithm: Algorithm, token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(left)
 }
 
-/// Whether the provider says that the `email` is the person's own: `email_verified` of the standard, or Entra's `xms_edov` (the owner
-/// of the email's domain is verified), in the spellings that are met.
+/// Whether the provider says that the `email` is the person's own: `email_verified` of the
+/// standard, or Entra's `xms_edov` (the owner of the email's domain is verified), in the spellings
+/// that are met.
 pub(crate) fn email_is_verified(claims: &Claims) -> bool {
-    let is =
-        |name: &str, spellings: &[Value]| claims.get(name).is_some_and(|value| spellings.contains(value));
+    let is = |name: &str, spellings: &[Value]| {
+        claims.get(name).is_some_and(|value| spellings.contains(value))
+    };
     is("email_verified", &[true.into(), "true".into()])
         || is("xms_edov", &[true.into(), "true".into(), 1.into(), "1".into()])
 }
 
-/// Whether the provider left the groups out because there are too many of them: it then names another place for them
-/// (OpenID Connect Core section 5.6.2), or only says that there are some.
+/// Whether the provider left the groups out because there are too many of them: it then names
+/// another place for them (OpenID Connect Core section 5.6.2), or only says that there are some.
 pub(crate) fn groups_are_elsewhere(claims: &Claims) -> bool {
     let named = claims.get("_claim_names").and_then(Value::as_object);
     named.is_some_and(|names| names.contains_key("groups"))
-        || claims.get("hasgroups").is_some_and(|value| *value == Value::Bool(true) || value == "true")
+        || claims
+            .get("hasgroups")
+            .is_some_and(|value| *value == Value::Bool(true) || value == "true")
 }
 
 #[cfg(test)]
@@ -288,9 +307,11 @@ mod tests {
         ] {
             assert!(groups_are_elsewhere(&claims(&elsewhere)), "{elsewhere}");
         }
-        for here in
-            [json!({"groups": ["a"]}), json!({"_claim_names": {"address": "s"}}), json!({"hasgroups": false})]
-        {
+        for here in [
+            json!({"groups": ["a"]}),
+            json!({"_claim_names": {"address": "s"}}),
+            json!({"hasgroups": false}),
+        ] {
             assert!(!groups_are_elsewhere(&claims(&here)), "{here}");
         }
     }

@@ -1,7 +1,9 @@
-//! Whose word a token is: the issuer of a provider, or the template of one that has an issuer per tenant.
+//! Whose word a token is: the issuer of a provider, or the template of one that has an issuer per
+//! tenant.
 //!
-//! Entra ID publishes one discovery document for all of its tenants. Its `issuer` then is a template, and its keys are those of
-//! everybody: who may come in is decided here, by the tenants that the configuration lists.
+//! Entra ID publishes one discovery document for all of its tenants. Its `issuer` then is a
+//! template, and its keys are those of everybody: who may come in is decided here, by the tenants
+//! that the configuration lists.
 
 use credsmith_core::caller::Claims;
 use serde_json::Value;
@@ -29,8 +31,9 @@ fn filled(template: &str, tenant: &str) -> String {
 
 /// Every issuer whose word a provider with these options may bring, before anything is discovered.
 pub(crate) fn configured(options: &ProviderOptions) -> Vec<String> {
-    let tenants = template(options.issuer())
-        .map(|template| options.tenants.iter().map(|tenant| filled(&template, tenant)).collect::<Vec<_>>());
+    let tenants = template(options.issuer()).map(|template| {
+        options.tenants.iter().map(|tenant| filled(&template, tenant)).collect::<Vec<_>>()
+    });
     std::iter::once(options.issuer().to_owned()).chain(tenants.unwrap_or_default()).collect()
 }
 
@@ -54,7 +57,8 @@ impl Issuer {
     /// # Errors
     /// For the log: it is not the configured one.
     pub(crate) fn discovered(stated: &str, options: &ProviderOptions) -> Result<Self, Trouble> {
-        let wrong = Trouble::new("the discovery document is of another issuer than the configured one");
+        let wrong =
+            Trouble::new("the discovery document is of another issuer than the configured one");
         match template(options.issuer()) {
             Some(template) if stated == template => {
                 Ok(Self::PerTenant { template, tenants: options.tenants.clone() })
@@ -88,7 +92,8 @@ impl Issuer {
     /// As whom the provider made these claims, which it signed.
     ///
     /// # Errors
-    /// For the log: `iss` is not its own, or is that of no tenant that is listed, or `tid` says otherwise.
+    /// For the log: `iss` is not its own, or is that of no tenant that is listed, or `tid` says
+    /// otherwise.
     pub(crate) fn of(&self, claims: &Claims) -> Result<String, &'static str> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let iss = text("iss").ok_or("`iss` is missing or no string")?;
@@ -97,10 +102,16 @@ impl Issuer {
             Self::One(_) => Err("`iss` is another issuer"),
             Self::PerTenant { template, tenants } => {
                 let tid = text("tid").ok_or("`tid` is missing or no string")?;
-                let tenant =
-                    tenants.iter().find(|tenant| *tenant == tid).ok_or("the tenant is not listed")?;
+                let tenant = tenants
+                    .iter()
+                    .find(|tenant| *tenant == tid)
+                    .ok_or("the tenant is not listed")?;
                 let own = filled(template, tenant);
-                if own == iss { Ok(own) } else { Err("`iss` is not the issuer of the tenant in `tid`") }
+                if own == iss {
+                    Ok(own)
+                } else {
+                    Err("`iss` is not the issuer of the tenant in `tid`")
+                }
             }
         }
     }
@@ -116,7 +127,8 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    /// Reads the member `issuer` of a published key. `None` for one that cannot be understood: such a key is not used.
+    /// Reads the member `issuer` of a published key. `None` for one that cannot be understood: such
+    /// a key is not used.
     pub(crate) fn of_key(issuer: Option<&Value>) -> Option<Self> {
         match issuer {
             None => Some(Self::Publisher),
@@ -125,12 +137,17 @@ impl Signer {
         }
     }
 
-    /// Whether the key may have signed these claims: were it not asked, the key of one tenant would open all others.
+    /// Whether the key may have signed these claims: were it not asked, the key of one tenant would
+    /// open all others.
     pub(crate) fn may_sign(&self, claims: &Claims) -> bool {
         let Self::Only(own) = self else { return true };
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let Some(iss) = text("iss") else { return false };
-        if own.contains(TENANT) { text("tid").is_some_and(|tid| filled(own, tid) == iss) } else { own == iss }
+        if own.contains(TENANT) {
+            text("tid").is_some_and(|tid| filled(own, tid) == iss)
+        } else {
+            own == iss
+        }
     }
 }
 
@@ -145,7 +162,10 @@ mod tests {
     const T2: &str = "22222222-2222-4222-8222-222222222222";
 
     fn entra() -> Issuer {
-        Issuer::PerTenant { template: "https://op/{tenantid}/v2.0".into(), tenants: vec![T1.into()] }
+        Issuer::PerTenant {
+            template: "https://op/{tenantid}/v2.0".into(),
+            tenants: vec![T1.into()],
+        }
     }
 
     fn claims(value: Value) -> Claims {
@@ -155,7 +175,9 @@ mod tests {
 
     #[test]
     fn only_the_addresses_for_many_tenants_make_a_template() {
-        for many in ["https://op/common/v2.0", "https://op/organizations/v2.0", "https://op/common/v2.0/"] {
+        for many in
+            ["https://op/common/v2.0", "https://op/organizations/v2.0", "https://op/common/v2.0/"]
+        {
             assert_eq!(template(many).as_deref(), Some("https://op/{tenantid}/v2.0"), "{many}");
         }
         assert_eq!(
@@ -178,12 +200,16 @@ mod tests {
     #[test]
     fn a_document_is_of_the_configured_issuer_or_of_its_template() {
         let discovered = |configured: &str, stated: &str| {
-            let mut options = ProviderOptions::new(ProviderId::parse("op").unwrap(), configured, "us");
+            let mut options =
+                ProviderOptions::new(ProviderId::parse("op").unwrap(), configured, "us");
             options.tenants = vec![T1.to_owned()];
             Issuer::discovered(stated, &options)
         };
         assert_eq!(discovered("https://op/common/v2.0", "https://op/{tenantid}/v2.0"), Ok(entra()));
-        assert_eq!(discovered("https://op/a/", "https://op/a"), Ok(Issuer::One("https://op/a".into())));
+        assert_eq!(
+            discovered("https://op/a/", "https://op/a"),
+            Ok(Issuer::One("https://op/a".into()))
+        );
         for (configured, stated) in [
             ("https://op/common/v2.0", "https://op/common/v2.0"),
             ("https://op/common/v2.0", "https://op/{tenantid}/v2.0/"),
@@ -205,8 +231,14 @@ mod tests {
             ("not listed", json!({"iss": iss(T2), "tid": T2})),
             ("a listed tenant's issuer, another's tid", json!({"iss": iss(T1), "tid": T2})),
             ("another's issuer, a listed tid", json!({"iss": iss(T2), "tid": T1})),
-            ("the template itself", json!({"iss": "https://op/{tenantid}/v2.0", "tid": "{tenantid}"})),
-            ("the template with a listed tid", json!({"iss": "https://op/{tenantid}/v2.0", "tid": T1})),
+            (
+                "the template itself",
+                json!({"iss": "https://op/{tenantid}/v2.0", "tid": "{tenantid}"}),
+            ),
+            (
+                "the template with a listed tid",
+                json!({"iss": "https://op/{tenantid}/v2.0", "tid": T1}),
+            ),
             ("no tid", json!({"iss": iss(T1)})),
             ("no iss", json!({"tid": T1})),
             ("a tid that is a list", json!({"iss": iss(T1), "tid": [T1]})),
@@ -223,9 +255,12 @@ mod tests {
     fn a_provider_without_tenants_speaks_as_itself() {
         let one = Issuer::One("https://op".into());
         assert_eq!(one.of(&claims(json!({"iss": "https://op"}))), Ok("https://op".into()));
-        for bad in
-            [json!({"iss": "https://op/"}), json!({"iss": 7}), json!({}), json!({"iss": ["https://op"]})]
-        {
+        for bad in [
+            json!({"iss": "https://op/"}),
+            json!({"iss": 7}),
+            json!({}),
+            json!({"iss": ["https://op"]}),
+        ] {
             assert!(one.of(&claims(bad.clone())).is_err(), "{bad}");
         }
         assert!(one.is("https://op") && !one.is("https://op/"));

@@ -1,10 +1,12 @@
 //! The public keys of a provider, and tokens that are signed with them.
 //!
-//! Most access tokens are opaque. Where one is a JWT that the provider signed, its audience and its end count as seen
-//! (RFC 9068 shows what providers put there; we rely on no more than RFC 7519). An ID token is always such a JWT.
+//! Most access tokens are opaque. Where one is a JWT that the provider signed, its audience and its
+//! end count as seen (RFC 9068 shows what providers put there; we rely on no more than RFC 7519).
+//! An ID token is always such a JWT.
 //!
-//! The set is read as plain JSON, key by key: one that we cannot use spoils no other, and the member `issuer` by which a provider of
-//! many tenants says whose key it is is in no standard and in no library.
+//! The set is read as plain JSON, key by key: one that we cannot use spoils no other, and the
+//! member `issuer` by which a provider of many tenants says whose key it is is in no standard and
+//! in no library.
 
 use credsmith_core::caller::Claims;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
@@ -50,8 +52,8 @@ pub(crate) struct Signed {
 }
 
 impl KeySet {
-    /// Takes the keys over that can verify signatures (RFC 7517 section 5). Symmetric keys are never among them: a published one
-    /// proves nothing.
+    /// Takes the keys over that can verify signatures (RFC 7517 section 5). Symmetric keys are
+    /// never among them: a published one proves nothing.
     ///
     /// # Errors
     /// For the log, if this is no key set.
@@ -63,12 +65,13 @@ impl KeySet {
         Ok(Self(keys.into_iter().filter_map(PublicKey::new).take(MAX_KEYS).collect()))
     }
 
-    /// Reads `token`, should it be a JWT of the provider. Judges the signature, and that the key may sign for the issuer that the
-    /// token names; no other claim.
+    /// Reads `token`, should it be a JWT of the provider. Judges the signature, and that the key
+    /// may sign for the issuer that the token names; no other claim.
     pub(crate) fn read(&self, token: &str) -> Reading {
         let Ok(header) = jsonwebtoken::decode_header(token) else { return Reading::Opaque };
         if header.crit.is_some() {
-            // RFC 7515 section 4.1.11: we understand no extension, so a token that insists on one cannot be judged.
+            // RFC 7515 section 4.1.11: we understand no extension, so a token that insists on one
+            // cannot be judged.
             return Reading::Opaque;
         }
         let named = |key: &&PublicKey| header.kid.is_none() || key.id == header.kid;
@@ -79,7 +82,9 @@ impl KeySet {
         candidates
             .filter(|key| key.serves(header.alg))
             .find_map(|key| key.verify(token, header.alg))
-            .map_or(Reading::Opaque, |claims| Reading::Signed(Signed { claims, algorithm: header.alg }))
+            .map_or(Reading::Opaque, |claims| {
+                Reading::Signed(Signed { claims, algorithm: header.alg })
+            })
     }
 }
 
@@ -119,8 +124,8 @@ fn is_whole(jwk: &Jwk, key: &DecodingKey) -> bool {
     }
 }
 
-/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Judges no claim: time and audience are judged
-/// elsewhere, by the daemon's clock and by rules of ours.
+/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Judges no claim:
+/// time and audience are judged elsewhere, by the daemon's clock and by rules of ours.
 pub(crate) fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
     let mut signature_only = Validation::new(algorithm);
     signature_only.required_spec_claims.clear();
@@ -150,9 +155,12 @@ mod tests {
 
     #[test]
     fn a_token_is_read_only_with_the_key_that_signed_it() {
-        let (ours, other) = (SigningKey::generate("a").unwrap(), SigningKey::generate("b").unwrap());
+        let (ours, other) =
+            (SigningKey::generate("a").unwrap(), SigningKey::generate("b").unwrap());
         let token = ours.sign("at+jwt", &json!({"aud": "us", "exp": 1})).unwrap();
-        let Reading::Signed(signed) = keys(&[&other, &ours]).read(&token) else { panic!("not read") };
+        let Reading::Signed(signed) = keys(&[&other, &ours]).read(&token) else {
+            panic!("not read")
+        };
         assert_eq!((&signed.claims["aud"], signed.algorithm), (&json!("us"), Algorithm::ES256));
         assert_eq!(keys(&[&other]).read(&token), Reading::UnknownKey);
         assert_eq!(keys(&[]).read(&token), Reading::UnknownKey);
@@ -168,13 +176,17 @@ mod tests {
         let part = |value: serde_json::Value| B64.encode(value.to_string());
         let payload = part(json!({"aud": "us"}));
         for alg in ["none", "HS256", "ES384", "RS256", "EdDSA"] {
-            let token =
-                format!("{}.{payload}.{}", part(json!({"alg": alg, "kid": "a"})), B64.encode([0; 64]));
+            let token = format!(
+                "{}.{payload}.{}",
+                part(json!({"alg": alg, "kid": "a"})),
+                B64.encode([0; 64])
+            );
             assert_eq!(ours_only.read(&token), Reading::Opaque, "{alg}");
         }
         let mac = jsonwebtoken::EncodingKey::from_secret(b"published");
         let token =
-            jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"aud": "us"}), &mac).unwrap();
+            jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"aud": "us"}), &mac)
+                .unwrap();
         let oct = json!({"keys": [{"kty": "oct", "k": B64.encode("published"), "use": "sig"}]});
         assert_eq!(set(oct).read(&token), Reading::UnknownKey);
     }
@@ -182,8 +194,15 @@ mod tests {
     #[test]
     fn garbage_is_opaque() {
         let set = keys(&[&SigningKey::generate("a").unwrap()]);
-        for token in ["", ".", "..", "a.b.c", "opaque", "eyJhbGciOiJFUzI1NiJ9..", "eyJhbGciOiJFUzI1NiJ9.e30."]
-        {
+        for token in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            "opaque",
+            "eyJhbGciOiJFUzI1NiJ9..",
+            "eyJhbGciOiJFUzI1NiJ9.e30.",
+        ] {
             assert_eq!(set.read(token), Reading::Opaque, "{token}");
         }
     }
@@ -235,7 +254,10 @@ mod tests {
         assert!(matches!(set.read(&ours.sign("JWT", &json!({})).unwrap()), Reading::Signed(_)));
         for (alg, kid) in [("EdDSA", "short"), ("ES256", "e")] {
             let head = B64.encode(json!({"alg": alg, "kid": kid}).to_string());
-            assert_eq!(set.read(&format!("{head}.e30.{}", B64.encode([0; 64]))), Reading::UnknownKey);
+            assert_eq!(
+                set.read(&format!("{head}.e30.{}", B64.encode([0; 64]))),
+                Reading::UnknownKey
+            );
         }
         for no_set in [json!({}), json!({"keys": {}}), json!({"keys": null})] {
             let no_set = Object::parse(no_set.to_string().as_bytes()).unwrap();
@@ -243,7 +265,8 @@ mod tests {
         }
     }
 
-    /// A 2048-bit key whose private half was thrown away when it had signed the token of the test below.
+    /// A 2048-bit key whose private half was thrown away when it had signed the token of the test
+    /// below.
     const ENTRA_KEY: &str = concat!(
         "w3gD7Vazy8Ak9_AWM4Xhns2kfzRyeZh8-67OrDyHWs7VDeQaylBQwejv-7Ff_ZJjg2Z8W8ZWXpNQska8w7pC2G6SzlGQwqr1BnV9",
         "c9re76lQLvTQumjJZ7_Xm0txO6a00KwCK3Tw5tW-eJNJ55ll0UtxbVyCI9UZICrslf_pYHPOowdgnLVbTbam2w1vNiVemawDao6S",
@@ -273,11 +296,21 @@ mod tests {
             }]}))
         };
         for template in [&iss, "https://login.microsoftonline.com/{tenantid}/v2.0"] {
-            let Reading::Signed(signed) = of_issuer(template).read(&token) else { panic!("{template}") };
-            assert_eq!((&signed.claims["oid"], signed.algorithm), (&json!("o-1"), Algorithm::RS256));
+            let Reading::Signed(signed) = of_issuer(template).read(&token) else {
+                panic!("{template}")
+            };
+            assert_eq!(
+                (&signed.claims["oid"], signed.algorithm),
+                (&json!("o-1"), Algorithm::RS256)
+            );
         }
-        let personal = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
-        assert_eq!(of_issuer(personal).read(&token), Reading::Opaque, "a key for personal accounts");
+        let personal =
+            "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
+        assert_eq!(
+            of_issuer(personal).read(&token),
+            Reading::Opaque,
+            "a key for personal accounts"
+        );
         let forged = format!(
             "{head}.{}.{ENTRA_SIGNATURE}",
             part(&format!(r#"{{"iss":"{iss}","tid":"{TENANT}","oid":"o-2"}}"#))

@@ -1,14 +1,16 @@
 //! OpenID providers as Credsmith sees them, and the signing of tokens.
 //!
-//! Start with [`OidcProviders`], which implements core's `Providers` port: a bearer token goes in, an identity comes out. Below it,
-//! in order: `cache` (asked for every request), `flights` (one look-up for all who ask at once), `look_up` (userinfo,
-//! introspection, signed tokens), `discovery` (where the endpoints are, kept up to date in the background by `provider`). The rules
-//! are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer` (whose word a token is). They implement core's `SignIn`
-//! port as well: `sign_in` has the order of things, `code_flow` the requests, `id_token` the rules. [`tokens`] (core's `Tokens` port)
-//! and [`signing`] are things of their own.
+//! Start with [`OidcProviders`], which implements core's `Providers` port: a bearer token goes in,
+//! an identity comes out. Below it, in order: `cache` (asked for every request), `flights` (one
+//! look-up for all who ask at once), `look_up` (userinfo, introspection, signed tokens),
+//! `discovery` (where the endpoints are, kept up to date in the background by `provider`). The
+//! rules are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer` (whose word a token
+//! is). They implement core's `SignIn` port as well: `sign_in` has the order of things, `code_flow`
+//! the requests, `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are things
+//! of their own.
 //!
-//! Never here: who may do what, a status code, a header of a client, a session. A provider's text reaches neither a caller nor the
-//! log, and a token neither the log nor the cache.
+//! Never here: who may do what, a status code, a header of a client, a session. A provider's text
+//! reaches neither a caller nor the log, and a token neither the log nor the cache.
 #![warn(missing_docs)]
 
 mod answer;

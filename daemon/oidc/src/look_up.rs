@@ -1,8 +1,8 @@
-//! Who holds an access token, by the word of one provider: userinfo, introspection where there is one, and the token itself where
-//! it is a signed JWT.
+//! Who holds an access token, by the word of one provider: userinfo, introspection where there is
+//! one, and the token itself where it is a signed JWT.
 //!
-//! The endpoints are read as plain JSON rather than by the typed responses of openidconnect: rules and plugins see every claim as the
-//! provider wrote it, the ones that no standard names included.
+//! The endpoints are read as plain JSON rather than by the typed responses of openidconnect: rules
+//! and plugins see every claim as the provider wrote it, the ones that no standard names included.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +83,13 @@ impl LookUp<'_> {
     /// Judges the answers, and the claims of the token where it is a JWT signed by the provider.
     ///
     /// # Errors
-    /// The answers contradict each other, the token has ended, is meant for somebody else, or names nobody.
-    pub(crate) fn judge(&self, answers: Answers, signed: Option<&Claims>) -> Result<Known, Trouble> {
+    /// The answers contradict each other, the token has ended, is meant for somebody else, or names
+    /// nobody.
+    pub(crate) fn judge(
+        &self,
+        answers: Answers,
+        signed: Option<&Claims>,
+    ) -> Result<Known, Trouble> {
         let Answers { userinfo, introspection } = answers;
         let sub = claims::subject(&userinfo, "sub")?.to_owned();
         let witnesses = || [introspection.as_ref(), signed].into_iter().flatten();
@@ -104,8 +109,8 @@ impl LookUp<'_> {
         Ok(Known { identity: Arc::new(identity), expires })
     }
 
-    /// As whom the provider spoke. One of many tenants says it only in a token that it signed: the answers of its endpoints do not
-    /// tell one tenant's user from another's.
+    /// As whom the provider spoke. One of many tenants says it only in a token that it signed: the
+    /// answers of its endpoints do not tell one tenant's user from another's.
     fn issuer(&self, signed: Option<&Claims>) -> Result<String, Trouble> {
         match (&self.found.issuer, signed) {
             (Issuer::One(own), None) => Ok(own.clone()),

@@ -22,11 +22,13 @@ pub struct ProviderOptions {
     pub id: ProviderId,
     /// What people call it.
     pub description: String,
-    /// Its issuer, or the address of its discovery document, which ends in `/.well-known/openid-configuration`.
+    /// Its issuer, or the address of its discovery document, which ends in
+    /// `/.well-known/openid-configuration`.
     pub issuer: String,
     /// Our name there.
     pub client_id: String,
-    /// What proves that it is us. Without one, tokens are not introspected: an introspection endpoint must ask who we are.
+    /// What proves that it is us. Without one, tokens are not introspected: an introspection
+    /// endpoint must ask who we are.
     pub client_secret: Option<Arc<Secret>>,
     /// What a sign-in asks for; `openid` is among it.
     pub scopes: Vec<String>,
@@ -36,10 +38,12 @@ pub struct ProviderOptions {
     pub subject_claim: String,
     /// Whether nobody may sign in with it.
     pub login_disabled: bool,
-    /// Whether tokens are introspected where the provider offers that. An introspection that fails refuses the token; without any, a
-    /// revoked token is noticed only if the userinfo endpoint notices.
+    /// Whether tokens are introspected where the provider offers that. An introspection that fails
+    /// refuses the token; without any, a revoked token is noticed only if the userinfo endpoint
+    /// notices.
     pub introspection: bool,
-    /// Which addresses it may live at: for its issuer and for every endpoint that its discovery names.
+    /// Which addresses it may live at: for its issuer and for every endpoint that its discovery
+    /// names.
     pub addresses: AddressPolicy,
     /// Certificate authorities to trust besides the system's, as PEM.
     pub extra_roots_pem: Option<Vec<u8>>,
@@ -47,8 +51,9 @@ pub struct ProviderOptions {
     pub allow_insecure: bool,
     /// How far its clock may be off.
     pub clock_skew: Duration,
-    /// Which tenants may come in, for a provider of many: GUIDs in lower case. Needed for, and only for, an `issuer` of Entra ID under
-    /// `/common/v2.0` or `/organizations/v2.0`, whose discovered issuer is a template.
+    /// Which tenants may come in, for a provider of many: GUIDs in lower case. Needed for, and only
+    /// for, an `issuer` of Entra ID under `/common/v2.0` or `/organizations/v2.0`, whose discovered
+    /// issuer is a template.
     pub tenants: Vec<String>,
     /// How people sign in here with a browser; `None` if they cannot.
     pub code_flow: Option<CodeFlow>,
@@ -57,12 +62,13 @@ pub struct ProviderOptions {
 /// A sign-in with a browser: the authorization-code flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeFlow {
-    /// What the provider is told to ask the user (OpenID Connect Core section 3.1.2.1); `None` leaves it to the provider.
+    /// What the provider is told to ask the user (OpenID Connect Core section 3.1.2.1); `None`
+    /// leaves it to the provider.
     pub prompt: Option<String>,
     /// How the provider sends its answer: `query`, which is also what it does when nothing is said.
     pub response_mode: Option<String>,
-    /// Whether the `email` claim counts although the provider does not say that it was verified. Right only for a provider at which
-    /// nobody can enter an address that is not theirs.
+    /// Whether the `email` claim counts although the provider does not say that it was verified.
+    /// Right only for a provider at which nobody can enter an address that is not theirs.
     pub trust_email: bool,
 }
 
@@ -73,7 +79,8 @@ impl Default for CodeFlow {
 }
 
 impl ProviderOptions {
-    /// A provider with the usual settings: tokens of every kind it introspects meant for `client_id`, public addresses, https.
+    /// A provider with the usual settings: tokens of every kind it introspects meant for
+    /// `client_id`, public addresses, https.
     pub fn new(id: ProviderId, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         let client_id = client_id.into();
         Self {
@@ -139,21 +146,26 @@ impl ProviderOptions {
             wrong("tenants", problem);
         }
         let flow = self.code_flow.as_ref();
-        if flow.and_then(|flow| flow.prompt.as_deref()).is_some_and(|prompt| !prompt.split(' ').all(is_scope))
+        if flow
+            .and_then(|flow| flow.prompt.as_deref())
+            .is_some_and(|prompt| !prompt.split(' ').all(is_scope))
         {
             wrong("prompt", "expected words with one blank between them, such as `select_account`");
         }
         if flow.and_then(|flow| flow.response_mode.as_deref()).is_some_and(|mode| mode != "query") {
-            wrong("response_mode", "expected `query`, the only one that a redirect to us is read with");
+            wrong(
+                "response_mode",
+                "expected `query`, the only one that a redirect to us is read with",
+            );
         }
         faults
     }
 
     fn wrong_tenants(&self) -> Option<&'static str> {
         match issuer::template(self.issuer()) {
-            Some(_) if self.tenants.is_empty() => {
-                Some("expected at least one, or the users of every tenant of the provider could come in")
-            }
+            Some(_) if self.tenants.is_empty() => Some(
+                "expected at least one, or the users of every tenant of the provider could come in",
+            ),
             None if !self.tenants.is_empty() => Some(
                 "expected none, as the issuer is not one for many tenants (`/common/v2.0`, `/organizations/v2.0`)",
             ),
@@ -185,7 +197,11 @@ pub(crate) fn check_endpoint(text: &str, allow_insecure: bool) -> Result<Url, &'
         "http" => return Err("expected https, as insecure issuers are not allowed"),
         _ => return Err("expected an https URL"),
     }
-    if !url.has_host() || !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+    if !url.has_host()
+        || !url.username().is_empty()
+        || url.password().is_some()
+        || url.fragment().is_some()
+    {
         return Err("expected a URL with a host, without user and fragment");
     }
     Ok(url)
@@ -302,13 +318,19 @@ mod tests {
             options.tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
             options.check().iter().any(|fault| fault.setting == "tenants")
         };
-        for many in
-            ["https://op/common/v2.0", "https://op/organizations/v2.0/.well-known/openid-configuration"]
-        {
+        for many in [
+            "https://op/common/v2.0",
+            "https://op/organizations/v2.0/.well-known/openid-configuration",
+        ] {
             assert!(!faulty(many, &[TENANT]) && faulty(many, &[]), "{many}");
-            for bad in
-                ["common", "", "{tenantid}", &TENANT.to_uppercase(), &TENANT[1..], &format!("{TENANT} ")]
-            {
+            for bad in [
+                "common",
+                "",
+                "{tenantid}",
+                &TENANT.to_uppercase(),
+                &TENANT[1..],
+                &format!("{TENANT} "),
+            ] {
                 assert!(faulty(many, &[TENANT, bad]), "{bad}");
             }
         }
@@ -355,7 +377,9 @@ mod tests {
 
     #[test]
     fn one_trailing_slash_makes_no_other_issuer() {
-        assert!(same_issuer("https://op", "https://op/") && same_issuer("https://op/", "https://op"));
+        assert!(
+            same_issuer("https://op", "https://op/") && same_issuer("https://op/", "https://op")
+        );
         for other in ["https://op//", "https://op/a", "https://OP", "http://op", ""] {
             assert!(!same_issuer("https://op", other), "{other}");
         }

@@ -59,7 +59,10 @@ impl Provider {
             timeout: limits.request_timeout,
             refresh: limits.refresh,
             clock,
-            state: RwLock::new(State { found: None, trouble: Some(Trouble::new("not discovered yet")) }),
+            state: RwLock::new(State {
+                found: None,
+                trouble: Some(Trouble::new("not discovered yet")),
+            }),
             keys_asked: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits.look_ups_in_flight.min(Semaphore::MAX_PERMITS))),
             sign_in_slots: Semaphore::new(limits.sign_ins_in_flight.min(Semaphore::MAX_PERMITS)),
@@ -102,7 +105,8 @@ impl Provider {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Discovers again and again: soon after a failure, rarely after a success. Never ends by itself.
+    /// Discovers again and again: soon after a failure, rarely after a success. Never ends by
+    /// itself.
     pub(crate) async fn keep_discovered(&self, entropy: &dyn Entropy) {
         let mut failures = 0_u32;
         loop {
@@ -129,7 +133,8 @@ impl Provider {
         outcome.map(|_| ())
     }
 
-    // The issuer's spelling is part of every user's name: were it to change while we run, each of them would become somebody else.
+    // The issuer's spelling is part of every user's name: were it to change while we run, each of
+    // them would become somebody else.
     fn same_as_before(&self, found: Found) -> Result<Arc<Found>, Trouble> {
         match self.state().found {
             Some(before) if before.issuer != found.issuer => {
@@ -145,7 +150,11 @@ impl Provider {
             Ok(()) => {
                 tracing::info!(provider, issuer = self.view().issuer, "provider discovered");
                 if let Some(trouble) = self.trouble() {
-                    tracing::warn!(provider, cause = trouble, "a provider identifies bearers of tokens only");
+                    tracing::warn!(
+                        provider,
+                        cause = trouble,
+                        "a provider identifies bearers of tokens only"
+                    );
                 }
             }
             Err(trouble) => {
@@ -172,8 +181,8 @@ impl Provider {
         }
     }
 
-    /// Reads `token`, should it be a JWT of this provider. Only for tokens that the provider accepted or that came from it, so that
-    /// nobody makes us fetch keys with made-up ones.
+    /// Reads `token`, should it be a JWT of this provider. Only for tokens that the provider
+    /// accepted or that came from it, so that nobody makes us fetch keys with made-up ones.
     pub(crate) async fn read(&self, found: &Found, token: &str) -> Reading {
         let reading = found.keys().read(token);
         if reading == Reading::UnknownKey && self.refresh_keys(found).await {

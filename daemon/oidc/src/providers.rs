@@ -22,7 +22,8 @@ use crate::options::{Fault, Limits, ProviderOptions, same_issuer};
 use crate::provider::Provider;
 use crate::trouble::Trouble;
 
-/// Said for every token that does not hold, whatever the reason: the provider's own words stay out, and the log has the cause.
+/// Said for every token that does not hold, whatever the reason: the provider's own words stay out,
+/// and the log has the cause.
 const NOT_ACCEPTED: &str = "Authorization failed, please check the access token";
 
 /// No access token is longer: request heads are bounded by the same number.
@@ -39,7 +40,8 @@ pub struct World {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// The configured providers. Discovery goes on in the background until [`OidcProviders::stop`] or the last reference is dropped.
+/// The configured providers. Discovery goes on in the background until [`OidcProviders::stop`] or
+/// the last reference is dropped.
 pub struct OidcProviders {
     providers: Vec<Arc<Provider>>,
     positions: HashMap<ProviderId, usize>,
@@ -51,7 +53,8 @@ pub struct OidcProviders {
 }
 
 impl OidcProviders {
-    /// Checks the options and begins to discover every provider. Waits for none of them: one that is down delays nobody.
+    /// Checks the options and begins to discover every provider. Waits for none of them: one that
+    /// is down delays nobody.
     ///
     /// # Errors
     /// Every fault of the options.
@@ -97,15 +100,18 @@ impl OidcProviders {
         Ok(this)
     }
 
-    /// Ends the background work, so that a drain can finish. Look-ups under way go on, and what is known stays known.
+    /// Ends the background work, so that a drain can finish. Look-ups under way go on, and what is
+    /// known stays known.
     pub fn stop(&self) {
         self.stopped.send_replace(true);
     }
 
-    /// Providers whose last discovery failed, or found that nobody can sign in there with a browser, and why, for operators. One that is
-    /// listed here may be ready still: by what an earlier discovery found, or for bearers of tokens.
+    /// Providers whose last discovery failed, or found that nobody can sign in there with a
+    /// browser, and why, for operators. One that is listed here may be ready still: by what an
+    /// earlier discovery found, or for bearers of tokens.
     pub fn troubles(&self) -> Vec<(ProviderId, String)> {
-        let trouble = |provider: &Arc<Provider>| Some((provider.options.id.clone(), provider.trouble()?));
+        let trouble =
+            |provider: &Arc<Provider>| Some((provider.options.id.clone(), provider.trouble()?));
         self.providers.iter().filter_map(trouble).collect()
     }
 
@@ -151,7 +157,8 @@ fn check(options: &[ProviderOptions]) -> Vec<Fault> {
     let mut faults: Vec<Fault> = options.iter().flat_map(ProviderOptions::check).collect();
     for (position, one) in options.iter().enumerate() {
         let earlier = || options.iter().take(position);
-        let mut wrong = |setting, problem| faults.push(Fault { provider: one.id.clone(), setting, problem });
+        let mut wrong =
+            |setting, problem| faults.push(Fault { provider: one.id.clone(), setting, problem });
         if earlier().any(|other| other.id == one.id) {
             wrong("id", "another provider has it already");
         }
@@ -197,9 +204,14 @@ impl Providers for OidcProviders {
             .map(|provider| provider.options.id.clone())
     }
 
-    async fn identify(&self, provider: &ProviderId, token: Arc<Secret>) -> Result<Arc<Identity>, Error> {
-        let (position, provider) =
-            self.find(provider).ok_or_else(|| unauthenticated(NOT_ACCEPTED).because("no such provider"))?;
+    async fn identify(
+        &self,
+        provider: &ProviderId,
+        token: Arc<Secret>,
+    ) -> Result<Arc<Identity>, Error> {
+        let (position, provider) = self
+            .find(provider)
+            .ok_or_else(|| unauthenticated(NOT_ACCEPTED).because("no such provider"))?;
         if provider.options.login_disabled {
             return Err(unauthenticated("login_disabled"));
         }
@@ -239,17 +251,20 @@ mod tests {
 
     #[test]
     fn ids_and_issuers_are_unique() {
-        let provider = |id, issuer| ProviderOptions::new(ProviderId::parse(id).unwrap(), issuer, "us");
+        let provider =
+            |id, issuer| ProviderOptions::new(ProviderId::parse(id).unwrap(), issuer, "us");
         let options = [
             provider("a", "https://op"),
             provider("b", "https://op/"),
             provider("a", "https://other"),
             provider("c", "https://op/.well-known/openid-configuration"),
         ];
-        let faults: Vec<_> =
-            check(&options).into_iter().map(|fault| (fault.provider.to_string(), fault.setting)).collect();
-        let expected =
-            [("b", "issuer"), ("a", "id"), ("c", "issuer")].map(|(id, setting)| (id.to_owned(), setting));
+        let faults: Vec<_> = check(&options)
+            .into_iter()
+            .map(|fault| (fault.provider.to_string(), fault.setting))
+            .collect();
+        let expected = [("b", "issuer"), ("a", "id"), ("c", "issuer")]
+            .map(|(id, setting)| (id.to_owned(), setting));
         assert_eq!(faults, expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Core's port for signing in with a browser, over the configured providers.
 //!
-//! The order of [`SignIn::finish`] matters: who redirected is asked before the code goes anywhere, and of the ID token nothing is
-//! believed before its signature.
+//! The order of [`SignIn::finish`] matters: who redirected is asked before the code goes anywhere,
+//! and of the ID token nothing is believed before its signature.
 
 use std::time::Duration;
 
@@ -33,7 +33,9 @@ const MAX_CODE: usize = 16 * 1024;
 impl Setback {
     fn into_error(self) -> Error {
         match self {
-            Self::Refused(trouble) => Error::new(Kind::Unauthenticated, NOT_ACCEPTED).because(trouble),
+            Self::Refused(trouble) => {
+                Error::new(Kind::Unauthenticated, NOT_ACCEPTED).because(trouble)
+            }
             Self::Unasked(trouble) => Error::new(Kind::Upstream, UNREACHABLE).because(trouble),
         }
     }
@@ -51,8 +53,11 @@ impl OidcProviders {
     fn sign_in_at(&self, id: &ProviderId) -> Result<(&Provider, &CodeFlow), Error> {
         let unknown = |cause: &'static str| Error::new(Kind::NotFound, UNKNOWN).because(cause);
         let (_, provider) = self.find(id).ok_or_else(|| unknown("no such provider"))?;
-        let flow =
-            provider.options.code_flow.as_ref().ok_or_else(|| unknown("no code flow is configured"))?;
+        let flow = provider
+            .options
+            .code_flow
+            .as_ref()
+            .ok_or_else(|| unknown("no code flow is configured"))?;
         if provider.options.login_disabled {
             return Err(unknown("logins at the provider are disabled"));
         }
@@ -87,8 +92,13 @@ impl OidcProviders {
     }
 }
 
-// RFC 9207 section 2.4. Were it not asked, a provider that is configured too could have our codes for another one sent to itself.
-fn redirected_by_the_provider(found: &Found, at: &SignInAt, issuer: Option<&str>) -> Result<(), Trouble> {
+// RFC 9207 section 2.4. Were it not asked, a provider that is configured too could have our codes
+// for another one sent to itself.
+fn redirected_by_the_provider(
+    found: &Found,
+    at: &SignInAt,
+    issuer: Option<&str>,
+) -> Result<(), Trouble> {
     match issuer {
         Some(issuer) if found.issuer.is(issuer) => Ok(()),
         Some(_) => Err("another issuer sent the browser back".into()),
@@ -103,7 +113,9 @@ async fn read(provider: &Provider, found: &Found, redeemed: &Redeemed) -> Result
     let token = redeemed.id_token.expose_str().ok_or("the ID token is no text")?;
     match provider.read(found, token).await {
         Reading::Signed(signed) => Ok(signed),
-        Reading::UnknownKey => Err("the ID token names a key that the provider does not publish".into()),
+        Reading::UnknownKey => {
+            Err("the ID token names a key that the provider does not publish".into())
+        }
         Reading::Opaque => Err("the ID token is not signed by the provider".into()),
     }
 }
@@ -135,7 +147,12 @@ fn vouched(
 
 #[async_trait]
 impl SignIn for OidcProviders {
-    fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str) -> Result<Begun, Error> {
+    fn begin(
+        &self,
+        provider: &ProviderId,
+        redirect_uri: &str,
+        state: &str,
+    ) -> Result<Begun, Error> {
         let (provider, settings) = self.sign_in_at(provider)?;
         let found = provider.found().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
         let at = found.sign_in().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
@@ -143,7 +160,12 @@ impl SignIn for OidcProviders {
             .map_err(Error::internal)
     }
 
-    async fn finish(&self, flow: Flow, code: Secret, issuer: Option<&str>) -> Result<Vouched, Error> {
+    async fn finish(
+        &self,
+        flow: Flow,
+        code: Secret,
+        issuer: Option<&str>,
+    ) -> Result<Vouched, Error> {
         let (provider, settings) = self.sign_in_at(&flow.provider)?;
         if code.is_empty() || code.len() > MAX_CODE {
             return Err(Setback::Refused("the code is empty or too long".into()).into_error());

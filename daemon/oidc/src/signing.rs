@@ -1,6 +1,8 @@
-//! The id tokens of the demo provider, and of those that tests make up. The daemon's own tokens are those of [`crate::tokens`].
+//! The id tokens of the demo provider, and of those that tests make up. The daemon's own tokens are
+//! those of [`crate::tokens`].
 //!
-//! Keys are for ECDSA on P-256 (`ES256`): every OpenID library verifies it, and signing takes constant time.
+//! Keys are for ECDSA on P-256 (`ES256`): every OpenID library verifies it, and signing takes
+//! constant time.
 
 use std::fmt;
 
@@ -51,14 +53,16 @@ impl SigningKey {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
             .map_err(SigningError::because)?;
         let private = EncodingKey::from_ec_der(pkcs8.as_ref());
-        let mut public = Jwk::from_encoding_key(&private, Algorithm::ES256).map_err(SigningError::because)?;
+        let mut public =
+            Jwk::from_encoding_key(&private, Algorithm::ES256).map_err(SigningError::because)?;
         public.common.key_id = Some(id.to_owned());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         let public = serde_json::to_value(&public).map_err(SigningError::because)?;
         Ok(Self { id: id.to_owned(), private, public })
     }
 
-    /// `claims` as a signed compact JWT. `kind` is its `typ`: a token of one kind must not pass for another (RFC 8725 section 3.11).
+    /// `claims` as a signed compact JWT. `kind` is its `typ`: a token of one kind must not pass for
+    /// another (RFC 8725 section 3.11).
     ///
     /// # Errors
     /// The claims have no JSON form.
@@ -70,7 +74,11 @@ impl SigningKey {
     }
 
     /// The same under a header of the caller's choice.
-    pub(crate) fn sign_as(&self, header: &Header, claims: &impl Serialize) -> Result<String, SigningError> {
+    pub(crate) fn sign_as(
+        &self,
+        header: &Header,
+        claims: &impl Serialize,
+    ) -> Result<String, SigningError> {
         jsonwebtoken::encode(header, claims, &self.private).map_err(SigningError::because)
     }
 

@@ -1,6 +1,8 @@
-//! Core's port for tokens of our own: Ed25519 signatures (`alg` `EdDSA`, RFC 8037) under one key that the daemon keeps.
+//! Core's port for tokens of our own: Ed25519 signatures (`alg` `EdDSA`, RFC 8037) under one key
+//! that the daemon keeps.
 //!
-//! Nothing in a token chooses how it is checked: one algorithm, one key, and the kind that the caller of [`Tokens::verify`] names.
+//! Nothing in a token chooses how it is checked: one algorithm, one key, and the kind that the
+//! caller of [`Tokens::verify`] names.
 
 use std::fmt;
 
@@ -17,7 +19,8 @@ use crate::signing::SigningError;
 /// Length of an Ed25519 seed (RFC 8032 section 5.1.5).
 pub const SEED_BYTES: usize = 32;
 
-/// What stands before the seed in a PKCS #8 file (RFC 8410 section 7), the form in which the JWT crate takes a private key.
+/// What stands before the seed in a PKCS #8 file (RFC 8410 section 7), the form in which the JWT
+/// crate takes a private key.
 const PKCS8_HEAD: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 
 /// Ours are shorter by far; a longer one is not even looked at.
@@ -38,8 +41,8 @@ impl fmt::Debug for EdDsaTokens {
 }
 
 impl EdDsaTokens {
-    /// The key that grows from `seed`, [`SEED_BYTES`] random bytes. The same seed gives the same key and the same `kid`, which is the
-    /// SHA-256 thumbprint of the public half (RFC 7638).
+    /// The key that grows from `seed`, [`SEED_BYTES`] random bytes. The same seed gives the same
+    /// key and the same `kid`, which is the SHA-256 thumbprint of the public half (RFC 7638).
     ///
     /// # Errors
     /// A seed of another length.
@@ -49,7 +52,8 @@ impl EdDsaTokens {
         }
         let pkcs8 = Secret::new([&PKCS8_HEAD, seed.expose()].concat());
         let private = EncodingKey::from_ed_der(pkcs8.expose());
-        let mut public = Jwk::from_encoding_key(&private, Algorithm::EdDSA).map_err(SigningError::because)?;
+        let mut public =
+            Jwk::from_encoding_key(&private, Algorithm::EdDSA).map_err(SigningError::because)?;
         let id = public.thumbprint(ThumbprintHash::SHA256).map_err(SigningError::because)?;
         public.common.key_id = Some(id.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -134,7 +138,11 @@ mod tests {
         for (kind, other) in KINDS.into_iter().zip(KINDS.into_iter().rev()) {
             let token = ours.sign(kind, &claims()).unwrap();
             assert_eq!(ours.verify(kind, &token), Some(claims()), "times are core's to judge");
-            assert_eq!(ours.verify(other, &token), None, "a token of one kind passes for the other");
+            assert_eq!(
+                ours.verify(other, &token),
+                None,
+                "a token of one kind passes for the other"
+            );
             let head = jsonwebtoken::decode_header(text(&token)).unwrap();
             assert_eq!(head.typ.as_deref(), Some(typ(kind)));
             assert_eq!(head.kid.as_deref(), ours.public_keys()["keys"][0]["kid"].as_str());
@@ -174,7 +182,8 @@ mod tests {
     fn another_key_under_our_name_signs_nothing() {
         let (ours, theirs) = (tokens(1), tokens(2));
         let forged =
-            jsonwebtoken::encode(&ours.header(TokenKind::Access), &claims(), &theirs.private).unwrap();
+            jsonwebtoken::encode(&ours.header(TokenKind::Access), &claims(), &theirs.private)
+                .unwrap();
         assert!(ours.verify(TokenKind::Access, &Secret::new(forged)).is_none());
     }
 
@@ -186,18 +195,21 @@ mod tests {
         let payload = signed.split_once('.').unwrap().1;
         let kid = ours.id.as_str();
         let with_header = |header: Value| format!("{}.{payload}.{signature}", part(&header));
-        let unsigned =
-            |alg: &str| format!("{}.{payload}.", part(&json!({"typ": "at+jwt", "alg": alg, "kid": kid})));
+        let unsigned = |alg: &str| {
+            format!("{}.{payload}.", part(&json!({"typ": "at+jwt", "alg": alg, "kid": kid})))
+        };
 
         let public = B64.decode(ours.public_keys()["keys"][0]["x"].as_str().unwrap()).unwrap();
         let mut symmetric = ours.header(TokenKind::Access);
         symmetric.alg = Algorithm::HS256;
-        let by_mac =
-            |key: &[u8]| jsonwebtoken::encode(&symmetric, &claims(), &EncodingKey::from_secret(key)).unwrap();
+        let by_mac = |key: &[u8]| {
+            jsonwebtoken::encode(&symmetric, &claims(), &EncodingKey::from_secret(key)).unwrap()
+        };
         let other_algorithm = SigningKey::generate(kid).unwrap().sign("at+jwt", &claims()).unwrap();
         let mut embedded = ours.header(TokenKind::Access);
         embedded.jwk = Some(Jwk::from_encoding_key(&tokens(2).private, Algorithm::EdDSA).unwrap());
-        let by_its_own_key = jsonwebtoken::encode(&embedded, &claims(), &tokens(2).private).unwrap();
+        let by_its_own_key =
+            jsonwebtoken::encode(&embedded, &claims(), &tokens(2).private).unwrap();
         let mut critical = ours.header(TokenKind::Access);
         critical.crit = Some(vec!["b64".into()]);
         let critical = jsonwebtoken::encode(&critical, &claims(), &ours.private).unwrap();
@@ -207,7 +219,10 @@ mod tests {
             ("no signature, spelt otherwise", unsigned("nOnE")),
             ("an empty signature", unsigned("EdDSA")),
             ("the public key as an HMAC key", by_mac(&public)),
-            ("the published key's text as an HMAC key", by_mac(ours.public_keys().to_string().as_bytes())),
+            (
+                "the published key's text as an HMAC key",
+                by_mac(ours.public_keys().to_string().as_bytes()),
+            ),
             ("another algorithm under our key's name", other_algorithm),
             ("a key that the token brings along", by_its_own_key),
             ("an extension that we do not know", critical),
@@ -234,7 +249,9 @@ mod tests {
             let outcome = ours.verify(TokenKind::Refresh, &Secret::new(forged));
             assert_eq!(outcome, None, "position {position}");
         }
-        for longer in [format!("{token}="), format!("{token} "), format!("{token}.x"), format!(" {token}")] {
+        for longer in
+            [format!("{token}="), format!("{token} "), format!("{token}.x"), format!(" {token}")]
+        {
             assert_eq!(ours.verify(TokenKind::Refresh, &Secret::new(longer)), None);
         }
     }

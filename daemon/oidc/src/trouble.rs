@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// A reason in our own words. It never holds a token or a text of the provider. Cheap to clone, as all who waited for one look-up
-/// get it.
+/// A reason in our own words. It never holds a token or a text of the provider. Cheap to clone, as
+/// all who waited for one look-up get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble(Cow<'static, str>);
 

@@ -1,4 +1,5 @@
-//! The way to a provider: the guarded HTTP client, with the bounds that every answer of a provider has to keep.
+//! The way to a provider: the guarded HTTP client, with the bounds that every answer of a provider
+//! has to keep.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use url::Url;
 use crate::answer::Object;
 use crate::trouble::Trouble;
 
-/// Largest answer of a provider. A key set with certificate chains is the largest that is meant well.
+/// Largest answer of a provider. A key set with certificate chains is the largest that is meant
+/// well.
 const MAX_ANSWER: usize = 256 * 1024;
 
 /// A guarded client together with the time that one request may take.
@@ -45,8 +47,13 @@ impl Wire {
         prepare(request, url)
     }
 
-    /// Sends `request` and reads the JSON object that comes back with status 200. `what` names it in the reason.
-    pub(crate) async fn object(&self, request: Request<Bytes>, what: &str) -> Result<Object, Trouble> {
+    /// Sends `request` and reads the JSON object that comes back with status 200. `what` names it
+    /// in the reason.
+    pub(crate) async fn object(
+        &self,
+        request: Request<Bytes>,
+        what: &str,
+    ) -> Result<Object, Trouble> {
         self.object_within(request, what, self.timeout).await
     }
 
@@ -67,38 +74,55 @@ impl Wire {
         object
     }
 
-    /// Sends `request` and tells the status that comes back, with what became of reading the JSON object beside it.
+    /// Sends `request` and tells the status that comes back, with what became of reading the JSON
+    /// object beside it.
     pub(crate) async fn answer(
         &self,
         request: Request<Bytes>,
         what: &str,
         time: Duration,
     ) -> Result<(StatusCode, Result<Object, Trouble>), Trouble> {
-        let answer =
-            self.send(request, time).await.map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
+        let answer = self
+            .send(request, time)
+            .await
+            .map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
         let object = if is_json(&answer) {
-            Object::parse(answer.body()).map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
+            Object::parse(answer.body())
+                .map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
         } else {
             Err(Trouble::new(format!("{what}: the provider's answer is not application/json")))
         };
         Ok((answer.status(), object))
     }
 
-    async fn send(&self, request: Request<Bytes>, time: Duration) -> Result<Response<Bytes>, Failure> {
-        self.client.send(request, CallLimits { deadline: time, max_response_bytes: MAX_ANSWER }).await
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        time: Duration,
+    ) -> Result<Response<Bytes>, Failure> {
+        self.client
+            .send(request, CallLimits { deadline: time, max_response_bytes: MAX_ANSWER })
+            .await
     }
 }
 
 fn prepare(mut request: Request<Bytes>, url: &Url) -> Request<Bytes> {
-    // Every serialised URL with a host is a URI; were it not, the client would refuse the default one.
+    // Every serialised URL with a host is a URI; were it not, the client would refuse the default
+    // one.
     *request.uri_mut() = url.as_str().parse().unwrap_or_default();
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request
 }
 
 fn is_json(answer: &Response<Bytes>) -> bool {
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     // RFC 7517 section 8.5 has a type of its own for key sets.
-    ["application/json", "application/jwk-set+json"].iter().any(|known| essence.eq_ignore_ascii_case(known))
+    ["application/json", "application/jwk-set+json"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
 }

@@ -17,7 +17,8 @@ use crate::run::{self, sentence};
 use crate::system::System;
 use crate::wire_up::{self, open_keyring, open_store};
 
-/// Verifies `files`, which follow each other and begin with line `from`. Without a configuration there is no key to verify lines with.
+/// Verifies `files`, which follow each other and begin with line `from`. Without a configuration
+/// there is no key to verify lines with.
 pub(crate) async fn verify(
     files: Vec<PathBuf>,
     config: Option<&Path>,
@@ -29,19 +30,20 @@ pub(crate) async fn verify(
     let verdict = match (config, socket) {
         (Some(config), _) => by_configuration(&files, config, from).await?,
         (None, Some(socket)) => {
-            let answer = ask(&files, socket, from).await.map_err(|error| unanswered(socket, &error))?;
+            let answer =
+                ask(&files, socket, from).await.map_err(|error| unanswered(socket, &error))?;
             answered(answer.0, &answer.1)?
         }
-        (None, None) => {
-            read::against(&files, Check { from, ..Check::default() }, || false).map_err(Failure::Run)?
-        }
+        (None, None) => read::against(&files, Check { from, ..Check::default() }, || false)
+            .map_err(Failure::Run)?,
     };
     tell(&verdict, config.is_some() || socket.is_some())
 }
 
 async fn ask(files: &[PathBuf], socket: &Path, from: u64) -> io::Result<(StatusCode, Bytes)> {
     let body = json!({ "files": files, "from": from }).to_string();
-    local::call(socket, Method::POST, "/audit/verify", Bytes::from(body), wire_up::LONGEST_COMMAND).await
+    local::call(socket, Method::POST, "/audit/verify", Bytes::from(body), wire_up::LONGEST_COMMAND)
+        .await
 }
 
 fn unanswered(socket: &Path, error: &io::Error) -> Failure {
@@ -71,13 +73,19 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the daemon that runs, which has the key and keeps its store to itself; where none runs, opens its store.
+/// Asks the daemon that runs, which has the key and keeps its store to itself; where none runs,
+/// opens its store.
 async fn by_configuration(files: &[PathBuf], config: &Path, from: u64) -> Result<Verdict, Failure> {
     let config = run::load(config)?.config;
     let socket = config.admin.socket_path(&config.data);
     match ask(files, &socket, from).await {
         Ok((status, answer)) => answered(status, &answer),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
             let check = check_of_resting(&config, from).await?;
             read::against(files, check, || false).map_err(Failure::Run)
         }
@@ -128,9 +136,15 @@ mod tests {
         let verdict = answered(StatusCode::OK, good).unwrap();
         let faults = vec!["Line 1 is bad.".into()];
         assert_eq!(verdict, Verdict { lines: 3, last: 7, unfinished: true, faults });
-        let refused = answered(StatusCode::BAD_REQUEST, br#"{"error":"it cannot be read"}"#).unwrap_err();
+        let refused =
+            answered(StatusCode::BAD_REQUEST, br#"{"error":"it cannot be read"}"#).unwrap_err();
         assert_eq!(refused.to_string(), "It cannot be read.");
-        assert!(answered(StatusCode::NOT_FOUND, b"<html>").unwrap_err().to_string().contains("no verdict"));
+        assert!(
+            answered(StatusCode::NOT_FOUND, b"<html>")
+                .unwrap_err()
+                .to_string()
+                .contains("no verdict")
+        );
     }
 
     #[tokio::test]

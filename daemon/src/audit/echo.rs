@@ -1,5 +1,5 @@
-//! What happens to leases as log lines of the target `audit`, which every log level lets through: for whoever watches. What has to last is
-//! in the audit log.
+//! What happens to leases as log lines of the target `audit`, which every log level lets through:
+//! for whoever watches. What has to last is in the audit log.
 //!
 //! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
 
@@ -16,8 +16,12 @@ impl AuditSink for Echo {
             None => ("daemon", None, None),
             Some(Actor::Operator) => ("operator", None, None),
             Some(Actor::Stranger(interface)) => ("stranger", None, Some(door(*interface))),
-            Some(Actor::User(subject, interface)) => ("user", Some(subject), Some(door(*interface))),
-            Some(Actor::Member { subject, .. }) => ("user", Some(subject), Some(door(Interface::Vault))),
+            Some(Actor::User(subject, interface)) => {
+                ("user", Some(subject), Some(door(*interface)))
+            }
+            Some(Actor::Member { subject, .. }) => {
+                ("user", Some(subject), Some(door(Interface::Vault)))
+            }
         };
         let (outcome, reason) = match &event.outcome {
             Outcome::Done => ("done", None),
@@ -81,8 +85,11 @@ mod tests {
     fn logged(event: Event) -> serde_json::Value {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
         tracing::subscriber::with_default(subscriber, || Echo.record(event));
         serde_json::from_slice(&sink.0.lock().unwrap()).unwrap()
     }

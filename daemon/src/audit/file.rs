@@ -10,7 +10,8 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::audit::AuditFile;
 use credsmith_http::Bytes;
 
-/// The file at a path. It is opened anew each time: whoever moves it away makes room for another one.
+/// The file at a path. It is opened anew each time: whoever moves it away makes room for another
+/// one.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
@@ -88,7 +89,8 @@ fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
 
 /// A file that is new is there after a loss of power only if its directory says so.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
@@ -106,7 +108,10 @@ mod tests {
         assert_eq!(file.length().await.unwrap(), 0);
         file.append(0, "one\n".into()).await.unwrap();
         file.append(4, "two\n".into()).await.unwrap();
-        assert_eq!((file.length().await.unwrap(), &file.read(4, 3).await.unwrap()[..]), (8, &b"two"[..]));
+        assert_eq!(
+            (file.length().await.unwrap(), &file.read(4, 3).await.unwrap()[..]),
+            (8, &b"two"[..])
+        );
         assert_eq!(&file.read(4, 100).await.unwrap()[..], b"two\n");
         assert_eq!(file.read(100, 100).await.unwrap().len(), 0);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "nobody else reads it");

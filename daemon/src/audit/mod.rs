@@ -1,5 +1,5 @@
-//! The audit log on this machine: the file, its verification, and an echo of it in the daemon's own log. What is told, and in which form,
-//! is core's.
+//! The audit log on this machine: the file, its verification, and an echo of it in the daemon's own
+//! log. What is told, and in which form, is core's.
 
 mod command;
 mod echo;
@@ -46,8 +46,10 @@ impl AuditCheck for Checker {
             let _waiting = Waiting(Arc::clone(&is_awaited));
             let drain = self.drain.clone();
             let give_up = move || drain.has_begun() || !is_awaited.load(Ordering::Relaxed);
-            let read = tokio::task::spawn_blocking(move || read::against(&files, check, give_up)).await;
-            read.map_err(Error::internal)?.map_err(|why| Error::new(credsmith_core::Kind::Invalid, why))
+            let read =
+                tokio::task::spawn_blocking(move || read::against(&files, check, give_up)).await;
+            read.map_err(Error::internal)?
+                .map_err(|why| Error::new(credsmith_core::Kind::Invalid, why))
         }
         .boxed()
     }

@@ -40,7 +40,9 @@ impl Companies {
         let listed = table.get("list").map(|value| list(&value));
         let directory = directory(table);
         match (plugin, listed) {
-            (Some(plugin), None) => Some(Self::Directory(Directory { plugin: plugin?, ..directory })),
+            (Some(plugin), None) => {
+                Some(Self::Directory(Directory { plugin: plugin?, ..directory }))
+            }
             (None, Some(listed)) => listed.map(Self::Listed),
             (None, None) => Some(Self::Listed(Vec::new())),
             (Some(_), Some(_)) => {

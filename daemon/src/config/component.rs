@@ -87,14 +87,20 @@ fn setting(value: &Value<'_>, http: &[Destination]) -> Option<Setting> {
     if secrets::is_reference(value) {
         let (fetched, (reveal, hmac, destinations)) = secrets::secret_with(value, |table| {
             let destinations = grants::secret_destinations(table, http);
-            (table.or("reveal", false, Value::flag), table.or("hmac", false, Value::flag), destinations)
+            (
+                table.or("reveal", false, Value::flag),
+                table.or("hmac", false, Value::flag),
+                destinations,
+            )
         })?;
         return Some(Setting::Secret { value: fetched.secret, reveal, hmac, destinations });
     }
     match value.kind() {
         Kind::Text(text) => Some(Setting::Text(text.clone())),
         kind => json(kind).map(Setting::Json).or_else(|| {
-            value.fault("has a number that JSON cannot have, or one too large, expected another value");
+            value.fault(
+                "has a number that JSON cannot have, or one too large, expected another value",
+            );
             None
         }),
     }

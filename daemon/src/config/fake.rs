@@ -7,7 +7,8 @@ use credsmith_core::secret::Secret;
 
 use super::machine::Machine;
 
-/// Has the files and variables that it was given; with [`FakeMachine::anything`], every other one too.
+/// Has the files and variables that it was given; with [`FakeMachine::anything`], every other one
+/// too.
 #[derive(Debug, Default)]
 pub(crate) struct FakeMachine {
     files: BTreeMap<PathBuf, String>,
@@ -37,7 +38,8 @@ impl FakeMachine {
 impl Machine for FakeMachine {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
         let text = self.files.get(path).or(self.otherwise.as_ref());
-        text.map(|text| text.clone().into_bytes()).ok_or_else(|| "cannot be read: no such file".into())
+        text.map(|text| text.clone().into_bytes())
+            .ok_or_else(|| "cannot be read: no such file".into())
     }
 
     fn private_file(&self, path: &Path) -> Result<Secret, String> {
@@ -45,7 +47,11 @@ impl Machine for FakeMachine {
     }
 
     fn appendable(&self, path: &Path) -> Result<(), String> {
-        if path.starts_with("/absent") { Err("lies in a directory that is not there".into()) } else { Ok(()) }
+        if path.starts_with("/absent") {
+            Err("lies in a directory that is not there".into())
+        } else {
+            Ok(())
+        }
     }
 
     fn variable(&self, name: &str) -> Result<Secret, String> {

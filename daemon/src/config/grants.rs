@@ -1,4 +1,5 @@
-//! What a plugin is granted of the network: which servers, with which roots and identity, and which secrets may go where.
+//! What a plugin is granted of the network: which servers, with which roots and identity, and which
+//! secrets may go where.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +25,8 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let url: Url = text.parse().map_err(|_| ())?;
-        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let bare =
+            matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         let nobody = url.username().is_empty() && url.password().is_none();
         let https = match url.scheme() {
             "https" => true,
@@ -32,14 +34,17 @@ impl FromStr for Origin {
             _ => return Err(()),
         };
         match (url.host_str(), url.port_or_known_default()) {
-            (Some(host), Some(port)) if bare && nobody => Ok(Self { https, host: host.to_owned(), port }),
+            (Some(host), Some(port)) if bare && nobody => {
+                Ok(Self { https, host: host.to_owned(), port })
+            }
             _ => Err(()),
         }
     }
 }
 
 impl Origin {
-    /// As the header `Origin` has it: without the port that goes with the scheme (RFC 6454 section 6.2).
+    /// As the header `Origin` has it: without the port that goes with the scheme (RFC 6454 section
+    /// 6.2).
     pub(crate) fn serialized(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         match (self.https, self.port) {
@@ -80,7 +85,8 @@ pub(crate) fn destinations(value: &Value<'_>) -> Option<Vec<Destination>> {
 }
 
 fn destination(table: &Table<'_>) -> Option<Destination> {
-    let origin = table.required("destination", "\"https://api.example.org\"", |value| value.parsed(ORIGIN));
+    let origin =
+        table.required("destination", "\"https://api.example.org\"", |value| value.parsed(ORIGIN));
     let roots = table.get("roots").map(|value| pem::roots(&value));
     let certificate = table.get("certificate").map(|value| pem::certificates(&value));
     let private_key = table.get("private_key").map(|value| secrets::secret(&value));
@@ -94,16 +100,21 @@ fn destination(table: &Table<'_>) -> Option<Destination> {
             Some(identity)
         }
         _ => {
-            table
-                .value()
-                .fault("has a certificate without a private_key or the reverse, expected both or none");
+            table.value().fault(
+                "has a certificate without a private_key or the reverse, expected both or none",
+            );
             return None;
         }
     };
     if !origin.https && (roots.is_some() || identity.is_some()) {
         table.value().fault("is an http:// server with roots or a certificate, expected https://");
     }
-    Some(Destination { origin, addresses, roots: roots.map_or(Some(None), |read| read.map(Some))?, identity })
+    Some(Destination {
+        origin,
+        addresses,
+        roots: roots.map_or(Some(None), |read| read.map(Some))?,
+        identity,
+    })
 }
 
 /// Reads `destinations` of a secret: servers that `http` grants. Absent: none.
@@ -116,7 +127,8 @@ fn granted(item: &Value<'_>, http: &[Destination]) -> Option<Origin> {
     if http.iter().any(|destination| destination.origin == origin) {
         return Some(origin);
     }
-    let granted: Vec<String> = http.iter().map(|destination| destination.origin.to_string()).collect();
+    let granted: Vec<String> =
+        http.iter().map(|destination| destination.origin.to_string()).collect();
     let hint = did_you_mean(&origin.to_string(), granted.iter().map(String::as_str));
     item.fault(format!(
         "is {origin}, which the service's http list does not grant; expected one of its servers{hint}"
@@ -133,9 +145,9 @@ pub(crate) fn access_token(table: &Table<'_>, http: &[Destination]) -> Option<To
     };
     let grant = table.section("access_token", read)?;
     if grant != (TokenGrant { reveal: false, destinations: Vec::new() }) && !passed {
-        table
-            .value()
-            .fault("grants uses of the access token without pass_access_token = true, expected both");
+        table.value().fault(
+            "grants uses of the access token without pass_access_token = true, expected both",
+        );
     }
     passed.then_some(grant)
 }

@@ -1,5 +1,5 @@
-//! What a check asks of the machine: files, variables, credentials. A seam, so that a configuration can be judged without the files
-//! that it names (the example is, by a test).
+//! What a check asks of the machine: files, variables, credentials. A seam, so that a configuration
+//! can be judged without the files that it names (the example is, by a test).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -40,8 +40,8 @@ impl Machine for ThisMachine {
         read_bounded(open(path)?)
     }
 
-    /// Only the owner may read it; where the owner is root, its group may too, which is how a daemon that is not root is given a file
-    /// that it cannot change.
+    /// Only the owner may read it; where the owner is root, its group may too, which is how a
+    /// daemon that is not root is given a file that it cannot change.
     fn private_file(&self, path: &Path) -> Result<Secret, String> {
         let file = open(path)?;
         // Asked of the open file: the one that is judged is the one that is read.
@@ -100,7 +100,8 @@ impl Machine for ThisMachine {
 }
 
 fn open(path: &Path) -> Result<File, String> {
-    // A named pipe would hold the start up for ever: the kind is asked before opening, which waits for a writer.
+    // A named pipe would hold the start up for ever: the kind is asked before opening, which waits
+    // for a writer.
     let about = std::fs::metadata(path).map_err(cannot)?;
     if !about.is_file() {
         return Err("is not a regular file".into());
@@ -110,7 +111,8 @@ fn open(path: &Path) -> Result<File, String> {
 
 fn read_bounded(file: File) -> Result<Vec<u8>, String> {
     let length = file.metadata().map_err(cannot)?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(length.min(MAX_FILE_BYTES)).unwrap_or(0) + 1);
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(length.min(MAX_FILE_BYTES)).unwrap_or(0) + 1);
     let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if read as u64 > MAX_FILE_BYTES {
         return Err(format!("is larger than {} KiB", MAX_FILE_BYTES >> 10));
@@ -133,13 +135,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("k");
         std::fs::write(&path, "hunter2").unwrap();
-        for (mode, fine) in
-            [(0o600, true), (0o400, true), (0o644, false), (0o604, false), (0o620, false), (0o666, false)]
-        {
+        for (mode, fine) in [
+            (0o600, true),
+            (0o400, true),
+            (0o644, false),
+            (0o604, false),
+            (0o620, false),
+            (0o666, false),
+        ] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             match ThisMachine.private_file(&path) {
                 Ok(secret) => assert!(fine && secret.verify(b"hunter2"), "{mode:o}"),
-                Err(why) => assert!(!fine && why.starts_with("is open to others"), "{mode:o}: {why}"),
+                Err(why) => {
+                    assert!(!fine && why.starts_with("is open to others"), "{mode:o}: {why}")
+                }
             }
         }
     }
@@ -152,9 +161,13 @@ mod tests {
         std::fs::write(data.join("k"), "").unwrap();
         std::fs::write(dir.path().join("k"), "").unwrap();
         std::os::unix::fs::symlink(data.join("k"), dir.path().join("link")).unwrap();
-        for (file, inside) in
-            [("data/k", true), ("data/absent", true), ("link", true), ("k", false), ("data/../k", false)]
-        {
+        for (file, inside) in [
+            ("data/k", true),
+            ("data/absent", true),
+            ("link", true),
+            ("k", false),
+            ("data/../k", false),
+        ] {
             assert_eq!(ThisMachine.lies_in(&dir.path().join(file), &data), inside, "{file}");
         }
     }
@@ -170,14 +183,21 @@ mod tests {
         assert_eq!(std::fs::read(path("there")).unwrap(), b"x");
         assert!(!path("new").exists(), "a check makes nothing");
         assert_eq!(ThisMachine.appendable(dir.path()).unwrap_err(), "is not a regular file");
-        assert!(ThisMachine.appendable(&path("absent/new")).unwrap_err().starts_with("lies in a directory"));
+        assert!(
+            ThisMachine
+                .appendable(&path("absent/new"))
+                .unwrap_err()
+                .starts_with("lies in a directory")
+        );
     }
 
     #[test]
     fn what_is_no_file_or_too_large_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(ThisMachine.file(dir.path()).unwrap_err(), "is not a regular file");
-        assert!(ThisMachine.file(&dir.path().join("absent")).unwrap_err().starts_with("cannot be read"));
+        assert!(
+            ThisMachine.file(&dir.path().join("absent")).unwrap_err().starts_with("cannot be read")
+        );
         let large = dir.path().join("large");
         std::fs::write(&large, vec![0; 300 * 1024]).unwrap();
         assert_eq!(ThisMachine.file(&large).unwrap_err(), "is larger than 256 KiB");

@@ -1,8 +1,10 @@
-//! The configuration: one TOML file and what it includes, read strictly, with every fault told at once.
+//! The configuration: one TOML file and what it includes, read strictly, with every fault told at
+//! once.
 //!
-//! Start at [`load`]. Each topic has a file with its struct, how it is read and what is checked about it; `read` has the strict
-//! readers, `source` the parsing, `report` the faults. This module alone knows TOML: what comes out are plain structs, secrets
-//! fetched, which `wire_up` turns into the options of the crates.
+//! Start at [`load`]. Each topic has a file with its struct, how it is read and what is checked
+//! about it; `read` has the strict readers, `source` the parsing, `report` the faults. This module
+//! alone knows TOML: what comes out are plain structs, secrets fetched, which `wire_up` turns into
+//! the options of the crates.
 //!
 //! Never here: a default that is unsafe, a value that is silently put right, a secret written out.
 
@@ -114,11 +116,16 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Faults> {
     judge(&reading, &node)
 }
 
-/// Reads and checks a configuration that is built in. Its relative paths start at the directory of `path`.
+/// Reads and checks a configuration that is built in. Its relative paths start at the directory of
+/// `path`.
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn load_text(path: &Path, text: String, machine: Box<dyn Machine>) -> Result<Loaded, Faults> {
+pub(crate) fn load_text(
+    path: &Path,
+    text: String,
+    machine: Box<dyn Machine>,
+) -> Result<Loaded, Faults> {
     let mut reading = Reading::new(machine);
     let node = source::read_text(path, text, &mut reading.report);
     judge(&reading, &node)
@@ -194,7 +201,8 @@ impl Config {
             providers: self.providers.iter().map(|provider| provider.id.clone()).collect(),
             rsps: BTreeSet::new(),
         };
-        let rules = |lines: &[RuleLine]| lines.iter().map(|line| line.rule.clone()).collect::<Vec<Rule>>();
+        let rules =
+            |lines: &[RuleLine]| lines.iter().map(|line| line.rule.clone()).collect::<Vec<Rule>>();
         Rules::new(rules(&service.allow), rules(&service.forbid), &configured)
     }
 }
@@ -204,7 +212,9 @@ fn refuse_long_socket(table: &Table<'_>, data: &Data, admin: &Admin) {
     let length = admin.socket_path(data).as_os_str().len();
     if length > admin::MAX_SOCKET_PATH {
         let key = if admin.socket.is_some() { "admin.socket" } else { "data.directory" };
-        let at = table.get(if admin.socket.is_some() { "admin" } else { "data" }).map(|value| value.at());
+        let at = table
+            .get(if admin.socket.is_some() { "admin" } else { "data" })
+            .map(|value| value.at());
         let message = format!(
             "makes the path of the admin socket {length} bytes long, expected {} at most: set admin.socket to a shorter one",
             admin::MAX_SOCKET_PATH
@@ -247,8 +257,8 @@ fn warn_of_no_admin(table: &Table<'_>, roles: &[ConfiguredRole]) {
     table.value().reading.report.warning(at, "roles", message);
 }
 
-/// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a provider may be taken out for a
-/// while without opening a service.
+/// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a
+/// provider may be taken out for a while without opening a service.
 fn warn_of_unknown_providers(
     table: &Table<'_>,
     providers: &[Provider],
@@ -270,8 +280,9 @@ fn warn_of_unknown_providers(
             ProviderMatch::Id(_) | ProviderMatch::Any => continue,
         };
         let hint = did_you_mean(&name, known.iter().map(|id| id.as_str()));
-        let message =
-            format!("names the provider `{name}`, which is not configured, so that it {effect}{hint}");
+        let message = format!(
+            "names the provider `{name}`, which is not configured, so that it {effect}{hint}"
+        );
         table.value().reading.report.warning(Some(line.at), &line.key, message);
     }
 }

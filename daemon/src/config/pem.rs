@@ -11,7 +11,9 @@ use super::read::Value;
 pub(crate) fn certificates(value: &Value<'_>) -> Option<Vec<u8>> {
     let path = value.path()?;
     match value.reading.machine().file(&path) {
-        Ok(text) if text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----") => Some(text),
+        Ok(text) if text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----") => {
+            Some(text)
+        }
         Ok(_) => {
             value.fault(format!(
                 "the file {} has no certificate, expected PEM with `BEGIN CERTIFICATE`",
@@ -46,7 +48,11 @@ pub(crate) fn roots(value: &Value<'_>) -> Option<Vec<u8>> {
 }
 
 /// Tries whether certificates and key belong together.
-pub(crate) fn check_identity(value: &Value<'_>, certificates: &[u8], private_key: &Secret) -> Option<()> {
+pub(crate) fn check_identity(
+    value: &Value<'_>,
+    certificates: &[u8],
+    private_key: &Secret,
+) -> Option<()> {
     let identity = tls_identity(certificates, private_key);
     identity
         .check()
@@ -56,5 +62,8 @@ pub(crate) fn check_identity(value: &Value<'_>, certificates: &[u8], private_key
 
 /// Certificates and key as the server takes them.
 pub(crate) fn tls_identity(certificates: &[u8], private_key: &Secret) -> TlsIdentity {
-    TlsIdentity { chain_pem: certificates.to_vec(), key_pem: Zeroizing::new(private_key.expose().to_vec()) }
+    TlsIdentity {
+        chain_pem: certificates.to_vec(),
+        key_pem: Zeroizing::new(private_key.expose().to_vec()),
+    }
 }

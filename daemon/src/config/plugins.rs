@@ -5,7 +5,8 @@ use super::read::{Table, Value};
 /// What all plugins share.
 #[derive(Debug, Clone)]
 pub(crate) struct Plugins {
-    /// Whether the daemon starts although a service cannot be loaded; the service is then listed as disabled.
+    /// Whether the daemon starts although a service cannot be loaded; the service is then listed as
+    /// disabled.
     pub(crate) tolerate_broken_services: bool,
     /// Most plugin instances at a time.
     pub(crate) instances: u32,

@@ -72,8 +72,10 @@ fn refuse_shared_issuers(providers: &[Provider], value: &Value<'_>) {
     for provider in providers {
         let issuer = provider.issuer.trim_end_matches('/');
         if let Some(first) = seen.insert(issuer, provider) {
-            let message =
-                format!("has the issuer of the provider `{}`, expected one provider for an issuer", first.id);
+            let message = format!(
+                "has the issuer of the provider `{}`, expected one provider for an issuer",
+                first.id
+            );
             value.reading.report.fault(Some(provider.at), &provider.key, message);
         }
     }
@@ -149,7 +151,9 @@ fn audiences(table: &Table<'_>) -> Option<Audiences> {
         (Some(value), false) => {
             let audiences = value.list(Value::line)?;
             if audiences.is_empty() {
-                value.fault("is empty, so that no token would be accepted; expected at least one audience");
+                value.fault(
+                    "is empty, so that no token would be accepted; expected at least one audience",
+                );
             }
             Some(Audiences::OneOf(audiences))
         }
@@ -172,10 +176,12 @@ fn audiences(table: &Table<'_>) -> Option<Audiences> {
 fn tenant(value: &Value<'_>) -> Option<String> {
     let text = value.text()?.to_ascii_lowercase();
     let groups: Vec<_> = text.split('-').map(str::len).collect();
-    let fits =
-        groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let fits = groups == [8, 4, 4, 4, 12]
+        && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     if !fits {
-        value.fault("is not a tenant, expected a GUID like \"11111111-2222-3333-4444-555555555555\"");
+        value.fault(
+            "is not a tenant, expected a GUID like \"11111111-2222-3333-4444-555555555555\"",
+        );
     }
     fits.then_some(text)
 }
@@ -186,12 +192,16 @@ fn scopes(value: &Value<'_>) -> Option<Vec<String>> {
         // RFC 6749 section 3.3: printable ASCII without space, quote and backslash.
         let fits = scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         if !fits {
-            item.fault("is not a scope, expected printable ASCII without blanks, quotes and backslashes");
+            item.fault(
+                "is not a scope, expected printable ASCII without blanks, quotes and backslashes",
+            );
         }
         fits.then_some(scope)
     })?;
     if !scopes.iter().any(|scope| scope == "openid") {
-        value.fault("has no \"openid\", expected it: without it a provider need not say who a user is");
+        value.fault(
+            "has no \"openid\", expected it: without it a provider need not say who a user is",
+        );
     }
     Some(scopes)
 }
@@ -200,11 +210,14 @@ fn scopes(value: &Value<'_>) -> Option<Vec<String>> {
 pub(crate) fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     value.list(|item| {
         let text = item.text()?;
-        let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        let network =
+            text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
         match network {
             Ok(network) => Some(network.trunc()),
             Err(_) => {
-                item.fault(format!("is {text:?}, expected a network like \"10.1.0.0/16\" or an address"));
+                item.fault(format!(
+                    "is {text:?}, expected a network like \"10.1.0.0/16\" or an address"
+                ));
                 None
             }
         }

@@ -1,7 +1,9 @@
-//! Reading a tree strictly: a [`Table`] remembers which keys were asked for, and every other key in it is a fault.
+//! Reading a tree strictly: a [`Table`] remembers which keys were asked for, and every other key in
+//! it is a fault.
 //!
-//! A reader is a function `fn(&Value) -> Option<T>` that reports its fault and returns `None`. Start at [`Value::table`]. Nothing here
-//! stops at the first fault, and nothing knows a particular key.
+//! A reader is a function `fn(&Value) -> Option<T>` that reports its fault and returns `None`.
+//! Start at [`Value::table`]. Nothing here stops at the first fault, and nothing knows a particular
+//! key.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -177,10 +179,15 @@ impl<'r> Value<'r> {
     pub(crate) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let names = || choices.iter().map(|(name, _)| *name);
         let expected = names().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        let Kind::Text(text) = &self.node.kind else { return self.mismatch(&format!("one of {expected}")) };
+        let Kind::Text(text) = &self.node.kind else {
+            return self.mismatch(&format!("one of {expected}"));
+        };
         let found = choices.iter().find(|(name, _)| name == text).map(|(_, value)| *value);
         if found.is_none() {
-            self.fault(format!("is {text:?}, expected one of {expected}{}", did_you_mean(text, names())));
+            self.fault(format!(
+                "is {text:?}, expected one of {expected}{}",
+                did_you_mean(text, names())
+            ));
         }
         found
     }
@@ -310,8 +317,13 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// A section: read from an empty table when it is not there, so that its required keys are missed all the same.
-    pub(crate) fn section<T>(&self, key: &'static str, read: impl FnOnce(&Table<'r>) -> T) -> Option<T> {
+    /// A section: read from an empty table when it is not there, so that its required keys are
+    /// missed all the same.
+    pub(crate) fn section<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Table<'r>) -> T,
+    ) -> Option<T> {
         match self.get(key) {
             Some(value) => value.table(read),
             None => {
@@ -391,13 +403,14 @@ mod tests {
 
     #[test]
     fn each_wrong_value_says_what_was_expected() {
-        let text =
-            "a = 1\nb = \"x\"\nc = 99\nd = \"15\"\ne = \"64\"\nf = \"jsn\"\ng = [1, \"x\"]\nh = \"\"\n";
+        let text = "a = 1\nb = \"x\"\nc = 99\nd = \"15\"\ne = \"64\"\nf = \"jsn\"\ng = [1, \"x\"]\nh = \"\"\n";
         let found = faults(text, |table| {
             table.optional("a", Value::text);
             table.optional("b", Value::flag);
             table.optional("c", |value| value.count(1..=10));
-            table.optional("d", |value| value.duration(Duration::from_secs(1)..=Duration::from_secs(3600)));
+            table.optional("d", |value| {
+                value.duration(Duration::from_secs(1)..=Duration::from_secs(3600))
+            });
             table.optional("e", |value| value.size(1..=1024));
             table.optional("f", |value| value.one_of(&[("json", 1), ("human", 2)]));
             table.optional("g", |value| value.list(Value::text));

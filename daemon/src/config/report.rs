@@ -1,7 +1,8 @@
 //! What is wrong with a configuration: every fault, each at its place.
 //!
-//! A line reads `file:line:column: key: what is wrong, what was expected (did you mean ...)`. Nothing here decides what a fault is,
-//! and no line ever quotes the value of a secret: who reports a fault chooses the words.
+//! A line reads `file:line:column: key: what is wrong, what was expected (did you mean ...)`.
+//! Nothing here decides what a fault is, and no line ever quotes the value of a secret: who reports
+//! a fault chooses the words.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -90,7 +91,8 @@ impl Report {
 
     fn lines(&self, weight: Weight) -> Vec<String> {
         let problems = self.problems.borrow();
-        let mut chosen: Vec<_> = problems.iter().filter(|problem| problem.weight == weight).collect();
+        let mut chosen: Vec<_> =
+            problems.iter().filter(|problem| problem.weight == weight).collect();
         chosen.sort_by_key(|problem| problem.at);
         chosen.into_iter().map(|problem| self.line(problem)).collect()
     }
@@ -117,8 +119,12 @@ impl Report {
     }
 }
 
-/// The known name that somebody most likely meant by `written`, if one is near enough to be worth naming.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that somebody most likely meant by `written`, if one is near enough to be worth
+/// naming.
+pub(crate) fn nearest<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let likeness = |name: &str| strsim::jaro_winkler(&written.to_lowercase(), &name.to_lowercase());
     let (score, name) =
         known.into_iter().map(|name| (likeness(name), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;

@@ -48,7 +48,8 @@ fn role(name: &str, table: &Table<'_>) -> Option<ConfiguredRole> {
     let permissions = table.required("permissions", "[\"company.*\"]", |value| value.list(pattern));
     let companies = table.optional("companies", |value| value.list(Value::line));
     let assign = table.or("assign", Vec::new(), rules::read);
-    let role = Role { name: name.into(), permissions: permissions?, companies: companies.map(Into::into) };
+    let role =
+        Role { name: name.into(), permissions: permissions?, companies: companies.map(Into::into) };
     named.then(|| ConfiguredRole { role: Arc::new(role), assign })
 }
 
@@ -62,7 +63,8 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
     parsed.ok()
 }
 
-/// A slip in a permission gives nobody anything, and nobody would be told. What is none of ours may be the scope of a type.
+/// A slip in a permission gives nobody anything, and nobody would be told. What is none of ours may
+/// be the scope of a type.
 fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     let known = &*PERMISSIONS;
     if known.iter().any(|permission| pattern.covers(permission)) {
@@ -71,13 +73,20 @@ fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     let space = |permission: &str| permission.split('.').next().unwrap_or_default().to_owned();
     let spaces: BTreeSet<String> = known.iter().map(|permission| space(permission)).collect();
     let all_of: Vec<String> = spaces.iter().map(|space| format!("{space}.*")).collect();
-    let hint = did_you_mean(pattern.as_str(), known.iter().copied().chain(all_of.iter().map(String::as_str)));
+    let hint = did_you_mean(
+        pattern.as_str(),
+        known.iter().copied().chain(all_of.iter().map(String::as_str)),
+    );
     if spaces.contains(&space(pattern.as_str())) || !hint.is_empty() {
-        value.warning(format!("is {:?}, which covers no permission of a route{hint}", pattern.as_str()));
+        value.warning(format!(
+            "is {:?}, which covers no permission of a route{hint}",
+            pattern.as_str()
+        ));
     }
 }
 
-/// Every permission that a route asks for: worked out once, however many permissions a configuration has.
+/// Every permission that a route asks for: worked out once, however many permissions a
+/// configuration has.
 static PERMISSIONS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     let needed = |route: &Route| match route.access() {
         Access::Needs { permissions, .. } => permissions,
@@ -103,7 +112,11 @@ pub(super) fn warn_of_unknown_companies(
                 _ => "several companies in the list, and so reaches none of them",
             };
             let key = format!("roles.{}.companies", role.role.name);
-            root.reading.report.warning(None, &key, format!("names {identifier:?}, which stands for {what}"));
+            root.reading.report.warning(
+                None,
+                &key,
+                format!("names {identifier:?}, which stands for {what}"),
+            );
         }
     }
 }

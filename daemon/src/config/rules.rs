@@ -1,6 +1,7 @@
 //! `allow` and `forbid`: who may use a service.
 //!
-//! A line is `{ provider = "any", claim = "groups", contains = "users" }`: a provider's id or `any`, a claim, and one test.
+//! A line is `{ provider = "any", claim = "groups", contains = "users" }`: a provider's id or
+//! `any`, a claim, and one test.
 
 use credsmith_core::access::{ProviderMatch, Rule, RuleError, Test};
 

@@ -1,7 +1,8 @@
 //! Secrets by reference: the configuration says where one is, never what it is.
 //!
-//! `{ file = "..." }`, `{ env = "..." }`, or `{ credential = "..." }` for a credential of systemd. A secret written out is a fault. A
-//! message here never quotes a value, since the value may be the secret.
+//! `{ file = "..." }`, `{ env = "..." }`, or `{ credential = "..." }` for a credential of systemd.
+//! A secret written out is a fault. A message here never quotes a value, since the value may be the
+//! secret.
 
 use std::path::{Path, PathBuf};
 
@@ -34,10 +35,15 @@ pub(crate) fn secret(value: &Value<'_>) -> Option<Secret> {
 }
 
 /// The same, and by `more` what else may stand in the reference's table.
-pub(crate) fn secret_with<T>(value: &Value<'_>, more: impl FnOnce(&Table<'_>) -> T) -> Option<(Fetched, T)> {
+pub(crate) fn secret_with<T>(
+    value: &Value<'_>,
+    more: impl FnOnce(&Table<'_>) -> T,
+) -> Option<(Fetched, T)> {
     if !matches!(value.kind(), Kind::Table(_)) {
         let got = value.kind().name();
-        value.fault(format!("is {got}, expected {HOW}: a secret is never written into the configuration"));
+        value.fault(format!(
+            "is {got}, expected {HOW}: a secret is never written into the configuration"
+        ));
         return None;
     }
     let (place, rest) = value.table(|table| (place(table), more(table)))?;
@@ -53,12 +59,15 @@ pub(crate) fn is_reference(value: &Value<'_>) -> bool {
 fn place(table: &Table<'_>) -> Option<Place> {
     let file = table.get("file").map(|value| value.path().map(Place::File));
     let env = table.get("env").map(|value| value.line().map(Place::Env));
-    let credential = table.get("credential").map(|value| credential_name(&value).map(Place::Credential));
+    let credential =
+        table.get("credential").map(|value| credential_name(&value).map(Place::Credential));
     let mut given = [file, env, credential].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(place), None) => place,
         _ => {
-            table.value().fault(format!("names no place or several, expected exactly one of {HOW}"));
+            table
+                .value()
+                .fault(format!("names no place or several, expected exactly one of {HOW}"));
             None
         }
     }
@@ -68,7 +77,9 @@ fn credential_name(value: &Value<'_>) -> Option<String> {
     let name = value.line()?;
     let plain = name.len() <= 255 && !name.contains('/') && name != "." && name != "..";
     if !plain {
-        value.fault("is not the name of a credential, expected one as LoadCredential= has it, without `/`");
+        value.fault(
+            "is not the name of a credential, expected one as LoadCredential= has it, without `/`",
+        );
     }
     plain.then_some(name)
 }
@@ -76,12 +87,15 @@ fn credential_name(value: &Value<'_>) -> Option<String> {
 fn fetch(value: &Value<'_>, place: Place) -> Option<Fetched> {
     let machine = value.reading.machine();
     let (name, file, found) = match place {
-        Place::File(path) => {
-            (format!("the file {}", path.display()), Some(path.clone()), machine.private_file(&path))
-        }
+        Place::File(path) => (
+            format!("the file {}", path.display()),
+            Some(path.clone()),
+            machine.private_file(&path),
+        ),
         Place::Env(name) => (format!("the variable {name}"), None, machine.variable(&name)),
         Place::Credential(name) => {
-            let path = machine.credentials_directory().map(|directory| directory.join(Path::new(&name)));
+            let path =
+                machine.credentials_directory().map(|directory| directory.join(Path::new(&name)));
             let found = path.clone().and_then(|path| machine.private_file(&path));
             (format!("the credential {name}"), path.ok(), found)
         }
@@ -151,8 +165,15 @@ mod tests {
             assert!(found.is_none());
             assert!(faults[0].contains("expected exactly one of"), "{text}: {faults:?}");
         }
-        assert!(read("s = { credential = \"../k\" }").1[0].contains("is not the name of a credential"));
-        assert!(read("s = { fil = \"k\" }").1.iter().any(|fault| fault.contains("did you mean `file`?")));
+        assert!(
+            read("s = { credential = \"../k\" }").1[0].contains("is not the name of a credential")
+        );
+        assert!(
+            read("s = { fil = \"k\" }")
+                .1
+                .iter()
+                .any(|fault| fault.contains("did you mean `file`?"))
+        );
     }
 
     #[test]

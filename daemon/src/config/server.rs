@@ -52,7 +52,8 @@ impl Server {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         let plain = table.or("allow_plain_http", false, Value::flag);
-        let public_url = table.required("public_url", "\"https://credsmith.example.org/\"", public_url);
+        let public_url =
+            table.required("public_url", "\"https://credsmith.example.org/\"", public_url);
         let listen = table.required("listen", "[{ address = \"127.0.0.1:8080\" }]", |value| {
             value.list(|item| item.table(|table| Listen::read(table, plain)).flatten())
         });
@@ -61,8 +62,10 @@ impl Server {
             trusted_proxies: table.or("trusted_proxies", Vec::new(), providers::networks),
             requests_in_work: table.or("requests_in_work", 256, |value| value.count(1..=65_536)),
             connections: table.or("connections", 4096, |value| value.count(1..=1_000_000)),
-            head_timeout: table.or("head_timeout", Duration::from_secs(10), |value| value.duration(brief())),
-            idle_timeout: table.or("idle_timeout", Duration::from_secs(60), |value| value.duration(brief())),
+            head_timeout: table
+                .or("head_timeout", Duration::from_secs(10), |value| value.duration(brief())),
+            idle_timeout: table
+                .or("idle_timeout", Duration::from_secs(60), |value| value.duration(brief())),
             public_url: public_url?,
             listen: listen?,
         };
@@ -74,16 +77,23 @@ impl Server {
         if self.listen.is_empty() {
             value.fault("has no listener, expected `listen = [{ address = \"127.0.0.1:8080\" }]`");
         }
-        if self.public_url.scheme() == "http" && self.listen.iter().all(|listen| listen.tls.is_some()) {
+        if self.public_url.scheme() == "http"
+            && self.listen.iter().all(|listen| listen.tls.is_some())
+        {
             value.warning("public_url begins with http://, but every listener speaks TLS");
         }
         for (place, listen) in self.listen.iter().enumerate() {
-            let clash =
-                self.listen.iter().take(place).find(|earlier| collide(earlier.address, listen.address));
+            let clash = self
+                .listen
+                .iter()
+                .take(place)
+                .find(|earlier| collide(earlier.address, listen.address));
             if let Some(earlier) = clash {
                 let first = value.reading.report.describe(earlier.at).unwrap_or_default();
-                let message =
-                    format!("listens on {}, which is taken by the listener at {first}", listen.address);
+                let message = format!(
+                    "listens on {}, which is taken by the listener at {first}",
+                    listen.address
+                );
                 value.reading.report.fault(Some(listen.at), &listen.key, message);
             }
         }
@@ -91,7 +101,8 @@ impl Server {
 }
 
 impl Server {
-    /// Whether all clients seem to come from this machine, because a proxy on it lets them in and its word is not taken.
+    /// Whether all clients seem to come from this machine, because a proxy on it lets them in and
+    /// its word is not taken.
     pub(crate) fn takes_clients_for_its_proxy(&self) -> bool {
         let is_local = match self.public_url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -107,7 +118,9 @@ impl Server {
 impl Listen {
     fn read(table: &Table<'_>, plain_allowed: bool) -> Option<Self> {
         let address = table.required("address", "\"127.0.0.1:8080\"", |value| {
-            value.parsed::<SocketAddr>("an address with a port, like \"127.0.0.1:8080\" or \"[::]:8443\"")
+            value.parsed::<SocketAddr>(
+                "an address with a port, like \"127.0.0.1:8080\" or \"[::]:8443\"",
+            )
         });
         let certificate = table.get("certificate").map(|value| pem::certificates(&value));
         let private_key = table.get("private_key").map(|value| secrets::secret(&value));
@@ -119,14 +132,18 @@ impl Listen {
                 Some(tls)
             }
             _ => {
-                table
-                    .value()
-                    .fault("has a certificate without a private_key or the reverse, expected both or none");
+                table.value().fault(
+                    "has a certificate without a private_key or the reverse, expected both or none",
+                );
                 return None;
             }
         };
-        let listen =
-            Self { address: address?, tls, at: table.value().at(), key: table.value().key().to_owned() };
+        let listen = Self {
+            address: address?,
+            tls,
+            at: table.value().at(),
+            key: table.value().key().to_owned(),
+        };
         if listen.tls.is_none() && !listen.address.ip().is_loopback() && !plain_allowed {
             table.value().fault(format!(
                 "sends tokens and credentials over {} unencrypted, expected certificate and private_key, or \

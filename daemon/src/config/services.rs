@@ -74,7 +74,8 @@ impl Service {
             max_lifetime: table.optional("max_lifetime", |value| {
                 value.duration(Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 24 * 3600))
             }),
-            display_priority: table.optional("display_priority", |value| value.integer(i64::MIN..=i64::MAX)),
+            display_priority: table
+                .optional("display_priority", |value| value.integer(i64::MIN..=i64::MAX)),
             hide: table.or("hide", false, Value::flag),
             tooltip: table.optional("tooltip", Value::line),
             forbid: table.or("forbid", Vec::new(), rules::read),
@@ -99,6 +100,8 @@ fn parallel_runner(value: &Value<'_>) -> Option<Option<NonZeroUsize>> {
             value.fault("is a string, expected an integer from 1 to 4096, or \"unlimited\"");
             None
         }
-        _ => value.count(1..=4096).map(|count| NonZeroUsize::new(usize::try_from(count).unwrap_or(1))),
+        _ => value
+            .count(1..=4096)
+            .map(|count| NonZeroUsize::new(usize::try_from(count).unwrap_or(1))),
     }
 }

@@ -1,7 +1,8 @@
-//! From files to one tree: TOML is parsed here and nowhere else, `include` is followed, and every value remembers its place.
+//! From files to one tree: TOML is parsed here and nowhere else, `include` is followed, and every
+//! value remembers its place.
 //!
-//! Each file brings whole tables: two files may add to the same section (say, one service each), but a key is set once. Nothing here
-//! knows which keys there are.
+//! Each file brings whole tables: two files may add to the same section (say, one service each),
+//! but a key is set once. Nothing here knows which keys there are.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,7 +14,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::report::{At, Report};
 
-/// Larger than any honest configuration; keeps a wrong path (say, a device) from filling the memory.
+/// Larger than any honest configuration; keeps a wrong path (say, a device) from filling the
+/// memory.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Most files that one configuration includes.
 const MAX_FILES: usize = 256;
@@ -60,8 +62,8 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// Reads `path` and all that it includes into one table. Faults go to `report`; what could be read is returned all the same, so that
-/// its own faults are found too.
+/// Reads `path` and all that it includes into one table. Faults go to `report`; what could be read
+/// is returned all the same, so that its own faults are found too.
 pub(crate) fn read(path: &Path, report: &mut Report) -> Node {
     let mut merged = Vec::new();
     let mut open = Vec::new();
@@ -86,7 +88,9 @@ fn read_into(
     let key = if from.is_some() { "include" } else { "" };
     let real = match path.canonicalize() {
         Ok(real) => real,
-        Err(error) => return report.fault(from, key, format!("cannot read {}: {error}", path.display())),
+        Err(error) => {
+            return report.fault(from, key, format!("cannot read {}: {error}", path.display()));
+        }
     };
     if open.contains(&real) {
         return report.fault(
@@ -97,7 +101,9 @@ fn read_into(
     }
     let text = match read_bounded(&real) {
         Ok(text) => text,
-        Err(error) => return report.fault(from, key, format!("cannot read {}: {error}", path.display())),
+        Err(error) => {
+            return report.fault(from, key, format!("cannot read {}: {error}", path.display()));
+        }
     };
     open.push(real);
     add_file(merged, path, text, open, report);
@@ -108,7 +114,10 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_FILE_BYTES {
-        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+        return Err(std::io::Error::other(format!(
+            "it is larger than {} MiB",
+            MAX_FILE_BYTES >> 20
+        )));
     }
     Ok(text)
 }
@@ -124,7 +133,11 @@ fn add_file(
     let number = report.add_source(path.to_owned(), text.clone());
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
-        report.fault(Some(At { file: number, offset }), "", error.message().trim().replace('\n', ", "));
+        report.fault(
+            Some(At { file: number, offset }),
+            "",
+            error.message().trim().replace('\n', ", "),
+        );
     }
     let mut entries = table(number, document.into_inner());
     let includes = take_includes(&mut entries, report);
@@ -139,7 +152,9 @@ fn add_file(
 }
 
 fn take_includes(entries: &mut Vec<Entry>, report: &Report) -> Vec<(At, String)> {
-    let Some(found) = entries.iter().position(|entry| entry.key == "include") else { return Vec::new() };
+    let Some(found) = entries.iter().position(|entry| entry.key == "include") else {
+        return Vec::new();
+    };
     let entry = entries.remove(found);
     let Kind::List(items) = entry.value.kind else {
         let got = entry.value.kind.name();
@@ -151,9 +166,17 @@ fn take_includes(entries: &mut Vec<Entry>, report: &Report) -> Vec<(At, String)>
         match item.kind {
             Kind::Text(path) if Path::new(&path).is_relative() => includes.push((item.at, path)),
             Kind::Text(_) => {
-                report.fault(Some(item.at), "include", "is absolute, expected a path relative to this file");
+                report.fault(
+                    Some(item.at),
+                    "include",
+                    "is absolute, expected a path relative to this file",
+                );
             }
-            other => report.fault(Some(item.at), "include", format!("is {}, expected a path", other.name())),
+            other => report.fault(
+                Some(item.at),
+                "include",
+                format!("is {}, expected a path", other.name()),
+            ),
         }
     }
     includes
@@ -162,16 +185,23 @@ fn take_includes(entries: &mut Vec<Entry>, report: &Report) -> Vec<(At, String)>
 /// Sections of several files become one; a key that two files set is a fault at the second.
 fn merge(merged: &mut Vec<Entry>, entries: Vec<Entry>, section: &str, report: &Report) {
     for entry in entries {
-        let name = if section.is_empty() { entry.key.clone() } else { format!("{section}.{}", entry.key) };
+        let name =
+            if section.is_empty() { entry.key.clone() } else { format!("{section}.{}", entry.key) };
         let Some(earlier) = merged.iter_mut().find(|earlier| earlier.key == entry.key) else {
             merged.push(entry);
             continue;
         };
         match (&mut earlier.value.kind, entry.value.kind) {
-            (Kind::Table(into), Kind::Table(more)) if section.is_empty() => merge(into, more, &name, report),
+            (Kind::Table(into), Kind::Table(more)) if section.is_empty() => {
+                merge(into, more, &name, report)
+            }
             _ => {
                 let first = report.describe(earlier.at).unwrap_or_default();
-                report.fault(Some(entry.at), &name, format!("is set a second time, first at {first}"));
+                report.fault(
+                    Some(entry.at),
+                    &name,
+                    format!("is set a second time, first at {first}"),
+                );
             }
         }
     }
@@ -197,13 +227,16 @@ fn node(file: usize, value: Spanned<DeValue<'_>>) -> Node {
         DeValue::String(text) => Kind::Text(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Kind::Integer(number),
-            // Too large for any key: read as what no key takes, so that the reader reports it at its place.
+            // Too large for any key: read as what no key takes, so that the reader reports it at
+            // its place.
             Err(_) => Kind::Float(f64::INFINITY),
         },
         DeValue::Float(number) => Kind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Kind::Flag(flag),
         DeValue::Datetime(date) => Kind::Date(date.to_string()),
-        DeValue::Array(items) => Kind::List(items.into_iter().map(|item| node(file, item)).collect()),
+        DeValue::Array(items) => {
+            Kind::List(items.into_iter().map(|item| node(file, item)).collect())
+        }
         DeValue::Table(entries) => Kind::Table(table(file, entries)),
     };
     Node { at: place, kind }
@@ -240,7 +273,8 @@ mod tests {
     fn sections_of_several_files_become_one() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "more/s.toml", "[services.b]\nx = 1\n");
-        let main = write(dir.path(), "main.toml", "include = [\"more/s.toml\"]\n[services.a]\nx = 1\n");
+        let main =
+            write(dir.path(), "main.toml", "include = [\"more/s.toml\"]\n[services.a]\nx = 1\n");
         let mut report = Report::default();
         let node = read(&main, &mut report);
         assert_eq!(report.faults(), Vec::<String>::new());
@@ -257,7 +291,10 @@ mod tests {
         read(&main, &mut report);
         let faults = report.faults();
         assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].contains("b.toml:1:11: services.a: is set a second time, first at "), "{faults:?}");
+        assert!(
+            faults[0].contains("b.toml:1:11: services.a: is set a second time, first at "),
+            "{faults:?}"
+        );
         assert!(faults[0].ends_with("main.toml:2:11"), "{faults:?}");
     }
 

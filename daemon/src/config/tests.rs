@@ -20,7 +20,9 @@ fn uncommented() -> String {
         let text = line.trim_start();
         match text.strip_prefix('#') {
             Some(setting) if setting.starts_with(ALTERNATIVE) => line.to_owned(),
-            Some(setting) if !setting.is_empty() && !setting.starts_with([' ', '-']) => setting.to_owned(),
+            Some(setting) if !setting.is_empty() && !setting.starts_with([' ', '-']) => {
+                setting.to_owned()
+            }
             _ => line.to_owned(),
         }
     };
@@ -30,14 +32,16 @@ fn uncommented() -> String {
 fn machine() -> FakeMachine {
     let signed = rcgen::generate_simple_self_signed(vec!["credsmith.example.org".into()]).unwrap();
     let pem = format!("{}{}", signed.cert.pem(), signed.signing_key.serialize_pem());
-    FakeMachine::anything(&pem)
-        .with("/etc/credsmith/kek", KEK)
-        .with("/etc/credsmith/broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    FakeMachine::anything(&pem).with("/etc/credsmith/kek", KEK).with(
+        "/etc/credsmith/broken.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
 }
 
 fn read_with(machine: FakeMachine, text: &str) -> (Result<Loaded, Faults>, BTreeSet<String>) {
     let mut reading = Reading::new(Box::new(machine));
-    let node = source::read_text(Path::new("/etc/credsmith/c.toml"), text.into(), &mut reading.report);
+    let node =
+        source::read_text(Path::new("/etc/credsmith/c.toml"), text.into(), &mut reading.report);
     (judge(&reading, &node), reading.asked())
 }
 
@@ -63,7 +67,8 @@ fn keys(node: &Node, prefix: &str, into: &mut BTreeSet<String>) {
                         | "companies.settings"
                 );
                 let name = if free { "*" } else { entry.key.as_str() };
-                let key = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+                let key =
+                    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
                 if !free {
                     into.insert(key.clone());
                 }
@@ -85,24 +90,28 @@ fn keys_of(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_example_is_a_configuration() {
-    let loaded = read_with(machine(), EXAMPLE).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
+    let loaded =
+        read_with(machine(), EXAMPLE).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
     assert_eq!(loaded.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn the_example_with_everything_set_is_a_configuration() {
-    let loaded =
-        read_with(machine(), &uncommented()).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
+    let loaded = read_with(machine(), &uncommented())
+        .0
+        .unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
     assert_eq!(loaded.warnings, Vec::<String>::new());
 }
 
-/// The other direction, that every key of the example is known, is the test above: an unknown key is a fault.
+/// The other direction, that every key of the example is known, is the test above: an unknown key
+/// is a fault.
 #[test]
 fn the_example_has_every_key_that_is_read() {
     let (_, asked) = read_with(machine(), &uncommented());
     // The three places of a secret are told once, at the head of the example.
-    let told_once =
-        |key: &&String| !key.ends_with(".file") && !key.ends_with(".env") && !key.ends_with(".credential");
+    let told_once = |key: &&String| {
+        !key.ends_with(".file") && !key.ends_with(".env") && !key.ends_with(".credential")
+    };
     // Keys that are the same in several places are told in one of them.
     let same = [
         (".forbid[]", ".allow[]"),
@@ -110,7 +119,8 @@ fn the_example_has_every_key_that_is_read() {
         ("companies.http[]", "services.*.http[]"),
         ("companies.settings", "services.*.settings"),
     ];
-    let rule = |key: &String| same.iter().fold(key.clone(), |key, (from, to)| key.replace(from, to));
+    let rule =
+        |key: &String| same.iter().fold(key.clone(), |key, (from, to)| key.replace(from, to));
     let asked: BTreeSet<_> = asked.iter().map(rule).filter(|key| key != "companies.list").collect();
     let written = keys_of(&uncommented());
     let missing: Vec<_> = asked.difference(&written).filter(told_once).collect();
@@ -123,24 +133,31 @@ fn the_example_has_every_key_that_is_read() {
 
 #[test]
 fn the_alternative_in_the_example_is_a_configuration() {
-    let line =
-        EXAMPLE.lines().find_map(|line| line.strip_prefix('#').filter(|line| line.starts_with(ALTERNATIVE)));
+    let line = EXAMPLE
+        .lines()
+        .find_map(|line| line.strip_prefix('#').filter(|line| line.starts_with(ALTERNATIVE)));
     let text = format!("{EXAMPLE}\n[companies]\n{}\n", line.unwrap());
-    let config = read_with(machine(), &text).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).config;
+    let config = read_with(machine(), &text)
+        .0
+        .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
+        .config;
     let Companies::Listed(companies) = config.companies else { panic!("a list is a list") };
-    let ids: Vec<_> =
-        companies.iter().map(|company| (company.id.as_str(), company.identifier.as_str())).collect();
+    let ids: Vec<_> = companies
+        .iter()
+        .map(|company| (company.id.as_str(), company.identifier.as_str()))
+        .collect();
     assert_eq!(ids, [("1", "acme")]);
 }
 
 #[test]
 fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
     let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
-    let bare = read_with(machine(), &format!("{EXAMPLE}\n[vault]\n[roles.a]\npermissions = [\"*\"]\n"))
-        .0
-        .ok()
-        .unwrap()
-        .config;
+    let bare =
+        read_with(machine(), &format!("{EXAMPLE}\n[vault]\n[roles.a]\npermissions = [\"*\"]\n"))
+            .0
+            .ok()
+            .unwrap()
+            .config;
     let shared = |config: &Config| {
         let vault = config.vault.as_ref().unwrap();
         let provider = config.providers.first().unwrap();
@@ -159,7 +176,8 @@ fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
 #[test]
 fn faults_of_the_vault_are_told_where_they_are() {
     let vault = "[vault]\nprovider = \"oops\"\nsession_idle = \"8d\"\n[vault.types.generic]\nplugin = \"bundled:generic\"\n";
-    let roles = "[roles.r]\npermissions = [\"company*\"]\n[cors]\norigins = [\"https://a.example/x\"]\n";
+    let roles =
+        "[roles.r]\npermissions = [\"company*\"]\n[cors]\norigins = [\"https://a.example/x\"]\n";
     let companies = "[companies]\nplugin = \"bundled:connectwise\"\nlist = []\n";
     let told = faults(&format!("{}\n{vault}{roles}{companies}", small(&[]))).join("\n");
     for part in [
@@ -205,8 +223,10 @@ fn rights_that_reach_nothing_are_warned_of() {
 fn a_proxy_whose_word_is_not_taken_is_warned_of() {
     let warned = |edits: &[(&str, &str)], vault: &str| {
         let text = format!("{}\n{vault}[roles.a]\npermissions = [\"*\"]\n", small(edits));
-        let warnings =
-            read_with(machine(), &text).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).warnings;
+        let warnings = read_with(machine(), &text)
+            .0
+            .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
+            .warnings;
         warnings.iter().any(|line| line.contains("vault.same_address: tells nobody apart"))
     };
     let listen = "listen = [{ address = \"127.0.0.1:8080\" }]";
@@ -236,7 +256,9 @@ fn the_audit_log_lies_beside_the_data_or_where_it_is_told_to() {
     let told = faults(&format!("{}[audit]\nfile = \"/absent/a.jsonl\"\n", small(&[])));
     assert_eq!(told.len(), 1);
     assert!(
-        told[0].contains("audit.file: is /absent/a.jsonl, which lies in a directory that is not there"),
+        told[0].contains(
+            "audit.file: is /absent/a.jsonl, which lies in a directory that is not there"
+        ),
         "{told:?}"
     );
 }
@@ -252,11 +274,26 @@ fn the_defaults_in_the_example_are_the_defaults() {
             "{:?}",
             (
                 (&config.log, &config.leases, config.data.cache),
-                (server.requests_in_work, server.connections, server.head_timeout, server.idle_timeout),
+                (
+                    server.requests_in_work,
+                    server.connections,
+                    server.head_timeout,
+                    server.idle_timeout
+                ),
                 (config.plugins.tolerate_broken_services, config.plugins.instances),
-                (service.parallel_runner, service.queue_length, service.queue_wait, service.plugin_timeout),
+                (
+                    service.parallel_runner,
+                    service.queue_length,
+                    service.queue_wait,
+                    service.plugin_timeout
+                ),
                 (service.memory, service.hide, service.allow_same_state),
-                (&provider.scopes, &provider.subject_claim, provider.disable_login, provider.clock_skew),
+                (
+                    &provider.scopes,
+                    &provider.subject_claim,
+                    provider.disable_login,
+                    provider.clock_skew
+                ),
             )
         )
     };
@@ -299,7 +336,8 @@ fn the_small_configuration_is_fine() {
 #[test]
 fn an_empty_file_misses_everything_at_once() {
     let found = faults("").join("\n");
-    for key in ["server.public_url", "server.listen", "data.directory", "keyring.key", "providers"] {
+    for key in ["server.public_url", "server.listen", "data.directory", "keyring.key", "providers"]
+    {
         assert!(found.contains(&format!("{key}: is missing, expected `")), "{key}: {found}");
     }
 }
@@ -343,9 +381,17 @@ fn each_fault_is_told_at_its_place() {
             "[{ address = \"127.0.0.1:8080\", certificate = \"c.pem\" }]",
             "expected both or none",
         ),
-        ("file = \"kek\"", "env = \"KEK\"", "c.toml:8:7: keyring.key: is a variable of the environment"),
+        (
+            "file = \"kek\"",
+            "env = \"KEK\"",
+            "c.toml:8:7: keyring.key: is a variable of the environment",
+        ),
         ("file = \"kek\"", "file = \"other\"", "keyring.key: this is not a key file"),
-        ("\"/var/lib/credsmith\"", "\"/etc/credsmith\"", "c.toml:7:1: keyring.key: lies beside the data"),
+        (
+            "\"/var/lib/credsmith\"",
+            "\"/etc/credsmith\"",
+            "c.toml:7:1: keyring.key: lies beside the data",
+        ),
         (
             "\"/var/lib/credsmith\"",
             concat!(
@@ -422,7 +468,11 @@ fn each_fault_is_told_at_its_place() {
             "plugin = \"bundled:info\"\nparalel_runner = 2",
             "(did you mean `parallel_runner`?)",
         ),
-        ("any = true", "any = true, equals = \"x\"", "services.info.allow[0]: has no test or several"),
+        (
+            "any = true",
+            "any = true, equals = \"x\"",
+            "services.info.allow[0]: has no test or several",
+        ),
         (
             "any = true",
             "regexp = \"(\"",
@@ -447,7 +497,11 @@ fn each_fault_is_told_at_its_place() {
     ];
     for (from, to, expected) in cases {
         let found = faults(&small(&[(from, to)]));
-        assert_eq!(found.iter().filter(|fault| fault.contains(expected)).count(), 1, "{to}\n{found:#?}");
+        assert_eq!(
+            found.iter().filter(|fault| fault.contains(expected)).count(),
+            1,
+            "{to}\n{found:#?}"
+        );
         assert!(!found.concat().contains("hunter2"), "{found:#?}");
     }
 }
@@ -504,14 +558,20 @@ fn a_vault_without_an_admin_is_told() {
     ] {
         let loaded = read_with(machine(), &format!("{}\n{rest}", small(&[]))).0.ok().unwrap();
         let warnings = loaded.warnings.join("\n");
-        assert_eq!(warnings.contains("has no role with the permission `*`"), told, "{rest}: {warnings}");
+        assert_eq!(
+            warnings.contains("has no role with the permission `*`"),
+            told,
+            "{rest}: {warnings}"
+        );
     }
 }
 
 #[test]
 fn plain_http_for_others_has_to_be_wanted() {
-    let text =
-        small(&[("127.0.0.1:8080", "0.0.0.0:8080"), ("[server]", "[server]\nallow_plain_http = true")]);
+    let text = small(&[
+        ("127.0.0.1:8080", "0.0.0.0:8080"),
+        ("[server]", "[server]\nallow_plain_http = true"),
+    ]);
     assert_eq!(faults(&text), Vec::<String>::new());
 }
 

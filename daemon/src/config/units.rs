@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, u64); 6] =
-    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
-const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const DURATION_UNITS: [(&str, u64); 6] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// One or more whole numbers with units, summed: `1h30m`, `500ms`. A bare number is none: it could mean anything.
+/// One or more whole numbers with units, summed: `1h30m`, `500ms`. A bare number is none: it could
+/// mean anything.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut millis = 0_u64;
@@ -45,7 +53,8 @@ pub(crate) fn show_size(bytes: u64) -> String {
 
 /// In the largest unit that leaves no rest.
 fn show(amount: u64, units: &[(&str, u64)]) -> String {
-    let fitting = units.iter().rev().find(|(_, factor)| amount != 0 && amount.is_multiple_of(*factor));
+    let fitting =
+        units.iter().rev().find(|(_, factor)| amount != 0 && amount.is_multiple_of(*factor));
     let (unit, factor) = fitting.or_else(|| units.first()).copied().unwrap_or(("", 1));
     format!("{}{unit}", amount / factor)
 }
@@ -85,7 +94,8 @@ mod tests {
 
     #[test]
     fn sizes_are_numbers_with_units() {
-        for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("1MiB", 1_048_576), ("2GiB", 2_147_483_648)]
+        for (text, bytes) in
+            [("512B", 512), ("64KiB", 65_536), ("1MiB", 1_048_576), ("2GiB", 2_147_483_648)]
         {
             assert_eq!(size(text), Some(bytes), "{text}");
         }

@@ -1,4 +1,5 @@
-//! `[vault]`: signing in, credentials and the plugins behind their types. Where it is missing, `/v1` is not served.
+//! `[vault]`: signing in, credentials and the plugins behind their types. Where it is missing,
+//! `/v1` is not served.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,32 +45,40 @@ pub(crate) struct TypePlugin {
 impl Vault {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Self {
-        let span = |key, default, least, most| table.or(key, default, |value| value.duration(least..=most));
+        let span = |key, default, least, most| {
+            table.or(key, default, |value| value.duration(least..=most))
+        };
         let vault = Self {
             provider: table.optional("provider", |value| {
-                let id = ProviderId::parse(&value.line()?).map_err(|error| value.fault(error.to_string()));
+                let id = ProviderId::parse(&value.line()?)
+                    .map_err(|error| value.fault(error.to_string()));
                 Some((id.ok()?, value.at()))
             }),
             same_address: table.or("same_address", true, Value::flag),
             access_token_lifetime: span("access_token_lifetime", 15 * MINUTE, MINUTE, HOUR),
             session_idle: span("session_idle", 12 * HOUR, 5 * MINUTE, 30 * DAY),
             session_lifetime: span("session_lifetime", 7 * DAY, 5 * MINUTE, 90 * DAY),
-            sign_ins_per_minute: table.or("sign_ins_per_minute", 60, |value| value.count(0..=1_000_000)),
+            sign_ins_per_minute: table
+                .or("sign_ins_per_minute", 60, |value| value.count(0..=1_000_000)),
             undelete_window: span("undelete_window", 30 * DAY, Duration::ZERO, 3650 * DAY),
             types: table.or("types", Vec::new(), types),
         };
         if vault.session_idle > vault.session_lifetime {
-            table
-                .value()
-                .fault("session_idle is longer than session_lifetime, expected it to be at most as long");
+            table.value().fault(
+                "session_idle is longer than session_lifetime, expected it to be at most as long",
+            );
         }
         vault
     }
 
     /// Where users sign in who name no provider.
     pub(crate) fn provider(&self, providers: &[Provider]) -> Option<ProviderId> {
-        let first =
-            || providers.iter().find(|provider| !provider.disable_login).map(|provider| provider.id.clone());
+        let first = || {
+            providers
+                .iter()
+                .find(|provider| !provider.disable_login)
+                .map(|provider| provider.id.clone())
+        };
         self.provider.as_ref().map(|(id, _)| id.clone()).or_else(first)
     }
 
@@ -87,7 +96,10 @@ impl Vault {
             }
             Some(_) => {}
             None => {
-                let hint = did_you_mean(id.as_str(), providers.iter().map(|provider| provider.id.as_str()));
+                let hint = did_you_mean(
+                    id.as_str(),
+                    providers.iter().map(|provider| provider.id.as_str()),
+                );
                 report.fault(
                     Some(*at),
                     "vault.provider",
@@ -99,7 +111,8 @@ impl Vault {
 }
 
 fn types(value: &Value<'_>) -> Option<Vec<TypePlugin>> {
-    let types = value.named(|name, value| value.table(|table| type_plugin(name, table)).flatten())?;
+    let types =
+        value.named(|name, value| value.table(|table| type_plugin(name, table)).flatten())?;
     let mut seen = BTreeSet::new();
     types.iter().all(|plugin| seen.insert(&plugin.name)).then_some(())?;
     Some(types)

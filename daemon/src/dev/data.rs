@@ -1,4 +1,5 @@
-//! The data directory of `credsmith dev`: made, marked, and removed at the end unless it was asked for.
+//! The data directory of `credsmith dev`: made, marked, and removed at the end unless it was asked
+//! for.
 
 use std::fs::Permissions;
 use std::io;
@@ -51,9 +52,8 @@ impl DevData {
         };
         let path = match (&temporary, asked) {
             (Some(temporary), _) => temporary.path().to_owned(),
-            (None, asked) => {
-                std::path::absolute(asked.unwrap_or(Path::new("."))).map_err(|error| error.to_string())?
-            }
+            (None, asked) => std::path::absolute(asked.unwrap_or(Path::new(".")))
+                .map_err(|error| error.to_string())?,
         };
         files::private_directory(&path)?;
         let new = mark(&path)?;
@@ -92,13 +92,15 @@ impl DevData {
     }
 }
 
-/// A directory with other data in it is left alone: it may be that of a real daemon. Says whether the directory was new.
+/// A directory with other data in it is left alone: it may be that of a real daemon. Says whether
+/// the directory was new.
 fn mark(path: &Path) -> Result<bool, String> {
     let marker = path.join(DEV_MARKER);
     if marker.exists() {
         return Ok(false);
     }
-    let cannot = |error: io::Error| format!("The directory {} cannot be used: {error}.", path.display());
+    let cannot =
+        |error: io::Error| format!("The directory {} cannot be used: {error}.", path.display());
     if std::fs::read_dir(path).map_err(cannot)?.next().is_some() {
         return Err(format!(
             "The directory {} has other data in it; give a new or empty one.",
@@ -121,7 +123,8 @@ fn kept(path: &Path, make: impl FnOnce() -> Secret) -> Result<Secret, String> {
     Ok(fresh)
 }
 
-/// An Ed25519 key pair: PKCS#8 in PEM for the plugin, one line for `TrustedUserCAKeys` of an SSH server.
+/// An Ed25519 key pair: PKCS#8 in PEM for the plugin, one line for `TrustedUserCAKeys` of an SSH
+/// server.
 fn make_ca(path: &Path) -> Result<(), String> {
     let broken = |_| "No key for the SSH demo can be made.".to_owned();
     let private = path.join(CA_KEY);

@@ -1,4 +1,5 @@
-//! What the vault of `credsmith dev` has in it from the first minute: a type of credential and two credentials.
+//! What the vault of `credsmith dev` has in it from the first minute: a type of credential and two
+//! credentials.
 
 use std::sync::Arc;
 
@@ -24,7 +25,10 @@ const SCOPE: &str = "demo.login";
 /// What the vault says to anybody.
 pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
     let filler = filler()?;
-    let made = half.vault.create_type(authorize_type_creation(&filler)?, &login_type(), Vec::new()).await?;
+    let made = half
+        .vault
+        .create_type(authorize_type_creation(&filler)?, &login_type(), Vec::new())
+        .await?;
     let companies = half.companies.view().await?;
     for (company, name, user) in
         [("acme", "Acme router", "admin"), ("globex", "Globex mail server", "postmaster")]
@@ -37,7 +41,10 @@ pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
             values: Some(vec![
                 value("username", Secret::new(user)),
                 value("password", password()),
-                value("address", Secret::new(format!("https://{}.example.org/", company.identifier))),
+                value(
+                    "address",
+                    Secret::new(format!("https://{}.example.org/", company.identifier)),
+                ),
             ]),
         };
         half.vault.create_credential(authorize_creation(&filler)?, draft, Vec::new()).await?;

@@ -1,4 +1,5 @@
-//! What the demo configuration finds: the files of the data directory, and two secrets that are in memory.
+//! What the demo configuration finds: the files of the data directory, and two secrets that are in
+//! memory.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,10 @@ pub(super) struct DevMachine {
 impl DevMachine {
     /// The files are those that the demo configuration names.
     pub(super) fn new(data: &Path, kek: Secret, client_secret: Secret) -> Self {
-        Self { kek: (data.join("dev.key"), kek), client_secret: (data.join("client.secret"), client_secret) }
+        Self {
+            kek: (data.join("dev.key"), kek),
+            client_secret: (data.join("client.secret"), client_secret),
+        }
     }
 }
 

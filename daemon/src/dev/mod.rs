@@ -1,8 +1,9 @@
 //! `credsmith dev`: the daemon with a demo configuration and a demo provider, for one machine.
 //!
-//! It is the daemon of `serve`, put together by the same code from a configuration that is built in (`config/demo/demo.toml`). What is
-//! different: it listens on loopback only and answers to loopback names only, since anybody can have tokens here; and its key may lie
-//! beside its data, which is why its data is marked and `serve` refuses it.
+//! It is the daemon of `serve`, put together by the same code from a configuration that is built in
+//! (`config/demo/demo.toml`). What is different: it listens on loopback only and answers to
+//! loopback names only, since anybody can have tokens here; and its key may lie beside its data,
+//! which is why its data is marked and `serve` refuses it.
 
 mod data;
 mod demo;
@@ -72,13 +73,14 @@ impl Bound {
 }
 
 async fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    let listener = Listener::tcp(address).await.map_err(|error| Failure::run(run::sentence(&error)))?;
+    let listener =
+        Listener::tcp(address).await.map_err(|error| Failure::run(run::sentence(&error)))?;
     let address = listener.local_addr().unwrap_or(address);
     Ok(Bound { listener, address })
 }
 
-/// The names under which a browser or a tool on this machine says it reached `address`. Any other name means that some web page made
-/// its own name lead here.
+/// The names under which a browser or a tool on this machine says it reached `address`. Any other
+/// name means that some web page made its own name lead here.
 fn loopback_names(address: SocketAddr) -> HostPolicy {
     let port = address.port();
     let mut names = vec![
@@ -133,14 +135,18 @@ fn serve_provider(
     client_secret: &Secret,
     system: &System,
 ) -> Result<(), Failure> {
-    let broken =
-        |error: &dyn std::fmt::Display| Failure::run(format!("The demo provider cannot be made: {error}."));
+    let broken = |error: &dyn std::fmt::Display| {
+        Failure::run(format!("The demo provider cannot be made: {error}."))
+    };
     let (watts, vault) = (format!("{public}/oidc"), format!("{public}/v1/auth/redirect"));
     let client = Client::new(CLIENT_ID, client_secret.expose_str(), &[&watts, &vault])
         .map_err(|error| broken(&error))?;
-    let provider = DevProvider::new(Options::new(issuer, vec![client])).map_err(|error| broken(&error))?;
-    let options = ServerOptions { hosts: loopback_names(entrance.address), ..ServerOptions::default() };
-    Server::new(options, Surfaces::new(Arc::new(provider)), system.drain.clone()).serve(entrance.listener);
+    let provider =
+        DevProvider::new(Options::new(issuer, vec![client])).map_err(|error| broken(&error))?;
+    let options =
+        ServerOptions { hosts: loopback_names(entrance.address), ..ServerOptions::default() };
+    Server::new(options, Surfaces::new(Arc::new(provider)), system.drain.clone())
+        .serve(entrance.listener);
     Ok(())
 }
 
@@ -161,7 +167,9 @@ mod tests {
         for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
             assert!(hosts.admits(Some(host)), "{host}");
         }
-        for host in ["evil.example:8080", "localhost:8081", "localhost", "127.0.0.1.evil.example:8080", ""] {
+        for host in
+            ["evil.example:8080", "localhost:8081", "localhost", "127.0.0.1.evil.example:8080", ""]
+        {
             assert!(!hosts.admits(Some(host)), "{host}");
         }
         assert!(!hosts.admits(None));
@@ -173,8 +181,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = DevData::open(Some(&dir.path().join("quo\"te \\ ä"))).unwrap();
         let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let config =
-            configuration(&bound, "http://127.0.0.1:1", "http://127.0.0.1:2", &data, &random_text()).unwrap();
+        let config = configuration(
+            &bound,
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:2",
+            &data,
+            &random_text(),
+        )
+        .unwrap();
         assert_eq!(config.data.directory, data.path());
         let ids: Vec<_> = config.services.iter().map(|service| service.id.as_str()).collect();
         assert_eq!(ids, ["info", "ssh", "admins"]);

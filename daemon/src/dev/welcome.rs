@@ -2,7 +2,8 @@
 
 use super::data::DevData;
 
-/// The welcome. Each block works by itself after the first line of the first one, and works again when repeated.
+/// The welcome. Each block works by itself after the first line of the first one, and works again
+/// when repeated.
 pub(super) fn text(public: &str, issuer: &str, data: &DevData) -> String {
     let ca = data.ca_public();
     let ca = ca.display();

@@ -27,7 +27,8 @@ const MAX_COMPONENT: u64 = 128 << 20;
 pub(crate) fn host_options(config: &Config, artefact_key: Secret) -> HostOptions {
     let defaults = HostOptions::new(artefact_key);
     let threads = config.plugins.threads.and_then(|threads| usize::try_from(threads).ok());
-    let memory = config.services.iter().filter_map(|service| usize::try_from(service.memory).ok()).max();
+    let memory =
+        config.services.iter().filter_map(|service| usize::try_from(service.memory).ok()).max();
     HostOptions {
         pool_size: config.plugins.instances,
         guest_threads: threads.unwrap_or(defaults.guest_threads),
@@ -65,8 +66,9 @@ pub(super) async fn load_all(host: &Host, config: &Config) -> Result<(), Failure
         }
         return Ok(());
     }
-    let lines =
-        broken.iter().map(|(id, why)| format!("The service {id} cannot be loaded: {}", as_sentence(why)));
+    let lines = broken
+        .iter()
+        .map(|(id, why)| format!("The service {id} cannot be loaded: {}", as_sentence(why)));
     let lines: Vec<_> = lines.collect();
     Err(Failure::run(format!(
         "{}\nWith `tolerate_broken_services = true` in [plugins] the daemon starts all the same.",
@@ -80,7 +82,8 @@ async fn load(host: &Host, service: &Service) -> Outcome {
     host.load(setup).await.map_err(|error| error.to_string())
 }
 
-/// In the configuration a signing key is a reference like every secret; only the plugin knows which of them it signs with.
+/// In the configuration a signing key is a reference like every secret; only the plugin knows which
+/// of them it signs with.
 async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), String> {
     if !setup.settings.values().any(|setting| matches!(setting, Setting::Secret { .. })) {
         return Ok(());
@@ -113,10 +116,10 @@ fn setup(service: &Service) -> Result<ServiceSetup, String> {
         queue_wait: service.queue_wait,
         plugin_timeout: service.plugin_timeout,
         memory_bytes: usize::try_from(service.memory).unwrap_or(usize::MAX),
-        pass_access_token: service
-            .access_token
-            .as_ref()
-            .map(|grant| TokenGrant { destinations: endpoints(&grant.destinations), reveal: grant.reveal }),
+        pass_access_token: service.access_token.as_ref().map(|grant| TokenGrant {
+            destinations: endpoints(&grant.destinations),
+            reveal: grant.reveal,
+        }),
         ..ServiceSetup::new(service.id.clone(), component)
     })
 }
@@ -136,15 +139,22 @@ pub(crate) fn component(plugin: &Plugin) -> Result<ComponentSource, String> {
             })
         }
         Plugin::File(path) => {
-            let bytes = read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-            Ok(ComponentSource { bytes: Cow::Owned(bytes), origin: path.display().to_string(), sha256: None })
+            let bytes = read(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            Ok(ComponentSource {
+                bytes: Cow::Owned(bytes),
+                origin: path.display().to_string(),
+                sha256: None,
+            })
         }
     }
 }
 
 fn unknown(name: &str) -> String {
-    let known: Vec<_> =
-        credsmith_bundle::bundled().iter().map(|plugin| format!("bundled:{}", plugin.name)).collect();
+    let known: Vec<_> = credsmith_bundle::bundled()
+        .iter()
+        .map(|plugin| format!("bundled:{}", plugin.name))
+        .collect();
     format!("no plugin `bundled:{name}` is built in, expected one of {}", known.join(", "))
 }
 
@@ -152,7 +162,10 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = File::open(path)?.take(MAX_COMPONENT + 1).read_to_end(&mut bytes)?;
     if read as u64 > MAX_COMPONENT {
-        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_COMPONENT >> 20)));
+        return Err(std::io::Error::other(format!(
+            "it is larger than {} MiB",
+            MAX_COMPONENT >> 20
+        )));
     }
     Ok(bytes)
 }

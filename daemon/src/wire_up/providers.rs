@@ -30,6 +30,10 @@ pub(super) fn options(provider: &Provider, with_browser: bool) -> ProviderOption
             response_mode: provider.response_mode.clone(),
             trust_email: provider.trust_email,
         }),
-        ..ProviderOptions::new(provider.id.clone(), provider.issuer.clone(), provider.client_id.clone())
+        ..ProviderOptions::new(
+            provider.id.clone(),
+            provider.issuer.clone(),
+            provider.client_id.clone(),
+        )
     }
 }

@@ -54,9 +54,13 @@ impl Readiness for DaemonReadiness {
     fn warnings(&self) -> Vec<String> {
         let troubles = self.providers.troubles().into_iter();
         let providers = troubles.map(|(id, why)| format!("the provider {id} is in trouble: {why}"));
-        let disabled = self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
+        let disabled =
+            self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
         let services = disabled.map(|(id, why)| format!("the service {id} is disabled: {why}"));
-        let vault = self.vault.iter().flat_map(|parts| [parts.companies.warnings(), parts.vault.readiness()]);
+        let vault = self
+            .vault
+            .iter()
+            .flat_map(|parts| [parts.companies.warnings(), parts.vault.readiness()]);
         providers.chain(services).chain(vault.flatten()).chain(self.audit.trouble()).collect()
     }
 }

@@ -85,7 +85,8 @@ impl VaultHalf {
 }
 
 async fn type_plugins(host: &Host, options: &config::Vault) -> Result<TypePluginSet, Failure> {
-    let mut sources = vec![plugins::component(&config::Plugin::Bundled(GENERIC.to_owned())).map_err(failed)?];
+    let mut sources =
+        vec![plugins::component(&config::Plugin::Bundled(GENERIC.to_owned())).map_err(failed)?];
     for of in &options.types {
         let mut source = plugins::component(&of.plugin).map_err(failed)?;
         source.sha256.clone_from(&of.sha256);
@@ -121,7 +122,10 @@ fn roles(config: &Config) -> Roles {
     };
     let role = |role: &config::ConfiguredRole| {
         let allow = role.assign.iter().map(|line| line.rule.clone()).collect();
-        ConfiguredRole { role: Arc::clone(&role.role), rules: Rules::new(allow, Vec::new(), &configured) }
+        ConfiguredRole {
+            role: Arc::clone(&role.role),
+            rules: Rules::new(allow, Vec::new(), &configured),
+        }
     };
     Roles::new(config.roles.iter().map(role).collect())
 }
@@ -145,7 +149,10 @@ impl Ground<'_> {
         }))
     }
 
-    async fn directory(&self, directory: &config::Directory) -> Result<Arc<dyn Directory>, Failure> {
+    async fn directory(
+        &self,
+        directory: &config::Directory,
+    ) -> Result<Arc<dyn Directory>, Failure> {
         let mut component = plugins::component(&directory.plugin).map_err(failed)?;
         component.sha256.clone_from(&directory.sha256);
         let setup = DirectorySetup {
@@ -156,18 +163,25 @@ impl Ground<'_> {
             ..DirectorySetup::new(component)
         };
         let loaded = self.host.load_directory(&setup).await.map_err(|error| {
-            Failure::run(format!("The directory of companies cannot be loaded: {}", sentence(&error)))
+            Failure::run(format!(
+                "The directory of companies cannot be loaded: {}",
+                sentence(&error)
+            ))
         })?;
         Ok(Arc::new(loaded))
     }
 
-    fn sessions(&self, users: &Arc<Users>, options: &config::Vault) -> Result<Arc<Sessions>, Failure> {
+    fn sessions(
+        &self,
+        users: &Arc<Users>,
+        options: &config::Vault,
+    ) -> Result<Arc<Sessions>, Failure> {
         let public = super::public_url(self.config);
         let seed = self.keyring.derive("vault tokens");
         let tokens = EdDsaTokens::new(&seed).map_err(|error| Failure::run(sentence(&error)))?;
-        let provider = options
-            .provider(&self.config.providers)
-            .ok_or_else(|| Failure::run("There is no provider at which users of the vault can sign in."))?;
+        let provider = options.provider(&self.config.providers).ok_or_else(|| {
+            Failure::run("There is no provider at which users of the vault can sign in.")
+        })?;
         let redirect = format!("{public}/v1/auth/redirect");
         let options = session::Options {
             access_lifetime: options.access_token_lifetime,

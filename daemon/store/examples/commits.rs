@@ -1,8 +1,10 @@
-//! The bare store's group commits per second: tasks that put and wait, for one, eight and 64 of them, with batches of one, four and
-//! sixteen keys, or for others. It is the yardstick for whatever stands on the store.
+//! The bare store's group commits per second: tasks that put and wait, for one, eight and 64 of
+//! them, with batches of one, four and sixteen keys, or for others. It is the yardstick for
+//! whatever stands on the store.
 //!
-//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB] [WAITERS] [KEYS]`; the directory must be
-//! new or a store's, the last two are numbers with commas between them.
+//! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB]
+//! [WAITERS] [KEYS]`; the directory must be new or a store's, the last two are numbers with commas
+//! between them.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -36,8 +38,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for &waiters in &waiting {
             let cpu = cpu_time();
             let times = measure(&store, waiters, keys, Duration::from_secs_f64(seconds)).await?;
-            let at =
-                |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+            let at = |share: f64| {
+                times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default()
+            };
             let rate = times.len() as f64 / seconds;
             let cpu = cpu_time().saturating_sub(cpu).div_f64(times.len() as f64);
             writeln!(
@@ -89,7 +92,8 @@ async fn commit_until(
     for round in 0_u64.. {
         let batch = (0..keys).fold(Batch::default(), |batch, number| {
             // Scattered over the tree, a hundred thousand of them, as ids are.
-            let id = ((waiter << 40) + round * keys + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 100_000;
+            let id = ((waiter << 40) + round * keys + number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                % 100_000;
             batch.put(Key::new(format!("lease/{id:032}/{number:02}")), &VALUE[..])
         });
         let begun = Instant::now();
@@ -102,7 +106,8 @@ async fn commit_until(
     Ok(times)
 }
 
-/// What this process has computed so far, all threads together, in the kernel's steps of ten milliseconds.
+/// What this process has computed so far, all threads together, in the kernel's steps of ten
+/// milliseconds.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(") ").next().unwrap_or_default();

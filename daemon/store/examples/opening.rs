@@ -1,5 +1,5 @@
-//! How long a store takes to open, and what memory it takes: fills a new one, closes it, and opens it several times, each in a process
-//! of its own.
+//! How long a store takes to open, and what memory it takes: fills a new one, closes it, and opens
+//! it several times, each in a process of its own.
 //!
 //! `cargo run --release -p credsmith-store --example opening -- [DIRECTORY] [KEYS]`
 
@@ -44,7 +44,8 @@ async fn fill(path: &Path, keys: u64) -> Result<(), Box<dyn Error>> {
     for writer in 0..WRITERS {
         let store = Arc::clone(&store);
         writers.spawn(async move {
-            let numbers: Vec<u64> = (0..keys).filter(|number| number / BATCH % WRITERS == writer).collect();
+            let numbers: Vec<u64> =
+                (0..keys).filter(|number| number / BATCH % WRITERS == writer).collect();
             for chunk in numbers.chunks(BATCH as usize) {
                 let batch = chunk.iter().fold(Batch::default(), |batch, number| {
                     let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -68,7 +69,8 @@ async fn open(path: &Path) -> Result<(), Box<dyn Error>> {
     let opened = begun.elapsed();
     let page = store.scan(&Key::new("lease/"), None, 100).await?;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown").trim();
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown").trim();
     writeln!(
         std::io::stdout(),
         "opened in {opened:.2?}, {} keys read, resident {resident}",

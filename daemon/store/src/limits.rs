@@ -1,4 +1,5 @@
-//! The limits of the port, checked the same way for every implementation before it looks at anything else.
+//! The limits of the port, checked the same way for every implementation before it looks at
+//! anything else.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,8 @@ pub(crate) fn check_batch(batch: &Batch) -> Result<usize, StoreError> {
     Ok(bytes)
 }
 
-/// Checks a key that is read or written. An empty one is refused, because not every store has room for it.
+/// Checks a key that is read or written. An empty one is refused, because not every store has room
+/// for it.
 pub(crate) fn check_key(key: &Key) -> Result<(), StoreError> {
     if key.as_bytes().is_empty() {
         return Err(StoreError::Limits("a key is empty"));

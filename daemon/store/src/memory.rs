@@ -29,7 +29,8 @@ impl Memory {
         Self::default()
     }
 
-    /// A panic of another holder leaves nothing half done, since every change happens after the last check; so poison is no harm.
+    /// A panic of another holder leaves nothing half done, since every change happens after the
+    /// last check; so poison is no harm.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +71,12 @@ impl Store for Memory {
         Ok(self.state().entries.get(key.as_bytes()).cloned())
     }
 
-    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
         check_prefix(prefix)?;
         after.map_or(Ok(()), check_prefix)?;
         let Some(range) = KeyRange::new(prefix.as_bytes(), after.map(Key::as_bytes)) else {
@@ -78,8 +84,11 @@ impl Store for Memory {
         };
         let state = self.state();
         let mut found = state.entries.range((range.lower, range.upper));
-        let entries =
-            found.by_ref().take(limit).map(|(key, value)| (Key::new(key.clone()), value.clone())).collect();
+        let entries = found
+            .by_ref()
+            .take(limit)
+            .map(|(key, value)| (Key::new(key.clone()), value.clone()))
+            .collect();
         Ok(Page { entries, more: found.next().is_some() })
     }
 

@@ -61,7 +61,11 @@ mod tests {
         let lower = |after: &[u8]| KeyRange::new(b"b/", Some(after)).map(|range| range.lower);
         assert_eq!(lower(b"b/1"), Some(Bound::Excluded(b"b/1".to_vec())));
         assert_eq!(lower(b"b/"), Some(Bound::Excluded(b"b/".to_vec())));
-        assert_eq!(lower(b"a"), Some(Bound::Included(b"b/".to_vec())), "before the prefix: all of it");
+        assert_eq!(
+            lower(b"a"),
+            Some(Bound::Included(b"b/".to_vec())),
+            "before the prefix: all of it"
+        );
         assert_eq!(lower(b"b0"), None, "behind the prefix: nothing");
         assert_eq!(lower(b"c"), None);
     }

@@ -32,7 +32,9 @@ impl Directory {
     }
 
     fn open(&self) -> Arc<Sled> {
-        Arc::new(Sled::open(SledOptions::new(self.0.path().join("store"))).expect("the store opens"))
+        Arc::new(
+            Sled::open(SledOptions::new(self.0.path().join("store"))).expect("the store opens"),
+        )
     }
 }
 

@@ -1,10 +1,16 @@
-//! kill -9 at random moments, over and over, on the same store. The child (this program again, told so by a variable) commits from
-//! several tasks and prints every acknowledgement; the parent kills it, opens the store and looks: what was acknowledged is there,
-//! every batch is whole, and no revision comes back.
+//! kill -9 at random moments, over and over, on the same store. The child (this program again, told
+//! so by a variable) commits from several tasks and prints every acknowledgement; the parent kills
+//! it, opens the store and looks: what was acknowledged is there, every batch is whole, and no
+//! revision comes back.
 //!
-//! This shows what a crash of the process does. A loss of power is more than a kill can show: there the order of flush, sync and
-//! acknowledgement counts, which a unit test records.
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! This shows what a crash of the process does. A loss of power is more than a kill can show: there
+//! the order of flush, sync and acknowledgement counts, which a unit test records.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -25,7 +31,8 @@ const ROUNDS: usize = 40;
 const TASKS: u64 = 12;
 /// Keys that one commit writes together.
 const PARTS: u64 = 6;
-/// Entries of the journal that a task keeps: each commit adds one and deletes the one that falls out.
+/// Entries of the journal that a task keeps: each commit adds one and deletes the one that falls
+/// out.
 const KEPT: u64 = 5;
 const NAME: &str = "acknowledged_commits_survive_a_kill";
 const CHILD: &str = "CREDSMITH_STORE_KILL_CHILD";
@@ -74,10 +81,12 @@ async fn work(store: Arc<Sled>, task: u64) {
     let mut last = stamp(&store, task).await;
     loop {
         let count = last.as_ref().map_or(1, |(count, _)| count + 1);
-        let expected = last.as_ref().map_or(Expected::Absent, |(_, revision)| Expected::At(*revision));
-        let batch = (0..PARTS).fold(Batch::default().expect(part(task, 0), expected), |batch, number| {
-            batch.put(part(task, number), filled(count, number))
-        });
+        let expected =
+            last.as_ref().map_or(Expected::Absent, |(_, revision)| Expected::At(*revision));
+        let batch = (0..PARTS)
+            .fold(Batch::default().expect(part(task, 0), expected), |batch, number| {
+                batch.put(part(task, number), filled(count, number))
+            });
         let batch = batch.put(journal(task, count), count.to_string());
         let batch = if count > KEPT { batch.delete(journal(task, count - KEPT)) } else { batch };
         let revision = match store.commit(batch).await {
@@ -114,7 +123,8 @@ fn acknowledge(task: u64, count: u64, revision: Revision) {
 
 // The parent: kills and looks.
 
-/// What was acknowledged last, by task: count and revision. The shared counter counts as one more task.
+/// What was acknowledged last, by task: count and revision. The shared counter counts as one more
+/// task.
 type Acknowledged = BTreeMap<u64, (u64, u64)>;
 
 fn parent() {
@@ -131,7 +141,8 @@ fn parent() {
     assert!(total > ROUNDS, "{total} commits are too few to show anything");
 }
 
-/// Starts a child, kills it some time after its first acknowledgement, and returns how many there were.
+/// Starts a child, kills it some time after its first acknowledgement, and returns how many there
+/// were.
 fn run_and_kill(place: &Path, acknowledged: &mut Acknowledged) -> usize {
     let mut child = Command::new(env::current_exe().expect("this program"))
         .env(CHILD, place)
@@ -147,7 +158,8 @@ fn run_and_kill(place: &Path, acknowledged: &mut Acknowledged) -> usize {
     let mut count = 0;
     for line in lines {
         let line = line.expect("a line");
-        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
+        let numbers: Vec<u64> =
+            line.split(' ').map(|number| number.parse().expect("a number")).collect();
         let [task, number, revision] = numbers[..] else { panic!("a torn line: {line}") };
         let newest = acknowledged.entry(task).or_default();
         *newest = (*newest).max((number, revision));
@@ -185,33 +197,57 @@ async fn look(place: &Path, round: usize, acknowledged: &mut Acknowledged) {
             found >= promised,
             "round {round}, task {task}: {promised:?} was acknowledged, {found:?} is there"
         );
-        assert!(found.0 <= promised.0 + 1, "round {round}, task {task}: {found:?} was never asked for");
+        assert!(
+            found.0 <= promised.0 + 1,
+            "round {round}, task {task}: {found:?} was never asked for"
+        );
         whole(&store, task, found.0, &parts).await;
     }
-    let shared = store.get(&Key::new("shared")).await.expect("a read").map_or(0, |found| number(&found));
+    let shared =
+        store.get(&Key::new("shared")).await.expect("a read").map_or(0, |found| number(&found));
     let promised = acknowledged.get(&TASKS).map_or(0, |(count, _)| *count);
-    assert!(shared >= promised, "round {round}: the shared counter is {shared}, acknowledged was {promised}");
+    assert!(
+        shared >= promised,
+        "round {round}: the shared counter is {shared}, acknowledged was {promised}"
+    );
     assert!(
         shared <= promised + TASKS,
         "round {round}: the shared counter is {shared}, at most {promised} + {TASKS}"
     );
 
     let newest = acknowledged.values().map(|(_, revision)| *revision).max().unwrap_or_default();
-    let next = store.commit(Batch::default().put(Key::new("parent"), "1")).await.expect("a commit").revision;
+    let next = store
+        .commit(Batch::default().put(Key::new("parent"), "1"))
+        .await
+        .expect("a commit")
+        .revision;
     assert!(next.0 > newest, "round {round}: {next:?} after {newest}");
     store.close().await.expect("the store closes");
 }
 
 /// All parts of the task's last commit are of that commit, and so is its journal.
 async fn whole(store: &Sled, task: u64, count: u64, parts: &[Versioned]) {
-    assert_eq!(parts.len() as u64, if count == 0 { 0 } else { PARTS }, "task {task}: a part is missing");
+    assert_eq!(
+        parts.len() as u64,
+        if count == 0 { 0 } else { PARTS },
+        "task {task}: a part is missing"
+    );
     for (number, part) in (0..).zip(parts) {
-        assert_eq!(part.value, filled(count, number), "task {task}: part {number} is of another commit");
-        assert_eq!(part.revision, parts[0].revision, "task {task}: part {number} has another revision");
+        assert_eq!(
+            part.value,
+            filled(count, number),
+            "task {task}: part {number} is of another commit"
+        );
+        assert_eq!(
+            part.revision, parts[0].revision,
+            "task {task}: part {number} has another revision"
+        );
     }
-    let page = store.scan(&Key::new(format!("journal/{task:02}/")), None, 1000).await.expect("a scan");
+    let page =
+        store.scan(&Key::new(format!("journal/{task:02}/")), None, 1000).await.expect("a scan");
     let found: Vec<Key> = page.entries.into_iter().map(|(key, _)| key).collect();
-    let kept: Vec<Key> = (1..=count).rev().take(KEPT as usize).map(|count| journal(task, count)).collect();
+    let kept: Vec<Key> =
+        (1..=count).rev().take(KEPT as usize).map(|count| journal(task, count)).collect();
     assert_eq!(found, kept.into_iter().rev().collect::<Vec<_>>(), "task {task} at {count}");
 }
 

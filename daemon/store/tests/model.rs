@@ -1,5 +1,5 @@
-//! The store on disk and the one in memory do the same to any sequence of batches, scans and restarts: the simple one is the model of
-//! the other.
+//! The store on disk and the one in memory do the same to any sequence of batches, scans and
+//! restarts: the simple one is the model of the other.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use credsmith_core::ports::store::{Batch, Expected, Key, Page, Store, StoreError};
@@ -94,10 +94,15 @@ impl Both {
         assert_eq!(on_disk, in_memory, "{changes:?}");
         for change in &changes {
             let key = Key::new(change.key.clone());
-            let there =
-                |found: Option<credsmith_core::ports::store::Versioned>| found.map(|found| found.value);
+            let there = |found: Option<credsmith_core::ports::store::Versioned>| {
+                found.map(|found| found.value)
+            };
             let expected = there(self.memory.get(&key).await.unwrap());
-            assert_eq!(there(self.sled().get(&key).await.unwrap()), expected, "{key:?} after {changes:?}");
+            assert_eq!(
+                there(self.sled().get(&key).await.unwrap()),
+                expected,
+                "{key:?} after {changes:?}"
+            );
         }
     }
 
@@ -131,7 +136,9 @@ async fn batch(store: &impl Store, changes: &[Change]) -> Batch {
         let key = Key::new(change.key.clone());
         batch = match (change.expects, store.get(&key).await.unwrap()) {
             (Expects::Absence, _) => batch.expect(key.clone(), Expected::Absent),
-            (Expects::WhatIsThere, Some(there)) => batch.expect(key.clone(), Expected::At(there.revision)),
+            (Expects::WhatIsThere, Some(there)) => {
+                batch.expect(key.clone(), Expected::At(there.revision))
+            }
             (Expects::WhatIsThere, None) | (Expects::Nothing, _) => batch,
         };
         batch = match change.does {

@@ -45,7 +45,8 @@ fn configured<D: Directory>() -> Result<D, Vec<FieldProblem>> {
     D::configure(&settings).map_err(|Noted { .. }| settings.into_faults())
 }
 
-/// The directory for a call. Its settings were fine at load, so faults now are a defect of the plugin.
+/// The directory for a call. Its settings were fine at load, so faults now are a defect of the
+/// plugin.
 fn ready<D: Directory>() -> Result<D, types::Refusal> {
     configured::<D>().map_err(|faults| Refusal::misconfigured(&faults).into())
 }

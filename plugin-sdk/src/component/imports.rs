@@ -1,4 +1,5 @@
-//! What the daemon gives, by the names under which the rest of the crate uses it. The test kit has a module of the same shape.
+//! What the daemon gives, by the names under which the rest of the crate uses it. The test kit has
+//! a module of the same shape.
 
 #[cfg(feature = "credential-type")]
 pub(crate) use super::credential_type::credsmith::plugin::log;
@@ -19,7 +20,8 @@ pub(crate) mod clock {
 
 /// The random numbers of WASI.
 pub(crate) mod random {
-    /// Fills `bytes`. A host without randomness ends the call: no plugin should go on with guessable keys.
+    /// Fills `bytes`. A host without randomness ends the call: no plugin should go on with
+    /// guessable keys.
     pub(crate) fn fill(bytes: &mut [u8]) {
         if getrandom::fill(bytes).is_err() {
             std::process::abort();

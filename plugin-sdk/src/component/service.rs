@@ -59,12 +59,14 @@ fn configured<S: Service>() -> Result<S, Vec<FieldProblem>> {
     S::configure(&settings).map_err(|Noted { .. }| settings.into_faults())
 }
 
-/// The service for a call. Its settings were fine at load, so faults now are a defect of the plugin.
+/// The service for a call. Its settings were fine at load, so faults now are a defect of the
+/// plugin.
 fn ready<S: Service>() -> Result<S, types::Refusal> {
     configured::<S>().map_err(|faults| Refusal::misconfigured(&faults).into())
 }
 
-/// Ends the call without an answer: the contract's way of not knowing what was made. The daemon then cleans up.
+/// Ends the call without an answer: the contract's way of not knowing what was made. The daemon
+/// then cleans up.
 fn break_off(why: &str) -> ! {
     crate::log::error(why);
     std::process::abort()

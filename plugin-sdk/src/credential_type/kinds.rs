@@ -13,7 +13,9 @@ use crate::field::Field;
 /// What was expected.
 pub(super) fn normal(field: &Field, value: String) -> Result<String, String> {
     let holds = match field.kind.as_str() {
-        "multiline" => expect(is_lines(&value), "text without control or direction-override characters"),
+        "multiline" => {
+            expect(is_lines(&value), "text without control or direction-override characters")
+        }
         "url" => expect(
             is_url(&value),
             "an absolute URL with http, https, ssh, rdp, ftp or ftps and a host, in ASCII",
@@ -36,13 +38,16 @@ fn expect(holds: bool, what: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("expected {what}"))
 }
 
-/// Whether a character makes the text around it look like another: what is read would not be what is copied.
+/// Whether a character makes the text around it look like another: what is read would not be what
+/// is copied.
 fn overrides_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 pub(super) fn is_line(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() || overrides_direction(c) || matches!(c, '\u{2028}' | '\u{2029}'))
+    !text
+        .chars()
+        .any(|c| c.is_control() || overrides_direction(c) || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 fn is_lines(text: &str) -> bool {
@@ -87,8 +92,9 @@ fn days_of(year: u16, month: u16) -> u16 {
     }
 }
 
-/// RFC 3986 with a scheme that people open, and a host that exists in the DNS or is an address. URLs that only browsers forgive, such as
-/// `http:/host` or `http:\\host`, mean different places to different programs.
+/// RFC 3986 with a scheme that people open, and a host that exists in the DNS or is an address.
+/// URLs that only browsers forgive, such as `http:/host` or `http:\\host`, mean different places to
+/// different programs.
 fn is_url(text: &str) -> bool {
     let Ok(url) = UriStr::new(text) else { return false };
     let scheme = url.scheme_str().to_ascii_lowercase();
@@ -151,13 +157,24 @@ mod tests {
         }
         for value in bad {
             let why = normal(field, (*value).to_owned()).expect_err(value);
-            assert!(why.starts_with("expected ") || field.kind == "totp-secret", "{value:?}: {why}");
+            assert!(
+                why.starts_with("expected ") || field.kind == "totp-secret",
+                "{value:?}: {why}"
+            );
         }
     }
 
     #[test]
     fn text_is_one_line_and_shows_itself() {
-        let good = ["a", "  kept as it is ", "ä ✓ 👩‍👩‍👧", "مرحبا", "\u{ff11}", "'; drop table --", "<script>"];
+        let good = [
+            "a",
+            "  kept as it is ",
+            "ä ✓ 👩‍👩‍👧",
+            "مرحبا",
+            "\u{ff11}",
+            "'; drop table --",
+            "<script>",
+        ];
         let bad = [
             "a\nb",
             "a\r",
@@ -262,8 +279,10 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal() {
-        let none =
-            ["", "-", "+1", "1.", ".5", "1e3", "0x10", "1_000", "1,5", "1 ", "--1", "1.2.3", "NaN", "inf"];
+        let none = [
+            "", "-", "+1", "1.", ".5", "1e3", "0x10", "1_000", "1,5", "1 ", "--1", "1.2.3", "NaN",
+            "inf",
+        ];
         table(&Field::number("f"), &["0", "5", "-1.5", "007", "12345678901234567890.10"], &none);
         table(&Field::integer("f"), &["0", "-5", "12345678901234567890"], &none);
         table(&Field::integer("f"), &[], &["1.0"]);
@@ -279,7 +298,8 @@ mod tests {
 
     #[test]
     fn days_are_those_of_the_calendar() {
-        let good = ["2026-01-31", "2024-02-29", "2000-02-29", "0000-01-01", "9999-12-31", "2026-04-30"];
+        let good =
+            ["2026-01-31", "2024-02-29", "2000-02-29", "0000-01-01", "9999-12-31", "2026-04-30"];
         let bad = [
             "2026-02-29",
             "1900-02-29",

@@ -1,4 +1,5 @@
-//! The secret behind one-time passwords (RFC 6238), as sites show it: base32, or the URI in their QR code. No codes are made here.
+//! The secret behind one-time passwords (RFC 6238), as sites show it: base32, or the URI in their
+//! QR code. No codes are made here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +9,8 @@ use percent_encoding::percent_decode_str;
 
 use super::kinds::is_line;
 
-/// Fewest characters of base32: 80 bits. RFC 4226 asks for 128, but secrets of 80 bits are what many sites give.
+/// Fewest characters of base32: 80 bits. RFC 4226 asks for 128, but secrets of 80 bits are what
+/// many sites give.
 const LEAST_CHARACTERS: usize = 16;
 /// Longest time that one code is valid, in seconds.
 const LONGEST_PERIOD: u32 = 3600;
@@ -35,8 +37,8 @@ impl fmt::Debug for TotpSecret {
 }
 
 impl TotpSecret {
-    /// Reads base32 (RFC 4648; any case, with or without spaces and padding; SHA-1, six digits, thirty seconds), or an URI
-    /// `otpauth://totp/...`, which says for itself.
+    /// Reads base32 (RFC 4648; any case, with or without spaces and padding; SHA-1, six digits,
+    /// thirty seconds), or an URI `otpauth://totp/...`, which says for itself.
     ///
     /// # Errors
     /// What was expected. Nothing is quoted.
@@ -103,7 +105,9 @@ fn base32(text: &str) -> Result<String, String> {
     }
     // Five bits a character: no number of whole bytes ends after these.
     if matches!(normal.len() % 8, 1 | 3 | 6) {
-        return Err("expected base32 of another length: a character is missing or too many".to_owned());
+        return Err(
+            "expected base32 of another length: a character is missing or too many".to_owned()
+        );
     }
     Ok(normal)
 }
@@ -114,7 +118,9 @@ fn from_uri(text: &str) -> Result<TotpSecret, String> {
         return Err("expected base32 or a URI that begins with otpauth://totp/".to_owned());
     }
     if !uri.authority_str().is_some_and(|kind| kind.eq_ignore_ascii_case("totp")) {
-        return Err("expected a URI of time-based codes, which begins with otpauth://totp/".to_owned());
+        return Err(
+            "expected a URI of time-based codes, which begins with otpauth://totp/".to_owned()
+        );
     }
     let parameters = Parameters::read(uri.query_str().unwrap_or_default())?;
     let (prefix, account) = label(uri.path_str())?;
@@ -123,10 +129,16 @@ fn from_uri(text: &str) -> Result<TotpSecret, String> {
     Ok(TotpSecret {
         text: text.to_owned(),
         algorithm: algorithm(parameters.get("algorithm"))?,
-        digits: number(parameters.get("digits"), 6, 6..=8).ok_or("expected 6 to 8 digits in the URI")?,
-        period: number(parameters.get("period"), 30, 1..=LONGEST_PERIOD)
-            .ok_or_else(|| format!("expected a period of 1 to {LONGEST_PERIOD} seconds in the URI"))?,
-        issuer: parameters.get("issuer").map(str::to_owned).or(prefix).filter(|issuer| !issuer.is_empty()),
+        digits: number(parameters.get("digits"), 6, 6..=8)
+            .ok_or("expected 6 to 8 digits in the URI")?,
+        period: number(parameters.get("period"), 30, 1..=LONGEST_PERIOD).ok_or_else(|| {
+            format!("expected a period of 1 to {LONGEST_PERIOD} seconds in the URI")
+        })?,
+        issuer: parameters
+            .get("issuer")
+            .map(str::to_owned)
+            .or(prefix)
+            .filter(|issuer| !issuer.is_empty()),
         account: Some(account),
     })
 }
@@ -201,7 +213,9 @@ mod tests {
 
     #[test]
     fn base32_has_one_spelling() {
-        for text in [SECRET, "jbsw y3dp ehpk 3pxp", "  JBSWY3DPEHPK3PXP====  ", "JBSWY3DP EHPK3PXP ="] {
+        for text in
+            [SECRET, "jbsw y3dp ehpk 3pxp", "  JBSWY3DPEHPK3PXP====  ", "JBSWY3DP EHPK3PXP ="]
+        {
             let secret = TotpSecret::parse(text).unwrap();
             assert_eq!(secret.text(), SECRET);
             assert_eq!((secret.algorithm(), secret.digits(), secret.period()), ("SHA1", 6, 30));
@@ -235,8 +249,12 @@ mod tests {
         let secret = TotpSecret::parse(uri).unwrap();
         assert_eq!(secret.text(), uri, "an app that reads it again sees what the site wrote");
         assert_eq!((secret.algorithm(), secret.digits(), secret.period()), ("SHA256", 8, 60));
-        assert_eq!((secret.issuer(), secret.account()), (Some("Acme Ltd"), Some("alice@example.org")));
-        let plain = TotpSecret::parse(&format!("OTPAUTH://TOTP/alice?secret={SECRET}%3D%3D")).unwrap();
+        assert_eq!(
+            (secret.issuer(), secret.account()),
+            (Some("Acme Ltd"), Some("alice@example.org"))
+        );
+        let plain =
+            TotpSecret::parse(&format!("OTPAUTH://TOTP/alice?secret={SECRET}%3D%3D")).unwrap();
         assert_eq!((plain.algorithm(), plain.digits(), plain.period()), ("SHA1", 6, 30));
         assert_eq!((plain.issuer(), plain.account()), (None, Some("alice")));
         let prefixed =

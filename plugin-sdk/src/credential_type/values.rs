@@ -1,4 +1,5 @@
-//! The values of one credential on their way through a plugin: read by their definition, all faults collected.
+//! The values of one credential on their way through a plugin: read by their definition, all faults
+//! collected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +11,8 @@ use crate::problem::FieldProblem;
 /// Longest value, in bytes.
 pub const MAX_VALUE: usize = 16 * 1024;
 
-/// The values of one credential. Reading them checks each against the kind of its field; a plugin adds what it alone knows.
+/// The values of one credential. Reading them checks each against the kind of its field; a plugin
+/// adds what it alone knows.
 ///
 /// Every fault is collected, at most one for each field. No message quotes a value.
 ///
@@ -44,15 +46,21 @@ impl fmt::Debug for Values<'_> {
 }
 
 impl<'d> Values<'d> {
-    /// Reads `given` by `definition`. `computes`: the fields that this plugin fills in, where a type has them.
+    /// Reads `given` by `definition`. `computes`: the fields that this plugin fills in, where a
+    /// type has them.
     ///
-    /// An empty value counts as missing. What is given for a computed field is dropped: the plugin computes it again.
+    /// An empty value counts as missing. What is given for a computed field is dropped: the plugin
+    /// computes it again.
     pub fn read(definition: &'d [Field], given: Vec<(String, String)>, computes: &[&str]) -> Self {
         let mut values = Self { definition, sound: BTreeMap::new(), problems: BTreeMap::new() };
         for field in definition {
             match (field.computed, computes.contains(&field.key.as_str())) {
-                (true, false) => values.problem(&field.key, "cannot be computed by the plugin of this type"),
-                (false, true) => values.problem(&field.key, "has to be a computed field of the type"),
+                (true, false) => {
+                    values.problem(&field.key, "cannot be computed by the plugin of this type")
+                }
+                (false, true) => {
+                    values.problem(&field.key, "has to be a computed field of the type")
+                }
                 _ => {}
             }
         }
@@ -99,7 +107,9 @@ impl<'d> Values<'d> {
     pub fn expect_secure(&mut self, key: &str) {
         match self.field(key) {
             None => self.problem(key, "has to be a field of the type"),
-            Some(field) if !field.secure => self.problem(key, "has to be a secure field of the type"),
+            Some(field) if !field.secure => {
+                self.problem(key, "has to be a secure field of the type")
+            }
             Some(_) => {}
         }
     }
@@ -122,7 +132,11 @@ impl<'d> Values<'d> {
     }
 
     /// Reads a value further, if it is there and sound so far.
-    pub fn parse<T>(&mut self, key: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub fn parse<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         match read(self.get(key)?) {
             Ok(parsed) => Some(parsed),
             Err(why) => {
@@ -146,7 +160,8 @@ impl<'d> Values<'d> {
         }
     }
 
-    /// Notes a fault at a field. `message` says what was expected, and quotes nothing. The first fault of a field is the one that is told.
+    /// Notes a fault at a field. `message` says what was expected, and quotes nothing. The first
+    /// fault of a field is the one that is told.
     pub fn problem(&mut self, key: &str, message: impl Into<String>) {
         self.sound.remove(key);
         self.problems.entry(key.to_owned()).or_insert_with(|| message.into());
@@ -158,7 +173,11 @@ impl<'d> Values<'d> {
     /// The faults.
     pub fn finish(mut self) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
         if !self.problems.is_empty() {
-            return Err(self.problems.into_iter().map(|(key, why)| FieldProblem::at(key, why)).collect());
+            return Err(self
+                .problems
+                .into_iter()
+                .map(|(key, why)| FieldProblem::at(key, why))
+                .collect());
         }
         let ordered = self.definition.iter().filter_map(|field| {
             self.sound.remove(field.key.as_str()).map(|value| (field.key.clone(), value))
@@ -198,7 +217,8 @@ mod tests {
     #[test]
     fn a_credential_comes_back_in_the_order_of_its_type() {
         let definition = definition();
-        let given = pairs(&[("age", "7"), ("length", "forged"), ("password", ""), ("name", "alice")]);
+        let given =
+            pairs(&[("age", "7"), ("length", "forged"), ("password", ""), ("name", "alice")]);
         let mut values = Values::read(&definition, given, &["length"]);
         assert_eq!(
             (values.get("name"), values.get("password"), values.get("length")),
@@ -209,14 +229,22 @@ mod tests {
         values.compute("length", "5");
         values.compute("age", "only computed fields are filled in");
         values.compute("elsewhere", "no such field");
-        assert_eq!(values.finish().unwrap(), pairs(&[("name", "Alice"), ("age", "7"), ("length", "5")]));
+        assert_eq!(
+            values.finish().unwrap(),
+            pairs(&[("name", "Alice"), ("age", "7"), ("length", "5")])
+        );
     }
 
     #[test]
     fn all_faults_are_told_at_once_and_once() {
         let definition = definition();
-        let given =
-            pairs(&[("name", ""), ("age", "old"), ("other", "x"), ("password", "a"), ("password", "b")]);
+        let given = pairs(&[
+            ("name", ""),
+            ("age", "old"),
+            ("other", "x"),
+            ("password", "a"),
+            ("password", "b"),
+        ]);
         let mut values = Values::read(&definition, given, &["length"]);
         values.problem("age", "is a second fault, which nobody needs");
         values.expect("name");

@@ -8,9 +8,9 @@ use crate::refusal::{RETRY_SECONDS, Refusal, SERVER_TROUBLE};
 pub enum NotIssued {
     /// No, and nothing was left behind.
     Refused(Refusal),
-    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer lost. The call breaks off, and the
-    /// daemon revokes with an empty state until it is sure that nothing is left. The text is for tests: of a call that breaks off, the
-    /// daemon logs no line.
+    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer
+    /// lost. The call breaks off, and the daemon revokes with an empty state until it is sure that
+    /// nothing is left. The text is for tests: of a call that breaks off, the daemon logs no line.
     Unsure(String),
 }
 

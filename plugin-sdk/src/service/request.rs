@@ -18,8 +18,9 @@ impl Request<'_> {
         self.0.service()
     }
 
-    /// The daemon's id of what this call makes or ends: a UUID, the same at every retry and at the revoke. Name what you make after it,
-    /// or send it as idempotency key: then a revoke without state can find it.
+    /// The daemon's id of what this call makes or ends: a UUID, the same at every retry and at the
+    /// revoke. Name what you make after it, or send it as idempotency key: then a revoke without
+    /// state can find it.
     pub fn credential_id(&self) -> String {
         self.0.credential_id()
     }
@@ -49,7 +50,8 @@ impl Request<'_> {
     /// # Errors
     /// A refusal that names the parameter, when it is missing or not of this type.
     pub fn get<T: FromText>(&self, key: &str) -> Result<T, Refusal> {
-        self.get_optional(key)?.ok_or_else(|| Refusal::new(format!("The parameter `{key}` is missing.")))
+        self.get_optional(key)?
+            .ok_or_else(|| Refusal::new(format!("The parameter `{key}` is missing.")))
     }
 
     /// A parameter that may be there.
@@ -61,7 +63,8 @@ impl Request<'_> {
         read.map_err(|expected| Refusal::new(format!("The parameter `{key}` {expected}.")))
     }
 
-    /// Unix seconds at which the daemon will revoke, where there is a limit. What you issue should not outlive it.
+    /// Unix seconds at which the daemon will revoke, where there is a limit. What you issue should
+    /// not outlive it.
     pub fn not_after(&self) -> Option<u64> {
         self.0.not_after()
     }
@@ -75,7 +78,8 @@ impl fmt::Debug for Request<'_> {
 
 /// Somebody who signed in at a provider.
 ///
-/// The daemon keeps the claims that an issue read, and nothing else, for the revoke: read at issue what the revoke will need.
+/// The daemon keeps the claims that an issue read, and nothing else, for the revoke: read at issue
+/// what the revoke will need.
 pub struct Identity(imports::call::Identity);
 
 impl Identity {
@@ -113,12 +117,15 @@ impl Identity {
     pub fn claim_list(&self, name: &str) -> Option<Vec<String>> {
         match self.claim(name)? {
             Value::String(text) => Some(vec![text]),
-            Value::Array(values) => values.iter().map(|value| value.as_str().map(String::from)).collect(),
+            Value::Array(values) => {
+                values.iter().map(|value| value.as_str().map(String::from)).collect()
+            }
             _ => None,
         }
     }
 
-    /// Every claim, in the order of their names. Asking for all of them makes the daemon keep all of them.
+    /// Every claim, in the order of their names. Asking for all of them makes the daemon keep all
+    /// of them.
     pub fn claims(&self) -> Vec<(String, Value)> {
         let mut claims: Vec<_> =
             self.0.claims().into_iter().map(|pair| (pair.key, claim_value(&pair.value))).collect();

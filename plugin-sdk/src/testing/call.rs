@@ -45,7 +45,8 @@ impl Login {
     /// With an access token, as the configuration may grant it, and whether it may be revealed.
     #[must_use]
     pub fn access_token(mut self, token: impl Into<String>, reveal: bool) -> Self {
-        let held = HeldSecret { name: "access-token".into(), value: token.into(), reveal, hmac: false };
+        let held =
+            HeldSecret { name: "access-token".into(), value: token.into(), reveal, hmac: false };
         self.token = Some(Rc::new(held));
         self
     }
@@ -120,7 +121,8 @@ impl Call {
         self
     }
 
-    /// The same as a revoke sees it: without access tokens, without additional logins, and without the parameters in `secure`.
+    /// The same as a revoke sees it: without access tokens, without additional logins, and without
+    /// the parameters in `secure`.
     pub(super) fn for_revoke(&self, secure: &[String]) -> Self {
         let mut call = self.clone();
         call.user.token = None;
@@ -131,7 +133,10 @@ impl Call {
 
     /// The access tokens in it.
     pub(super) fn tokens(&self) -> impl Iterator<Item = &HeldSecret> {
-        [&self.user].into_iter().chain(&self.additional_logins).filter_map(|login| login.token.as_deref())
+        [&self.user]
+            .into_iter()
+            .chain(&self.additional_logins)
+            .filter_map(|login| login.token.as_deref())
     }
 }
 
@@ -187,7 +192,11 @@ pub(crate) mod imports {
 
         /// A parameter.
         pub(crate) fn parameter(&self, key: &str) -> Option<String> {
-            self.call.parameters.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+            self.call
+                .parameters
+                .iter()
+                .find(|(known, _)| known == key)
+                .map(|(_, value)| value.clone())
         }
 
         /// Every parameter.
@@ -226,7 +235,11 @@ pub(crate) mod imports {
 
         /// A claim as JSON.
         pub(crate) fn claim(&self, name: &str) -> Option<String> {
-            self.login.claims.iter().find(|(known, _)| known == name).map(|(_, value)| value.to_string())
+            self.login
+                .claims
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.to_string())
         }
 
         /// Every claim, and one of a shape that no plugin expects.

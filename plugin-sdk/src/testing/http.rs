@@ -41,7 +41,8 @@ impl Reply {
         self
     }
 
-    /// No answer, and the request never left. `code` as in the contract: connect, resolve, not-granted ...
+    /// No answer, and the request never left. `code` as in the contract: connect, resolve,
+    /// not-granted ...
     pub fn not_sent(code: &str) -> Self {
         Self(Answer::Failure {
             code: code.into(),
@@ -83,7 +84,8 @@ impl Sent {
         Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// A header, a secret in it shown as `{secret:NAME}`: proof that the plugin passed the handle and not the value.
+    /// A header, a secret in it shown as `{secret:NAME}`: proof that the plugin passed the handle
+    /// and not the value.
     pub fn header(&self, name: &str) -> Option<String> {
         self.pieces(name).map(shown)
     }
@@ -122,7 +124,8 @@ impl Sent {
 
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<_> = self.headers.iter().map(|(name, pieces)| (name, shown(pieces))).collect();
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, pieces)| (name, shown(pieces))).collect();
         f.debug_struct("Sent")
             .field("method", &self.method)
             .field("url", &self.url)
@@ -199,12 +202,14 @@ pub(crate) mod imports {
             self.0.borrow_mut().set(name, vec![plain(prefix), named(secret, value)]);
         }
 
-        /// Adds basic authentication. The wire form shows user and password joined, not their base64.
+        /// Adds basic authentication. The wire form shows user and password joined, not their
+        /// base64.
         pub(crate) fn basic_auth(&self, user: &str, password: &Secret) {
             let value = password.0.value.clone();
-            self.0
-                .borrow_mut()
-                .set("authorization", vec![plain(&format!("Basic {user}:")), named(password, value)]);
+            self.0.borrow_mut().set(
+                "authorization",
+                vec![plain(&format!("Basic {user}:")), named(password, value)],
+            );
         }
 
         /// Appends to the body.
@@ -223,7 +228,10 @@ pub(crate) mod imports {
             let world = current();
             let sent = self.0.borrow().clone();
             if world.phase.get() != Phase::Call {
-                world.problem(format!("{} {} was sent from where there is no http", sent.method, sent.url));
+                world.problem(format!(
+                    "{} {} was sent from where there is no http",
+                    sent.method, sent.url
+                ));
                 return Err(failure("not-granted", false, false));
             }
             let Some(reply) = world.replies.borrow_mut().pop_front() else {
@@ -284,9 +292,11 @@ pub(crate) mod imports {
         match syntax {
             "json" => serde_json::Value::from(value).to_string().trim_matches('"').to_owned(),
             "form" => utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-            "xml" => {
-                value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-            }
+            "xml" => value
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;"),
             _ => value.to_owned(),
         }
     }

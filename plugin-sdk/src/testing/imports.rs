@@ -1,4 +1,5 @@
-//! What a component imports from the daemon, played by the kit: the same calls as the generated bindings have.
+//! What a component imports from the daemon, played by the kit: the same calls as the generated
+//! bindings have.
 
 pub(crate) use super::call::imports as call;
 pub(crate) use super::http::imports as http;
@@ -34,7 +35,10 @@ pub(crate) mod random {
     use crate::testing::world::current;
 
     /// The kit's bytes over and over, or real ones.
-    #[expect(clippy::panic, reason = "the kit runs in tests, and a machine without randomness fails them")]
+    #[expect(
+        clippy::panic,
+        reason = "the kit runs in tests, and a machine without randomness fails them"
+    )]
     pub(crate) fn fill(bytes: &mut [u8]) {
         let world = current();
         world.impure("randomness");
@@ -67,7 +71,13 @@ pub(crate) mod settings {
     pub(crate) fn names() -> Vec<String> {
         let world = current();
         world.impure("settings");
-        world.settings.keys().chain(world.secrets.keys()).chain(world.keys.keys()).cloned().collect()
+        world
+            .settings
+            .keys()
+            .chain(world.secrets.keys())
+            .chain(world.keys.keys())
+            .cloned()
+            .collect()
     }
 
     /// A setting that is no secret and no key.

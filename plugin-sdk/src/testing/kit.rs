@@ -18,7 +18,8 @@ use crate::service::request::Request;
 use crate::service::{Issued, Made, Offer, Outcome, Service};
 use crate::settings::{Noted, Settings};
 
-/// Runs the plugin `S`, a [`Service`] or a [`Directory`](crate::directory::Directory), with what the test gives it.
+/// Runs the plugin `S`, a [`Service`] or a [`Directory`](crate::directory::Directory), with what
+/// the test gives it.
 pub struct Kit<S> {
     pub(super) world: Rc<World>,
     plugin: PhantomData<S>,
@@ -37,7 +38,8 @@ impl<S> Kit<S> {
         Self { world: Rc::new(World::new()), plugin: PhantomData }
     }
 
-    /// A setting, given as the configuration would: a list as a JSON array, a duration as its seconds.
+    /// A setting, given as the configuration would: a list as a JSON array, a duration as its
+    /// seconds.
     #[must_use]
     pub fn setting(self, key: &str, value: impl Into<Value>) -> Self {
         let text = match value.into() {
@@ -190,7 +192,8 @@ impl<S: Service> Kit<S> {
     /// What the plugin said instead.
     ///
     /// # Panics
-    /// When the settings are faulty, the daemon would refuse the parameters, or it would not accept the answer.
+    /// When the settings are faulty, the daemon would refuse the parameters, or it would not accept
+    /// the answer.
     pub fn issue(&self, call: &Call) -> Result<Outcome, NotIssued> {
         let service = self.ready(call);
         let request = imports::Request::new(call, self.world.grease);
@@ -229,7 +232,8 @@ impl<S: Service> Kit<S> {
         }
     }
 
-    /// Revokes what `issued` describes. The plugin sees `call` as the daemon kept it: without tokens and secure parameters.
+    /// Revokes what `issued` describes. The plugin sees `call` as the daemon kept it: without
+    /// tokens and secure parameters.
     ///
     /// # Errors
     /// The plugin's refusal.
@@ -256,7 +260,8 @@ impl<S: Service> Kit<S> {
         let secure = self.secure_parameters(&service);
         let request = imports::Request::new(&call.for_revoke(&secure), self.world.grease);
         let answer = self.world.around(Phase::Call, || service.revoke(&Request(&request), &made));
-        let complaints = answer.as_ref().err().map(|refusal| checks::refusal(refusal, &self.secrets(call)));
+        let complaints =
+            answer.as_ref().err().map(|refusal| checks::refusal(refusal, &self.secrets(call)));
         self.complain("revoke", complaints.unwrap_or_default());
         answer
     }
@@ -274,10 +279,14 @@ impl<S: Service> Kit<S> {
 
     #[expect(clippy::panic, reason = "the kit runs in tests and fails them by panicking")]
     fn ready(&self, call: &Call) -> S {
-        let service = self.service().unwrap_or_else(|faults| panic!("the settings are faulty: {faults:?}"));
+        let service =
+            self.service().unwrap_or_else(|faults| panic!("the settings are faulty: {faults:?}"));
         let offer = self.world.around(Phase::Configure, || service.offer());
         let keys: Vec<_> = call.parameters.iter().map(|(key, _)| key.as_str()).collect();
-        assert!(checks::fit(&offer, &keys), "the daemon refuses these parameters, they fit no set: {keys:?}");
+        assert!(
+            checks::fit(&offer, &keys),
+            "the daemon refuses these parameters, they fit no set: {keys:?}"
+        );
         service
     }
 

@@ -75,8 +75,9 @@ impl<T: CredentialType> TypeKit<T> {
     /// Field and message of each problem.
     ///
     /// # Panics
-    /// When the daemon would not accept the answer, a message quotes a value, or the plugin would not take its own answer again, unchanged:
-    /// at an update, the daemon gives it what it answered, with what the update changes.
+    /// When the daemon would not accept the answer, a message quotes a value, or the plugin would
+    /// not take its own answer again, unchanged: at an update, the daemon gives it what it
+    /// answered, with what the update changes.
     pub fn normalise(
         &self,
         values: &[(&str, &str)],
@@ -91,12 +92,18 @@ impl<T: CredentialType> TypeKit<T> {
             }
             Err(problems) => {
                 self.complain("normalise", checks::types::problems(&given, &problems));
-                Err(problems.into_iter().map(|problem| (problem.path.concat(), problem.message)).collect())
+                Err(problems
+                    .into_iter()
+                    .map(|problem| (problem.path.concat(), problem.message))
+                    .collect())
             }
         }
     }
 
-    fn run(&self, given: Vec<(String, String)>) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
+    fn run(
+        &self,
+        given: Vec<(String, String)>,
+    ) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
         self.world.around(Phase::Call, || T::normalise(&self.definition, given))
     }
 

@@ -99,7 +99,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
 }
 
-/// The world around the running plugin. Outside of a kit there is an empty one: then a plugin has no settings and no answers.
+/// The world around the running plugin. Outside of a kit there is an empty one: then a plugin has
+/// no settings and no answers.
 pub(super) fn current() -> Rc<World> {
     CURRENT.with_borrow(Clone::clone).unwrap_or_else(|| Rc::new(World::new()))
 }

@@ -1,5 +1,6 @@
-//! Access keys of AWS: the shape of key id, secret and account id, so that what was cut off or mixed up when it was copied is noticed at
-//! once. Whether AWS takes the key, nobody can say from here: a credential type has no network.
+//! Access keys of AWS: the shape of key id, secret and account id, so that what was cut off or
+//! mixed up when it was copied is noticed at once. Whether AWS takes the key, nobody can say from
+//! here: a credential type has no network.
 //!
 //! Start reading at `Aws`.
 
@@ -13,7 +14,8 @@ const SECRET: &str = "secretAccessKey";
 const SESSION_TOKEN: &str = "sessionToken";
 const ACCOUNT: &str = "accountId";
 
-/// How the id of a temporary key begins (IAM User Guide, "IAM identifiers": unique ID prefixes). A lasting one begins with AKIA.
+/// How the id of a temporary key begins (IAM User Guide, "IAM identifiers": unique ID prefixes). A
+/// lasting one begins with AKIA.
 const TEMPORARY: &str = "ASIA";
 const LASTING: &str = "AKIA";
 
@@ -46,7 +48,9 @@ impl CredentialType for Aws {
         values.parse(SECRET, secret);
         values.parse(SESSION_TOKEN, session_token);
         values.parse(ACCOUNT, account);
-        if values.parse(KEY_ID, key_id) == Some(Lifetime::Temporary) && values.get(SESSION_TOKEN).is_none() {
+        if values.parse(KEY_ID, key_id) == Some(Lifetime::Temporary)
+            && values.get(SESSION_TOKEN).is_none()
+        {
             // At the key id: a problem of a field that was not sent loses its words.
             values.problem(KEY_ID, "is of a temporary key; expected its session token with it");
         }
@@ -60,22 +64,27 @@ enum Lifetime {
     Temporary,
 }
 
-/// Twenty characters, as in all that AWS documents, such as AKIAIOSFODNN7EXAMPLE. Its ids seem to be base32, but AWS does not say so, and
-/// has examples with an 8: all capital letters and digits pass.
+/// Twenty characters, as in all that AWS documents, such as AKIAIOSFODNN7EXAMPLE. Its ids seem to
+/// be base32, but AWS does not say so, and has examples with an 8: all capital letters and digits
+/// pass.
 fn key_id(id: &str) -> Result<Lifetime, String> {
     let known = [(LASTING, Lifetime::Lasting), (TEMPORARY, Lifetime::Temporary)];
-    let found = known.into_iter().find_map(|(prefix, lifetime)| Some((id.strip_prefix(prefix)?, lifetime)));
+    let found =
+        known.into_iter().find_map(|(prefix, lifetime)| Some((id.strip_prefix(prefix)?, lifetime)));
     let Some((rest, lifetime)) = found else {
         return Err(format!("expected a key id, which begins with {LASTING} or {TEMPORARY}"));
     };
-    let fits = rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    fits.then_some(lifetime).ok_or_else(|| "expected a key id of 20 capital letters and digits".to_owned())
+    let fits =
+        rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    fits.then_some(lifetime)
+        .ok_or_else(|| "expected a key id of 20 capital letters and digits".to_owned())
 }
 
 /// Forty characters of the base64 alphabet, such as wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY.
 fn secret(secret: &str) -> Result<(), String> {
     let fits = secret.len() == 40 && secret.bytes().all(is_base64);
-    fits.then_some(()).ok_or_else(|| "expected 40 characters of letters, digits, `+` and `/`".to_owned())
+    fits.then_some(())
+        .ok_or_else(|| "expected 40 characters of letters, digits, `+` and `/`".to_owned())
 }
 
 /// Base64 of a length that AWS leaves open.
@@ -90,7 +99,8 @@ fn is_base64(b: u8) -> bool {
 
 fn account(id: &str) -> Result<(), String> {
     let fits = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
-    fits.then_some(()).ok_or_else(|| "expected the 12 digits of an account id, without hyphens".to_owned())
+    fits.then_some(())
+        .ok_or_else(|| "expected the 12 digits of an account id, without hyphens".to_owned())
 }
 
 export_credential_type!(Aws);
@@ -120,7 +130,10 @@ mod tests {
     fn keys_pass_as_they_are() {
         let kit = TypeKit::<Aws>::declared();
         assert_eq!(kit.normalise(&[ID, KEY]).unwrap().len(), 2);
-        assert_eq!(kit.normalise(&[ID, KEY, (ACCOUNT, "012345678901")]).unwrap()[ACCOUNT], "012345678901");
+        assert_eq!(
+            kit.normalise(&[ID, KEY, (ACCOUNT, "012345678901")]).unwrap()[ACCOUNT],
+            "012345678901"
+        );
         kit.normalise(&[(KEY_ID, "AKIAI44QH8DHBEXAMPLE"), KEY]).unwrap();
         let token = (SESSION_TOKEN, "IQoJb3JpZ2luX2VjEA/+==");
         kit.normalise(&[(KEY_ID, "ASIAIOSFODNN7EXAMPLE"), KEY, token]).unwrap();
@@ -155,7 +168,8 @@ mod tests {
             (ACCOUNT, "\u{ff11}\u{ff11}\u{ff11}\u{ff11}", "12"),
         ];
         for (key, value, expected) in cases {
-            let mut values: Vec<_> = [ID, KEY].into_iter().filter(|(known, _)| *known != key).collect();
+            let mut values: Vec<_> =
+                [ID, KEY].into_iter().filter(|(known, _)| *known != key).collect();
             values.push((key, value));
             let problems = kit.normalise(&values).unwrap_err();
             assert!(problems[key].contains(expected), "{value:?}: {problems:?}");
@@ -165,8 +179,9 @@ mod tests {
 
     #[test]
     fn a_temporary_key_needs_its_token() {
-        let problems =
-            TypeKit::<Aws>::declared().normalise(&[(KEY_ID, "ASIAIOSFODNN7EXAMPLE"), KEY]).unwrap_err();
+        let problems = TypeKit::<Aws>::declared()
+            .normalise(&[(KEY_ID, "ASIAIOSFODNN7EXAMPLE"), KEY])
+            .unwrap_err();
         assert!(problems[KEY_ID].contains("session token"));
     }
 
@@ -176,7 +191,8 @@ mod tests {
         assert_eq!(problems.into_keys().collect::<Vec<_>>(), [KEY_ID, SECRET]);
     }
 
-    /// A type on this plugin that somebody defined: with fields of their own, but not with a plain secret.
+    /// A type on this plugin that somebody defined: with fields of their own, but not with a plain
+    /// secret.
     #[test]
     fn types_of_others_keep_the_secret_sealed() {
         let id = || Field::text(KEY_ID).required();
@@ -189,8 +205,11 @@ mod tests {
         assert!(problems[SECRET].contains("secure"));
         let without = TypeKit::<Aws>::of([Field::text("other")]).normalise(&[]).unwrap_err();
         assert_eq!(without.len(), 2);
-        let computed =
-            TypeKit::<Aws>::of([id(), Field::text(SECRET).secure(), Field::text(ACCOUNT).computed()]);
+        let computed = TypeKit::<Aws>::of([
+            id(),
+            Field::text(SECRET).secure(),
+            Field::text(ACCOUNT).computed(),
+        ]);
         assert!(computed.normalise(&[ID, KEY]).unwrap_err()[ACCOUNT].contains("computed"));
     }
 }

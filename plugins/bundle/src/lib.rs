@@ -1,7 +1,8 @@
-//! The bundled plugins as components: their bytes and digests, compiled by `build.rs` from the crates beside this one.
+//! The bundled plugins as components: their bytes and digests, compiled by `build.rs` from the
+//! crates beside this one.
 //!
-//! The plugins are built, not linked: nothing of them or of the SDK becomes part of a program that uses this crate. Start reading at
-//! [`bundled`].
+//! The plugins are built, not linked: nothing of them or of the SDK becomes part of a program that
+//! uses this crate. Start reading at [`bundled`].
 
 /// One component.
 #[derive(Clone, Copy)]
@@ -51,7 +52,8 @@ pub fn fixture(name: &str) -> Option<&'static Bundled> {
 mod tests {
     use super::*;
 
-    /// The preamble of a component: `\0asm`, version 13, layer 1. A core module has version 1, layer 0.
+    /// The preamble of a component: `\0asm`, version 13, layer 1. A core module has version 1,
+    /// layer 0.
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reading what ConnectWise answers, and saying no in its place when it does not.
 //!
-//! Its words go to the log alone, cut short. What is no page in order is never taken for the end of a walk.
+//! Its words go to the log alone, cut short. What is no page in order is never taken for the end of
+//! a walk.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -36,11 +37,16 @@ pub(crate) fn body(response: &Response) -> Result<Vec<u8>, Refusal> {
 pub(crate) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     // The position is enough: the error's own text may quote the body.
     serde_json::from_slice(body).map_err(|error| {
-        garbage(&format!("not the JSON expected at line {}, column {}", error.line(), error.column()))
+        garbage(&format!(
+            "not the JSON expected at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
     })
 }
 
-/// Checks that `ids` continue after `after`, each larger than the one before, and returns the last; `None` when there are none.
+/// Checks that `ids` continue after `after`, each larger than the one before, and returns the last;
+/// `None` when there are none.
 ///
 /// # Errors
 /// A refusal: in any other order some would be missed, and a walk might never end.
@@ -61,7 +67,9 @@ pub(crate) fn in_order(
         count = count.saturating_add(1);
     }
     if count > most {
-        return Err(garbage(&format!("a page has {count} records, of which {most} were asked for")));
+        return Err(garbage(&format!(
+            "a page has {count} records, of which {most} were asked for"
+        )));
     }
     Ok((count > 0).then_some(last))
 }
@@ -78,15 +86,18 @@ fn garbage(what: &str) -> Refusal {
 }
 
 fn no(status: u16, response: &Response) -> Refusal {
-    let log = |hint: &str| format!("ConnectWise answered with status {status}{}{hint}", quoted(response));
+    let log =
+        |hint: &str| format!("ConnectWise answered with status {status}{}{hint}", quoted(response));
     match status {
         429 => Refusal::new(BUSY).log(log("")).retry_after(wait(response)),
         503 => Refusal::new(UNAVAILABLE).log(log("")).retry_after(wait(response)),
         408 | 425 | 500..=599 => Refusal::new(UNAVAILABLE).log(log("")).retry_after(SOON),
         300..=399 => Refusal::new(UNAVAILABLE).log(log("; `site` has to be the API server itself")),
-        400 => Refusal::new(UNAVAILABLE).log(log("; see `conditions`, `child_conditions` and `api_version`")),
-        401 | 403 => Refusal::new(UNAVAILABLE)
-            .log(log("; see `company`, `public_key`, `private_key`, `client_id` and the API member's role")),
+        400 => Refusal::new(UNAVAILABLE)
+            .log(log("; see `conditions`, `child_conditions` and `api_version`")),
+        401 | 403 => Refusal::new(UNAVAILABLE).log(log(
+            "; see `company`, `public_key`, `private_key`, `client_id` and the API member's role",
+        )),
         404 => Refusal::new(UNAVAILABLE).log(log("; see `site` and `codebase`")),
         _ => Refusal::new(UNAVAILABLE).log(log("")),
     }

@@ -1,8 +1,10 @@
 //! Companies and their configurations from ConnectWise Manage, by its REST API.
 //!
-//! It only reads. Companies come by forward-only paging in the order of their ids, so that none is missed when others come and go during
-//! a walk; the cursor is the last id seen. What is not a page in that order is refused: a walk that ends early would make companies vanish.
-//! The private key is a handle and never seen here. Start reading at `ConnectWise`; `site` builds requests, `answer` reads answers.
+//! It only reads. Companies come by forward-only paging in the order of their ids, so that none is
+//! missed when others come and go during a walk; the cursor is the last id seen. What is not a page
+//! in that order is refused: a walk that ends early would make companies vanish. The private key is
+//! a handle and never seen here. Start reading at `ConnectWise`; `site` builds requests, `answer`
+//! reads answers.
 
 mod answer;
 mod site;
@@ -55,9 +57,9 @@ impl Directory for ConnectWise {
                     .default("deletedFlag=false"),
             )
             .setting(
-                Field::text("child_conditions")
-                    .label("Child conditions")
-                    .help("Which companies, by what belongs to them, such as types/name=\"Client\"."),
+                Field::text("child_conditions").label("Child conditions").help(
+                    "Which companies, by what belongs to them, such as types/name=\"Client\".",
+                ),
             )
             .setting(
                 Field::integer("page_size")
@@ -114,7 +116,9 @@ impl Directory for ConnectWise {
             };
             let body = self.site.ask(&query)?;
             let rows: Vec<&RawValue> = answer::read(&body)?;
-            let ids = rows.iter().map(|row| answer::read(row.get().as_bytes()).map(|row: Numbered| row.id));
+            let ids = rows
+                .iter()
+                .map(|row| answer::read(row.get().as_bytes()).map(|row: Numbered| row.id));
             let ids = ids.collect::<Result<Vec<_>, _>>()?;
             let Some(last) = in_order(after, ids, CONFIGURATIONS_PAGE)? else { break };
             for row in rows {
@@ -127,7 +131,8 @@ impl Directory for ConnectWise {
     }
 }
 
-/// A company's id, which is a whole number. Nothing else may become part of a condition: it could ask for every company's configurations.
+/// A company's id, which is a whole number. Nothing else may become part of a condition: it could
+/// ask for every company's configurations.
 fn id_of(text: &str) -> Result<u64, Refusal> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
@@ -143,7 +148,8 @@ fn company(row: CompanyRow) -> Company {
     Company::new(id, identifier, name)
 }
 
-/// `text` as one line of at most `most` bytes, if anything is left of it: what people typed over the years must not stop a walk.
+/// `text` as one line of at most `most` bytes, if anything is left of it: what people typed over
+/// the years must not stop a walk.
 fn line(text: &str, most: usize) -> Option<String> {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = spaced.trim();

@@ -45,7 +45,9 @@ impl Site {
                 text("codebase", "Codebase", "As the site names it, such as v2025_1.")
                     .default("v4_6_release"),
             )
-            .setting(text("company", "Company", "The company id with which one signs in.").required())
+            .setting(
+                text("company", "Company", "The company id with which one signs in.").required(),
+            )
             .setting(text("public_key", "Public key", "Of an API member.").required())
             .setting(
                 Field::secret("private_key")
@@ -54,10 +56,18 @@ impl Site {
                     .required(),
             )
             .setting(
-                text("client_id", "Client id", "Of the integration, as registered with ConnectWise.")
-                    .required(),
+                text(
+                    "client_id",
+                    "Client id",
+                    "Of the integration, as registered with ConnectWise.",
+                )
+                .required(),
             )
-            .setting(text("api_version", "API version", "Such as 2025.1; the site's newest unless set."))
+            .setting(text(
+                "api_version",
+                "API version",
+                "Such as 2025.1; the site's newest unless set.",
+            ))
     }
 
     /// Reads them.
@@ -109,9 +119,13 @@ impl Query<'_> {
             ("pageId", self.after.to_string()),
         ];
         let optional = [("childConditions", self.child_conditions), ("fields", self.fields)];
-        parameters.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
-        let spelled: Vec<_> =
-            parameters.iter().map(|(name, value)| format!("{name}={}", http::segment(value))).collect();
+        parameters.extend(
+            optional.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))),
+        );
+        let spelled: Vec<_> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", http::segment(value)))
+            .collect();
         format!("{}?{}", self.path, spelled.join("&"))
     }
 }
@@ -121,7 +135,8 @@ fn site(text: String) -> Result<String, String> {
     let origin = text.trim_end_matches('/');
     let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     let is_host = |host: &str| {
-        let part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+        let part =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
         !host.is_empty() && host.bytes().all(part)
     };
     match host {
@@ -139,9 +154,11 @@ fn codebase(text: String) -> Result<String, String> {
     Err("is not like v4_6_release: letters, digits, `_` and `-`".into())
 }
 
-/// Part of the user name: a colon would end it early (RFC 7617), a plus would move the border between its parts.
+/// Part of the user name: a colon would end it early (RFC 7617), a plus would move the border
+/// between its parts.
 fn user_part(text: String) -> Result<String, String> {
-    let fine = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b'+'));
+    let fine =
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b'+'));
     if fine { Ok(text) } else { Err("is empty or has a colon, a plus, a space or no ASCII".into()) }
 }
 

@@ -18,7 +18,8 @@ fn kit() -> Kit<ConnectWise> {
 }
 
 fn rows(ids: impl IntoIterator<Item = u64>) -> Reply {
-    let row = |id| json!({"id": id, "identifier": format!("C{id}"), "name": format!("Company {id}")});
+    let row =
+        |id| json!({"id": id, "identifier": format!("C{id}"), "name": format!("Company {id}")});
     Reply::json(200, &ids.into_iter().map(row).collect())
 }
 
@@ -92,7 +93,8 @@ fn without_more_settings_the_usual_holds() {
     assert_eq!(sent.header("accept").unwrap(), "application/json");
 }
 
-/// A page that is shorter than asked for may be as large as this server's pages get: the walk goes on.
+/// A page that is shorter than asked for may be as large as this server's pages get: the walk goes
+/// on.
 #[test]
 fn a_walk_ends_at_an_empty_page_alone() {
     let kit = kit().reply(rows([1]));
@@ -102,7 +104,8 @@ fn a_walk_ends_at_an_empty_page_alone() {
     assert_eq!(kit.companies(Some("1")).unwrap().next, None);
 }
 
-/// A walk that took such an answer for a page would miss companies, never end, or make companies vanish.
+/// A walk that took such an answer for a page would miss companies, never end, or make companies
+/// vanish.
 #[test]
 fn what_is_no_page_in_order_is_refused() {
     for reply in [
@@ -176,7 +179,11 @@ fn a_no_says_what_to_look_at() {
     }
     let said = json!({"code": "InvalidObject", "message": format!("bad\n{}", "x".repeat(10_000))});
     let refusal = kit().reply(Reply::json(400, &said)).companies(None).unwrap_err();
-    assert!(refusal.log.contains(r#"saying "bad\nxxx"#) && refusal.log.len() < 500, "{}", refusal.log);
+    assert!(
+        refusal.log.contains(r#"saying "bad\nxxx"#) && refusal.log.len() < 500,
+        "{}",
+        refusal.log
+    );
     assert!(!refusal.user.contains("bad"), "its words are not for users");
 }
 
@@ -206,18 +213,25 @@ fn texts_that_people_typed_stop_no_walk() {
         ]),
     );
     let companies = kit().reply(reply).companies(None).unwrap().companies;
-    assert_eq!((companies[0].identifier.as_str(), companies[0].name.as_str()), ("A B", "Two  Lines"));
+    assert_eq!(
+        (companies[0].identifier.as_str(), companies[0].name.as_str()),
+        ("A B", "Two  Lines")
+    );
     assert_eq!((companies[1].identifier.as_str(), companies[1].name.as_str()), ("2", "2"));
     assert_eq!((companies[2].identifier.len(), companies[2].name.len()), (256, 1024));
 }
 
 #[test]
 fn configurations_are_joined_to_the_byte() {
-    // Numbers beyond what a double holds, odd spacing, the order of keys: none of it is ours to change.
-    let first = r#"[ {"id":3,"z":1.10,"a":123456789012345678901234567890}, {"name":"x , ]","id":4} ]"#;
+    // Numbers beyond what a double holds, odd spacing, the order of keys: none of it is ours to
+    // change.
+    let first =
+        r#"[ {"id":3,"z":1.10,"a":123456789012345678901234567890}, {"name":"x , ]","id":4} ]"#;
     let second = "[{\"questions\": [{\"answer\": \"a\\u0041\"}], \"id\": 9}]";
-    let kit =
-        kit().reply(Reply::status(200).body(first)).reply(Reply::status(200).body(second)).reply(rows([]));
+    let kit = kit()
+        .reply(Reply::status(200).body(first))
+        .reply(Reply::status(200).body(second))
+        .reply(rows([]));
     assert_eq!(
         kit.configurations("250").unwrap(),
         r#"[{"id":3,"z":1.10,"a":123456789012345678901234567890},{"name":"x , ]","id":4},{"questions": [{"answer": "a\u0041"}], "id": 9}]"#
@@ -234,7 +248,8 @@ fn a_company_without_configurations_has_none() {
     assert_eq!(kit().reply(rows([])).configurations("1").unwrap(), "[]");
 }
 
-/// Injection into a condition: `1 or id>0` would ask for the configurations, and the passwords in them, of every company.
+/// Injection into a condition: `1 or id>0` would ask for the configurations, and the passwords in
+/// them, of every company.
 #[test]
 fn an_id_that_is_no_whole_number_never_becomes_part_of_a_condition() {
     for id in [
@@ -255,7 +270,11 @@ fn an_id_that_is_no_whole_number_never_becomes_part_of_a_condition() {
         "\"1\"",
     ] {
         let kit = kit();
-        assert_eq!(kit.configurations(id).unwrap_err().user, "ConnectWise has no such company.", "{id:?}");
+        assert_eq!(
+            kit.configurations(id).unwrap_err().user,
+            "ConnectWise has no such company.",
+            "{id:?}"
+        );
         assert!(kit.companies(Some(id)).is_err(), "nor of a cursor: {id:?}");
         assert!(kit.sent().is_empty(), "{id:?} was asked for");
     }

@@ -1,4 +1,5 @@
-//! Credentials of any type that somebody defines: each value is checked by the kind of its field, and nothing else is known about it.
+//! Credentials of any type that somebody defines: each value is checked by the kind of its field,
+//! and nothing else is known about it.
 //!
 //! It computes nothing. Start reading at `Values` of the SDK, where the kinds are.
 
@@ -30,8 +31,19 @@ mod tests {
 
     /// A field of every kind, called as its kind.
     fn every_kind() -> Vec<Field> {
-        let kinds = ["text", "multiline", "password", "url", "email", "number", "integer", "boolean", "date"];
-        let mut fields: Vec<Field> = kinds.into_iter().map(|kind| Field::of_kind(kind, kind)).collect();
+        let kinds = [
+            "text",
+            "multiline",
+            "password",
+            "url",
+            "email",
+            "number",
+            "integer",
+            "boolean",
+            "date",
+        ];
+        let mut fields: Vec<Field> =
+            kinds.into_iter().map(|kind| Field::of_kind(kind, kind)).collect();
         fields.push(Field::ip_address("ip"));
         fields.push(Field::totp_secret("totp"));
         fields.push(Field::choice("choice", ["red", "blue"]));
@@ -61,7 +73,10 @@ mod tests {
     #[test]
     fn good_values_of_every_kind_stay_as_they_are() {
         let normal = TypeKit::<Generic>::of(every_kind()).normalise(GOOD).unwrap();
-        assert_eq!(normal, GOOD.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+        assert_eq!(
+            normal,
+            GOOD.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+        );
     }
 
     #[test]
@@ -93,15 +108,22 @@ mod tests {
         let kit = TypeKit::<Generic>::of(every_kind());
         let huge = "A".repeat(16 * 1024 + 1);
         for field in every_kind() {
-            for value in
-                ["nul\0byte", "esc\u{1b}]0;title\u{7}", "txt\u{202e}fdp.exe", "iso\u{2067}late", &huge]
-            {
+            for value in [
+                "nul\0byte",
+                "esc\u{1b}]0;title\u{7}",
+                "txt\u{202e}fdp.exe",
+                "iso\u{2067}late",
+                &huge,
+            ] {
                 let problems = kit.normalise(&[(&field.key, value)]).unwrap_err();
                 assert_eq!(problems.len(), 1, "{}", field.kind);
             }
         }
         for kind in ["number", "integer", "date", "ip", "url", "email", "totp"] {
-            assert!(kit.normalise(&[(kind, "\u{ff11}\u{ff12}\u{ff13}\u{ff14}")]).is_err(), "{kind}");
+            assert!(
+                kit.normalise(&[(kind, "\u{ff11}\u{ff12}\u{ff13}\u{ff14}")]).is_err(),
+                "{kind}"
+            );
         }
     }
 
@@ -110,14 +132,21 @@ mod tests {
         let kit = TypeKit::<Generic>::of([Field::text("a").required(), Field::text("b")]);
         assert_eq!(kit.normalise(&[]).unwrap_err()["a"], "is required");
         assert_eq!(kit.normalise(&[("a", ""), ("b", "x")]).unwrap_err()["a"], "is required");
-        assert_eq!(kit.normalise(&[("a", "x"), ("b", "")]).unwrap().len(), 1, "an empty value is none");
+        assert_eq!(
+            kit.normalise(&[("a", "x"), ("b", "")]).unwrap().len(),
+            1,
+            "an empty value is none"
+        );
     }
 
     #[test]
     fn only_fields_of_the_type_are_taken() {
         let kit = TypeKit::<Generic>::of([Field::text("a")]);
         for key in ["b", "A", "", "a "] {
-            assert_eq!(kit.normalise(&[(key, "x")]).unwrap_err()[key], "is not a field of this type");
+            assert_eq!(
+                kit.normalise(&[(key, "x")]).unwrap_err()[key],
+                "is not a field of this type"
+            );
         }
     }
 

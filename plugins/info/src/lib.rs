@@ -45,8 +45,8 @@ impl Service for Info {
 fn claims(user: &Identity) -> impl Iterator<Item = Entry> {
     let claims = user.claims();
     let left_out = claims.len().saturating_sub(MAX_CLAIMS);
-    let more =
-        (left_out > 0).then(|| Entry::text("More", format!("{left_out} further claims are not shown")));
+    let more = (left_out > 0)
+        .then(|| Entry::text("More", format!("{left_out} further claims are not shown")));
     let shown = claims.into_iter().filter(|(name, _)| is_name(name)).take(MAX_CLAIMS);
     shown.map(|(name, value)| claim(&name, &value)).chain(more)
 }
@@ -66,7 +66,11 @@ fn claim(name: &str, value: &Value) -> Entry {
         }
         other => {
             let text = shown(&plain(other));
-            if text.contains(['\n', '\t']) { Entry::textarea(name, text) } else { Entry::text(name, text) }
+            if text.contains(['\n', '\t']) {
+                Entry::textarea(name, text)
+            } else {
+                Entry::text(name, text)
+            }
         }
     }
 }
@@ -124,9 +128,11 @@ mod tests {
 
     #[test]
     fn what_a_provider_sends_is_bounded() {
-        let many = (0..200)
-            .fold(Call::of("alice"), |call, n| call.claim(format!("claim_{n:03}"), "x".repeat(10_000)));
-        let odd = many.claim("\u{7}bell", "ding").claim("", "nameless").claim("n".repeat(500), "long");
+        let many = (0..200).fold(Call::of("alice"), |call, n| {
+            call.claim(format!("claim_{n:03}"), "x".repeat(10_000))
+        });
+        let odd =
+            many.claim("\u{7}bell", "ding").claim("", "nameless").claim("n".repeat(500), "long");
         let issued = Kit::<Info>::new().without_grease().issued(&odd);
 
         assert_eq!(issued.entries.len(), 4 + MAX_CLAIMS + 1);
@@ -157,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let login = credsmith_plugin_sdk::testing::Login::of("alice").access_token("tok-1234", true);
+        let login =
+            credsmith_plugin_sdk::testing::Login::of("alice").access_token("tok-1234", true);
         let issued = Kit::<Info>::new().issued(&Call::by(login));
         assert!(!format!("{issued:?}").contains("tok-1234"));
     }

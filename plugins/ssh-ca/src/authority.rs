@@ -13,7 +13,8 @@ pub(crate) struct Authority {
     public: KeyData,
 }
 
-/// What stands before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4; RFC 5480 section 2, an uncompressed P-256 point.
+/// What stands before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4; RFC 5480
+/// section 2, an uncompressed P-256 point.
 const ED25519_SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const P256_SPKI: &[u8] =
     b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
@@ -24,7 +25,8 @@ impl Authority {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn new(key: SigningKey) -> Result<Self, String> {
-        let unfit = || "is not of a kind that can sign here: expected Ed25519 or ECDSA P-256".to_owned();
+        let unfit =
+            || "is not of a kind that can sign here: expected Ed25519 or ECDSA P-256".to_owned();
         let spki = key.public_key();
         let (algorithm, public) = ed25519(&spki).or_else(|| p256(&spki)).ok_or_else(unfit)?;
         if !key.algorithms().contains(&algorithm) {
@@ -75,11 +77,12 @@ impl Authority {
     }
 }
 
-/// From ASN.1 (RFC 3279 section 2.2.3) to the form of RFC 5656 section 3.1.2: r and s, each an mpint with its length before it.
+/// From ASN.1 (RFC 3279 section 2.2.3) to the form of RFC 5656 section 3.1.2: r and s, each an
+/// mpint with its length before it.
 fn ecdsa_blob(asn1: &[u8]) -> Option<Vec<u8>> {
     let mut reader = SliceReader::new(asn1).ok()?;
-    let numbers =
-        reader.sequence(|inner| Ok::<_, der::Error>((UintRef::decode(inner)?, UintRef::decode(inner)?)));
+    let numbers = reader
+        .sequence(|inner| Ok::<_, der::Error>((UintRef::decode(inner)?, UintRef::decode(inner)?)));
     let (r, s) = numbers.ok()?;
     let ends = reader.is_finished();
     let blob = [mpint(r.as_bytes())?, mpint(s.as_bytes())?].concat();

@@ -1,7 +1,8 @@
 //! Signs OpenSSH user certificates with a key that stays in the daemon.
 //!
-//! It decides whose certificate says what: principals, validity, restrictions. It never sees a private key, neither the CA's nor the
-//! user's, and never issues a certificate without principals, since such a one opens every account. Start reading at `SshCa`.
+//! It decides whose certificate says what: principals, validity, restrictions. It never sees a
+//! private key, neither the CA's nor the user's, and never issues a certificate without principals,
+//! since such a one opens every account. Start reading at `SshCa`.
 
 mod authority;
 mod public_key;
@@ -92,9 +93,10 @@ impl Service for SshCa {
         let authority = settings.parse("ca_key", Authority::new);
         let principals = template::principals(settings);
         let key_id = settings.parse("key_id", |text: String| KeyId::parse(&text));
-        let validity =
-            settings.parse("validity", |span| within(span, Duration::from_secs(1), LONGEST_VALIDITY));
-        let backdate = settings.parse("backdate", |span| within(span, Duration::ZERO, LONGEST_BACKDATE));
+        let validity = settings
+            .parse("validity", |span| within(span, Duration::from_secs(1), LONGEST_VALIDITY));
+        let backdate =
+            settings.parse("backdate", |span| within(span, Duration::ZERO, LONGEST_BACKDATE));
         let restrictions = Restrictions::read(settings);
         let rsa_bits = settings.parse("min_rsa_bits", public_key::least_bits);
         Ok(Self {
@@ -113,7 +115,8 @@ impl Service for SshCa {
             .label("Public key")
             .help("One line, as in id_ed25519.pub.")
             .required();
-        // Nothing tells a server that a certificate is not to be trusted any more, so none can be taken back.
+        // Nothing tells a server that a certificate is not to be trusted any more, so none can be
+        // taken back.
         Offer::irrevocable().parameters([key])
     }
 
@@ -123,8 +126,10 @@ impl Service for SshCa {
         let span = self.span(request.not_after())?;
         let key_id = self.key_id.of(request);
         let certificate = self.certificate(key, &principals, &key_id, &span).map_err(|cause| {
-            Refusal::new("The certificate could not be signed. Please tell the operator of this service.")
-                .log(cause)
+            Refusal::new(
+                "The certificate could not be signed. Please tell the operator of this service.",
+            )
+            .log(cause)
         })?;
         log::info(format!("signed serial {} for {}", certificate.serial(), principals.join(",")));
         issued(&certificate, &principals, &span).map_err(NotIssued::Refused)
@@ -134,7 +139,9 @@ impl Service for SshCa {
         match made.state() {
             // A certificate that was signed for an answer that nobody got: nobody has it.
             None => Ok(()),
-            Some(_) => Err(Refusal::new("An SSH certificate cannot be taken back; it ends by itself.")),
+            Some(_) => {
+                Err(Refusal::new("An SSH certificate cannot be taken back; it ends by itself."))
+            }
         }
     }
 }
@@ -169,9 +176,11 @@ impl SshCa {
         key_id: &str,
         span: &Span,
     ) -> Result<Certificate, String> {
-        // The builder refuses a certificate that was never given a principal: it would be valid for every account.
+        // The builder refuses a certificate that was never given a principal: it would be valid for
+        // every account.
         let mut builder =
-            Builder::new(random::bytes::<32>(), key.into_data(), span.after, span.before).map_err(text)?;
+            Builder::new(random::bytes::<32>(), key.into_data(), span.after, span.before)
+                .map_err(text)?;
         builder.cert_type(CertType::User).and_then(|b| b.serial(random::number())).map_err(text)?;
         builder.key_id(key_id).and_then(|b| b.comment(key_id)).map_err(text)?;
         for principal in principals {
@@ -186,14 +195,21 @@ fn text(error: ssh_key::Error) -> String {
     error.to_string()
 }
 
-fn issued(certificate: &Certificate, principals: &[String], span: &Span) -> Result<Outcome, Refusal> {
+fn issued(
+    certificate: &Certificate,
+    principals: &[String],
+    span: &Span,
+) -> Result<Outcome, Refusal> {
     let written = certificate.to_openssh().map_err(|error| {
-        Refusal::new("The certificate could not be written. Please tell the operator of this service.")
-            .log(text(error))
+        Refusal::new(
+            "The certificate could not be written. Please tell the operator of this service.",
+        )
+        .log(text(error))
     })?;
     // What a later revocation list needs to name this certificate.
     let state =
-        json!({ "serial": certificate.serial().to_string(), "key_id": certificate.key_id() }).to_string();
+        json!({ "serial": certificate.serial().to_string(), "key_id": certificate.key_id() })
+            .to_string();
     let until = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(span.before));
     let account = principals.first().map_or("ACCOUNT", String::as_str);
     Ok(Issued::new(state)

@@ -1,4 +1,5 @@
-//! The public key that a user hands in. Whatever is not exactly one sound key gets a sentence that says what it was instead.
+//! The public key that a user hands in. Whatever is not exactly one sound key gets a sentence that
+//! says what it was instead.
 
 use credsmith_plugin_sdk::Refusal;
 use ssh_key::PublicKey;
@@ -26,8 +27,9 @@ impl UserKey {
         let line = one_line(text)?;
         let kind = line.split([' ', '\t']).next().unwrap_or_default();
         check_kind(kind)?;
-        let key = PublicKey::from_openssh(line)
-            .map_err(|_| Refusal::new("This is no valid SSH public key: it is damaged or cut off."))?;
+        let key = PublicKey::from_openssh(line).map_err(|_| {
+            Refusal::new("This is no valid SSH public key: it is damaged or cut off.")
+        })?;
         let data = KeyData::from(key);
         check_strength(&data, rsa_bits)?;
         Ok(Self(data))
@@ -46,7 +48,8 @@ impl UserKey {
 pub(crate) fn least_bits(bits: u32) -> Result<usize, String> {
     let bits = usize::try_from(bits).unwrap_or(usize::MAX);
     let fits = (LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&bits);
-    fits.then_some(bits).ok_or_else(|| format!("is not between {LEAST_RSA_BITS} and {MOST_RSA_BITS}"))
+    fits.then_some(bits)
+        .ok_or_else(|| format!("is not between {LEAST_RSA_BITS} and {MOST_RSA_BITS}"))
 }
 
 fn one_line(text: &str) -> Result<&str, Refusal> {
@@ -66,7 +69,9 @@ fn one_line(text: &str) -> Result<&str, Refusal> {
     let line = text.trim();
     match line {
         "" => Err(Refusal::new("The public key is empty.")),
-        _ if line.contains(['\n', '\r']) => Err(Refusal::new("Send exactly one public key, on one line.")),
+        _ if line.contains(['\n', '\r']) => {
+            Err(Refusal::new("Send exactly one public key, on one line."))
+        }
         _ if line.chars().any(|c| c.is_control() && c != '\t') => {
             Err(Refusal::new("The public key contains control characters."))
         }
@@ -83,7 +88,9 @@ fn check_kind(kind: &str) -> Result<(), Refusal> {
         | "ecdsa-sha2-nistp521"
         | "sk-ssh-ed25519@openssh.com"
         | "sk-ecdsa-sha2-nistp256@openssh.com" => Ok(()),
-        "ssh-dss" => Err(Refusal::new("DSA keys are too weak. Make one with `ssh-keygen -t ed25519`.")),
+        "ssh-dss" => {
+            Err(Refusal::new("DSA keys are too weak. Make one with `ssh-keygen -t ed25519`."))
+        }
         _ if kind.contains("-cert-v0") => {
             Err(Refusal::new("This is a certificate. Send the public key that it was made for."))
         }
@@ -104,17 +111,20 @@ fn check_strength(key: &KeyData, rsa_bits: usize) -> Result<(), Refusal> {
     }
 }
 
-/// The points of small order, in every encoding of them but for the sign: under such a key anybody can sign anything.
+/// The points of small order, in every encoding of them but for the sign: under such a key anybody
+/// can sign anything.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     [0; 32],
     edge(1, 0, 0),
     [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
-        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
     ],
     [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
-        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
     ],
     // One below the prime of the field, the prime itself and one above: -1, 0 and 1 again.
     edge(0xec, 0xff, 0x7f),
@@ -136,12 +146,15 @@ fn check_ed25519(key: &[u8; 32]) -> Result<(), Refusal> {
         *last &= 0x7f;
     }
     let weak = SMALL_ORDER.contains(&unsigned);
-    let refusal = || Refusal::new("This Ed25519 key is weak. Make another with `ssh-keygen -t ed25519`.");
+    let refusal =
+        || Refusal::new("This Ed25519 key is weak. Make another with `ssh-keygen -t ed25519`.");
     (!weak).then_some(()).ok_or_else(refusal)
 }
 
 fn check_rsa(key: &RsaPublicKey, least: usize) -> Result<(), Refusal> {
-    let weak = || Refusal::new("This RSA key is weak or damaged. Make another with `ssh-keygen -t ed25519`.");
+    let weak = || {
+        Refusal::new("This RSA key is weak or damaged. Make another with `ssh-keygen -t ed25519`.")
+    };
     let modulus = key.n.as_positive_bytes().ok_or_else(weak)?;
     let exponent = key.e.as_positive_bytes().and_then(small_number).ok_or_else(weak)?;
     let bits = bits(modulus);
@@ -151,7 +164,10 @@ fn check_rsa(key: &RsaPublicKey, least: usize) -> Result<(), Refusal> {
         )));
     }
     let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
-    let sound = bits <= MOST_RSA_BITS && odd(modulus) && exponent >= LEAST_RSA_EXPONENT && exponent % 2 == 1;
+    let sound = bits <= MOST_RSA_BITS
+        && odd(modulus)
+        && exponent >= LEAST_RSA_EXPONENT
+        && exponent % 2 == 1;
     sound.then_some(()).ok_or_else(weak)
 }
 
@@ -170,7 +186,8 @@ mod tests {
 
     use super::*;
 
-    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
     fn refusal(text: &str) -> String {
         UserKey::parse(text, LEAST_RSA_BITS).unwrap_err().user
@@ -224,7 +241,10 @@ mod tests {
             ("", "empty"),
             (" \n ", "empty"),
             (private, "private key"),
-            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----", "another format"),
+            (
+                "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
+                "another format",
+            ),
             (two.as_str(), "exactly one"),
             ("ssh-dss AAAAB3NzaC1kc3MAAACBAJ", "DSA"),
             (
@@ -277,7 +297,9 @@ mod tests {
     #[test]
     fn ed25519_keys_under_which_anybody_can_sign_are_refused() {
         let line = |key: [u8; 32]| {
-            PublicKey::from(KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(key))).to_openssh().unwrap()
+            PublicKey::from(KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(key)))
+                .to_openssh()
+                .unwrap()
         };
         for mut key in SMALL_ORDER {
             assert!(refusal(&line(key)).contains("weak"), "{key:x?}");

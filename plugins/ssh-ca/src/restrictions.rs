@@ -1,4 +1,5 @@
-//! What a certificate allows and forbids beyond its principals: extensions and critical options of PROTOCOL.certkeys (OpenSSH).
+//! What a certificate allows and forbids beyond its principals: extensions and critical options of
+//! PROTOCOL.certkeys (OpenSSH).
 
 use std::net::IpAddr;
 
@@ -34,12 +35,17 @@ impl Restrictions {
     /// [`Noted`], after noting every fault.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Noted> {
         let extensions = each(settings, "extensions", settings.get("extensions"), check_extension);
-        let force_command = settings.parse("force_command", |command: Option<String>| match command {
-            Some(command) => check_command(command).map(Some),
-            None => Ok(None),
-        });
+        let force_command =
+            settings.parse("force_command", |command: Option<String>| match command {
+                Some(command) => check_command(command).map(Some),
+                None => Ok(None),
+            });
         let source_address = source_address(settings);
-        Ok(Self { extensions: extensions?, force_command: force_command?, source_address: source_address? })
+        Ok(Self {
+            extensions: extensions?,
+            force_command: force_command?,
+            source_address: source_address?,
+        })
     }
 
     /// Writes them into a certificate.
@@ -61,13 +67,17 @@ impl Restrictions {
 }
 
 fn source_address(settings: &Settings) -> Result<Option<String>, Noted> {
-    let Some(networks) = settings.get::<Option<Vec<String>>>("source_address")? else { return Ok(None) };
-    // An empty list is more likely a mistake than the wish for certificates that work nowhere; to OpenSSH it would be no restriction.
+    let Some(networks) = settings.get::<Option<Vec<String>>>("source_address")? else {
+        return Ok(None);
+    };
+    // An empty list is more likely a mistake than the wish for certificates that work nowhere; to
+    // OpenSSH it would be no restriction.
     if networks.is_empty() || networks.len() > MOST_NETWORKS {
         let problem = format!("has to name 1 to {MOST_NETWORKS} networks, or be left out");
         return Err(settings.fault(FieldProblem::at("source_address", problem)));
     }
-    each(settings, "source_address", Ok(networks), check_network).map(|networks| Some(networks.join(",")))
+    each(settings, "source_address", Ok(networks), check_network)
+        .map(|networks| Some(networks.join(",")))
 }
 
 /// Checks each element, and notes every fault with its position.
@@ -81,7 +91,8 @@ fn each(
     let mut outcome = Ok(());
     for (position, value) in values.iter().enumerate() {
         if let Err(message) = check(value) {
-            outcome = Err(settings.fault(FieldProblem::at(key, message).within(position.to_string())));
+            outcome =
+                Err(settings.fault(FieldProblem::at(key, message).within(position.to_string())));
         }
     }
     values.sort();
@@ -91,18 +102,20 @@ fn each(
 
 fn check_extension(name: &str) -> Result<(), String> {
     let known = EXTENSIONS.contains(&name);
-    known
-        .then_some(())
-        .ok_or_else(|| format!("is no extension of a user certificate; known are {}", EXTENSIONS.join(", ")))
+    known.then_some(()).ok_or_else(|| {
+        format!("is no extension of a user certificate; known are {}", EXTENSIONS.join(", "))
+    })
 }
 
 fn check_command(command: String) -> Result<String, String> {
-    let sound =
-        !command.trim().is_empty() && command.len() <= MOST_COMMAND && !command.chars().any(char::is_control);
+    let sound = !command.trim().is_empty()
+        && command.len() <= MOST_COMMAND
+        && !command.chars().any(char::is_control);
     sound.then_some(command).ok_or_else(|| format!("is not one line of 1 to {MOST_COMMAND} bytes"))
 }
 
-/// An address or a network without host bits: OpenSSH rejects every login of a certificate whose list it cannot read.
+/// An address or a network without host bits: OpenSSH rejects every login of a certificate whose
+/// list it cannot read.
 fn check_network(text: &str) -> Result<(), String> {
     let expected = || "is no address and no network such as 192.0.2.0/24".to_owned();
     let (address, prefix) = match text.split_once('/') {
@@ -116,7 +129,8 @@ fn check_network(text: &str) -> Result<(), String> {
     };
     let Some(prefix) = prefix else { return Ok(()) };
     let plain = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
-    let prefix: u32 = prefix.parse().ok().filter(|prefix| plain && *prefix <= width).ok_or_else(expected)?;
+    let prefix: u32 =
+        prefix.parse().ok().filter(|prefix| plain && *prefix <= width).ok_or_else(expected)?;
     let host_bits = 1_u128.checked_shl(width - prefix).map_or(u128::MAX, |bound| bound - 1);
     if bits & host_bits != 0 {
         return Err(format!("has bits set behind its prefix of {prefix}"));

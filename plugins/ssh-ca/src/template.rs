@@ -1,7 +1,8 @@
 //! Texts with claims in them: the principals of a certificate and its key id.
 //!
-//! A claim comes from outside and is often the user's own choice. Principals therefore take a narrow set of characters and refuse
-//! everything else; the key id, which only ends in logs, replaces it.
+//! A claim comes from outside and is often the user's own choice. Principals therefore take a
+//! narrow set of characters and refuse everything else; the key id, which only ends in logs,
+//! replaces it.
 
 use credsmith_plugin_sdk::{FieldProblem, Identity, Noted, Refusal, Request, Settings, Value};
 
@@ -71,17 +72,20 @@ pub(crate) fn principals(settings: &Settings) -> Result<Principals, Noted> {
     let reserved = settings.get("reserved_principals");
     let texts: Vec<String> = settings.get("principals")?;
     if texts.is_empty() {
-        return Err(
-            settings.fault(FieldProblem::at("principals", "is empty; a certificate needs an account"))
-        );
+        return Err(settings
+            .fault(FieldProblem::at("principals", "is empty; a certificate needs an account")));
     }
     let templates = texts.iter().enumerate().map(|(position, text)| {
-        let problem = |message| FieldProblem::at("principals", message).within(position.to_string());
+        let problem =
+            |message| FieldProblem::at("principals", message).within(position.to_string());
         principal_template(text).map_err(|message| settings.fault(problem(message)))
     });
     // Every element is looked at before the first fault ends it.
     let templates: Vec<_> = templates.collect();
-    Ok(Principals { templates: templates.into_iter().collect::<Result<_, _>>()?, reserved: reserved? })
+    Ok(Principals {
+        templates: templates.into_iter().collect::<Result<_, _>>()?,
+        reserved: reserved?,
+    })
 }
 
 fn principal_template(text: &str) -> Result<Template, String> {
@@ -92,7 +96,11 @@ fn principal_template(text: &str) -> Result<Template, String> {
     if !template.texts().flat_map(str::chars).all(is_safe) {
         return Err("has characters other than letters, digits and ._@- outside of braces".into());
     }
-    if template.0.first().is_some_and(|part| matches!(part, Part::Text(text) if text.starts_with('-'))) {
+    if template
+        .0
+        .first()
+        .is_some_and(|part| matches!(part, Part::Text(text) if text.starts_with('-')))
+    {
         return Err("begins with `-`".into());
     }
     Ok(template)
@@ -166,7 +174,9 @@ fn too_many() -> Refusal {
 fn account_names(user: &Identity, claim: &str) -> Result<Vec<String>, Refusal> {
     let values = if claim == "sub" { Some(vec![user.subject()]) } else { user.claim_list(claim) };
     let values = values.filter(|values| !values.is_empty()).ok_or_else(|| {
-        Refusal::new(format!("Your identity provider does not say your `{claim}`, which this service needs."))
+        Refusal::new(format!(
+            "Your identity provider does not say your `{claim}`, which this service needs."
+        ))
     })?;
     let sound = values.iter().all(|value| !value.is_empty() && value.chars().all(is_safe));
     sound.then_some(values).ok_or_else(|| {
@@ -178,7 +188,8 @@ fn account_names(user: &Identity, claim: &str) -> Result<Vec<String>, Refusal> {
 
 /// Longest key id, in characters.
 const MOST_KEY_ID: usize = 256;
-/// How many of them a template may use itself: what is left is more than a credential's id needs, and the service's.
+/// How many of them a template may use itself: what is left is more than a credential's id needs,
+/// and the service's.
 const MOST_KEY_ID_TEXT: usize = 128;
 
 /// What servers log about a certificate.
@@ -209,15 +220,17 @@ impl KeyId {
         Ok(Self(template))
     }
 
-    /// The key id of one certificate. A claim gets what the rest leaves: however long users make theirs, the credential's id stays whole,
-    /// so that what a server logs always leads to the credential.
+    /// The key id of one certificate. A claim gets what the rest leaves: however long users make
+    /// theirs, the credential's id stays whole, so that what a server logs always leads to the
+    /// credential.
     pub(crate) fn of(&self, request: &Request<'_>) -> String {
         let parts = self.0.0.iter().map(|part| match part {
             Part::Text(text) => (text.clone(), false),
             Part::Claim(name) => (loggable(&value(request, name)), !is_ours(name)),
         });
         let parts: Vec<(String, bool)> = parts.collect();
-        let ours: usize = parts.iter().filter(|(_, claim)| !claim).map(|(text, _)| text.len()).sum();
+        let ours: usize =
+            parts.iter().filter(|(_, claim)| !claim).map(|(text, _)| text.len()).sum();
         let mut room = MOST_KEY_ID.saturating_sub(ours);
         let mut whole = String::new();
         for (text, claim) in parts {
@@ -264,7 +277,10 @@ mod tests {
     #[test]
     fn braces_are_read() {
         let parsed = Template::parse("a{b}{c}").unwrap();
-        assert_eq!(parsed.0, [Part::Text("a".into()), Part::Claim("b".into()), Part::Claim("c".into())]);
+        assert_eq!(
+            parsed.0,
+            [Part::Text("a".into()), Part::Claim("b".into()), Part::Claim("c".into())]
+        );
         for bad in ["{", "}", "a{b", "a}b", "{}", "{a{b}}", "{a}}"] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }

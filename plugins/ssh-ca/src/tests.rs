@@ -76,27 +76,38 @@ fn serials_are_random() {
     assert_ne!(one.nonce(), other.nonce());
 }
 
-/// A certificate with an empty list of principals is taken by OpenSSH for every account, root included. Whoever can empty the claim
-/// behind the list would own every server.
+/// A certificate with an empty list of principals is taken by OpenSSH for every account, root
+/// included. Whoever can empty the claim behind the list would own every server.
 #[test]
 fn no_claim_makes_a_certificate_for_every_account() {
     let kit = kit(&json!(["{groups}"]));
-    for emptied in
-        [json!([]), json!(""), json!([""]), json!(null), json!({}), json!(0), json!([[]]), json!(["a", ""])]
-    {
+    for emptied in [
+        json!([]),
+        json!(""),
+        json!([""]),
+        json!(null),
+        json!({}),
+        json!(0),
+        json!([[]]),
+        json!(["a", ""]),
+    ] {
         let refusal = kit.refused(&call().claim("groups", emptied.clone()));
         assert!(refusal.user.contains("groups"), "{emptied}: {}", refusal.user);
     }
     assert!(kit.refused(&call()).user.contains("does not say your `groups`"));
-    let without = Kit::<SshCa>::new().key("ca_key", TestKey::ed25519()).setting("principals", json!([]));
+    let without =
+        Kit::<SshCa>::new().key("ca_key", TestKey::ed25519()).setting("principals", json!([]));
     assert!(faults(&without)[0].contains("`principals` is empty"));
 }
 
 #[test]
 fn a_claim_is_no_way_to_other_accounts() {
     let kit = kit(&json!(["{preferred_username}"]));
-    for bad in ["a,root", "a root", "root\n", "root\0", "*", "../root", "räuber", "-oProxyCommand", "root"] {
-        let call = Call::of("mallory").claim("preferred_username", bad).parameter("pub_key", PUB_KEY);
+    for bad in
+        ["a,root", "a root", "root\n", "root\0", "*", "../root", "räuber", "-oProxyCommand", "root"]
+    {
+        let call =
+            Call::of("mallory").claim("preferred_username", bad).parameter("pub_key", PUB_KEY);
         assert!(!kit.refused(&call).user.contains(bad.trim()) || bad == "root", "{bad:?}");
     }
 }
@@ -138,7 +149,10 @@ fn restrictions_reach_the_certificate() {
     let certificate = certificate(&kit.issued(&call()));
 
     assert_eq!((certificate.valid_after(), certificate.valid_before()), (NOW, NOW + 5));
-    assert_eq!(certificate.extensions().keys().collect::<Vec<_>>(), ["permit-pty", "permit-user-rc"]);
+    assert_eq!(
+        certificate.extensions().keys().collect::<Vec<_>>(),
+        ["permit-pty", "permit-user-rc"]
+    );
     assert_eq!(certificate.critical_options()["force-command"], "internal-sftp");
     assert_eq!(certificate.critical_options()["source-address"], "192.0.2.0/24,2001:db8::/32");
 }
@@ -185,7 +199,8 @@ fn an_empty_list_of_networks_is_a_mistake() {
 
 #[test]
 fn a_key_id_cannot_forge_a_log_line() {
-    let kit = kit(&json!(["deploy"])).setting("key_id", "{credential_id} {name} {service} {missing}");
+    let kit =
+        kit(&json!(["deploy"])).setting("key_id", "{credential_id} {name} {service} {missing}");
     let call = call().claim("name", "Eve\nAccepted publickey for root \"x\"");
     assert_eq!(
         certificate(&kit.issued(&call)).key_id(),
@@ -197,10 +212,12 @@ fn a_key_id_cannot_forge_a_log_line() {
     assert_eq!(long.key_id().len(), 256);
 }
 
-/// Whoever can choose a long name at the provider would push the credential's id out of what servers log.
+/// Whoever can choose a long name at the provider would push the credential's id out of what
+/// servers log.
 #[test]
 fn no_claim_hides_the_credential_behind_a_certificate() {
-    let kit = kit(&json!(["deploy"])).setting("key_id", "{name} {email} by {service}: {credential_id}");
+    let kit =
+        kit(&json!(["deploy"])).setting("key_id", "{name} {email} by {service}: {credential_id}");
     let call = call().claim("name", "n".repeat(5000)).claim("email", "e".repeat(5000));
     let certificate = certificate(&kit.issued(&call));
     assert!(certificate.key_id().ends_with("by test: 0b5c9b3e-6d1f-4f5e-9a55-1c7d3e0f2a41"));
@@ -209,7 +226,8 @@ fn no_claim_hides_the_credential_behind_a_certificate() {
 
 #[test]
 fn a_bad_key_is_refused() {
-    let call = Call::of("alice").claim("preferred_username", "alice").parameter("pub_key", "ssh-dss AAAA");
+    let call =
+        Call::of("alice").claim("preferred_username", "alice").parameter("pub_key", "ssh-dss AAAA");
     assert!(kit(&json!(["deploy"])).refused(&call).user.contains("DSA"));
 }
 

@@ -1,7 +1,8 @@
-//! Private SSH keys: read, opened with their passphrase where they have one, and told apart by public key and fingerprint.
+//! Private SSH keys: read, opened with their passphrase where they have one, and told apart by
+//! public key and fingerprint.
 //!
-//! What is told is computed from the private half; a public half that comes with it only has to agree. Never here: a signature, a key on
-//! its way out. Start reading at `SshKey`, then `reading`.
+//! What is told is computed from the private half; a public half that comes with it only has to
+//! agree. Never here: a signature, a key on its way out. Start reading at `SshKey`, then `reading`.
 
 mod public;
 mod reading;
@@ -48,7 +49,8 @@ impl CredentialType for SshKey {
             values.expect_secure(PASSPHRASE);
         }
         if let Some(text) = values.get(PRIVATE_KEY).map(tidied) {
-            let read = reading::public_half(&Given { text: &text, passphrase: values.get(PASSPHRASE) });
+            let read =
+                reading::public_half(&Given { text: &text, passphrase: values.get(PASSPHRASE) });
             match read.and_then(|key| told(&key)) {
                 Ok((line, fingerprint)) => {
                     values.compute(PUBLIC_KEY, line);
@@ -63,7 +65,8 @@ impl CredentialType for SshKey {
     }
 }
 
-/// With the line ends that OpenSSH asks for: it does not read a key whose last line does not end, or one with carriage returns.
+/// With the line ends that OpenSSH asks for: it does not read a key whose last line does not end,
+/// or one with carriage returns.
 fn tidied(text: &str) -> String {
     let mut lines = text.trim().replace("\r\n", "\n");
     lines.push('\n');
@@ -72,7 +75,8 @@ fn tidied(text: &str) -> String {
 
 /// The line for `authorized_keys`, and the fingerprint as `ssh-keygen -l` shows it.
 fn told(key: &PublicKey) -> Result<(String, String), Fault> {
-    let line = key.to_openssh().map_err(|_| Fault::key("has a public half that cannot be written"))?;
+    let line =
+        key.to_openssh().map_err(|_| Fault::key("has a public half that cannot be written"))?;
     Ok((line, key.fingerprint(HashAlg::Sha256).to_string()))
 }
 

@@ -1,5 +1,6 @@
-//! Public halves, computed from private ones. What a file claims to be its public half has to agree: else whoever hands a key in could
-//! have another one shown, trusted and rolled out under its name.
+//! Public halves, computed from private ones. What a file claims to be its public half has to
+//! agree: else whoever hands a key in could have another one shown, trusted and rolled out under
+//! its name.
 
 use ed25519_dalek::SigningKey;
 use p256::NistP256;
@@ -32,7 +33,9 @@ const MOST_RSA_BITS: usize = 16384;
 
 /// It is none of the kinds that are known.
 pub(crate) fn unknown_algorithm() -> Fault {
-    Fault::key("expected an Ed25519, ECDSA (P-256, P-384) or RSA key that is no part of a security key")
+    Fault::key(
+        "expected an Ed25519, ECDSA (P-256, P-384) or RSA key that is no part of a security key",
+    )
 }
 
 /// Its halves belong to different keys.
@@ -96,7 +99,11 @@ fn ed25519(seed: &[u8; 32], claimed: Option<&[u8]>) -> Result<PublicKey, Fault> 
     Ok(KeyData::Ed25519(Ed25519PublicKey(computed)).into())
 }
 
-fn ecdsa(curve: ObjectIdentifier, scalar: &[u8], claimed: Option<&[u8]>) -> Result<PublicKey, Fault> {
+fn ecdsa(
+    curve: ObjectIdentifier,
+    scalar: &[u8],
+    claimed: Option<&[u8]>,
+) -> Result<PublicKey, Fault> {
     let computed = match curve {
         P256 => point::<NistP256>(scalar),
         P384 => point::<NistP384>(scalar),
@@ -123,7 +130,13 @@ fn of_parts(pair: &RsaKeypair) -> Option<RsaPrivateKey> {
     let number = |part: &Mpint| part.as_positive_bytes().map(BigUint::from_bytes_be);
     let (public, private) = (&pair.public, &pair.private);
     let primes = vec![number(&private.p)?, number(&private.q)?];
-    RsaPrivateKey::from_components(number(&public.n)?, number(&public.e)?, number(&private.d)?, primes).ok()
+    RsaPrivateKey::from_components(
+        number(&public.n)?,
+        number(&public.e)?,
+        number(&private.d)?,
+        primes,
+    )
+    .ok()
 }
 
 fn rsa(key: &RsaPrivateKey) -> Result<PublicKey, Fault> {
@@ -136,6 +149,7 @@ fn rsa(key: &RsaPrivateKey) -> Result<PublicKey, Fault> {
             "has {bits} bits; expected {LEAST_RSA_BITS} to {MOST_RSA_BITS} of an RSA key"
         )));
     }
-    let number = |part: &BigUint| Mpint::from_positive_bytes(&part.to_bytes_be()).map_err(|_| unsound());
+    let number =
+        |part: &BigUint| Mpint::from_positive_bytes(&part.to_bytes_be()).map_err(|_| unsound());
     Ok(KeyData::Rsa(RsaPublicKey { e: number(key.e())?, n: number(key.n())? }).into())
 }

@@ -1,6 +1,8 @@
-//! Private keys as text. Each form is told by its first line, opened where it is encrypted, and read strictly: one key, nothing around it.
+//! Private keys as text. Each form is told by its first line, opened where it is encrypted, and
+//! read strictly: one key, nothing around it.
 //!
-//! Opening has a price that the key itself names. It is looked at first, and what takes longer than a call may take is refused.
+//! Opening has a price that the key itself names. It is looked at first, and what takes longer than
+//! a call may take is refused.
 
 use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::{Decode, SecretDocument};
@@ -14,8 +16,8 @@ use crate::public;
 const MOST_BCRYPT_ROUNDS: u32 = 100;
 /// Most iterations of PBKDF2: OpenSSL's default is 2048.
 const MOST_PBKDF2_ITERATIONS: u32 = 200_000;
-/// Most work of scrypt, as the product of its three parameters; its memory, 128 bytes each, is a part of what a call has. OpenSSL's default
-/// is half of it.
+/// Most work of scrypt, as the product of its three parameters; its memory, 128 bytes each, is a
+/// part of what a call has. OpenSSL's default is half of it.
 const MOST_SCRYPT_WORK: u64 = 1 << 18;
 
 /// What is wrong, and at which field.
@@ -69,8 +71,12 @@ pub(crate) fn public_half(given: &Given<'_>) -> Result<PublicKey, Fault> {
         "PRIVATE KEY" => public::of_pkcs8(plain(given)?.as_bytes()),
         "EC PRIVATE KEY" => public::of_sec1(plain(given)?.as_bytes(), None),
         "RSA PRIVATE KEY" => public::of_pkcs1(plain(given)?.as_bytes()),
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => Err(Fault::key("is a public key; expected the private one")),
-        _ => Err(Fault::key("expected a PEM block that says PRIVATE KEY, OPENSSH, EC or RSA PRIVATE KEY")),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+            Err(Fault::key("is a public key; expected the private one"))
+        }
+        _ => Err(Fault::key(
+            "expected a PEM block that says PRIVATE KEY, OPENSSH, EC or RSA PRIVATE KEY",
+        )),
     }
 }
 
@@ -133,7 +139,8 @@ fn unread(error: Error) -> Fault {
     match error {
         Error::AlgorithmUnknown | Error::AlgorithmUnsupported { .. } => public::unknown_algorithm(),
         Error::PublicKey => public::mismatch(),
-        // Of an Ed25519 key the library compares the halves itself, and calls that by the same name as check numbers that differ.
+        // Of an Ed25519 key the library compares the halves itself, and calls that by the same name
+        // as check numbers that differ.
         Error::Crypto => Fault::key("is damaged, or has a public half that is not its own"),
         _ => damaged(),
     }
@@ -143,9 +150,13 @@ fn encrypted_pkcs8(given: &Given<'_>) -> Result<PublicKey, Fault> {
     let document = document(given.text)?;
     let key = EncryptedPrivateKeyInfo::from_der(document.as_bytes()).map_err(|_| unopenable())?;
     let passphrase = given.needed()?;
-    let EncryptionScheme::Pbes2(scheme) = &key.encryption_algorithm else { return Err(unopenable()) };
+    let EncryptionScheme::Pbes2(scheme) = &key.encryption_algorithm else {
+        return Err(unopenable());
+    };
     if !is_bearable(&scheme.kdf) {
-        return Err(Fault::key("takes too long to open; expected what `ssh-keygen -p -f KEY` makes of it"));
+        return Err(Fault::key(
+            "takes too long to open; expected what `ssh-keygen -p -f KEY` makes of it",
+        ));
     }
     // A wrong passphrase shows in the padding, or, by chance, only in what comes out.
     let opened = key.decrypt(passphrase).map_err(|_| given.wrong())?;

@@ -33,7 +33,8 @@ fn refused(key: &str, passphrase: Option<&str>, field: &str) -> String {
 
 #[test]
 fn public_keys_and_fingerprints_are_those_that_ssh_keygen_shows() {
-    let ed25519 = (data!("ed25519-openssh.pub"), "SHA256:+s9dY8DaHPRP1E+BTiDwG8LRG/EKOrXjtemQY+e/NlQ");
+    let ed25519 =
+        (data!("ed25519-openssh.pub"), "SHA256:+s9dY8DaHPRP1E+BTiDwG8LRG/EKOrXjtemQY+e/NlQ");
     let p256 = (data!("p256-openssh.pub"), "SHA256:QyK/qHIaFZcj9trpsEkFtUbVw/GEDlFURnHkIkKmtzc");
     let p384 = (data!("p384-openssh.pub"), "SHA256:RgilTBzOD2mfNMqNvd4nNZYLDoX0NKIQ7mK53l7Rprw");
     let rsa = (data!("rsa-openssh.pub"), "SHA256:ZfNpDia6MlH5NH4Cedd+UOzjORvAwSra5FeKbyUp+jE");
@@ -94,7 +95,8 @@ fn a_passphrase_has_to_fit() {
     }
 }
 
-/// A key that asks for minutes of work would keep others waiting, and end in a timeout that says nothing.
+/// A key that asks for minutes of work would keep others waiting, and end in a timeout that says
+/// nothing.
 #[test]
 fn what_is_costly_to_open_is_not_opened() {
     for key in [data!("ed25519-costly-openssh"), data!("p256-costly-pkcs8.pem")] {
@@ -116,7 +118,10 @@ fn other_things_get_a_clear_no() {
         ("hunter2-hunter2", "from its BEGIN line"),
         (&key[1..], "from its BEGIN line"),
         (data!("ed25519-openssh.pub"), "the private one"),
-        ("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----", "the private one"),
+        (
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----",
+            "the private one",
+        ),
         ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "that says PRIVATE KEY"),
         ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none", "puttygen"),
         (data!("rsa-legacy-encrypted.pem"), "ssh-keygen -p"),
@@ -154,19 +159,27 @@ fn pair(of: &str) -> KeypairData {
 #[test]
 fn a_public_half_of_another_key_is_refused() {
     let mine = Ed25519PrivateKey::from_bytes(&[7; 32]);
-    let KeypairData::Ed25519(theirs) = pair(data!("ed25519-openssh")) else { panic!("an Ed25519 key") };
+    let KeypairData::Ed25519(theirs) = pair(data!("ed25519-openssh")) else {
+        panic!("an Ed25519 key")
+    };
     let forged = Ed25519Keypair { public: theirs.public, private: mine };
-    assert!(refused(&written(KeypairData::Ed25519(forged)), None, PRIVATE_KEY).contains("not its own"));
+    assert!(
+        refused(&written(KeypairData::Ed25519(forged)), None, PRIVATE_KEY).contains("not its own")
+    );
 
-    let KeypairData::Ecdsa(EcdsaKeypair::NistP256 { private, .. }) = pair(data!("p256-openssh")) else {
+    let KeypairData::Ecdsa(EcdsaKeypair::NistP256 { private, .. }) = pair(data!("p256-openssh"))
+    else {
         panic!("an ECDSA key")
     };
     let other = p256::SecretKey::from_slice(&[9; 32]).unwrap().public_key();
     let forged = EcdsaKeypair::NistP256 { public: other.to_encoded_point(false), private };
-    assert!(refused(&written(KeypairData::Ecdsa(forged)), None, PRIVATE_KEY).contains("not its own"));
+    assert!(
+        refused(&written(KeypairData::Ecdsa(forged)), None, PRIVATE_KEY).contains("not its own")
+    );
 }
 
-/// Numbers of an RSA key that do not belong together: what is shown would be a key that this one does not open.
+/// Numbers of an RSA key that do not belong together: what is shown would be a key that this one
+/// does not open.
 #[test]
 fn numbers_that_make_no_rsa_key_are_refused() {
     let KeypairData::Rsa(good) = pair(data!("rsa-openssh")) else { panic!("an RSA key") };
@@ -190,12 +203,16 @@ fn numbers_that_make_no_rsa_key_are_refused() {
 fn types_of_others_keep_secrets_sealed() {
     let key = || Field::multiline(PRIVATE_KEY).secure();
     let given = [(PRIVATE_KEY, data!("ed25519-openssh"))];
-    let own =
-        TypeKit::<SshKey>::of([key(), Field::text("host").required(), Field::text(FINGERPRINT).computed()]);
+    let own = TypeKit::<SshKey>::of([
+        key(),
+        Field::text("host").required(),
+        Field::text(FINGERPRINT).computed(),
+    ]);
     let normal = own.normalise(&[given[0], ("host", "server")]).unwrap();
     assert_eq!(normal.len(), 3);
     assert!(own.normalise(&given).unwrap_err().contains_key("host"));
-    let without_phrase = own.normalise(&[(PRIVATE_KEY, data!("ed25519-encrypted-openssh")), ("host", "a")]);
+    let without_phrase =
+        own.normalise(&[(PRIVATE_KEY, data!("ed25519-encrypted-openssh")), ("host", "a")]);
     assert!(without_phrase.unwrap_err().contains_key(PRIVATE_KEY));
 
     let plain = TypeKit::<SshKey>::of([Field::multiline(PRIVATE_KEY), Field::text(PASSPHRASE)]);
@@ -210,8 +227,11 @@ fn types_of_others_keep_secrets_sealed() {
 /// Whoever sends a public key along cannot have it shown.
 #[test]
 fn what_is_computed_cannot_be_forged() {
-    let forged =
-        [(PRIVATE_KEY, data!("ed25519-openssh")), (FINGERPRINT, "SHA256:mine"), (PUBLIC_KEY, "mine")];
+    let forged = [
+        (PRIVATE_KEY, data!("ed25519-openssh")),
+        (FINGERPRINT, "SHA256:mine"),
+        (PUBLIC_KEY, "mine"),
+    ];
     let normal = TypeKit::<SshKey>::declared().normalise(&forged).unwrap();
     assert_eq!(normal[PUBLIC_KEY], data!("ed25519-openssh.pub").trim());
     assert!(normal[FINGERPRINT].starts_with("SHA256:+s9d"));

@@ -1,8 +1,11 @@
-//! Secrets behind one-time passwords (RFC 6238): checked, kept in one spelling, and told apart by plain fields that say how codes are made.
+//! Secrets behind one-time passwords (RFC 6238): checked, kept in one spelling, and told apart by
+//! plain fields that say how codes are made.
 //!
 //! It makes no codes. Start reading at `TotpSecret` of the SDK.
 
-use credsmith_plugin_sdk::credential_type::{CredentialType, DeclaredType, Description, TotpSecret, Values};
+use credsmith_plugin_sdk::credential_type::{
+    CredentialType, DeclaredType, Description, TotpSecret, Values,
+};
 use credsmith_plugin_sdk::{Field, FieldProblem, export_credential_type};
 
 struct Totp;
@@ -37,7 +40,8 @@ impl CredentialType for Totp {
         definition: &[Field],
         values: Vec<(String, String)>,
     ) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
-        let mut values = Values::read(definition, values, &[ISSUER, ACCOUNT, ALGORITHM, DIGITS, PERIOD]);
+        let mut values =
+            Values::read(definition, values, &[ISSUER, ACCOUNT, ALGORITHM, DIGITS, PERIOD]);
         values.expect_secure(SECRET);
         if let Some(secret) = values.parse(SECRET, TotpSecret::parse) {
             tell(&mut values, &secret);
@@ -73,8 +77,10 @@ mod tests {
 
     #[test]
     fn a_bare_secret_is_of_the_usual_kind() {
-        let normal = TypeKit::<Totp>::declared().normalise(&[(SECRET, "jbsw y3dp ehpk 3pxp")]).unwrap();
-        let expected = [(SECRET, "JBSWY3DPEHPK3PXP"), (ALGORITHM, "SHA1"), (DIGITS, "6"), (PERIOD, "30")];
+        let normal =
+            TypeKit::<Totp>::declared().normalise(&[(SECRET, "jbsw y3dp ehpk 3pxp")]).unwrap();
+        let expected =
+            [(SECRET, "JBSWY3DPEHPK3PXP"), (ALGORITHM, "SHA1"), (DIGITS, "6"), (PERIOD, "30")];
         assert_eq!(normal, pairs(&expected));
     }
 
@@ -130,7 +136,8 @@ mod tests {
         let plain = TypeKit::<Totp>::of([Field::totp_secret(SECRET)]);
         assert!(plain.normalise(&given).unwrap_err()[SECRET].contains("secure"));
         assert!(TypeKit::<Totp>::of([]).normalise(&[]).unwrap_err().contains_key(SECRET));
-        let settable = TypeKit::<Totp>::of([Field::totp_secret(SECRET).secure(), Field::text(DIGITS)]);
+        let settable =
+            TypeKit::<Totp>::of([Field::totp_secret(SECRET).secure(), Field::text(DIGITS)]);
         assert!(settable.normalise(&given).unwrap_err()[DIGITS].contains("computed"));
     }
 }

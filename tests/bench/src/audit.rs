@@ -30,7 +30,9 @@ impl AuditLog {
         while found < count {
             if begun.elapsed() > PATIENCE {
                 let log = self.path.display();
-                return Err(format!("{log} has {found} lines with {part} instead of {count}").into());
+                return Err(
+                    format!("{log} has {found} lines with {part} instead of {count}").into()
+                );
             }
             found += match self.lines()? {
                 lines if lines.is_empty() => {

@@ -24,7 +24,8 @@ impl Reader {
 
     /// The body of the next answer.
     pub(crate) async fn body(&mut self) -> Result<&[u8], Failure> {
-        let request = self.requests.get(self.turns % self.requests.len().max(1)).ok_or("nothing to read")?;
+        let request =
+            self.requests.get(self.turns % self.requests.len().max(1)).ok_or("nothing to read")?;
         self.turns += 1;
         let answer = self.connection.exchange(request).await?;
         expect(&answer, 200)?;
@@ -57,8 +58,10 @@ impl Cycler {
     /// Issues, fetches and revokes, for one user after the other.
     pub(crate) async fn new(users: &[User]) -> Result<Self, Failure> {
         let connection = Connection::open(users.first().ok_or("no users")?.at).await?;
-        let issuer =
-            |user: &User| Issuer { user: user.clone(), issue: user.with_json("POST", CREDENTIALS, WANTED) };
+        let issuer = |user: &User| Issuer {
+            user: user.clone(),
+            issue: user.with_json("POST", CREDENTIALS, WANTED),
+        };
         Ok(Self { connection, users: users.iter().map(issuer).collect(), turns: 0, keep: false })
     }
 
@@ -70,7 +73,8 @@ impl Cycler {
 
 impl Client for Cycler {
     async fn once(&mut self) -> Result<(), Failure> {
-        let Issuer { user, issue } = self.users.get(self.turns % self.users.len()).ok_or("no users")?;
+        let Issuer { user, issue } =
+            self.users.get(self.turns % self.users.len()).ok_or("no users")?;
         self.turns += 1;
         let answer = self.connection.exchange(issue).await?;
         expect(&answer, 303)?;
@@ -80,7 +84,10 @@ impl Client for Cycler {
         let answer = self.connection.exchange(&fetch).await?;
         expect(&answer, 200)?;
         let id = answer.text("id").ok_or("a credential without an id")?;
-        answer.text("value").filter(|value| value.len() == 32).ok_or("a credential without its entry")?;
+        answer
+            .text("value")
+            .filter(|value| value.len() == 32)
+            .ok_or("a credential without its entry")?;
         if self.keep {
             return Ok(());
         }

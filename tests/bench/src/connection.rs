@@ -1,5 +1,6 @@
-//! A client that costs little: bytes that were put together beforehand over a connection that stays open, and answers of which only
-//! status, length and the asked-for parts are read. One thread drives all clients, so that most of the machine is left to the server.
+//! A client that costs little: bytes that were put together beforehand over a connection that stays
+//! open, and answers of which only status, length and the asked-for parts are read. One thread
+//! drives all clients, so that most of the machine is left to the server.
 //!
 //! Never here: a library for HTTP. What is measured is not to share its costs with what measures.
 
@@ -43,7 +44,8 @@ impl Connection {
                 break end + 4;
             }
         };
-        let shape = Shape::of(self.buffer.get(..head).unwrap_or_default()).ok_or_else(|| strange("head"))?;
+        let shape = Shape::of(self.buffer.get(..head).unwrap_or_default())
+            .ok_or_else(|| strange("head"))?;
         let whole = head + shape.length;
         while self.buffer.len() < whole {
             self.read_some().await?;
@@ -55,7 +57,8 @@ impl Connection {
         Ok(Answer { status: shape.status, head, body })
     }
 
-    /// Sends `request` and waits for a 101: from then on the stream speaks something else. Nothing of that may have come yet.
+    /// Sends `request` and waits for a 101: from then on the stream speaks something else. Nothing
+    /// of that may have come yet.
     pub(crate) async fn upgrade(mut self, request: &[u8]) -> io::Result<TcpStream> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -87,7 +90,8 @@ impl Answer<'_> {
         std::str::from_utf8(value_of(self.head, name.as_bytes())?).ok()
     }
 
-    /// The value of the first `"key":"..."` in the body, which is compact JSON without escapes in what is looked for.
+    /// The value of the first `"key":"..."` in the body, which is compact JSON without escapes in
+    /// what is looked for.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         let body = std::str::from_utf8(self.body).ok()?;
         let (_, rest) = body.split_once(&format!("\"{key}\":\""))?;
@@ -130,7 +134,8 @@ mod tests {
         let head = b"HTTP/1.1 303 See Other\r\nlocation: http://x/y\r\ncontent-length: 12\r\n\r\n";
         let shape = Shape::of(head).unwrap();
         assert_eq!((shape.status, shape.length), (303, 12));
-        let answer = Answer { status: 303, head, body: br#"{"id":"one","entries":[{"value":"two"}]}"# };
+        let answer =
+            Answer { status: 303, head, body: br#"{"id":"one","entries":[{"value":"two"}]}"# };
         assert_eq!(answer.header("location"), Some("http://x/y"));
         assert_eq!(
             (answer.text("id"), answer.text("value"), answer.text("no")),

@@ -35,8 +35,13 @@ pub(crate) struct Seen {
     pub(crate) client_cpu: Duration,
 }
 
-/// Lets the clients run as fast as they get answers. All run in the calling thread. `server` is a process id.
-pub(crate) async fn run<C: Client>(clients: Vec<C>, span: Span, server: u32) -> Result<Seen, Failure> {
+/// Lets the clients run as fast as they get answers. All run in the calling thread. `server` is a
+/// process id.
+pub(crate) async fn run<C: Client>(
+    clients: Vec<C>,
+    span: Span,
+    server: u32,
+) -> Result<Seen, Failure> {
     let begin = Instant::now() + span.warm_up;
     let end = begin + span.watched;
     let mut tasks = JoinSet::new();
@@ -62,7 +67,8 @@ pub(crate) async fn run<C: Client>(clients: Vec<C>, span: Span, server: u32) -> 
     })
 }
 
-/// Lets the clients run for as long as `during` takes. Gives how long each turn took, in order, and what came of `during`.
+/// Lets the clients run for as long as `during` takes. Gives how long each turn took, in order, and
+/// what came of `during`.
 pub(crate) async fn run_during<C: Client, T>(
     clients: Vec<C>,
     during: impl Future<Output = Result<T, Failure>>,
@@ -93,7 +99,10 @@ pub(crate) async fn run_during<C: Client, T>(
 }
 
 /// Lets each client do its thing so many times.
-pub(crate) async fn run_times<C: Client>(clients: Vec<C>, times: usize) -> Result<Duration, Failure> {
+pub(crate) async fn run_times<C: Client>(
+    clients: Vec<C>,
+    times: usize,
+) -> Result<Duration, Failure> {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for mut client in clients {
@@ -111,7 +120,11 @@ pub(crate) async fn run_times<C: Client>(clients: Vec<C>, times: usize) -> Resul
 }
 
 /// How long each turn took that ended while it was watched.
-async fn repeat<C: Client>(mut client: C, begin: Instant, end: Instant) -> Result<Vec<Duration>, Failure> {
+async fn repeat<C: Client>(
+    mut client: C,
+    begin: Instant,
+    end: Instant,
+) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     loop {
         let begun = Instant::now();

@@ -1,7 +1,9 @@
-//! Measures the whole daemon on loopback and prints a table, each figure beside its yardstick of the same sitting.
+//! Measures the whole daemon on loopback and prints a table, each figure beside its yardstick of
+//! the same sitting.
 //!
-//! `credsmith-bench [--quick] [ROW ...]`, started by the script `run`, which builds what this needs beside it. A missed target is
-//! printed and is no failure; a wrong answer is one. The rows are in `rows`, the clients in `clients`, what they run on in `site`.
+//! `credsmith-bench [--quick] [ROW ...]`, started by the script `run`, which builds what this needs
+//! beside it. A missed target is printed and is no failure; a wrong answer is one. The rows are in
+//! `rows`, the clients in `clients`, what they run on in `site`.
 //!
 //! Never here: a part of the daemon. It is measured from outside, as the program that ships.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]

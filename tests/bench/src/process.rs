@@ -1,4 +1,5 @@
-//! What the kernel knows of a process: computing time and memory; and programs that serve until they are dropped.
+//! What the kernel knows of a process: computing time and memory; and programs that serve until
+//! they are dropped.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -67,15 +68,23 @@ impl Served {
     pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self, Failure> {
         let log_file = File::options().create(true).append(true).open(log)?;
         let begun = Instant::now();
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(log_file)).spawn()?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(log_file))
+            .spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let began_in = begun.elapsed();
         let Some(address) = line.trim_end().strip_prefix("ready http://") else {
             let _ = child.kill();
-            return Err(format!("it did not start: {:?}, {}", child.wait()?, fs::read_to_string(log)?).into());
+            return Err(format!(
+                "it did not start: {:?}, {}",
+                child.wait()?,
+                fs::read_to_string(log)?
+            )
+            .into());
         };
         Ok(Self { address: address.parse()?, child, _stdout: stdout, began_in })
     }

@@ -38,11 +38,14 @@ impl Begun {
     pub(crate) async fn at(at: SocketAddr, over: &mut Connection) -> Result<Self, Failure> {
         let answer = over.exchange(&plain("/v1/auth/uri", at)).await?;
         expect(&answer, 200)?;
-        let text = |key| answer.text(key).map(str::to_owned).ok_or("a sign-in without an address or a key");
+        let text = |key| {
+            answer.text(key).map(str::to_owned).ok_or("a sign-in without an address or a key")
+        };
         Ok(Self { uri: text("uri")?, key: text("callbackKey")? })
     }
 
-    /// Signs in as `user` at the provider. Gives what the browser is then sent back to: path and query.
+    /// Signs in as `user` at the provider. Gives what the browser is then sent back to: path and
+    /// query.
     async fn visit(&self, user: &str) -> Result<String, Failure> {
         let rest = self.uri.strip_prefix("http://").ok_or("a provider that is not on loopback")?;
         let provider = rest.split('/').next().unwrap_or_default().parse()?;
@@ -50,11 +53,17 @@ impl Begun {
         let mut connection = Connection::open(provider).await?;
         let answer = connection.exchange(&plain(&path, provider)).await?;
         expect(&answer, 303)?;
-        Ok(path_of(answer.header("location").ok_or("a provider that sends nobody back")?)?.to_owned())
+        Ok(path_of(answer.header("location").ok_or("a provider that sends nobody back")?)?
+            .to_owned())
     }
 
-    /// Signs in as `user` and comes back to the daemon at `at`, which has nobody else to tell but, where one waits, a socket.
-    pub(crate) async fn finish(&self, at: SocketAddr, user: &str) -> Result<Option<Member>, Failure> {
+    /// Signs in as `user` and comes back to the daemon at `at`, which has nobody else to tell but,
+    /// where one waits, a socket.
+    pub(crate) async fn finish(
+        &self,
+        at: SocketAddr,
+        user: &str,
+    ) -> Result<Option<Member>, Failure> {
         let back = self.visit(user).await?;
         let mut connection = Connection::open(at).await?;
         let answer = connection.exchange(&plain(&back, at)).await?;
@@ -82,7 +91,9 @@ pub(crate) async fn members(count: usize, at: SocketAddr) -> Result<Vec<Member>,
     let mut members = Vec::new();
     for number in 0..count {
         let begun = Begun::at(at, &mut connection).await?;
-        members.push(begun.finish(at, &format!("user-{number}")).await?.ok_or("a sign-in without tokens")?);
+        members.push(
+            begun.finish(at, &format!("user-{number}")).await?.ok_or("a sign-in without tokens")?,
+        );
     }
     Ok(members)
 }

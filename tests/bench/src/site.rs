@@ -1,5 +1,5 @@
-//! A daemon as it is measured: the program as it ships, with its defaults, a durable store, its log in a file, and a provider that
-//! vouches for as many users as are wanted.
+//! A daemon as it is measured: the program as it ships, with its defaults, a durable store, its log
+//! in a file, and a provider that vouches for as many users as are wanted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,7 +30,8 @@ impl Place {
         Self { site, provider }
     }
 
-    /// A vault whose every user may do everything, with so many companies, and room for so many connections at a time.
+    /// A vault whose every user may do everything, with so many companies, and room for so many
+    /// connections at a time.
     pub(crate) fn vault(companies: usize, connections: usize) -> Self {
         let provider = Provider::start();
         let site = Site::new()

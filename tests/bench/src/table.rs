@@ -43,7 +43,8 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["", "measured", "", "yardstick", "target"].map(str::to_owned);
-        let lines: Vec<[String; 5]> = std::iter::once(head).chain(self.0.iter().map(cells)).collect();
+        let lines: Vec<[String; 5]> =
+            std::iter::once(head).chain(self.0.iter().map(cells)).collect();
         let mut widths = [0; 5];
         for line in &lines {
             for (width, cell) in widths.iter_mut().zip(line) {
@@ -118,6 +119,9 @@ mod tests {
     #[test]
     fn times_have_a_fitting_unit() {
         let of = |micros| time(Duration::from_micros(micros));
-        assert_eq!([of(72), of(1_500), of(250_000), of(2_000_000)], ["72 us", "1.50 ms", "250 ms", "2.00 s"]);
+        assert_eq!(
+            [of(72), of(1_500), of(250_000), of(2_000_000)],
+            ["72 us", "1.50 ms", "250 ms", "2.00 s"]
+        );
     }
 }

@@ -35,7 +35,8 @@ impl Kind {
         let answer = connection.exchange(&page).await?;
         expect(&answer, 200)?;
         let page: Value = serde_json::from_slice(answer.body)?;
-        let listed = page.get("data").and_then(Value::as_array).ok_or("a page without companies")?;
+        let listed =
+            page.get("data").and_then(Value::as_array).ok_or("a page without companies")?;
         let companies: Vec<_> =
             listed.iter().filter_map(|one| Some(one.get("id")?.as_str()?.to_owned())).collect();
 
@@ -45,10 +46,15 @@ impl Kind {
             "icon": null,
             "fields": fields(false),
         });
-        let answer = connection.exchange(&by.user.with_json("POST", TYPES, &wanted.to_string())).await?;
+        let answer =
+            connection.exchange(&by.user.with_json("POST", TYPES, &wanted.to_string())).await?;
         expect(&answer, 201)?;
         let made: Value = serde_json::from_slice(answer.body)?;
-        let id = made.pointer("/data/id").and_then(Value::as_str).ok_or("a type without an id")?.to_owned();
+        let id = made
+            .pointer("/data/id")
+            .and_then(Value::as_str)
+            .ok_or("a type without an id")?
+            .to_owned();
         if companies.len() == COMPANIES {
             Ok(Self { id, companies })
         } else {
@@ -63,7 +69,11 @@ impl Kind {
     }
 
     /// Has `count` credentials made by all members together, and gives their ids.
-    pub(crate) async fn credentials(&self, by: &[Member], count: usize) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn credentials(
+        &self,
+        by: &[Member],
+        count: usize,
+    ) -> Result<Vec<String>, Failure> {
         let (ids, made) = channel();
         let mut makers = self.makers(by).await?;
         makers.iter_mut().for_each(|maker| maker.ids = Some(ids.clone()));
@@ -87,7 +97,11 @@ impl Kind {
                 ],
             });
             let request = member.user.with_json("POST", CREDENTIALS, &body.to_string());
-            makers.push(Maker { connection: Connection::open(member.user.at).await?, request, ids: None });
+            makers.push(Maker {
+                connection: Connection::open(member.user.at).await?,
+                request,
+                ids: None,
+            });
         }
         Ok(makers)
     }
@@ -170,7 +184,11 @@ pub(crate) struct Refresher {
 impl Refresher {
     pub(crate) async fn new(of: &Member) -> Result<Self, Failure> {
         let at = of.user.at;
-        Ok(Self { connection: Connection::open(at).await?, host: at.to_string(), token: of.refresh.clone() })
+        Ok(Self {
+            connection: Connection::open(at).await?,
+            host: at.to_string(),
+            token: of.refresh.clone(),
+        })
     }
 }
 

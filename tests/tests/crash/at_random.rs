@@ -32,7 +32,8 @@ fn two_hundred_kills_lose_and_leak_nothing() {
         let mut kills = 0;
         let mut tally = Tally::default();
         for lane in lanes {
-            let (killed, done) = lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (killed, done) =
+                lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             kills += killed;
             tally += done;
         }
@@ -40,7 +41,8 @@ fn two_hundred_kills_lose_and_leak_nothing() {
     });
     assert!(kills >= 200, "{kills} kills");
     // Without this much, the kills met nothing.
-    let enough = tally.cut >= 20 && tally.issued >= 60 && tally.fetched >= 50 && tally.revoked >= 20;
+    let enough =
+        tally.cut >= 20 && tally.issued >= 60 && tally.fetched >= 50 && tally.revoked >= 20;
     assert!(enough, "{tally:?}");
 }
 
@@ -49,7 +51,8 @@ fn run_lane(lane: u64, provider: &Provider) -> (usize, Tally) {
     let (world, target) = World::serve(lane, true);
     let site = site(provider, &target, Duration::from_secs(1));
     let names = (0..USERS).map(|user| format!("user-{}", 1 + lane * USERS + user));
-    let users: Vec<_> = names.map(|name| (User::new(provider, &name), Promises::default())).collect();
+    let users: Vec<_> =
+        names.map(|name| (User::new(provider, &name), Promises::default())).collect();
     let mut kills = 0;
     for life in 0..LIVES {
         if dice.percent(10) {
@@ -101,7 +104,8 @@ fn live_and_die(site: &Site, users: &[(User, Promises)], dice: &mut Dice, life: 
                         return;
                     }
                     let tag = format!("r-{life}-{at}-{number}");
-                    // An error is the end of the daemon, in the middle of whatever it was asked; or nobody can sign in yet.
+                    // An error is the end of the daemon, in the middle of whatever it was asked; or
+                    // nobody can sign in yet.
                     if something(user, promises, address, &mut dice, &tag).is_err() {
                         thread::sleep(Duration::from_millis(5));
                     }

@@ -1,4 +1,5 @@
-//! `kill -9` at each step of a lease's life: the target holds the request that stands for the step, the daemon dies, the target goes on.
+//! `kill -9` at each step of a lease's life: the target holds the request that stands for the step,
+//! the daemon dies, the target goes on.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -12,8 +13,15 @@ use crate::site::{QUEUE_WAIT, REMOTE, SETTLE, examine, site};
 use crate::world::{Deletion, World};
 
 /// The steps at which the daemon is killed, all at once: each befalls another user.
-const STEPS: [&str; 7] =
-    ["create-asked", "create-done", "create-late", "issued", "delete-before", "delete-after", "revoked"];
+const STEPS: [&str; 7] = [
+    "create-asked",
+    "create-done",
+    "create-late",
+    "issued",
+    "delete-before",
+    "delete-after",
+    "revoked",
+];
 
 /// Longer than it takes to bring all users to their steps.
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,8 +47,8 @@ fn a_kill_at_any_step_loses_and_leaks_nothing() {
     let provider = Provider::start();
     let (world, target) = World::serve(0, true);
     let site = site(&provider, &target, PLUGIN_TIMEOUT);
-    let users =
-        (0..STEPS.len()).map(|n| (User::new(&provider, &format!("user-{}", 100 + n)), Promises::default()));
+    let users = (0..STEPS.len())
+        .map(|n| (User::new(&provider, &format!("user-{}", 100 + n)), Promises::default()));
     let stage = Stage { users: users.collect() };
 
     let daemon = site.serve();
@@ -59,7 +67,10 @@ fn a_kill_at_any_step_loses_and_leaks_nothing() {
         ] {
             scope.spawn(move || {
                 let answer = stage.of(step).0.request(to, REMOTE, &format!("{manner}:{step}"));
-                assert!(answer.is_err(), "{step}: the daemon was killed before it answered: {answer:?}");
+                assert!(
+                    answer.is_err(),
+                    "{step}: the daemon was killed before it answered: {answer:?}"
+                );
             });
         }
         // Of three credentials the revocation is asked for; one answer comes.
@@ -83,7 +94,8 @@ fn a_kill_at_any_step_loses_and_leaks_nothing() {
         let revoked = &stage.of("revoked").1;
         eventually("one revocation is answered", || revoked.tally().revoked == 1);
         let held = ["before:create-asked", "after:create-done", "late:create-late"];
-        let held = held.into_iter().chain(["delete-before:delete-before", "delete-after:delete-after"]);
+        let held =
+            held.into_iter().chain(["delete-before:delete-before", "delete-after:delete-after"]);
         let held: Vec<String> = held.map(str::to_owned).collect();
         world.await_held(&held);
         daemon.kill();
@@ -96,9 +108,14 @@ fn a_kill_at_any_step_loses_and_leaks_nothing() {
     eventually("the recovery has begun", || world.state().deletions.len() > 2);
     daemon.kill();
     let daemon = site.serve();
-    let users: Vec<_> = stage.users.iter().map(|(user, promises)| (user.clone(), promises)).collect();
+    let users: Vec<_> =
+        stage.users.iter().map(|(user, promises)| (user.clone(), promises)).collect();
     assert_kept(daemon.address(), &world, &users);
-    assert_eq!(stage.of("issued").0.list(daemon.address(), REMOTE).unwrap().len(), 1, "the only one left");
+    assert_eq!(
+        stage.of("issued").0.list(daemon.address(), REMOTE).unwrap().len(),
+        1,
+        "the only one left"
+    );
     assert!(daemon.stop().status.success());
     assert_sound(&examine(&site), &world);
     the_cut_short_were_revoked_twice(&world);
@@ -121,7 +138,8 @@ fn wait_for_provider(stage: &Stage, to: SocketAddr) {
     eventually("somebody can sign in", || user.list(to, REMOTE).is_ok());
 }
 
-/// Once when the deadline has passed, and once more when nothing of the request can be under way any more.
+/// Once when the deadline has passed, and once more when nothing of the request can be under way
+/// any more.
 fn the_cut_short_were_revoked_twice(world: &World) {
     for tag in ["create-asked", "create-done", "create-late"] {
         let deletions = deletions(world, tag);

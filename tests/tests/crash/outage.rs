@@ -1,4 +1,5 @@
-//! A target that is down: what has to be revoked there waits, what is elsewhere does not, and in the end nothing is left.
+//! A target that is down: what has to be revoked there waits, what is elsewhere does not, and in
+//! the end nothing is left.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -42,7 +43,8 @@ fn a_target_that_is_down_delays_its_own_revocations_and_nothing_else() {
         .service("elsewhere", "unique", "parallel_runner = 4");
     let daemon = site.serve();
     let to = daemon.address();
-    let users: Vec<_> = (0..USERS).map(|n| User::new(&provider, &format!("user-{}", 200 + n))).collect();
+    let users: Vec<_> =
+        (0..USERS).map(|n| User::new(&provider, &format!("user-{}", 200 + n))).collect();
     eventually("somebody can sign in", || users[0].list(to, REMOTE).is_ok());
     let issue = |user: &User, service: &str, tag: String| {
         let path = user.request(to, service, &format!("plain:{tag}")).unwrap().unwrap();
@@ -59,14 +61,22 @@ fn a_target_that_is_down_delays_its_own_revocations_and_nothing_else() {
 
     world.set_down(true);
     let answers = thread::scope(|scope| {
-        let asked: Vec<_> =
-            ids.iter().map(|(user, id)| scope.spawn(move || user.revoke(to, id).unwrap())).collect();
+        let asked: Vec<_> = ids
+            .iter()
+            .map(|(user, id)| scope.spawn(move || user.revoke(to, id).unwrap()))
+            .collect();
         let meanwhile = median_of_cycles(&users[0], to);
-        assert!(meanwhile <= before * 10 + Duration::from_millis(500), "{meanwhile:?} instead of {before:?}");
+        assert!(
+            meanwhile <= before * 10 + Duration::from_millis(500),
+            "{meanwhile:?} instead of {before:?}"
+        );
         asked.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
     });
     for answer in &answers {
-        assert!(matches!(answer.status, 500 | 503 | 504), "nobody is told that it is gone: {answer:?}");
+        assert!(
+            matches!(answer.status, 500 | 503 | 504),
+            "nobody is told that it is gone: {answer:?}"
+        );
     }
     // The credentials with a lifetime are past it by now, and wait as well.
     thread::sleep(Duration::from_secs(2));

@@ -1,7 +1,7 @@
 //! What the daemon promised to its users, and whether it kept it.
 //!
-//! A promise is an answer that was received: what was asked for and not answered may have happened or not, but it must have happened
-//! whole or not at all.
+//! A promise is an answer that was received: what was asked for and not answered may have happened
+//! or not, but it must have happened whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -93,7 +93,8 @@ impl Promises {
         })
     }
 
-    /// Compares with what the daemon lists and what the target has, once both are at rest. `listed`: ids of credentials.
+    /// Compares with what the daemon lists and what the target has, once both are at rest.
+    /// `listed`: ids of credentials.
     fn check(&self, user: &User, listed: &BTreeSet<String>, world: &World) {
         let name = &user.name;
         let alive = credentials_alive(world, user);
@@ -101,7 +102,8 @@ impl Promises {
         let of_tag = |tag: &String| state.objects.values().find(|object| object.tag == *tag);
         self.with(|promised| {
             for tag in &promised.issued {
-                let object = of_tag(tag).unwrap_or_else(|| panic!("{name}: {tag} was issued and never made"));
+                let object = of_tag(tag)
+                    .unwrap_or_else(|| panic!("{name}: {tag} was issued and never made"));
                 let asked_back = promised.revoking.contains(&object.credential);
                 assert!(
                     object.alive || asked_back,
@@ -133,16 +135,23 @@ fn credentials_alive(world: &World, user: &User) -> BTreeSet<String> {
     world.alive(&user.name).into_iter().map(|object| object.credential).collect()
 }
 
-/// Waits until nothing is under way any more, and compares: with the target, with what was promised, with a recount.
+/// Waits until nothing is under way any more, and compares: with the target, with what was
+/// promised, with a recount.
 pub(crate) fn assert_kept(to: SocketAddr, world: &World, users: &[(User, &Promises)]) {
     for (user, promises) in users {
         let mut listed = BTreeSet::new();
-        // What a kill left behind counts until it has been cleaned up; what is being revoked is listed until it is gone.
-        eventually(&format!("{} has what the target has, and nothing else counts", user.name), || {
-            let (Ok(list), Ok(count)) = (user.list(to, REMOTE), user.count(to, REMOTE)) else { return false };
-            listed = list.into_iter().collect();
-            count == listed.len() as u64 && listed == credentials_alive(world, user)
-        });
+        // What a kill left behind counts until it has been cleaned up; what is being revoked is
+        // listed until it is gone.
+        eventually(
+            &format!("{} has what the target has, and nothing else counts", user.name),
+            || {
+                let (Ok(list), Ok(count)) = (user.list(to, REMOTE), user.count(to, REMOTE)) else {
+                    return false;
+                };
+                listed = list.into_iter().collect();
+                count == listed.len() as u64 && listed == credentials_alive(world, user)
+            },
+        );
         promises.check(user, &listed, world);
     }
     assert_eq!(world.faults(), Vec::<String>::new());
@@ -157,7 +166,8 @@ pub(crate) fn assert_sound(found: &Examination, world: &World) {
     assert_eq!(found.faults, Vec::<String>::new(), "contradictions in the ledger");
     let unsettled: Vec<_> = found.counted.iter().filter(|lease| lease.stage != "active").collect();
     assert!(unsettled.is_empty(), "left over: {unsettled:?}");
-    let counted: BTreeSet<String> = found.counted.iter().map(|lease| lease.id.to_string()).collect();
+    let counted: BTreeSet<String> =
+        found.counted.iter().map(|lease| lease.id.to_string()).collect();
     assert_eq!(counted.len(), found.counted.len(), "no lease is in two states");
     let state = world.state();
     let alive = state.objects.values().filter(|object| object.alive);

@@ -1,4 +1,5 @@
-//! The daemon of these tests: short spans, so that what a kill leaves behind is cleaned up within seconds.
+//! The daemon of these tests: short spans, so that what a kill leaves behind is cleaned up within
+//! seconds.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +38,8 @@ pub(crate) fn remote_lines(service: &str, target: &Target, more: &str) -> String
 
 /// A site with the service [`REMOTE`], of which each user may have [`LIMIT`] credentials.
 pub(crate) fn site(provider: &Provider, target: &Target, plugin_timeout: Duration) -> Site {
-    let limit = format!("credential_limit = {LIMIT}\nplugin_timeout = \"{}s\"", plugin_timeout.as_secs());
+    let limit =
+        format!("credential_limit = {LIMIT}\nplugin_timeout = \"{}s\"", plugin_timeout.as_secs());
     bare(provider).service(REMOTE, "remote", &remote_lines(REMOTE, target, &limit))
 }
 
@@ -61,17 +63,23 @@ pub(crate) struct Left {
     entropy: Arc<SeededEntropy>,
 }
 
-/// Looks into the store of a daemon that has ended, which is free again for the next one afterwards.
+/// Looks into the store of a daemon that has ended, which is free again for the next one
+/// afterwards.
 pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Arc::new(Sled::open(SledOptions::new(site.data().join("store"))).unwrap());
         let kek = Kek::parse(&std::fs::read(site.path().join("kek")).unwrap()).unwrap();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_secs(since.as_secs())));
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::at(Timestamp::from_secs(since.as_secs())));
         let entropy = Arc::new(SeededEntropy::new(since.as_secs()));
-        let keyring =
-            Keyring::load(Arc::clone(&store) as _, kek, Arc::clone(&entropy) as _, Arc::clone(&clock));
+        let keyring = Keyring::load(
+            Arc::clone(&store) as _,
+            kek,
+            Arc::clone(&entropy) as _,
+            Arc::clone(&clock),
+        );
         let keyring = Arc::new(keyring.await.unwrap());
         let seen = look(Left { store: Arc::clone(&store) as _, keyring, clock, entropy }).await;
         store.close().await.unwrap();

@@ -1,7 +1,9 @@
-//! What the target knows: every object that was ever made, for which credential, and whether it is still there.
+//! What the target knows: every object that was ever made, for which credential, and whether it is
+//! still there.
 //!
-//! The parameter `how` of a request is `MANNER:TAG`. The tag names the request, so that a test recognises what came of it; the manner says
-//! how the target behaves. Whatever it does goes on when the daemon that asked is dead: a target knows nothing of that.
+//! The parameter `how` of a request is `MANNER:TAG`. The tag names the request, so that a test
+//! recognises what came of it; the manner says how the target behaves. Whatever it does goes on
+//! when the daemon that asked is dead: a target knows nothing of that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -62,7 +64,8 @@ struct Create {
 }
 
 impl World {
-    /// A target in this state. `limited`: no subject ever has more than [`LIMIT`] objects at once, or that is a fault.
+    /// A target in this state. `limited`: no subject ever has more than [`LIMIT`] objects at once,
+    /// or that is a fault.
     pub(crate) fn serve(seed: u64, limited: bool) -> (Self, Target) {
         let world = Self::default();
         {
@@ -118,7 +121,12 @@ impl World {
 
     /// The objects of `subject` that are there.
     pub(crate) fn alive(&self, subject: &str) -> Vec<Object> {
-        self.state().objects.values().filter(|one| one.alive && one.subject == subject).cloned().collect()
+        self.state()
+            .objects
+            .values()
+            .filter(|one| one.alive && one.subject == subject)
+            .cloned()
+            .collect()
     }
 
     fn answer(&self, request: &Received) -> (u16, String) {
@@ -136,8 +144,9 @@ impl World {
     }
 
     fn dice(&self, tag: &str) -> Dice {
-        let text =
-            tag.bytes().fold(self.state().seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let text = tag
+            .bytes()
+            .fold(self.state().seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         Dice::new(text)
     }
 
@@ -165,7 +174,8 @@ impl World {
             "after-first-delete" => {
                 self.change(|state| state.held.insert(format!("late:{tag}")));
                 let credential = create.credential.clone();
-                // It lands in the very moment in which the daemon has been told that there is nothing.
+                // It lands in the very moment in which the daemon has been told that there is
+                // nothing.
                 self.until(PATIENCE, |state| state.deletions.contains_key(&credential));
                 made(&self.make(create))
             }
@@ -201,13 +211,21 @@ impl World {
         self.change(|state| {
             let Create { credential, subject, tag, .. } = create;
             if state.objects.values().any(|object| object.credential == credential) {
-                state.faults.push(format!("{tag}: a second object for the credential {credential}"));
+                state
+                    .faults
+                    .push(format!("{tag}: a second object for the credential {credential}"));
             }
             let id = format!("object-{}", state.objects.len());
-            let object =
-                Object { credential, subject: subject.clone(), tag, made: Instant::now(), alive: true };
+            let object = Object {
+                credential,
+                subject: subject.clone(),
+                tag,
+                made: Instant::now(),
+                alive: true,
+            };
             state.objects.insert(id.clone(), object);
-            let alive = state.objects.values().filter(|one| one.alive && one.subject == subject).count();
+            let alive =
+                state.objects.values().filter(|one| one.alive && one.subject == subject).count();
             if state.limited && alive > LIMIT {
                 state.faults.push(format!("{subject} has {alive} objects, {LIMIT} are allowed"));
             }
@@ -253,7 +271,11 @@ impl World {
 
     fn tag_of(&self, credential: &str) -> Option<String> {
         let state = self.state();
-        state.objects.values().find(|object| object.credential == credential).map(|object| object.tag.clone())
+        state
+            .objects
+            .values()
+            .find(|object| object.credential == credential)
+            .map(|object| object.tag.clone())
     }
 
     /// Holds requests about things whose tag names that step, once.

@@ -1,5 +1,6 @@
-//! Arbitrary requests, with and without a good token: whatever comes, the answer is well-formed, in the dialect and documented, the
-//! daemon lives, and its log neither grows without bound nor shows the token.
+//! Arbitrary requests, with and without a good token: whatever comes, the answer is well-formed, in
+//! the dialect and documented, the daemon lives, and its log neither grows without bound nor shows
+//! the token.
 
 use credsmith_tests::{Answer, Connection, Daemon, Provider, Request, Site};
 use proptest::collection::vec;
@@ -15,7 +16,8 @@ const NOISES: u32 = 400;
 /// Bytes of log that a request may cause, the audit of what it does included.
 const LOG_EACH: usize = 2048;
 
-/// Every status that a client may be answered with, but for 500, 503 and 504, which have causes that are not here.
+/// Every status that a client may be answered with, but for 500, 503 and 504, which have causes
+/// that are not here.
 const STATUSES: [u16; 12] = [200, 204, 303, 304, 400, 401, 404, 405, 406, 412, 413, 431];
 
 #[derive(Debug, Clone)]
@@ -33,8 +35,9 @@ fn any_request() -> impl Strategy<Value = Any> {
         1 => "[A-Za-z!#$%&'*+.^_`|~0-9-]{1,12}",
     ];
     let headers = vec((header_name(), header_value()), 0..6);
-    (method, path(), headers, proptest::option::of(body()), any::<bool>())
-        .prop_map(|(method, path, headers, body, signed_in)| Any { method, path, headers, body, signed_in })
+    (method, path(), headers, proptest::option::of(body()), any::<bool>()).prop_map(
+        |(method, path, headers, body, signed_in)| Any { method, path, headers, body, signed_in },
+    )
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -161,14 +164,16 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         "[ -!#-\\[\\]-~]{0,20}".prop_map(|text| format!("\"{text}\"")),
     ];
     let json = leaf.prop_recursive(4, 24, 4, move |inner| {
-        let pair = (key.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+        let pair =
+            (key.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\":{value}"));
         prop_oneof![
             vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(","))),
             vec(pair, 0..4).prop_map(|pairs| format!("{{{}}}", pairs.join(","))),
         ]
     });
-    let request = (prop::sample::select(vec!["py", "unique", "nosuch"]), json.clone())
-        .prop_map(|(service, params)| format!("{{\"service_id\":\"{service}\",\"params\":{params}}}"));
+    let request = (prop::sample::select(vec!["py", "unique", "nosuch"]), json.clone()).prop_map(
+        |(service, params)| format!("{{\"service_id\":\"{service}\",\"params\":{params}}}"),
+    );
     prop_oneof![
         3 => json.prop_map(String::into_bytes),
         3 => request.prop_map(String::into_bytes),
@@ -187,8 +192,10 @@ struct Arena {
 impl Arena {
     fn start() -> Self {
         let op = Provider::start();
-        let site =
-            Site::new().provider("op", &op).service("py", "recorded", "").service("unique", "unique", "");
+        let site = Site::new()
+            .provider("op", &op)
+            .service("py", "recorded", "")
+            .service("unique", "unique", "");
         let daemon = site.serve();
         ready(&daemon);
         Self { token: op.token("alice"), daemon, _op: op, _site: site }
@@ -221,14 +228,22 @@ impl Arena {
     }
 }
 
-fn run<S: Strategy>(cases: u32, strategy: S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+fn run<S: Strategy>(
+    cases: u32,
+    strategy: S,
+    check: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     TestRunner::new(config).run(&strategy, check).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 fn well_formed(any: &Any, answer: &Answer) -> Result<(), TestCaseError> {
     prop_assert!(STATUSES.contains(&answer.status), "{answer:?}");
-    prop_assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{answer:?}");
+    prop_assert!(
+        !answer.headers.iter().any(|(name, _)| name.starts_with("access-control-")),
+        "{answer:?}"
+    );
     prop_assert!(answer.header("x-request-id").is_some(), "{answer:?}");
     if any.method == "HEAD" || matches!(answer.status, 204 | 303 | 304) {
         prop_assert!(answer.body.is_empty(), "{answer:?}");
@@ -237,7 +252,10 @@ fn well_formed(any: &Any, answer: &Answer) -> Result<(), TestCaseError> {
     prop_assert_eq!(answer.header("content-type"), Some("application/json"), "{:?}", answer);
     if answer.status >= 400 {
         let told = answer.refusal(answer.status);
-        prop_assert!(!told.is_empty() && told.len() < 500 && !told.contains(char::is_control), "{answer:?}");
+        prop_assert!(
+            !told.is_empty() && told.len() < 500 && !told.contains(char::is_control),
+            "{answer:?}"
+        );
     } else {
         answer.json();
     }
@@ -274,8 +292,10 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /\u{0} HTTP/1.1\r\n\r\n",
     ]);
-    let octets =
-        prop_oneof![vec(any::<u8>(), 0..100), "[0-9a-fA-F\r\n ;:]{0,60}".prop_map(String::into_bytes)];
+    let octets = prop_oneof![
+        vec(any::<u8>(), 0..100),
+        "[0-9a-fA-F\r\n ;:]{0,60}".prop_map(String::into_bytes)
+    ];
     (beginning, octets, any::<bool>()).prop_map(|(beginning, octets, end)| {
         [beginning.as_bytes(), &octets, if end { b"\r\n\r\n" } else { b"" }].concat()
     })

@@ -1,4 +1,5 @@
-//! The audit log as an operator has it: what is in it, what verifying it says, and what a kill leaves.
+//! The audit log as an operator has it: what is in it, what verifying it says, and what a kill
+//! leaves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -114,7 +115,10 @@ fn it_outlives_a_kill_and_shows_what_was_done_to_it() {
     fs::write(&older, &good).unwrap();
     let (code, _, said) = verify(&[&older, &path], None);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("takes --config FILE"), "it does not promise what it cannot know: {said}");
+    assert!(
+        said.contains("takes --config FILE"),
+        "it does not promise what it cannot know: {said}"
+    );
     let (code, _, said) = verify(&[&older], Some(&site));
     assert_eq!(code, Some(1), "{said}");
 }

@@ -1,8 +1,9 @@
 //! The whole daemon from outside: one binary, so that it is linked once.
 //!
-//! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client does, `surface` goes through what the
-//! recordings leave out, `anything` throws arbitrary requests at it, `operation` looks at the process: start, log, signals, files, `audit`
-//! at its audit log. `vault` is about the other dialect.
+//! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client
+//! does, `surface` goes through what the recordings leave out, `anything` throws arbitrary requests
+//! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log.
+//! `vault` is about the other dialect.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -74,7 +74,8 @@ fn a_second_signal_ends_it_at_once() {
     gate.close();
     let (address, token) = (daemon.address(), op.token("alice"));
     let body = json!({ "service_id": "remote" });
-    let request = thread::spawn(move || Request::post(REQUEST, &body).bearer(&token).try_send(address));
+    let request =
+        thread::spawn(move || Request::post(REQUEST, &body).bearer(&token).try_send(address));
     eventually("the call to be in work", || target.received().len() == 1);
     daemon.terminate();
     daemon.stderr().wait(|log| log.contains("finishing what is in work").then_some(())).unwrap();
@@ -88,7 +89,8 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn a_provider_that_is_down_holds_up_nobody_and_is_found_when_it_comes() {
     let (op, mut late) = (Provider::start(), Provider::down(Vec::new()));
-    let site = Site::new().provider("op", &op).provider("late", &late).service("unique", "unique", "");
+    let site =
+        Site::new().provider("op", &op).provider("late", &late).service("unique", "unique", "");
     let daemon = site.serve();
     let user = |provider: &str, token: &str| {
         daemon.ask(&Request::get(format!("/api/v2/{provider}/service")).bearer(token)).status
@@ -98,7 +100,10 @@ fn a_provider_that_is_down_holds_up_nobody_and_is_found_when_it_comes() {
     let state = daemon.admin("/readyz").expect(200).json();
     assert_eq!((&state["ready"], &state["reasons"]), (&json!(true), &json!([])));
     let warnings = state["warnings"].as_array().unwrap();
-    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("the provider late"), "{state}");
+    assert!(
+        warnings.len() == 1 && warnings[0].as_str().unwrap().contains("the provider late"),
+        "{state}"
+    );
     let token = late.token("alice");
     assert_eq!(user("late", &token), 401);
 
@@ -150,7 +155,11 @@ fn data_has_one_daemon_and_outlives_a_kill() {
     daemon.kill();
     let daemon = site.serve();
     ready(&daemon);
-    assert_eq!(daemon.admin("/healthz").status, 200, "the socket of the dead one was in nobody's way");
+    assert_eq!(
+        daemon.admin("/healthz").status,
+        200,
+        "the socket of the dead one was in nobody's way"
+    );
     let user = User { daemon: &daemon, token };
     assert_eq!(user.credentials(), [id], "what was acknowledged is there");
 }
@@ -212,8 +221,11 @@ fn a_log_that_nobody_reads_holds_up_nobody() {
     for _ in 0..1000 {
         Request::get("/api/v2/oidcp").send(address).expect(200);
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)
-        .unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
     let status = wait_for("its end", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
 }
@@ -252,7 +264,9 @@ fn canary_site(
     let url = target.url();
     let everything = format!("plugin_timeout = \"500ms\"\n{}", target.granted_to("hostile"));
     let secret = |service: &str, name: &str, reveal: bool| {
-        format!("{name} = {{ file = \"{service}.secret\", destinations = [\"{url}\"], reveal = {reveal} }}\n")
+        format!(
+            "{name} = {{ file = \"{service}.secret\", destinations = [\"{url}\"], reveal = {reveal} }}\n"
+        )
     };
     let site = Site::new()
         .section("log", &format!("format = \"{format}\"\nlevel = \"trace\""))
@@ -261,12 +275,16 @@ fn canary_site(
         .service("hostile", "hostile", &format!("{everything}{}", secret("hostile", "secret", true)))
         .service("remote", "remote", &format!("{}{}", target.granted_to("remote"), secret("remote", "token", false)))
         .service_of("ssh", "bundled:ssh-ca", "[services.ssh.settings]\nca_key = { file = \"ca.pem\" }\nprincipals = [\"{preferred_username}\"]");
-    for (file, value) in [("hostile.secret", "canary-hostile-6d51"), ("remote.secret", "canary-remote-77aa")]
+    for (file, value) in
+        [("hostile.secret", "canary-hostile-6d51"), ("remote.secret", "canary-remote-77aa")]
     {
         site.secret(file, value);
         canaries.add("secret of a plugin", value);
     }
-    site.secret("ca.pem", &format!("-----BEGIN PRIVATE KEY-----\n{CA_KEY}\n-----END PRIVATE KEY-----\n"));
+    site.secret(
+        "ca.pem",
+        &format!("-----BEGIN PRIVATE KEY-----\n{CA_KEY}\n-----END PRIVATE KEY-----\n"),
+    );
     canaries.add("signing key", CA_SEED);
     canaries.add("signing key in base64", &CA_KEY[24..]);
     let kek = fs::read_to_string(site.path().join("kek")).unwrap();
@@ -283,7 +301,8 @@ fn use_everything(user: &User<'_>, canaries: &mut Canaries) {
     canaries.add("value of a parameter", parameter);
     let (kept, entries) = user.fetch(&user.issue("py", json!({ "must": parameter })));
     canaries.add("issued password", entries[1]["value"].as_str().unwrap());
-    let (revoked, entries) = user.fetch(&user.issue("py", json!({ "must": parameter, "may": parameter })));
+    let (revoked, entries) =
+        user.fetch(&user.issue("py", json!({ "must": parameter, "may": parameter })));
     canaries.add("issued password", entries[1]["value"].as_str().unwrap());
     user.revoke(&revoked).expect(200);
     let (_, entries) = user.fetch(&user.issue("ssh", json!({ "pub_key": USER_KEY })));
@@ -312,7 +331,9 @@ fn use_everything(user: &User<'_>, canaries: &mut Canaries) {
         Request::get(format!("{REQUEST}?access_token={}", user.token)),
         Request::get(REQUEST).header("Authorization", format!("bearer {}", user.token)),
         Request::get(REQUEST).header("Authorization", user.token.as_str()),
-        Request::get(REQUEST).header("Cookie", format!("watts_session={}", user.token)).bearer("nonsense"),
+        Request::get(REQUEST)
+            .header("Cookie", format!("watts_session={}", user.token))
+            .bearer("nonsense"),
         Request::new("POST", REQUEST)
             .bearer(&user.token)
             .header("Content-Type", "application/json")
@@ -348,7 +369,10 @@ fn nothing_secret_is_written(format: &str) {
     canaries.absent_from("standard error", ended.stderr.as_bytes());
     canaries.absent_below(&site.data());
     assert!(ended.stderr.len() > 10_000, "there is a log: {}", ended.stderr);
-    assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\u{7}'), "a terminal would obey");
+    assert!(
+        !ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\u{7}'),
+        "a terminal would obey"
+    );
     if format == "json" {
         for line in ended.stderr.lines() {
             let parsed: Result<Value, _> = serde_json::from_str(line);
@@ -385,13 +409,21 @@ fn a_request_is_found_in_the_log_by_its_id() {
         let id = answer.header("x-request-id").unwrap().to_owned();
         let log = daemon.stop().stderr;
         let of_it: Vec<_> = log.lines().filter(|line| line.contains(&id)).collect();
-        assert!(of_it.iter().any(|line| line.contains("request answered") && line.contains("303")), "{log}");
+        assert!(
+            of_it.iter().any(|line| line.contains("request answered") && line.contains("303")),
+            "{log}"
+        );
         assert!(of_it.iter().any(|line| line.contains("audit")), "what was done, too: {log}");
     }
 }
 
 fn have(tool: &str) -> bool {
-    Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap().status.success()
+    Command::new("sh")
+        .args(["-c", &format!("command -v {tool}")])
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 fn sh(commands: &str, directory: &Path) -> Output {
@@ -405,7 +437,11 @@ fn pasted(daemon: &Daemon) -> String {
         let (_, rest) = log.split_once("Paste into another shell:\n")?;
         rest.split_once("\nCtrl-C").map(|(commands, _)| commands.to_owned())
     });
-    commands.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    commands
+        .lines()
+        .map(|line| line.strip_prefix("  ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -422,18 +458,25 @@ fn the_commands_of_the_welcome_do_what_they_say_twice() {
         let complained = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}{complained}\n{commands}");
         let mut lines = said.lines();
-        let mut next =
-            || serde_json::from_str::<Value>(lines.next().unwrap()).unwrap_or_else(|_| panic!("{said}"));
+        let mut next = || {
+            serde_json::from_str::<Value>(lines.next().unwrap())
+                .unwrap_or_else(|_| panic!("{said}"))
+        };
         assert_eq!(next()["service_list"][0]["id"], "info");
         assert!(next()["credential_list"].is_array());
         assert_eq!(next()["result"], "ok");
         assert_eq!(next(), json!({ "result": "ok" }), "revoked");
         assert!(said.contains("ssh-ed25519-cert-v01@openssh.com user certificate"), "{said}");
         assert!(said.contains("alice"), "its principal: {said}");
-        for message in
-            ["Fetched user.", "Credential Fetched Successfully!", "Secure Values Fetched Successfully!"]
-        {
-            assert!(said.contains(&format!(r#"{{"status":200,"message":"{message}""#)), "{message}: {said}");
+        for message in [
+            "Fetched user.",
+            "Credential Fetched Successfully!",
+            "Secure Values Fetched Successfully!",
+        ] {
+            assert!(
+                said.contains(&format!(r#"{{"status":200,"message":"{message}""#)),
+                "{message}: {said}"
+            );
         }
     }
     assert_eq!(daemon.stop().status.code(), Some(0));
@@ -485,11 +528,15 @@ fn the_demo_has_what_it_promises() {
     let companies = data(&bob, "company/companies");
     assert_eq!(names(companies.clone(), "name").len(), 3);
     let types = data(&bob, "credential-type/credential-types");
-    let demo = types.as_array().unwrap().iter().find(|of| of["permissionScope"] == "demo.login").unwrap();
+    let demo =
+        types.as_array().unwrap().iter().find(|of| of["permissionScope"] == "demo.login").unwrap();
     assert_eq!(demo["credentialCount"], 2);
     let of = demo["id"].as_str().unwrap();
     let credentials = data(&bob, &format!("credential-type/credential-types/{of}/credentials"));
-    let path = format!("/v1/credential/credentials/{}/secure-values", credentials[0]["id"].as_str().unwrap());
+    let path = format!(
+        "/v1/credential/credentials/{}/secure-values",
+        credentials[0]["id"].as_str().unwrap()
+    );
     ask_demo(&daemon, "GET", &path, &bob).expect(403);
     ask_demo(&daemon, "GET", &path, &alice).expect(200);
     // Neither dialect's token opens the other.
@@ -505,7 +552,8 @@ fn operators_look_after_the_vault() {
     let ask = |method: &str, path: &str| ask_demo(&daemon, method, path, &alice);
     let companies = ask("GET", "/v1/company/companies?search=acme").expect(200).json();
     let company = companies["data"][0]["id"].as_str().unwrap();
-    let listed = ask("GET", &format!("/v1/credential/credentials/company/{company}")).expect(200).json();
+    let listed =
+        ask("GET", &format!("/v1/credential/credentials/company/{company}")).expect(200).json();
     let id = listed["data"][0]["id"].as_str().unwrap();
     let path = format!("/v1/credential/credentials/{id}");
 

@@ -26,11 +26,16 @@ fn methods() {
         for path in ["/api/v2/oidcp", LIST, "/", "/elsewhere"] {
             let answer = world.ask(&Request::new(method, path));
             answer.refusal(405);
-            assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, DELETE, OPTIONS"), "{method} {path}");
+            assert_eq!(
+                answer.header("allow"),
+                Some("GET, HEAD, POST, DELETE, OPTIONS"),
+                "{method} {path}"
+            );
         }
     }
     for path in ["/api/v2/oidcp", LIST, "/api/v9/x"] {
-        let answer = world.ask(&Request::new("OPTIONS", path).header("Origin", "https://evil.example"));
+        let answer =
+            world.ask(&Request::new("OPTIONS", path).header("Origin", "https://evil.example"));
         assert_eq!((answer.status, answer.body.len()), (204, 0));
         assert_eq!(answer.header("allow"), Some("GET, HEAD, POST, DELETE, OPTIONS"));
         assert!(has_no_cors(&answer), "{answer:?}");
@@ -102,8 +107,9 @@ fn content_types_of_a_request() {
     let body = json!({ "service_id": "nosuch" }).to_string();
     let post = |content_type: &[&str]| {
         let request = Request::new("POST", LIST).body(body.as_bytes());
-        let request =
-            content_type.iter().fold(request, |request, value| request.header("Content-Type", *value));
+        let request = content_type
+            .iter()
+            .fold(request, |request, value| request.header("Content-Type", *value));
         user.ask(request).refusal(400)
     };
     for good in [
@@ -115,13 +121,18 @@ fn content_types_of_a_request() {
     ] {
         assert!(post(&[good]).contains("disabled or does not exist"), "{good}");
     }
-    for bad in ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", "garbage", ""] {
+    for bad in
+        ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", "garbage", ""]
+    {
         assert_eq!(post(&[bad]), MALFORMED, "{bad}");
     }
     assert_eq!(post(&[]), MALFORMED);
     // A client of the original repeats the type on the GET that it is redirected to.
     user.ask(Request::get(LIST).header("Content-Type", "application/json")).expect(200);
-    assert_eq!(user.ask(Request::get(LIST).header("Content-Type", "garbage")).refusal(400), MALFORMED);
+    assert_eq!(
+        user.ask(Request::get(LIST).header("Content-Type", "garbage")).refusal(400),
+        MALFORMED
+    );
 }
 
 #[test]
@@ -149,7 +160,11 @@ fn bodies_of_a_request() {
     ] {
         assert_eq!(post(bad), MALFORMED, "{bad}");
     }
-    let nested = format!("{{\"service_id\":\"py\",\"params\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
+    let nested = format!(
+        "{{\"service_id\":\"py\",\"params\":{}{}}}",
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
     assert_eq!(post(&nested), MALFORMED);
     for (parameters, why) in [
         ("5", "params"),
@@ -161,7 +176,8 @@ fn bodies_of_a_request() {
         let told = post(&format!("{{\"service_id\":\"py\",\"params\":{parameters}}}"));
         assert!(told.contains(why), "{parameters}: {told}");
     }
-    // What follows the value is ignored, as it always was; so is a body that nobody asked for, unless it is JSON.
+    // What follows the value is ignored, as it always was; so is a body that nobody asked for,
+    // unless it is JSON.
     let told = post("{\"service_id\":\"nosuch\"} and more");
     assert!(told.contains("does not exist"), "{told}");
     user.ask(Request::get(LIST).body("hello")).expect(200);
@@ -174,7 +190,8 @@ fn sizes_of_a_request() {
     let user = world.user("user-15");
     let sized = |size: usize| {
         let empty = json!({ "service_id": "nosuch", "x": "" }).to_string();
-        let body = json!({ "service_id": "nosuch", "x": "y".repeat(size - empty.len()) }).to_string();
+        let body =
+            json!({ "service_id": "nosuch", "x": "y".repeat(size - empty.len()) }).to_string();
         assert_eq!(body.len(), size);
         user.ask(Request::new("POST", LIST).header("Content-Type", "application/json").body(body))
     };
@@ -196,8 +213,8 @@ fn sizes_of_a_request() {
     world.ask(&Request::get(LIST).bearer(&"a".repeat(17 * 1024))).refusal(431);
     world.ask(&Request::get(LIST).header("X-Filler", "a".repeat(17 * 1024))).refusal(431);
     world.ask(&Request::get(format!("/api/v2/{}/service", "a".repeat(17 * 1024)))).refusal(431);
-    let many =
-        (0..90).fold(Request::get("/api/v2/oidcp"), |request, n| request.header(format!("X-{n}"), "1"));
+    let many = (0..90)
+        .fold(Request::get("/api/v2/oidcp"), |request, n| request.header(format!("X-{n}"), "1"));
     world.ask(&many).expect(200);
 }
 
@@ -236,7 +253,11 @@ fn accept_and_preconditions() {
         let (id, _) = user.fetch(&user.issue("py", json!({})));
         let delete = Request::delete(format!("{LIST}/{id}")).header(name, value);
         assert_eq!(user.ask(delete).status, write, "{name}: {value}");
-        assert_eq!(user.credentials().contains(&id), write != 200, "a condition that fails stops the action");
+        assert_eq!(
+            user.credentials().contains(&id),
+            write != 200,
+            "a condition that fails stops the action"
+        );
         let body = json!({ "service_id": "py" });
         let post = user.ask(Request::post(LIST, &body).header(name, value));
         assert_eq!(post.status, if write == 200 { 303 } else { 412 }, "{name}: {value}");
@@ -250,8 +271,9 @@ fn spellings_of_a_token() {
     let user = world.user("user-17");
     let good = format!("Bearer {}", user.token);
     let with = |values: &[&str]| {
-        let request =
-            values.iter().fold(Request::get(LIST), |request, value| request.header("Authorization", *value));
+        let request = values
+            .iter()
+            .fold(Request::get(LIST), |request, value| request.header("Authorization", *value));
         world.ask(&request)
     };
     with(&[&good]).expect(200);
@@ -277,7 +299,9 @@ fn spellings_of_a_token() {
     }
     // In the wrong place.
     world.ask(&Request::get(format!("{LIST}?access_token={}", user.token))).refusal(401);
-    world.ask(&Request::get(LIST).header("Cookie", format!("watts_session={}", user.token))).refusal(401);
+    world
+        .ask(&Request::get(LIST).header("Cookie", format!("watts_session={}", user.token)))
+        .refusal(401);
     // Malformed comes before unauthenticated, which comes before not found.
     world.ask(&Request::get("/api/v2/op/credential/x")).refusal(400);
     world.ask(&Request::delete("/api/v2/op/credential/x")).refusal(401);
@@ -325,12 +349,14 @@ fn an_issuer_that_nobody_configured_is_not_dialled() {
     for request in [
         Request::get(format!("/api/v2/{escaped}/service")),
         Request::get("/api/v1/service").header("X-OpenId-Connect-Issuer", issuer.as_str()),
-        Request::get("/api/v1/service").header("X-OpenId-Connect-Issuer", format!("{issuer}/").as_str()),
+        Request::get("/api/v1/service")
+            .header("X-OpenId-Connect-Issuer", format!("{issuer}/").as_str()),
     ] {
         assert_eq!(world.ask(&request.bearer(&token)).refusal(401), UNAUTHENTICATED);
     }
     let twice = Request::get("/api/v1/service").bearer(&token);
-    let twice = twice.header("X-OpenId-Connect-Issuer", "op").header("X-OpenId-Connect-Issuer", "op");
+    let twice =
+        twice.header("X-OpenId-Connect-Issuer", "op").header("X-OpenId-Connect-Issuer", "op");
     assert_eq!(world.ask(&twice).refusal(400), MALFORMED);
     assert_eq!(trap.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it was dialled");
 }
@@ -389,7 +415,8 @@ fn two_users_at_once_do_not_meet() {
                 let user = world.user(name);
                 for _ in 0..5 {
                     let (id, entries) = user.fetch(&user.issue("py", json!({ "must": name })));
-                    let input: Value = serde_json::from_str(entries[2]["value"].as_str().unwrap()).unwrap();
+                    let input: Value =
+                        serde_json::from_str(entries[2]["value"].as_str().unwrap()).unwrap();
                     assert_eq!(input["user_info"]["sub"], name);
                     assert_eq!(input["params"]["must"], name);
                     assert_eq!(user.credentials(), [id.as_str()]);
@@ -407,12 +434,16 @@ fn two_hundred_requests_at_a_limit_of_three() {
     let user = world.user("user-25");
     for _ in 0..2 {
         let answers: Vec<Answer> = thread::scope(|scope| {
-            let requests: Vec<_> = (0..200).map(|_| scope.spawn(|| user.post("three", json!({})))).collect();
+            let requests: Vec<_> =
+                (0..200).map(|_| scope.spawn(|| user.post("three", json!({})))).collect();
             requests.into_iter().map(|request| request.join().unwrap()).collect()
         });
         assert_eq!(answers.iter().filter(|answer| answer.status == 303).count(), 3);
         for refused in answers.iter().filter(|answer| answer.status != 303) {
-            assert!(refused.refusal(400).starts_with("You have as many credentials"), "{refused:?}");
+            assert!(
+                refused.refusal(400).starts_with("You have as many credentials"),
+                "{refused:?}"
+            );
         }
         let service = user.service("three").unwrap();
         assert_eq!((&service["cred_count"], &service["limit_reached"]), (&json!(3), &json!(true)));
@@ -474,7 +505,9 @@ fn more_requests_than_may_be_in_work_are_busy() {
     thread::scope(|scope| {
         let held = [scope.spawn(|| ask(&one)), scope.spawn(|| ask(&other))];
         let open = || daemon.ask(&Request::get("/api/v2/oidcp"));
-        let busy = wait_for("both places to be taken", || Some(open()).filter(|answer| answer.status == 503));
+        let busy = wait_for("both places to be taken", || {
+            Some(open()).filter(|answer| answer.status == 503)
+        });
         busy.refusal(503);
         assert!(busy.header("retry-after").is_some(), "{busy:?}");
         // Operators are not held up by clients.
@@ -499,7 +532,8 @@ fn clients_that_do_not_send_their_bodies_keep_nobody_out() {
     };
     let mut connections: Vec<_> = (0..20).map(|_| stalled()).collect();
     // The first of these may meet a client that has just come and not begun to wait.
-    let answered = (0..20).filter(|_| daemon.ask(&Request::get("/api/v2/oidcp")).status == 200).count();
+    let answered =
+        (0..20).filter(|_| daemon.ask(&Request::get("/api/v2/oidcp")).status == 200).count();
     assert!(answered > 10, "{answered} of 20");
     let first = &mut connections[0];
     first.send(b"         ").unwrap();
@@ -511,14 +545,16 @@ fn the_public_url_is_where_locations_point() {
     let (op, _site, daemon) = small(Site::new().public_url("https://portal.example/creds/"));
     let token = op.token("alice");
     let body = json!({ "service_id": "unique" });
-    let answer =
-        daemon.ask(&Request::post(LIST, &body).bearer(&token).host(Some("evil.example"))).expect(303);
+    let answer = daemon
+        .ask(&Request::post(LIST, &body).bearer(&token).host(Some("evil.example")))
+        .expect(303);
     let location = answer.header("location").unwrap();
     let id = location
         .strip_prefix("https://portal.example/creds/api/v2/op/credential_data/")
         .unwrap_or_else(|| panic!("{location}"));
     assert_eq!(id.len(), 22);
-    let answer = daemon.ask(&Request::post("/api/v1/op/credential", &body).bearer(&token)).expect(303);
+    let answer =
+        daemon.ask(&Request::post("/api/v1/op/credential", &body).bearer(&token)).expect(303);
     assert!(
         answer
             .header("location")
@@ -532,8 +568,11 @@ fn the_public_url_is_where_locations_point() {
 fn a_connection_carries_many_requests_and_ends_at_nonsense() {
     let world = World::get();
     let mut connection = Connection::open(world.daemon.address()).unwrap();
-    let pipelined =
-        [Request::get("/api/v2/oidcp"), Request::new("HEAD", "/api/v2/info"), Request::get("/nowhere")];
+    let pipelined = [
+        Request::get("/api/v2/oidcp"),
+        Request::new("HEAD", "/api/v2/info"),
+        Request::get("/nowhere"),
+    ];
     pipelined.iter().for_each(|request| connection.send(&request.bytes()).unwrap());
     assert_eq!(connection.answer(false).unwrap().status, 200);
     assert_eq!(connection.answer(true).unwrap().status, 200);
@@ -549,7 +588,8 @@ fn a_connection_carries_many_requests_and_ends_at_nonsense() {
         assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400 "), "{rest}");
     }
     world.ask(&Request::get("/api/v2/oidcp").host(None)).refusal(400);
-    let smuggled = Request::get("/api/v2/oidcp").header("Transfer-Encoding", "chunked").body("0\r\n\r\n");
+    let smuggled =
+        Request::get("/api/v2/oidcp").header("Transfer-Encoding", "chunked").body("0\r\n\r\n");
     let answer = smuggled.send(world.daemon.address());
     assert!(matches!(answer.status, 200 | 400), "{answer:?}");
 }

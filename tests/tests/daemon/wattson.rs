@@ -1,5 +1,6 @@
-//! What `wattson` 1.2.6 sends and how it reads the answers, in protocol 2 and 1: its requests byte for byte as Go's client makes them,
-//! its redirects with headers copied along, its decoding with every field typed.
+//! What `wattson` 1.2.6 sends and how it reads the answers, in protocol 2 and 1: its requests byte
+//! for byte as Go's client makes them, its redirects with headers copied along, its decoding with
+//! every field typed.
 
 use std::net::SocketAddr;
 
@@ -63,7 +64,8 @@ impl Wattson {
         request.send(self.address)
     }
 
-    /// After a 303 Go repeats `Accept` and `Content-Type`, adds a referer, and the client copies its three headers itself.
+    /// After a 303 Go repeats `Accept` and `Content-Type`, adds a referer, and the client copies
+    /// its three headers itself.
     fn follow(&self, mut answer: Answer) -> Answer {
         let mut hops = 0;
         while matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
@@ -71,8 +73,9 @@ impl Wattson {
             assert!(hops < 10, "redirects without an end");
             let location = answer.header("location").unwrap();
             // The token goes wherever this points.
-            let path =
-                location.strip_prefix("http://localhost:7080").expect("a location at the configured host");
+            let path = location
+                .strip_prefix("http://localhost:7080")
+                .expect("a location at the configured host");
             let referer = format!("http://localhost:7080{}credential", self.base());
             let next = self.dress(Request::get(path)).header("Content-Type", "application/json");
             answer = self.send(next.header("Referer", referer));
@@ -82,7 +85,10 @@ impl Wattson {
 
     fn info(&self) -> Outcome<Value> {
         let info = decode(&self.get("info"))?;
-        typed(&info, &[("display_name", 's'), ("logged_in", 'b'), ("redirect_path", 's'), ("version", 's')])
+        typed(
+            &info,
+            &[("display_name", 's'), ("logged_in", 'b'), ("redirect_path", 's'), ("version", 's')],
+        )
     }
 
     fn providers(&self) -> Outcome<Vec<Value>> {
@@ -166,7 +172,8 @@ impl Wattson {
     }
 }
 
-/// Success decodes the body; everything else has to be an error object, or the client shows a failure of its own decoder.
+/// Success decodes the body; everything else has to be an error object, or the client shows a
+/// failure of its own decoder.
 fn decode(answer: &Answer) -> Outcome<Value> {
     assert_eq!(answer.header("content-encoding"), None);
     if (200..300).contains(&answer.status) {
@@ -217,11 +224,10 @@ static WORLD: Shared<World> = Shared::new();
 impl World {
     fn start() -> Self {
         let op = Provider::start();
-        let site = Site::new().provider("op", &op).service("py", "recorded", "display_priority = 1").service(
-            "info",
-            "unique",
-            "display_priority = 2\ncredential_limit = 1",
-        );
+        let site = Site::new()
+            .provider("op", &op)
+            .service("py", "recorded", "display_priority = 1")
+            .service("info", "unique", "display_priority = 2\ncredential_limit = 1");
         let daemon = site.serve();
         eventually("the provider", || {
             daemon.ask(&Request::get("/api/v1/oidcp")).json()["openid_provider_list"][0].is_object()
@@ -243,7 +249,8 @@ fn sequence(protocol: Protocol, user: &str) {
     let providers = client.providers().unwrap();
     assert_eq!((providers.len(), &providers[0]["id"]), (1, &json!("op")));
     assert_eq!(providers[0]["issuer"], world.op.issuer());
-    let ids: Vec<_> = client.services().unwrap().iter().map(|service| text(&service["id"])).collect();
+    let ids: Vec<_> =
+        client.services().unwrap().iter().map(|service| text(&service["id"])).collect();
     assert_eq!(ids, ["py", "info"]);
     assert_eq!(client.credentials().unwrap(), [] as [Value; 0]);
 
@@ -251,7 +258,10 @@ fn sequence(protocol: Protocol, user: &str) {
     let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
     let listed = client.credentials().unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((&listed[0]["service_id"], &listed[0]["interface"]), (&json!("py"), &json!("REST interface")));
+    assert_eq!(
+        (&listed[0]["service_id"], &listed[0]["interface"]),
+        (&json!("py"), &json!("REST interface"))
+    );
     let id = text(&listed[0]["cred_id"]);
     match protocol {
         Protocol::V2 => assert_eq!(names, ["Username", "Password", "input"]),
@@ -304,7 +314,8 @@ fn without_a_token_lists_of_users_are_refused_and_the_rest_works() {
         // Without an issuer the path is not complete.
         assert_eq!(nobody.services().unwrap_err(), "Bad request, please check all parameter");
 
-        let stranger = Wattson { token: Some("no-such-token".into()), ..world.client(protocol, "user-5") };
+        let stranger =
+            Wattson { token: Some("no-such-token".into()), ..world.client(protocol, "user-5") };
         let told = stranger.services().unwrap_err();
         assert_eq!(told, "Authorization failed, please check the access token");
     }

@@ -1,8 +1,11 @@
-//! A daemon for tests that do not need one of their own: two providers, and services of every temper.
+//! A daemon for tests that do not need one of their own: two providers, and services of every
+//! temper.
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use credsmith_tests::{Answer, Daemon, PATIENCE, Provider, Request, Shared, Site, Target, eventually};
+use credsmith_tests::{
+    Answer, Daemon, PATIENCE, Provider, Request, Shared, Site, Target, eventually,
+};
 use serde_json::{Value, json};
 
 /// What the demo's `bob` may do, in the order in which it is shown.
@@ -74,7 +77,8 @@ impl World {
 /// Waits until every provider has been discovered.
 pub(crate) fn ready(daemon: &Daemon) {
     eventually("the providers", || {
-        let list = daemon.ask(&Request::get("/api/v2/oidcp")).json()["openid_provider_list"].clone();
+        let list =
+            daemon.ask(&Request::get("/api/v2/oidcp")).json()["openid_provider_list"].clone();
         list.as_array().unwrap().iter().all(|provider| provider["ready"] == true)
     });
 }
@@ -139,7 +143,10 @@ impl User<'_> {
     /// Fetches a credential: its id and its entries.
     pub(crate) fn fetch(&self, path: &str) -> (String, Value) {
         let body = self.ask(Request::get(path)).expect(200).json();
-        (body["credential"]["id"].as_str().unwrap().to_owned(), body["credential"]["entries"].clone())
+        (
+            body["credential"]["id"].as_str().unwrap().to_owned(),
+            body["credential"]["entries"].clone(),
+        )
     }
 
     pub(crate) fn revoke(&self, id: &str) -> Answer {

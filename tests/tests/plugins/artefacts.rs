@@ -1,7 +1,8 @@
-//! The cache of compiled plugins against somebody who can write into it: what the daemon did not write is never run.
+//! The cache of compiled plugins against somebody who can write into it: what the daemon did not
+//! write is never run.
 //!
-//! Each case spoils the artefact of one plugin and loads that plugin in a new host. It has to work, by being compiled again, and the file
-//! has to be what an honest daemon writes.
+//! Each case spoils the artefact of one plugin and loads that plugin in a new host. It has to work,
+//! by being compiled again, and the file has to be what an honest daemon writes.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -40,7 +41,8 @@ impl Cache {
         self.path().join(format!("{}.artefact", fixture(plugin).sha256))
     }
 
-    /// Loads `unique` in a new host over the same directory, calls it, and gives back what was logged meanwhile.
+    /// Loads `unique` in a new host over the same directory, calls it, and gives back what was
+    /// logged meanwhile.
     async fn load_anew(&mut self, key: &str) -> String {
         self.stage.host = Host::new(at(&self.path(), key)).unwrap();
         let mark = Mark::now();
@@ -105,7 +107,12 @@ async fn only_what_this_daemon_wrote_is_run() {
             Box::new(|| {
                 fs::remove_file(&artefact).unwrap();
                 assert!(
-                    Command::new("mkfifo").args(["-m", "600"]).arg(&artefact).status().unwrap().success()
+                    Command::new("mkfifo")
+                        .args(["-m", "600"])
+                        .arg(&artefact)
+                        .status()
+                        .unwrap()
+                        .success()
                 );
             }),
         ),

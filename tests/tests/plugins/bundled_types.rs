@@ -1,5 +1,6 @@
-//! The bundled types of credentials as components in the real host: what each takes, what it says instead, and that what it takes longest
-//! for ends in time. Their own tests have the tables; here is one row of each.
+//! The bundled types of credentials as components in the real host: what each takes, what it says
+//! instead, and that what it takes longest for ends in time. Their own tests have the tables; here
+//! is one row of each.
 
 use std::time::Instant;
 
@@ -34,7 +35,8 @@ type Pairs = Vec<(String, String)>;
 impl Type {
     async fn load(name: &str) -> Self {
         let stage = Stage::new().await;
-        let plugin = credsmith_bundle::find(name).unwrap_or_else(|| panic!("{name} is not bundled"));
+        let plugin =
+            credsmith_bundle::find(name).unwrap_or_else(|| panic!("{name} is not bundled"));
         let plugins = stage.host.load_types(&[source(plugin)]).await.unwrap();
         Self { name: PluginName::parse(name).unwrap(), plugins, _stage: stage }
     }
@@ -47,12 +49,14 @@ impl Type {
     async fn normalise(&self, fields: &[Field], values: &[TypeValue]) -> Result<Pairs, Pairs> {
         match self.plugins.normalise(&self.name, fields, values).await {
             Ok(normal) => {
-                let pair = |(key, value): (String, Secret)| (key, value.expose_str().unwrap().to_owned());
+                let pair =
+                    |(key, value): (String, Secret)| (key, value.expose_str().unwrap().to_owned());
                 Ok(normal.into_iter().map(pair).collect())
             }
-            Err(NormaliseFailure::Invalid(problems)) => {
-                Err(problems.iter().map(|problem| (problem.place(), problem.message.to_string())).collect())
-            }
+            Err(NormaliseFailure::Invalid(problems)) => Err(problems
+                .iter()
+                .map(|problem| (problem.place(), problem.message.to_string()))
+                .collect()),
             Err(other) => panic!("{}: {other:?}", self.name),
         }
     }
@@ -71,7 +75,11 @@ fn field(id: &str, value_type: ValueType) -> Field {
         required: false,
         secure: false,
         value_type,
-        choices: if value_type == ValueType::Choice { vec!["red".into(), "blue".into()] } else { Vec::new() },
+        choices: if value_type == ValueType::Choice {
+            vec!["red".into(), "blue".into()]
+        } else {
+            Vec::new()
+        },
         computed: false,
     }
 }
@@ -122,14 +130,20 @@ async fn generic_checks_each_value_by_its_kind() {
         (ValueType::Choice, "red", "green"),
     ] {
         let fields = [field("value", kind), field("other", ValueType::PlainText)];
-        assert_eq!(plugin.named(&fields, &[("value", good)]).await, Ok(vec![("value".into(), good.into())]));
-        let problems = plugin.named(&fields, &[("value", bad), ("other", "fine")]).await.unwrap_err();
+        assert_eq!(
+            plugin.named(&fields, &[("value", good)]).await,
+            Ok(vec![("value".into(), good.into())])
+        );
+        let problems =
+            plugin.named(&fields, &[("value", bad), ("other", "fine")]).await.unwrap_err();
         assert_eq!(problems.len(), 1, "{kind:?}: {problems:?}");
         assert!(get(&problems, "value").starts_with("expected "), "{kind:?}: {problems:?}");
     }
     let fields = [field("value", ValueType::PlainText)];
-    let all =
-        plugin.named(&fields, &[("value", &"x".repeat(16 * 1024 + 1)), ("other", "x")]).await.unwrap_err();
+    let all = plugin
+        .named(&fields, &[("value", &"x".repeat(16 * 1024 + 1)), ("other", "x")])
+        .await
+        .unwrap_err();
     assert_eq!(all.len(), 2, "{all:?}");
 }
 
@@ -145,7 +159,8 @@ async fn aws_knows_the_shapes_of_a_key() {
     let mixed_up = [(good[0].0, good[1].1), (good[1].0, good[0].1)];
     let problems = plugin.named(&fields, &mixed_up).await.unwrap_err();
     assert!(
-        get(&problems, "accessKeyId").contains("AKIA") && get(&problems, "secretAccessKey").contains("40")
+        get(&problems, "accessKeyId").contains("AKIA")
+            && get(&problems, "secretAccessKey").contains("40")
     );
 }
 
@@ -155,10 +170,14 @@ async fn totp_tells_how_codes_are_made() {
     let fields = plugin.declared();
     let uri = "otpauth://totp/Acme:alice?secret=JBSWY3DPEHPK3PXP&digits=8";
     let normal = plugin.named(&fields, &[("secret", uri)]).await.unwrap();
-    assert_eq!((get(&normal, "issuer"), get(&normal, "digits"), get(&normal, "secret")), ("Acme", "8", uri));
+    assert_eq!(
+        (get(&normal, "issuer"), get(&normal, "digits"), get(&normal, "secret")),
+        ("Acme", "8", uri)
+    );
     let normal = plugin.named(&fields, &[("secret", "jbsw y3dp ehpk 3pxp")]).await.unwrap();
     assert_eq!((get(&normal, "secret"), get(&normal, "period")), ("JBSWY3DPEHPK3PXP", "30"));
-    let problems = plugin.named(&fields, &[("secret", "otpauth://hotp/a?secret=JBSWY3DPEHPK3PXP")]).await;
+    let problems =
+        plugin.named(&fields, &[("secret", "otpauth://hotp/a?secret=JBSWY3DPEHPK3PXP")]).await;
     assert!(get(&problems.unwrap_err(), "secret").contains("time-based"));
 }
 
@@ -184,7 +203,8 @@ async fn ssh_key_tells_which_key_it_is() {
     assert!(get(&problems, PRIVATE_KEY).contains("Ed25519"));
 }
 
-/// An update of one field says nothing about the others, which the caller may not be allowed to see.
+/// An update of one field says nothing about the others, which the caller may not be allowed to
+/// see.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_tells_nothing_of_what_it_does_not_name() {
     let plugin = Type::load("ssh-key").await;
@@ -201,7 +221,8 @@ async fn an_update_tells_nothing_of_what_it_does_not_name() {
     assert!(!mark.text().contains("stored here"));
 }
 
-/// What takes longest of what is taken at all ends before a call has to; what names a higher price is refused at once.
+/// What takes longest of what is taken at all ends before a call has to; what names a higher price
+/// is refused at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_a_key_ends_in_time() {
     let plugin = Type::load("ssh-key").await;
@@ -213,11 +234,13 @@ async fn opening_a_key_ends_in_time() {
         (key!("rsa-8192-pkcs8.pem"), "", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAEAQ"),
     ] {
         let begun = Instant::now();
-        let normal = plugin.named(&fields, &[(PRIVATE_KEY, key), (PASSPHRASE, passphrase)]).await.unwrap();
+        let normal =
+            plugin.named(&fields, &[(PRIVATE_KEY, key), (PASSPHRASE, passphrase)]).await.unwrap();
         assert!(get(&normal, "publicKey").starts_with(line), "after {:?}", begun.elapsed());
     }
     for key in [key!("ed25519-costly-openssh"), key!("p256-costly-pkcs8.pem")] {
-        let problems = plugin.named(&fields, &[(PRIVATE_KEY, key), (PASSPHRASE, PHRASE)]).await.unwrap_err();
+        let problems =
+            plugin.named(&fields, &[(PRIVATE_KEY, key), (PASSPHRASE, PHRASE)]).await.unwrap_err();
         assert!(get(&problems, PRIVATE_KEY).contains("too long"));
     }
 }

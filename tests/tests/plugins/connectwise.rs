@@ -1,4 +1,5 @@
-//! The bundled `connectwise` against a ConnectWise that pages, throttles, changes while it is walked, fails, and answers garbage.
+//! The bundled `connectwise` against a ConnectWise that pages, throttles, changes while it is
+//! walked, fails, and answers garbage.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +61,8 @@ impl ConnectWise {
         }
         let target = request.split(' ').nth(1).unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let query: BTreeMap<_, _> = query.split('&').filter_map(|part| part.split_once('=')).collect();
+        let query: BTreeMap<_, _> =
+            query.split('&').filter_map(|part| part.split_once('=')).collect();
         let after: u64 = query["pageId"].parse().expect("an id");
         let size: usize = query["pageSize"].parse().expect("a size");
         assert!(query["orderBy"] == "id" && (1..=1000).contains(&size), "{target}");
@@ -73,10 +75,14 @@ impl ConnectWise {
                 ok(&after.map(row).collect())
             }
             "/v4_6_release/apis/3.0/company/configurations" => {
-                let company = query["conditions"].strip_prefix("company%2Fid%3D").expect("a condition");
+                let company =
+                    query["conditions"].strip_prefix("company%2Fid%3D").expect("a condition");
                 let all = self.configurations.get(&company.parse().expect("a whole number"));
-                let rows =
-                    all.into_iter().flatten().filter(|row| row["id"].as_u64() > Some(after)).take(size);
+                let rows = all
+                    .into_iter()
+                    .flatten()
+                    .filter(|row| row["id"].as_u64() > Some(after))
+                    .take(size);
                 ok(&rows.cloned().collect())
             }
             _ => response("404 Not Found", "", b""),
@@ -203,11 +209,13 @@ async fn a_directory_that_narrows_hides_no_company_that_stays() {
     let first = scene.directory.companies(None).await.unwrap();
     assert_eq!(first.companies.len(), 1000);
     scene.set((501..=1500).chain([1600]));
-    let DirectoryPage { companies, next } = scene.directory.companies(first.next.as_deref()).await.unwrap();
+    let DirectoryPage { companies, next } =
+        scene.directory.companies(first.next.as_deref()).await.unwrap();
     assert_eq!(ids(&companies), (1001..=1500).chain([1600]).collect::<Vec<_>>());
     assert_eq!(scene.directory.companies(next.as_deref()).await.unwrap().next, None);
 
-    // Next time it has fewer, and a narrowed role may see none at all: that is a complete walk, and its own to say.
+    // Next time it has fewer, and a narrowed role may see none at all: that is a complete walk, and
+    // its own to say.
     assert_eq!(scene.walk().await.len(), 1001);
     scene.set([7]);
     assert_eq!(ids(&scene.walk().await), [7]);
@@ -223,7 +231,11 @@ async fn throttling_is_a_pause_and_no_end() {
         [("retry-after: 7\r\n", 7), ("Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 1), ("", 30)]
     {
         scene.odd(Odd::Answer(Some(response("429 Too Many Requests", headers, b""))));
-        assert_eq!(scene.refused().await.retry_after, Some(Duration::from_secs(seconds)), "{headers}");
+        assert_eq!(
+            scene.refused().await.retry_after,
+            Some(Duration::from_secs(seconds)),
+            "{headers}"
+        );
         // The same cursor, later.
         let page = scene.directory.companies(Some("1")).await.unwrap();
         assert_eq!(ids(&page.companies), [2]);
@@ -243,7 +255,8 @@ async fn a_server_that_fails_is_asked_again() {
     ] {
         let shown = answer.as_deref().map(String::from_utf8_lossy).map(|text| text.into_owned());
         scene.odd(Odd::Answer(answer));
-        // A connection that ends without an answer may be tried again by the client of its own accord.
+        // A connection that ends without an answer may be tried again by the client of its own
+        // accord.
         let ended = scene.directory.companies(Some("1")).await;
         match ended {
             Err(CallFailure::Refused(refusal)) => {
@@ -256,12 +269,14 @@ async fn a_server_that_fails_is_asked_again() {
     }
 }
 
-/// Garbage is never taken for a page: a walk that ends early would make companies vanish, one that does not advance would never end.
+/// Garbage is never taken for a page: a walk that ends early would make companies vanish, one that
+/// does not advance would never end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_is_no_page() {
     let scene = Scene::new().await;
     scene.set([1, 2]);
-    let many: Value = (1..=1001).map(|id| json!({"id": id + 1, "identifier": "x", "name": "x"})).collect();
+    let many: Value =
+        (1..=1001).map(|id| json!({"id": id + 1, "identifier": "x", "name": "x"})).collect();
     for answer in [
         body(""),
         body("<html>Sign in</html>"),
@@ -270,8 +285,12 @@ async fn garbage_is_no_page() {
         body(r#"[{"id": "2", "identifier": "a", "name": "b"}]"#),
         body(r#"[{"id": 2, "identifier": "a"}]"#),
         body(r#"[{"id": 2, "identifier": "a", "name": "b"}"#),
-        body(r#"[{"id": 2, "identifier": "a", "name": "b"}, {"id": 2, "identifier": "a", "name": "b"}]"#),
-        body(r#"[{"id": 3, "identifier": "a", "name": "b"}, {"id": 2, "identifier": "a", "name": "b"}]"#),
+        body(
+            r#"[{"id": 2, "identifier": "a", "name": "b"}, {"id": 2, "identifier": "a", "name": "b"}]"#,
+        ),
+        body(
+            r#"[{"id": 3, "identifier": "a", "name": "b"}, {"id": 2, "identifier": "a", "name": "b"}]"#,
+        ),
         body("[".repeat(100_000)),
         body(many.to_string()),
         // More than an answer may have.
@@ -295,7 +314,8 @@ async fn a_walk_that_does_not_advance_is_ended() {
     scene.set([1, 2, 3]);
     let first = scene.directory.companies(None).await.unwrap();
     scene.odd(Odd::Again);
-    let Err(CallFailure::Refused(refusal)) = scene.directory.companies(first.next.as_deref()).await else {
+    let Err(CallFailure::Refused(refusal)) = scene.directory.companies(first.next.as_deref()).await
+    else {
         panic!("the first page was taken for the second")
     };
     assert_eq!(refusal.retry_after, None);
@@ -323,7 +343,8 @@ async fn configurations_of_all_pages_are_one_list() {
     let scene = Scene::new().await;
     let own: Vec<Value> =
         (1..=120).map(|id| json!({"id": id * 2, "questions": [{"answer": "hunter2"}]})).collect();
-    scene.state().configurations = BTreeMap::from([(7, own.clone()), (8, vec![json!({"id": 999})])]);
+    scene.state().configurations =
+        BTreeMap::from([(7, own.clone()), (8, vec![json!({"id": 999})])]);
     let mark = Mark::now();
     let all = scene.directory.configurations("7").await.unwrap();
     assert_eq!(serde_json::from_str::<Value>(&all).unwrap(), Value::from(own));
@@ -332,7 +353,8 @@ async fn configurations_of_all_pages_are_one_list() {
     assert!(!mark.own().contains("hunter2"), "what answers hold is no matter of the log");
 }
 
-/// Injection into a condition: it would ask for the configurations, and the passwords in them, of every company.
+/// Injection into a condition: it would ask for the configurations, and the passwords in them, of
+/// every company.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_that_is_no_whole_number_is_not_asked_for() {
     let scene = Scene::new().await;
@@ -348,8 +370,11 @@ async fn a_server_that_never_answers_is_given_up() {
     let stage = Stage::new().await;
     let peer = Peer::start(Manner::Silent).await;
     let http = HttpLimits { timeout: Duration::from_millis(200), ..HttpLimits::default() };
-    let directory = stage.host.load_directory(&DirectorySetup { http, ..setup(&peer.url()) }).await.unwrap();
-    let Err(CallFailure::Refused(refusal)) = directory.companies(None).await else { panic!("it waits") };
+    let directory =
+        stage.host.load_directory(&DirectorySetup { http, ..setup(&peer.url()) }).await.unwrap();
+    let Err(CallFailure::Refused(refusal)) = directory.companies(None).await else {
+        panic!("it waits")
+    };
     assert_eq!(refusal.retry_after, Some(Duration::from_secs(30)));
 }
 

@@ -1,4 +1,5 @@
-//! Many calls at once: hostile ones beside good ones, more than there are places, more than may wait.
+//! Many calls at once: hostile ones beside good ones, more than there are places, more than may
+//! wait.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ async fn good_calls(stage: &Stage, count: usize) -> Duration {
     median(times)
 }
 
-/// Busy guests in all places that one service may have, on as many threads as there are: the others wait for a tick or two, not for them.
+/// Busy guests in all places that one service may have, on as many threads as there are: the others
+/// wait for a tick or two, not for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_plugins_slow_nobody_down() {
     let stage = Stage::with_good().await;
@@ -41,7 +43,8 @@ async fn busy_plugins_slow_nobody_down() {
     for ended in ends {
         assert!(matches!(ended.end, End::Broken(Timeout, _)), "{ended:?}");
     }
-    // A call takes a handful of steps; before each of them it may wait for every busy guest of its thread, a tick long.
+    // A call takes a handful of steps; before each of them it may wait for every busy guest of its
+    // thread, a tick long.
     assert!(
         beside <= alone * 20 + Duration::from_millis(200),
         "{beside:?} beside busy guests, {alone:?} alone"
@@ -56,7 +59,8 @@ async fn hostile_calls_in_parallel_end_each_alone() {
         .load(ServiceSetup { parallel_runner: None, queue_length: 1000, ..hostile("crowd", EVER) })
         .await
         .unwrap();
-    let hows = ["trap", "panic", "memory", "recursion", "huge-state", "flood-aliased", "log-flood", "ok"];
+    let hows =
+        ["trap", "panic", "memory", "recursion", "huge-state", "flood-aliased", "log-flood", "ok"];
     let hostile_calls = join_all((0..48).map(async |n| {
         let how = hows[n % hows.len()];
         (how, stage.misbehave("crowd", how).await)
@@ -74,12 +78,14 @@ async fn hostile_calls_in_parallel_end_each_alone() {
     }
 }
 
-/// Of eight places one service has four at most, one of them for revocations; the others can work meanwhile.
+/// Of eight places one service has four at most, one of them for revocations; the others can work
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_service_has_at_most_half_of_the_pool() {
     let stage = Stage::with_good().await;
     let silent = Peer::start(Manner::Silent).await;
-    let mut setup = ServiceSetup { parallel_runner: None, ..hostile("greedy", Duration::from_secs(3)) };
+    let mut setup =
+        ServiceSetup { parallel_runner: None, ..hostile("greedy", Duration::from_secs(3)) };
     setup.destinations = vec![destination(&silent.url(), true)];
     setup.settings.insert("target".to_owned(), text(silent.url()));
     setup.queue_wait = Duration::from_millis(500);
@@ -110,7 +116,8 @@ async fn whoever_finds_the_queue_full_is_told_at_once() {
     setup.queue_wait = EVER;
     stage.load(setup).await.unwrap();
     // One runs, two wait, the others are turned away; then the two have their turns.
-    let calls = join_all((0..6).map(|n| stage.misbehave("narrow", if n == 0 { "loop" } else { "ok" })));
+    let calls =
+        join_all((0..6).map(|n| stage.misbehave("narrow", if n == 0 { "loop" } else { "ok" })));
     let ends = calls.await;
     assert!(matches!(ends[0].end, End::Broken(Timeout, _)), "{:?}", ends[0]);
     assert!(ends[1..3].iter().all(|ended| matches!(ended.end, End::Issued(_))), "{ends:?}");
@@ -121,14 +128,18 @@ async fn whoever_finds_the_queue_full_is_told_at_once() {
     stage.good_call().await;
 }
 
-/// Callers that go away while they wait, or while the plugin runs, leave nothing behind that others would have to wait for.
+/// Callers that go away while they wait, or while the plugin runs, leave nothing behind that others
+/// would have to wait for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_free_their_places() {
     let stage = Stage::with_good().await;
     stage.load(ServiceSetup { parallel_runner: None, ..hostile("left", EVER) }).await.unwrap();
     for _ in 0..5 {
         let crowd = join_all((0..16).map(|_| stage.misbehave("left", "loop")));
-        assert!(tokio::time::timeout(SHORT / 4, crowd).await.is_err(), "they run until they are left");
+        assert!(
+            tokio::time::timeout(SHORT / 4, crowd).await.is_err(),
+            "they run until they are left"
+        );
     }
     let mine = stage.misbehave("left", "ok").await;
     mine.end.made();

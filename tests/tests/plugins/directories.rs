@@ -1,4 +1,5 @@
-//! Directories that misbehave, as core gets them: each call ends alone, shows no secret, and what it brings is checked.
+//! Directories that misbehave, as core gets them: each call ends alone, shows no secret, and what
+//! it brings is checked.
 
 use std::time::Duration;
 
@@ -37,7 +38,10 @@ fn check_broken(how: &str, failure: &CallFailure, expected: BrokenHow, part: &st
     let CallFailure::Broken(broken) = failure else { panic!("{how}: {failure:?}") };
     let cause = broken.cause.to_string();
     assert_eq!(broken.how, expected, "{how}: {cause}");
-    assert!(cause.starts_with("plugin hostile-directory ") && cause.contains(part), "{how}: {cause}");
+    assert!(
+        cause.starts_with("plugin hostile-directory ") && cause.contains(part),
+        "{how}: {cause}"
+    );
     assert!(!cause.contains(CANARY), "{how} shows the secret: {cause}");
 }
 
@@ -72,7 +76,10 @@ async fn whatever_a_walk_brings_is_checked_and_the_next_one_works() {
     ] {
         check_broken(how, &walk(&directory, how).await, expected, part);
         let page = directory.companies(None).await.expect("a good page after a bad one");
-        assert_eq!((page.companies[0].name.as_str(), page.next.as_deref()), ("Acme Corp", Some("2")));
+        assert_eq!(
+            (page.companies[0].name.as_str(), page.next.as_deref()),
+            ("Acme Corp", Some("2"))
+        );
     }
     for how in ["leak-log", "extra"] {
         assert!(directory.companies(Some(how)).await.is_ok(), "{how}");
@@ -98,7 +105,10 @@ async fn what_it_says_about_a_company_is_checked() {
         let mark = Mark::now();
         let good = directory.configurations("1").await.unwrap();
         assert_eq!(good, r#"[{"id": 1, "questions": [{"answer": "hunter2"}]}]"#, "as it came");
-        assert!(!mark.text().contains("hunter2"), "what a company has for passwords is no matter of the log");
+        assert!(
+            !mark.text().contains("hunter2"),
+            "what a company has for passwords is no matter of the log"
+        );
     }
 }
 
@@ -106,7 +116,8 @@ async fn what_it_says_about_a_company_is_checked() {
 async fn a_no_says_when_to_come_back() {
     let stage = Stage::new().await;
     let directory = load(&stage, &hostile(EVER)).await;
-    for (how, seconds) in [("refuse", None), ("retry", Some(7)), ("retry-forever", Some(u64::from(u32::MAX)))]
+    for (how, seconds) in
+        [("refuse", None), ("retry", Some(7)), ("retry-forever", Some(u64::from(u32::MAX)))]
     {
         let CallFailure::Refused(refusal) = walk(&directory, how).await else { panic!("{how}") };
         assert_eq!(refusal.retry_after, seconds.map(Duration::from_secs), "{how}");
@@ -114,7 +125,9 @@ async fn a_no_says_when_to_come_back() {
     let mark = Mark::now();
     walk(&directory, "refuse").await;
     assert!(mark.said("").contains(&"refused: said\\nno".to_owned()), "{:?}", mark.said(""));
-    let CallFailure::Refused(_) = walk(&directory, "not-granted").await else { panic!("it was sent") };
+    let CallFailure::Refused(_) = walk(&directory, "not-granted").await else {
+        panic!("it was sent")
+    };
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +136,8 @@ async fn a_call_without_end_is_ended_and_holds_up_only_its_lane() {
     let setup = DirectorySetup { parallel_looks: 1, queue_length: 1, ..hostile(SHORT) };
     for how in ["loop", "sleep"] {
         let directory = load(&stage, &setup).await;
-        // Of three walks one runs, one waits, and there is no room for the third; so it is with looks, in a lane of their own.
+        // Of three walks one runs, one waits, and there is no room for the third; so it is with
+        // looks, in a lane of their own.
         let (walk, next_walk, third_walk, look, next_look, third_look) = tokio::join!(
             directory.companies(Some(how)),
             directory.companies(None),
@@ -132,8 +146,18 @@ async fn a_call_without_end_is_ended_and_holds_up_only_its_lane() {
             directory.configurations("1"),
             directory.configurations("1"),
         );
-        check_broken(how, &walk.unwrap_err(), Timeout, "failed to list companies: it took longer than");
-        check_broken(how, &look.unwrap_err(), Timeout, "failed to read configurations: it took longer than");
+        check_broken(
+            how,
+            &walk.unwrap_err(),
+            Timeout,
+            "failed to list companies: it took longer than",
+        );
+        check_broken(
+            how,
+            &look.unwrap_err(),
+            Timeout,
+            "failed to read configurations: it took longer than",
+        );
         for failure in [third_walk.map(|_| ()).unwrap_err(), third_look.map(|_| ()).unwrap_err()] {
             assert!(matches!(failure, CallFailure::NotStarted(NotStarted::Busy)), "{failure:?}");
         }
@@ -192,7 +216,8 @@ async fn an_inspection_shows_its_settings() {
     let Described::Directory(description) = inspection.described else { panic!("{inspection:?}") };
     assert_eq!(description.name.as_str(), "connectwise");
     let keys: Vec<_> = description.settings.iter().map(|field| field.key.as_str()).collect();
-    let own = ["site", "codebase", "company", "public_key", "private_key", "client_id", "api_version"];
+    let own =
+        ["site", "codebase", "company", "public_key", "private_key", "client_id", "api_version"];
     assert_eq!(keys[..7], own);
     assert_eq!(keys[7..], ["conditions", "child_conditions", "page_size"]);
     let foreign = |import: &String| import.contains("call") || import.contains("keys");

@@ -1,4 +1,5 @@
-//! Every way in which an issue can misbehave without a network: each ends as one call, in time, shows no secret, and harms nobody else.
+//! Every way in which an issue can misbehave without a network: each ends as one call, in time,
+//! shows no secret, and harms nobody else.
 
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ async fn a_sandbox_shows_nothing_of_the_machine() {
     assert!(socket.starts_with("socket Err("), "{socket}");
 }
 
-/// Far more than a call may log, by three ways: the call is ended, its lines are withheld as after every trap, and their number is told.
+/// Far more than a call may log, by three ways: the call is ended, its lines are withheld as after
+/// every trap, and their number is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_log_ends_the_call_and_not_the_log() {
     let stage = Stage::new().await;
@@ -158,7 +160,8 @@ async fn a_flood_of_log_ends_the_call_and_not_the_log() {
     }
 }
 
-/// What a plugin logs stands in one field of a line whose message is ours; nothing in it is a control character.
+/// What a plugin logs stands in one field of a line whose message is ours; nothing in it is a
+/// control character.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_cannot_forge_log_lines() {
     let stage = Stage::new().await;
@@ -177,8 +180,10 @@ async fn a_plugin_cannot_forge_log_lines() {
         assert_eq!(event["plugin"], "hostile");
         assert_eq!(event["operation"], "issue");
     }
-    let forged =
-        mark.text().lines().any(|line| line.contains(r#""message":"forged""#) && !line.contains("\\\""));
+    let forged = mark
+        .text()
+        .lines()
+        .any(|line| line.contains(r#""message":"forged""#) && !line.contains("\\\""));
     assert!(!forged);
 }
 
@@ -212,7 +217,8 @@ async fn a_secret_in_a_log_line_is_masked() {
     assert!(!mark.text().contains(CANARY));
 }
 
-/// A secret that may be revealed may be part of what the user gets. It is still no matter of the log.
+/// A secret that may be revealed may be part of what the user gets. It is still no matter of the
+/// log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_may_carry_a_revealed_secret_and_the_log_may_not() {
     let stage = Stage::new().await;
@@ -229,8 +235,12 @@ async fn a_secret_that_may_not_be_revealed_is_not() {
     let stage = Stage::new().await;
     let mut setup = hostile("blind", EVER);
     let value = credsmith_core::secret::Secret::new(CANARY);
-    let handle =
-        credsmith_host::Setting::Secret { value, destinations: Vec::new(), reveal: false, hmac: false };
+    let handle = credsmith_host::Setting::Secret {
+        value,
+        destinations: Vec::new(),
+        reveal: false,
+        hmac: false,
+    };
     setup.settings.insert("secret".to_owned(), handle);
     stage.load(setup).await.unwrap();
     let mark = Mark::now();

@@ -1,4 +1,5 @@
-//! Plugins that misbehave while they are loaded: each load ends with a fault that names the cause, and serves nothing.
+//! Plugins that misbehave while they are loaded: each load ends with a fault that names the cause,
+//! and serves nothing.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -8,7 +9,9 @@ use credsmith_host::{ComponentSource, LoadError, LoadFault, ServiceSetup};
 
 use crate::log::Mark;
 use crate::peer::Peer;
-use crate::stage::{EVER, End, GRACE, SHORT, Stage, destination, fixture, in_time, setup, source, text};
+use crate::stage::{
+    EVER, End, GRACE, SHORT, Stage, destination, fixture, in_time, setup, source, text,
+};
 
 fn loading(how: &str, plugin_timeout: Duration) -> ServiceSetup {
     let mut setup = ServiceSetup { plugin_timeout, ..setup("loading", fixture("hostile-load")) };
@@ -17,7 +20,8 @@ fn loading(how: &str, plugin_timeout: Duration) -> ServiceSetup {
 }
 
 async fn refused(stage: &Stage, how: &str) -> LoadError {
-    let error = stage.load(loading(how, EVER)).await.map(|()| panic!("{how} was loaded")).unwrap_err();
+    let error =
+        stage.load(loading(how, EVER)).await.map(|()| panic!("{how} was loaded")).unwrap_err();
     assert_eq!(stage.misbehave("loading", "ok").await.end, End::NotLoaded, "{how}");
     stage.good_call().await;
     assert_eq!(error.origin(), "hostile-load");
@@ -82,7 +86,8 @@ async fn problems_with_settings_are_told_by_path() {
     assert!(twice.to_string().contains("twice"), "{twice}");
 }
 
-/// Kinds that the contract does not know yet are texts: plugins of tomorrow run in the host of today.
+/// Kinds that the contract does not know yet are texts: plugins of tomorrow run in the host of
+/// today.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_kind_of_parameter_is_no_fault() {
     let stage = Stage::new().await;
@@ -114,7 +119,8 @@ async fn a_plugin_that_contradicts_itself_is_not_served() {
     assert!(error.to_string().contains("differently"), "{error}");
 }
 
-/// Bytes that are no plugin at all: what an admin may have in the wrong place, and what an attacker may have put there.
+/// Bytes that are no plugin at all: what an admin may have in the wrong place, and what an attacker
+/// may have put there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_plugin_is_refused_in_words() {
     let stage = Stage::with_good().await;
@@ -124,16 +130,25 @@ async fn what_is_no_plugin_is_refused_in_words() {
     let module = b"\0asm\x01\0\0\0".to_vec();
     for (what, bytes, faults) in [
         ("nothing", Vec::new(), [LoadFault::NotAComponent, LoadFault::NotAComponent]),
-        ("a text", b"#!/bin/sh\necho\n".to_vec(), [LoadFault::NotAComponent, LoadFault::NotAComponent]),
+        (
+            "a text",
+            b"#!/bin/sh\necho\n".to_vec(),
+            [LoadFault::NotAComponent, LoadFault::NotAComponent],
+        ),
         ("a module", module, [LoadFault::NotAComponent, LoadFault::NotAComponent]),
         (
             "half a plugin",
             whole[..whole.len() / 2].to_vec(),
             [LoadFault::NotAComponent, LoadFault::NotAComponent],
         ),
-        ("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), [LoadFault::WrongWorld, LoadFault::Unfit]),
+        (
+            "an empty component",
+            b"\0asm\x0d\0\x01\0".to_vec(),
+            [LoadFault::WrongWorld, LoadFault::Unfit],
+        ),
     ] {
-        let component = ComponentSource { bytes: Cow::Owned(bytes), origin: what.to_owned(), sha256: None };
+        let component =
+            ComponentSource { bytes: Cow::Owned(bytes), origin: what.to_owned(), sha256: None };
         let setup = ServiceSetup::new(crate::stage::service_id("none"), component);
         let error = stage.load(setup).await.map(|()| panic!("{what} was loaded")).unwrap_err();
         assert!(faults.contains(&error.fault()), "{what}: {:?} {error}", error.fault());
@@ -145,7 +160,10 @@ async fn what_is_no_plugin_is_refused_in_words() {
         origin: "spoilt".to_owned(),
         sha256: Some(fixture("unique").sha256.to_owned()),
     };
-    let error = stage.load(ServiceSetup::new(crate::stage::service_id("none"), component)).await.unwrap_err();
+    let error = stage
+        .load(ServiceSetup::new(crate::stage::service_id("none"), component))
+        .await
+        .unwrap_err();
     assert_eq!(error.fault(), LoadFault::WrongDigest);
     let pinned = ComponentSource {
         sha256: Some(fixture("unique").sha256.to_uppercase()),

@@ -12,7 +12,11 @@ static INSTALLED: OnceLock<()> = OnceLock::new();
 /// Begins to collect. Every stage does it; the first one counts.
 pub(crate) fn collect() {
     INSTALLED.get_or_init(|| {
-        tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(Collector).init();
+        tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(Collector)
+            .init();
     });
 }
 
@@ -28,20 +32,24 @@ impl Mark {
 
     /// All that was written since, as it was written.
     pub(crate) fn text(self) -> String {
-        String::from_utf8(written().get(self.0..).unwrap_or_default().to_vec()).expect("a log is text")
+        String::from_utf8(written().get(self.0..).unwrap_or_default().to_vec())
+            .expect("a log is text")
     }
 
-    /// The lines since that are the daemon's own, as they were written: at this level its libraries tell every step.
+    /// The lines since that are the daemon's own, as they were written: at this level its libraries
+    /// tell every step.
     pub(crate) fn own(self) -> String {
         let text = self.text();
         text.lines().filter(|line| line.contains(r#""target":"credsmith_"#)).collect()
     }
 
-    /// The events since that concern `service`, as their fields. A line that is no JSON would mean that a plugin wrote one of its own.
+    /// The events since that concern `service`, as their fields. A line that is no JSON would mean
+    /// that a plugin wrote one of its own.
     pub(crate) fn events(self, service: &str) -> Vec<Value> {
         let text = self.text();
         let events = text.lines().map(|line| {
-            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("a forged line: {line}"));
+            let event: Value =
+                serde_json::from_str(line).unwrap_or_else(|_| panic!("a forged line: {line}"));
             event["fields"].clone()
         });
         events.filter(|fields| fields["service"] == service).collect()
@@ -49,7 +57,10 @@ impl Mark {
 
     /// What plugins of `service` logged since.
     pub(crate) fn said(self, service: &str) -> Vec<String> {
-        let events = self.events(service).into_iter().filter(|fields| fields["message"] == "a plugin logged");
+        let events = self
+            .events(service)
+            .into_iter()
+            .filter(|fields| fields["message"] == "a plugin logged");
         events.map(|fields| fields["text"].as_str().expect("a text").to_owned()).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! Plugins in the real host, without the daemon around it: hostile ones, those behind types of credentials, certificates of `ssh-ca`,
-//! companies of `connectwise`.
+//! Plugins in the real host, without the daemon around it: hostile ones, those behind types of
+//! credentials, certificates of `ssh-ca`, companies of `connectwise`.
 //!
-//! Start reading at [`issue`]: every way in which a call can misbehave, as a table. The tests run one after the other, because some of them
-//! measure time or memory.
+//! Start reading at [`issue`]: every way in which a call can misbehave, as a table. The tests run
+//! one after the other, because some of them measure time or memory.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -11,7 +11,8 @@ const MIB: u64 = 1 << 20;
 fn figure(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("the kernel tells");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it tells that");
-    let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number");
+    let kib: u64 =
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024
 }
 
@@ -20,7 +21,8 @@ fn forget_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("the kernel forgets the peak");
 }
 
-/// A hundred MiB of answer that are one MiB in the guest would be a hundred in the host, if it copied them.
+/// A hundred MiB of answer that are one MiB in the guest would be a hundred in the host, if it
+/// copied them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_large_only_for_the_host_is_not_taken() {
     let stage = Stage::with_good().await;
@@ -33,7 +35,12 @@ async fn an_answer_that_is_large_only_for_the_host_is_not_taken() {
     let before = figure("VmRSS");
     stage.misbehave("aliasing", "flood-aliased").await;
     let peak = figure("VmHWM");
-    assert!(peak < before + 48 * MIB, "{} MiB before, {} MiB at the peak", before / MIB, peak / MIB);
+    assert!(
+        peak < before + 48 * MIB,
+        "{} MiB before, {} MiB at the peak",
+        before / MIB,
+        peak / MIB
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,9 @@ use credsmith_host::{Endpoint, ServiceSetup};
 
 use crate::log::Mark;
 use crate::peer::{Manner, Peer};
-use crate::stage::{CANARY, EVER, End, GRACE, SHORT, Stage, canary, destination, hostile, in_time, text};
+use crate::stage::{
+    CANARY, EVER, End, GRACE, SHORT, Stage, canary, destination, hostile, in_time, text,
+};
 
 /// The hostile plugin with `target` granted, on loopback too, and its secret bound to `bound`.
 fn granted(service: &str, target: &Peer, bound: &Peer) -> ServiceSetup {
@@ -29,7 +31,10 @@ fn refused(words: &str) -> End {
 async fn a_server_that_never_answers_holds_nobody() {
     let stage = Stage::with_good().await;
     let peer = Peer::start(Manner::Silent).await;
-    stage.load(ServiceSetup { plugin_timeout: SHORT, ..granted("waiting", &peer, &peer) }).await.unwrap();
+    stage
+        .load(ServiceSetup { plugin_timeout: SHORT, ..granted("waiting", &peer, &peer) })
+        .await
+        .unwrap();
     in_time(SHORT + GRACE, async || {
         let ended = stage.misbehave("waiting", "wait").await;
         assert!(matches!(ended.end, End::Broken(Timeout, _)), "{ended:?}");
@@ -74,15 +79,26 @@ async fn a_private_address_behind_a_granted_name_is_not_dialled() {
     let stage = Stage::with_good().await;
     let peer = Peer::answering().await;
     let port = peer.address.port();
-    let names =
-        ["localhost", "127.0.0.1", "127.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"];
+    let names = [
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+    ];
     for name in names {
         let url = format!("http://{name}:{port}");
         let mut setup = hostile("private", EVER);
         setup.destinations = vec![destination(&url, false)];
         setup.settings.insert("target".to_owned(), text(url));
         stage.load(setup).await.unwrap();
-        assert_eq!(stage.misbehave("private", "http-private").await.end, refused("AddressRefused"), "{name}");
+        assert_eq!(
+            stage.misbehave("private", "http-private").await.end,
+            refused("AddressRefused"),
+            "{name}"
+        );
         stage.good_call().await;
     }
     assert_eq!(peer.connections(), 0);
@@ -97,7 +113,8 @@ async fn a_private_address_behind_a_granted_name_is_not_dialled() {
 async fn a_redirect_is_an_answer_and_not_an_order() {
     let stage = Stage::with_good().await;
     let elsewhere = Peer::answering().await;
-    let peer = Peer::start(Manner::Answering { redirect: format!("{}/secret", elsewhere.url()) }).await;
+    let peer =
+        Peer::start(Manner::Answering { redirect: format!("{}/secret", elsewhere.url()) }).await;
     let mut setup = granted("redirected", &peer, &peer);
     // Granted or not makes no difference: nobody follows.
     setup.destinations.push(destination(&elsewhere.url(), true));

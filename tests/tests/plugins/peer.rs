@@ -1,4 +1,5 @@
-//! A server that plugins meet: it does what its path says, and remembers every request byte by byte.
+//! A server that plugins meet: it does what its path says, and remembers every request byte by
+//! byte.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,8 @@ struct Seen {
 /// What the server does with requests.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
-    /// `/redirect` leads to this URL, `/large` is large, `/echo` gives back what it got, all else is fine.
+    /// `/redirect` leads to this URL, `/large` is large, `/echo` gives back what it got, all else
+    /// is fine.
     Answering { redirect: String },
     /// It takes requests and never says a word.
     Silent,
@@ -154,7 +156,8 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(Vec<u8
         fill(stream, buffer).await?;
     };
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let length =
+        text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
     let whole = head + length.unwrap_or(0);
     while buffer.len() < whole {
         fill(stream, buffer).await?;

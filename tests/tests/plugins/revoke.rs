@@ -26,7 +26,10 @@ async fn a_revocation_that_breaks_ends_alone() {
     for how in ["revoke-trap", "revoke-panic", "revoke-memory", "revoke-recursion", "revoke-exit"] {
         let ended = stage.revoke("breaking", &format!("{how}/1")).await;
         let End::Broken(Trap, what) = &ended.end else { panic!("{how}: {ended:?}") };
-        assert!(what.starts_with("plugin hostile ") && what.contains("failed to revoke"), "{how}: {what}");
+        assert!(
+            what.starts_with("plugin hostile ") && what.contains("failed to revoke"),
+            "{how}: {what}"
+        );
         stage.good_call().await;
     }
 }

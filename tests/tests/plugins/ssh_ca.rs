@@ -1,5 +1,5 @@
-//! Certificates of the bundled `ssh-ca`, signed by keys that stay in the host, judged by a library that knows neither: what they say, and
-//! that the CA's key and no other signed it.
+//! Certificates of the bundled `ssh-ca`, signed by keys that stay in the host, judged by a library
+//! that knows neither: what they say, and that the CA's key and no other signed it.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,8 +52,14 @@ struct Certified {
 
 async fn certify(stage: &Stage, call: IssueCall) -> Certified {
     let report = stage.host.issue(call).await;
-    let IssueOutcome::Issued(issued) = report.outcome.unwrap() else { panic!("no login is needed") };
-    let file = issued.entries.iter().find(|entry| entry.save_as.as_deref() == Some("id-cert.pub")).unwrap();
+    let IssueOutcome::Issued(issued) = report.outcome.unwrap() else {
+        panic!("no login is needed")
+    };
+    let file = issued
+        .entries
+        .iter()
+        .find(|entry| entry.save_as.as_deref() == Some("id-cert.pub"))
+        .unwrap();
     Certified {
         certificate: Certificate::from_openssh(file.value.expose_str().unwrap().trim()).unwrap(),
         expires_at: issued.expires_at.unwrap().as_secs(),
@@ -113,14 +119,16 @@ async fn a_certificate_says_what_was_configured_and_is_signed_by_the_ca() {
     }
 }
 
-/// That the check above can fail: one flipped bit anywhere in the certificate, and it is nobody's. (The parser forgives some bytes that
-/// say nothing, such as the padding of a length; what it then reads is the same certificate.)
+/// That the check above can fail: one flipped bit anywhere in the certificate, and it is nobody's.
+/// (The parser forgives some bytes that say nothing, such as the padding of a length; what it then
+/// reads is the same certificate.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_was_changed_is_not_signed() {
     let stage = Stage::new().await;
     let ca = key(P256);
     stage.load(authority("ssh", &ca, &[])).await.unwrap();
-    let Certified { certificate, .. } = certify(&stage, for_key("ssh", &key(Algorithm::Ed25519))).await;
+    let Certified { certificate, .. } =
+        certify(&stage, for_key("ssh", &key(Algorithm::Ed25519))).await;
     let trusted = ca.fingerprint(HashAlg::Sha256);
     let bytes = certificate.to_bytes().unwrap();
     // Without its comment, which is no part of what is signed.
@@ -179,9 +187,16 @@ async fn what_is_no_public_key_is_refused_in_words() {
     let own_certificate = certificate.to_openssh().unwrap();
     let options = format!("command=\"/bin/sh\" {good}");
     let two = format!("{good}\n{good}");
-    for bad in
-        ["", "ssh-ed25519", "ssh-ed25519 AAAA", "\u{1b}[2J", &private, &own_certificate, &options, &two]
-    {
+    for bad in [
+        "",
+        "ssh-ed25519",
+        "ssh-ed25519 AAAA",
+        "\u{1b}[2J",
+        &private,
+        &own_certificate,
+        &options,
+        &two,
+    ] {
         let ended = stage.issue(call("ssh", &[("pub_key", bad)])).await;
         let End::Refused(words) = &ended.end else { panic!("{bad:?}: {ended:?}") };
         assert!(words.len() > 10 && words.ends_with('.'), "{bad:?}: {words}");
@@ -197,17 +212,24 @@ async fn what_is_no_public_key_is_refused_in_words() {
 async fn a_key_of_another_kind_is_no_ca() {
     let stage = Stage::new().await;
     let mut wrong = authority("ssh", &key(Algorithm::Ed25519), &[]);
-    wrong.settings.insert("ca_key".to_owned(), Setting::SigningKey { pem: Secret::new("no key at all") });
+    wrong
+        .settings
+        .insert("ca_key".to_owned(), Setting::SigningKey { pem: Secret::new("no key at all") });
     assert_eq!(stage.load(wrong).await.unwrap_err().fault(), LoadFault::BadSettings);
     let mut missing = authority("ssh", &key(Algorithm::Ed25519), &[]);
     missing.settings.remove("ca_key");
     assert_eq!(stage.load(missing).await.unwrap_err().fault(), LoadFault::BadSettings);
     let mut literal = authority("ssh", &key(Algorithm::Ed25519), &[]);
     let ca = key(Algorithm::Ed25519);
-    literal.settings.insert("ca_key".to_owned(), text(ca.to_openssh(LineEnding::LF).unwrap().as_str()));
+    literal
+        .settings
+        .insert("ca_key".to_owned(), text(ca.to_openssh(LineEnding::LF).unwrap().as_str()));
     let error = stage.load(literal).await.unwrap_err();
     assert_eq!(error.fault(), LoadFault::BadSettings);
-    assert!(!error.to_string().contains("PRIVATE KEY"), "a key in the wrong place is not quoted: {error}");
+    assert!(
+        !error.to_string().contains("PRIVATE KEY"),
+        "a key in the wrong place is not quoted: {error}"
+    );
 }
 
 /// The CA's key shows in nothing that is answered, kept or logged.

@@ -9,11 +9,13 @@ use credsmith_bundle::Bundled;
 use credsmith_core::doubles;
 use credsmith_core::ids::{LeaseId, ServiceId};
 use credsmith_core::ports::plugins::{
-    BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, NotStarted, RevokeCall, ServicePlugins,
-    Urgency,
+    BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, NotStarted, RevokeCall,
+    ServicePlugins, Urgency,
 };
 use credsmith_core::secret::Secret;
-use credsmith_host::{ComponentSource, Endpoint, Host, HostOptions, LoadError, ServiceSetup, Setting};
+use credsmith_host::{
+    ComponentSource, Endpoint, Host, HostOptions, LoadError, ServiceSetup, Setting,
+};
 use credsmith_http::client::{AddressPolicy, Destination};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -36,7 +38,8 @@ pub(crate) struct Stage {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// The options of hosts here. Compiled components are kept from run to run: that is what the cache is for, and its own tests use another.
+/// The options of hosts here. Compiled components are kept from run to run: that is what the cache
+/// is for, and its own tests use another.
 pub(crate) fn options() -> HostOptions {
     HostOptions {
         artefacts: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("artefacts")),
@@ -79,7 +82,10 @@ impl Stage {
     /// The next call to another service works.
     pub(crate) async fn good_call(&self) -> Duration {
         let ended = self.issue(call("good", &[])).await;
-        assert!(matches!(ended.end, End::Issued(_)), "a good plugin after a hostile one: {ended:?}");
+        assert!(
+            matches!(ended.end, End::Issued(_)),
+            "a good plugin after a hostile one: {ended:?}"
+        );
         ended.took
     }
 
@@ -92,9 +98,14 @@ impl Stage {
                 let entry = |entry: &credsmith_core::ports::plugins::Entry| {
                     (entry.name.clone(), entry.value.expose_str().expect("text").to_owned())
                 };
-                End::Issued(Made { state: issued.state, entries: issued.entries.iter().map(entry).collect() })
+                End::Issued(Made {
+                    state: issued.state,
+                    entries: issued.entries.iter().map(entry).collect(),
+                })
             }
-            Ok(IssueOutcome::LoginRequired { message, .. }) => panic!("nobody asked for a login: {message}"),
+            Ok(IssueOutcome::LoginRequired { message, .. }) => {
+                panic!("nobody asked for a login: {message}")
+            }
             Err(failure) => End::of(failure),
         };
         Ended { end, took }
@@ -175,7 +186,11 @@ pub(crate) fn fixture(name: &str) -> &'static Bundled {
 }
 
 pub(crate) fn source(plugin: &'static Bundled) -> ComponentSource {
-    ComponentSource { bytes: Cow::Borrowed(plugin.bytes), origin: plugin.name.to_owned(), sha256: None }
+    ComponentSource {
+        bytes: Cow::Borrowed(plugin.bytes),
+        origin: plugin.name.to_owned(),
+        sha256: None,
+    }
 }
 
 pub(crate) fn setup(service: &str, plugin: &'static Bundled) -> ServiceSetup {
@@ -186,7 +201,8 @@ pub(crate) fn setup(service: &str, plugin: &'static Bundled) -> ServiceSetup {
     }
 }
 
-/// The service that misbehaves on request, with the canary as its secret, which it may see. It may send requests nowhere.
+/// The service that misbehaves on request, with the canary as its secret, which it may see. It may
+/// send requests nowhere.
 pub(crate) fn hostile(service: &str, plugin_timeout: Duration) -> ServiceSetup {
     let mut setup = ServiceSetup { plugin_timeout, ..setup(service, fixture("hostile")) };
     setup.settings.insert("secret".to_owned(), canary(Vec::new()));
@@ -206,7 +222,8 @@ pub(crate) fn text(value: impl Into<String>) -> Setting {
 pub(crate) fn destination(url: &str, private: bool) -> Destination {
     let mut destination = Destination::of_url(url).expect("a URL");
     if private {
-        destination.addresses = AddressPolicy::allowing(vec!["127.0.0.0/8".parse().expect("a network")]);
+        destination.addresses =
+            AddressPolicy::allowing(vec!["127.0.0.0/8".parse().expect("a network")]);
     }
     destination
 }
@@ -241,8 +258,9 @@ fn revocation(service: &str, state: &str) -> RevokeCall {
     }
 }
 
-/// Tries `attempt` until it is in time, five times at most: a machine with more to do than it can delays anything now and then, but not
-/// always. Every attempt has to end as it should; only its duration is measured again.
+/// Tries `attempt` until it is in time, five times at most: a machine with more to do than it can
+/// delays anything now and then, but not always. Every attempt has to end as it should; only its
+/// duration is measured again.
 pub(crate) async fn in_time(limit: Duration, mut attempt: impl AsyncFnMut() -> Duration) {
     let mut times = Vec::new();
     for _ in 0..5 {

@@ -44,8 +44,9 @@ async fn a_declared_type_normalises_and_computes() {
 
     let given = [value("userName", " alice ", true), value("password", CANARY, false)];
     let normal = types.normalise(&name("type-login"), &fields, &given).await.unwrap();
-    let of =
-        |id: &str| normal.iter().find(|(field, _)| field == id).unwrap().1.expose_str().unwrap().to_owned();
+    let of = |id: &str| {
+        normal.iter().find(|(field, _)| field == id).unwrap().1.expose_str().unwrap().to_owned()
+    };
     assert_eq!((of("userName").as_str(), of("password").as_str()), ("alice", CANARY));
     assert_eq!(of("passwordLength"), CANARY.len().to_string());
 }
@@ -73,10 +74,14 @@ async fn a_plugin_that_breaks_breaks_one_call_and_tells_nothing() {
     let mark = Mark::now();
     for (user, how, part) in [("trap", Trap, ""), ("undefined", BadOutput, "does not have")] {
         let given = [value("userName", user, true), value("password", CANARY, true)];
-        let (was, what) =
-            broken(types.normalise(&name("type-login"), &fields, &given).await.map(|_| ()).unwrap_err());
+        let (was, what) = broken(
+            types.normalise(&name("type-login"), &fields, &given).await.map(|_| ()).unwrap_err(),
+        );
         assert_eq!(was, how, "{user}");
-        assert!(what.starts_with("plugin type-login ") && what.contains("failed to normalise"), "{what}");
+        assert!(
+            what.starts_with("plugin type-login ") && what.contains("failed to normalise"),
+            "{what}"
+        );
         assert!(what.contains(part) && !what.contains(CANARY), "{what}");
     }
     // What it logs is counted and thrown away: it sees plain secrets.
@@ -92,8 +97,13 @@ async fn plugins_are_known_by_name() {
     let nobody = types.normalise(&name("nobody"), &fields, &[]).await.unwrap_err();
     assert!(matches!(nobody, NormaliseFailure::NotLoaded), "{nobody:?}");
 
-    let twice = [source(fixture("type-login")), source(fixture("unique")), source(fixture("type-login"))];
+    let twice =
+        [source(fixture("type-login")), source(fixture("unique")), source(fixture("type-login"))];
     let errors = stage.host.load_types(&twice).await.unwrap_err();
     let faults: Vec<_> = errors.iter().map(|error| error.fault()).collect();
-    assert_eq!(faults, [LoadFault::WrongWorld, LoadFault::NameTaken], "every fault is told: {errors:?}");
+    assert_eq!(
+        faults,
+        [LoadFault::WrongWorld, LoadFault::NameTaken],
+        "every fault is told: {errors:?}"
+    );
 }

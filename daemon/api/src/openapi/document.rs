@@ -47,15 +47,17 @@ pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
     paths
 }
 
-/// What the document calls `path`. Where rows differ in nothing but the names of parameters there is one path, called as the first of them
-/// calls it: to OpenAPI the others would be the same path once more.
+/// What the document calls `path`. Where rows differ in nothing but the names of parameters there
+/// is one path, called as the first of them calls it: to OpenAPI the others would be the same path
+/// once more.
 fn known_as(paths: &Map<String, Value>, path: &str) -> String {
     paths.keys().find(|known| shape(known) == shape(path)).map_or(path, String::as_str).to_owned()
 }
 
 /// A path without the names of its parameters.
 pub(super) fn shape(path: &str) -> String {
-    let segments = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
+    let segments =
+        path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
@@ -74,14 +76,16 @@ pub(super) fn set(object: &mut Value, key: &str, value: Value) {
 /// What an operation is called: its method and path in one word.
 pub(super) fn operation_id(method: &Method, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let words: Vec<_> =
-        std::iter::once(method.as_str().to_ascii_lowercase()).chain(words.map(str::to_owned)).collect();
+    let words: Vec<_> = std::iter::once(method.as_str().to_ascii_lowercase())
+        .chain(words.map(str::to_owned))
+        .collect();
     words.join("_")
 }
 
 /// The parameters: those in braces in the path, then the others.
 pub(super) fn parameters(path: &str, docs: &Docs, schemas: &mut Schemas) -> Vec<Value> {
-    let in_path = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let in_path =
+        path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| {
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
     });

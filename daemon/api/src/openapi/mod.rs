@@ -1,7 +1,9 @@
-//! `/openapi.json`: what the dialects for clients serve, as an OpenAPI 3.1 document, generated from their route tables and from the types
-//! that write their answers. The operators' surface is not in it: it has no clients.
+//! `/openapi.json`: what the dialects for clients serve, as an OpenAPI 3.1 document, generated from
+//! their route tables and from the types that write their answers. The operators' surface is not in
+//! it: it has no clients.
 //!
-//! `document` puts the parts together, `vault` and `watts` translate rows, `schemas` collects what types say about themselves.
+//! `document` puts the parts together, `vault` and `watts` translate rows, `schemas` collects what
+//! types say about themselves.
 
 mod document;
 #[cfg(test)]
@@ -28,7 +30,8 @@ pub struct OpenApi {
 }
 
 impl OpenApi {
-    /// A surface with the document of a daemon of this `version`, whose clients reach it under `public_url`.
+    /// A surface with the document of a daemon of this `version`, whose clients reach it under
+    /// `public_url`.
     pub fn new(public_url: &str, version: &str) -> Self {
         Self { document: document(public_url, version).to_string().into() }
     }

@@ -1,4 +1,5 @@
-//! Whether an answer of the vault is one that the document knows: for the tests that ask the vault, so that each of them checks it.
+//! Whether an answer of the vault is one that the document knows: for the tests that ask the vault,
+//! so that each of them checks it.
 
 use std::sync::OnceLock;
 
@@ -11,7 +12,8 @@ fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| super::document("https://vault.example", "1.2.3"))
 }
 
-/// Panics unless the document has the status, the content type, the headers and the body of this answer.
+/// Panics unless the document has the status, the content type, the headers and the body of this
+/// answer.
 pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8]) {
     let place = format!("{method} {path}: {}", parts.status);
     let path = path.split('?').next().unwrap();
@@ -21,8 +23,11 @@ pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8])
     };
     let asked = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
     let Some(operation) = item.get(&asked) else {
-        let expected =
-            if method == Method::OPTIONS { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED };
+        let expected = if method == Method::OPTIONS {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::METHOD_NOT_ALLOWED
+        };
         assert_eq!(parts.status, expected, "{place}: no such operation is documented");
         assert!(parts.headers.contains_key(header::ALLOW), "{place}: no allow");
         return;
@@ -40,13 +45,17 @@ pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8])
 fn item(path: &str) -> Option<&'static Map<String, Value>> {
     let paths = document()["paths"].as_object().unwrap();
     let fits = |template: &str| {
-        let (wanted, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        let alike =
-            |(wanted, given): (&&str, &&str)| wanted == given || wanted.starts_with('{') && !given.is_empty();
+        let (wanted, given): (Vec<_>, Vec<_>) =
+            (template.split('/').collect(), path.split('/').collect());
+        let alike = |(wanted, given): (&&str, &&str)| {
+            wanted == given || wanted.starts_with('{') && !given.is_empty()
+        };
         wanted.len() == given.len() && wanted.iter().zip(&given).all(alike)
     };
     let fitting = paths.iter().filter(|(template, _)| fits(template));
-    fitting.min_by_key(|(template, _)| template.matches('{').count()).and_then(|(_, item)| item.as_object())
+    fitting
+        .min_by_key(|(template, _)| template.matches('{').count())
+        .and_then(|(_, item)| item.as_object())
 }
 
 fn resolve(response: &'static Value) -> &'static Value {
@@ -67,7 +76,10 @@ fn check_headers(response: &Value, parts: &Parts, place: &str) {
     for name in [header::ETAG, header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::LOCATION] {
         let is_documented =
             documented.keys().any(|documented| documented.eq_ignore_ascii_case(name.as_str()));
-        assert!(is_documented || !parts.headers.contains_key(&name), "{place}: {name} is not documented");
+        assert!(
+            is_documented || !parts.headers.contains_key(&name),
+            "{place}: {name} is not documented"
+        );
     }
 }
 
@@ -77,7 +89,8 @@ fn check_body(response: &Value, parts: &Parts, body: &[u8], place: &str) {
         return;
     };
     let kind = parts.headers[header::CONTENT_TYPE].to_str().unwrap().split(';').next().unwrap();
-    let documented = content.get(kind).unwrap_or_else(|| panic!("{place}: {kind} is not documented"));
+    let documented =
+        content.get(kind).unwrap_or_else(|| panic!("{place}: {kind} is not documented"));
     if kind != "application/json" {
         return;
     }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::docs::SchemaOf;
 
-/// Collects schemas. What is written and what is read are two views of a type: a key may be optional in one and not in the other.
+/// Collects schemas. What is written and what is read are two views of a type: a key may be
+/// optional in one and not in the other.
 pub(super) struct Schemas {
     written: SchemaGenerator,
     read: SchemaGenerator,
@@ -38,12 +39,14 @@ impl Schemas {
     #[cfg(test)]
     pub(super) fn conflicts(&self) -> Vec<&String> {
         let read = self.read.definitions();
-        let differs =
-            |(name, schema): &(&String, &Value)| read.get(*name).is_some_and(|other| other != *schema);
+        let differs = |(name, schema): &(&String, &Value)| {
+            read.get(*name).is_some_and(|other| other != *schema)
+        };
         self.written.definitions().iter().filter(differs).map(|(name, _)| name).collect()
     }
 
-    /// All that have a name. What is read and what is written are called the same only where they are the same.
+    /// All that have a name. What is read and what is written are called the same only where they
+    /// are the same.
     pub(super) fn into_named(mut self) -> Map<String, Value> {
         let mut named = self.written.take_definitions(true);
         named.extend(self.read.take_definitions(true));

@@ -30,7 +30,9 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let items = map(&document["paths"]).iter();
     items
         .flat_map(|(path, item)| {
-            map(item).iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+            map(item)
+                .iter()
+                .map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
         })
         .collect()
 }
@@ -51,7 +53,8 @@ fn every_row_is_in_it_and_nothing_else() {
     }
 }
 
-/// "Templated paths with the same hierarchy but different templated names MUST NOT exist as they are identical."
+/// "Templated paths with the same hierarchy but different templated names MUST NOT exist as they
+/// are identical."
 #[test]
 fn no_path_is_in_it_twice() {
     let document = of_us();
@@ -96,11 +99,15 @@ fn the_document_has_the_structure_of_openapi() {
 }
 
 fn check_operation(document: &Value, path: &str, operation: &Value, place: &str) {
-    let allowed = ["operationId", "tags", "summary", "security", "parameters", "requestBody", "responses"];
+    let allowed =
+        ["operationId", "tags", "summary", "security", "parameters", "requestBody", "responses"];
     only(operation, &allowed, place);
     for requirement in list(&operation["security"]) {
         for scheme in map(requirement).keys() {
-            assert!(document["components"]["securitySchemes"].get(scheme).is_some(), "{place}: {scheme}");
+            assert!(
+                document["components"]["securitySchemes"].get(scheme).is_some(),
+                "{place}: {scheme}"
+            );
         }
     }
     check_parameters(path, list(&operation["parameters"]), place);
@@ -134,7 +141,10 @@ fn check_parameters(path: &str, parameters: &[Value], place: &str) {
             in_path.insert(name);
         }
     }
-    let named = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
+    let named = path
+        .split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .collect();
     assert_eq!(in_path, named, "{place}");
 }
 
@@ -204,7 +214,8 @@ fn references_lead_somewhere_and_schemas_are_schemas() {
     assert!(unused.iter().all(|name| text.contains(name.as_str())));
 }
 
-/// A body is read by one view of a type and written by the other: under one name there is room for one of them.
+/// A body is read by one view of a type and written by the other: under one name there is room for
+/// one of them.
 #[test]
 fn names_mean_one_thing() {
     let mut schemas = schemas::Schemas::new();
@@ -216,11 +227,13 @@ fn names_mean_one_thing() {
 #[test]
 fn null_may_be_sent_where_it_takes_something_away_and_nowhere_else() {
     let document = of_us();
-    let sent = map(&document["components"]["schemas"]).iter().filter(|(name, _)| name.ends_with("Sent"));
+    let sent =
+        map(&document["components"]["schemas"]).iter().filter(|(name, _)| name.ends_with("Sent"));
     let nullable = sent.flat_map(|(name, schema)| {
         let keys = map(&schema["properties"]).iter();
-        let keys = keys
-            .filter(|(_, schema)| schema["type"].as_array().is_some_and(|of| of.contains(&json!("null"))));
+        let keys = keys.filter(|(_, schema)| {
+            schema["type"].as_array().is_some_and(|of| of.contains(&json!("null")))
+        });
         keys.map(move |(key, _)| format!("{name}.{key}"))
     });
     assert_eq!(
@@ -242,9 +255,12 @@ fn is_known(path: &str, method: &str, status: &str, body: &Value) -> bool {
 fn an_answer_has_the_keys_of_its_schema_and_no_others() {
     let good = json!({ "status": 418, "message": "I'm a teapot", "successful": false });
     assert!(is_known("/v1/teapot", "get", "418", &good));
-    for (key, value) in
-        [("status", json!(200)), ("message", json!("")), ("successful", json!(true)), ("data", json!(null))]
-    {
+    for (key, value) in [
+        ("status", json!(200)),
+        ("message", json!("")),
+        ("successful", json!(true)),
+        ("data", json!(null)),
+    ] {
         let mut bad = good.clone();
         bad[key] = value;
         assert!(!is_known("/v1/teapot", "get", "418", &bad), "{key}");
@@ -254,12 +270,12 @@ fn an_answer_has_the_keys_of_its_schema_and_no_others() {
         "errors": [{ "path": ["fields", 1, "value"], "message": "No." }],
     });
     assert!(is_known("/v1/teapot", "get", "400", &failure));
-    let empty = json!({ "status": 400, "message": "Validation error", "successful": false, "errors": [] });
+    let empty =
+        json!({ "status": 400, "message": "Validation error", "successful": false, "errors": [] });
     assert!(!is_known("/v1/teapot", "get", "400", &empty), "a 400 says why");
     let watts = json!({ "result": "error", "user_msg": "no" });
     assert!(is_known("/api/v2/{issuer}/service", "get", "401", &watts));
-    let service =
-        json!({ "service_list": [{ "id": "x", "type": "none", "host": "localhost", "port": "1234" }] });
+    let service = json!({ "service_list": [{ "id": "x", "type": "none", "host": "localhost", "port": "1234" }] });
     assert!(is_known("/api/v1/{issuer}/service", "get", "200", &service));
     assert!(!is_known("/api/v2/{issuer}/service", "get", "200", &service));
 }
@@ -267,7 +283,8 @@ fn an_answer_has_the_keys_of_its_schema_and_no_others() {
 #[tokio::test]
 async fn it_is_served_at_its_path_alone() {
     let ask = async |method: &str, path: &str| {
-        let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let request =
+            http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         OpenApi::new("https://vault.example", "1.2.3").call(request).await
     };
     let reply = ask("GET", PATH).await;

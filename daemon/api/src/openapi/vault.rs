@@ -22,8 +22,11 @@ const ALWAYS: [StatusCode; 5] = [
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
 ];
-const OF_A_BODY: [StatusCode; 3] =
-    [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
+const OF_A_BODY: [StatusCode; 3] = [
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+];
 /// Those that are neither, and that rows name themselves or that follow from them.
 const OTHERS: [StatusCode; 8] = [
     StatusCode::UNAUTHORIZED,
@@ -86,7 +89,10 @@ fn reads(route: &Route) -> bool {
 /// The condition that a request for a record with an entity tag may carry.
 fn condition(route: &Route) -> Option<Value> {
     let (name, about) = if reads(route) {
-        ("If-None-Match", "Entity tags that the client has: 304 when one is still that of the record.")
+        (
+            "If-None-Match",
+            "Entity tags that the client has: 304 when one is still that of the record.",
+        )
     } else {
         ("If-Match", "Entity tags of which one has to be that of the record: 412 otherwise.")
     };
@@ -112,7 +118,8 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         responses.insert(status, response);
     }
     if route.docs.tagged && reads(route) {
-        let response = json!({ "description": "The client has it already.", "headers": revision() });
+        let response =
+            json!({ "description": "The client has it already.", "headers": revision() });
         responses.insert("304".to_owned(), response);
     }
     responses
@@ -190,7 +197,9 @@ fn object(members: &Map<String, Value>, optional: &[&str]) -> Value {
 /// `first`, which may be of the content of `other` as well.
 fn beside(mut first: Value, mut other: Value) -> Value {
     let more = other.get_mut("content").and_then(Value::as_object_mut);
-    if let (Some(content), Some(more)) = (first.get_mut("content").and_then(Value::as_object_mut), more) {
+    if let (Some(content), Some(more)) =
+        (first.get_mut("content").and_then(Value::as_object_mut), more)
+    {
         content.append(more);
     }
     first
@@ -235,7 +244,9 @@ fn problems() -> Value {
 
 fn header_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
     match status {
-        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "What is wrong with the token (RFC 6750).")),
+        StatusCode::UNAUTHORIZED => {
+            Some(("WWW-Authenticate", "What is wrong with the token (RFC 6750)."))
+        }
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             Some(("Retry-After", "When to come back, in seconds."))
         }

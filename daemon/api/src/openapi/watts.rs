@@ -24,7 +24,8 @@ const ALWAYS: [StatusCode; 10] = [
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::GATEWAY_TIMEOUT,
 ];
-const OTHERS: [StatusCode; 3] = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NOT_MODIFIED];
+const OTHERS: [StatusCode; 3] =
+    [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NOT_MODIFIED];
 
 pub(super) fn security() -> Value {
     json!({
@@ -85,8 +86,12 @@ pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
                 _ => json_response(about, &schemas.written(schema_of::<Said>)),
             };
             let headers = match status {
-                StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "That a bearer token is needed.")),
-                StatusCode::SERVICE_UNAVAILABLE => Some(("Retry-After", "When to come back, in seconds.")),
+                StatusCode::UNAUTHORIZED => {
+                    Some(("WWW-Authenticate", "That a bearer token is needed."))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    Some(("Retry-After", "When to come back, in seconds."))
+                }
                 _ => None,
             };
             if let Some((name, about)) = headers {

@@ -26,10 +26,11 @@ impl Ops {
         let files = body.get("files").and_then(Value::as_array).into_iter().flatten();
         let files: Option<Vec<_>> = files.map(|file| file.as_str().map(PathBuf::from)).collect();
         let files = files.filter(|files| !files.is_empty());
-        let files =
-            files.ok_or_else(|| Error::new(Kind::Invalid, "The body has no list `files` of paths."))?;
+        let files = files
+            .ok_or_else(|| Error::new(Kind::Invalid, "The body has no list `files` of paths."))?;
         let from = body.get("from").map_or(Some(1), Value::as_u64).filter(|from| *from > 0);
-        let from = from.ok_or_else(|| Error::new(Kind::Invalid, "`from` is not the number of a line."))?;
+        let from =
+            from.ok_or_else(|| Error::new(Kind::Invalid, "`from` is not the number of a line."))?;
         let Verdict { lines, last, unfinished, faults } = self.audit.verify(files, from).await?;
         Ok(json!({ "lines": lines, "last": last, "unfinished": unfinished, "faults": faults }))
     }

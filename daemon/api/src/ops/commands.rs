@@ -74,7 +74,8 @@ impl Refusal {
 }
 
 impl Ops {
-    /// Does what an operator asks, and has it audited where the change that it makes does not tell of it.
+    /// Does what an operator asks, and has it audited where the change that it makes does not tell
+    /// of it.
     pub(super) async fn audited_command(&self, request: &mut Request) -> Result<Value, Refusal> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let done = self.command(request).await;
@@ -135,7 +136,9 @@ impl Ops {
             (method, ["vault", rest @ ..]) => self.vault_command(&method, rest, request).await,
             (_, ["suspensions"]) => method("POST, DELETE"),
             (_, ["leases", "parked"] | ["ledger"]) => method("GET"),
-            (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"] | ["audit", "verify"]) => method("POST"),
+            (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"] | ["audit", "verify"]) => {
+                method("POST")
+            }
             _ => Err(Refusal::Fault(Fault::NotFound)),
         }
     }
@@ -178,5 +181,6 @@ fn subject(body: &Map<String, Value>) -> Result<Subject, Refusal> {
 }
 
 fn lease(id: &str) -> Result<LeaseId, Refusal> {
-    LeaseId::parse(id).map_err(|_| Error::new(Kind::NotFound, "There is no parked lease of that id.").into())
+    LeaseId::parse(id)
+        .map_err(|_| Error::new(Kind::NotFound, "There is no parked lease of that id.").into())
 }

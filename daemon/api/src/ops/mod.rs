@@ -1,5 +1,6 @@
-//! What operators and their tools ask over the admin socket: `/healthz` (the process answers) and `/readyz` (it can do its work, or why
-//! not), and what only they may do (`commands`). Never on a public listener: whoever reaches this surface is an operator.
+//! What operators and their tools ask over the admin socket: `/healthz` (the process answers) and
+//! `/readyz` (it can do its work, or why not), and what only they may do (`commands`). Never on a
+//! public listener: whoever reaches this surface is an operator.
 
 mod audit;
 mod commands;
@@ -23,7 +24,8 @@ pub use audit::AuditCheck;
 pub trait Readiness: Send + Sync + 'static {
     /// Why not, one sentence each; empty when ready.
     fn obstacles(&self) -> Vec<String>;
-    /// What an operator should know although the daemon is ready: a provider that is down, a disabled service.
+    /// What an operator should know although the daemon is ready: a provider that is down, a
+    /// disabled service.
     fn warnings(&self) -> Vec<String>;
 }
 
@@ -44,7 +46,8 @@ pub struct VaultParts {
 }
 
 impl Ops {
-    /// A surface that asks `readiness` and `audit`, and commands `core`, and `vault` where there is one.
+    /// A surface that asks `readiness` and `audit`, and commands `core`, and `vault` where there is
+    /// one.
     pub fn new(
         readiness: Arc<dyn Readiness>,
         core: Arc<Core>,
@@ -61,7 +64,9 @@ impl Ops {
             _ => None,
         };
         match probe {
-            Some(reply) if request.method() == Method::GET || request.method() == Method::HEAD => reply,
+            Some(reply) if request.method() == Method::GET || request.method() == Method::HEAD => {
+                reply
+            }
             Some(_) => self.fault(Fault::MethodNotAllowed { allow: "GET, HEAD" }),
             None => match self.audited_command(&mut request).await {
                 Ok(done) => answer(StatusCode::OK, &done),
@@ -74,7 +79,10 @@ impl Ops {
         let obstacles = self.readiness.obstacles();
         let ready = obstacles.is_empty();
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        quiet(status, &json!({ "ready": ready, "reasons": obstacles, "warnings": self.readiness.warnings() }))
+        quiet(
+            status,
+            &json!({ "ready": ready, "reasons": obstacles, "warnings": self.readiness.warnings() }),
+        )
     }
 }
 
@@ -113,7 +121,8 @@ mod tests {
     use credsmith_core::audit::Verdict;
     use credsmith_core::catalogue::Catalogue;
     use credsmith_core::doubles::{
-        FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy, TestTasks,
+        FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy,
+        TestTasks,
     };
     use credsmith_core::keyring::{Kek, Keyring};
     use credsmith_core::ports::Clock;
@@ -154,7 +163,8 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(7)));
         let kek = Kek::generate(&SeededEntropy::new(8));
-        let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+        let keyring =
+            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
         let core = Core::new(Parts {
             clock,
             tasks: Arc::new(TestTasks::default()),
@@ -170,10 +180,16 @@ mod tests {
         (core, audit)
     }
 
-    async fn ask(method: Method, path: &str, reasons: &[&str], body: &'static str) -> (StatusCode, Value) {
+    async fn ask(
+        method: Method,
+        path: &str,
+        reasons: &[&str],
+        body: &'static str,
+    ) -> (StatusCode, Value) {
         let readiness = Arc::new(Fixed(reasons.iter().map(ToString::to_string).collect()));
         let ops = Ops::new(readiness, core().await, None, Arc::new(NoLog));
-        let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        let request =
+            http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         let reply = ops.answer(request).await;
         (reply.status(), serde_json::from_slice(reply.body().bytes()).unwrap())
     }
@@ -194,9 +210,15 @@ mod tests {
     async fn other_requests_get_a_json_no() {
         assert_eq!(ask(Method::POST, "/readyz", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(ask(Method::GET, "/", &[], "").await.0, StatusCode::NOT_FOUND);
-        assert_eq!(ask(Method::GET, "/suspensions", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            ask(Method::GET, "/suspensions", &[], "").await.0,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
         let (status, body) = ask(Method::POST, "/vault/sync", &[], "{}").await;
-        assert_eq!((status, &body["error"]), (StatusCode::NOT_FOUND, &json!("The vault is not configured.")));
+        assert_eq!(
+            (status, &body["error"]),
+            (StatusCode::NOT_FOUND, &json!("The vault is not configured."))
+        );
     }
 
     #[tokio::test]
@@ -206,7 +228,10 @@ mod tests {
         assert_eq!((status, &body["suspended"]["subject"]), (StatusCode::OK, &json!("alice")));
         assert_eq!(ask(Method::DELETE, "/suspensions", &[], alice).await.0, StatusCode::OK);
         assert_eq!(ask(Method::GET, "/leases/parked", &[], "").await, (StatusCode::OK, json!([])));
-        assert_eq!(ask(Method::GET, "/ledger", &[], "").await.1, json!({ "counted": 0, "faults": [] }));
+        assert_eq!(
+            ask(Method::GET, "/ledger", &[], "").await.1,
+            json!({ "counted": 0, "faults": [] })
+        );
         assert_eq!(ask(Method::POST, "/clock/trust", &[], "").await.0, StatusCode::OK);
     }
 
@@ -219,7 +244,10 @@ mod tests {
         for bad in ["{}", r#"{"files":[]}"#, r#"{"files":[1]}"#, r#"{"files":["/a"],"from":0}"#] {
             assert_eq!(verify(bad).await.0, StatusCode::BAD_REQUEST, "{bad}");
         }
-        assert_eq!(ask(Method::GET, "/audit/verify", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            ask(Method::GET, "/audit/verify", &[], "").await.0,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
     }
 
     /// What changes something has its own event, in the batch of the change.
@@ -238,7 +266,8 @@ mod tests {
         ] {
             let (core, audit) = core_and_audit().await;
             let ops = Ops::new(Arc::new(Fixed(Vec::new())), core, None, Arc::new(NoLog));
-            let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+            let request =
+                http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
             drop(ops.answer(request).await);
             let events = audit.take().into_iter().filter(|event| event.action == Action::Operate);
             let asked: Vec<_> = events.map(|event| event.target.asked.unwrap()).collect();
@@ -252,7 +281,12 @@ mod tests {
         for (path, body, status, sentence) in [
             ("/suspensions", "{}", StatusCode::BAD_REQUEST, "The body has no text `issuer`."),
             ("/suspensions", "[", StatusCode::BAD_REQUEST, "the body is no JSON object"),
-            (&format!("{lease}/retry"), "", StatusCode::NOT_FOUND, "There is no parked lease of that id."),
+            (
+                &format!("{lease}/retry"),
+                "",
+                StatusCode::NOT_FOUND,
+                "There is no parked lease of that id.",
+            ),
             (
                 "/leases/x/drop",
                 r#"{"reason":"gone"}"#,

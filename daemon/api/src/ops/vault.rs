@@ -20,7 +20,8 @@ impl Ops {
         let VaultParts { companies, vault } = self.vault.as_ref().ok_or_else(missing)?;
         match (asked.as_str(), path) {
             ("POST", ["sync"]) => {
-                let accept = body(request).await?.get("accept").and_then(Value::as_bool).unwrap_or(false);
+                let accept =
+                    body(request).await?.get("accept").and_then(Value::as_bool).unwrap_or(false);
                 let done = companies.sync(access::operator(), accept).await?;
                 Ok(json!({
                     "new": done.counts.new,

@@ -1,7 +1,9 @@
-//! Reading bodies: a decoder that goes on after a fault, so that a client learns of all of them at once.
+//! Reading bodies: a decoder that goes on after a fault, so that a client learns of all of them at
+//! once.
 //!
-//! A body is read into a draft by asking for its keys one after the other. What cannot be read is `None` in the draft, with its problem
-//! recorded; keys that nobody asked for are problems too. Core adds what it knows to be wrong to the same list.
+//! A body is read into a draft by asking for its keys one after the other. What cannot be read is
+//! `None` in the draft, with its problem recorded; keys that nobody asked for are problems too.
+//! Core adds what it knows to be wrong to the same list.
 //!
 //! ```text
 //! let (draft, problems) = cx.body()?.decode(|object| Draft {
@@ -27,10 +29,12 @@ use super::refuse::Refusal;
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 32;
 
-/// How many values a body may hold. A small object takes up eighty times its text: a megabyte of them would be most of a hundred.
+/// How many values a body may hold. A small object takes up eighty times its text: a megabyte of
+/// them would be most of a hundred.
 const MOST_VALUES: usize = 10_000;
 
-/// How many problems are told. A body of nothing but faults would otherwise be answered by one many times its size.
+/// How many problems are told. A body of nothing but faults would otherwise be answered by one many
+/// times its size.
 const MOST_PROBLEMS: usize = 1000;
 
 /// A body that is an object, not looked into yet.
@@ -39,8 +43,8 @@ pub(super) struct Body(Map<String, Value>);
 
 impl Body {
     /// # Errors
-    /// A 400 at `[]` for what is no JSON, is no object, names a key twice, nests too deep or holds too much: there is nothing else to be found
-    /// in it.
+    /// A 400 at `[]` for what is no JSON, is no object, names a key twice, nests too deep or holds
+    /// too much: there is nothing else to be found in it.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         if values(bytes) > MOST_VALUES {
             return Err(Refusal::invalid([], format!("Expected at most {MOST_VALUES} values.")));
@@ -59,15 +63,20 @@ impl Body {
         }
     }
 
-    /// What `read` makes of it, and everything that is wrong with it, in the order in which `read` looked; unknown keys last.
-    pub(super) fn decode<T>(self, read: impl FnOnce(&mut Object<'_>) -> T) -> (T, Vec<FieldProblem>) {
+    /// What `read` makes of it, and everything that is wrong with it, in the order in which `read`
+    /// looked; unknown keys last.
+    pub(super) fn decode<T>(
+        self,
+        read: impl FnOnce(&mut Object<'_>) -> T,
+    ) -> (T, Vec<FieldProblem>) {
         let mut decoder = Decoder::default();
         let draft = decoder.members(self.0, read);
         (draft, decoder.problems)
     }
 }
 
-/// How many values JSON text has in it: each but the first comes behind one of four characters. No more are there if it is no JSON.
+/// How many values JSON text has in it: each but the first comes behind one of four characters. No
+/// more are there if it is no JSON.
 fn values(bytes: &[u8]) -> usize {
     let (mut count, mut quoted, mut escaped) = (1, false, false);
     for byte in bytes {
@@ -95,9 +104,13 @@ impl Decoder {
     /// Records a problem here.
     pub(super) fn problem(&mut self, message: &str) {
         match self.problems.len() {
-            MOST_PROBLEMS => self.problems.push(FieldProblem::new([], "There are more problems than these.")),
+            MOST_PROBLEMS => {
+                self.problems.push(FieldProblem::new([], "There are more problems than these."))
+            }
             more if more > MOST_PROBLEMS => {}
-            _ => self.problems.push(FieldProblem { path: self.path.clone(), message: message.to_owned() }),
+            _ => self
+                .problems
+                .push(FieldProblem { path: self.path.clone(), message: message.to_owned() }),
         }
     }
 
@@ -142,18 +155,30 @@ impl Decoder {
     ) -> Option<Vec<Option<T>>> {
         let Value::Array(items) = value else { return self.expected("Expected a list.") };
         let items = items.into_iter().enumerate();
-        Some(items.map(|(index, value)| self.at(index.into(), |decoder| item(decoder, value))).collect())
+        Some(
+            items
+                .map(|(index, value)| self.at(index.into(), |decoder| item(decoder, value)))
+                .collect(),
+        )
     }
 
     /// An object.
-    pub(super) fn object<T>(&mut self, value: Value, read: impl FnOnce(&mut Object<'_>) -> T) -> Option<T> {
+    pub(super) fn object<T>(
+        &mut self,
+        value: Value,
+        read: impl FnOnce(&mut Object<'_>) -> T,
+    ) -> Option<T> {
         match value {
             Value::Object(members) => Some(self.members(members, read)),
             _ => self.expected(EXPECTED_OBJECT),
         }
     }
 
-    fn members<T>(&mut self, members: Map<String, Value>, read: impl FnOnce(&mut Object<'_>) -> T) -> T {
+    fn members<T>(
+        &mut self,
+        members: Map<String, Value>,
+        read: impl FnOnce(&mut Object<'_>) -> T,
+    ) -> T {
         let mut object = Object { decoder: self, members };
         let draft = read(&mut object);
         object.refuse_the_rest();
@@ -221,14 +246,15 @@ impl Object<'_> {
         self.members.remove(key);
     }
 
-    /// Allows what nobody asked for where it says what `present`, the record's own view, says: a client may send back what it got. To
-    /// be called last.
+    /// Allows what nobody asked for where it says what `present`, the record's own view, says: a
+    /// client may send back what it got. To be called last.
     pub(super) fn read_only(&mut self, present: &impl Serialize) {
         let Ok(Value::Object(present)) = serde_json::to_value(present) else { return };
         for (key, value) in present {
             match self.members.remove(&key) {
                 Some(sent) if sent != value => {
-                    self.decoder.at(key.into(), |decoder| decoder.problem("This cannot be changed here."));
+                    self.decoder
+                        .at(key.into(), |decoder| decoder.problem("This cannot be changed here."));
                 }
                 _ => {}
             }
@@ -289,16 +315,24 @@ mod tests {
 
     fn read(body: &Value) -> (Draft, Vec<String>) {
         let (draft, problems) = Body::parse(body.to_string().as_bytes()).unwrap().decode(draft);
-        (draft, problems.iter().map(|problem| format!("{}: {}", problem.place(), problem.message)).collect())
+        (
+            draft,
+            problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.place(), problem.message))
+                .collect(),
+        )
     }
 
     #[test]
     fn a_good_body_has_no_problems() {
-        let body = json!({ "name": "x", "icon": null, "parts": [{ "id": 5, "on": true, "value": null }] });
+        let body =
+            json!({ "name": "x", "icon": null, "parts": [{ "id": 5, "on": true, "value": null }] });
         let (draft, problems) = read(&body);
         assert_eq!(problems, [""; 0]);
         let part = Part { on: Some(true), value: Some(None) };
-        let expected = Draft { name: Some("x".into()), icon: Some(None), parts: Some(vec![Some(part)]) };
+        let expected =
+            Draft { name: Some("x".into()), icon: Some(None), parts: Some(vec![Some(part)]) };
         assert_eq!(draft, expected);
         assert_eq!(read(&json!({ "name": "x" })).1, [""; 0]);
     }
@@ -340,10 +374,11 @@ mod tests {
     fn a_client_may_send_back_what_it_got() {
         let present = json!({ "id": "c1", "name": "x", "type": { "id": "t" }, "image": null });
         let read = |body: Value| {
-            let (_, problems) = Body::parse(body.to_string().as_bytes()).unwrap().decode(|object| {
-                object.optional("name", Decoder::string);
-                object.read_only(&present);
-            });
+            let (_, problems) =
+                Body::parse(body.to_string().as_bytes()).unwrap().decode(|object| {
+                    object.optional("name", Decoder::string);
+                    object.read_only(&present);
+                });
             problems
                 .iter()
                 .map(|problem| format!("{}: {}", problem.place(), problem.message))
@@ -390,7 +425,9 @@ mod tests {
             r#"{"a":1,}"#,
             &deep,
         ] {
-            let Err(Refusal::Invalid(problems)) = Body::parse(bytes.as_bytes()) else { panic!("{bytes}") };
+            let Err(Refusal::Invalid(problems)) = Body::parse(bytes.as_bytes()) else {
+                panic!("{bytes}")
+            };
             assert_eq!((problems.len(), problems[0].path.len()), (1, 0), "{bytes}");
         }
         assert!(Body::parse(b"{\"a\":\"\xff\"}").is_err());
@@ -424,7 +461,8 @@ mod tests {
 
     #[test]
     fn values_are_counted_without_being_read() {
-        for (text, count) in [("1", 1), ("{}", 2), (r#"{"a":1,"b":[2,3]}"#, 7), (r#"["\"," ,"]"#, 3), ("", 1)]
+        for (text, count) in
+            [("1", 1), ("{}", 2), (r#"{"a":1,"b":[2,3]}"#, 7), (r#"["\"," ,"]"#, 3), ("", 1)]
         {
             assert_eq!(values(text.as_bytes()), count, "{text}");
         }
@@ -441,8 +479,9 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let (value, _) =
-            Body::parse(br#"{"v":"hunter2"}"#).unwrap().decode(|o| o.required("v", Decoder::secret));
+        let (value, _) = Body::parse(br#"{"v":"hunter2"}"#)
+            .unwrap()
+            .decode(|o| o.required("v", Decoder::secret));
         assert!(value.as_ref().unwrap().verify(b"hunter2"));
         assert!(!format!("{value:?}").contains("hunter2"));
     }

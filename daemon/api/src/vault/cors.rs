@@ -1,5 +1,5 @@
-//! What pages of other origins may do: an exact list of origins may call, never with credentials (there are no cookies to send), and
-//! `*` is nobody.
+//! What pages of other origins may do: an exact list of origins may call, never with credentials
+//! (there are no cookies to send), and `*` is nobody.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -22,7 +22,8 @@ pub(super) struct Cors {
 
 impl Cors {
     pub(super) fn new(listed: Vec<String>, public_url: &str) -> Self {
-        let ours = url::Url::parse(public_url).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        let ours =
+            url::Url::parse(public_url).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         Self { listed, ours: ours.map(|origin| origin.ascii_serialization()) }
     }
 
@@ -32,11 +33,14 @@ impl Cors {
     }
 
     fn if_listed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
-        self.listed.iter().any(|listed| listed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        self.listed
+            .iter()
+            .any(|listed| listed.as_bytes() == origin.as_bytes())
+            .then(|| origin.clone())
     }
 
-    /// Whether a page that may open sockets sent this: ours, or a listed one; or it was no page at all. Browsers let every page open a
-    /// socket anywhere, so the server has to look.
+    /// Whether a page that may open sockets sent this: ours, or a listed one; or it was no page at
+    /// all. Browsers let every page open a socket anywhere, so the server has to look.
     pub(super) fn admits_socket(&self, headers: &HeaderMap) -> bool {
         if !headers.contains_key(ORIGIN) {
             return true;
@@ -130,9 +134,13 @@ mod tests {
     #[test]
     fn nobody_else_does() {
         let two = from(&[PAGE, "https://evil.example"]);
-        for other in
-            ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null", "*"]
-        {
+        for other in [
+            "https://evil.example",
+            "https://app.example.evil.example",
+            "http://app.example",
+            "null",
+            "*",
+        ] {
             let reply = preflight(&cors(), &from(&[other]));
             assert!(
                 reply.headers().keys().all(|name| !name.as_str().starts_with("access-control")),
@@ -150,10 +158,15 @@ mod tests {
         for good in [&[][..], &[PAGE], &["https://vault.example"]] {
             assert!(cors().admits_socket(&from(good)), "{good:?}");
         }
-        for bad in [&["https://evil.example"][..], &["null"], &[""], &[PAGE, "https://evil.example"]] {
+        for bad in
+            [&["https://evil.example"][..], &["null"], &[""], &[PAGE, "https://evil.example"]]
+        {
             assert!(!cors().admits_socket(&from(bad)), "{bad:?}");
         }
         assert!(!Cors::new(vec![], "").admits_socket(&from(&[""])));
-        assert!(!Cors::new(vec![], "data:x").admits_socket(&from(&["null"])), "an opaque origin is nobody's");
+        assert!(
+            !Cors::new(vec![], "data:x").admits_socket(&from(&["null"])),
+            "an opaque origin is nobody's"
+        );
     }
 }

@@ -25,7 +25,8 @@ use crate::negotiate::{self, ContentType};
 /// Largest body in bytes; 413 beyond.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The bytes of a body, or what is wrong with how it was sent. A handler hears of it when it asks: rights come before.
+/// The bytes of a body, or what is wrong with how it was sent. A handler hears of it when it asks:
+/// rights come before.
 pub(super) type Received = Result<Bytes, Refusal>;
 
 /// Reads a body that is called JSON.
@@ -84,16 +85,20 @@ impl Cx {
     /// A 500 for a name that the row does not have.
     pub(super) fn param(&self, name: &str) -> Result<&str, Refusal> {
         let param = self.params.iter().find(|(own, _)| *own == name);
-        param
-            .map(|(_, value)| value.as_str())
-            .ok_or_else(|| Error::internal(format!("{:?} has no parameter `{name}`", self.route)).into())
+        param.map(|(_, value)| value.as_str()).ok_or_else(|| {
+            Error::internal(format!("{:?} has no parameter `{name}`", self.route)).into()
+        })
     }
 
     /// A parameter of the path that is an id: `cx.id("id", CredentialId::parse)`.
     ///
     /// # Errors
     /// A 404 for what is of no form that we give out.
-    pub(super) fn id<T>(&self, name: &str, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Refusal> {
+    pub(super) fn id<T>(
+        &self,
+        name: &str,
+        parse: fn(&str) -> Result<T, InvalidId>,
+    ) -> Result<T, Refusal> {
         parse(self.param(name)?).map_err(|_| Refusal::NotFound)
     }
 
@@ -102,14 +107,19 @@ impl Cx {
         Query::parse(self.parts.uri.query())
     }
 
-    /// The body, found to be a JSON object. It is here already: no handler waits for one, since what a handler knows of rights would be old
-    /// by the time that it came.
+    /// The body, found to be a JSON object. It is here already: no handler waits for one, since
+    /// what a handler knows of rights would be old by the time that it came.
     ///
     /// # Errors
-    /// 415, 413, 400 in this order, and what can happen to a body on its way. A 500 for a row that does not say what it reads.
+    /// 415, 413, 400 in this order, and what can happen to a body on its way. A 500 for a row that
+    /// does not say what it reads.
     pub(super) fn body(&mut self) -> Result<Body, Refusal> {
-        let unsaid =
-            || Error::internal(format!("{:?} does not say what it reads, or reads it twice", self.route));
+        let unsaid = || {
+            Error::internal(format!(
+                "{:?} does not say what it reads, or reads it twice",
+                self.route
+            ))
+        };
         let bytes = self.sent.take().ok_or_else(unsaid)??;
         Body::parse(&bytes)
     }
@@ -155,14 +165,16 @@ impl Cx {
         self.app.trusted_proxies.client(peer, &self.parts.headers)
     }
 
-    /// Gives the place among the requests in work back: from here on something else bounds what the request costs (decision 0002).
+    /// Gives the place among the requests in work back: from here on something else bounds what the
+    /// request costs (decision 0002).
     pub(super) fn release(&self) {
         if let Some(slot) = self.parts.extensions.get::<Slot>() {
             slot.release();
         }
     }
 
-    /// The revisions that `If-Match` names: the record has to be at one of them. `None`: it does not matter.
+    /// The revisions that `If-Match` names: the record has to be at one of them. `None`: it does
+    /// not matter.
     pub(super) fn expected(&self) -> Option<Vec<u64>> {
         tag::expected(&self.parts.headers)
     }
@@ -188,14 +200,17 @@ impl Cx {
         let known = reads
             && self.parts.headers.contains_key(IF_NONE_MATCH)
             && tag::is_known(&self.parts.headers, revision);
-        let mut reply = if known { ReplyBody::bare(StatusCode::NOT_MODIFIED) } else { self.success(data)? };
+        let mut reply =
+            if known { ReplyBody::bare(StatusCode::NOT_MODIFIED) } else { self.success(data)? };
         reply.headers_mut().insert(tag::NAME, tag::of(revision));
         Ok(reply)
     }
 
     fn say<T: Serialize>(&self, data: Option<T>, pagination: Option<Pagination>) -> Outcome {
         let Some(answer) = self.route.docs.answers.first() else { return Err(self.speechless()) };
-        let Content::Envelope { message, .. } = answer.content else { return Err(self.speechless()) };
+        let Content::Envelope { message, .. } = answer.content else {
+            return Err(self.speechless());
+        };
         let status = answer.status;
         let successful = status.is_success();
         let body = Success { status: status.as_u16(), message, data, pagination, successful };

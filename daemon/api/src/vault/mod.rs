@@ -1,9 +1,11 @@
-//! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see companies, and keep credentials with secure
-//! fields.
+//! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see
+//! companies, and keep credentials with secure fields.
 //!
-//! `table` finds the row of a request, `admit` lets its caller in or not, and once more when the body that the row reads is here; the
-//! row's handler does the rest with a `cx::Cx`: it decodes (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of the path, 401, 403, then
-//! 415, 413 and 400 of the body. One file for each resource has its rows and handlers; [`routes`] lists all rows.
+//! `table` finds the row of a request, `admit` lets its caller in or not, and once more when the
+//! body that the row reads is here; the row's handler does the rest with a `cx::Cx`: it decodes
+//! (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and
+//! 405 of the path, 401, 403, then 415, 413 and 400 of the body. One file for each resource has its
+//! rows and handlers; [`routes`] lists all rows.
 //!
 //! Never here: a right beyond those that a row names. What object it is about, core judges.
 
@@ -60,7 +62,8 @@ pub use table::RouteConflict;
 /// What the dialect has to know of the configuration.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Absolute URL under which clients reach the daemon, base path included, without a trailing slash.
+    /// Absolute URL under which clients reach the daemon, base path included, without a trailing
+    /// slash.
     pub public_url: String,
     /// Origins, as browsers spell them, whose pages may call.
     pub cors_origins: Vec<String>,
@@ -153,7 +156,8 @@ impl Vault {
             return Ok(self.app.cors.options(&parts.headers, found.allow()));
         }
         let row = found.row(&parts.method);
-        let row = Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
+        let row =
+            Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
         let params = found.params(&row);
         let reply = self.serve(&row, params, parts, body).await.unwrap_or_else(refuse::present);
         Ok(cx::finish(&row, reply))
@@ -171,7 +175,8 @@ impl Vault {
         let mut sent = None;
         if row.reads_body() {
             sent = Some(cx::receive(&parts.headers, &mut body).await);
-            // Whoever sends slowly has time to be suspended, to sign out, to lose a role: what was true before the body counts no more.
+            // Whoever sends slowly has time to be suspended, to sign out, to lose a role: what was
+            // true before the body counts no more.
             member = self.let_in(row, &about, &parts.headers).await?;
         }
         let asker = member.clone();
@@ -216,7 +221,9 @@ impl Vault {
 
 /// Whether the row lets `member` in.
 fn admit(access: Access, member: Option<&Member>) -> Result<(), Refusal> {
-    let (Access::Needs { scopes, permissions }, Some(member)) = (access, member) else { return Ok(()) };
+    let (Access::Needs { scopes, permissions }, Some(member)) = (access, member) else {
+        return Ok(());
+    };
     if !scopes.iter().all(|scope| member.has_scope(scope)) {
         return Err(Refusal::TokenTooNarrow(scopes));
     }
@@ -244,14 +251,16 @@ pub(crate) fn word(fault: Fault) -> Reply {
     refuse::present(fault.into())
 }
 
-/// The bearer token: the one `Authorization` header, of this scheme in any case (RFC 9110 section 11.1), with something behind it.
+/// The bearer token: the one `Authorization` header, of this scheme in any case (RFC 9110 section
+/// 11.1), with something behind it.
 fn bearer(headers: &HeaderMap) -> Result<Secret, Refusal> {
     const SCHEME: &[u8] = b"Bearer ";
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Refusal::NoToken) };
     let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len()).unwrap_or_default();
     // Two tokens: which one would a proxy have checked?
-    let is_one = scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() && values.next().is_none();
+    let is_one =
+        scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() && values.next().is_none();
     if is_one { Ok(Secret::new(token)) } else { Err(Refusal::BadToken) }
 }
 

@@ -44,7 +44,8 @@ impl Query {
     }
 
     fn single(&self, name: &'static str) -> Result<Option<&str>, FieldProblem> {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
             _ => Err(FieldProblem::new([name.into()], "It may stand in the query once.")),
@@ -63,8 +64,10 @@ impl Query {
                 None
             })
         };
-        let (page, rpp) =
-            (single("page").map_or(1, number), single("rpp").map_or(Paging::USUAL_PER_PAGE, number));
+        let (page, rpp) = (
+            single("page").map_or(1, number),
+            single("rpp").map_or(Paging::USUAL_PER_PAGE, number),
+        );
         let search = single("search").unwrap_or_default().to_owned();
         match Paging::new(page, rpp) {
             Ok(paging) if problems.is_empty() => Ok(Listing { paging, search }),
@@ -77,7 +80,8 @@ impl Query {
     }
 }
 
-/// A number as digits alone (`parse` would take a sign); 0, which is never in bounds, for what is none.
+/// A number as digits alone (`parse` would take a sign); 0, which is never in bounds, for what is
+/// none.
 fn number(text: &str) -> usize {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).unwrap_or(0)
@@ -96,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_page_of_thirty_is_usual() {
-        assert_eq!(listing(""), Ok(Listing { paging: Paging::new(1, 30).unwrap(), search: String::new() }));
+        assert_eq!(
+            listing(""),
+            Ok(Listing { paging: Paging::new(1, 30).unwrap(), search: String::new() })
+        );
         assert_eq!(
             listing("rpp=1000&page=7&search=a%20b+c&other=1&other=2"),
             Ok(Listing { paging: Paging::new(7, 1000).unwrap(), search: "a b c".into() })

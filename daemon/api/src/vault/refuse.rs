@@ -1,5 +1,5 @@
-//! How the dialect says no (`spec/ttscm.md`, "Envelope"): the message is fixed by the status; what the caller can do something about
-//! stands in `errors`.
+//! How the dialect says no (`spec/ttscm.md`, "Envelope"): the message is fixed by the status; what
+//! the caller can do something about stands in `errors`.
 
 use std::time::Duration;
 
@@ -55,14 +55,19 @@ impl From<NoHandshake> for Refusal {
     fn from(no: NoHandshake) -> Self {
         match no {
             NoHandshake::Required => Self::UpgradeRequired,
-            NoHandshake::Malformed => Fault::BadRequest("the handshake is not that of a WebSocket").into(),
+            NoHandshake::Malformed => {
+                Fault::BadRequest("the handshake is not that of a WebSocket").into()
+            }
         }
     }
 }
 
 impl Refusal {
     /// One fault of a body or a query.
-    pub(super) fn invalid(path: impl IntoIterator<Item = Segment>, message: impl Into<String>) -> Self {
+    pub(super) fn invalid(
+        path: impl IntoIterator<Item = Segment>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Invalid(vec![FieldProblem::new(path, message)])
     }
 
@@ -84,7 +89,9 @@ impl Refusal {
         match self {
             Self::Core(error) => error.public().to_owned(),
             Self::Invalid(problems) => {
-                let told = problems.iter().map(|problem| format!("{}: {}", problem.place(), problem.message));
+                let told = problems
+                    .iter()
+                    .map(|problem| format!("{}: {}", problem.place(), problem.message));
                 told.collect::<Vec<_>>().join(" ")
             }
             _ => format!("{}.", message(self.status())),
@@ -96,7 +103,10 @@ impl Refusal {
         match self {
             Self::Invalid(problems) => problems,
             Self::Core(error)
-                if matches!(status(error.kind()), StatusCode::BAD_REQUEST | StatusCode::CONFLICT) =>
+                if matches!(
+                    status(error.kind()),
+                    StatusCode::BAD_REQUEST | StatusCode::CONFLICT
+                ) =>
             {
                 match error.fields() {
                     [] => vec![FieldProblem::new([], error.public())],
@@ -135,9 +145,10 @@ impl Refusal {
             Self::Core(error) if error.kind() == Kind::Unauthenticated => {
                 Some(format!("{BEARER}, error=\"invalid_token\""))
             }
-            Self::TokenTooNarrow(scopes) => {
-                Some(format!("{BEARER}, error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" ")))
-            }
+            Self::TokenTooNarrow(scopes) => Some(format!(
+                "{BEARER}, error=\"insufficient_scope\", scope=\"{}\"",
+                scopes.join(" ")
+            )),
             _ => None,
         }
     }
@@ -231,7 +242,8 @@ pub(super) fn present(refusal: Refusal) -> Reply {
     let problems = refusal.problems();
     let errors = problems.iter().map(Wire).collect();
     let upgrade = (status == StatusCode::UPGRADE_REQUIRED).then(NoHandshake::headers);
-    let failure = Failure { status: status.as_u16(), message: message(status), errors, successful: false };
+    let failure =
+        Failure { status: status.as_u16(), message: message(status), errors, successful: false };
     let mut reply = envelope::json(status, &failure);
     reply.headers_mut().extend(upgrade.into_iter().flatten());
     for (name, value) in headers {
@@ -290,7 +302,11 @@ mod tests {
             assert_eq!((&body["message"], &body["successful"]), (&json!(message), &json!(false)));
             assert_eq!(body.get("errors").is_some(), matches!(status, 400 | 409), "{kind:?}");
             assert_eq!(body.get("data"), None);
-            assert_eq!(reply.headers().contains_key(RETRY_AFTER), matches!(status, 429 | 503), "{kind:?}");
+            assert_eq!(
+                reply.headers().contains_key(RETRY_AFTER),
+                matches!(status, 429 | 503),
+                "{kind:?}"
+            );
             assert_eq!(reply.headers().contains_key(WWW_AUTHENTICATE), status == 401, "{kind:?}");
             assert_eq!(reply.headers()["x-content-type-options"], "nosniff");
         }
@@ -300,9 +316,13 @@ mod tests {
     fn places_in_lists_are_numbers() {
         let problem = FieldProblem::new(["fields".into(), 2.into(), "value".into()], "No.");
         let reply = present(Refusal::Invalid(vec![problem]));
-        assert_eq!(body(&reply)["errors"], json!([{ "path": ["fields", 2, "value"], "message": "No." }]));
-        let reply =
-            present(Error::new(Kind::Conflict, "x").with_fields(vec![FieldProblem::new([], "y")]).into());
+        assert_eq!(
+            body(&reply)["errors"],
+            json!([{ "path": ["fields", 2, "value"], "message": "No." }])
+        );
+        let reply = present(
+            Error::new(Kind::Conflict, "x").with_fields(vec![FieldProblem::new([], "y")]).into(),
+        );
         assert_eq!(body(&reply)["errors"], json!([{ "path": [], "message": "y" }]));
     }
 

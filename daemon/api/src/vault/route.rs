@@ -1,5 +1,6 @@
-//! One row for each route: what it is, who may call it, what it does, and what is written about it. The rows stand beside their handlers,
-//! one file for each resource; `super::routes` lists them all, for the table, the OpenAPI document and the test of rights.
+//! One row for each route: what it is, who may call it, what it does, and what is written about it.
+//! The rows stand beside their handlers, one file for each resource; `super::routes` lists them
+//! all, for the table, the OpenAPI document and the test of rights.
 
 use std::fmt;
 
@@ -139,7 +140,11 @@ impl Route {
 
     /// It needs this parameter of the query.
     #[must_use]
-    pub(super) fn needs_query<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
+    pub(super) fn needs_query<T: JsonSchema>(
+        self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Self {
         self.parameter::<T>(Place::Query, name, about, true)
     }
 
@@ -156,7 +161,13 @@ impl Route {
         about: &'static str,
         required: bool,
     ) -> Self {
-        self.docs.parameters.push(Parameter { place, name, about, required, schema: schema_of::<T> });
+        self.docs.parameters.push(Parameter {
+            place,
+            name,
+            about,
+            required,
+            schema: schema_of::<T>,
+        });
         self
     }
 
@@ -174,8 +185,9 @@ impl Route {
         self
     }
 
-    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and 404 of access and path, 408, 413 and 415 of a
-    /// body, 412 of a tag, and what everything may come to: 400, 421, 431, 500 and 503.
+    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and
+    /// 404 of access and path, 408, 413 and 415 of a body, 412 of a tag, and what everything may
+    /// come to: 400, 421, 431, 500 and 503.
     #[must_use]
     pub(super) fn fails(mut self, statuses: &[StatusCode]) -> Self {
         self.docs.failures.extend_from_slice(statuses);

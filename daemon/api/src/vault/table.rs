@@ -1,7 +1,7 @@
 //! From a path to the rows that live at it.
 //!
-//! Two rows may call the same parameter differently (`{identifier}`, `{id}`): the tree knows parameters by their place, each row by its
-//! own names.
+//! Two rows may call the same parameter differently (`{identifier}`, `{id}`): the tree knows
+//! parameters by their place, each row by its own names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -56,7 +56,9 @@ impl Table {
             let shape = shape(route.path());
             match places.iter_mut().find(|place| place.shape == shape) {
                 Some(place) => place.add(route)?,
-                None => places.push(Place { shape, allow: String::new(), rows: vec![Arc::new(route)] }),
+                None => {
+                    places.push(Place { shape, allow: String::new(), rows: vec![Arc::new(route)] })
+                }
             }
         }
         let mut tree = matchit::Router::new();
@@ -68,7 +70,8 @@ impl Table {
         Ok(Self { tree, places })
     }
 
-    /// What lives at `path`, which is still encoded. An escape that is broken or no UTF-8 leads nowhere, and so does an empty segment.
+    /// What lives at `path`, which is still encoded. An escape that is broken or no UTF-8 leads
+    /// nowhere, and so does an empty segment.
     pub(super) fn find<'p>(&self, path: &'p str) -> Option<Found<'_, 'p>> {
         if path.ends_with('/') || path.contains("//") {
             return None;
@@ -189,7 +192,10 @@ mod tests {
             found(Method::GET, "/v1/things/x"),
             Some(("/v1/things/{identifier}", one("identifier", "x")))
         );
-        assert_eq!(found(Method::DELETE, "/v1/things/x"), Some(("/v1/things/{id}", one("id", "x"))));
+        assert_eq!(
+            found(Method::DELETE, "/v1/things/x"),
+            Some(("/v1/things/{id}", one("id", "x")))
+        );
         assert_eq!(found(Method::HEAD, "/v1/things"), Some(("/v1/things", vec![])));
     }
 

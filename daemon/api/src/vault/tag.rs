@@ -1,4 +1,5 @@
-//! Entity tags: the revision of a record in quotes (RFC 9110 sections 8.8.3 and 13.1). Never derived from content, which would tell it.
+//! Entity tags: the revision of a record in quotes (RFC 9110 sections 8.8.3 and 13.1). Never
+//! derived from content, which would tell it.
 
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,8 +13,8 @@ pub(super) fn of(revision: u64) -> HeaderValue {
 /// The name that goes with [`of`].
 pub(super) const NAME: HeaderName = ETAG;
 
-/// The revisions at one of which a record has to be for a write to go on: `None`, it does not matter. What is no tag of ours, a weak one
-/// included, matches no record.
+/// The revisions at one of which a record has to be for a write to go on: `None`, it does not
+/// matter. What is no tag of ours, a weak one included, matches no record.
 pub(super) fn expected(headers: &HeaderMap) -> Option<Vec<u64>> {
     let mut expected = None;
     for value in headers.get_all(IF_MATCH) {
@@ -31,15 +32,18 @@ pub(super) fn expected(headers: &HeaderMap) -> Option<Vec<u64>> {
 
 /// Whether the client has what is there at `revision`. Weak tags count.
 pub(super) fn is_known(headers: &HeaderMap, at: u64) -> bool {
-    let tags =
-        headers.get_all(IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let tags = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tags.map(<[u8]>::trim_ascii)
         .any(|tag| tag == b"*" || revision(tag.strip_prefix(b"W/").unwrap_or(tag)) == Some(at))
 }
 
 fn revision(tag: &[u8]) -> Option<u64> {
     let digits = tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let plain = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
+    let plain =
+        digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
     std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 

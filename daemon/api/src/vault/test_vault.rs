@@ -1,4 +1,5 @@
-//! A vault with two companies, two users and scripted plugins, asked as clients ask it. The bearer token names the caller's permissions.
+//! A vault with two companies, two users and scripted plugins, asked as clients ask it. The bearer
+//! token names the caller's permissions.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +9,8 @@ use credsmith_core::audit::AuditLog;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
-    FakeDirectory, MemoryFile, People, ScriptedTypePlugins, companies, role_of, session_options, vault,
+    FakeDirectory, MemoryFile, People, ScriptedTypePlugins, companies, role_of, session_options,
+    vault,
 };
 use credsmith_core::secret::Secret;
 use credsmith_core::service::Core;
@@ -24,8 +26,9 @@ use tokio::sync::watch;
 use super::{Doors, Options, Parts, Vault};
 use crate::openapi::said::assert_known;
 
-/// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas. Without scopes in front they have both, without
-/// a company behind the permissions are bound to none. Everybody is the same user.
+/// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas.
+/// Without scopes in front they have both, without a company behind the permissions are bound to
+/// none. Everybody is the same user.
 pub(super) struct ByToken {
     member: Member,
     /// What every token says from now on, whatever it said before.
@@ -51,7 +54,8 @@ impl Doors for ByToken {
         let now = *self.now.lock().unwrap();
         let text = now.unwrap_or_else(|| token.expose_str().unwrap());
         let (scopes, text) = text.split_once('|').unwrap_or(("user.read,user.write", text));
-        let (permissions, company) = text.split_once('@').map_or((text, None), |(all, one)| (all, Some(one)));
+        let (permissions, company) =
+            text.split_once('@').map_or((text, None), |(all, one)| (all, Some(one)));
         let named = |list: &str| -> Vec<String> {
             list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
@@ -60,7 +64,11 @@ impl Doors for ByToken {
         let member = permissions.map(|permissions| {
             let companies = company.map(|one| [one.to_owned()].into());
             let role = Role { name: "role".into(), permissions, companies };
-            Member { scopes: named(scopes), rights: Rights::new(vec![Arc::new(role)]), ..self.member.clone() }
+            Member {
+                scopes: named(scopes),
+                rights: Rights::new(vec![Arc::new(role)]),
+                ..self.member.clone()
+            }
         });
         async { member.map_err(|_| Error::new(Kind::Unauthenticated, "no token of ours")) }.boxed()
     }
@@ -122,7 +130,8 @@ async fn signed_in(people: &People, name: &str) -> Member {
 impl World {
     pub(super) async fn new() -> Self {
         let listed = [("12345", "AcmeCorp", "Acme Corp"), ("777", "globex", "Globex")];
-        let listed = listed.map(|(id, identifier, name)| FakeDirectory::company(id, identifier, name));
+        let listed =
+            listed.map(|(id, identifier, name)| FakeDirectory::company(id, identifier, name));
         let companies = companies(Source::Listed(listed.to_vec())).await;
         let view = companies.view().await.unwrap();
         let id = |name: &str| view.resolve(name).unwrap().id.to_string();
@@ -165,8 +174,10 @@ impl World {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let mut request =
-            http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -182,7 +193,8 @@ impl World {
     pub(super) async fn refused(&self) -> Vec<Value> {
         let file = MemoryFile::default();
         AuditLog::new(Arc::clone(&self.core), Arc::new(file.clone())).finish().await.unwrap();
-        let events = file.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let events =
+            file.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
         let refused = events.filter(|event| event["action"] == "refuse");
         refused.map(|event| event["target"].clone()).collect()
     }

@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::body::{Body, Object};
 
-/// Panics unless `read` asks for the keys that the schema of `T` has, in nested objects too: it misses those that are required, takes all
-/// others, and no more than these.
+/// Panics unless `read` asks for the keys that the schema of `T` has, in nested objects too: it
+/// misses those that are required, takes all others, and no more than these.
 pub(super) fn assert_reads<T: JsonSchema>(read: impl Fn(&mut Object<'_>)) {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = settings.for_deserialize().into_generator().into_root_schema_for::<T>().to_value();
     compare(&schema, &[], &|body| body, &|body| {
         let body = Body::parse(body.to_string().as_bytes()).unwrap();
@@ -43,14 +44,22 @@ fn compare(
             .collect()
     };
     let required = schema["required"].as_array().cloned().unwrap_or_default();
-    let missing =
-        required.iter().map(|key| format!("{}: This is required.", key.as_str().unwrap())).collect();
+    let missing = required
+        .iter()
+        .map(|key| format!("{}: This is required.", key.as_str().unwrap()))
+        .collect();
     assert_eq!(at_place(json!({})), missing, "what is required at {place:?}");
     let none = "There is no such key here.";
-    assert!(at_place(json!({ "\u{1}": 1 })).contains(&format!("\u{1}: {none}")), "unknown keys at {place:?}");
+    assert!(
+        at_place(json!({ "\u{1}": 1 })).contains(&format!("\u{1}: {none}")),
+        "unknown keys at {place:?}"
+    );
     for (key, property) in schema["properties"].as_object().unwrap_or(&Map::new()) {
         let unknown = format!("{key}: {none}");
-        assert!(!at_place(json!({ key: [[]] })).contains(&unknown), "{key} at {place:?} is not read");
+        assert!(
+            !at_place(json!({ key: [[]] })).contains(&unknown),
+            "{key} at {place:?} is not read"
+        );
         let (inner, step): (&Value, Option<Segment>) = match property.get("items") {
             Some(items) => (items, Some(0.into())),
             None => (property, None),
@@ -58,8 +67,10 @@ fn compare(
         if inner.get("properties").is_none() {
             continue;
         }
-        let below: Vec<_> = place.iter().cloned().chain([key.clone().into()]).chain(step.clone()).collect();
-        let wrap_below = |object| wrap(json!({ key: if step.is_some() { json!([object]) } else { object } }));
+        let below: Vec<_> =
+            place.iter().cloned().chain([key.clone().into()]).chain(step.clone()).collect();
+        let wrap_below =
+            |object| wrap(json!({ key: if step.is_some() { json!([object]) } else { object } }));
         compare(inner, &below, &wrap_below, problems);
     }
 }

@@ -1,4 +1,5 @@
-//! What others need to check tokens of ours: the public keys (RFC 7517). No envelope: their readers know none.
+//! What others need to check tokens of ours: the public keys (RFC 7517). No envelope: their readers
+//! know none.
 
 use futures_util::FutureExt as _;
 use http::StatusCode;
@@ -18,7 +19,10 @@ struct KeySet {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    let keys = Content::Json { about: "The keys.", schema: |generator| generator.subschema_for::<KeySet>() };
+    let keys = Content::Json {
+        about: "The keys.",
+        schema: |generator| generator.subschema_for::<KeySet>(),
+    };
     vec![
         Route::get("/.well-known/jwks.json", Access::Public, |cx| keys_of_ours(cx).boxed())
             .summary("The public keys of the tokens that the vault gives out.")

@@ -1,5 +1,5 @@
-//! Reading the bodies of the dialect: one JSON value, in which no key stands twice (`spec/watts.md` section 14); what follows it is
-//! ignored, as clients are used to.
+//! Reading the bodies of the dialect: one JSON value, in which no key stands twice (`spec/watts.md`
+//! section 14); what follows it is ignored, as clients are used to.
 
 use credsmith_http::StrictJson;
 use serde::de::{Deserialize as _, DeserializeSeed as _};
@@ -28,7 +28,8 @@ pub(super) fn issue(bytes: &[u8]) -> Option<IssueBody> {
     Some(IssueBody { service, parameters })
 }
 
-/// Whether a body that nobody asked for is JSON: such a request is malformed, any other body is ignored.
+/// Whether a body that nobody asked for is JSON: such a request is malformed, any other body is
+/// ignored.
 pub(super) fn is_json(bytes: &[u8]) -> bool {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde::de::IgnoredAny::deserialize(&mut reader).is_ok()
@@ -50,7 +51,8 @@ mod tests {
         assert_eq!(body.parameters.unwrap().len(), 1);
         assert_eq!(issue(br#"{"service_id":"py"} trailing"#).unwrap().parameters, Some(Map::new()));
         assert_eq!(issue(br#"{"service_id":"py","params":[]}"#).unwrap().parameters, None);
-        for malformed in ["", "{}", "[]", "{\"service_id\":5}", "{\"service_id\":\"a\"", "nonsense"] {
+        for malformed in ["", "{}", "[]", "{\"service_id\":5}", "{\"service_id\":\"a\"", "nonsense"]
+        {
             assert_eq!(issue(malformed.as_bytes()), None, "{malformed}");
         }
     }
@@ -69,8 +71,11 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        let deep =
-            format!("{{\"service_id\":\"a\",\"params\":{{\"k\":{}{}}}}}", "[".repeat(5000), "]".repeat(5000));
+        let deep = format!(
+            "{{\"service_id\":\"a\",\"params\":{{\"k\":{}{}}}}}",
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
         assert_eq!(issue(deep.as_bytes()), None);
     }
 

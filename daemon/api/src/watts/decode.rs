@@ -1,5 +1,6 @@
-//! From an HTTP request to what it asks for (`spec/watts.md` sections 1.3 and 1.4). Everything that can be refused without knowing who
-//! asks is refused here, so that a malformed request is 400 before it is 401.
+//! From an HTTP request to what it asks for (`spec/watts.md` sections 1.3 and 1.4). Everything that
+//! can be refused without knowing who asks is refused here, so that a malformed request is 400
+//! before it is 401.
 
 use bytes::Bytes;
 use credsmith_core::ids::{HandoffId, LeaseId, ProviderId};
@@ -63,8 +64,9 @@ pub(super) fn decode(
     }
     let issuer_header = issuer_header(headers)?;
     let path = path::parse(behind_api, issuer_header).ok_or_else(Refusal::malformed)?;
-    let issuer =
-        || path.issuer.as_deref().and_then(|text| resolve(core, text)).ok_or_else(Refusal::malformed);
+    let issuer = || {
+        path.issuer.as_deref().and_then(|text| resolve(core, text)).ok_or_else(Refusal::malformed)
+    };
     let reads = method == Method::GET || method == Method::HEAD;
     if method != Method::POST && body::is_json(body) {
         return Err(Refusal::malformed());
@@ -76,8 +78,12 @@ pub(super) fn decode(
         (Resource::AccessToken, None) if reads => Call::AccessToken,
         (Resource::Services, None) if reads => Call::Services(issuer()?),
         (Resource::Credential, None) if reads => Call::Credentials(issuer()?),
-        (Resource::CredentialData, Some(id)) if reads => Call::Collect(issuer()?, HandoffId::parse(id).ok()),
-        (Resource::Credential, None) if method == Method::POST && content_type == ContentType::Json => {
+        (Resource::CredentialData, Some(id)) if reads => {
+            Call::Collect(issuer()?, HandoffId::parse(id).ok())
+        }
+        (Resource::Credential, None)
+            if method == Method::POST && content_type == ContentType::Json =>
+        {
             Call::Issue(issuer()?, body::issue(body).ok_or_else(Refusal::malformed)?)
         }
         (Resource::Credential, Some(id)) if method == Method::DELETE => {
@@ -108,7 +114,8 @@ fn resolve(core: &Core, text: &str) -> Option<Issuer> {
     is_url.then(|| core.provider_by_issuer(text).map_or(Issuer::Unknown, Issuer::Configured))
 }
 
-/// The bearer token: exactly one `Authorization` header that begins with exactly `Bearer ` and has something behind it.
+/// The bearer token: exactly one `Authorization` header that begins with exactly `Bearer ` and has
+/// something behind it.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let token = values.next()?.as_bytes().strip_prefix(b"Bearer ")?;
@@ -126,15 +133,18 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<(), Refusal> {
             StatusCode::NOT_ACCEPTABLE,
             "The answer is JSON; accept application/json to get it.",
         )),
-        Accept::Malformed => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "The Accept header is no list of media ranges."))
-        }
+        Accept::Malformed => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "The Accept header is no list of media ranges.",
+        )),
     }
 }
 
-/// What a conditional request comes to, where nothing has an entity tag: it proceeds, or it ends with this status.
+/// What a conditional request comes to, where nothing has an entity tag: it proceeds, or it ends
+/// with this status.
 pub(super) fn precondition(method: &Method, headers: &HeaderMap) -> Result<(), StatusCode> {
-    let names_tags = |name| headers.get_all(name).iter().any(|value| value.as_bytes().trim_ascii() != b"*");
+    let names_tags =
+        |name| headers.get_all(name).iter().any(|value| value.as_bytes().trim_ascii() != b"*");
     if names_tags(IF_MATCH) || names_tags(IF_NONE_MATCH) {
         return Err(StatusCode::PRECONDITION_FAILED);
     }

@@ -1,10 +1,12 @@
-//! The WaTTS dialect, `/api/v1` and `/api/v2` (`spec/watts.md`): users of an OpenID provider list services, request a credential, follow
-//! the 303 to it once, and revoke it.
+//! The WaTTS dialect, `/api/v1` and `/api/v2` (`spec/watts.md`): users of an OpenID provider list
+//! services, request a credential, follow the 303 to it once, and revoke it.
 //!
-//! `decode` turns a request into a `decode::Call`, `Watts::act` makes the core call, `present` writes the answer, `refuse` the no. The
-//! order of decisions is that of section 1.3: malformed, unauthenticated, not acceptable, not found, precondition, action.
+//! `decode` turns a request into a `decode::Call`, `Watts::act` makes the core call, `present`
+//! writes the answer, `refuse` the no. The order of decisions is that of section 1.3: malformed,
+//! unauthenticated, not acceptable, not found, precondition, action.
 //!
-//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside `Watts::sign_in`.
+//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside
+//! `Watts::sign_in`.
 
 mod body;
 mod decode;
@@ -48,8 +50,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("authorization");
 /// What the dialect has to know of the configuration.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Absolute URL under which clients reach the daemon, base path included, without a trailing slash. Locations are built from it
-    /// alone, never from `Host`.
+    /// Absolute URL under which clients reach the daemon, base path included, without a trailing
+    /// slash. Locations are built from it alone, never from `Host`.
     pub public_url: String,
     /// The daemon's version, as `info` shows it.
     pub version: String,
@@ -102,8 +104,11 @@ impl Watts {
         };
         let token = decode::bearer(headers).ok_or_else(refuse::bad_token)?;
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
-        let caller =
-            self.core.sign_in(provider, token, Interface::Rest).await.map_err(told(During::Request))?;
+        let caller = self
+            .core
+            .sign_in(provider, token, Interface::Rest)
+            .await
+            .map_err(told(During::Request))?;
         Ok(Some(caller))
     }
 
@@ -136,14 +141,19 @@ impl Watts {
             Call::Collect(_, id) => self.collect(version, &caller, id, &parts).await,
             Call::Revoke(_, id) => {
                 let id = id.ok_or_else(Refusal::not_found)?;
-                let grant =
-                    self.core.authorize_revoke(&caller, id).await.map_err(told(During::Revocation))?;
+                let grant = self
+                    .core
+                    .authorize_revoke(&caller, id)
+                    .await
+                    .map_err(told(During::Revocation))?;
                 conditional(&parts)?;
                 release(&parts);
                 self.core.revoke(grant).await.map_err(told(During::Revocation))?;
                 Ok(json(&present::done()))
             }
-            Call::Providers | Call::Info | Call::Logout | Call::AccessToken => Ok(self.open(version, &call)),
+            Call::Providers | Call::Info | Call::Logout | Call::AccessToken => {
+                Ok(self.open(version, &call))
+            }
         }
     }
 
@@ -175,14 +185,20 @@ impl Watts {
     }
 
     /// Version 1 names no issuer in it: its clients repeat the header.
-    fn location(&self, version: Version, caller: &Caller, id: HandoffId) -> Result<HeaderValue, Refusal> {
+    fn location(
+        &self,
+        version: Version,
+        caller: &Caller,
+        id: HandoffId,
+    ) -> Result<HeaderValue, Refusal> {
         let base = &self.options.public_url;
         let provider = &caller.identity.provider;
         let location = match version {
             Version::V1 => format!("{base}/api/v1/credential_data/{id}"),
             Version::V2 => format!("{base}/api/v2/{provider}/credential_data/{id}"),
         };
-        HeaderValue::try_from(location).map_err(|cause| told(During::Request)(Error::internal(cause)))
+        HeaderValue::try_from(location)
+            .map_err(|cause| told(During::Request)(Error::internal(cause)))
     }
 
     /// A HEAD looks whether the data is there and leaves it: it can be read only once.
@@ -200,7 +216,9 @@ impl Watts {
         }
         let handoff = self.core.collect(caller, id).await.map_err(told(During::Request))?;
         Ok(secret(match &handoff {
-            Handoff::Credential { id, entries } => json(&present::credential(version, *id, entries)),
+            Handoff::Credential { id, entries } => {
+                json(&present::credential(version, *id, entries))
+            }
             Handoff::Login { provider, message } => {
                 let url = format!("{}/oidc", self.options.public_url);
                 json(&present::login(provider.as_str(), &url, message))
@@ -229,7 +247,8 @@ impl Surface for Watts {
     }
 }
 
-/// The request permit is for work of ours; waiting for a plugin is bounded by its own queue (decision 0002).
+/// The request permit is for work of ours; waiting for a plugin is bounded by its own queue
+/// (decision 0002).
 fn release(parts: &request::Parts) {
     if let Some(slot) = parts.extensions.get::<Slot>() {
         slot.release();

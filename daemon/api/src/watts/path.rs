@@ -1,5 +1,5 @@
-//! The path grammar of the WaTTS dialect (`spec/watts.md` section 1.2). No route table: versions have several spellings, and the
-//! issuer may stand in the path or in a header.
+//! The path grammar of the WaTTS dialect (`spec/watts.md` section 1.2). No route table: versions
+//! have several spellings, and the issuer may stand in the path or in a header.
 
 use std::borrow::Cow;
 
@@ -31,8 +31,8 @@ pub(super) struct Path<'p> {
     pub(super) id: Option<Cow<'p, str>>,
 }
 
-/// Reads everything behind `/api`. `issuer_header` is the value of `X-OpenId-Connect-Issuer`, which only version 1 takes.
-/// `None`: the path does not follow the grammar.
+/// Reads everything behind `/api`. `issuer_header` is the value of `X-OpenId-Connect-Issuer`, which
+/// only version 1 takes. `None`: the path does not follow the grammar.
 pub(super) fn parse<'p>(behind_api: &'p str, issuer_header: Option<&'p str>) -> Option<Path<'p>> {
     let segments = segments(behind_api)?;
     let (version, rest) = segments.split_first()?;
@@ -51,14 +51,19 @@ pub(super) fn parse<'p>(behind_api: &'p str, issuer_header: Option<&'p str>) -> 
     Some(Path { version, issuer, resource: parse_resource(resource)?, id })
 }
 
-/// `path` without the one-time address of a result, however it is spelled: the rest may stand in a log.
+/// `path` without the one-time address of a result, however it is spelled: the rest may stand in a
+/// log.
 pub(super) fn without_handoff(path: &str) -> Cow<'_, str> {
     let mut end = 0;
     for segment in path.split_inclusive('/') {
         end += segment.len();
         if decode(segment.trim_end_matches('/')).is_some_and(|name| name == "credential_data") {
             let (shown, hidden) = path.split_at(end);
-            return if hidden.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{shown}...")) };
+            return if hidden.is_empty() {
+                Cow::Borrowed(path)
+            } else {
+                Cow::Owned(format!("{shown}..."))
+            };
         }
     }
     Cow::Borrowed(path)
@@ -74,7 +79,8 @@ fn segments(behind_api: &str) -> Option<Vec<Cow<'_, str>>> {
     path.split('/').map(decode).collect()
 }
 
-/// Resolves percent escapes; `None` for a broken one. Bytes that are not UTF-8 become replacement characters, which no name contains.
+/// Resolves percent escapes; `None` for a broken one. Bytes that are not UTF-8 become replacement
+/// characters, which no name contains.
 fn decode(segment: &str) -> Option<Cow<'_, str>> {
     if !segment.contains('%') {
         return Some(Cow::Borrowed(segment));
@@ -182,7 +188,10 @@ mod tests {
     fn logs_do_not_learn_where_results_wait() {
         for (path, shown) in [
             ("/api/v2/op/credential_data/rmZuEqwOeDBCSeMiG_LvkA", "/api/v2/op/credential_data/..."),
-            ("/api/v2/op/%63redential_data/rmZuEqwOeDBCSeMiG_LvkA/", "/api/v2/op/%63redential_data/..."),
+            (
+                "/api/v2/op/%63redential_data/rmZuEqwOeDBCSeMiG_LvkA/",
+                "/api/v2/op/%63redential_data/...",
+            ),
             ("/api/v2/op/credential_data/", "/api/v2/op/credential_data/"),
             ("/api/v2/op/credential/x", "/api/v2/op/credential/x"),
             ("/%zz", "/%zz"),

@@ -1,4 +1,5 @@
-//! What the dialect's answers look like (`spec/watts.md` section 1.6). Bodies only; statuses and headers are the surface's.
+//! What the dialect's answers look like (`spec/watts.md` section 1.6). Bodies only; statuses and
+//! headers are the surface's.
 
 use credsmith_core::caller::Interface;
 use credsmith_core::ids::LeaseId;
@@ -291,10 +292,11 @@ impl Serialize for CredentialData<'_> {
                 };
                 serializer.collect_seq(std::iter::once(&id).chain(&self.entries))
             }
-            Version::V2 => {
-                Issued { result: Fine::Ok, credential: Credential { id: &self.id, entries: &self.entries } }
-                    .serialize(serializer)
+            Version::V2 => Issued {
+                result: Fine::Ok,
+                credential: Credential { id: &self.id, entries: &self.entries },
             }
+            .serialize(serializer),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How the dialect says no: one JSON object, `{"result":"error","user_msg":"..."}`, whatever went wrong (`spec/watts.md` sections 1.7
-//! and 14).
+//! How the dialect says no: one JSON object, `{"result":"error","user_msg":"..."}`, whatever went
+//! wrong (`spec/watts.md` sections 1.7 and 14).
 
 use std::time::Duration;
 
@@ -67,14 +67,18 @@ pub(super) fn bad_token() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "bad_token")
 }
 
-/// An issuer URL that is not configured: it is not dialled, and the answer does not tell it from a bad token.
+/// An issuer URL that is not configured: it is not dialled, and the answer does not tell it from a
+/// bad token.
 pub(super) fn unknown_issuer() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
 }
 
 /// A resource of web sessions; a token is none.
 pub(super) fn no_session() -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "This needs a web session; a bearer token is not enough.")
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "This needs a web session; a bearer token is not enough.",
+    )
 }
 
 /// `params` is JSON, but no object.
@@ -87,7 +91,10 @@ pub(super) fn parameters_are_no_object() -> Refusal {
 
 /// A conditional request that ends before its action.
 pub(super) fn precondition(status: StatusCode) -> Refusal {
-    Refusal::new(status, "The condition of the request cannot hold: nothing here has an entity tag.")
+    Refusal::new(
+        status,
+        "The condition of the request cannot hold: nothing here has an entity tag.",
+    )
 }
 
 /// Words a fault of the layers around the surface.
@@ -100,7 +107,8 @@ pub(super) fn fault(fault: Fault) -> Refusal {
     Refusal { status: fault.status(), message: message.to_owned(), retry_after }
 }
 
-/// Which call failed: a plugin's no is 400 to a request and 500 to a revocation, as clients know it.
+/// Which call failed: a plugin's no is 400 to a request and 500 to a revocation, as clients know
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum During {
     Request,
@@ -113,9 +121,11 @@ pub(super) fn refusal(error: &Error, during: During) -> Refusal {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Stale => StatusCode::PRECONDITION_FAILED,
-        Kind::Forbidden | Kind::Invalid | Kind::Conflict | Kind::LimitReached | Kind::LoginRequired => {
-            StatusCode::BAD_REQUEST
-        }
+        Kind::Forbidden
+        | Kind::Invalid
+        | Kind::Conflict
+        | Kind::LimitReached
+        | Kind::LoginRequired => StatusCode::BAD_REQUEST,
         Kind::Disabled | Kind::Refused | Kind::PluginFailed => match during {
             During::Request => StatusCode::BAD_REQUEST,
             During::Revocation => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,5 +1,5 @@
-//! The grammar of the dialect as a table, for those who read about it: one row for each request that it understands, in its plainest
-//! spelling. `path` and `decode` know the other spellings.
+//! The grammar of the dialect as a table, for those who read about it: one row for each request
+//! that it understands, in its plainest spelling. `path` and `decode` know the other spellings.
 
 use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::path::Version;
 use super::present::{
-    self, DataEntry, Done, Info, Issued, LeaseEntry, LeaseV1, LoginFirst, ProviderV1, ProviderV2, ServiceV1,
-    ServiceV2,
+    self, DataEntry, Done, Info, Issued, LeaseEntry, LeaseV1, LoginFirst, ProviderV1, ProviderV2,
+    ServiceV1, ServiceV2,
 };
 use crate::docs::{Answer, Content, Docs, SchemaOf, schema_of};
 
@@ -49,10 +49,16 @@ fn rows_of(version: Version) -> [Row; 9] {
             .json("The providers.", say(providers::<ProviderV1>, providers::<ProviderV2>)),
         get(path("/api/v1/info", "/api/v2/info"), "Says what the daemon is.")
             .json("What it is.", schema_of::<Info>),
-        get(path("/api/v1/logout", "/api/v2/logout"), "Ends a web session. A token has none to end.")
-            .json("Done.", schema_of::<Done>),
-        get(path("/api/v1/access_token", "/api/v2/access_token"), "Needs a web session; a token is refused.")
-            .secured(),
+        get(
+            path("/api/v1/logout", "/api/v2/logout"),
+            "Ends a web session. A token has none to end.",
+        )
+        .json("Done.", schema_of::<Done>),
+        get(
+            path("/api/v1/access_token", "/api/v2/access_token"),
+            "Needs a web session; a token is refused.",
+        )
+        .secured(),
         get(path("/api/v1/{issuer}/service", "/api/v2/{issuer}/service"), "Lists the services.")
             .secured()
             .json("The services.", say(services::<ServiceV1>, services::<ServiceV2>)),
@@ -134,7 +140,8 @@ fn issued_v1(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn issued_v2(generator: &mut SchemaGenerator) -> Schema {
-    let (issued, login) = (generator.subschema_for::<Issued>(), generator.subschema_for::<LoginFirst>());
+    let (issued, login) =
+        (generator.subschema_for::<Issued>(), generator.subschema_for::<LoginFirst>());
     json_schema!({ "anyOf": [issued, login] })
 }
 
@@ -170,7 +177,9 @@ mod tests {
                     Resource::CredentialData => &[("GET", true)],
                 };
                 all.extend(
-                    requests.iter().map(|(method, id)| format!("{version:?} {method} {resource:?} {id}")),
+                    requests
+                        .iter()
+                        .map(|(method, id)| format!("{version:?} {method} {resource:?} {id}")),
                 );
             }
         }
@@ -183,7 +192,13 @@ mod tests {
             .iter()
             .map(|row| {
                 let path = parse(row.path.strip_prefix("/api").unwrap(), None).unwrap();
-                format!("{:?} {} {:?} {}", path.version, row.method, path.resource, path.id.is_some())
+                format!(
+                    "{:?} {} {:?} {}",
+                    path.version,
+                    row.method,
+                    path.resource,
+                    path.id.is_some()
+                )
             })
             .collect();
         assert_eq!(written, understood());

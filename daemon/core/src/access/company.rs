@@ -1,4 +1,5 @@
-//! Who may see which companies. A role may be bound to some of them: lists then leave the others out, single access is refused.
+//! Who may see which companies. A role may be bound to some of them: lists then leave the others
+//! out, single access is refused.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ const FETCH_CONFIGURATIONS: &str = "company.fetch.configurations";
 /// Leave for `member` to see the company that `name` stands for ([`CompanyView::resolve`]).
 ///
 /// # Errors
-/// `Forbidden` without the permission `company.fetch`, or when it does not reach that company; `NotFound` when there is none.
+/// `Forbidden` without the permission `company.fetch`, or when it does not reach that company;
+/// `NotFound` when there is none.
 pub fn authorize_company(
     member: &Member,
     companies: &CompanyView,
@@ -45,7 +47,12 @@ pub fn authorize_configurations(
     companies: &CompanyView,
     name: &str,
 ) -> Result<Grant<FetchConfigurations>, Error> {
-    Ok(Grant::of(FetchConfigurations(one(member, companies, name, &[FETCH, FETCH_CONFIGURATIONS])?)))
+    Ok(Grant::of(FetchConfigurations(one(
+        member,
+        companies,
+        name,
+        &[FETCH, FETCH_CONFIGURATIONS],
+    )?)))
 }
 
 /// Leave for `member` to list the companies that their rights reach.
@@ -66,8 +73,9 @@ fn one(
 ) -> Result<Arc<Company>, Error> {
     member.rights.require(permissions)?;
     let company = companies.resolve(name).ok_or_else(no_such_company)?;
-    let out_of_reach =
-        permissions.iter().find(|permission| !companies.within(&member.rights.reach(permission), company));
+    let out_of_reach = permissions
+        .iter()
+        .find(|permission| !companies.within(&member.rights.reach(permission), company));
     match out_of_reach {
         None => Ok(Arc::clone(company)),
         Some(permission) => Err(forbidden(permission)),
@@ -138,7 +146,10 @@ mod tests {
     fn a_bound_role_opens_its_company_only() {
         let (own, companies) = (member(vec![role(&["company.*"], Some(&["ACME"]))]), companies());
         assert_eq!(authorize_company(&own, &companies, "12345").unwrap().company().name, "Acme");
-        assert_eq!(authorize_configurations(&own, &companies, "acme").unwrap().company().name, "Acme");
+        assert_eq!(
+            authorize_configurations(&own, &companies, "acme").unwrap().company().name,
+            "Acme"
+        );
         assert_eq!(refused(authorize_company(&own, &companies, "globex")), Kind::Forbidden);
         assert_eq!(refused(authorize_configurations(&own, &companies, "67890")), Kind::Forbidden);
         assert_eq!(refused(authorize_company(&own, &companies, "initech")), Kind::NotFound);
@@ -165,7 +176,10 @@ mod tests {
         for permissions in [&["credential.*"][..], &["company.fetch.many"], &[]] {
             let stranger = member(vec![role(permissions, None)]);
             for name in ["acme", "initech"] {
-                assert_eq!(refused(authorize_company(&stranger, &companies(), name)), Kind::Forbidden);
+                assert_eq!(
+                    refused(authorize_company(&stranger, &companies(), name)),
+                    Kind::Forbidden
+                );
             }
         }
         assert_eq!(

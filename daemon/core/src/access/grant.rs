@@ -6,7 +6,8 @@ use crate::caller::Caller;
 use crate::catalogue::Service;
 use crate::ids::LeaseId;
 
-/// Proof that `access` was asked and said yes. Use-cases take it by value, so that one question allows one action.
+/// Proof that `access` was asked and said yes. Use-cases take it by value, so that one question
+/// allows one action.
 ///
 /// Nobody else makes one:
 /// ```compile_fail,E0451

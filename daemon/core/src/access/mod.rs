@@ -1,8 +1,10 @@
-//! Who may do what, as values: a use-case takes a [`Grant`], and only this module makes one. Forgetting to ask does not compile.
+//! Who may do what, as values: a use-case takes a [`Grant`], and only this module makes one.
+//! Forgetting to ask does not compile.
 //!
 //! Start with [`authorize_issue`]. What a service demands of its users stands in [`rules`].
 //!
-//! Never here: a look at the store, a count, a limit. Whether something *may* be done is not whether it *can* be done now.
+//! Never here: a look at the store, a count, a limit. Whether something *may* be done is not
+//! whether it *can* be done now.
 
 mod company;
 mod grant;
@@ -25,9 +27,10 @@ pub use people::{
 };
 pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
 pub use vault::{
-    AtCredential, ChangeType, CreateCredential, CreateType, DeleteType, FetchType, ListOfCompany, ListOfType,
-    ListTypes, PlaceCredential, authorize_creation, authorize_list_of_type, authorize_type,
-    authorize_type_change, authorize_type_creation, authorize_type_deletion, authorize_types,
+    AtCredential, ChangeType, CreateCredential, CreateType, DeleteType, FetchType, ListOfCompany,
+    ListOfType, ListTypes, PlaceCredential, authorize_creation, authorize_list_of_type,
+    authorize_type, authorize_type_change, authorize_type_creation, authorize_type_deletion,
+    authorize_types,
 };
 
 use crate::caller::{Caller, Subject};
@@ -35,7 +38,8 @@ use crate::catalogue::Service;
 use crate::error::{Error, Kind};
 use crate::ids::LeaseId;
 
-/// Whether the rules of `service` let `caller` have a credential of it. For lists; a use-case wants [`authorize_issue`].
+/// Whether the rules of `service` let `caller` have a credential of it. For lists; a use-case wants
+/// [`authorize_issue`].
 pub fn may_issue(caller: &Caller, service: &Service) -> bool {
     service.rules.judge(caller).is_allowed()
 }
@@ -43,7 +47,8 @@ pub fn may_issue(caller: &Caller, service: &Service) -> bool {
 /// Leave to have one credential of `service` issued for `caller`.
 ///
 /// # Errors
-/// `Forbidden` with a fixed sentence when the rules of the service say no; the cause names the rule that decided.
+/// `Forbidden` with a fixed sentence when the rules of the service say no; the cause names the rule
+/// that decided.
 pub fn authorize_issue(caller: &Caller, service: &Arc<Service>) -> Result<Grant<Issue>, Error> {
     let decision = service.rules.judge(caller);
     if decision.is_allowed() {
@@ -53,12 +58,16 @@ pub fn authorize_issue(caller: &Caller, service: &Arc<Service>) -> Result<Grant<
         .because(format!("service {}: {decision}", service.id)))
 }
 
-/// Leave to have the credential of `lease` revoked for `caller`, whose owner is `owner`. No rule is asked: whoever has a credential
-/// may give it back. Subjects are compared exactly.
+/// Leave to have the credential of `lease` revoked for `caller`, whose owner is `owner`. No rule is
+/// asked: whoever has a credential may give it back. Subjects are compared exactly.
 ///
 /// # Errors
 /// `NotFound` when the lease is somebody else's: its existence is not told.
-pub fn authorize_revoke(caller: &Caller, owner: &Subject, lease: LeaseId) -> Result<Grant<Revoke>, Error> {
+pub fn authorize_revoke(
+    caller: &Caller,
+    owner: &Subject,
+    lease: LeaseId,
+) -> Result<Grant<Revoke>, Error> {
     if caller.subject() == owner {
         return Ok(Grant::revoke(caller.clone(), lease));
     }
@@ -66,8 +75,8 @@ pub fn authorize_revoke(caller: &Caller, owner: &Subject, lease: LeaseId) -> Res
         .because(format!("lease {lease} belongs to another subject")))
 }
 
-/// Leave to do what operators do: suspend, retry, drop. Whoever calls this vouches that an operator asks: the admin socket and the
-/// command line belong to them, and to nobody else.
+/// Leave to do what operators do: suspend, retry, drop. Whoever calls this vouches that an operator
+/// asks: the admin socket and the command line belong to them, and to nobody else.
 pub fn operator() -> Grant<Operate> {
     Grant::operate()
 }

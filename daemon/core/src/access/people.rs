@@ -1,4 +1,5 @@
-//! Who may see and change which users. Nobody gives or takes what they do not hold, and nobody changes what they are themselves.
+//! Who may see and change which users. Nobody gives or takes what they do not hold, and nobody
+//! changes what they are themselves.
 
 use super::grant::Grant;
 use super::rights::Role;
@@ -53,7 +54,8 @@ pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error>
     Err(forbidden("the token has not the scope user.write"))
 }
 
-/// Leave for `member` to give roles to `user`, and to take roles from them; which, [`Grant::judge`] says.
+/// Leave for `member` to give roles to `user`, and to take roles from them; which, [`Grant::judge`]
+/// says.
 ///
 /// # Errors
 /// `Forbidden` without the permission `user.roles.update`, and for one's own roles.
@@ -66,7 +68,8 @@ pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRole
 /// Leave for `member` to suspend `user`, or to lift that.
 ///
 /// # Errors
-/// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out finds nobody to let them in.
+/// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out
+/// finds nobody to let them in.
 pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
     member.rights.require(&[UPDATE])?;
     not_oneself(member, user)?;

@@ -1,4 +1,5 @@
-//! Permissions of the vault: names that routes and types of credentials ask for, patterns that roles grant.
+//! Permissions of the vault: names that routes and types of credentials ask for, patterns that
+//! roles grant.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 /// Longest permission, in bytes.
 const MAX_LEN: usize = 128;
 
-/// What a role grants: a name, `*`, or a name with `.*` behind it, which covers everything below the name but not the name itself
-/// (`spec/ttscm.md`, "Scopes, permissions, roles").
+/// What a role grants: a name, `*`, or a name with `.*` behind it, which covers everything below
+/// the name but not the name itself (`spec/ttscm.md`, "Scopes, permissions, roles").
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Arc<str>);
 
@@ -76,7 +77,8 @@ impl fmt::Debug for Pattern {
 /// Words of `[a-z0-9_]` with dots between them.
 fn is_name(text: &str) -> bool {
     let is_word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        !word.is_empty()
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     text.split('.').all(is_word)
 }
@@ -126,7 +128,9 @@ mod tests {
 
     #[test]
     fn only_names_and_final_stars_are_patterns() {
-        for bad in ["", ".", "a.", ".a", "a..b", "A.b", "a.*.b", "**", ".*", "a*", "a b", &"x".repeat(129)] {
+        for bad in
+            ["", ".", "a.", ".a", "a..b", "A.b", "a.*.b", "**", ".*", "a*", "a b", &"x".repeat(129)]
+        {
             assert_eq!(Pattern::parse(bad), Err(InvalidPattern), "{bad}");
         }
     }

@@ -1,4 +1,5 @@
-//! What somebody may do in the vault: the permissions of all their roles, and for which companies each holds.
+//! What somebody may do in the vault: the permissions of all their roles, and for which companies
+//! each holds.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ pub struct Role {
     pub name: Arc<str>,
     /// What it grants.
     pub permissions: Vec<Pattern>,
-    /// Where its `company.*` and `credential.*` permissions hold, by names as in a path (our id, directory id, identifier). `None`:
-    /// everywhere.
+    /// Where its `company.*` and `credential.*` permissions hold, by names as in a path (our id,
+    /// directory id, identifier). `None`: everywhere.
     pub companies: Option<Arc<[String]>>,
 }
 
@@ -64,13 +65,18 @@ impl Rights {
 
     /// Whether they include everything that `role` grants, everywhere where it does.
     pub fn include(&self, role: &Role) -> bool {
-        role.permissions.iter().all(|pattern| self.include_pattern(pattern, role.companies.as_deref()))
+        role.permissions
+            .iter()
+            .all(|pattern| self.include_pattern(pattern, role.companies.as_deref()))
     }
 
-    /// Each company may be covered by another of the own roles. A role that is bound to none still grants what is never bound.
+    /// Each company may be covered by another of the own roles. A role that is bound to none still
+    /// grants what is never bound.
     fn include_pattern(&self, pattern: &Pattern, companies: Option<&[String]>) -> bool {
         let own = || {
-            self.roles.iter().filter(|own| own.permissions.iter().any(|granted| granted.includes(pattern)))
+            self.roles
+                .iter()
+                .filter(|own| own.permissions.iter().any(|granted| granted.includes(pattern)))
         };
         let at = |name: &String| {
             own().any(|own| own.companies.as_ref().is_none_or(|companies| companies.contains(name)))
@@ -129,17 +135,24 @@ mod tests {
 
     #[test]
     fn permissions_add_up_over_roles() {
-        let rights = Rights::new(vec![role(&["company.fetch"], None), role(&["credential.*"], None)]);
+        let rights =
+            Rights::new(vec![role(&["company.fetch"], None), role(&["credential.*"], None)]);
         assert!(rights.require(&["company.fetch", "credential.fetch.many"]).is_ok());
         let refused = rights.require(&["company.fetch", "company.fetch.many"]).unwrap_err();
-        assert_eq!((refused.kind(), refused.public()), (Kind::Forbidden, "Insufficient permissions"));
+        assert_eq!(
+            (refused.kind(), refused.public()),
+            (Kind::Forbidden, "Insufficient permissions")
+        );
         assert!(!Rights::default().hold("company.fetch"));
     }
 
     #[test]
     fn a_bound_role_reaches_its_companies_only() {
         let rights = Rights::new(vec![role(&["*"], Some(&["acme"]))]);
-        assert_eq!(rights.reach("company.fetch"), Reach::Only(vec![vec!["acme".to_owned()].into()]));
+        assert_eq!(
+            rights.reach("company.fetch"),
+            Reach::Only(vec![vec!["acme".to_owned()].into()])
+        );
         assert_eq!(rights.reach("credential_type.fetch"), Reach::Everywhere);
         assert_eq!(rights.reach("demo.login"), Reach::Everywhere);
         let both = Rights::new(vec![role(&["*"], Some(&["acme"])), role(&["company.fetch"], None)]);
@@ -150,7 +163,8 @@ mod tests {
 
     #[test]
     fn nobody_gives_what_they_do_not_hold() {
-        let rights = Rights::new(vec![role(&["*"], Some(&["acme", "umbrella"])), role(&["user.*"], None)]);
+        let rights =
+            Rights::new(vec![role(&["*"], Some(&["acme", "umbrella"])), role(&["user.*"], None)]);
         assert!(rights.include(&role(&["company.*"], Some(&["acme"]))));
         assert!(rights.include(&role(&["user.update"], None)));
         assert!(rights.include(&role(&["demo.login"], None)));
@@ -177,7 +191,11 @@ mod tests {
             ),
             // A binding is no hindrance for what it does not bind.
             ((&["user.*"], Some(&["acme"])), (&["user.update"], Some(&["globex"])), true),
-            ((&["user.*", "demo.*"], None), (&["user.update", "demo.login"], Some(&["globex"])), true),
+            (
+                (&["user.*", "demo.*"], None),
+                (&["user.update", "demo.login"], Some(&["globex"])),
+                true,
+            ),
             ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.fetch"], None), true),
             // Names are compared as they are written: what they stand for may change.
             ((&["company.*"], Some(&["acme"])), (&["company.*"], Some(&["ACME"])), false),
@@ -194,7 +212,10 @@ mod tests {
             role(&["company.fetch"], Some(&["globex"])),
             role(&["credential.fetch"], None),
         ]);
-        assert!(rights.include(&role(&["company.fetch", "credential.fetch"], Some(&["acme", "globex"]))));
+        assert!(
+            rights
+                .include(&role(&["company.fetch", "credential.fetch"], Some(&["acme", "globex"])))
+        );
         assert!(!rights.include(&role(&["company.fetch"], Some(&["acme", "globex", "initech"]))));
         assert!(!rights.include(&role(&["company.fetch.many"], Some(&["acme", "globex"]))));
         assert!(!rights.include(&role(&["company.fetch"], None)));

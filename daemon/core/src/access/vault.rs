@@ -1,5 +1,6 @@
-//! Who may do what with types and credentials. A permission of the role opens the door; then the companies that it reaches and the scope of
-//! the type narrow it: single access beyond them is refused, lists leave out what lies there.
+//! Who may do what with types and credentials. A permission of the role opens the door; then the
+//! companies that it reaches and the scope of the type narrow it: single access beyond them is
+//! refused, lists leave out what lies there.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -125,10 +126,12 @@ pub(crate) struct ScopeChange<'a> {
     pub(crate) touches_values: bool,
 }
 
-/// Leave for `member` to do `K` at `credential`, which belongs to `company` and whose type has the scope `scope`.
+/// Leave for `member` to do `K` at `credential`, which belongs to `company` and whose type has the
+/// scope `scope`.
 ///
 /// # Errors
-/// `Forbidden`, when one of the permissions is missing or does not reach the company, or the scope is not held.
+/// `Forbidden`, when one of the permissions is missing or does not reach the company, or the scope
+/// is not held.
 pub fn authorize_credential<K: AtOne>(
     member: &Member,
     companies: &CompanyView,
@@ -182,7 +185,8 @@ pub fn authorize_list_of_company(
     Ok(Grant::of(ListOfCompany { member: member.clone(), company }))
 }
 
-/// Leave for `member` to list credentials of a type, of those companies that the permission reaches.
+/// Leave for `member` to list credentials of a type, of those companies that the permission
+/// reaches.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.fetch` and `credential.fetch.many`.
@@ -218,7 +222,8 @@ pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Err
     Ok(Grant::of(CreateType(member.clone())))
 }
 
-/// Leave for `member` to change a type, as far as its scope does not stand in the way: what is changed, the use-case knows, and asks again.
+/// Leave for `member` to change a type, as far as its scope does not stand in the way: what is
+/// changed, the use-case knows, and asks again.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.update`.
@@ -239,8 +244,8 @@ pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Err
 /// Whether `member` may change the scope of a type, or what its scope protects.
 ///
 /// # Errors
-/// `Forbidden`: a change of scope needs the old and the new one, a change of what it protects the present one. Else whoever may define types
-/// could open any type to themselves.
+/// `Forbidden`: a change of scope needs the old and the new one, a change of what it protects the
+/// present one. Else whoever may define types could open any type to themselves.
 pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Result<(), Error> {
     if change.touches_values || change.wanted.is_some() {
         hold_scope(member, change.present)?;
@@ -251,8 +256,11 @@ pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Re
 /// What `member` sees of the credentials of a type: those of which companies.
 pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&str>) -> Visible {
     let reached = |permission| {
-        let reach =
-            if hold_scope(member, scope).is_ok() { member.rights.reach(permission) } else { Reach::Nowhere };
+        let reach = if hold_scope(member, scope).is_ok() {
+            member.rights.reach(permission)
+        } else {
+            Reach::Nowhere
+        };
         companies.reached(&reach)
     };
     Visible { listed: reached(FETCH_MANY), single: reached(FETCH) }
@@ -283,8 +291,9 @@ fn reach(
     company: &Company,
     permissions: &[&str],
 ) -> Result<(), Error> {
-    let missing =
-        permissions.iter().find(|permission| !companies.within(&member.rights.reach(permission), company));
+    let missing = permissions
+        .iter()
+        .find(|permission| !companies.within(&member.rights.reach(permission), company));
     missing.map_or(Ok(()), |permission| Err(forbidden(permission)))
 }
 

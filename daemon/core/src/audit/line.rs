@@ -1,8 +1,10 @@
-//! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event, `,"hash":"SHA-256","mac":"MAC"}`.
+//! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event,
+//! `,"hash":"SHA-256","mac":"MAC"}`.
 //!
-//! The hash is over every byte before `,"hash":`: it shows accidents and careless hands to anybody. The code is over every byte before
-//! `,"mac":`, so that there is no other way to write a line that is good: it shows everything to who has the key. `previous` is the code of
-//! the line before: lines are chained.
+//! The hash is over every byte before `,"hash":`: it shows accidents and careless hands to anybody.
+//! The code is over every byte before `,"mac":`, so that there is no other way to write a line that
+//! is good: it shows everything to who has the key. `previous` is the code of the line before:
+//! lines are chained.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -70,7 +72,13 @@ impl<'a> Line<'a> {
         let hashed = signed.strip_suffix(AFTER_HASH)?;
         let (hashed, hash) = hashed.split_at_checked(hashed.len().checked_sub(MAC_CHARS)?)?;
         let is_whole = parse(hash)? == hash_of(hashed.strip_suffix(BEFORE_HASH)?);
-        Some(Self { mark: Mark { number: frame.number, mac }, previous, id: frame.id, signed, is_whole })
+        Some(Self {
+            mark: Mark { number: frame.number, mac },
+            previous,
+            id: frame.id,
+            signed,
+            is_whole,
+        })
     }
 
     /// Whether it says what its hash says that it says.
@@ -89,8 +97,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Adds the line after `mark` to `log`: the event of that `id`, `event` being an object in JSON. Gives where the log ends then.
-pub(super) fn write(log: &mut Vec<u8>, mark: &Mark, id: &str, event: &[u8], key: &Authenticator) -> Mark {
+/// Adds the line after `mark` to `log`: the event of that `id`, `event` being an object in JSON.
+/// Gives where the log ends then.
+pub(super) fn write(
+    log: &mut Vec<u8>,
+    mark: &Mark,
+    id: &str,
+    event: &[u8],
+    key: &Authenticator,
+) -> Mark {
     let begin = log.len();
     let number = mark.number.saturating_add(1);
     log.extend_from_slice(beginning(mark).as_bytes());
@@ -112,14 +127,15 @@ fn beginning(mark: &Mark) -> String {
     format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"", spell(&mark.mac))
 }
 
-/// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning: what a daemon leaves that is killed while it
-/// writes.
+/// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning: what a
+/// daemon leaves that is killed while it writes.
 pub(super) fn is_torn(rest: &[u8], mark: &Mark) -> bool {
     let begins = beginning(mark);
     rest.starts_with(begins.as_bytes()) || begins.as_bytes().starts_with(rest)
 }
 
-/// Whether `rest` breaks off amid an object. What is whole tells something, and is no rest of a line but one that nobody ended.
+/// Whether `rest` breaks off amid an object. What is whole tells something, and is no rest of a
+/// line but one that nobody ended.
 pub(super) fn breaks_off(rest: &[u8]) -> bool {
     let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
     matches!(values.next(), Some(Err(error)) if error.is_eof())

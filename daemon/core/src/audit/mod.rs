@@ -1,9 +1,10 @@
 //! What is told to whoever answers for the daemon, on its way.
 //!
-//! An event goes one of three ways. With a change: in the very batch of the change, see `records` and `Core::advance`. Without one, but before an
-//! answer that must not leave unless it is known who got it (a reveal): `Core::attest`. Without one, and nobody waits (a refusal):
-//! `Core::note`. All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is the form of a line,
-//! [`Verifier`] finds out whether a log is as it was written.
+//! An event goes one of three ways. With a change: in the very batch of the change, see `records`
+//! and `Core::advance`. Without one, but before an answer that must not leave unless it is known
+//! who got it (a reveal): `Core::attest`. Without one, and nobody waits (a refusal): `Core::note`.
+//! All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is
+//! the form of a line, [`Verifier`] finds out whether a log is as it was written.
 //!
 //! Never here: a secret. An event has no field for one.
 
@@ -32,7 +33,8 @@ pub use verify::{Check, Verdict, Verifier};
 
 /// Most events in one batch of notes.
 const NOTES_AT_ONCE: usize = 50;
-/// Most events of strangers in one batch, and how often a batch has any: they can cause a few a second, however many they send.
+/// Most events of strangers in one batch, and how often a batch has any: they can cause a few a
+/// second, however many they send.
 const STRANGERS_AT_ONCE: usize = 5;
 const STRANGERS_EVERY: Duration = Duration::from_secs(1);
 /// How long notes gather.
@@ -49,14 +51,14 @@ pub(crate) struct Audit {
 }
 
 impl Core {
-    /// Tells of something that changed nothing: a refusal, a failed sign-in. Costs the caller nothing and never fails. When too many come
-    /// at once, they are counted and the count is told.
+    /// Tells of something that changed nothing: a refusal, a failed sign-in. Costs the caller
+    /// nothing and never fails. When too many come at once, they are counted and the count is told.
     pub(crate) fn note(&self, event: Event) {
         self.audit_trail.notes.add(event);
     }
 
-    /// Makes `event` durable: for what must not happen unless it is told. It is in the log in the end, whatever happens to the daemon
-    /// from here on.
+    /// Makes `event` durable: for what must not happen unless it is told. It is in the log in the
+    /// end, whatever happens to the daemon from here on.
     ///
     /// # Errors
     /// `Internal` when the store fails: then do not do it.
@@ -95,7 +97,8 @@ impl Core {
         Ok(())
     }
 
-    /// Commits a batch of what was noted, with at most so many events of `strangers`; tells whether there is more.
+    /// Commits a batch of what was noted, with at most so many events of `strangers`; tells whether
+    /// there is more.
     async fn write_notes(&self, strangers: usize) -> Result<bool, Error> {
         let notes = &self.audit_trail.notes;
         let batch = notes.take(NOTES_AT_ONCE, strangers, self.clock.now());

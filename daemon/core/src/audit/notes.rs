@@ -1,8 +1,10 @@
-//! Events that no change of the store goes with (a refusal, a failed sign-in), on their way to the outbox.
+//! Events that no change of the store goes with (a refusal, a failed sign-in), on their way to the
+//! outbox.
 //!
-//! Whoever notes one does not wait, since strangers can cause as many as they like: what finds no room is counted instead, and the
-//! count becomes an event of its own. So they can fill neither memory nor the disk at the pace of their requests, nor take the room of
-//! those who showed who they are: these have a queue of their own, which goes first.
+//! Whoever notes one does not wait, since strangers can cause as many as they like: what finds no
+//! room is counted instead, and the count becomes an event of its own. So they can fill neither
+//! memory nor the disk at the pace of their requests, nor take the room of those who showed who
+//! they are: these have a queue of their own, which goes first.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -13,7 +15,8 @@ use tokio::sync::Notify;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::time::Timestamp;
 
-/// Most events that wait, of those who showed who they are, and of the daemon itself. Their texts are short: a few megabytes at worst.
+/// Most events that wait, of those who showed who they are, and of the daemon itself. Their texts
+/// are short: a few megabytes at worst.
 pub(super) const ROOM: usize = 2048;
 /// Most events of strangers that wait.
 pub(super) const ROOM_OF_STRANGERS: usize = 256;
@@ -66,9 +69,11 @@ impl Queue {
         }
     }
 
-    /// At most `most` events, oldest first. Where some found no room before, one of them, which `lost` makes, says so.
+    /// At most `most` events, oldest first. Where some found no room before, one of them, which
+    /// `lost` makes, says so.
     fn take(&mut self, most: usize, lost: impl FnOnce(u64) -> Event) -> Vec<Event> {
-        // One that was put back is told first: as long as nothing can be written, they do not become more.
+        // One that was put back is told first: as long as nothing can be written, they do not
+        // become more.
         let is_told = self.events.front().is_some_and(|event| event.action == Action::Lose);
         let mut events = Vec::new();
         if most > 0 && self.dropped > 0 && !is_told {
@@ -103,13 +108,16 @@ impl Notes {
         self.arrived.notified().await;
     }
 
-    /// At most `most` events, those of strangers last, and at most `strangers` of them; oldest first.
+    /// At most `most` events, those of strangers last, and at most `strangers` of them; oldest
+    /// first.
     pub(super) fn take(&self, most: usize, strangers: usize, now: Timestamp) -> Batch {
         let mut waiting = self.lock();
         let mut events = waiting.known.take(most, |count| lost(count, "events", now));
         let known = events.len();
         let strangers = strangers.min(most.saturating_sub(known));
-        events.extend(waiting.strangers.take(strangers, |count| lost(count, "events of strangers", now)));
+        events.extend(
+            waiting.strangers.take(strangers, |count| lost(count, "events of strangers", now)),
+        );
         Batch { events, known }
     }
 

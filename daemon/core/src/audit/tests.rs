@@ -16,7 +16,10 @@ use crate::testing::{SECOND, World, kind};
 
 /// A refusal of somebody who showed who they are.
 fn refusal(asked: &str) -> Event {
-    Event { actor: Some(Actor::User(caller("bob").subject().clone(), Interface::Rest)), ..of_stranger(asked) }
+    Event {
+        actor: Some(Actor::User(caller("bob").subject().clone(), Interface::Rest)),
+        ..of_stranger(asked)
+    }
 }
 
 fn of_stranger(asked: &str) -> Event {
@@ -46,7 +49,8 @@ async fn notes_reach_the_store_in_batches() {
     assert!(world.store.commits() - before <= 4, "in groups");
 }
 
-/// Attack: strangers are refused as fast as they can send, to push out what others did or to fill the disk.
+/// Attack: strangers are refused as fast as they can send, to push out what others did or to fill
+/// the disk.
 #[tokio::test]
 async fn a_flood_of_strangers_pushes_out_nobody() {
     const SECONDS: usize = 60;
@@ -66,12 +70,16 @@ async fn a_flood_of_strangers_pushes_out_nobody() {
     let events = world.core.ledger.records.outgoing_events(100_000).await.unwrap().events;
     let told: Vec<serde_json::Value> =
         events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
-    let count = |of: &str, what: &str| told.iter().filter(|event| event[of]["kind"] == what).count();
+    let count =
+        |of: &str, what: &str| told.iter().filter(|event| event[of]["kind"] == what).count();
     assert_eq!(count("actor", "user"), 30 * SECONDS);
     assert_eq!(count("actor", "operator"), SECONDS);
     let strangers = count("actor", "stranger");
     let (counts, most) = (count("actor", "daemon"), STRANGERS_AT_ONCE * (SECONDS + 1));
-    assert!(strangers >= SECONDS && strangers + counts <= most, "{strangers}, counted {counts} times");
+    assert!(
+        strangers >= SECONDS && strangers + counts <= most,
+        "{strangers}, counted {counts} times"
+    );
     let lost = told.iter().filter(|event| event["action"] == "lose").map(|event| {
         let (count, rest) = event["note"].as_str().unwrap().split_once(' ').unwrap();
         assert_eq!(rest, "events of strangers found no room and are not in this log");
@@ -130,7 +138,8 @@ async fn refused_sign_ins_are_told() {
     assert_eq!(waiting(&world) - before, 2);
 }
 
-/// The daemon dies after each of its commits. Whatever is durable then is told, and nothing else is.
+/// The daemon dies after each of its commits. Whatever is durable then is told, and nothing else
+/// is.
 #[tokio::test]
 async fn a_lease_and_its_event_are_one_batch() {
     for commits in 0..7 {
@@ -173,10 +182,14 @@ async fn all_that_becomes_of_leases_is_told() {
 
     let lease = world.get("alice", "ssh").await.unwrap();
     assert_eq!(kind(world.revoke("bob", lease).await), Err(Kind::NotFound));
-    world.plugins.on_revoke(&ssh, RevokeStep::Refuse(Refusal { user: "not now".into(), retry_after: None }));
+    world
+        .plugins
+        .on_revoke(&ssh, RevokeStep::Refuse(Refusal { user: "not now".into(), retry_after: None }));
     assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Refused));
     world.revoke("alice", lease).await.unwrap();
-    world.plugins.on_issue(&ssh, IssueStep::Refuse(Refusal { user: "never".into(), retry_after: None }));
+    world
+        .plugins
+        .on_issue(&ssh, IssueStep::Refuse(Refusal { user: "never".into(), retry_after: None }));
     assert_eq!(kind(world.get("alice", "ssh").await.map(drop)), Err(Kind::Refused));
     world.plugins.on_issue(&ssh, IssueStep::until(world.now() + SECOND));
     world.get("alice", "ssh").await.unwrap();
@@ -211,6 +224,11 @@ async fn what_operators_command_is_told_once() {
     world.core.attest_command(operator(), "POST /x".into(), Some(&refused)).await.unwrap();
     assert_eq!(
         told(&world).await,
-        ["suspend [] done", "resume [] done", "operate [] done", "operate [] refused There is none."]
+        [
+            "suspend [] done",
+            "resume [] done",
+            "operate [] done",
+            "operate [] refused There is none."
+        ]
     );
 }

@@ -1,4 +1,5 @@
-//! What a directory knows about the configurations of a company: asked live, passed on as it came, kept nowhere.
+//! What a directory knows about the configurations of a company: asked live, passed on as it came,
+//! kept nowhere.
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +20,8 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The host bounds each call; this is the net below it.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The configurations of a company: JSON text as the directory answered it. It may hold passwords: it is not printed.
+/// The configurations of a company: JSON text as the directory answered it. It may hold passwords:
+/// it is not printed.
 pub struct Configurations(String);
 
 impl Configurations {
@@ -38,7 +40,8 @@ impl Configurations {
             // Where, and not what: the text may hold passwords.
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                let cause = format!("the directory's answer is no JSON: line {line}, column {column}");
+                let cause =
+                    format!("the directory's answer is no JSON: line {line}, column {column}");
                 Err(unavailable().because(cause))
             }
         }
@@ -57,30 +60,42 @@ impl fmt::Debug for Configurations {
 }
 
 impl Companies {
-    /// What the directory answers about the configurations of the company that was granted; `[]` where there is no directory to ask.
+    /// What the directory answers about the configurations of the company that was granted; `[]`
+    /// where there is no directory to ask.
     ///
     /// # Errors
-    /// `Upstream` when the directory cannot be reached, refuses, or answers what is no JSON; `Busy` when too many ask already. Dropping
-    /// the future ends the call.
-    pub async fn configurations(&self, grant: Grant<FetchConfigurations>) -> Result<Configurations, Error> {
+    /// `Upstream` when the directory cannot be reached, refuses, or answers what is no JSON; `Busy`
+    /// when too many ask already. Dropping the future ends the call.
+    pub async fn configurations(
+        &self,
+        grant: Grant<FetchConfigurations>,
+    ) -> Result<Configurations, Error> {
         match &self.source {
             Source::Listed(_) => Ok(Configurations::none()),
             Source::Directory(directory) => self.ask(&**directory, grant.company()).await,
         }
     }
 
-    async fn ask(&self, directory: &dyn Directory, company: &Company) -> Result<Configurations, Error> {
+    async fn ask(
+        &self,
+        directory: &dyn Directory,
+        company: &Company,
+    ) -> Result<Configurations, Error> {
         let answer = self.in_time(directory.configurations(&company.directory_id)).await;
-        let text = answer.map_err(|failure| failed(&failure).because(in_words(company, &failure)))?;
+        let text =
+            answer.map_err(|failure| failed(&failure).because(in_words(company, &failure)))?;
         Configurations::parse(text)
     }
 
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, CallFailure>>) -> Result<T, CallFailure> {
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallFailure>>,
+    ) -> Result<T, CallFailure> {
         match select(pin!(call), self.clock.sleep(LONGEST)).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(_) => {
-                Err(CallFailure::NotStarted(NotStarted::NotLoaded("it did not answer in time".to_owned())))
-            }
+            Either::Right(_) => Err(CallFailure::NotStarted(NotStarted::NotLoaded(
+                "it did not answer in time".to_owned(),
+            ))),
         }
     }
 }
@@ -116,10 +131,19 @@ mod tests {
         assert_eq!(Configurations::parse(text.to_owned()).unwrap().as_json(), text);
     }
 
-    /// Attack: an answer that is no JSON breaks out of the envelope around it, or its text shows up in a log.
+    /// Attack: an answer that is no JSON breaks out of the envelope around it, or its text shows up
+    /// in a log.
     #[test]
     fn what_is_no_json_goes_nowhere() {
-        for bad in ["", "hunter2", "[hunter2", "[] , \"successful\": false", "[]]", "{'hunter2': 1}", "NaN"] {
+        for bad in [
+            "",
+            "hunter2",
+            "[hunter2",
+            "[] , \"successful\": false",
+            "[]]",
+            "{'hunter2': 1}",
+            "NaN",
+        ] {
             let error = Configurations::parse(bad.to_owned()).unwrap_err();
             assert_eq!(error.kind(), Kind::Upstream, "{bad}");
             assert!(!error.cause().unwrap().contains("hunter2"), "{bad}");

@@ -24,7 +24,8 @@ pub(super) struct Listed {
 pub(super) struct Found {
     /// `None`: it is there, and nobody can tell what it is called.
     pub(super) companies: BTreeMap<String, Option<Listed>>,
-    /// How many had no id that can be one. None of them is a company that we know: ids that we know are fit.
+    /// How many had no id that can be one. None of them is a company that we know: ids that we know
+    /// are fit.
     pub(super) unusable: usize,
 }
 
@@ -40,7 +41,8 @@ impl Found {
         Ok(found)
     }
 
-    /// One more. A company that comes twice, since the directory changed under a walk, is what it was the last time.
+    /// One more. A company that comes twice, since the directory changed under a walk, is what it
+    /// was the last time.
     pub(super) fn add(&mut self, company: &DirectoryCompany) -> Result<(), TooMany> {
         if !is_id(&company.id) {
             self.unusable += 1;
@@ -111,7 +113,8 @@ mod tests {
     #[test]
     fn the_last_word_about_a_company_counts() {
         let found =
-            Found::of(&[listed("1", "a", "Old"), listed("1", "a", "New"), listed("1", "", "")]).unwrap();
+            Found::of(&[listed("1", "a", "Old"), listed("1", "a", "New"), listed("1", "", "")])
+                .unwrap();
         assert_eq!(found.companies.len(), 1);
         assert_eq!(found.companies.get("1").unwrap().as_ref().unwrap().name, "New");
     }

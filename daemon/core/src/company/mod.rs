@@ -1,10 +1,13 @@
-//! Companies: whom credentials belong to. They come from a directory, and live here: their ids are ours and stay, what the directory drops
-//! is marked and kept, and nobody who reads waits for the directory.
+//! Companies: whom credentials belong to. They come from a directory, and live here: their ids are
+//! ours and stay, what the directory drops is marked and kept, and nobody who reads waits for the
+//! directory.
 //!
-//! Start with [`Companies`]. What readers see is a [`CompanyView`]; it is brought up to date by `sync`, which walks the directory (`walk`),
-//! works out what changed (`plan`), and writes it in batches.
+//! Start with [`Companies`]. What readers see is a [`CompanyView`]; it is brought up to date by
+//! `sync`, which walks the directory (`walk`), works out what changed (`plan`), and writes it in
+//! batches.
 //!
-//! Never here: a decision about who may (that is [`crate::access`]'s), a word of any directory's protocol (that is its plugin's).
+//! Never here: a decision about who may (that is [`crate::access`]'s), a word of any directory's
+//! protocol (that is its plugin's).
 
 mod configurations;
 mod listed;
@@ -30,7 +33,8 @@ use sync::Synchroniser;
 use view::Entry;
 
 use crate::access::{
-    FetchCompany, FetchConfigurations, Grant, ListCompanies, authorize_company, authorize_configurations,
+    FetchCompany, FetchConfigurations, Grant, ListCompanies, authorize_company,
+    authorize_configurations,
 };
 use crate::caller::Member;
 use crate::error::Error;
@@ -60,13 +64,15 @@ pub struct Company {
 
 /// Where companies come from.
 pub enum Source {
-    /// A directory that a plugin speaks to. Walked at start, at intervals, and when an operator asks.
+    /// A directory that a plugin speaks to. Walked at start, at intervals, and when an operator
+    /// asks.
     Directory(Arc<dyn Directory>),
     /// A list in the configuration. What changed in it takes effect at start, before anybody reads.
     ///
-    /// It is a directory like any other, and always a complete one: what is no longer in the list is marked and kept, and a list that
-    /// shrank by more than a tenth and more than ten waits for an operator too. A line too many deleted in an editor is not less of an
-    /// accident than a filter too narrow in a directory.
+    /// It is a directory like any other, and always a complete one: what is no longer in the list
+    /// is marked and kept, and a list that shrank by more than a tenth and more than ten waits for
+    /// an operator too. A line too many deleted in an editor is not less of an accident than a
+    /// filter too narrow in a directory.
     Listed(Vec<DirectoryCompany>),
 }
 
@@ -119,7 +125,8 @@ impl Companies {
         })
     }
 
-    /// All companies as they are now. One look at the store tells whether they changed; what did not is not read again.
+    /// All companies as they are now. One look at the store tells whether they changed; what did
+    /// not is not read again.
     ///
     /// # Errors
     /// `Internal` when the store fails, or a record cannot be read.
@@ -140,7 +147,8 @@ impl Companies {
         Ok(Some(self.last_view()).filter(|view| view.epoch == epoch))
     }
 
-    /// The epoch is read first: what is written while the records are read moves it, and the next look reads them again.
+    /// The epoch is read first: what is written while the records are read moves it, and the next
+    /// look reads them again.
     async fn read_view(&self) -> Result<Arc<CompanyView>, Error> {
         let last = self.last_view();
         let epoch = self.records.companies_epoch().await?;
@@ -159,7 +167,11 @@ impl Companies {
     ///
     /// # Errors
     /// What [`authorize_company`] says; `Internal` when the store fails.
-    pub async fn authorize(&self, member: &Member, name: &str) -> Result<Grant<FetchCompany>, Error> {
+    pub async fn authorize(
+        &self,
+        member: &Member,
+        name: &str,
+    ) -> Result<Grant<FetchCompany>, Error> {
         authorize_company(member, &*self.view().await?, name)
     }
 
@@ -180,7 +192,8 @@ impl Companies {
         Arc::clone(grant.company())
     }
 
-    /// A page of the companies that `search` finds among those that were granted ([`CompanyView::list`]).
+    /// A page of the companies that `search` finds among those that were granted
+    /// ([`CompanyView::list`]).
     ///
     /// # Errors
     /// `Internal` when the store fails.

@@ -69,8 +69,8 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// What has to be written, so that `view` becomes what was `found` at `now`. Only of what was found in a `complete` walk the rest is
-/// missing.
+/// What has to be written, so that `view` becomes what was `found` at `now`. Only of what was found
+/// in a `complete` walk the rest is missing.
 pub(super) fn plan(
     view: &CompanyView,
     found: &Found,
@@ -86,7 +86,9 @@ pub(super) fn plan(
     let mut writes: Vec<_> = there.collect();
     // A company that the directory has, and cannot name, is not missing.
     let vanished = |known: &&Company| {
-        complete && known.missing_since.is_none() && !found.companies.contains_key(&known.directory_id)
+        complete
+            && known.missing_since.is_none()
+            && !found.companies.contains_key(&known.directory_id)
     };
     writes.extend(view.all().map(|known| &**known).filter(vanished).map(|known| Write {
         company: Company { missing_since: Some(now), ..known.clone() },
@@ -106,11 +108,13 @@ fn update(known: &Company, listed: &Listed) -> Option<Write> {
     (company != *known).then_some(Write { company, why })
 }
 
-/// Whether so many vanish at once that it may be the directory's mistake: more than a tenth of those that were there, and more than ten.
+/// Whether so many vanish at once that it may be the directory's mistake: more than a tenth of
+/// those that were there, and more than ten.
 pub(super) fn is_questionable(view: &CompanyView, writes: &[Write]) -> Option<Questionable> {
     let there = view.all().filter(|company| company.missing_since.is_none()).count();
     let vanished = Counts::of(writes).vanished;
-    let questionable = vanished > MISSING_UNQUESTIONED && vanished.saturating_mul(MISSING_SHARE) > there;
+    let questionable =
+        vanished > MISSING_UNQUESTIONED && vanished.saturating_mul(MISSING_SHARE) > there;
     questionable.then_some(Questionable { vanished, there })
 }
 
@@ -129,7 +133,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    fn planned(known: &[Company], listed: &[(&str, &str, &str)], complete: bool) -> Vec<(Why, Company)> {
+    fn planned(
+        known: &[Company],
+        listed: &[(&str, &str, &str)],
+        complete: bool,
+    ) -> Vec<(Why, Company)> {
         let listed: Vec<_> = listed
             .iter()
             .map(|(id, identifier, name)| DirectoryCompany {
@@ -161,7 +169,8 @@ mod tests {
                 (Why::Changed, company(2, "2", "acme", "Acme"))
             ]
         );
-        let fresh = Company { id: CompanyId::from_random([0xff; 16]), ..company(0, "3", "acme", "Acme") };
+        let fresh =
+            Company { id: CompanyId::from_random([0xff; 16]), ..company(0, "3", "acme", "Acme") };
         let same_name = planned(&known[..1], &[("3", "acme", "Acme")], true);
         assert_eq!(same_name[0], (Why::New, fresh));
         assert_eq!(same_name[1].0, Why::Vanished);

@@ -26,6 +26,7 @@ pub(crate) fn missing(company: Company) -> Company {
 
 /// All of them at once.
 pub(crate) fn view(companies: &[Company]) -> CompanyView {
-    let entries = companies.iter().map(|company| Arc::new(Entry::new(company.clone(), Revision(1))));
+    let entries =
+        companies.iter().map(|company| Arc::new(Entry::new(company.clone(), Revision(1))));
     CompanyView::new(Some(Revision(1)), entries.collect())
 }

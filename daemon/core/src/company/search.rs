@@ -1,4 +1,5 @@
-//! Lists of companies: those that somebody's rights reach, those that a search finds among them, one page of these.
+//! Lists of companies: those that somebody's rights reach, those that a search finds among them,
+//! one page of these.
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use crate::paging::{Page, Paging};
 use crate::text::fold;
 
 impl CompanyView {
-    /// A page of the companies that `reach` includes and that `search` finds: its text is somewhere in name, identifier or directory id,
-    /// ignoring case and space around it. An empty search finds all. Totals count nothing else.
+    /// A page of the companies that `reach` includes and that `search` finds: its text is somewhere
+    /// in name, identifier or directory id, ignoring case and space around it. An empty search
+    /// finds all. Totals count nothing else.
     pub fn list(&self, reach: &Reach, search: &str, paging: Paging) -> Page<Arc<Company>> {
         let wanted = fold(search.trim());
         let page = match (self.reached(reach), wanted.as_str()) {
@@ -31,7 +33,9 @@ fn finds<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, wanted: &str) -> Vec
 
 impl Entry {
     fn has(&self, wanted: &str) -> bool {
-        [&self.name, &self.identifier, &self.directory_id].into_iter().any(|text| text.contains(wanted))
+        [&self.name, &self.identifier, &self.directory_id]
+            .into_iter()
+            .any(|text| text.contains(wanted))
     }
 }
 

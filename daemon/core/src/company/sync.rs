@@ -1,5 +1,6 @@
-//! Synchronising: the directory is walked at start, at intervals and when an operator asks, one walk at a time, and what changed is
-//! written in batches of whole companies. A walk that is cut short by the end of the daemon has done no harm; the next one goes on.
+//! Synchronising: the directory is walked at start, at intervals and when an operator asks, one
+//! walk at a time, and what changed is written in batches of whole companies. A walk that is cut
+//! short by the end of the daemon has done no harm; the next one goes on.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +57,8 @@ enum By {
 /// Why nothing, or not everything, was synchronised.
 #[derive(Debug)]
 enum Failure {
-    /// The directory did not answer to the end; what it did say is written, unless a call never came back.
+    /// The directory did not answer to the end; what it did say is written, unless a call never
+    /// came back.
     Interrupted(String),
     /// What it said makes no sense.
     Senseless(&'static str),
@@ -79,7 +81,9 @@ impl std::fmt::Display for Failure {
             Self::Interrupted(why) => {
                 write!(f, "the directory of companies could not be read to its end: {why}")
             }
-            Self::Senseless(why) => write!(f, "what the directory of companies says makes no sense: {why}"),
+            Self::Senseless(why) => {
+                write!(f, "what the directory of companies says makes no sense: {why}")
+            }
             Self::Questionable(Questionable { vanished, there }) => write!(
                 f,
                 "the directory lacks {vanished} of {there} companies; nothing was changed. If that is right: \
@@ -87,7 +91,9 @@ impl std::fmt::Display for Failure {
             ),
             Self::Contended => f.write_str("another daemon kept changing the companies meanwhile"),
             Self::Stopping => f.write_str("the daemon is ending"),
-            Self::Ours(_) => f.write_str("the companies cannot be read or written; the log says why"),
+            Self::Ours(_) => {
+                f.write_str("the companies cannot be read or written; the log says why")
+            }
         }
     }
 }
@@ -99,8 +105,8 @@ impl Synchroniser {
 }
 
 impl Companies {
-    /// Checks that companies can be read, and has them synchronised from now on. A list of the configuration is in effect when this
-    /// returns; a directory is not waited for.
+    /// Checks that companies can be read, and has them synchronised from now on. A list of the
+    /// configuration is in effect when this returns; a directory is not waited for.
     ///
     /// # Errors
     /// `Internal` when the store fails, or a record cannot be read.
@@ -138,13 +144,19 @@ impl Companies {
         standing.trouble.clone().into_iter().chain(unusable).collect()
     }
 
-    /// Synchronises now. With `accept`, however many companies the directory lacks. Whether or not somebody waits, it goes on to its end.
+    /// Synchronises now. With `accept`, however many companies the directory lacks. Whether or not
+    /// somebody waits, it goes on to its end.
     ///
     /// # Errors
-    /// `Busy` while a walk is under way already, or the daemon is ending; `Conflict` when more than a tenth and more than ten companies
-    /// would be missing, and that is not accepted: nothing has changed then; `Upstream` when the directory cannot be read to its end;
-    /// `Internal` when the store fails.
-    pub async fn sync(self: &Arc<Self>, _grant: Grant<Operate>, accept: bool) -> Result<Synchronised, Error> {
+    /// `Busy` while a walk is under way already, or the daemon is ending; `Conflict` when more than
+    /// a tenth and more than ten companies would be missing, and that is not accepted: nothing has
+    /// changed then; `Upstream` when the directory cannot be read to its end; `Internal` when the
+    /// store fails.
+    pub async fn sync(
+        self: &Arc<Self>,
+        _grant: Grant<Operate>,
+        accept: bool,
+    ) -> Result<Synchronised, Error> {
         let (tell, told) = oneshot::channel();
         let companies = Arc::clone(self);
         let work: BoxFuture<'static, ()> = Box::pin(async move {
@@ -174,7 +186,10 @@ impl Companies {
 
     async fn synchronise(&self, by: By) -> Result<Synchronised, Failure> {
         let Ok(_one_at_a_time) = self.synchroniser.running.try_lock() else {
-            return Err(Failure::Ours(Error::new(Kind::Busy, "Companies are being synchronised already.")));
+            return Err(Failure::Ours(Error::new(
+                Kind::Busy,
+                "Companies are being synchronised already.",
+            )));
         };
         let result = self.walk_and_write(by).await;
         self.note(&result);
@@ -192,7 +207,9 @@ impl Companies {
         let counts = self.write(&found, complete, by).await?;
         match end {
             End::Interrupted(why) => Err(Failure::Interrupted(why)),
-            End::Complete | End::Senseless(_) => Ok(Synchronised { counts, unusable: found.useless() }),
+            End::Complete | End::Senseless(_) => {
+                Ok(Synchronised { counts, unusable: found.useless() })
+            }
         }
     }
 
@@ -200,8 +217,12 @@ impl Companies {
         let directory = match &self.source {
             Source::Directory(directory) => directory,
             Source::Listed(companies) => {
-                let too_many = |_| Failure::Senseless("it has more companies than anybody can have");
-                return Ok(Walked { found: Found::of(companies).map_err(too_many)?, end: End::Complete });
+                let too_many =
+                    |_| Failure::Senseless("it has more companies than anybody can have");
+                return Ok(Walked {
+                    found: Found::of(companies).map_err(too_many)?,
+                    end: End::Complete,
+                });
             }
         };
         let walk = pin!(walk(&**directory, &*self.clock));
@@ -259,7 +280,11 @@ impl Companies {
     }
 
     /// An operator's command is in the audit log also where it changed nothing.
-    async fn answer_for(&self, by: By, result: &Result<Synchronised, Failure>) -> Result<(), Failure> {
+    async fn answer_for(
+        &self,
+        by: By,
+        result: &Result<Synchronised, Failure>,
+    ) -> Result<(), Failure> {
         let (By::Operator { accept }, outcome) = (by, outcome_of(result)) else { return Ok(()) };
         if result.as_ref().is_ok_and(|done| done.counts != Counts::default()) {
             return Ok(());

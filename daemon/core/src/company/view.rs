@@ -1,5 +1,6 @@
-//! All companies at one moment, in memory: found by every name that they have, in the order of lists, with their text folded for the
-//! search. Made from the store, and made again when the store's epoch has moved.
+//! All companies at one moment, in memory: found by every name that they have, in the order of
+//! lists, with their text folded for the search. Made from the store, and made again when the
+//! store's epoch has moved.
 
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
@@ -85,7 +86,12 @@ impl CompanyView {
         for (place, entry) in view.entries.iter().enumerate() {
             view.by_id.insert(entry.company.id, place);
             // Exact: what is no number has no spelling that is ours to judge.
-            add(&mut view.by_directory_id, entry.company.directory_id.as_str().into(), place, &view.entries);
+            add(
+                &mut view.by_directory_id,
+                entry.company.directory_id.as_str().into(),
+                place,
+                &view.entries,
+            );
             if !entry.identifier.is_empty() {
                 add(&mut view.by_identifier, Arc::clone(&entry.identifier), place, &view.entries);
             }
@@ -103,7 +109,8 @@ impl CompanyView {
         self.entries.is_empty()
     }
 
-    /// All companies in the order of lists: by name ignoring case, then by id; those that the directory no longer has come last.
+    /// All companies in the order of lists: by name ignoring case, then by id; those that the
+    /// directory no longer has come last.
     pub fn all(&self) -> impl ExactSizeIterator<Item = &Arc<Company>> {
         self.entries.iter().map(|entry| &entry.company)
     }
@@ -113,8 +120,9 @@ impl CompanyView {
         self.at(*self.by_id.get(&id)?)
     }
 
-    /// The one company that `name` stands for: by our id; else, if it is all digits, by the directory's id; else by identifier ignoring case.
-    /// The first that fits decides, so that no company is found by a name that another one has before it. An identifier that two companies
+    /// The one company that `name` stands for: by our id; else, if it is all digits, by the
+    /// directory's id; else by identifier ignoring case. The first that fits decides, so that no
+    /// company is found by a name that another one has before it. An identifier that two companies
     /// have stands for neither, unless the directory has only one of them still.
     pub fn resolve(&self, name: &str) -> Option<&Arc<Company>> {
         self.by_our_id(name).or_else(|| self.by_number(name)).or_else(|| self.by_identifier(name))
@@ -142,7 +150,8 @@ impl CompanyView {
         self.entries.get(place).map(|entry| &entry.company)
     }
 
-    /// Whether `reach` includes `company`: everywhere, or because one of its names stands for this very company ([`CompanyView::resolve`]).
+    /// Whether `reach` includes `company`: everywhere, or because one of its names stands for this
+    /// very company ([`CompanyView::resolve`]).
     pub fn within(&self, reach: &Reach, company: &Company) -> bool {
         match reach {
             Reach::Nowhere => false,
@@ -171,7 +180,8 @@ impl CompanyView {
 
     /// The entries of these companies, in the order of lists.
     pub(super) fn entries_of(&self, companies: &HashSet<CompanyId>) -> Vec<&Arc<Entry>> {
-        let mut places: Vec<_> = companies.iter().filter_map(|id| self.by_id.get(id).copied()).collect();
+        let mut places: Vec<_> =
+            companies.iter().filter_map(|id| self.by_id.get(id).copied()).collect();
         places.sort_unstable();
         places.into_iter().filter_map(|place| self.entries.get(place)).collect()
     }
@@ -183,11 +193,12 @@ impl CompanyView {
     }
 }
 
-/// Has `name` stand for the entry at `place`. What the directory still has comes first in the order, and is not disturbed by what it
-/// no longer has.
+/// Has `name` stand for the entry at `place`. What the directory still has comes first in the
+/// order, and is not disturbed by what it no longer has.
 fn add(names: &mut Names, name: Arc<str>, place: usize, entries: &[Arc<Entry>]) {
-    let is_missing =
-        |place: usize| entries.get(place).is_some_and(|entry| entry.company.missing_since.is_some());
+    let is_missing = |place: usize| {
+        entries.get(place).is_some_and(|entry| entry.company.missing_since.is_some())
+    };
     match names.entry(name) {
         Place::Vacant(free) => drop(free.insert(Some(place))),
         Place::Occupied(mut taken) => {
@@ -214,8 +225,11 @@ mod tests {
     #[test]
     fn a_name_is_tried_as_id_number_and_identifier() {
         let acme = company(1, "12345", "AcmeCorp", "Acme");
-        let view =
-            view(&[acme.clone(), company(2, "x-7", "Zürich", "Zurich"), company(3, "9", "", "Nameless")]);
+        let view = view(&[
+            acme.clone(),
+            company(2, "x-7", "Zürich", "Zurich"),
+            company(3, "9", "", "Nameless"),
+        ]);
         let id = acme.id.to_string();
         for (name, expected) in [
             (id.as_str(), Some("Acme")),
@@ -235,11 +249,12 @@ mod tests {
         }
     }
 
-    /// Attack: whoever may name companies in the directory gives one the number of another as its identifier, and hopes that a role
-    /// which is bound to that number opens both.
+    /// Attack: whoever may name companies in the directory gives one the number of another as its
+    /// identifier, and hopes that a role which is bound to that number opens both.
     #[test]
     fn a_number_never_opens_a_second_company_by_its_identifier() {
-        let (bound, twin) = (company(1, "12345", "acme", "Acme"), company(2, "666", "12345", "Twin"));
+        let (bound, twin) =
+            (company(1, "12345", "acme", "Acme"), company(2, "666", "12345", "Twin"));
         let view = view(&[bound.clone(), twin.clone()]);
         let reach = only(&["12345"]);
         assert!(view.within(&reach, &bound));
@@ -265,7 +280,8 @@ mod tests {
         let both = view(&[first.clone(), second.clone()]);
         assert_eq!(found(&both, "acme"), None);
         assert!(!both.within(&only(&["acme"]), &first) && !both.within(&only(&["acme"]), &second));
-        // One that left does not stand in the way of the one that is there, nor do two that left of each other.
+        // One that left does not stand in the way of the one that is there, nor do two that left of
+        // each other.
         let replaced = view(&[missing(first.clone()), second.clone()]);
         assert_eq!(found(&replaced, "acme"), Some("Twin"));
         let three = view(&[first.clone(), second.clone(), missing(company(3, "3", "acme", "Old"))]);
@@ -282,7 +298,11 @@ mod tests {
             (Reach::Everywhere, true, true),
             (only(&[]), false, false),
             (only(&["gone", "1"]), true, false),
-            (Reach::Only(vec![["acme".to_owned()].into(), ["GLOBEX".to_owned()].into()]), true, true),
+            (
+                Reach::Only(vec![["acme".to_owned()].into(), ["GLOBEX".to_owned()].into()]),
+                true,
+                true,
+            ),
         ] {
             assert_eq!(
                 (view.within(&reach, &acme), view.within(&reach, &globex)),

@@ -1,4 +1,5 @@
-//! One walk over all companies of a directory: from page to page, one request at a time, and never without end.
+//! One walk over all companies of a directory: from page to page, one request at a time, and never
+//! without end.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -95,7 +96,9 @@ async fn page_at(
 /// How long to wait before the same is asked again; `None`: not at all.
 fn pause_after(failure: &CallFailure) -> Option<Duration> {
     match failure {
-        CallFailure::Refused(refusal) => Some(refusal.retry_after?.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)),
+        CallFailure::Refused(refusal) => {
+            Some(refusal.retry_after?.clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
+        }
         CallFailure::NotStarted(NotStarted::Busy) => Some(BUSY_PAUSE),
         CallFailure::NotStarted(NotStarted::NotLoaded(_)) | CallFailure::Broken(_) => None,
     }

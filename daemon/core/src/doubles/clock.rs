@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 /// How often [`ManualClock::run`] lets others run before it looks for the next sleeper.
 const YIELDS: usize = 256;
 
-/// Time that moves by [`ManualClock::advance`] and [`ManualClock::run`] alone. Sleepers wake in the order of their times, and of their
-/// calls where these are equal. Clones are the same clock.
+/// Time that moves by [`ManualClock::advance`] and [`ManualClock::run`] alone. Sleepers wake in the
+/// order of their times, and of their calls where these are equal. Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<State>>);
 
@@ -64,14 +64,16 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Moves both clocks and wakes who is due. What the woken do happens when the test next awaits something.
+    /// Moves both clocks and wakes who is due. What the woken do happens when the test next awaits
+    /// something.
     pub fn advance(&self, by: Duration) {
         lock(&self.0).forward(by);
     }
 
-    /// Moves both clocks from one sleeper's time to the next, and lets everybody run in between: what sleeps again on the way wakes
-    /// again on the way. On a runtime of one thread the same happens every time; work that awaits more than some hundred times between two
-    /// sleeps may see time move on under it.
+    /// Moves both clocks from one sleeper's time to the next, and lets everybody run in between:
+    /// what sleeps again on the way wakes again on the way. On a runtime of one thread the same
+    /// happens every time; work that awaits more than some hundred times between two sleeps may see
+    /// time move on under it.
     pub async fn run(&self, duration: Duration) {
         let end = self.monotonic() + duration;
         loop {

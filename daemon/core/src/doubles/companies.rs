@@ -21,7 +21,8 @@ pub async fn companies(source: Source) -> Arc<Companies> {
     let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock));
     let keyring = Arc::new(keyring.await.expect("a keyring in an empty store"));
     let (tasks, interval) = (Arc::new(TestTasks::new()), Duration::from_secs(3600));
-    let companies = Companies::new(Parts { clock, tasks, entropy, store, keyring, source, interval });
+    let companies =
+        Companies::new(Parts { clock, tasks, entropy, store, keyring, source, interval });
     companies.start().await.expect("companies in an empty store");
     companies
 }

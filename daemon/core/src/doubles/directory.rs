@@ -10,7 +10,8 @@ use super::{Gate, lock};
 use crate::ports::directory::{Directory, DirectoryCompany, DirectoryPage};
 use crate::ports::plugins::{Broken, BrokenHow, CallFailure, NotStarted, Refusal};
 
-/// What the next call for companies does. Where no step is left, it gets the page of the companies that it asks for.
+/// What the next call for companies does. Where no step is left, it gets the page of the companies
+/// that it asks for.
 #[derive(Debug, Clone)]
 pub enum DirectoryStep {
     /// Gets this page, whatever the cursor.
@@ -100,7 +101,8 @@ impl FakeDirectory {
         let state = lock(&self.state);
         let from = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0_usize);
         let companies: Vec<_> = state.companies.iter().skip(from).take(PER_PAGE).cloned().collect();
-        let next = (from + companies.len() < state.companies.len()).then(|| (from + PER_PAGE).to_string());
+        let next =
+            (from + companies.len() < state.companies.len()).then(|| (from + PER_PAGE).to_string());
         DirectoryPage { companies, next }
     }
 }

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use crate::ports::Entropy;
 
-/// SHA-256 of a seed and a counter. As good as random to what is tested, and worth nothing as a secret.
+/// SHA-256 of a seed and a counter. As good as random to what is tested, and worth nothing as a
+/// secret.
 #[derive(Debug)]
 pub struct SeededEntropy {
     seed: u64,
@@ -24,8 +25,9 @@ impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(32) {
             let block = self.blocks.fetch_add(1, Ordering::Relaxed);
-            let digest =
-                Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(block.to_be_bytes());
+            let digest = Sha256::new()
+                .chain_update(self.seed.to_be_bytes())
+                .chain_update(block.to_be_bytes());
             for (to, from) in chunk.iter_mut().zip(digest.finalize()) {
                 *to = from;
             }
@@ -45,7 +47,8 @@ mod tests {
 
     #[test]
     fn it_repeats_by_seed_and_never_within_one() {
-        let (one, same, other) = (SeededEntropy::new(1), SeededEntropy::new(1), SeededEntropy::new(2));
+        let (one, same, other) =
+            (SeededEntropy::new(1), SeededEntropy::new(1), SeededEntropy::new(2));
         let first = bytes(&one);
         assert_eq!(first, bytes(&same));
         assert_ne!(first, bytes(&other));

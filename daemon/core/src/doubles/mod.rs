@@ -13,7 +13,8 @@
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
 //! | `AuditSink`, `AuditFile` | [`RecordingAudit`]: a list; [`MemoryFile`]: bytes, and a disk that may be full |
 //!
-//! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and does nothing on its own.
+//! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and
+//! does nothing on its own.
 
 mod audit;
 mod clock;

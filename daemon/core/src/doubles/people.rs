@@ -42,7 +42,8 @@ pub fn caller(subject: &str) -> Caller {
 /// Never: the rule is one.
 #[expect(clippy::expect_used, reason = "a constant that parses")]
 pub fn everybody() -> Rules {
-    let rule = Rule::new(ProviderMatch::Any, "sub", Test::any(true)).expect("a constant that parses");
+    let rule =
+        Rule::new(ProviderMatch::Any, "sub", Test::any(true)).expect("a constant that parses");
     Rules::new(vec![rule], Vec::new(), &Configured::default())
 }
 

@@ -81,7 +81,11 @@ impl Providers for FakeProviders {
         found.map(|provider| provider.id.clone())
     }
 
-    async fn identify(&self, provider: &ProviderId, token: Arc<Secret>) -> Result<Arc<Identity>, Error> {
+    async fn identify(
+        &self,
+        provider: &ProviderId,
+        token: Arc<Secret>,
+    ) -> Result<Arc<Identity>, Error> {
         if self.get(provider).is_some_and(|view| view.login_disabled) {
             return Err(Error::new(Kind::Unauthenticated, "login_disabled"));
         }

@@ -54,7 +54,11 @@ impl FakeSignIn {
     }
 
     fn reached(&self) -> Result<(), Error> {
-        if *lock(&self.down) { Err(Error::new(Kind::Upstream, "The provider is down.")) } else { Ok(()) }
+        if *lock(&self.down) {
+            Err(Error::new(Kind::Upstream, "The provider is down."))
+        } else {
+            Ok(())
+        }
     }
 
     /// Nobody gets an answer until `gate` is open.
@@ -78,7 +82,12 @@ pub fn vouched(subject: &str) -> Vouched {
 
 #[async_trait]
 impl SignIn for FakeSignIn {
-    fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str) -> Result<Begun, Error> {
+    fn begin(
+        &self,
+        provider: &ProviderId,
+        redirect_uri: &str,
+        state: &str,
+    ) -> Result<Begun, Error> {
         if !lock(&self.providers).contains(provider) {
             return Err(Error::new(Kind::NotFound, "There is no such provider."));
         }
@@ -91,10 +100,18 @@ impl SignIn for FakeSignIn {
             nonce: Secret::new(format!("nonce {begun}")),
             redirect_uri: redirect_uri.to_owned(),
         };
-        Ok(Begun { uri: format!("{ISSUER}/authorize?redirect_uri={redirect_uri}&state={state}"), flow })
+        Ok(Begun {
+            uri: format!("{ISSUER}/authorize?redirect_uri={redirect_uri}&state={state}"),
+            flow,
+        })
     }
 
-    async fn finish(&self, flow: Flow, code: Secret, issuer: Option<&str>) -> Result<Vouched, Error> {
+    async fn finish(
+        &self,
+        flow: Flow,
+        code: Secret,
+        issuer: Option<&str>,
+    ) -> Result<Vouched, Error> {
         let gate = lock(&self.gate).clone();
         if let Some(gate) = gate {
             gate.pass().await;
@@ -109,8 +126,8 @@ impl SignIn for FakeSignIn {
     }
 }
 
-/// Tokens that say what they say in base64url, with a checksum in place of a signature: as good as signed to what is tested, and worth
-/// nothing as a secret.
+/// Tokens that say what they say in base64url, with a checksum in place of a signature: as good as
+/// signed to what is tested, and worth nothing as a secret.
 #[derive(Debug, Default)]
 pub struct FakeTokens;
 

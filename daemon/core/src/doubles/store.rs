@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use super::lock;
 use crate::ports::store::{
-    Batch, Committed, Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Page,
-    Revision, Store, StoreError, Versioned,
+    Batch, Committed, Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
+    MAX_VALUE_BYTES, Page, Revision, Store, StoreError, Versioned,
 };
 
 /// What becomes of a commit that would otherwise be judged by its expectations.
@@ -29,10 +29,11 @@ pub enum Fault {
     Unavailable,
 }
 
-/// Keeps everything in a map. Clones are the same store; a [`MemoryStore::snapshot`] is another one.
+/// Keeps everything in a map. Clones are the same store; a [`MemoryStore::snapshot`] is another
+/// one.
 ///
-/// Every call lets other tasks run before it acts and again before it answers, so that tests meet the interleavings of a real store;
-/// a call that is dropped in between has acted, or has not.
+/// Every call lets other tasks run before it acts and again before it answers, so that tests meet
+/// the interleavings of a real store; a call that is dropped in between has acted, or has not.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<State>>);
 
@@ -57,8 +58,8 @@ impl MemoryStore {
         lock(&self.0).faults.push_back(fault);
     }
 
-    /// `commits` more are made, and from then on nothing answers but `Unavailable`: as for a daemon that was killed in between. What is
-    /// durable is in the [`MemoryStore::snapshot`].
+    /// `commits` more are made, and from then on nothing answers but `Unavailable`: as for a daemon
+    /// that was killed in between. What is durable is in the [`MemoryStore::snapshot`].
     pub fn stop_after(&self, commits: u64) {
         let mut state = lock(&self.0);
         state.stop_at = Some(state.commits.saturating_add(commits));
@@ -79,7 +80,8 @@ impl MemoryStore {
     /// Everything under `prefix`, in order.
     pub fn dump(&self, prefix: &str) -> Vec<(Key, Bytes)> {
         let state = lock(&self.0);
-        let below = state.data.iter().filter(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
+        let below =
+            state.data.iter().filter(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
         below.map(|(key, stored)| (key.clone(), stored.value.clone())).collect()
     }
 
@@ -98,7 +100,9 @@ impl MemoryStore {
 impl State {
     fn check_alive(&self) -> Result<(), StoreError> {
         match self.stop_at {
-            Some(at) if self.commits >= at => Err(StoreError::Unavailable("the daemon was killed".into())),
+            Some(at) if self.commits >= at => {
+                Err(StoreError::Unavailable("the daemon was killed".into()))
+            }
             _ => Ok(()),
         }
     }
@@ -110,7 +114,9 @@ impl State {
             None => self.apply(batch),
             Some(Fault::Conflict) => Err(StoreError::Conflict { key: first_key(&batch) }),
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("told to fail".into())),
-            Some(Fault::Unknown { applied: false }) => Err(StoreError::Unknown("told to fail".into())),
+            Some(Fault::Unknown { applied: false }) => {
+                Err(StoreError::Unknown("told to fail".into()))
+            }
             Some(Fault::Unknown { applied: true }) => {
                 self.apply(batch)?;
                 Err(StoreError::Unknown("told to fail".into()))
@@ -205,7 +211,12 @@ impl Store for MemoryStore {
         found
     }
 
-    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
         others().await;
         let page = {
             let state = lock(&self.0);
@@ -215,9 +226,13 @@ impl Store for MemoryStore {
                 _ => Bound::Included(prefix),
             };
             let range = state.data.range::<Key, _>((from, Bound::Unbounded));
-            let mut below = range.take_while(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
-            let entries =
-                below.by_ref().take(limit).map(|(key, stored)| (key.clone(), stored.clone())).collect();
+            let mut below =
+                range.take_while(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
+            let entries = below
+                .by_ref()
+                .take(limit)
+                .map(|(key, stored)| (key.clone(), stored.clone()))
+                .collect();
             Page { entries, more: below.next().is_some() }
         };
         others().await;
@@ -261,7 +276,9 @@ mod tests {
         let store = MemoryStore::new();
         let first = store.commit(put("a").put(key("b"), "1")).await.unwrap().revision;
         let late = put("c").delete(key("a")).expect(key("b"), Expected::Absent);
-        assert!(matches!(store.commit(late).await, Err(StoreError::Conflict { key: at }) if at == key("b")));
+        assert!(
+            matches!(store.commit(late).await, Err(StoreError::Conflict { key: at }) if at == key("b"))
+        );
         assert_eq!(names(&store, "", None, 9).await, (vec!["a".into(), "b".into()], false));
 
         let timely = put("c").delete(key("a")).expect(key("b"), Expected::At(first));
@@ -295,13 +312,15 @@ mod tests {
     #[tokio::test]
     async fn it_is_as_strict_as_the_port() {
         let store = MemoryStore::new();
-        let many =
-            |count: usize| (0..count).fold(Batch::default(), |batch, n| batch.put(key(&n.to_string()), "v"));
+        let many = |count: usize| {
+            (0..count).fold(Batch::default(), |batch, n| batch.put(key(&n.to_string()), "v"))
+        };
         store.commit(many(MAX_BATCH_KEYS)).await.unwrap();
         store.commit(put(&"k".repeat(MAX_KEY_BYTES))).await.unwrap();
         store.commit(Batch::default().put(key("v"), vec![0; MAX_VALUE_BYTES - 1])).await.unwrap();
 
-        let fat = |batch: Batch, n: usize| batch.put(key(&n.to_string()), vec![0; MAX_VALUE_BYTES - 1]);
+        let fat =
+            |batch: Batch, n: usize| batch.put(key(&n.to_string()), vec![0; MAX_VALUE_BYTES - 1]);
         let too_much = [
             many(MAX_BATCH_KEYS + 1),
             put(&"k".repeat(MAX_KEY_BYTES + 1)),

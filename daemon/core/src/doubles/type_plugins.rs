@@ -1,4 +1,5 @@
-//! Plugins for types of credentials that do what a test says, and otherwise what a plain plugin would do.
+//! Plugins for types of credentials that do what a test says, and otherwise what a plain plugin
+//! would do.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -41,8 +42,8 @@ pub struct NormaliseCall {
     pub values: Vec<(String, String, bool)>,
 }
 
-/// Plugins that take every text, numbers and booleans where a definition asks for them, and compute `FIELD from N values` for
-/// computed fields.
+/// Plugins that take every text, numbers and booleans where a definition asks for them, and compute
+/// `FIELD from N values` for computed fields.
 #[derive(Debug, Default)]
 pub struct ScriptedTypePlugins {
     plugins: Mutex<Vec<TypePluginView>>,
@@ -102,7 +103,8 @@ impl TypePlugins for ScriptedTypePlugins {
             return Err(NormaliseFailure::NotLoaded);
         }
         let text = |value: &TypeValue| String::from_utf8_lossy(value.value.expose()).into_owned();
-        let seen = values.iter().map(|value| (value.field.clone(), text(value), value.named)).collect();
+        let seen =
+            values.iter().map(|value| (value.field.clone(), text(value), value.named)).collect();
         lock(&self.calls).push(NormaliseCall { plugin: plugin.clone(), values: seen });
         let step = lock(&self.steps).pop_front();
         match step.unwrap_or(NormaliseStep::Plain) {
@@ -127,7 +129,10 @@ impl TypePlugins for ScriptedTypePlugins {
     }
 }
 
-fn plain(definition: &[Field], values: &[TypeValue]) -> Result<Vec<(String, Secret)>, NormaliseFailure> {
+fn plain(
+    definition: &[Field],
+    values: &[TypeValue],
+) -> Result<Vec<(String, Secret)>, NormaliseFailure> {
     let mut problems = Vec::new();
     let mut normal = Vec::new();
     for field in definition {

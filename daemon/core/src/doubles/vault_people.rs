@@ -50,8 +50,10 @@ pub fn session_options() -> Options {
 /// When a permission is none.
 #[expect(clippy::expect_used, reason = "tests name their permissions themselves")]
 pub fn role_of(whose: &str, name: &str, permissions: &[&str]) -> ConfiguredRole {
-    let rule = Rule::new(ProviderMatch::Any, "sub", Test::equals(whose)).expect("a constant that parses");
-    let permissions = permissions.iter().map(|text| Pattern::parse(text).expect("a permission")).collect();
+    let rule =
+        Rule::new(ProviderMatch::Any, "sub", Test::equals(whose)).expect("a constant that parses");
+    let permissions =
+        permissions.iter().map(|text| Pattern::parse(text).expect("a permission")).collect();
     ConfiguredRole {
         role: Arc::new(Role { name: name.into(), permissions, companies: None }),
         rules: Rules::new(vec![rule], Vec::new(), &Configured::default()),
@@ -68,7 +70,8 @@ impl People {
         let (clock, store) = (ManualClock::default(), MemoryStore::new());
         let kek = Kek::generate(&SeededEntropy::new(42));
         let entropy = Arc::new(SeededEntropy::new(1000));
-        let keyring = Keyring::load(Arc::new(store.clone()), kek, entropy.clone(), Arc::new(clock.clone()));
+        let keyring =
+            Keyring::load(Arc::new(store.clone()), kek, entropy.clone(), Arc::new(clock.clone()));
         let core = Core::new(Parts {
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(TestTasks::new()),

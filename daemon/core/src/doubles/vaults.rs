@@ -14,7 +14,8 @@ use crate::keyring::{Kek, Keyring};
 use crate::service::{self, Core, Parts};
 use crate::vault::{Options, Vault};
 
-/// A vault over a store of its own, for credentials of `companies`. Its own work is not begun: nothing happens but what is asked for.
+/// A vault over a store of its own, for credentials of `companies`. Its own work is not begun:
+/// nothing happens but what is asked for.
 ///
 /// # Panics
 /// Never: the store fails nobody who has not told it to.

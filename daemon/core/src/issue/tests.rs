@@ -47,8 +47,12 @@ async fn a_credential_is_issued_listed_and_collected_once() {
     let world = World::new().await;
     let alice = caller("alice");
     let handoff = world.issue(&alice, "ssh").await.unwrap();
-    assert_eq!(kind(world.core.collect(&caller("bob"), handoff).await.map(drop)), Err(Kind::NotFound));
-    let Handoff::Credential { id: lease, entries } = world.core.collect(&alice, handoff).await.unwrap()
+    assert_eq!(
+        kind(world.core.collect(&caller("bob"), handoff).await.map(drop)),
+        Err(Kind::NotFound)
+    );
+    let Handoff::Credential { id: lease, entries } =
+        world.core.collect(&alice, handoff).await.unwrap()
     else {
         panic!()
     };
@@ -62,14 +66,21 @@ async fn a_credential_is_issued_listed_and_collected_once() {
     world.assert_sound().await;
 
     let events = world.audit.events();
-    let seen: Vec<_> =
-        events.iter().map(|event| (event.action, event.target.lease, event.outcome.clone())).collect();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (event.action, event.target.lease, event.outcome.clone()))
+        .collect();
     assert_eq!(
         seen,
-        [(Action::Issue, Some(lease), Outcome::Done), (Action::Collect, Some(lease), Outcome::Done)]
+        [
+            (Action::Issue, Some(lease), Outcome::Done),
+            (Action::Collect, Some(lease), Outcome::Done)
+        ]
     );
     for event in events {
-        assert!(matches!(&event.actor, Some(Actor::User(who, Interface::Rest)) if who == alice.subject()));
+        assert!(
+            matches!(&event.actor, Some(Actor::User(who, Interface::Rest)) if who == alice.subject())
+        );
         assert_eq!(
             (event.target.service, event.target.subject.as_ref()),
             (Some(id("ssh")), Some(alice.subject()))
@@ -100,7 +111,9 @@ async fn the_store_never_sees_an_entry_or_a_secure_parameter() {
     );
     world.get("alice", "ssh").await.unwrap();
     for (_, value) in world.store.dump("") {
-        for canary in [&b"secret of"[..], b"state-canary", b"revoke-canary", b"alice", b"op.example"] {
+        for canary in
+            [&b"secret of"[..], b"state-canary", b"revoke-canary", b"alice", b"op.example"]
+        {
             assert!(!value.windows(canary.len()).any(|part| part == canary));
         }
     }
@@ -111,7 +124,9 @@ async fn unknown_and_disabled_services_and_strangers_are_turned_away() {
     let closed = Service { rules: Rules::default(), ..doubles::service("closed") };
     let world = World::with(vec![doubles::service("ssh"), closed], options()).await;
     world.plugins.unload(&id("ssh"), "it does not compile");
-    let ask = |service: &'static str| kind(world.core.authorize_issue(&caller("alice"), service).map(drop));
+    let ask = |service: &'static str| {
+        kind(world.core.authorize_issue(&caller("alice"), service).map(drop))
+    };
     assert_eq!(ask("none"), Err(Kind::Disabled));
     assert_eq!(ask("ssh"), Err(Kind::Disabled));
     assert_eq!(ask("closed"), Err(Kind::Forbidden));
@@ -129,7 +144,8 @@ async fn the_plugin_gets_what_was_asked_and_the_token_only_where_granted() {
     let alice = Caller { access_token: Some(Arc::new(Secret::new("token"))), ..caller("alice") };
 
     let handoff = world.issue(&alice, "plain").await.unwrap();
-    let Handoff::Credential { id: lease, .. } = world.core.collect(&alice, handoff).await.unwrap() else {
+    let Handoff::Credential { id: lease, .. } = world.core.collect(&alice, handoff).await.unwrap()
+    else {
         panic!()
     };
     let call = issue_call(&world);
@@ -166,9 +182,17 @@ async fn parameters_are_judged_before_anything_happens() {
         kind(world.core.issue(grant, given).await.map(drop))
     };
     assert_eq!(ask(json!({"a": "x"})).await, Err(Kind::Invalid));
-    assert_eq!(ask(json!({"a": "x".repeat(9000), "b": "x"})).await, Err(Kind::Invalid), "too large to keep");
+    assert_eq!(
+        ask(json!({"a": "x".repeat(9000), "b": "x"})).await,
+        Err(Kind::Invalid),
+        "too large to keep"
+    );
     assert_eq!(world.store.dump("lease/").len(), 0);
-    assert_eq!(ask(json!({"a": "x", "b": "x".repeat(9000)})).await, Ok(()), "secure ones are not kept");
+    assert_eq!(
+        ask(json!({"a": "x", "b": "x".repeat(9000)})).await,
+        Ok(()),
+        "secure ones are not kept"
+    );
     let keys: Vec<_> = issue_call(&world).parameters.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["a", "b"]);
 
@@ -223,7 +247,10 @@ async fn claims_that_are_too_large_refuse_the_issue_and_take_it_back() {
     let mut identity: Identity = doubles::identity("alice");
     identity.claims.insert("groups".into(), json!("x".repeat(9000)));
     let alice = Caller { identity: Arc::new(identity), ..caller("alice") };
-    world.issue(&alice, "ssh").await.expect("a large claim that the plugin does not read is no matter");
+    world
+        .issue(&alice, "ssh")
+        .await
+        .expect("a large claim that the plugin does not read is no matter");
 
     world.plugins.reads(&id("ssh"), &["sub", "groups"]);
     let refused = world.issue(&alice, "ssh").await;
@@ -288,7 +315,9 @@ async fn the_web_page_is_sent_to_a_provider_that_is_ready() {
         let handoff = world.issue(&user, "ssh").await?;
         world.core.collect(&user, handoff).await
     };
-    let Handoff::Login { provider, message } = ask(Interface::Web, true).await.unwrap() else { panic!() };
+    let Handoff::Login { provider, message } = ask(Interface::Web, true).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((provider.as_str(), message.as_str()), ("other", "please sign in there"));
     assert_eq!(kind(ask(Interface::Web, false).await.map(drop)), Err(Kind::LoginRequired));
     assert_eq!(kind(ask(Interface::Rsp, true).await.map(drop)), Err(Kind::PluginFailed));
@@ -352,7 +381,8 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     };
     let world = World::with(vec![service], options()).await;
     let end = |hours: u32| Some(world.clock.now() + hours * HOUR);
-    let make = |ends| IssueStep::Make { state: Some("same".into()), expires_at: ends, revoke_with: None };
+    let make =
+        |ends| IssueStep::Make { state: Some("same".into()), expires_at: ends, revoke_with: None };
     world.plugins.on_issue(&id("ssh"), make(end(1)));
     let first = world.get("alice", "ssh").await.unwrap();
     let created = world.core.credentials(&caller("alice")).await.unwrap()[0].created;
@@ -381,15 +411,18 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     world.assert_sound().await;
 }
 
-/// Attack: a credential of the plugin that is behind the service now is recorded as one of the plugin that was there before, which nothing can
-/// revoke any more, and goes on when its time is over.
+/// Attack: a credential of the plugin that is behind the service now is recorded as one of the
+/// plugin that was there before, which nothing can revoke any more, and goes on when its time is
+/// over.
 #[tokio::test]
 async fn a_lease_of_another_plugin_does_not_lend_its_state() {
     let service = Service { allow_same_state: true, ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
     world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
     let first = world.get("alice", "ssh").await.unwrap();
-    world.load("ssh", |loaded| loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap());
+    world.load("ssh", |loaded| {
+        loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap()
+    });
     world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
     assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::Conflict));
     assert_eq!(world.listed("alice").await, [first]);
@@ -440,7 +473,8 @@ async fn a_state_that_is_taken_is_an_error_and_nothing_is_revoked_by_it() {
 
 #[tokio::test]
 async fn states_of_different_services_are_different() {
-    let world = World::with(vec![doubles::service("ssh"), doubles::service("web")], options()).await;
+    let world =
+        World::with(vec![doubles::service("ssh"), doubles::service("web")], options()).await;
     for service in ["ssh", "web"] {
         world.plugins.on_issue(&id(service), IssueStep::state("same"));
         world.get("alice", service).await.unwrap();
@@ -557,13 +591,18 @@ async fn expired_leases_make_room_at_the_limit_without_waiting_for_the_sweeper()
         world.clock.advance(options().skew);
         world.audit.take();
         world.get("alice", "ssh").await.unwrap();
-        assert_eq!(world.count("alice", "ssh").await, u64::from(count), "as many as needed, no more");
+        assert_eq!(
+            world.count("alice", "ssh").await,
+            u64::from(count),
+            "as many as needed, no more"
+        );
         assert_eq!(world.audit.actions(), [Action::Expire, Action::Issue, Action::Collect]);
         world.assert_sound().await;
     }
 }
 
-/// Attack: somebody at the limit waits for the day when the clock of the machine jumps ahead, and has leases retired that have not ended.
+/// Attack: somebody at the limit waits for the day when the clock of the machine jumps ahead, and
+/// has leases retired that have not ended.
 #[tokio::test]
 async fn a_clock_that_jumped_makes_no_room_at_the_limit() {
     let world = limited(1).await;
@@ -622,7 +661,8 @@ async fn too_many_at_once_are_turned_away_one_service_has_half_and_one_user_a_qu
 #[tokio::test]
 async fn results_that_nobody_fetches_do_not_pile_up() {
     let world =
-        World::with(vec![doubles::service("ssh")], Options { handoff_per_user: 2, ..options() }).await;
+        World::with(vec![doubles::service("ssh")], Options { handoff_per_user: 2, ..options() })
+            .await;
     for _ in 0..2 {
         world.issue(&caller("alice"), "ssh").await.unwrap();
     }
@@ -634,7 +674,9 @@ async fn results_that_nobody_fetches_do_not_pile_up() {
 
 #[tokio::test]
 async fn what_does_not_fit_into_memory_is_taken_back() {
-    let world = World::with(vec![doubles::service("ssh")], Options { handoff_bytes: 10, ..options() }).await;
+    let world =
+        World::with(vec![doubles::service("ssh")], Options { handoff_bytes: 10, ..options() })
+            .await;
     assert_eq!(kind(world.issue(&caller("alice"), "ssh").await), Err(Kind::Busy));
     world.core.start().await.unwrap();
     world.run(30 * SECOND).await;
@@ -841,7 +883,8 @@ async fn somebody_who_is_suspended_starts_nothing() {
 
 #[tokio::test]
 async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() {
-    let faults = [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
+    let faults =
+        [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
     for first in faults {
         for second in faults {
             let world = World::new().await;
@@ -852,8 +895,9 @@ async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() 
                 world.store.fail_next(fault);
             }
             let lease = world.in_time(world.get("alice", "ssh")).await;
-            let lease =
-                lease.unwrap_or_else(|error| panic!("{first:?}, {second:?}: {error} {:?}", error.cause()));
+            let lease = lease.unwrap_or_else(|error| {
+                panic!("{first:?}, {second:?}: {error} {:?}", error.cause())
+            });
             assert_eq!(world.listed("alice").await, [lease]);
             assert_eq!(world.count("alice", "ssh").await, 1);
             world.assert_sound().await;

@@ -1,4 +1,5 @@
-//! Authenticating what is kept outside the store, where nothing can be sealed because people read it.
+//! Authenticating what is kept outside the store, where nothing can be sealed because people read
+//! it.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The key that everything else hangs on: it wraps the keyring and nothing else. It lives outside the store.
+//! The key that everything else hangs on: it wraps the keyring and nothing else. It lives outside
+//! the store.
 
 use std::fmt;
 
@@ -75,7 +76,8 @@ impl Kek {
         }
         // One byte more than the key has: the decoder asks for whole groups.
         let mut decoded = Zeroizing::new([0; KEY_BYTES + 1]);
-        let length = STANDARD.decode_slice(encoded, decoded.as_mut_slice()).map_err(|_| KekError::BadKey)?;
+        let length =
+            STANDARD.decode_slice(encoded, decoded.as_mut_slice()).map_err(|_| KekError::BadKey)?;
         match decoded.split_first_chunk::<KEY_BYTES>() {
             Some((bytes, _)) if length == KEY_BYTES => Ok(Self(Zeroizing::new(*bytes))),
             _ => Err(KekError::BadKey),
@@ -127,7 +129,8 @@ mod tests {
         let text = kek(1).to_file_text();
         assert_eq!(text.len(), PREFIX.len() + ENCODED + 1);
         assert!(text.starts_with("credsmith-kek-1:") && text.ends_with("=\n"));
-        for file in [text.to_string(), text.trim().to_owned(), format!("\r\n {}\r\n", text.trim())] {
+        for file in [text.to_string(), text.trim().to_owned(), format!("\r\n {}\r\n", text.trim())]
+        {
             assert_eq!(*Kek::parse(file.as_bytes()).unwrap().0, *kek(1).0);
         }
     }

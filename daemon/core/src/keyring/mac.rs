@@ -9,7 +9,8 @@ use crate::envelope::KEY_BYTES;
 /// SHA-256's block: HMAC (RFC 2104) fills shorter keys up with zeros.
 const BLOCK: usize = 64;
 
-/// The HMAC of `parts`, each after its length (64 bits, network order): no two lists of parts run together.
+/// The HMAC of `parts`, each after its length (64 bits, network order): no two lists of parts run
+/// together.
 pub(super) fn mac(key: &Zeroizing<[u8; KEY_BYTES]>, parts: &[&[u8]]) -> Zeroizing<[u8; KEY_BYTES]> {
     let mut block = Zeroizing::new([0; BLOCK]);
     for (to, from) in block.iter_mut().zip(key.iter()) {
@@ -32,7 +33,8 @@ mod tests {
     #[test]
     fn it_is_hmac_sha256_over_length_and_part() {
         let key = Zeroizing::new([1; KEY_BYTES]);
-        let hex: String = mac(&key, &[b"one", b""]).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String =
+            mac(&key, &[b"one", b""]).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "795d22b39837ae3b488eafd7297d932c780d6ec747cdf660085bad0f07dde060");
     }
 

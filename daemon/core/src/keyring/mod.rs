@@ -1,10 +1,11 @@
 //! The keys: who wraps whom, which one seals now, and how often it still may.
 //!
-//! A [`Kek`] from outside the store wraps the keyring. The keyring holds data keys (DEKs), of which the newest seals and all open; a
-//! pseudonym key, which hides names inside of store keys; and a derivation key, for whoever needs a key of their own. The last two are
-//! never rotated.
+//! A [`Kek`] from outside the store wraps the keyring. The keyring holds data keys (DEKs), of which
+//! the newest seals and all open; a pseudonym key, which hides names inside of store keys; and a
+//! derivation key, for whoever needs a key of their own. The last two are never rotated.
 //!
-//! Start with [`Keyring::load`], [`Keyring::seal`], [`Keyring::pseudonym`]. The byte formats are [`crate::envelope`]'s and `records`'.
+//! Start with [`Keyring::load`], [`Keyring::seal`], [`Keyring::pseudonym`]. The byte formats are
+//! [`crate::envelope`]'s and `records`'.
 //!
 //! Never here: a key on its way to a log or into an error.
 
@@ -56,9 +57,15 @@ impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WrongKey => "this key file does not belong to this data",
-            Self::Lost => "there is data, but the keyring that it was sealed with is gone: restore a backup",
-            Self::Damaged | Self::Envelope(_) => "the keyring in the data was changed: restore a backup",
-            Self::TooManyKeys => "the keyring has more data keys than any daemon makes: restore a backup",
+            Self::Lost => {
+                "there is data, but the keyring that it was sealed with is gone: restore a backup"
+            }
+            Self::Damaged | Self::Envelope(_) => {
+                "the keyring in the data was changed: restore a backup"
+            }
+            Self::TooManyKeys => {
+                "the keyring has more data keys than any daemon makes: restore a backup"
+            }
             Self::Contended => "other daemons kept changing the keyring",
             Self::Store(_) => "the store did not give or take the keyring",
         })
@@ -81,7 +88,9 @@ impl KeyringError {
         match self {
             Self::Envelope(cause) => error.because(cause),
             Self::Store(cause) => error.because(cause),
-            Self::WrongKey | Self::Lost | Self::Damaged | Self::TooManyKeys | Self::Contended => error,
+            Self::WrongKey | Self::Lost | Self::Damaged | Self::TooManyKeys | Self::Contended => {
+                error
+            }
         }
     }
 }
@@ -101,7 +110,8 @@ impl From<StoreError> for KeyringError {
 /// How many seals a data key gives. Random nonces of 96 bits are safe up to 2^32 of them.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
-    /// Reserved durably at a time. A crash wastes what is left of a block and never uses a seal twice.
+    /// Reserved durably at a time. A crash wastes what is left of a block and never uses a seal
+    /// twice.
     block: u64,
     /// After so many a new data key starts.
     per_key: u64,
@@ -148,19 +158,21 @@ impl Active {
 }
 
 impl Keyring {
-    /// Loads the keyring of `store`; in a store without any data, makes one. Of daemons that make one at once, one wins and the others
-    /// load what it made.
+    /// Loads the keyring of `store`; in a store without any data, makes one. Of daemons that make
+    /// one at once, one wins and the others load what it made.
     ///
     /// # Errors
-    /// `Internal`, its sentence for operators: the KEK is not the one that wrapped this keyring; the keyring was changed; there is
-    /// data without a keyring; the store does not answer.
+    /// `Internal`, its sentence for operators: the KEK is not the one that wrapped this keyring;
+    /// the keyring was changed; there is data without a keyring; the store does not answer.
     pub async fn load(
         store: Arc<dyn Store>,
         kek: Kek,
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        Self::load_with(store, kek, entropy, clock, BUDGET).await.map_err(KeyringError::told_to_operators)
+        Self::load_with(store, kek, entropy, clock, BUDGET)
+            .await
+            .map_err(KeyringError::told_to_operators)
     }
 
     async fn load_with(
@@ -173,10 +185,20 @@ impl Keyring {
         let root = load_or_make_root(&*store, &kek, &*entropy, &*clock).await?;
         let wrapping = kek.wrapping_key();
         let ring = RwLock::new(Arc::new(load_ring(&*store, &wrapping).await?));
-        Ok(Self { store, entropy, clock, wrapping, root, budget, ring, reserving: Mutex::default() })
+        Ok(Self {
+            store,
+            entropy,
+            clock,
+            wrapping,
+            root,
+            budget,
+            ring,
+            reserving: Mutex::default(),
+        })
     }
 
-    /// Seals `plain` for `field` of the value at `key`, with the active data key. Waits for the store once in a million times.
+    /// Seals `plain` for `field` of the value at `key`, with the active data key. Waits for the
+    /// store once in a million times.
     ///
     /// # Errors
     /// `Internal`, when a new block of seals could not be reserved. Nothing was sealed.
@@ -185,25 +207,34 @@ impl Keyring {
         envelope::seal(&active, &*self.entropy, key, field, plain).map_err(Error::internal)
     }
 
-    /// Opens what was sealed for `field` of the value at `key`, by whichever data key. The text is wiped when dropped.
+    /// Opens what was sealed for `field` of the value at `key`, by whichever data key. The text is
+    /// wiped when dropped.
     ///
     /// # Errors
-    /// `Internal`: what is there was not sealed there, or not by this keyring. The cause says how; the sentence does not.
+    /// `Internal`: what is there was not sealed there, or not by this keyring. The cause says how;
+    /// the sentence does not.
     pub fn open(&self, key: &Key, field: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.try_open(key, field, sealed).map_err(Error::internal)
     }
 
-    fn try_open(&self, key: &Key, field: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    fn try_open(
+        &self,
+        key: &Key,
+        field: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         let id = envelope::key_id(sealed)?;
         let ring = self.ring();
         let with = ring.keys.get(&id).ok_or(EnvelopeError::UnknownKey(id))?;
         envelope::open(with, key, field, sealed)
     }
 
-    /// A name for `parts` that tells equal from different and nothing else: 16 bytes of HMAC-SHA-256, the same for the life of the data.
-    /// Equal parts have different pseudonyms in different spaces.
+    /// A name for `parts` that tells equal from different and nothing else: 16 bytes of
+    /// HMAC-SHA-256, the same for the life of the data. Equal parts have different pseudonyms in
+    /// different spaces.
     pub fn pseudonym(&self, space: &str, parts: &[&[u8]]) -> [u8; 16] {
-        let parts: Vec<&[u8]> = std::iter::once(space.as_bytes()).chain(parts.iter().copied()).collect();
+        let parts: Vec<&[u8]> =
+            std::iter::once(space.as_bytes()).chain(parts.iter().copied()).collect();
         truncated(&mac(&self.root.pseudonyms, &parts))
     }
 
@@ -236,7 +267,8 @@ impl Keyring {
         }
     }
 
-    /// Sees to it that seals are left. One at a time: who waited for the lock finds what the one before reserved.
+    /// Sees to it that seals are left. One at a time: who waited for the lock finds what the one
+    /// before reserved.
     async fn reserve(&self) -> Result<(), KeyringError> {
         let _alone = self.reserving.lock().await;
         for _ in 0..ATTEMPTS {
@@ -245,7 +277,8 @@ impl Keyring {
             }
             match self.reserve_once().await {
                 Ok(()) => {}
-                // Lost to another daemon, or nobody knows: what the store says now counts. At worst a block is wasted.
+                // Lost to another daemon, or nobody knows: what the store says now counts. At worst
+                // a block is wasted.
                 Err(KeyringError::Store(StoreError::Conflict { .. } | StoreError::Unknown(_))) => {
                     self.set_ring(load_ring(&*self.store, &self.wrapping).await?);
                 }
@@ -279,17 +312,22 @@ impl Keyring {
         if ring.keys.len() >= MAX_KEYS {
             return Err(KeyringError::TooManyKeys);
         }
-        let id = ring.active.key.id().0.checked_add(1).map(KeyId).ok_or(KeyringError::TooManyKeys)?;
+        let id =
+            ring.active.key.id().0.checked_add(1).map(KeyId).ok_or(KeyringError::TooManyKeys)?;
         let dek = Dek::generate(&*self.entropy, self.clock.now(), self.budget.block);
         let value = dek.wrap(&self.wrapping, &*self.entropy, id)?;
-        let batch =
-            Batch::default().expect(records::dek_key(id), Expected::Absent).put(records::dek_key(id), value);
+        let batch = Batch::default()
+            .expect(records::dek_key(id), Expected::Absent)
+            .put(records::dek_key(id), value);
         self.store.commit(batch).await?;
 
         let key = Arc::new(dek.data_key(id));
         let mut keys = ring.keys.clone();
         keys.insert(id, Arc::clone(&key));
-        self.set_ring(Ring { keys, active: Arc::new(Active { key, left: self.budget.block.into() }) });
+        self.set_ring(Ring {
+            keys,
+            active: Arc::new(Active { key, left: self.budget.block.into() }),
+        });
         Ok(())
     }
 }
@@ -319,14 +357,16 @@ async fn load_or_make_root(
             return Root::unwrap(kek, &stored.value);
         }
         if !store.scan(&Key::new(""), None, 1).await?.entries.is_empty() {
-            // Either another daemon has just made a keyring, or this one was lost: a new one would open nothing that is there.
+            // Either another daemon has just made a keyring, or this one was lost: a new one would
+            // open nothing that is there.
             match store.get(&records::root_key()).await? {
                 Some(stored) => return Root::unwrap(kek, &stored.value),
                 None => return Err(KeyringError::Lost),
             }
         }
         match store.commit(first_keyring(kek, entropy, clock)?).await {
-            // Read back what is there, by whomever: the store, not this process, says which keyring it is.
+            // Read back what is there, by whomever: the store, not this process, says which keyring
+            // it is.
             Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -334,7 +374,11 @@ async fn load_or_make_root(
     Err(KeyringError::Contended)
 }
 
-fn first_keyring(kek: &Kek, entropy: &dyn Entropy, clock: &dyn Clock) -> Result<Batch, KeyringError> {
+fn first_keyring(
+    kek: &Kek,
+    entropy: &dyn Entropy,
+    clock: &dyn Clock,
+) -> Result<Batch, KeyringError> {
     let root = Root::generate(entropy).wrap(kek, entropy)?;
     let id = KeyId(1);
     let dek = Dek::generate(entropy, clock.now(), 0).wrap(&kek.wrapping_key(), entropy, id)?;
@@ -345,7 +389,8 @@ fn first_keyring(kek: &Kek, entropy: &dyn Entropy, clock: &dyn Clock) -> Result<
         .put(records::dek_key(id), dek))
 }
 
-/// All data keys; the one with the highest id is active. Nothing of it is reserved for this process yet.
+/// All data keys; the one with the highest id is active. Nothing of it is reserved for this process
+/// yet.
 async fn load_ring(store: &dyn Store, wrapping: &DataKey) -> Result<Ring, KeyringError> {
     let mut keys = BTreeMap::new();
     let mut after = None;

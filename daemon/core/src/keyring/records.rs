@@ -1,4 +1,5 @@
-//! What the keyring keeps in the store, and how: every part is wrapped by the KEK, none is sealed by a data key.
+//! What the keyring keeps in the store, and how: every part is wrapped by the KEK, none is sealed
+//! by a data key.
 //!
 //! | key | value |
 //! |---|---|
@@ -47,7 +48,8 @@ pub(super) fn dek_key(id: KeyId) -> Key {
 
 /// Which data key is there.
 pub(super) fn dek_id(key: &Key) -> Result<KeyId, KeyringError> {
-    let text = std::str::from_utf8(key.as_bytes()).ok().and_then(|text| text.strip_prefix(DEK_PREFIX));
+    let text =
+        std::str::from_utf8(key.as_bytes()).ok().and_then(|text| text.strip_prefix(DEK_PREFIX));
     let id = text.and_then(|hex| u32::from_str_radix(hex, 16).ok()).map(KeyId);
     // The key must be the one that is written for the id: `1` and `+0000001` are not.
     id.filter(|id| id.0 > 0 && dek_key(*id) == *key).ok_or(KeyringError::Damaged)
@@ -77,7 +79,8 @@ impl Root {
         if *format != ROOT_FORMAT {
             return Err(KeyringError::Damaged);
         }
-        let (check, sealed) = rest.split_first_chunk::<CHECK_BYTES>().ok_or(KeyringError::Damaged)?;
+        let (check, sealed) =
+            rest.split_first_chunk::<CHECK_BYTES>().ok_or(KeyringError::Damaged)?;
         if !kek.made(check) {
             return Err(KeyringError::WrongKey);
         }
@@ -85,7 +88,10 @@ impl Root {
         let (pseudonyms, rest) = take(&plain)?;
         let (derivations, rest) = take(rest)?;
         ended(rest)?;
-        Ok(Self { pseudonyms: Zeroizing::new(*pseudonyms), derivations: Zeroizing::new(*derivations) })
+        Ok(Self {
+            pseudonyms: Zeroizing::new(*pseudonyms),
+            derivations: Zeroizing::new(*derivations),
+        })
     }
 }
 

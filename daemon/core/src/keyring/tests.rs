@@ -14,8 +14,14 @@ fn kek(seed: u64) -> Kek {
 /// A daemon of its own over `store`: nobody's random bytes are another's.
 async fn daemon(store: &MemoryStore, seed: u64, budget: Budget) -> Result<Keyring, KeyringError> {
     let entropy = Arc::new(SeededEntropy::new(seed));
-    Keyring::load_with(Arc::new(store.clone()), kek(0), entropy, Arc::new(ManualClock::default()), budget)
-        .await
+    Keyring::load_with(
+        Arc::new(store.clone()),
+        kek(0),
+        entropy,
+        Arc::new(ManualClock::default()),
+        budget,
+    )
+    .await
 }
 
 async fn keyring(store: &MemoryStore, seed: u64) -> Keyring {
@@ -159,7 +165,9 @@ async fn daemons_that_start_at_once_agree() {
 
 #[tokio::test]
 async fn a_start_survives_what_a_store_may_answer() {
-    for fault in [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }] {
+    for fault in
+        [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }]
+    {
         let store = MemoryStore::new();
         store.fail_next(fault);
         let made = keyring(&store, 1).await;
@@ -244,7 +252,10 @@ async fn daemons_share_the_budget_of_a_key() {
         }
     }
     for (id, count) in used {
-        assert!(count <= reserved(&store, id) && reserved(&store, id) <= SMALL.per_key, "key {id}: {count}");
+        assert!(
+            count <= reserved(&store, id) && reserved(&store, id) <= SMALL.per_key,
+            "key {id}: {count}"
+        );
     }
 }
 
@@ -252,7 +263,8 @@ async fn daemons_share_the_budget_of_a_key() {
 async fn a_reservation_survives_what_a_store_may_answer() {
     let store = MemoryStore::new();
     let keyring = daemon(&store, 1, Budget { block: 1, per_key: 3 }).await.unwrap();
-    let faults = [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
+    let faults =
+        [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
     for fault in faults.into_iter().cycle().take(12) {
         store.fail_next(fault);
         let id = seal_id(&keyring).await;
@@ -267,7 +279,13 @@ async fn a_reservation_survives_what_a_store_may_answer() {
         store.fail_next(Fault::Conflict);
     }
     assert!(
-        keyring.seal(&at("k"), "f", b"text").await.unwrap_err().cause().unwrap().contains("other daemons")
+        keyring
+            .seal(&at("k"), "f", b"text")
+            .await
+            .unwrap_err()
+            .cause()
+            .unwrap()
+            .contains("other daemons")
     );
     seal_id(&keyring).await;
 }

@@ -1,4 +1,5 @@
-//! What follows from where a lease stands: whether it counts, whether its user sees it, what it holds, when something has to be done.
+//! What follows from where a lease stands: whether it counts, whether its user sees it, what it
+//! holds, when something has to be done.
 
 use super::next::later;
 use super::{Event, Kept, Lease, Made, NotPossible, Reason, State, Timing, Transition};
@@ -42,7 +43,8 @@ impl State {
 }
 
 impl Lease {
-    /// The lease after `event`; `None` when its record is deleted. One that ends keeps no more than who had what, and when.
+    /// The lease after `event`; `None` when its record is deleted. One that ends keeps no more than
+    /// who had what, and when.
     ///
     /// # Errors
     /// [`NotPossible`] as [`State::next`] has it.
@@ -52,12 +54,15 @@ impl Lease {
         at: Timestamp,
         timing: &Timing,
     ) -> Result<Option<Self>, NotPossible> {
-        let Transition::To(state) = self.state.clone().next(event, at, timing)? else { return Ok(None) };
+        let Transition::To(state) = self.state.clone().next(event, at, timing)? else {
+            return Ok(None);
+        };
         let kept = if state.is_counted() { self.kept.clone() } else { Kept::default() };
         Ok(Some(Self { state, kept, ..self.clone() }))
     }
 
-    /// This lease when `newer` turned out to be the same thing: the later of both ends, and of both limits, holds.
+    /// This lease when `newer` turned out to be the same thing: the later of both ends, and of both
+    /// limits, holds.
     ///
     /// # Errors
     /// [`NotPossible`] unless this one is active.
@@ -68,8 +73,11 @@ impl Lease {
         at: Timestamp,
         timing: &Timing,
     ) -> Result<Option<Self>, NotPossible> {
-        let renewed =
-            self.after(Event::Renewed { ends: made.ends, with_secret: made.with_secret }, at, timing)?;
+        let renewed = self.after(
+            Event::Renewed { ends: made.ends, with_secret: made.with_secret },
+            at,
+            timing,
+        )?;
         let not_after = later(self.not_after, newer.not_after);
         Ok(renewed.map(|lease| Self { not_after, ..lease }))
     }
@@ -84,9 +92,11 @@ impl Lease {
         had && self.own_end().is_none_or(|end| end > now)
     }
 
-    /// Whether its user may name it: what lists show, and what they had and an operator now has to look at.
+    /// Whether its user may name it: what lists show, and what they had and an operator now has to
+    /// look at.
     pub(crate) fn is_known_to_owner(&self, now: Timestamp) -> bool {
-        self.is_listed(now) || matches!(&self.state, State::Parked(parked) if parked.cause.was_active())
+        self.is_listed(now)
+            || matches!(&self.state, State::Parked(parked) if parked.cause.was_active())
     }
 
     /// When it ends by itself.

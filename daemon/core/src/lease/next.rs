@@ -116,7 +116,9 @@ impl State {
             (Self::Pending { deadline, .. }, Event::CutShort) => {
                 begin(Cause::CutShort { deadline, first_ok: false }, at, at + timing.settle)
             }
-            (Self::Pending { deadline, .. }, Event::Suspended) => Self::Pending { deadline, doomed: true },
+            (Self::Pending { deadline, .. }, Event::Suspended) => {
+                Self::Pending { deadline, doomed: true }
+            }
 
             (Self::Active(made), Event::Renewed { ends, with_secret }) => {
                 Self::Active(renew(made, ends, with_secret))
@@ -134,9 +136,10 @@ impl State {
                 Self::Parked(Parked { cause: Cause::CutShort { .. }, .. }),
                 Event::Issued(made) | Event::IssuedInVain(made),
             ) => begin(Cause::Unwanted(made), at, at),
-            (Self::Parked(Parked { cause, reason: Reason::ServiceGone, .. }), Event::ServiceBack) => {
-                begin(cause, at, at)
-            }
+            (
+                Self::Parked(Parked { cause, reason: Reason::ServiceGone, .. }),
+                Event::ServiceBack,
+            ) => begin(cause, at, at),
             (Self::Parked(parked), Event::Retry) => begin(parked.cause, at, at),
             (Self::Parked(_), Event::Dropped) => ended(Ending::Dropped, at),
 
@@ -168,7 +171,9 @@ impl Revoking {
                 begin(Cause::Unwanted(made), at, at)
             }
             Event::RevokeAsked if self.cause.was_active() => State::Revoking(self),
-            Event::AttemptBegun { until } if self.attempt_until.is_none_or(|claimed| claimed <= at) => {
+            Event::AttemptBegun { until }
+                if self.attempt_until.is_none_or(|claimed| claimed <= at) =>
+            {
                 State::Revoking(Self { attempt_until: Some(until), ..self })
             }
             Event::Revoked => self.revoked(at, timing),
@@ -182,7 +187,9 @@ impl Revoking {
 
     fn revoked(self, at: Timestamp, timing: &Timing) -> State {
         match self.cause {
-            Cause::CutShort { deadline, first_ok } if !first_ok || at < deadline + timing.settle => {
+            Cause::CutShort { deadline, first_ok }
+                if !first_ok || at < deadline + timing.settle =>
+            {
                 State::Revoking(Self {
                     cause: Cause::CutShort { deadline, first_ok: true },
                     failures: 0,
@@ -202,17 +209,30 @@ impl Revoking {
         }
     }
 
-    fn failed(self, retry_after: Option<Duration>, jitter: u8, at: Timestamp, timing: &Timing) -> State {
+    fn failed(
+        self,
+        retry_after: Option<Duration>,
+        jitter: u8,
+        at: Timestamp,
+        timing: &Timing,
+    ) -> State {
         if at.since(self.since) >= timing.park_after {
             return park(self.cause, Reason::TooManyFailures, at);
         }
         let wait = match retry_after {
-            Some(asked) => asked.clamp(timing.retry_after_min, timing.park_after.max(timing.retry_after_min)),
+            Some(asked) => {
+                asked.clamp(timing.retry_after_min, timing.park_after.max(timing.retry_after_min))
+            }
             None => back_off(self.failures, timing),
         };
         // Up to a quarter more: what failed together does not come back together.
         let due = at + wait + wait / 4 * u32::from(jitter) / 255;
-        State::Revoking(Self { failures: self.failures.saturating_add(1), due, attempt_until: None, ..self })
+        State::Revoking(Self {
+            failures: self.failures.saturating_add(1),
+            due,
+            attempt_until: None,
+            ..self
+        })
     }
 }
 
@@ -229,7 +249,11 @@ fn ended(how: Ending, at: Timestamp) -> State {
 }
 
 fn renew(made: Made, ends: Option<Timestamp>, with_secret: bool) -> Made {
-    Made { state: made.state, ends: later(made.ends, ends), with_secret: made.with_secret || with_secret }
+    Made {
+        state: made.state,
+        ends: later(made.ends, ends),
+        with_secret: made.with_secret || with_secret,
+    }
 }
 
 /// The later of two ends; what has none ends last.
@@ -239,5 +263,8 @@ pub(super) fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timest
 
 fn back_off(failures: u32, timing: &Timing) -> Duration {
     let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
-    timing.retry_after_min.saturating_mul(factor).min(timing.retry_after_max.max(timing.retry_after_min))
+    timing
+        .retry_after_min
+        .saturating_mul(factor)
+        .min(timing.retry_after_max.max(timing.retry_after_min))
 }

@@ -1,4 +1,5 @@
-//! Every state meets every event: what the specification's table names happens, everything else is refused.
+//! Every state meets every event: what the specification's table names happens, everything else is
+//! refused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -111,8 +112,11 @@ fn name(state: &State) -> String {
         State::Active(_) => "active".into(),
         State::Revoking(revoking) => format!("revoking {}", name_of_cause(&revoking.cause)),
         State::Parked(parked) => {
-            let cause =
-                if parked.cause.made().is_none() { "cut short" } else { name_of_cause(&parked.cause) };
+            let cause = if parked.cause.made().is_none() {
+                "cut short"
+            } else {
+                name_of_cause(&parked.cause)
+            };
             let reason = match parked.reason {
                 Reason::ServiceGone => "gone",
                 Reason::Refused(_) => "refused",
@@ -159,17 +163,26 @@ fn the_table_is_the_whole_truth() {
 fn what_goes_on_being_revoked_keeps_its_cause() {
     for cause in causes() {
         let state = State::Revoking(revoking(cause.clone(), None));
-        for event in [Event::Failed { retry_after: None, jitter: 9 }, Event::AttemptBegun { until: NOW }] {
+        for event in
+            [Event::Failed { retry_after: None, jitter: 9 }, Event::AttemptBegun { until: NOW }]
+        {
             let State::Revoking(next) = after(&state, event, NOW) else { panic!() };
             assert_eq!(next.cause, cause);
         }
         let State::Parked(parked) = after(&state, Event::ServiceGone, NOW) else { panic!() };
-        assert_eq!(parked, Parked { cause: cause.clone(), reason: Reason::ServiceGone, since: NOW });
-        let State::Revoking(retried) = after(&State::Parked(parked), Event::Retry, NOW + SECOND) else {
+        assert_eq!(
+            parked,
+            Parked { cause: cause.clone(), reason: Reason::ServiceGone, since: NOW }
+        );
+        let State::Revoking(retried) = after(&State::Parked(parked), Event::Retry, NOW + SECOND)
+        else {
             panic!()
         };
         assert_eq!((retried.cause, retried.failures), (cause, 0));
-        assert_eq!((retried.since, retried.due, retried.attempt_until), (NOW + SECOND, NOW + SECOND, None));
+        assert_eq!(
+            (retried.since, retried.due, retried.attempt_until),
+            (NOW + SECOND, NOW + SECOND, None)
+        );
     }
 }
 
@@ -181,15 +194,19 @@ fn what_was_cut_short_waits_for_what_may_be_under_way() {
     assert_eq!(first.due, broken_at + TIMING.settle);
     assert_eq!(first.cause, Cause::CutShort { deadline: DEADLINE, first_ok: false });
 
-    // The first ok, before the deadline: the second attempt is due at least settle after the deadline.
+    // The first ok, before the deadline: the second attempt is due at least settle after the
+    // deadline.
     let at = first.due + SECOND;
-    let State::Revoking(second) = after(&State::Revoking(first), Event::Revoked, at) else { panic!() };
+    let State::Revoking(second) = after(&State::Revoking(first), Event::Revoked, at) else {
+        panic!()
+    };
     assert_eq!(second.due, DEADLINE + TIMING.settle);
     assert_eq!(second.attempt_until, None);
 
     // An ok before that counts for nothing.
     let early = DEADLINE + TIMING.settle - SECOND;
-    let State::Revoking(still) = after(&State::Revoking(second.clone()), Event::Revoked, early) else {
+    let State::Revoking(still) = after(&State::Revoking(second.clone()), Event::Revoked, early)
+    else {
         panic!()
     };
     assert!(still.due >= DEADLINE + TIMING.settle);
@@ -200,7 +217,8 @@ fn what_was_cut_short_waits_for_what_may_be_under_way() {
 #[test]
 fn the_first_ok_long_after_the_deadline_still_wants_a_second_one_later() {
     let cause = Cause::CutShort { deadline: DEADLINE, first_ok: false };
-    let State::Revoking(next) = after(&State::Revoking(revoking(cause, None)), Event::Revoked, NOW) else {
+    let State::Revoking(next) = after(&State::Revoking(revoking(cause, None)), Event::Revoked, NOW)
+    else {
         panic!()
     };
     assert_eq!(next.due, NOW + TIMING.settle);
@@ -227,17 +245,21 @@ fn a_claim_holds_until_its_time() {
 #[test]
 fn attempts_back_off_with_jitter() {
     let wait = |failures, retry_after, jitter| {
-        let state = State::Revoking(Revoking { failures, ..revoking(Cause::User(made()), Some(NOW)) });
-        let State::Revoking(next) = after(&state, Event::Failed { retry_after, jitter }, NOW) else {
+        let state =
+            State::Revoking(Revoking { failures, ..revoking(Cause::User(made()), Some(NOW)) });
+        let State::Revoking(next) = after(&state, Event::Failed { retry_after, jitter }, NOW)
+        else {
             panic!()
         };
         assert_eq!((next.failures, next.attempt_until), (u32::saturating_add(failures, 1), None));
         next.due.since(NOW).as_secs()
     };
-    let by_itself: Vec<_> = [0, 1, 2, 8, 9, 40, u32::MAX].map(|failures| wait(failures, None, 0)).into();
+    let by_itself: Vec<_> =
+        [0, 1, 2, 8, 9, 40, u32::MAX].map(|failures| wait(failures, None, 0)).into();
     assert_eq!(by_itself, [10, 20, 40, 2560, 3600, 3600, 3600]);
     assert_eq!(wait(9, None, 255), 3600 + 900);
-    let asked: Vec<_> = [1, 30, 7200].map(|secs| wait(5, Some(Duration::from_secs(secs)), 0)).into();
+    let asked: Vec<_> =
+        [1, 30, 7200].map(|secs| wait(5, Some(Duration::from_secs(secs)), 0)).into();
     assert_eq!(asked, [10, 30, 7200]);
     assert_eq!(wait(5, Some(100 * DAY), 0), 7 * DAY.as_secs());
 }
@@ -250,7 +272,9 @@ fn after_seven_days_somebody_has_to_look() {
         let failed = Event::Failed { retry_after: Some(SECOND), jitter: 0 };
         let before = after(&State::Revoking(state.clone()), failed.clone(), last - SECOND);
         assert!(matches!(before, State::Revoking(_)));
-        let State::Parked(parked) = after(&State::Revoking(state.clone()), failed, last) else { panic!() };
+        let State::Parked(parked) = after(&State::Revoking(state.clone()), failed, last) else {
+            panic!()
+        };
         assert_eq!((parked.cause, parked.reason), (state.cause, Reason::TooManyFailures));
     }
 }
@@ -274,7 +298,10 @@ fn a_renewed_lease_ends_at_the_later_end() {
     let newer = Lease { not_after: Some(Timestamp::from_secs(10_000)), ..older.clone() };
     let both = older.renewed(&newer, &made(), NOW, &TIMING).unwrap().unwrap();
     assert_eq!(both.not_after, newer.not_after);
-    assert_eq!(newer.renewed(&older, &made(), NOW, &TIMING).unwrap().unwrap().not_after, newer.not_after);
+    assert_eq!(
+        newer.renewed(&older, &made(), NOW, &TIMING).unwrap().unwrap().not_after,
+        newer.not_after
+    );
 }
 
 #[test]
@@ -293,10 +320,12 @@ fn counted_is_what_has_not_ended() {
 
 #[test]
 fn listed_is_what_the_user_has() {
-    let listed = |state: &State, now| Lease { state: state.clone(), ..samples::lease() }.is_listed(now);
+    let listed =
+        |state: &State, now| Lease { state: state.clone(), ..samples::lease() }.is_listed(now);
     for state in states() {
-        let had =
-            ["active", "revoking user", "revoking limit"].iter().any(|had| name(&state).starts_with(had));
+        let had = ["active", "revoking user", "revoking limit"]
+            .iter()
+            .any(|had| name(&state).starts_with(had));
         assert_eq!(listed(&state, NOW), had, "{state:?}");
         let endless = state.made().is_some_and(|made| made.ends.is_none());
         assert_eq!(listed(&state, END), had && endless, "at its end: {state:?}");
@@ -318,9 +347,17 @@ fn what_is_due_is_overdue_from_then_on_and_not_before() {
     for state in states() {
         let lease = Lease { state, ..samples::lease() };
         match lease.due(&TIMING) {
-            None => assert_eq!(lease.overdue(Timestamp::from_millis(u64::MAX), &TIMING), None, "{lease:?}"),
+            None => assert_eq!(
+                lease.overdue(Timestamp::from_millis(u64::MAX), &TIMING),
+                None,
+                "{lease:?}"
+            ),
             Some((at, what)) => {
-                assert_eq!(lease.overdue(at - Duration::from_millis(1), &TIMING), None, "{lease:?}");
+                assert_eq!(
+                    lease.overdue(at - Duration::from_millis(1), &TIMING),
+                    None,
+                    "{lease:?}"
+                );
                 assert_eq!(lease.overdue(at, &TIMING), Some(what), "{lease:?}");
             }
         }
@@ -332,15 +369,22 @@ fn due_times_are_those_of_the_table() {
     let due = |state| Lease { state, ..samples::lease() }.due(&TIMING);
     let at = |secs, what| Some((Timestamp::from_secs(secs), what));
     let endless = || Made { ends: None, ..made() };
-    assert_eq!(due(State::Pending { deadline: DEADLINE, doomed: false }), at(1_090, Overdue::Deadline));
+    assert_eq!(
+        due(State::Pending { deadline: DEADLINE, doomed: false }),
+        at(1_090, Overdue::Deadline)
+    );
     assert_eq!(due(State::Active(made())), at(5_030, Overdue::End));
     assert_eq!(due(State::Active(endless())), at(9_000, Overdue::Limit));
-    assert_eq!(due(State::Revoking(revoking(Cause::User(made()), None))), at(3_000, Overdue::Attempt));
+    assert_eq!(
+        due(State::Revoking(revoking(Cause::User(made()), None))),
+        at(3_000, Overdue::Attempt)
+    );
     let claimed = revoking(Cause::User(made()), Some(Timestamp::from_secs(3_050)));
     assert_eq!(due(State::Revoking(claimed)), at(3_050, Overdue::Attempt));
     let late = Revoking { due: Timestamp::from_secs(6_000), ..revoking(Cause::User(made()), None) };
     assert_eq!(due(State::Revoking(late)), at(5_030, Overdue::End));
-    let parked = |made| Parked { cause: Cause::User(made), reason: Reason::ServiceGone, since: NOW };
+    let parked =
+        |made| Parked { cause: Cause::User(made), reason: Reason::ServiceGone, since: NOW };
     assert_eq!(due(State::Parked(parked(endless()))), None);
     assert_eq!(due(State::Parked(parked(made()))), at(5_030, Overdue::End));
     let ended = State::Ended { how: Ending::Revoked, at: NOW };

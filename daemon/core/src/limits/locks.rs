@@ -19,7 +19,8 @@ impl<K: Eq + Hash + Clone> KeyedLocks<K> {
         Self { gates: Gates::default() }
     }
 
-    /// Waits until `key` is free, and holds it until the guard is dropped. Giving up waiting is safe.
+    /// Waits until `key` is free, and holds it until the guard is dropped. Giving up waiting is
+    /// safe.
     pub(crate) async fn lock(&self, key: K) -> KeyedGuard<K> {
         let gate = Arc::clone(lock(&self.gates).entry(key.clone()).or_default());
         // The place in the queue is cleared up even if the caller gives up while it waits.
@@ -39,7 +40,8 @@ pub(crate) struct KeyedGuard<K: Eq + Hash> {
 impl<K: Eq + Hash> Drop for KeyedGuard<K> {
     fn drop(&mut self) {
         let mut gates = lock(&self.gates);
-        // Under the lock of the map nobody else gets at the gate: one strong count left means that nobody holds or awaits it.
+        // Under the lock of the map nobody else gets at the gate: one strong count left means that
+        // nobody holds or awaits it.
         self.held = None;
         if gates.get(&self.key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(&self.key);

@@ -1,4 +1,5 @@
-//! Bounds on what happens at a time, by key: one at a time ([`KeyedLocks`]), or some at most ([`KeyedPermits`]).
+//! Bounds on what happens at a time, by key: one at a time ([`KeyedLocks`]), or some at most
+//! ([`KeyedPermits`]).
 //!
 //! Both forget a key that nobody holds: what they remember is bounded by the work under way.
 

@@ -1,11 +1,14 @@
-//! What is told to whoever answers for the daemon. Events hold no secret: there is no field for one.
+//! What is told to whoever answers for the daemon. Events hold no secret: there is no field for
+//! one.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::caller::{Interface, Member, Subject};
 use crate::error::BoxedCause;
-use crate::ids::{CompanyId, CredentialId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId};
+use crate::ids::{
+    CompanyId, CredentialId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId,
+};
 use crate::time::Timestamp;
 
 /// Something that happened.
@@ -101,7 +104,8 @@ pub enum Action {
     Refuse,
     /// Somebody signed in to the vault.
     SignIn,
-    /// A session was ended: by its user, by an operator, or because a spent refresh token was shown.
+    /// A session was ended: by its user, by an operator, or because a spent refresh token was
+    /// shown.
     SignOut,
     /// Secure values were decrypted and handed out.
     Reveal,
@@ -169,13 +173,15 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Who hears of events of the issuing half as they happen: the daemon's log. What has to last is in the audit log.
+/// Who hears of events of the issuing half as they happen: the daemon's log. What has to last is in
+/// the audit log.
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: Event);
 }
 
-/// The file of the audit log. One daemon at a time writes it; others may move it away or read it at any time.
+/// The file of the audit log. One daemon at a time writes it; others may move it away or read it at
+/// any time.
 #[async_trait]
 pub trait AuditFile: Send + Sync + 'static {
     /// How long it is, in bytes; 0 when it is not there.
@@ -184,8 +190,8 @@ pub trait AuditFile: Send + Sync + 'static {
     /// What stands from `from` on, at most `most` bytes. Fewer only where it ends.
     async fn read(&self, from: u64, most: usize) -> Result<Bytes, BoxedCause>;
 
-    /// Writes `bytes` at its end, which is `at`, and makes the file where it is not there. Durable when it answers; after a failure some
-    /// of it may stand there.
+    /// Writes `bytes` at its end, which is `at`, and makes the file where it is not there. Durable
+    /// when it answers; after a failure some of it may stand there.
     async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause>;
 
     /// Takes away what stands from `length` on, durably.

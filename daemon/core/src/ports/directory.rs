@@ -27,7 +27,8 @@ pub struct DirectoryPage {
 /// A directory of companies.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
-    /// The part that begins at `cursor`, `None` being the first. A refusal with `retry_after` means: the same cursor again, later.
+    /// The part that begins at `cursor`, `None` being the first. A refusal with `retry_after`
+    /// means: the same cursor again, later.
     ///
     /// # Errors
     /// See [`CallFailure`].

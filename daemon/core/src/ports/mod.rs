@@ -1,4 +1,5 @@
-//! What the domain needs of the world, as traits. Whoever implements one of these may use any library; whoever calls one knows none.
+//! What the domain needs of the world, as traits. Whoever implements one of these may use any
+//! library; whoever calls one knows none.
 //!
 //! | port | implemented by |
 //! |---|---|
@@ -35,7 +36,8 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
-/// Work that goes on whether or not anybody waits for it. The drain waits for all of it before the daemon ends.
+/// Work that goes on whether or not anybody waits for it. The drain waits for all of it before the
+/// daemon ends.
 pub trait Tasks: Send + Sync + 'static {
     /// Runs `work` to its end. `name` is for logs.
     fn spawn(&self, name: &'static str, work: BoxFuture<'static, ()>);

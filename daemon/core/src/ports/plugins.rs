@@ -158,7 +158,8 @@ pub struct Issued {
 pub enum IssueOutcome {
     /// It was made.
     Issued(Issued),
-    /// Nothing was made: the user has to sign in at `provider` first. The id is the plugin's word, not checked.
+    /// Nothing was made: the user has to sign in at `provider` first. The id is the plugin's word,
+    /// not checked.
     LoginRequired {
         /// The provider's id.
         provider: String,
@@ -167,7 +168,8 @@ pub enum IssueOutcome {
     },
 }
 
-/// How an issue ended, and which claims the plugin looked at on the way: they are what a revoke will need.
+/// How an issue ended, and which claims the plugin looked at on the way: they are what a revoke
+/// will need.
 #[derive(Debug)]
 pub struct IssueReport {
     /// The end.
@@ -230,7 +232,9 @@ impl fmt::Display for CallFailure {
         match self {
             Self::Refused(refusal) => write!(f, "the plugin refused: {}", refusal.user),
             Self::NotStarted(NotStarted::Busy) => f.write_str("the plugin's queue is full"),
-            Self::NotStarted(NotStarted::NotLoaded(why)) => write!(f, "the service is not loaded: {why}"),
+            Self::NotStarted(NotStarted::NotLoaded(why)) => {
+                write!(f, "the service is not loaded: {why}")
+            }
             Self::Broken(broken) => write!(f, "{}", broken.cause),
         }
     }
@@ -243,7 +247,8 @@ pub struct LoadedService {
     pub plugin: PluginIdentity,
     /// What it offers.
     pub offer: Offer,
-    /// How long an issue may take at most, waiting in the queue included: the lease's deadline builds on it.
+    /// How long an issue may take at most, waiting in the queue included: the lease's deadline
+    /// builds on it.
     pub longest_call: Duration,
 }
 
@@ -253,7 +258,8 @@ pub trait ServicePlugins: Send + Sync + 'static {
     /// What is loaded for `service`; or why nothing is, as a sentence for operators.
     fn loaded(&self, service: &ServiceId) -> Result<LoadedService, String>;
 
-    /// Issues. Ends within [`LoadedService::longest_call`]. A caller that stops polling cuts the plugin short.
+    /// Issues. Ends within [`LoadedService::longest_call`]. A caller that stops polling cuts the
+    /// plugin short.
     async fn issue(&self, call: IssueCall) -> IssueReport;
 
     /// Revokes. `Ok` when what the state names is gone.

@@ -41,6 +41,11 @@ pub trait Providers: Send + Sync + 'static {
     /// Who holds `token`, by the word of `provider`.
     ///
     /// # Errors
-    /// `Unauthenticated` with `bad_token`, `login_disabled` or a fixed sentence; `Busy` when too many look-ups are under way.
-    async fn identify(&self, provider: &ProviderId, token: Arc<Secret>) -> Result<Arc<Identity>, Error>;
+    /// `Unauthenticated` with `bad_token`, `login_disabled` or a fixed sentence; `Busy` when too
+    /// many look-ups are under way.
+    async fn identify(
+        &self,
+        provider: &ProviderId,
+        token: Arc<Secret>,
+    ) -> Result<Arc<Identity>, Error>;
 }

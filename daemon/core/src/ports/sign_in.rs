@@ -1,5 +1,6 @@
-//! Signing in at an OpenID provider in a browser: the authorization-code flow with PKCE and nonce (RFC 6749, RFC 7636, OpenID Connect Core).
-//! Core keeps what belongs to a sign-in under way; whoever implements this speaks to the provider.
+//! Signing in at an OpenID provider in a browser: the authorization-code flow with PKCE and nonce
+//! (RFC 6749, RFC 7636, OpenID Connect Core). Core keeps what belongs to a sign-in under way;
+//! whoever implements this speaks to the provider.
 
 use async_trait::async_trait;
 
@@ -39,7 +40,8 @@ pub struct Vouched {
     pub subject: Subject,
     /// All claims of the ID token.
     pub claims: Claims,
-    /// Whether the `email` claim may decide anything: the provider verified it, or the configuration trusts it.
+    /// Whether the `email` claim may decide anything: the provider verified it, or the
+    /// configuration trusts it.
     pub email_is_trusted: bool,
 }
 
@@ -49,13 +51,22 @@ pub trait SignIn: Send + Sync + 'static {
     /// Begins a flow. `state` comes back with the browser.
     ///
     /// # Errors
-    /// `NotFound` for a provider that is unknown or has no code flow configured; `Upstream` while it cannot be reached.
-    fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str) -> Result<Begun, Error>;
+    /// `NotFound` for a provider that is unknown or has no code flow configured; `Upstream` while
+    /// it cannot be reached.
+    fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str)
+    -> Result<Begun, Error>;
 
-    /// Finishes a flow. `issuer` is the `iss` parameter of the redirect (RFC 9207), where there was one: one that is not the provider's is
-    /// refused, and so is its absence where the provider promises it.
+    /// Finishes a flow. `issuer` is the `iss` parameter of the redirect (RFC 9207), where there was
+    /// one: one that is not the provider's is refused, and so is its absence where the provider
+    /// promises it.
     ///
     /// # Errors
-    /// `Unauthenticated` when code, issuer, nonce, signature, audience or tenant do not hold; `Upstream` when the provider cannot be asked.
-    async fn finish(&self, flow: Flow, code: Secret, issuer: Option<&str>) -> Result<Vouched, Error>;
+    /// `Unauthenticated` when code, issuer, nonce, signature, audience or tenant do not hold;
+    /// `Upstream` when the provider cannot be asked.
+    async fn finish(
+        &self,
+        flow: Flow,
+        code: Secret,
+        issuer: Option<&str>,
+    ) -> Result<Vouched, Error>;
 }

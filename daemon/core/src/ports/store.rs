@@ -1,13 +1,16 @@
-//! Where state is kept: keys in byte order, one-shot conditional batches. It sees sealed values only.
+//! Where state is kept: keys in byte order, one-shot conditional batches. It sees sealed values
+//! only.
 //!
-//! The promises are those of `spec/ledger.md` section 1; `credsmith-store` exports the suite that every implementation passes.
+//! The promises are those of `spec/ledger.md` section 1; `credsmith-store` exports the suite that
+//! every implementation passes.
 
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// Most operations (expectations, puts and deletes together, counted by distinct key) in one [`Batch`].
+/// Most operations (expectations, puts and deletes together, counted by distinct key) in one
+/// [`Batch`].
 pub const MAX_BATCH_KEYS: usize = 64;
 /// Most bytes of keys and values in one [`Batch`].
 pub const MAX_BATCH_BYTES: usize = 256 * 1024;
@@ -38,7 +41,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A point in the life of the whole store. Never given twice, so that a key that was deleted and made again never looks unchanged.
+/// A point in the life of the whole store. Never given twice, so that a key that was deleted and
+/// made again never looks unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -69,8 +73,8 @@ pub enum Expected {
     At(Revision),
 }
 
-/// Expectations, puts and deletes that happen together or not at all. Each list names a key at most once; a key is not both put and
-/// deleted.
+/// Expectations, puts and deletes that happen together or not at all. Each list names a key at most
+/// once; a key is not both put and deleted.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// All of these must hold.
@@ -123,7 +127,8 @@ pub enum StoreError {
     Unknown(crate::error::BoxedCause),
     /// Nothing was changed, and the store cannot be used now.
     Unavailable(crate::error::BoxedCause),
-    /// The batch, key or value is larger than the store's limits, or names a key twice. A fault of the caller's.
+    /// The batch, key or value is larger than the store's limits, or names a key twice. A fault of
+    /// the caller's.
     Limits(&'static str),
 }
 
@@ -155,9 +160,14 @@ pub trait Store: Send + Sync + 'static {
     /// The value at `key`, if there is one.
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError>;
 
-    /// At most `limit` entries whose keys begin with `prefix` and come after `after`, in byte order. No snapshot: entries that
-    /// others commit meanwhile may or may not be seen.
-    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, StoreError>;
+    /// At most `limit` entries whose keys begin with `prefix` and come after `after`, in byte
+    /// order. No snapshot: entries that others commit meanwhile may or may not be seen.
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
 
     /// Applies `batch` whole or not at all. Durable when it answers, against loss of power too.
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError>;

@@ -14,7 +14,8 @@ pub enum TokenKind {
     Refresh,
 }
 
-/// Signs and checks tokens of ours. It checks the signature, kind and key alone: times, issuer, audience and session are core's to judge.
+/// Signs and checks tokens of ours. It checks the signature, kind and key alone: times, issuer,
+/// audience and session are core's to judge.
 pub trait Tokens: Send + Sync + 'static {
     /// `claims` as a signed token.
     ///

@@ -1,5 +1,5 @@
-//! Plugins behind types of credentials: they check, normalise and compute values. The host sandboxes; they see plain secrets and have
-//! nothing to send them with.
+//! Plugins behind types of credentials: they check, normalise and compute values. The host
+//! sandboxes; they see plain secrets and have nothing to send them with.
 
 use async_trait::async_trait;
 
@@ -45,8 +45,9 @@ pub struct TypeValue {
 /// Why values were not normalised.
 #[derive(Debug)]
 pub enum NormaliseFailure {
-    /// They do not fit the type. A path is a field id alone, or empty where no field of the type is meant. Of a field that the request did
-    /// not name, only that it does not fit is told: else an update would show what is stored.
+    /// They do not fit the type. A path is a field id alone, or empty where no field of the type is
+    /// meant. Of a field that the request did not name, only that it does not fit is told: else an
+    /// update would show what is stored.
     Invalid(Vec<FieldProblem>),
     /// There was no place to run in time.
     Busy,
@@ -62,7 +63,8 @@ pub trait TypePlugins: Send + Sync + 'static {
     /// All of them, in the order of the configuration; `generic` is always among them.
     fn list(&self) -> Vec<TypePluginView>;
 
-    /// Checks and normalises the values of one credential, and fills in computed fields. What comes back is the whole credential.
+    /// Checks and normalises the values of one credential, and fills in computed fields. What comes
+    /// back is the whole credential.
     ///
     /// # Errors
     /// See [`NormaliseFailure`]. Dropping the future ends the plugin.

@@ -12,7 +12,8 @@ use crate::secret::Secret;
 
 use std::time::Duration;
 
-/// How often a commit of unknown fate is submitted again. It is conditional: it happens once at most.
+/// How often a commit of unknown fate is submitted again. It is conditional: it happens once at
+/// most.
 const SUBMISSIONS: u32 = 6;
 
 /// One lease, before and after.
@@ -24,7 +25,8 @@ pub(crate) struct Move {
     pub(crate) after: Option<Lease>,
 }
 
-/// What happens together, and is told together with it. All leases that begin or end to count are of one account.
+/// What happens together, and is told together with it. All leases that begin or end to count are
+/// of one account.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     pub(crate) moves: Vec<Move>,
@@ -76,12 +78,17 @@ pub(super) struct Witness {
 }
 
 impl Records {
-    /// Makes `change` durable, with all that follows from it: counter, indexes, held states, kept secrets.
+    /// Makes `change` durable, with all that follows from it: counter, indexes, held states, kept
+    /// secrets.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when a lease or the counter is no longer as it was read, or a plugin state is held already; nothing has
-    /// happened then.
-    pub(crate) async fn commit(&self, change: &Change, timing: &Timing) -> Result<Revision, CommitError> {
+    /// [`CommitError::Conflict`] when a lease or the counter is no longer as it was read, or a
+    /// plugin state is held already; nothing has happened then.
+    pub(crate) async fn commit(
+        &self,
+        change: &Change,
+        timing: &Timing,
+    ) -> Result<Revision, CommitError> {
         let mut batch = Batch::default();
         let mut counted = Counted::default();
         let mut witness = None;
@@ -98,7 +105,9 @@ impl Records {
             batch.puts.push(self.sealed_event(event).await?);
         }
         if let Some(subject) = &change.unless_suspended {
-            batch.expectations.push((keys::suspended(&self.subject_key(subject)), Expected::Absent));
+            batch
+                .expectations
+                .push((keys::suspended(&self.subject_key(subject)), Expected::Absent));
         }
         self.submit(batch, &witness).await
     }
@@ -106,7 +115,8 @@ impl Records {
     async fn put_lease(&self, batch: &mut Batch, step: &Move) -> Result<Witness, CommitError> {
         let id = step.id().ok_or_else(|| Error::internal("a move of nothing"))?;
         let key = keys::lease(id);
-        let expected = step.before.as_ref().map_or(Expected::Absent, |before| Expected::At(before.revision));
+        let expected =
+            step.before.as_ref().map_or(Expected::Absent, |before| Expected::At(before.revision));
         batch.expectations.push((key.clone(), expected));
         let Some(after) = &step.after else {
             batch.deletes.push(key.clone());
@@ -134,7 +144,8 @@ impl Records {
         index(&|lease| {
             matches!(lease.state, State::Parked(_)).then(|| keys::parked(&lease.service, lease.id))
         });
-        // Owner and service never change: only beginning and ending to count matter, and the subject's pseudonym costs an HMAC.
+        // Owner and service never change: only beginning and ending to count matter, and the
+        // subject's pseudonym costs an HMAC.
         if before.is_some_and(is_counted) != after.is_some_and(is_counted) {
             index(&|lease| {
                 is_counted(lease)
@@ -145,8 +156,9 @@ impl Records {
 
     async fn put_holder(&self, batch: &mut Batch, step: &Move) -> Result<(), CommitError> {
         let before = step.before.as_ref().map(|stored| &stored.lease);
-        let held =
-            |lease: Option<&Lease>| lease.and_then(|lease| lease.state.made().map(|made| made.state.clone()));
+        let held = |lease: Option<&Lease>| {
+            lease.and_then(|lease| lease.state.made().map(|made| made.state.clone()))
+        };
         let (old, new) = (held(before), held(step.after.as_ref()));
         if old == new {
             return Ok(());
@@ -171,7 +183,8 @@ impl Records {
                 batch.deletes.extend(step.id().map(keys::revoke_with));
             }
         }
-        let Some((secret, id)) = change.revoke_with.as_ref().zip(change.moves.last().and_then(Move::id))
+        let Some((secret, id)) =
+            change.revoke_with.as_ref().zip(change.moves.last().and_then(Move::id))
         else {
             return Ok(());
         };
@@ -187,7 +200,8 @@ impl Records {
         change: &Change,
         counted: &Counted,
     ) -> Result<(), CommitError> {
-        let Some((subject, service)) = counted.account.as_ref().filter(|_| counted.more != counted.fewer)
+        let Some((subject, service)) =
+            counted.account.as_ref().filter(|_| counted.more != counted.fewer)
         else {
             return Ok(());
         };
@@ -221,13 +235,19 @@ impl Records {
         Ok(())
     }
 
-    /// Commits `batch`; where its fate is unknown, submits it again: it fails on its own effects if it has happened, and then the
-    /// witness tells.
-    pub(super) async fn submit(&self, batch: Batch, witness: &Witness) -> Result<Revision, CommitError> {
+    /// Commits `batch`; where its fate is unknown, submits it again: it fails on its own effects if
+    /// it has happened, and then the witness tells.
+    pub(super) async fn submit(
+        &self,
+        batch: Batch,
+        witness: &Witness,
+    ) -> Result<Revision, CommitError> {
         for earlier in 0..SUBMISSIONS {
             match self.store.commit(batch.clone()).await {
                 Ok(committed) => return Ok(committed.revision),
-                Err(StoreError::Conflict { .. }) if earlier == 0 => return Err(CommitError::Conflict),
+                Err(StoreError::Conflict { .. }) if earlier == 0 => {
+                    return Err(CommitError::Conflict);
+                }
                 Err(StoreError::Conflict { .. }) => {
                     return self.happened(witness).await?.ok_or(CommitError::Conflict);
                 }
@@ -243,7 +263,8 @@ impl Records {
         )))
     }
 
-    /// The revision of the batch of `witness`, if it has happened. A deletion has no revision of its own: nobody asks for it.
+    /// The revision of the batch of `witness`, if it has happened. A deletion has no revision of
+    /// its own: nobody asks for it.
     async fn happened(&self, witness: &Witness) -> Result<Option<Revision>, CommitError> {
         let there = self.store.get(&witness.key).await.map_err(Error::internal)?;
         Ok(match (there, &witness.put) {
@@ -256,7 +277,10 @@ impl Records {
 
 impl Move {
     fn id(&self) -> Option<crate::ids::LeaseId> {
-        self.after.as_ref().or(self.before.as_ref().map(|stored| &stored.lease)).map(|lease| lease.id)
+        self.after
+            .as_ref()
+            .or(self.before.as_ref().map(|stored| &stored.lease))
+            .map(|lease| lease.id)
     }
 }
 
@@ -271,7 +295,8 @@ struct Counted {
 impl Counted {
     fn add(&mut self, step: &Move) {
         let before = step.before.as_ref().map(|stored| &stored.lease);
-        let (was, will) = (before.is_some_and(is_counted), step.after.as_ref().is_some_and(is_counted));
+        let (was, will) =
+            (before.is_some_and(is_counted), step.after.as_ref().is_some_and(is_counted));
         if was == will {
             return;
         }

@@ -1,5 +1,6 @@
-//! Companies in the store: one record each, under `company/<id>`, so that a reader sees a company whole or not at all. Every batch
-//! bumps the epoch, and expects it to be as its writer knew it: two that synchronise at once cannot make one company twice.
+//! Companies in the store: one record each, under `company/<id>`, so that a reader sees a company
+//! whole or not at all. Every batch bumps the epoch, and expects it to be as its writer knew it:
+//! two that synchronise at once cannot make one company twice.
 
 use std::borrow::Cow;
 
@@ -37,7 +38,8 @@ impl Records {
         self.epoch(SPACE).await
     }
 
-    /// All companies. `known` may give what was made of a record at that revision before; `make` makes it of one that is not known.
+    /// All companies. `known` may give what was made of a record at that revision before; `make`
+    /// makes it of one that is not known.
     pub(crate) async fn companies<T>(
         &self,
         known: impl Fn(CompanyId, Revision) -> Option<T>,
@@ -73,7 +75,8 @@ impl Records {
         })
     }
 
-    /// Puts `companies`, at most [`COMPANIES_IN_A_BATCH`], and tells `event`. Gives the epoch that is from now on.
+    /// Puts `companies`, at most [`COMPANIES_IN_A_BATCH`], and tells `event`. Gives the epoch that
+    /// is from now on.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when companies changed since `epoch`.
@@ -124,7 +127,10 @@ mod tests {
             let plain = encoding::encode(&CompanyRecord::from(company)).unwrap();
             String::from_utf8(plain.get(1..).unwrap().to_vec()).unwrap()
         };
-        assert_eq!(json(&company), r#"{"dir":"12345","short":"AcmeCorp","name":"Acme Corp","gone":7}"#);
+        assert_eq!(
+            json(&company),
+            r#"{"dir":"12345","short":"AcmeCorp","name":"Acme Corp","gone":7}"#
+        );
         company.missing_since = None;
         company.identifier.clear();
         assert_eq!(json(&company), r#"{"dir":"12345","name":"Acme Corp"}"#);

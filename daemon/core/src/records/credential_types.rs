@@ -22,8 +22,9 @@ const TYPE_OF: &str = "type-of";
 /// The space that projections of types are of.
 pub(crate) const TYPES: &str = "types";
 
-/// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: that it is deleted, and a mark at every field
-/// that is to become plain or to be judged otherwise. What else there is in a batch is small.
+/// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: that
+/// it is deleted, and a mark at every field that is to become plain or to be judged otherwise. What
+/// else there is in a batch is small.
 pub(crate) const MAX_TYPE_BYTES: usize = 26 * 1024;
 
 /// What happens to a type, together.
@@ -119,12 +120,17 @@ impl Records {
 
     /// The type of that id, deleted or not.
     pub(crate) async fn type_of_id(&self, id: TypeId) -> Result<Option<StoredType>, Error> {
-        let Some((plain, revision)) = self.get(&keys::of_type(id), TYPE).await? else { return Ok(None) };
+        let Some((plain, revision)) = self.get(&keys::of_type(id), TYPE).await? else {
+            return Ok(None);
+        };
         Ok(Some(StoredType { of: decode(id, &plain)?, revision }))
     }
 
     /// The type that `plugin` declares, if it has been made already.
-    pub(crate) async fn type_of_plugin(&self, plugin: &PluginName) -> Result<Option<TypeId>, Error> {
+    pub(crate) async fn type_of_plugin(
+        &self,
+        plugin: &PluginName,
+    ) -> Result<Option<TypeId>, Error> {
         let Some((plain, _)) = self.get(&keys::type_of_plugin(plugin), TYPE_OF).await? else {
             return Ok(None);
         };
@@ -135,13 +141,20 @@ impl Records {
     /// Makes `change` durable: the type, its name, what is due about it.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when the type is not as it was read, or its name is taken; nothing has happened then.
-    pub(crate) async fn commit_type(&self, change: &TypeChange<'_>) -> Result<Revision, CommitError> {
+    /// [`CommitError::Conflict`] when the type is not as it was read, or its name is taken; nothing
+    /// has happened then.
+    pub(crate) async fn commit_type(
+        &self,
+        change: &TypeChange<'_>,
+    ) -> Result<Revision, CommitError> {
         let mut writing = self.writing();
         let before = change.before.map(|stored| &stored.of);
         let id = change.after.or(before).ok_or_else(|| Error::internal("a change of no type"))?.id;
         let key = keys::of_type(id);
-        writing.expect(&key, change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)));
+        writing.expect(
+            &key,
+            change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)),
+        );
         match change.after {
             Some(after) => writing.put(&key, TYPE, &encode(after)?).await?,
             None => writing.delete(key),
@@ -197,7 +210,8 @@ impl Records {
         page.entries.iter().map(entry).collect()
     }
 
-    /// Whether the credentials of the type have to be looked through, and what to expect when that is done.
+    /// Whether the credentials of the type have to be looked through, and what to expect when that
+    /// is done.
     pub(crate) async fn reseal_pending(&self, id: TypeId) -> Result<Option<Revision>, Error> {
         let found = self.store.get(&keys::reseal(id)).await.map_err(Error::internal)?;
         Ok(found.map(|found| found.revision))
@@ -252,7 +266,11 @@ async fn put_type_of(
     }
 }
 
-fn put_type_gone(writing: &mut Writing<'_>, before: Option<&CredentialType>, after: Option<&CredentialType>) {
+fn put_type_gone(
+    writing: &mut Writing<'_>,
+    before: Option<&CredentialType>,
+    after: Option<&CredentialType>,
+) {
     let key = |of: &CredentialType| {
         of.deleted.as_ref().map(|deleted| keys::gone(deleted.until, keys::Gone::Type(of.id)))
     };
@@ -269,8 +287,19 @@ pub(crate) fn encode(of: &CredentialType) -> Result<Vec<u8>, Error> {
 }
 
 fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
-    let TypeRecord { name, icon, scope, plugin, declared, fields, former, created, updated, closing, gone } =
-        encoding::decode(plain).map_err(Error::internal)?;
+    let TypeRecord {
+        name,
+        icon,
+        scope,
+        plugin,
+        declared,
+        fields,
+        former,
+        created,
+        updated,
+        closing,
+        gone,
+    } = encoding::decode(plain).map_err(Error::internal)?;
     Ok(CredentialType {
         id,
         name: name.into_owned(),
@@ -388,8 +417,14 @@ mod tests {
             permission_scope: Some("a.b".into()),
             plugin: PluginName::parse("generic").unwrap(),
             declared: true,
-            former: vec![Former::of(&field), Former { id: "c".into(), choices: None, ..Former::of(&field) }],
-            fields: vec![field.clone(), Field { id: "b".into(), computed: true, required: false, ..field }],
+            former: vec![
+                Former::of(&field),
+                Former { id: "c".into(), choices: None, ..Former::of(&field) },
+            ],
+            fields: vec![
+                field.clone(),
+                Field { id: "b".into(), computed: true, required: false, ..field },
+            ],
             created: at,
             updated: at,
             closing: vec!["b".into()],

@@ -1,8 +1,9 @@
 //! Credentials: their records, their values, and what changes together with one.
 //!
-//! A credential is one record, with its plain values in it while these are few. What is too large, and every secure value, stands in
-//! parts under keys that name the version that wrote them, written by the batch that writes the record. Reading is no snapshot: who finds
-//! a part gone reads the record again.
+//! A credential is one record, with its plain values in it while these are few. What is too large,
+//! and every secure value, stands in parts under keys that name the version that wrote them,
+//! written by the batch that writes the record. Reading is no snapshot: who finds a part gone reads
+//! the record again.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::credential_types::GoneRecord;
-use super::credential_values::{MAX_PARTS, PART_BYTES, pack_plain, pack_sealed, unpack_plain, unpack_sealed};
+use super::credential_values::{
+    MAX_PARTS, PART_BYTES, pack_plain, pack_sealed, unpack_plain, unpack_sealed,
+};
 use super::writing::Writing;
 use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
 use crate::error::Error;
@@ -30,7 +33,8 @@ const CREDENTIAL: &str = "credential";
 const VALUES: &str = "values";
 const SEALED: &str = "sealed";
 
-/// Plain values of up to so many bytes stand in the record itself: it takes them beside the names of as many secure ones as there may be.
+/// Plain values of up to so many bytes stand in the record itself: it takes them beside the names
+/// of as many secure ones as there may be.
 const INLINE_BYTES: usize = 8 * 1024;
 /// How often a credential is read anew that changes while it is read.
 const READINGS: u32 = 64;
@@ -90,16 +94,22 @@ pub(crate) fn epoch_of(id: TypeId) -> String {
 
 impl Records {
     /// The credential of that id, deleted or not, with its plain values.
-    pub(crate) async fn credential(&self, id: CredentialId) -> Result<Option<StoredCredential>, Error> {
+    pub(crate) async fn credential(
+        &self,
+        id: CredentialId,
+    ) -> Result<Option<StoredCredential>, Error> {
         let key = keys::credential(id);
         let mut seen = None;
         for _ in 0..READINGS {
-            let Some((plain, revision)) = self.get(&key, CREDENTIAL).await? else { return Ok(None) };
+            let Some((plain, revision)) = self.get(&key, CREDENTIAL).await? else {
+                return Ok(None);
+            };
             let (mut stored, inline) = decode(id, &plain, revision)?;
             let packed = match stored.parts.plain {
                 0 => Some(inline),
                 count => {
-                    self.parts(count, VALUES, |part| keys::values(id, stored.parts.written, part)).await?
+                    self.parts(count, VALUES, |part| keys::values(id, stored.parts.written, part))
+                        .await?
                 }
             };
             if let Some(packed) = packed {
@@ -115,12 +125,20 @@ impl Records {
 
     /// Whether the credential is as it was read.
     pub(crate) async fn is_current(&self, stored: &StoredCredential) -> Result<bool, Error> {
-        let now = self.store.get(&keys::credential(stored.credential.id)).await.map_err(Error::internal)?;
+        let now = self
+            .store
+            .get(&keys::credential(stored.credential.id))
+            .await
+            .map_err(Error::internal)?;
         Ok(now.is_some_and(|now| now.revision == stored.revision))
     }
 
-    /// The secure values of a credential, still in their envelopes. `None` when it changed since it was read.
-    pub(crate) async fn sealed_values(&self, stored: &StoredCredential) -> Result<Option<Sealed>, Error> {
+    /// The secure values of a credential, still in their envelopes. `None` when it changed since it
+    /// was read.
+    pub(crate) async fn sealed_values(
+        &self,
+        stored: &StoredCredential,
+    ) -> Result<Option<Sealed>, Error> {
         let StoredCredential { credential, parts, .. } = stored;
         let key = |part| keys::sealed(credential.id, parts.written, part);
         let Some(packed) = self.parts(parts.sealed, SEALED, key).await? else {
@@ -158,7 +176,8 @@ impl Records {
         id: crate::ids::SecureValueId,
         value: &Secret,
     ) -> Result<SealedValue, Error> {
-        let envelope = self.keyring.seal(&keys::envelope(credential, id), field, value.expose()).await?;
+        let envelope =
+            self.keyring.seal(&keys::envelope(credential, id), field, value.expose()).await?;
         Ok(SealedValue { id, envelope })
     }
 
@@ -169,7 +188,8 @@ impl Records {
         field: &str,
         value: &SealedValue,
     ) -> Result<Secret, Error> {
-        let plain = self.keyring.open(&keys::envelope(credential, value.id), field, &value.envelope)?;
+        let plain =
+            self.keyring.open(&keys::envelope(credential, value.id), field, &value.envelope)?;
         Ok(Secret::new(plain.to_vec()))
     }
 
@@ -182,7 +202,10 @@ impl Records {
     }
 
     /// The credentials of a company that are not deleted.
-    pub(crate) async fn credentials_of_company(&self, id: CompanyId) -> Result<Vec<CredentialId>, Error> {
+    pub(crate) async fn credentials_of_company(
+        &self,
+        id: CompanyId,
+    ) -> Result<Vec<CredentialId>, Error> {
         self.listed(&keys::of_company_prefix(id), keys::trailing_credential).await
     }
 
@@ -191,15 +214,21 @@ impl Records {
         self.listed(&keys::gone_of_type_prefix(id), keys::trailing_credential).await
     }
 
-    /// Every deleted thing, those first that are to be purged first, with the second from which they are.
+    /// Every deleted thing, those first that are to be purged first, with the second from which
+    /// they are.
     pub(crate) async fn gone(&self) -> Result<Vec<(u64, keys::Gone)>, Error> {
         self.listed(&Key::new(keys::GONE), keys::parse_gone).await
     }
 
     /// Deleted things that are to be purged by `now`, at most `limit`.
-    pub(crate) async fn gone_by(&self, now: Timestamp, limit: usize) -> Result<Vec<keys::Gone>, Error> {
+    pub(crate) async fn gone_by(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<keys::Gone>, Error> {
         let page = self.scan(&Key::new(keys::GONE), None, limit).await?;
-        let due = |key: &Key| keys::parse_gone(key).filter(|(seconds, _)| *seconds <= now.as_secs());
+        let due =
+            |key: &Key| keys::parse_gone(key).filter(|(seconds, _)| *seconds <= now.as_secs());
         Ok(page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, what)| what).collect())
     }
 
@@ -220,16 +249,21 @@ impl Records {
     /// Makes `change` durable: the credential, its values, its indexes.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when the credential or its type is not as it was read; nothing has happened then.
+    /// [`CommitError::Conflict`] when the credential or its type is not as it was read; nothing has
+    /// happened then.
     pub(crate) async fn commit_credential(
         &self,
         change: &CredentialChange<'_>,
     ) -> Result<Revision, CommitError> {
         let mut writing = self.writing();
         let before = change.before.map(|stored| &stored.credential);
-        let id = change.after.or(before).ok_or_else(|| Error::internal("a change of no credential"))?.id;
+        let id =
+            change.after.or(before).ok_or_else(|| Error::internal("a change of no credential"))?.id;
         let key = keys::credential(id);
-        writing.expect(&key, change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)));
+        writing.expect(
+            &key,
+            change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)),
+        );
         match change.after {
             Some(after) => {
                 let plain = put_values(&mut writing, change, after).await?;
@@ -274,7 +308,8 @@ async fn put_values(
         } else {
             put_parts(writing, VALUES, &plain, |part| keys::values(after.id, written, part)).await?
         },
-        sealed: put_parts(writing, SEALED, &packed, |part| keys::sealed(after.id, written, part)).await?,
+        sealed: put_parts(writing, SEALED, &packed, |part| keys::sealed(after.id, written, part))
+            .await?,
     };
     encode(after, parts, if fits { &plain } else { &[] })
 }
@@ -298,16 +333,20 @@ async fn put_parts(
 
 fn drop_parts(writing: &mut Writing<'_>, before: Option<&StoredCredential>) {
     let Some(StoredCredential { credential, parts, .. }) = before else { return };
-    (0..parts.plain).for_each(|part| writing.delete(keys::values(credential.id, parts.written, part)));
-    (0..parts.sealed).for_each(|part| writing.delete(keys::sealed(credential.id, parts.written, part)));
+    (0..parts.plain)
+        .for_each(|part| writing.delete(keys::values(credential.id, parts.written, part)));
+    (0..parts.sealed)
+        .for_each(|part| writing.delete(keys::sealed(credential.id, parts.written, part)));
 }
 
 /// Index keys: what was there and will be goes untouched.
 fn put_indexes(writing: &mut Writing<'_>, before: Option<&Credential>, after: Option<&Credential>) {
-    let (old, new) = (before.map(indexes).unwrap_or_default(), after.map(indexes).unwrap_or_default());
+    let (old, new) =
+        (before.map(indexes).unwrap_or_default(), after.map(indexes).unwrap_or_default());
     old.difference(&new).for_each(|key| writing.delete(key.clone()));
     new.difference(&old).for_each(|key| writing.index(key.clone()));
-    let is_live = |credential: Option<&Credential>| credential.is_some_and(|one| one.deleted.is_none());
+    let is_live =
+        |credential: Option<&Credential>| credential.is_some_and(|one| one.deleted.is_none());
     if let Some(of) = after.or(before).filter(|_| is_live(before) != is_live(after)) {
         writing.bump(&epoch_of(of.of));
     }
@@ -316,9 +355,12 @@ fn put_indexes(writing: &mut Writing<'_>, before: Option<&Credential>, after: Op
 fn indexes(credential: &Credential) -> BTreeSet<Key> {
     let Credential { id, of, company, .. } = *credential;
     match &credential.deleted {
-        None => [keys::listed_of_type(of, company, id), keys::listed_of_company(company, id)].into(),
+        None => {
+            [keys::listed_of_type(of, company, id), keys::listed_of_company(company, id)].into()
+        }
         Some(deleted) => {
-            [keys::gone_of_type(of, id), keys::gone(deleted.until, keys::Gone::Credential(id))].into()
+            [keys::gone_of_type(of, id), keys::gone(deleted.until, keys::Gone::Credential(id))]
+                .into()
         }
     }
 }
@@ -348,7 +390,8 @@ fn decode(
     revision: Revision,
 ) -> Result<(StoredCredential, Zeroizing<Vec<u8>>), Error> {
     let record: CredentialRecord<'_> = encoding::decode(plain).map_err(Error::internal)?;
-    let inline = Zeroizing::new(STANDARD_NO_PAD.decode(record.inline.as_bytes()).map_err(Error::internal)?);
+    let inline =
+        Zeroizing::new(STANDARD_NO_PAD.decode(record.inline.as_bytes()).map_err(Error::internal)?);
     let credential = Credential {
         id,
         name: record.name.into_owned(),
@@ -361,6 +404,7 @@ fn decode(
         sealed_fields: record.sealed_fields.into_owned(),
         plain: Default::default(),
     };
-    let parts = Parts { written: record.written, plain: record.plain_parts, sealed: record.sealed_parts };
+    let parts =
+        Parts { written: record.written, plain: record.plain_parts, sealed: record.sealed_parts };
     Ok((StoredCredential { credential, revision, parts }, inline))
 }

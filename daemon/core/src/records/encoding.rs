@@ -1,5 +1,6 @@
-//! What a lease looks like inside its envelope: a version byte, then JSON of private mirror types. JSON because claims are JSON anyway and
-//! because a field can be added without a new version; names are short because there are many leases.
+//! What a lease looks like inside its envelope: a version byte, then JSON of private mirror types.
+//! JSON because claims are JSON anyway and because a field can be added without a new version;
+//! names are short because there are many leases.
 
 use std::borrow::Cow;
 
@@ -96,7 +97,8 @@ enum StateRecord<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct MadeRecord {
-    /// Base64: a plugin's text may have anything in it, and JSON would blow some of it up to six times its size.
+    /// Base64: a plugin's text may have anything in it, and JSON would blow some of it up to six
+    /// times its size.
     #[serde(rename = "s")]
     state: String,
     #[serde(rename = "end", skip_serializing_if = "Option::is_none", default)]
@@ -176,7 +178,10 @@ pub(super) fn decode_lease(id: LeaseId, plain: &[u8]) -> Result<Lease, Unreadabl
         interface: record.interface,
         created: record.created,
         not_after: record.not_after,
-        kept: Kept { claims: record.claims.into_owned(), parameters: record.parameters.into_owned() },
+        kept: Kept {
+            claims: record.claims.into_owned(),
+            parameters: record.parameters.into_owned(),
+        },
         state: record.state.try_into()?,
     })
 }
@@ -189,7 +194,8 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Unreadable> {
     Ok(plain)
 }
 
-/// The JSON of what [`encode`] wrote; `None` when it is of a format that this version does not know.
+/// The JSON of what [`encode`] wrote; `None` when it is of a format that this version does not
+/// know.
 pub(super) fn json(plain: &[u8]) -> Option<&[u8]> {
     plain.strip_prefix(&[VERSION])
 }
@@ -198,7 +204,9 @@ pub(super) fn json(plain: &[u8]) -> Option<&[u8]> {
 pub(super) fn decode<'a, T: Deserialize<'a>>(plain: &'a [u8]) -> Result<T, Unreadable> {
     match plain.split_first() {
         Some((&VERSION, json)) => serde_json::from_slice(json).map_err(unreadable),
-        Some((version, _)) => Err(unreadable(format!("its format {version} is not known to this version"))),
+        Some((version, _)) => {
+            Err(unreadable(format!("its format {version} is not known to this version")))
+        }
         None => Err(unreadable("it is empty")),
     }
 }
@@ -206,15 +214,19 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(plain: &'a [u8]) -> Result<T, Unrea
 impl<'a> From<&'a State> for StateRecord<'a> {
     fn from(state: &'a State) -> Self {
         match state {
-            State::Pending { deadline, doomed } => Self::Pending { until: *deadline, doomed: *doomed },
+            State::Pending { deadline, doomed } => {
+                Self::Pending { until: *deadline, doomed: *doomed }
+            }
             State::Active(made) => Self::Active(made.into()),
-            State::Revoking(Revoking { cause, since, failures, due, attempt_until }) => Self::Revoking {
-                cause: cause.into(),
-                since: *since,
-                failures: *failures,
-                due: *due,
-                attempt_until: *attempt_until,
-            },
+            State::Revoking(Revoking { cause, since, failures, due, attempt_until }) => {
+                Self::Revoking {
+                    cause: cause.into(),
+                    since: *since,
+                    failures: *failures,
+                    due: *due,
+                    attempt_until: *attempt_until,
+                }
+            }
             State::Parked(Parked { cause, reason, since }) => {
                 Self::Parked { cause: cause.into(), why: reason.into(), since: *since }
             }
@@ -230,7 +242,13 @@ impl TryFrom<StateRecord<'_>> for State {
             StateRecord::Pending { until, doomed } => Self::Pending { deadline: until, doomed },
             StateRecord::Active(made) => Self::Active(made.try_into()?),
             StateRecord::Revoking { cause, since, failures, due, attempt_until } => {
-                Self::Revoking(Revoking { cause: cause.try_into()?, since, failures, due, attempt_until })
+                Self::Revoking(Revoking {
+                    cause: cause.try_into()?,
+                    since,
+                    failures,
+                    due,
+                    attempt_until,
+                })
             }
             StateRecord::Parked { cause, why, since } => {
                 Self::Parked(Parked { cause: cause.try_into()?, reason: why.into(), since })
@@ -242,7 +260,11 @@ impl TryFrom<StateRecord<'_>> for State {
 
 impl From<&Made> for MadeRecord {
     fn from(made: &Made) -> Self {
-        Self { state: STANDARD_NO_PAD.encode(&made.state), ends: made.ends, with_secret: made.with_secret }
+        Self {
+            state: STANDARD_NO_PAD.encode(&made.state),
+            ends: made.ends,
+            with_secret: made.with_secret,
+        }
     }
 }
 
@@ -250,7 +272,8 @@ impl TryFrom<MadeRecord> for Made {
     type Error = Unreadable;
     fn try_from(record: MadeRecord) -> Result<Self, Unreadable> {
         let state = STANDARD_NO_PAD.decode(record.state).map_err(unreadable)?;
-        let state = String::from_utf8(state).map_err(|_| unreadable("a plugin's state is no text"))?;
+        let state =
+            String::from_utf8(state).map_err(|_| unreadable("a plugin's state is no text"))?;
         Ok(Self { state, ends: record.ends, with_secret: record.with_secret })
     }
 }
@@ -258,7 +281,9 @@ impl TryFrom<MadeRecord> for Made {
 impl From<&Cause> for CauseRecord {
     fn from(cause: &Cause) -> Self {
         match cause {
-            Cause::CutShort { deadline, first_ok } => Self::CutShort { until: *deadline, ok: *first_ok },
+            Cause::CutShort { deadline, first_ok } => {
+                Self::CutShort { until: *deadline, ok: *first_ok }
+            }
             Cause::Unwanted(made) => Self::Unwanted(made.into()),
             Cause::User(made) => Self::User(made.into()),
             Cause::Limit(made) => Self::Limit(made.into()),
@@ -339,8 +364,9 @@ mod tests {
             ends: None,
             with_secret: true,
         };
-        let claims =
-            [("sub".to_owned(), "x".repeat(crate::lease::MAX_KEPT_BYTES - 10).into())].into_iter().collect();
+        let claims = [("sub".to_owned(), "x".repeat(crate::lease::MAX_KEPT_BYTES - 10).into())]
+            .into_iter()
+            .collect();
         let kept = Kept { claims, parameters: Vec::new() };
         assert!(kept.fits());
         let lease = Lease { kept, state: State::Active(made), ..samples::lease() };
@@ -350,7 +376,10 @@ mod tests {
     #[test]
     fn a_future_format_is_refused_in_words() {
         let error = decode_lease(samples::lease().id, &[9, b'{', b'}']).unwrap_err();
-        assert_eq!(error.to_string(), "a record cannot be read: its format 9 is not known to this version");
+        assert_eq!(
+            error.to_string(),
+            "a record cannot be read: its format 9 is not known to this version"
+        );
         assert!(decode_lease(samples::lease().id, &[]).is_err());
         assert!(decode_lease(samples::lease().id, b"\x01{}").is_err());
     }

@@ -1,4 +1,5 @@
-//! Events on their way out: put into the store by the batch that they are about, as the JSON that the audit log will show.
+//! Events on their way out: put into the store by the batch that they are about, as the JSON that
+//! the audit log will show.
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -134,7 +135,9 @@ impl Records {
         }
         match writing.commit().await {
             Ok(_) => Ok(count),
-            Err(CommitError::Conflict) => Err(Error::internal("a batch that expects nothing conflicted")),
+            Err(CommitError::Conflict) => {
+                Err(Error::internal("a batch that expects nothing conflicted"))
+            }
             Err(CommitError::Failed(error)) => Err(error),
         }
     }
@@ -144,11 +147,13 @@ impl Records {
         self.keyring.authenticator(purpose)
     }
 
-    /// The oldest events that the audit log does not have yet: none only when there are none, whatever else stands among them.
+    /// The oldest events that the audit log does not have yet: none only when there are none,
+    /// whatever else stands among them.
     pub(crate) async fn outgoing_events(&self, most: usize) -> Result<Outbox, Error> {
         let (mut outbox, mut after) = (Outbox::default(), None);
         while outbox.events.len() < most {
-            let page = self.scan(&Key::new(keys::OUTBOX), after.as_ref(), most.max(AUDIT_BATCH)).await?;
+            let page =
+                self.scan(&Key::new(keys::OUTBOX), after.as_ref(), most.max(AUDIT_BATCH)).await?;
             for (key, sealed) in &page.entries {
                 let Some(id) = keys::outgoing_name(key) else {
                     outbox.strange = Some(malformed(key));
@@ -186,7 +191,8 @@ impl Records {
             return Ok((AuditEnd { mark: Mark::START, bytes: 0 }, Expected::Absent));
         };
         let record: EndRecord<'_> = encoding::decode(&plain).map_err(Error::internal)?;
-        let unreadable = || Error::internal("the record of the end of the audit log cannot be read");
+        let unreadable =
+            || Error::internal("the record of the end of the audit log cannot be read");
         let mac = parse_mac(record.mac.as_bytes()).ok_or_else(unreadable)?;
         let end = AuditEnd { mark: Mark { number: record.number, mac }, bytes: record.bytes };
         Ok((end, Expected::At(revision)))
@@ -217,7 +223,8 @@ impl Records {
         Ok((key, sealed))
     }
 
-    /// Where `event` goes in the store, and what goes there. Of events of one millisecond, those of one process are in order.
+    /// Where `event` goes in the store, and what goes there. Of events of one millisecond, those of
+    /// one process are in order.
     fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
         let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
         let key = keys::outgoing(event.at, number, random_16(&*self.entropy));
@@ -247,8 +254,14 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
 
 impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
     fn from(actor: Option<&'a Actor>) -> Self {
-        let nobody =
-            |kind| Self { kind, issuer: None, subject: None, interface: None, user: None, session: None };
+        let nobody = |kind| Self {
+            kind,
+            issuer: None,
+            subject: None,
+            interface: None,
+            user: None,
+            session: None,
+        };
         let named = |kind, subject: &'a Subject, interface| Self {
             issuer: Some(&subject.issuer),
             subject: Some(&subject.subject),
@@ -258,7 +271,9 @@ impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
         match actor {
             None => nobody("daemon"),
             Some(Actor::Operator) => nobody("operator"),
-            Some(Actor::Stranger(interface)) => Self { interface: Some(*interface), ..nobody("stranger") },
+            Some(Actor::Stranger(interface)) => {
+                Self { interface: Some(*interface), ..nobody("stranger") }
+            }
             Some(Actor::User(subject, interface)) => named("user", subject, *interface),
             Some(Actor::Member { subject, user, session }) => Self {
                 user: Some(user.as_str()),

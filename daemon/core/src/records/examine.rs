@@ -1,4 +1,5 @@
-//! Reading the whole ledger against itself: does every index say what the leases say, and every counter what a recount says?
+//! Reading the whole ledger against itself: does every index say what the leases say, and every
+//! counter what a recount says?
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,12 @@ struct Should {
 }
 
 impl Records {
-    /// All leases, and every contradiction as a sentence. Reads everything, and without a snapshot: what is written meanwhile may look
-    /// like a contradiction.
-    pub(crate) async fn examine(&self, timing: &Timing) -> Result<(Vec<Lease>, Vec<String>), Error> {
+    /// All leases, and every contradiction as a sentence. Reads everything, and without a snapshot:
+    /// what is written meanwhile may look like a contradiction.
+    pub(crate) async fn examine(
+        &self,
+        timing: &Timing,
+    ) -> Result<(Vec<Lease>, Vec<String>), Error> {
         let mut should = Should::default();
         for (key, sealed) in self.all(keys::LEASE).await? {
             let plain = self.keyring.open(&key, LEASE, &sealed.value)?;
@@ -58,7 +62,9 @@ impl Records {
             }
             let key = self.state_key(&lease.service, &made.state);
             if let Some(other) = should.holders.insert(key, lease.id.to_string()) {
-                should.faults.push(format!("leases {other} and {} hold one plugin state", lease.id));
+                should
+                    .faults
+                    .push(format!("leases {other} and {} hold one plugin state", lease.id));
             }
         }
         should.leases.push(lease);
@@ -72,8 +78,10 @@ impl Records {
                 should.faults.push(format!("{key:?} says {counted}, a recount says {recounted}"));
             }
         }
-        let missing =
-            should.counts.iter().map(|(key, count)| format!("{key:?} is missing; a recount says {count}"));
+        let missing = should
+            .counts
+            .iter()
+            .map(|(key, count)| format!("{key:?} is missing; a recount says {count}"));
         should.faults.extend(missing);
         Ok(())
     }
@@ -83,13 +91,15 @@ impl Records {
             let holder = self.keyring.open(&key, HOLDER, &sealed.value)?;
             match should.holders.remove(&key) {
                 Some(lease) if lease.as_bytes() == holder.as_slice() => {}
-                Some(lease) => should.faults.push(format!("{key:?} names another lease than {lease}")),
+                Some(lease) => {
+                    should.faults.push(format!("{key:?} names another lease than {lease}"))
+                }
                 None => should.faults.push(format!("nobody holds {key:?}")),
             }
         }
-        should
-            .faults
-            .extend(should.holders.values().map(|lease| format!("the plugin state of {lease} is not held")));
+        should.faults.extend(
+            should.holders.values().map(|lease| format!("the plugin state of {lease} is not held")),
+        );
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! Where things are in the store. Lease ids and pseudonyms stand in keys as their sixteen bytes, ids of the vault as their characters,
-//! services by name.
+//! Where things are in the store. Lease ids and pseudonyms stand in keys as their sixteen bytes,
+//! ids of the vault as their characters, services by name.
 //!
 //! | key | value |
 //! |---|---|
@@ -21,7 +21,8 @@
 //! | `type/`, `credential/` and what goes with them | see [`super::vault_keys`] |
 //! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
 //!
-//! Index keys have no value, hence nothing to seal: what they say is believed only as far as the lease itself agrees.
+//! Index keys have no value, hence nothing to seal: what they say is believed only as far as the
+//! lease itself agrees.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -108,7 +109,13 @@ pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
 pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     let millis = at.as_millis().min(MILLIS_MAX);
     let (_, random) = random.split_at(8);
-    key(&[OUTBOX, format!("{millis:0MILLIS_DIGITS$}").as_bytes(), b"/", &number.to_be_bytes(), random])
+    key(&[
+        OUTBOX,
+        format!("{millis:0MILLIS_DIGITS$}").as_bytes(),
+        b"/",
+        &number.to_be_bytes(),
+        random,
+    ])
 }
 
 /// What the event is called that waits at a key that [`outgoing`] made.
@@ -116,8 +123,9 @@ pub(super) fn outgoing_name(key: &Key) -> Option<String> {
     let rest = key.as_bytes().strip_prefix(OUTBOX)?;
     let (millis, rest) = rest.split_at_checked(MILLIS_DIGITS)?;
     let unique = rest.strip_prefix(b"/").filter(|unique| unique.len() == OUTGOING_LEN)?;
-    let millis =
-        std::str::from_utf8(millis).ok().filter(|millis| millis.bytes().all(|c| c.is_ascii_digit()))?;
+    let millis = std::str::from_utf8(millis)
+        .ok()
+        .filter(|millis| millis.bytes().all(|c| c.is_ascii_digit()))?;
     Some(format!("{millis}.{}", URL_SAFE_NO_PAD.encode(unique)))
 }
 
@@ -157,7 +165,12 @@ pub(super) fn session(id: SessionId) -> Key {
 /// The second at which `at` has certainly come.
 pub(super) fn session_due(at: Timestamp, id: SessionId) -> Key {
     let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
-    key(&[SESSION_DUE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", id.as_str().as_bytes()])
+    key(&[
+        SESSION_DUE,
+        format!("{seconds:0SECONDS_DIGITS$}").as_bytes(),
+        b"/",
+        id.as_str().as_bytes(),
+    ])
 }
 
 /// Second and session of a key that [`session_due`] made.
@@ -226,8 +239,13 @@ mod tests {
         let name = outgoing_name(&key).unwrap();
         assert_eq!(outgoing_named(&name), Some(key));
         assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)), "{name}");
-        for bad in ["", ".", "1.AAAA", "00000000000000x.AAAAAAAAAAAAAAAAAAAAAA", "../AAAAAAAAAAAAAAAAAAAAAA"]
-        {
+        for bad in [
+            "",
+            ".",
+            "1.AAAA",
+            "00000000000000x.AAAAAAAAAAAAAAAAAAAAAA",
+            "../AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
             assert_eq!(outgoing_named(bad), None, "{bad}");
         }
         assert_eq!(outgoing_name(&epoch("types")), None);

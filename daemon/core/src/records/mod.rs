@@ -1,9 +1,12 @@
-//! The ledger as records in the store: which key, which bytes, sealed how, and which keys change together.
+//! The ledger as records in the store: which key, which bytes, sealed how, and which keys change
+//! together.
 //!
-//! Everything that follows from a lease (its counter, its indexes, who holds a plugin state) is written here in the very batch that
-//! writes the lease, worked out from how it was and how it will be: see [`Records::commit`]. Start there.
+//! Everything that follows from a lease (its counter, its indexes, who holds a plugin state) is
+//! written here in the very batch that writes the lease, worked out from how it was and how it will
+//! be: see [`Records::commit`]. Start there.
 //!
-//! Never here: a decision about a lease. Never elsewhere: a key of the store, or a byte of a record.
+//! Never here: a decision about a lease. Never elsewhere: a key of the store, or a byte of a
+//! record.
 
 mod change;
 mod companies;
@@ -128,7 +131,8 @@ impl Records {
         loop {
             let page = self.index(&prefix, after.as_ref(), PAGE).await?;
             for id in page.leases {
-                leases.extend(self.lease(id).await?.filter(|stored| stored.lease.owner == *subject));
+                leases
+                    .extend(self.lease(id).await?.filter(|stored| stored.lease.owner == *subject));
             }
             after = page.next;
             if after.is_none() {
@@ -141,13 +145,18 @@ impl Records {
     pub(crate) async fn tally(&self, account: &Account) -> Result<Tally, Error> {
         let key = keys::count(&account.subject, &account.service);
         Ok(match self.get(&key, COUNT).await? {
-            Some((plain, revision)) => Tally { count: number(&plain)?, expected: Expected::At(revision) },
+            Some((plain, revision)) => {
+                Tally { count: number(&plain)?, expected: Expected::At(revision) }
+            }
             None => Tally { count: 0, expected: Expected::Absent },
         })
     }
 
     /// How many leases of `subject` count, by service; services with none are left out.
-    pub(crate) async fn counts(&self, subject: &Subject) -> Result<BTreeMap<ServiceId, u64>, Error> {
+    pub(crate) async fn counts(
+        &self,
+        subject: &Subject,
+    ) -> Result<BTreeMap<ServiceId, u64>, Error> {
         let prefix = keys::count_prefix(&self.subject_key(subject));
         let mut counts = BTreeMap::new();
         let mut after = None;
@@ -166,7 +175,11 @@ impl Records {
     }
 
     /// The lease that holds `state` of `service`.
-    pub(crate) async fn holder(&self, service: &ServiceId, state: &str) -> Result<Option<LeaseId>, Error> {
+    pub(crate) async fn holder(
+        &self,
+        service: &ServiceId,
+        state: &str,
+    ) -> Result<Option<LeaseId>, Error> {
         let key = self.state_key(service, state);
         let Some((plain, _)) = self.get(&key, HOLDER).await? else { return Ok(None) };
         let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
@@ -179,7 +192,8 @@ impl Records {
         Ok(found.map(|(plain, _)| Secret::new(plain.to_vec())))
     }
 
-    /// Leases that are due at `now`, earliest first, at most `limit`; goes on `after` where an earlier page ended.
+    /// Leases that are due at `now`, earliest first, at most `limit`; goes on `after` where an
+    /// earlier page ended.
     pub(crate) async fn due(
         &self,
         after: Option<&Key>,
@@ -189,13 +203,18 @@ impl Records {
         let page = self.scan(&Key::new(keys::DUE), after, limit).await?;
         let found = page.entries.len();
         let due = |key: &Key| keys::parse_due(key).filter(|(seconds, _)| *seconds <= now.as_secs());
-        let leases: Vec<_> = page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, id)| id).collect();
+        let leases: Vec<_> =
+            page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, id)| id).collect();
         let next = if leases.len() == found { next_of(page) } else { None };
         Ok(IndexPage { leases, next })
     }
 
     /// Parked leases, of one service or of all.
-    pub(crate) async fn parked(&self, after: Option<&Key>, limit: usize) -> Result<IndexPage, Error> {
+    pub(crate) async fn parked(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<IndexPage, Error> {
         self.index(&Key::new(keys::PARKED), after, limit).await
     }
 
@@ -217,13 +236,20 @@ impl Records {
     }
 
     async fn get(&self, key: &Key, field: &str) -> Result<Option<(Plain, Revision)>, Error> {
-        let Some(Versioned { value, revision }) = self.store.get(key).await.map_err(Error::internal)? else {
+        let Some(Versioned { value, revision }) =
+            self.store.get(key).await.map_err(Error::internal)?
+        else {
             return Ok(None);
         };
         Ok(Some((self.keyring.open(key, field, &value)?, revision)))
     }
 
-    async fn index(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<IndexPage, Error> {
+    async fn index(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<IndexPage, Error> {
         let page = self.scan(prefix, after, limit).await?;
         let id = |key: &Key| keys::trailing_id(key).ok_or_else(|| malformed(key));
         let leases = page.entries.iter().map(|(key, _)| id(key)).collect::<Result<_, _>>()?;
@@ -242,7 +268,8 @@ fn next_of(mut page: Page) -> Option<Key> {
 }
 
 fn number(plain: &[u8]) -> Result<u64, Error> {
-    let bytes = plain.try_into().map_err(|_| Error::internal("a counter is not eight bytes long"))?;
+    let bytes =
+        plain.try_into().map_err(|_| Error::internal("a counter is not eight bytes long"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 

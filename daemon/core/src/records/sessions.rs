@@ -38,7 +38,9 @@ pub(crate) struct DueSessions {
 impl Records {
     /// The session of that id.
     pub(crate) async fn session(&self, id: SessionId) -> Result<Option<Open>, Error> {
-        let Some((plain, revision)) = self.get(&keys::session(id), SESSION).await? else { return Ok(None) };
+        let Some((plain, revision)) = self.get(&keys::session(id), SESSION).await? else {
+            return Ok(None);
+        };
         let session = decode(id, &plain).map_err(Error::internal)?;
         Ok(Some(Open { session, revision }))
     }
@@ -52,7 +54,9 @@ impl Records {
     ) -> Result<DueSessions, Error> {
         let page = self.scan(&Key::new(keys::SESSION_DUE), after, limit).await?;
         let found = page.entries.len();
-        let due = |key: &Key| keys::parse_session_due(key).filter(|(seconds, _)| *seconds <= now.as_secs());
+        let due = |key: &Key| {
+            keys::parse_session_due(key).filter(|(seconds, _)| *seconds <= now.as_secs())
+        };
         let sessions: Vec<_> =
             page.entries.iter().map_while(|(key, _)| Some((key.clone(), due(key)?.1))).collect();
         let next = if sessions.len() == found { next_of(page) } else { None };
@@ -77,7 +81,11 @@ impl Records {
     }
 
     /// Forgets that a session had to be looked at; and the session itself, if it is as it was read.
-    pub(crate) async fn forget_session(&self, key: &Key, over: Option<&Open>) -> Result<(), CommitError> {
+    pub(crate) async fn forget_session(
+        &self,
+        key: &Key,
+        over: Option<&Open>,
+    ) -> Result<(), CommitError> {
         let mut writing = self.writing();
         writing.delete(key.clone());
         if let Some(over) = over {
@@ -95,7 +103,11 @@ impl Writing<'_> {
     }
 
     /// Puts a session as it is from now on, if it is as it was read.
-    pub(crate) async fn change_session(&mut self, session: &Session, read: Revision) -> Result<(), Error> {
+    pub(crate) async fn change_session(
+        &mut self,
+        session: &Session,
+        read: Revision,
+    ) -> Result<(), Error> {
         self.put_session(session, Expected::At(read)).await
     }
 
@@ -134,7 +146,9 @@ fn decode(id: SessionId, plain: &[u8]) -> Result<Session, Unreadable> {
         created: record.created,
         idle_until: record.idle,
         ends: record.end,
-        refresh: refresh.try_into().map_err(|_| encoding::unreadable("a hash has another length"))?,
+        refresh: refresh
+            .try_into()
+            .map_err(|_| encoding::unreadable("a hash has another length"))?,
     })
 }
 
@@ -159,7 +173,9 @@ mod tests {
         let (user, hash) = (session.user, "A".repeat(43));
         assert_eq!(
             std::str::from_utf8(&plain[1..]).unwrap(),
-            format!(r#"{{"user":"{user}","era":3,"at":1000,"idle":2000,"end":3000,"rt":"{hash}"}}"#)
+            format!(
+                r#"{{"user":"{user}","era":3,"at":1000,"idle":2000,"end":3000,"rt":"{hash}"}}"#
+            )
         );
     }
 }

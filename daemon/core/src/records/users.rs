@@ -61,7 +61,9 @@ struct SuspensionRecord<'a> {
 impl Records {
     /// The user of that id.
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<Known>, Error> {
-        let Some((plain, revision)) = self.get(&keys::user(id), USER).await? else { return Ok(None) };
+        let Some((plain, revision)) = self.get(&keys::user(id), USER).await? else {
+            return Ok(None);
+        };
         let user = decode(id, &plain).map_err(Error::internal)?;
         Ok(Some(Known { user, revision }))
     }
@@ -72,8 +74,10 @@ impl Records {
         let Some((plain, _)) = self.get(&key, USER_OF).await? else { return Ok(None) };
         let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
         let id = UserId::parse(text).map_err(Error::internal)?;
-        let known =
-            self.user(id).await?.ok_or_else(|| Error::internal("a subject names a user who is not there"))?;
+        let known = self
+            .user(id)
+            .await?
+            .ok_or_else(|| Error::internal("a subject names a user who is not there"))?;
         // The key holds a keyed hash: the record says whose it is.
         if known.user.subject == *subject {
             Ok(Some(known))
@@ -144,7 +148,8 @@ impl Writing<'_> {
     pub(crate) async fn suspend(&mut self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
         let key = self.suspension(subject);
         let Subject { issuer, subject } = subject;
-        let plain = encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
+        let plain =
+            encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
         self.put(&key, SUSPENDED, &plain).await
     }
 
@@ -212,7 +217,12 @@ mod tests {
             id: UserId::from_random([7; 16]),
             subject: Subject { issuer: "https://op.example".into(), subject: "alice".into() },
             provider: ProviderId::parse("op").unwrap(),
-            profile: Profile { login: "alice".into(), name: "Alice".into(), email: None, image: None },
+            profile: Profile {
+                login: "alice".into(),
+                name: "Alice".into(),
+                email: None,
+                image: None,
+            },
             own: Own::default(),
             claims: Claims::new(),
             hand_roles: Vec::new(),
@@ -226,14 +236,19 @@ mod tests {
     #[test]
     fn every_user_comes_back_as_they_were() {
         let full = User {
-            profile: Profile { email: Some("a@b".into()), image: Some("https://i".into()), ..user().profile },
+            profile: Profile {
+                email: Some("a@b".into()),
+                image: Some("https://i".into()),
+                ..user().profile
+            },
             own: Own { name: Some("Al".into()), image: Some(None) },
             claims: [("groups".to_owned(), json!(["a"]))].into_iter().collect(),
             hand_roles: vec!["admin".into()],
             suspended: true,
             ..user()
         };
-        let pictured = User { own: Own { name: None, image: Some(Some("https://j".into())) }, ..user() };
+        let pictured =
+            User { own: Own { name: None, image: Some(Some("https://j".into())) }, ..user() };
         for user in [user(), full, pictured] {
             assert_eq!(decode(user.id, &encode(&user).unwrap()).unwrap(), user);
         }

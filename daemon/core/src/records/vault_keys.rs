@@ -1,4 +1,5 @@
-//! Where types and credentials are in the store. Their ids stand in keys as their 25 characters, pseudonyms as their sixteen bytes.
+//! Where types and credentials are in the store. Their ids stand in keys as their 25 characters,
+//! pseudonyms as their sixteen bytes.
 //!
 //! | key | value |
 //! |---|---|
@@ -14,8 +15,8 @@
 //! | `gone-of-type/<type>/<credential>` | none: which credentials of the type are deleted, and can still be restored |
 //! | `gone/<seconds, 12 digits>/<credential or type>` | none: which deleted thing has to be purged when |
 //!
-//! A credential's values stand under the version that wrote them: who reads the credential and then its values finds those that belong
-//! to it, or none, and never those of a later version.
+//! A credential's values stand under the version that wrote them: who reads the credential and then
+//! its values finds those that belong to it, or none, and never those of a later version.
 
 use super::keys::Pseudonym;
 use crate::ids::{CompanyId, CredentialId, PluginName, SecureValueId, TypeId};
@@ -75,7 +76,8 @@ pub(super) fn sealed(id: CredentialId, written: u64, part: u8) -> Key {
     key(&[b"sealed/", id.as_str().as_bytes(), b"/", &written.to_be_bytes(), b"/", &[part]])
 }
 
-/// What one secure value is sealed for. There is no such key in the store: the envelope lies among others of its credential.
+/// What one secure value is sealed for. There is no such key in the store: the envelope lies among
+/// others of its credential.
 pub(super) fn envelope(of: CredentialId, id: SecureValueId) -> Key {
     key(&[b"secure-value/", of.as_str().as_bytes(), b"/", id.as_str().as_bytes()])
 }

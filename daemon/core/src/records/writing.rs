@@ -1,4 +1,5 @@
-//! One batch in the making, for records that are no leases: sealed values, indexes, names, the event that goes with the change.
+//! One batch in the making, for records that are no leases: sealed values, indexes, names, the
+//! event that goes with the change.
 
 use bytes::Bytes;
 
@@ -8,7 +9,8 @@ use crate::error::Error;
 use crate::ports::audit::Event;
 use crate::ports::store::{Batch, Expected, Key, Revision};
 
-/// A batch in the making. Nothing happens before [`Writing::commit`], and then all of it or nothing.
+/// A batch in the making. Nothing happens before [`Writing::commit`], and then all of it or
+/// nothing.
 pub(crate) struct Writing<'a> {
     records: &'a Records,
     batch: Batch,
@@ -87,9 +89,11 @@ impl<'a> Writing<'a> {
     /// [`CommitError::Conflict`] when an expectation does not hold: nothing has happened then.
     pub(crate) async fn commit(self) -> Result<Revision, CommitError> {
         let Self { records, batch, witness } = self;
-        let only_deleted = || batch.deletes.first().map(|key| Witness { key: key.clone(), put: None });
-        let witness =
-            witness.or_else(only_deleted).ok_or_else(|| Error::internal("a batch that changes nothing"))?;
+        let only_deleted =
+            || batch.deletes.first().map(|key| Witness { key: key.clone(), put: None });
+        let witness = witness
+            .or_else(only_deleted)
+            .ok_or_else(|| Error::internal("a batch that changes nothing"))?;
         records.submit(batch, &witness).await
     }
 }

@@ -117,7 +117,9 @@ impl Waiting {
     pub(crate) async fn told(mut self) -> Told {
         match self.0.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(told)) => told.clone(),
-            Ok(None) | Err(_) => Err(Error::internal("an attempt to revoke ended without a result").into()),
+            Ok(None) | Err(_) => {
+                Err(Error::internal("an attempt to revoke ended without a result").into())
+            }
         }
     }
 }

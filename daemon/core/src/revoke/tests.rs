@@ -25,7 +25,9 @@ fn broken(how: BrokenHow) -> RevokeStep {
 
 fn urgencies(world: &World) -> Vec<Urgency> {
     let calls = world.plugins.calls().into_iter();
-    calls.filter_map(|call| if let Call::Revoke(call) = call { Some(call.urgency) } else { None }).collect()
+    calls
+        .filter_map(|call| if let Call::Revoke(call) = call { Some(call.urgency) } else { None })
+        .collect()
 }
 
 async fn until_waiting(gate: &Gate, count: usize) {
@@ -37,7 +39,8 @@ async fn until_waiting(gate: &Gate, count: usize) {
 /// Flips a bit of the record of `lease`.
 fn tamper(world: &World, lease: LeaseId) {
     let leases = world.store.dump("lease/");
-    let (key, value) = leases.iter().find(|(key, _)| key.as_bytes().ends_with(lease.as_bytes())).unwrap();
+    let (key, value) =
+        leases.iter().find(|(key, _)| key.as_bytes().ends_with(lease.as_bytes())).unwrap();
     let mut tampered = value.to_vec();
     *tampered.last_mut().unwrap() ^= 1;
     world.store.tamper(key, Some(tampered.into()));
@@ -59,7 +62,9 @@ async fn what_is_revoked_is_gone_for_everybody() {
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].action, events[0].target.lease), (Action::Revoke, Some(lease)));
     assert_eq!(events[0].outcome, Outcome::Done);
-    assert!(matches!(&events[0].actor, Some(Actor::User(who, _)) if who == caller("alice").subject()));
+    assert!(
+        matches!(&events[0].actor, Some(Actor::User(who, _)) if who == caller("alice").subject())
+    );
 }
 
 #[tokio::test]
@@ -201,7 +206,9 @@ async fn a_client_that_hangs_up_cancels_no_revocation() {
     let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
-    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    world
+        .plugins
+        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     let mut revoke = Box::pin(world.revoke("alice", lease));
     while gate.waiting() == 0 {
         assert!(futures_util::FutureExt::now_or_never(&mut revoke).is_none());
@@ -216,11 +223,14 @@ async fn a_client_that_hangs_up_cancels_no_revocation() {
 
 #[tokio::test]
 async fn clients_that_hang_up_buy_no_more_revocations_than_clients_that_wait() {
-    let world = World::with(vec![doubles::service("ssh")], Options { max_effects: 2, ..options() }).await;
+    let world =
+        World::with(vec![doubles::service("ssh")], Options { max_effects: 2, ..options() }).await;
     let (first, second) =
         (world.get("alice", "ssh").await.unwrap(), world.get("alice", "ssh").await.unwrap());
     let gate = Gate::shut();
-    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    world
+        .plugins
+        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     let mut revoke = Box::pin(world.revoke("alice", first));
     while gate.waiting() == 0 {
         assert!(futures_util::FutureExt::now_or_never(&mut revoke).is_none());
@@ -233,15 +243,18 @@ async fn clients_that_hang_up_buy_no_more_revocations_than_clients_that_wait() {
     world.revoke("alice", second).await.unwrap();
 }
 
-/// Attack: a user with one lease at a target that hangs asks for its revocation again and again, hangs up each time, and leaves nobody else
-/// a permit.
+/// Attack: a user with one lease at a target that hangs asks for its revocation again and again,
+/// hangs up each time, and leaves nobody else a permit.
 #[tokio::test]
 async fn one_user_cannot_take_all_permits_by_one_lease() {
-    let world = World::with(vec![doubles::service("ssh")], Options { max_effects: 8, ..options() }).await;
+    let world =
+        World::with(vec![doubles::service("ssh")], Options { max_effects: 8, ..options() }).await;
     let mine = world.get("alice", "ssh").await.unwrap();
     let others = world.get("bob", "ssh").await.unwrap();
     let gate = Gate::shut();
-    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    world
+        .plugins
+        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     for _ in 0..8 {
         let mut revoke = Box::pin(world.revoke("alice", mine));
         for _ in 0..20 {
@@ -258,8 +271,8 @@ async fn one_user_cannot_take_all_permits_by_one_lease() {
     assert_eq!(world.stage(mine).await, "ended");
 }
 
-/// Attack on the answer: the daemon's attempt finds that it came too late and does nothing; whoever joined it must not hear that their
-/// credential, which is as active as before, is gone.
+/// Attack on the answer: the daemon's attempt finds that it came too late and does nothing; whoever
+/// joined it must not hear that their credential, which is as active as before, is gone.
 #[tokio::test]
 async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
     let world = Arc::new(World::new().await);
@@ -273,7 +286,9 @@ async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
     assert_eq!(world.stage(lease).await, "active");
 
     // The sweeper had read the lease before that.
-    let Entered::Mine(ticket) = world.core.attempts.enter(lease) else { panic!("somebody is at it") };
+    let Entered::Mine(ticket) = world.core.attempts.enter(lease) else {
+        panic!("somebody is at it")
+    };
     let joins = tokio::spawn({
         let world = Arc::clone(&world);
         async move { kind(world.revoke("alice", lease).await) }
@@ -289,7 +304,9 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
     let mut world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
-    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    world
+        .plugins
+        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     let core = Arc::clone(&world.core);
     let grant = core.authorize_revoke(&caller("alice"), lease).await.unwrap();
     tokio::spawn(async move { core.revoke(grant).await });
@@ -297,7 +314,11 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
     world.crash().await;
     world.core.start().await.unwrap();
     assert_eq!(world.listed("alice").await, [lease]);
-    assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Busy), "somebody has claimed it");
+    assert_eq!(
+        kind(world.revoke("alice", lease).await),
+        Err(Kind::Busy),
+        "somebody has claimed it"
+    );
     world.run(60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "ended");
     assert_eq!(world.things(), Vec::<String>::new());
@@ -310,7 +331,10 @@ async fn the_lifetime_ends_when_it_is_over() {
     let world = World::with(vec![service], options()).await;
     world.core.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
-    assert_eq!(world.core.credentials(&caller("alice")).await.unwrap()[0].ends, Some(world.now() + HOUR));
+    assert_eq!(
+        world.core.credentials(&caller("alice")).await.unwrap()[0].ends,
+        Some(world.now() + HOUR)
+    );
     world.run(HOUR - 10 * SECOND).await;
     assert_eq!(world.stage(lease).await, "active");
     world.run(20 * SECOND).await;
@@ -417,8 +441,8 @@ async fn what_ends_by_itself_within_its_lifetime_is_simply_over() {
     assert_eq!(world.stage(lease).await, "ended");
 }
 
-/// A certificate authority ends its certificates with the lifetime of the service: every one of them would be parked, with a warning, for the
-/// minute of the skew.
+/// A certificate authority ends its certificates with the lifetime of the service: every one of
+/// them would be parked, with a warning, for the minute of the skew.
 #[tokio::test]
 async fn what_ends_with_its_lifetime_is_nothing_for_an_operator() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
@@ -470,7 +494,9 @@ async fn leases_of_a_service_that_is_gone_wait_for_it() {
     world.assert_sound().await;
 
     world.restart_with(vec![limited()]).await;
-    world.load("ssh", |loaded| loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap());
+    world.load("ssh", |loaded| {
+        loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap()
+    });
     world.core.start().await.unwrap();
     world.run(HOUR).await;
     assert_eq!(world.stage(lease).await, "parked", "another plugin is behind it");
@@ -487,7 +513,9 @@ async fn leases_of_a_service_that_is_gone_wait_for_it() {
 async fn another_plugin_never_sees_what_it_did_not_issue() {
     let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
-    world.load("ssh", |loaded| loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap());
+    world.load("ssh", |loaded| {
+        loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap()
+    });
     let refused = world.revoke("alice", lease).await.unwrap_err();
     assert_eq!((refused.kind(), world.revocations()), (Kind::Refused, 0));
 }
@@ -514,7 +542,9 @@ async fn users_may_drop_what_nobody_can_revoke_where_that_is_allowed() {
 
 #[tokio::test]
 async fn after_seven_days_an_operator_has_to_look() {
-    let world = World::with(vec![doubles::service("ssh")], Options { sweep_every: HOUR, ..options() }).await;
+    let world =
+        World::with(vec![doubles::service("ssh")], Options { sweep_every: HOUR, ..options() })
+            .await;
     world.core.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     for _ in 0..400 {
@@ -539,9 +569,11 @@ async fn after_seven_days_an_operator_has_to_look() {
 #[tokio::test]
 async fn a_target_that_is_down_for_a_day_slows_nobody_else() {
     let short = |name| Service { max_lifetime: Some(HOUR), ..doubles::service(name) };
-    let world =
-        World::with(vec![short("dead"), short("alive")], Options { sweep_every: 300 * SECOND, ..options() })
-            .await;
+    let world = World::with(
+        vec![short("dead"), short("alive")],
+        Options { sweep_every: 300 * SECOND, ..options() },
+    )
+    .await;
     world.core.start().await.unwrap();
     for _ in 0..40 {
         world.get("alice", "dead").await.unwrap();
@@ -573,7 +605,9 @@ async fn attempts_of_one_service_are_bounded_and_leave_room_for_others() {
     let gate = Gate::shut();
     for _ in 0..10 {
         world.get("alice", "hangs").await.unwrap();
-        world.plugins.on_revoke(&id("hangs"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+        world
+            .plugins
+            .on_revoke(&id("hangs"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     }
     world.load("hangs", |loaded| loaded.longest_call = DAY);
     let lease = world.get("bob", "alive").await.unwrap();
@@ -599,7 +633,11 @@ async fn a_refusal_to_clean_up_is_parked_and_a_late_answer_wakes_it() {
     let lease = world.plugins.things()[0].lease;
     world.run(70 * SECOND).await;
     assert_eq!(world.stage(lease).await, "parked");
-    assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::NotFound), "its user never heard of it");
+    assert_eq!(
+        kind(world.revoke("alice", lease).await),
+        Err(Kind::NotFound),
+        "its user never heard of it"
+    );
     world.core.retry(operator(), lease).await.unwrap();
     world.run(5 * 60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "ended");
@@ -609,7 +647,8 @@ async fn a_refusal_to_clean_up_is_parked_and_a_late_answer_wakes_it() {
 
 #[tokio::test]
 async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() {
-    let faults = [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
+    let faults =
+        [Fault::Conflict, Fault::Unknown { applied: true }, Fault::Unknown { applied: false }];
     for first in faults {
         for second in faults {
             let world = World::new().await;
@@ -617,7 +656,9 @@ async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() 
             world.store.fail_next(first);
             world.store.fail_next(second);
             let revoked: Result<(), Error> = world.in_time(world.revoke("alice", lease)).await;
-            revoked.unwrap_or_else(|error| panic!("{first:?}, {second:?}: {error} {:?}", error.cause()));
+            revoked.unwrap_or_else(|error| {
+                panic!("{first:?}, {second:?}: {error} {:?}", error.cause())
+            });
             assert_eq!((world.count("alice", "ssh").await, world.things().len()), (0, 0));
             world.assert_sound().await;
         }
@@ -630,7 +671,9 @@ async fn a_store_that_fails_after_the_plugin_is_made_up_for() {
     world.core.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
-    world.plugins.on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    world
+        .plugins
+        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
     let ask = tokio::spawn({
         let world = Arc::clone(&world);
         async move { kind(world.revoke("alice", lease).await) }
@@ -659,7 +702,10 @@ async fn operators_drop_and_retry_what_is_parked_and_nothing_else() {
     world.audit.take();
     world.core.drop_lease(operator(), lease, "the host was scrapped").await.unwrap();
     let events = world.audit.take();
-    assert_eq!((events[0].action, events[0].note.as_deref()), (Action::Drop, Some("the host was scrapped")));
+    assert_eq!(
+        (events[0].action, events[0].note.as_deref()),
+        (Action::Drop, Some("the host was scrapped"))
+    );
     assert!(matches!(events[0].actor, Some(Actor::Operator)));
     assert_eq!(world.count("alice", "ssh").await, 0);
     assert_eq!(world.core.parked(operator(), 10).await.unwrap(), []);
@@ -686,7 +732,10 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
     world.core.resume(operator(), alice.subject()).await.unwrap();
     sign_in().await.unwrap();
     world.get("alice", "ssh").await.unwrap();
-    assert_eq!(world.audit.actions().iter().filter(|action| **action == Action::Suspend).count(), 2);
+    assert_eq!(
+        world.audit.actions().iter().filter(|action| **action == Action::Suspend).count(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -742,7 +791,8 @@ async fn one_lease_that_cannot_be_read_keeps_no_daemon_from_starting() {
 async fn one_parked_lease_that_cannot_be_read_keeps_no_other_waiting() {
     let limited = || Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let mut world = World::with(vec![limited()], options()).await;
-    let mut leases = [world.get("alice", "ssh").await.unwrap(), world.get("alice", "ssh").await.unwrap()];
+    let mut leases =
+        [world.get("alice", "ssh").await.unwrap(), world.get("alice", "ssh").await.unwrap()];
     leases.sort();
     let [broken, fine] = leases;
     world.restart_with(vec![doubles::service("web")]).await;

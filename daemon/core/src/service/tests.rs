@@ -17,7 +17,11 @@ async fn the_list_shows_what_the_user_may_see() {
         closed("hidden", true),
         closed("closed", false),
         Service { display_priority: Some(1), limit: Some(1), ..doubles::service("ssh") },
-        Service { tooltip: Some("ask Bob".into()), pass_access_token: true, ..doubles::service("broken") },
+        Service {
+            tooltip: Some("ask Bob".into()),
+            pass_access_token: true,
+            ..doubles::service("broken")
+        },
     ];
     let world = World::with(services, options()).await;
     world.plugins.unload(&id("broken"), "it does not compile");
@@ -45,14 +49,16 @@ async fn the_list_shows_what_the_user_may_see() {
 
 #[tokio::test]
 async fn a_limit_of_zero_is_reached_from_the_start() {
-    let world = World::with(vec![Service { limit: Some(0), ..doubles::service("ssh") }], options()).await;
+    let world =
+        World::with(vec![Service { limit: Some(0), ..doubles::service("ssh") }], options()).await;
     assert!(world.core.services(&caller("alice")).await.unwrap()[0].limit_reached);
 }
 
 #[tokio::test]
 async fn counters_of_more_services_than_a_page_are_all_read() {
     let names: Vec<_> = (0..260).map(|number| format!("s{number}")).collect();
-    let world = World::with(names.iter().map(|name| doubles::service(name)).collect(), options()).await;
+    let world =
+        World::with(names.iter().map(|name| doubles::service(name)).collect(), options()).await;
     for name in &names {
         world.get("alice", name).await.unwrap();
     }
@@ -73,10 +79,19 @@ async fn credentials_are_listed_by_age_with_their_ends() {
         world.clock.advance(SECOND);
     }
     let leases = world.core.credentials(&caller("alice")).await.unwrap();
-    assert_eq!(leases.iter().map(|lease| lease.created).collect::<Vec<_>>(), [start, start + SECOND]);
+    assert_eq!(
+        leases.iter().map(|lease| lease.created).collect::<Vec<_>>(),
+        [start, start + SECOND]
+    );
     let ends: Vec<_> = leases.iter().map(|lease| lease.ends.unwrap()).collect();
-    assert_eq!(ends, [start + HOUR, start + SECOND + 2 * HOUR], "its own end or ours, whichever is earlier");
-    assert!(leases.iter().all(|lease| lease.service == id("ssh") && lease.interface == Interface::Rest));
+    assert_eq!(
+        ends,
+        [start + HOUR, start + SECOND + 2 * HOUR],
+        "its own end or ours, whichever is earlier"
+    );
+    assert!(
+        leases.iter().all(|lease| lease.service == id("ssh") && lease.interface == Interface::Rest)
+    );
 }
 
 #[tokio::test]
@@ -111,6 +126,9 @@ async fn a_net_below_the_host_keeps_the_time() {
 #[tokio::test]
 async fn work_that_dies_is_an_error() {
     let world = World::new().await;
-    let died = world.core.detached::<()>("die", Box::pin(async { panic!("it dies here on purpose") })).await;
+    let died = world
+        .core
+        .detached::<()>("die", Box::pin(async { panic!("it dies here on purpose") }))
+        .await;
     assert_eq!(kind(died), Err(Kind::Internal));
 }

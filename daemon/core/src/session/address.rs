@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An IPv4 address, or the IPv6 network of a subscriber (`/64`), within which clients change their address as they like.
+/// An IPv4 address, or the IPv6 network of a subscriber (`/64`), within which clients change their
+/// address as they like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// One IPv4 address, also where it is written as an IPv6 one.

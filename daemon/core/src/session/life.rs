@@ -1,5 +1,5 @@
-//! The life of a session: opened by a sign-in, kept alive by its refresh token, ended by its user, by disuse, by age, by a suspension, or
-//! because a spent refresh token was shown.
+//! The life of a session: opened by a sign-in, kept alive by its refresh token, ended by its user,
+//! by disuse, by age, by a suspension, or because a spent refresh token was shown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +86,8 @@ impl Sessions {
         writing.expect_user(user.id, *revision);
         writing.unless_suspended(&user.subject);
         let target = Target { provider: Some(user.provider.clone()), ..Target::default() };
-        let event = self.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
+        let event =
+            self.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
         writing.event(&event).await?;
         writing.commit().await.map(drop)
     }
@@ -94,11 +95,15 @@ impl Sessions {
     /// Whose access token this is, with the rights of this moment.
     ///
     /// # Errors
-    /// `Unauthenticated` for everything but an access token of ours that holds, of a session that lasts; `Internal` when the store fails.
+    /// `Unauthenticated` for everything but an access token of ours that holds, of a session that
+    /// lasts; `Internal` when the store fails.
     pub async fn authenticate(&self, token: &Secret) -> Result<Member, Error> {
         let now = self.core.clock.now();
-        let access = tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
-        let Some((open, known)) = self.lasting(access.session, now).await? else { return Err(no_session()) };
+        let access =
+            tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
+        let Some((open, known)) = self.lasting(access.session, now).await? else {
+            return Err(no_session());
+        };
         if open.session.user != access.user {
             return Err(no_session());
         }
@@ -119,7 +124,8 @@ impl Sessions {
             return Ok(None);
         }
         let Some(known) = records.user(open.session.user).await? else { return Ok(None) };
-        // A suspension begins a new era in the batch that it is in. The subject is looked up all the same: both have to agree.
+        // A suspension begins a new era in the batch that it is in. The subject is looked up all
+        // the same: both have to agree.
         let may = known.user.era == open.session.era
             && !known.user.suspended
             && !records.is_suspended(&known.user.subject).await?;
@@ -129,8 +135,9 @@ impl Sessions {
     /// New tokens for a refresh token, which is spent by that.
     ///
     /// # Errors
-    /// `Unauthenticated` when it is none of ours, its session is over, or it was spent before: then the session ends, since one of the two
-    /// who showed it stole it (RFC 9700 section 4.14.2). `Internal` when the store fails.
+    /// `Unauthenticated` when it is none of ours, its session is over, or it was spent before: then
+    /// the session ends, since one of the two who showed it stole it (RFC 9700 section 4.14.2).
+    /// `Internal` when the store fails.
     pub async fn refresh(&self, token: &Secret) -> Result<TokenPair, Error> {
         let shown = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
@@ -141,7 +148,9 @@ impl Sessions {
             };
             if !bool::from(open.session.refresh.ct_eq(&hash)) {
                 self.end(open, &known.user, End::SpentTokenShown).await?;
-                return Err(no_session().because("a spent refresh token was shown; its session was ended"));
+                return Err(
+                    no_session().because("a spent refresh token was shown; its session was ended")
+                );
             }
             if shown.expires <= now {
                 return Err(no_session());
@@ -171,7 +180,8 @@ impl Sessions {
         }
     }
 
-    /// Ends `open`, and also what became of it meanwhile: a rotation that was faster is no reason to let it live on.
+    /// Ends `open`, and also what became of it meanwhile: a rotation that was faster is no reason
+    /// to let it live on.
     async fn end(&self, mut open: Open, user: &User, why: End) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let mut writing = self.core.ledger.records.writing();
@@ -193,9 +203,12 @@ impl Sessions {
 
     fn ended(&self, user: &User, session: SessionId, why: End) -> Event {
         match why {
-            End::SignedOut => {
-                self.event(Some(actor(user, session)), Action::SignOut, Target::default(), Outcome::Done)
-            }
+            End::SignedOut => self.event(
+                Some(actor(user, session)),
+                Action::SignOut,
+                Target::default(),
+                Outcome::Done,
+            ),
             End::SpentTokenShown => {
                 let target = Target { user: Some(user.id), ..Target::default() };
                 let event = self.event(None, Action::SignOut, target, Outcome::Done);
@@ -205,10 +218,13 @@ impl Sessions {
         }
     }
 
-    /// Has sessions that are over and sign-ins that nobody finished looked for from now on. Nothing is read at once.
+    /// Has sessions that are over and sign-ins that nobody finished looked for from now on. Nothing
+    /// is read at once.
     pub fn start(self: &Arc<Self>) {
         let sessions = Arc::clone(self);
-        self.core.tasks.spawn("tidy sessions", Box::pin(async move { sessions.tidy_until_stopped().await }));
+        self.core
+            .tasks
+            .spawn("tidy sessions", Box::pin(async move { sessions.tidy_until_stopped().await }));
     }
 
     async fn tidy_until_stopped(&self) {

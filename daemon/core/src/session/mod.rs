@@ -1,8 +1,9 @@
 //! Sessions of the vault: signing in with a browser, the tokens that follow, and their end.
 //!
-//! A sign-in begins with [`Sessions::begin`], comes back with [`Sessions::finish`], and ends with tokens for whoever waits: a client on a
-//! [`Seat`], or the browser itself. Sign-ins under way are kept in memory alone (`under_way`). A session is one record; its refresh token
-//! is kept as a hash and replaced at each use (`life`); access tokens are signed and looked up (`tokens`).
+//! A sign-in begins with [`Sessions::begin`], comes back with [`Sessions::finish`], and ends with
+//! tokens for whoever waits: a client on a [`Seat`], or the browser itself. Sign-ins under way are
+//! kept in memory alone (`under_way`). A session is one record; its refresh token is kept as a hash
+//! and replaced at each use (`life`); access tokens are signed and looked up (`tokens`).
 //!
 //! Never here: a status, a query, a header. Never a token in a log, in an error, or in the store.
 
@@ -71,7 +72,12 @@ pub struct Options {
 
 impl Options {
     /// The usual bounds and spans.
-    pub fn new(issuer: String, audience: String, redirect_uri: String, provider: ProviderId) -> Self {
+    pub fn new(
+        issuer: String,
+        audience: String,
+        redirect_uri: String,
+        provider: ProviderId,
+    ) -> Self {
         Self {
             issuer,
             audience,
@@ -159,7 +165,8 @@ impl Sessions {
         self.tokens.public_keys()
     }
 
-    /// Something that nobody can guess, of letters and digits: for a page that has to prove that its script is its own.
+    /// Something that nobody can guess, of letters and digits: for a page that has to prove that
+    /// its script is its own.
     pub fn nonce(&self) -> String {
         hex(&random_16(&*self.core.entropy))
     }
@@ -170,7 +177,13 @@ impl Sessions {
         self.core.note(Event { note: error.cause(), ..event });
     }
 
-    fn event(&self, actor: Option<Actor>, action: Action, target: Target, outcome: Outcome) -> Event {
+    fn event(
+        &self,
+        actor: Option<Actor>,
+        action: Action,
+        target: Target,
+        outcome: Outcome,
+    ) -> Event {
         Event { at: self.core.clock.now(), actor, action, target, note: None, outcome }
     }
 }

@@ -8,7 +8,8 @@ use super::Address;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Counts by address, minute by minute. What one minute counted is forgotten in the next, so memory is bounded by what a minute lets in.
+/// Counts by address, minute by minute. What one minute counted is forgotten in the next, so memory
+/// is bounded by what a minute lets in.
 pub(super) struct Rate {
     most: Option<u32>,
     minute: Mutex<Minute>,

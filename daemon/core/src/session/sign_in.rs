@@ -1,7 +1,8 @@
-//! Signing in: a browser is sent to a provider and comes back, and whoever asked for it gets tokens.
+//! Signing in: a browser is sent to a provider and comes back, and whoever asked for it gets
+//! tokens.
 //!
-//! The callback key is the OAuth `state`. Whoever holds it gets the tokens of whoever signs in, so that by default browser and client have
-//! to come from where the sign-in began.
+//! The callback key is the OAuth `state`. Whoever holds it gets the tokens of whoever signs in, so
+//! that by default browser and client have to come from where the sign-in began.
 
 use std::fmt;
 use std::sync::Arc;
@@ -70,8 +71,9 @@ impl Sessions {
     /// Begins a sign-in at `provider`, or at the usual one, on behalf of a client at `from`.
     ///
     /// # Errors
-    /// `Invalid` at `["provider"]` for one that nobody can sign in at; `LimitReached` when `from` began too many this minute, `Busy` when
-    /// there are too many of everybody's, both with a time to come again; `Upstream` while the provider cannot be reached.
+    /// `Invalid` at `["provider"]` for one that nobody can sign in at; `LimitReached` when `from`
+    /// began too many this minute, `Busy` when there are too many of everybody's, both with a time
+    /// to come again; `Upstream` while the provider cannot be reached.
     pub fn begin(&self, provider: Option<&ProviderId>, from: Address) -> Result<Beginning, Error> {
         let now = self.core.clock.monotonic();
         if let Some(wait) = self.under_way.full_until(now) {
@@ -80,8 +82,11 @@ impl Sessions {
         self.rate.count(from, now).map_err(too_many_begun)?;
         let callback_key = self.callback_key();
         let state = callback_key.expose_str().unwrap_or_default();
-        let begun =
-            self.sign_in.begin(provider.unwrap_or(&self.options.provider), &self.options.redirect_uri, state);
+        let begun = self.sign_in.begin(
+            provider.unwrap_or(&self.options.provider),
+            &self.options.redirect_uri,
+            state,
+        );
         let Begun { uri, flow } = begun.map_err(|error| match error.kind() {
             Kind::NotFound if provider.is_some() => no_such_provider(),
             // Nobody named it: that is the configuration's fault, not the client's.
@@ -108,16 +113,18 @@ impl Sessions {
         self.under_way.expects(&hash(key), self.bound_to(from), now).map_err(not_seated)
     }
 
-    /// Has a client at `from` wait for `key`. One at a time: when it goes away before there is anything for it, another may come.
+    /// Has a client at `from` wait for `key`. One at a time: when it goes away before there is
+    /// anything for it, another may come.
     ///
     /// # Errors
-    /// `NotFound` for a key that is unknown, spent or too old; `Forbidden` when the sign-in began elsewhere; `Conflict` when another
-    /// client waits; `Busy` when too many wait for all keys together.
+    /// `NotFound` for a key that is unknown, spent or too old; `Forbidden` when the sign-in began
+    /// elsewhere; `Conflict` when another client waits; `Busy` when too many wait for all keys
+    /// together.
     pub fn attach(self: &Arc<Self>, key: &Secret, from: Address) -> Result<Seat, Error> {
         let (key, now) = (hash(key), self.core.clock.monotonic());
         let permit = Arc::clone(&self.seats).try_acquire_owned();
-        let permit =
-            permit.map_err(|_| too_many("Too many clients wait; please try again later.", SEATS_RETRY))?;
+        let permit = permit
+            .map_err(|_| too_many("Too many clients wait; please try again later.", SEATS_RETRY))?;
         let wake = self.under_way.seat(&key, self.bound_to(from), now).map_err(not_seated)?;
         Ok(Seat { sessions: Arc::clone(self), key, wake, _permit: permit })
     }
@@ -126,13 +133,14 @@ impl Sessions {
         self.options.same_address.then_some(from)
     }
 
-    /// Finishes a sign-in with what the browser brought. It goes on to its end even if the browser goes away; a state is good for one
-    /// attempt, whatever comes of it.
+    /// Finishes a sign-in with what the browser brought. It goes on to its end even if the browser
+    /// goes away; a state is good for one attempt, whatever comes of it.
     ///
     /// # Errors
-    /// `Invalid` for a state that is unknown, spent or too old; `Forbidden` when the browser is not where the sign-in began;
-    /// `Unauthenticated` when the provider said no, what it said does not hold, or the user is suspended; `Upstream` when it could not be
-    /// asked. The client that waits hears the same.
+    /// `Invalid` for a state that is unknown, spent or too old; `Forbidden` when the browser is not
+    /// where the sign-in began; `Unauthenticated` when the provider said no, what it said does not
+    /// hold, or the user is suspended; `Upstream` when it could not be asked. The client that waits
+    /// hears the same.
     pub async fn finish(self: &Arc<Self>, back: Back) -> Result<Finished, Error> {
         let key = hash(&back.state);
         let now = self.core.clock.monotonic();
@@ -149,7 +157,13 @@ impl Sessions {
         }
     }
 
-    async fn conclude(&self, key: KeyHash, flow: Flow, began_from: Address, back: Back) -> Result<(), Error> {
+    async fn conclude(
+        &self,
+        key: KeyHash,
+        flow: Flow,
+        began_from: Address,
+        back: Back,
+    ) -> Result<(), Error> {
         let provider = flow.provider.clone();
         let outcome = self.who(flow, began_from, back).await;
         let told = outcome.as_ref().map(|user| *user).map_err(Failure::from);
@@ -175,7 +189,8 @@ impl Sessions {
     }
 }
 
-/// A client that waits for what comes of a sign-in. It counts as one until it is dropped, also when it has its tokens already.
+/// A client that waits for what comes of a sign-in. It counts as one until it is dropped, also when
+/// it has its tokens already.
 pub struct Seat {
     sessions: Arc<Sessions>,
     key: KeyHash,
@@ -184,10 +199,12 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// The tokens, as soon as there are some; once. To be polled to its end: what was taken out for it when it is dropped is lost.
+    /// The tokens, as soon as there are some; once. To be polled to its end: what was taken out for
+    /// it when it is dropped is lost.
     ///
     /// # Errors
-    /// What [`Sessions::finish`] says, and `Unauthenticated` when nobody signed in in time or the user was suspended meanwhile.
+    /// What [`Sessions::finish`] says, and `Unauthenticated` when nobody signed in in time or the
+    /// user was suspended meanwhile.
     pub async fn tokens(&self) -> Result<TokenPair, Error> {
         let clock = &self.sessions.core.clock;
         loop {
@@ -195,7 +212,9 @@ impl Seat {
             let ends = match self.sessions.under_way.look(&self.key, now) {
                 Found::Over(outcome) => return self.sessions.open(outcome?).await,
                 Found::Waiting(ends) => ends,
-                Found::Gone => return Err(Error::new(Kind::Unauthenticated, "Nobody signed in in time.")),
+                Found::Gone => {
+                    return Err(Error::new(Kind::Unauthenticated, "Nobody signed in in time."));
+                }
             };
             let woken = std::pin::pin!(self.wake.notified());
             // Whichever it was: look again.
@@ -221,11 +240,14 @@ fn not_seated(why: NotSeated) -> Error {
     match why {
         NotSeated::Unknown => Error::new(Kind::NotFound, "There is no such sign-in under way."),
         NotSeated::OtherAddress => other_address("The client", "callbackKey"),
-        NotSeated::Taken => Error::new(Kind::Conflict, "Another client waits for this sign-in already."),
+        NotSeated::Taken => {
+            Error::new(Kind::Conflict, "Another client waits for this sign-in already.")
+        }
     }
 }
 
-/// Names the setting, and what `who` came with: also a program that reads no sentences beside the fields has to learn of it.
+/// Names the setting, and what `who` came with: also a program that reads no sentences beside the
+/// fields has to learn of it.
 fn other_address(who: &str, with: &'static str) -> Error {
     let sentence = format!(
         "{who} is not at the address that began this sign-in. Where that is meant to be so, the operator sets `same_address = false`."
@@ -235,8 +257,11 @@ fn other_address(who: &str, with: &'static str) -> Error {
 }
 
 fn unknown_state() -> Error {
-    Error::new(Kind::Invalid, "This sign-in is unknown, over, or took too long. Please begin again.")
-        .with_fields(vec![FieldProblem::new(["state".into()], "It is unknown, spent or too old.")])
+    Error::new(
+        Kind::Invalid,
+        "This sign-in is unknown, over, or took too long. Please begin again.",
+    )
+    .with_fields(vec![FieldProblem::new(["state".into()], "It is unknown, spent or too old.")])
 }
 
 fn no_such_provider() -> Error {
@@ -247,8 +272,11 @@ fn no_such_provider() -> Error {
 }
 
 fn too_many_begun(wait: Duration) -> Error {
-    Error::new(Kind::LimitReached, "Too many sign-ins were begun from your address; please wait a little.")
-        .retry_after(wait)
+    Error::new(
+        Kind::LimitReached,
+        "Too many sign-ins were begun from your address; please wait a little.",
+    )
+    .retry_after(wait)
 }
 
 fn too_many_under_way(wait: Duration) -> Error {

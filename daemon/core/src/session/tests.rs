@@ -54,7 +54,10 @@ fn roles() -> Roles {
     };
     let in_group = Rule::new(ProviderMatch::Any, "groups", Test::any(true)).unwrap();
     let by_group = Rules::new(vec![in_group], Vec::new(), &Configured::default());
-    Roles::new(vec![role("admin", "*", Rules::default()), role("users", "user.fetch.many", by_group)])
+    Roles::new(vec![
+        role("admin", "*", Rules::default()),
+        role("users", "user.fetch.many", by_group),
+    ])
 }
 
 impl House {
@@ -142,7 +145,9 @@ async fn a_client_that_waits_gets_the_tokens_of_whoever_signs_in() {
     let house = House::new().await;
     let begun = house.sessions.begin(None, at(1)).unwrap();
     let key = begun.callback_key.expose_str().unwrap();
-    assert!(key.len() == 34 && key.starts_with("ck") && key.bytes().all(|b| b.is_ascii_alphanumeric()));
+    assert!(
+        key.len() == 34 && key.starts_with("ck") && key.bytes().all(|b| b.is_ascii_alphanumeric())
+    );
     assert!(begun.uri.contains(key));
     let seat = house.sessions.attach(&begun.callback_key, at(1)).unwrap();
     let mut waiting = Box::pin(seat.tokens());
@@ -224,7 +229,8 @@ async fn a_browser_that_is_back_in_time_is_not_overtaken_by_the_end() {
     assert!(waiting.await.unwrap().is_ok());
 }
 
-/// Race: browser and client come in the very moment of the end. Whoever is first, both are told, and tokens go out at most once.
+/// Race: browser and client come in the very moment of the end. Whoever is first, both are told,
+/// and tokens go out at most once.
 #[tokio::test]
 async fn at_the_end_of_its_time_a_sign_in_is_over_for_everybody() {
     let house = House::new().await;
@@ -237,7 +243,8 @@ async fn at_the_end_of_its_time_a_sign_in_is_over_for_everybody() {
     assert!(house.world.store.dump("session/").is_empty());
 }
 
-/// Race: a client comes while the browser, which would take the tokens along, is being asked about at the provider.
+/// Race: a client comes while the browser, which would take the tokens along, is being asked about
+/// at the provider.
 #[tokio::test]
 async fn tokens_go_to_the_browser_or_to_the_client_and_never_to_both() {
     let house = House::new().await;
@@ -245,7 +252,8 @@ async fn tokens_go_to_the_browser_or_to_the_client_and_never_to_both() {
     house.provider.hold(&gate);
     let key = house.begin();
     let (sessions, back) = (Arc::clone(&house.sessions), house.back(&key, "alice"));
-    let finishing = tokio::spawn(async move { sessions.finish(Back { wants_tokens: true, ..back }).await });
+    let finishing =
+        tokio::spawn(async move { sessions.finish(Back { wants_tokens: true, ..back }).await });
     house.world.settle().await;
     let waiting = house.sessions.attach(&key, at(1)).unwrap();
     gate.open();
@@ -288,12 +296,19 @@ async fn code_replay() {
     let (first, second) = (house.begin(), house.begin());
     let back = house.back(&first, "alice");
     let Answer::Code(code) = &back.answer else { panic!("no code") };
-    let again =
-        Back { state: second.clone(), answer: Answer::Code(code.clone()), ..house.back(&second, "x") };
+    let again = Back {
+        state: second.clone(),
+        answer: Answer::Code(code.clone()),
+        ..house.back(&second, "x")
+    };
     house.sessions.finish(back).await.unwrap();
     let waiting = house.sessions.attach(&second, at(1)).unwrap();
     assert_eq!(kind(house.sessions.finish(again).await), Some(Kind::Unauthenticated));
-    assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated), "the client hears it too");
+    assert_eq!(
+        kind(waiting.tokens().await),
+        Some(Kind::Unauthenticated),
+        "the client hears it too"
+    );
 }
 
 /// Attack: the answer of one provider is passed off as another's (RFC 9207).
@@ -315,7 +330,10 @@ async fn a_state_is_bound_to_its_provider() {
     let other = ProviderId::parse("other").unwrap();
     house.provider.add_provider(other.clone());
     let key = house.sessions.begin(Some(&other), at(1)).unwrap().callback_key;
-    assert_eq!(kind(house.sessions.finish(house.back(&key, "alice")).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(house.sessions.finish(house.back(&key, "alice")).await),
+        Some(Kind::Unauthenticated)
+    );
     let unknown = ProviderId::parse("unknown").unwrap();
     let refused = house.sessions.begin(Some(&unknown), at(1)).unwrap_err();
     assert_eq!((refused.kind(), refused.fields()[0].place().as_str()), (Kind::Invalid, "provider"));
@@ -328,7 +346,9 @@ async fn a_state_is_bound_to_its_provider() {
 async fn a_stolen_callback_key_is_no_use_elsewhere() {
     let house = House::new().await;
     let key = house.begin();
-    for refused in [house.sessions.attach(&key, at(2)).err(), house.sessions.expects(&key, at(2)).err()] {
+    for refused in
+        [house.sessions.attach(&key, at(2)).err(), house.sessions.expects(&key, at(2)).err()]
+    {
         let refused = refused.unwrap();
         assert_eq!(refused.kind(), Kind::Forbidden);
         assert!(refused.public().contains("same_address"));
@@ -450,7 +470,8 @@ async fn twenty_thousand_sign_ins_and_ten_thousand_clients_and_not_one_more() {
     assert!(house.sessions.attach(&keys[10_000], at(1)).is_ok());
 }
 
-/// Attack: clients that have what they waited for, and do not go, while others are let in in their place.
+/// Attack: clients that have what they waited for, and do not go, while others are let in in their
+/// place.
 #[tokio::test]
 async fn a_client_counts_until_it_is_gone() {
     let house = House::with(Options { max_seats: 1, ..options() }).await;
@@ -587,8 +608,15 @@ async fn token_confusion() {
             .await
             .is_ok()
     );
-    assert!(!house.opens(&Secret::new("alice")).await, "what opens the other dialect opens nothing here");
-    let ours = house.world.core.sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest).await;
+    assert!(
+        !house.opens(&Secret::new("alice")).await,
+        "what opens the other dialect opens nothing here"
+    );
+    let ours = house
+        .world
+        .core
+        .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest)
+        .await;
     assert_eq!(kind(ours), Some(Kind::Unauthenticated), "and the other way round");
 
     let good = claims(&pair.access);
@@ -608,7 +636,10 @@ async fn token_confusion() {
         let token = FakeTokens.sign(TokenKind::Access, &changed).unwrap();
         assert!(!house.opens(&token).await, "{name} {value}");
         changed.remove(name);
-        assert!(!house.opens(&FakeTokens.sign(TokenKind::Access, &changed).unwrap()).await, "without {name}");
+        assert!(
+            !house.opens(&FakeTokens.sign(TokenKind::Access, &changed).unwrap()).await,
+            "without {name}"
+        );
     }
     assert!(house.opens(&FakeTokens.sign(TokenKind::Access, &good).unwrap()).await);
 }
@@ -674,7 +705,8 @@ async fn suspension_mid_flight() {
     assert!(house.world.store.dump("session/").is_empty());
 }
 
-/// Race: suspended in the very moment of signing in. Whoever was first, no session outlives the suspension.
+/// Race: suspended in the very moment of signing in. Whoever was first, no session outlives the
+/// suspension.
 #[tokio::test]
 async fn no_session_outlives_a_suspension_at_the_same_moment() {
     let house = House::with(Options { begun_per_minute: None, ..options() }).await;
@@ -746,7 +778,11 @@ async fn nothing_that_opens_anything_reaches_the_store_or_the_log() {
 async fn an_untrusted_address_decides_nothing() {
     let by_email = Rule::new(ProviderMatch::Any, "email", Test::any(true)).unwrap();
     let rules = Rules::new(vec![by_email], Vec::new(), &Configured::default());
-    let role = Role { name: "mail".into(), permissions: vec![Pattern::parse("*").unwrap()], companies: None };
+    let role = Role {
+        name: "mail".into(),
+        permissions: vec![Pattern::parse("*").unwrap()],
+        companies: None,
+    };
     let roles = Roles::new(vec![ConfiguredRole { role: Arc::new(role), rules }]);
     let world = World::new().await;
     let users = Users::new(Arc::clone(&world.core), roles);
@@ -754,6 +790,10 @@ async fn an_untrusted_address_decides_nothing() {
         let id = users.welcome(Vouched { email_is_trusted, ..vouched(name) }).await.unwrap();
         let user = world.core.ledger.records.user(id).await.unwrap().unwrap().user;
         assert_eq!(users.rights(&user).hold("company.fetch"), email_is_trusted, "{name}");
-        assert_eq!(user.profile.email.unwrap(), format!("{name}@example.org"), "shown all the same");
+        assert_eq!(
+            user.profile.email.unwrap(),
+            format!("{name}@example.org"),
+            "shown all the same"
+        );
     }
 }

@@ -84,7 +84,8 @@ pub(super) fn read_access(
     tokens: &dyn Tokens,
 ) -> Option<Access> {
     let claims = tokens.verify(TokenKind::Access, token)?;
-    let is_ours = text(&claims, "iss")? == options.issuer && text(&claims, "aud")? == options.audience;
+    let is_ours =
+        text(&claims, "iss")? == options.issuer && text(&claims, "aud")? == options.audience;
     let holds = time(&claims, "exp")? > now && time(&claims, "iat")? <= now + SKEW;
     let read = Access {
         user: UserId::parse(text(&claims, "sub")?).ok()?,
@@ -94,7 +95,8 @@ pub(super) fn read_access(
     (is_ours && holds).then_some(read)
 }
 
-/// What `token` says, if it is a refresh token of ours; whether it holds still is for the caller to judge.
+/// What `token` says, if it is a refresh token of ours; whether it holds still is for the caller to
+/// judge.
 pub(super) fn read_refresh(token: &Secret, tokens: &dyn Tokens) -> Option<Refresh> {
     let claims = tokens.verify(TokenKind::Refresh, token)?;
     let session = SessionId::parse(text(&claims, "sid")?).ok()?;

@@ -1,6 +1,8 @@
-//! Sign-ins under way: in memory, bounded, each for one use. Time is that of the monotonic clock, and given by the caller.
+//! Sign-ins under way: in memory, bounded, each for one use. Time is that of the monotonic clock,
+//! and given by the caller.
 //!
-//! A sign-in waits for its browser, is being finished, or is over and waits for its client. What came of it is taken out once.
+//! A sign-in waits for its browser, is being finished, or is over and waits for its client. What
+//! came of it is taken out once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +22,8 @@ pub(super) type KeyHash = [u8; 32];
 /// What came of a sign-in.
 pub(super) type Outcome = Result<UserId, Failure>;
 
-/// Why a sign-in failed, for the client that waits for it. The log has the cause from whoever met it.
+/// Why a sign-in failed, for the client that waits for it. The log has the cause from whoever met
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     kind: Kind,
@@ -148,15 +151,23 @@ impl UnderWay {
         }
     }
 
-    /// The flow of `key` and where it began: once. From now on there is until `ends`, at least, to finish it.
-    pub(super) fn claim(&self, key: &KeyHash, now: Duration, ends: Duration) -> Option<(Flow, Address)> {
+    /// The flow of `key` and where it began: once. From now on there is until `ends`, at least, to
+    /// finish it.
+    pub(super) fn claim(
+        &self,
+        key: &KeyHash,
+        now: Duration,
+        ends: Duration,
+    ) -> Option<(Flow, Address)> {
         let mut places = self.lock();
         let entry = places.current(key, now)?;
         if !matches!(entry.stage, Stage::Waiting(_)) {
             return None;
         }
         let from = entry.from;
-        let Stage::Waiting(flow) = std::mem::replace(&mut entry.stage, Stage::Finishing) else { return None };
+        let Stage::Waiting(flow) = std::mem::replace(&mut entry.stage, Stage::Finishing) else {
+            return None;
+        };
         let ends = entry.ends.max(ends);
         places.keep_until(key, ends);
         Some((flow, from))
@@ -173,7 +184,8 @@ impl UnderWay {
         places.keep_until(key, ends);
     }
 
-    /// What came of `key`, for a browser that takes it along: only where no client ever waited for it.
+    /// What came of `key`, for a browser that takes it along: only where no client ever waited for
+    /// it.
     pub(super) fn take_unseated(&self, key: &KeyHash) -> Option<Outcome> {
         let mut places = self.lock();
         places.sign_ins.get(key).filter(|entry| !entry.was_seated)?;
@@ -185,7 +197,9 @@ impl UnderWay {
         let mut places = self.lock();
         match places.current(key, now) {
             None => return Found::Gone,
-            Some(entry) if !matches!(entry.stage, Stage::Over(_)) => return Found::Waiting(entry.ends),
+            Some(entry) if !matches!(entry.stage, Stage::Over(_)) => {
+                return Found::Waiting(entry.ends);
+            }
             Some(_) => {}
         }
         places.take_over(key).map_or(Found::Gone, Found::Over)
@@ -213,7 +227,8 @@ impl Places {
         self.sign_ins.get_mut(key).filter(|entry| entry.ends > now)
     }
 
-    /// The entry that a client at `from` may wait for. Who comes from elsewhere learns no more than that.
+    /// The entry that a client at `from` may wait for. Who comes from elsewhere learns no more than
+    /// that.
     fn seatable(
         &mut self,
         key: &KeyHash,

@@ -1,4 +1,5 @@
-//! Whether the wall clock can be believed: it and the monotonic clock have to go on at the same pace.
+//! Whether the wall clock can be believed: it and the monotonic clock have to go on at the same
+//! pace.
 
 use std::time::Duration;
 
@@ -20,8 +21,11 @@ impl ClockWatch {
     /// What is wrong with the clocks, if something is.
     pub(super) fn complaint(&self, wall: Timestamp, monotonic: Duration) -> Option<String> {
         let expected = self.wall + monotonic.saturating_sub(self.monotonic);
-        let (drift, way) =
-            if wall < expected { (expected.since(wall), "behind") } else { (wall.since(expected), "ahead") };
+        let (drift, way) = if wall < expected {
+            (expected.since(wall), "behind")
+        } else {
+            (wall.since(expected), "ahead")
+        };
         (drift > self.most).then(|| {
             let seconds = drift.as_secs();
             format!("the wall clock is {seconds} s {way} of where it should be since the start; nothing is expired or revoked by itself until it is right again, or the daemon is started anew")
@@ -45,7 +49,8 @@ mod tests {
             (10_039, 160, Some("behind")),
         ];
         for (wall, monotonic, expected) in cases {
-            let complaint = watch.complaint(Timestamp::from_secs(wall), Duration::from_secs(monotonic));
+            let complaint =
+                watch.complaint(Timestamp::from_secs(wall), Duration::from_secs(monotonic));
             match expected {
                 None => assert_eq!(complaint, None, "{wall}"),
                 Some(way) => assert!(complaint.unwrap().contains(way), "{wall}"),

@@ -1,4 +1,5 @@
-//! Changing users: what they say of themselves, the roles that they are given by hand, and whether they are suspended.
+//! Changing users: what they say of themselves, the roles that they are given by hand, and whether
+//! they are suspended.
 
 use std::collections::BTreeSet;
 
@@ -28,10 +29,14 @@ pub struct ProfileChange {
 impl ProfileChange {
     /// What is wrong with it: all of it.
     pub fn problems(&self) -> Vec<FieldProblem> {
-        let name = self.name.as_deref().and_then(|name| check_name(name).err().map(|why| ("name", why)));
+        let name =
+            self.name.as_deref().and_then(|name| check_name(name).err().map(|why| ("name", why)));
         let image = self.image.as_ref().and_then(Option::as_deref);
         let image = image.and_then(|image| check_link(image).err().map(|why| ("image", why)));
-        name.into_iter().chain(image).map(|(key, why)| FieldProblem::new([key.into()], why)).collect()
+        name.into_iter()
+            .chain(image)
+            .map(|(key, why)| FieldProblem::new([key.into()], why))
+            .collect()
     }
 
     fn apply(&self, own: Own) -> Own {
@@ -43,7 +48,11 @@ impl ProfileChange {
 fn check_name(name: &str) -> Result<(), &'static str> {
     let name = name.trim();
     let fits = (1..=MAX_NAME).contains(&name.chars().count()) && !name.contains(is_unfit_for_names);
-    if fits { Ok(()) } else { Err("Expected 1 to 200 characters, none of them a control character.") }
+    if fits {
+        Ok(())
+    } else {
+        Err("Expected 1 to 200 characters, none of them a control character.")
+    }
 }
 
 impl Users {
@@ -58,7 +67,8 @@ impl Users {
     ) -> Result<UserView, Error> {
         let problems = change.problems();
         if !problems.is_empty() {
-            return Err(Error::new(Kind::Invalid, "The profile cannot be changed so.").with_fields(problems));
+            return Err(Error::new(Kind::Invalid, "The profile cannot be changed so.")
+                .with_fields(problems));
         }
         let actor = Actor::from(grant.member());
         self.change(grant.member().user, &actor, Action::Change, |user| {
@@ -67,12 +77,18 @@ impl Users {
         .await
     }
 
-    /// Gives a user these roles by hand, and no others. Roles that they have by their claims they keep.
+    /// Gives a user these roles by hand, and no others. Roles that they have by their claims they
+    /// keep.
     ///
     /// # Errors
-    /// `Invalid` at `["roles", i]` for every name that is no role's; `NotFound` when there is no such user; `Forbidden` when a role would be
-    /// given or taken that grants more than the member holds; `Internal` when the store fails.
-    pub async fn assign_roles(&self, grant: Grant<AssignRoles>, names: &[String]) -> Result<UserView, Error> {
+    /// `Invalid` at `["roles", i]` for every name that is no role's; `NotFound` when there is no
+    /// such user; `Forbidden` when a role would be given or taken that grants more than the member
+    /// holds; `Internal` when the store fails.
+    pub async fn assign_roles(
+        &self,
+        grant: Grant<AssignRoles>,
+        names: &[String],
+    ) -> Result<UserView, Error> {
         let names: Vec<_> = names.iter().cloned().map(Some).collect();
         let problems = self.unknown_roles(&names);
         if !problems.is_empty() {
@@ -82,8 +98,11 @@ impl Users {
         let wanted: BTreeSet<_> = names.into_iter().flatten().collect();
         self.change(grant.user(), &grant.actor(), Action::AssignRoles, |user| {
             let present: BTreeSet<_> = user.hand_roles.iter().cloned().collect();
-            // A role that is configured no more grants nothing: whoever may assign roles may clear it away.
-            for role in present.symmetric_difference(&wanted).filter_map(|name| self.roles.get(name)) {
+            // A role that is configured no more grants nothing: whoever may assign roles may clear
+            // it away.
+            for role in
+                present.symmetric_difference(&wanted).filter_map(|name| self.roles.get(name))
+            {
                 grant.judge(role)?;
             }
             Ok(User { hand_roles: wanted.iter().cloned().collect(), ..user.clone() })
@@ -91,13 +110,18 @@ impl Users {
         .await
     }
 
-    /// Which of `names` are no role's, each at its place in `roles`. `None`: what could not be read.
+    /// Which of `names` are no role's, each at its place in `roles`. `None`: what could not be
+    /// read.
     pub fn unknown_roles(&self, names: &[Option<String>]) -> Vec<FieldProblem> {
-        let unknown =
-            |name: &Option<String>| name.as_deref().is_some_and(|name| self.roles.get(name).is_none());
-        let places = names.iter().enumerate().filter(|(_, name)| unknown(name)).map(|(place, _)| place);
+        let unknown = |name: &Option<String>| {
+            name.as_deref().is_some_and(|name| self.roles.get(name).is_none())
+        };
+        let places =
+            names.iter().enumerate().filter(|(_, name)| unknown(name)).map(|(place, _)| place);
         places
-            .map(|place| FieldProblem::new(["roles".into(), place.into()], "There is no such role."))
+            .map(|place| {
+                FieldProblem::new(["roles".into(), place.into()], "There is no such role.")
+            })
             .collect()
     }
 
@@ -109,11 +133,16 @@ impl Users {
         Ok(self.view(&self.known(grant.user()).await?.user))
     }
 
-    /// Suspends a user in every dialect, or lifts that. Their sessions are over at once, and stay so.
+    /// Suspends a user in every dialect, or lifts that. Their sessions are over at once, and stay
+    /// so.
     ///
     /// # Errors
     /// `NotFound` when there is no such user; `Internal` when the store fails.
-    pub async fn set_suspended(&self, grant: Grant<SuspendUser>, suspended: bool) -> Result<UserView, Error> {
+    pub async fn set_suspended(
+        &self,
+        grant: Grant<SuspendUser>,
+        suspended: bool,
+    ) -> Result<UserView, Error> {
         let known = self.known(grant.user()).await?;
         let subject = &known.user.subject;
         match (known.user.suspended, suspended) {

@@ -1,8 +1,9 @@
 //! Users of the vault: who they are here, what they may do, and how that changes.
 //!
-//! A user is known by issuer and subject, never by a name or an address. The first sign-in makes the record; later ones bring it up to date
-//! and leave alone what the user changed. Rights are worked out at each request, from the roles that are configured now: start with
-//! `Users::rights` and [`Roles`].
+//! A user is known by issuer and subject, never by a name or an address. The first sign-in makes
+//! the record; later ones bring it up to date and leave alone what the user changed. Rights are
+//! worked out at each request, from the roles that are configured now: start with `Users::rights`
+//! and [`Roles`].
 //!
 //! Never here: a token, a session (they are [`crate::session`]'s).
 
@@ -88,7 +89,13 @@ impl User {
     }
 
     /// The user after another sign-in.
-    fn signed_in(&self, provider: ProviderId, profile: Profile, claims: Claims, now: Timestamp) -> Self {
+    fn signed_in(
+        &self,
+        provider: ProviderId,
+        profile: Profile,
+        claims: Claims,
+        now: Timestamp,
+    ) -> Self {
         let after = Self { provider, profile, claims, ..self.clone() };
         if after == *self { after } else { Self { updated: now, ..after } }
     }
@@ -107,13 +114,14 @@ impl Users {
         Self { core, roles, names: LastNames::default() }
     }
 
-    /// What `user` may do, by the roles that are configured now: those that were given by hand, and those that the rules give for the
-    /// claims of the last sign-in.
+    /// What `user` may do, by the roles that are configured now: those that were given by hand, and
+    /// those that the rules give for the claims of the last sign-in.
     pub(crate) fn rights(&self, user: &User) -> Rights {
         self.roles.of(user)
     }
 
-    /// The user whom a provider vouches for: made at the first sign-in, brought up to date at later ones.
+    /// The user whom a provider vouches for: made at the first sign-in, brought up to date at later
+    /// ones.
     ///
     /// # Errors
     /// `Unauthenticated` when they are suspended.
@@ -196,7 +204,11 @@ impl Users {
     }
 
     async fn refuse_suspended(&self, subject: &Subject) -> Result<(), Error> {
-        if self.core.ledger.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
+        if self.core.ledger.records.is_suspended(subject).await? {
+            Err(suspended())
+        } else {
+            Ok(())
+        }
     }
 
     fn event(&self, actor: Actor, action: Action, user: &User) -> Event {

@@ -1,4 +1,5 @@
-//! What a provider's claims make of a user: names to show. They are data from elsewhere, so they are cut and cleaned here, once.
+//! What a provider's claims make of a user: names to show. They are data from elsewhere, so they
+//! are cut and cleaned here, once.
 
 use serde_json::Value;
 
@@ -92,14 +93,18 @@ mod tests {
     /// Attack: a name that runs over the line it is shown in, or without end.
     #[test]
     fn what_cannot_be_shown_is_cut() {
-        let profile = profile(&json!({"name": "a\nb\u{0}", "preferred_username": "x".repeat(9999)}));
+        let profile =
+            profile(&json!({"name": "a\nb\u{0}", "preferred_username": "x".repeat(9999)}));
         assert_eq!(profile.name, "ab");
         assert_eq!(profile.login.len(), MAX_CHARS);
     }
 
     #[test]
     fn a_picture_is_a_plain_link_or_none() {
-        assert_eq!(profile(&json!({"picture": "https://x/p"})).image.as_deref(), Some("https://x/p"));
+        assert_eq!(
+            profile(&json!({"picture": "https://x/p"})).image.as_deref(),
+            Some("https://x/p")
+        );
         for bad in [json!("javascript:alert(1)"), json!("https://a:b@x/"), json!(1)] {
             assert_eq!(profile(&json!({"picture": bad})).image, None);
         }

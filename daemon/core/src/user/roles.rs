@@ -47,10 +47,13 @@ impl Roles {
             user.hand_roles.iter().any(|name| **name == *configured.role.name)
                 || configured.rules.judge(&caller).is_allowed()
         };
-        Rights::new(self.0.iter().filter(has).map(|configured| Arc::clone(&configured.role)).collect())
+        Rights::new(
+            self.0.iter().filter(has).map(|configured| Arc::clone(&configured.role)).collect(),
+        )
     }
 
-    /// The claims that rules look at. A rule over a claim that is not kept gives nothing: an allow rule does not match, a forbid rule does.
+    /// The claims that rules look at. A rule over a claim that is not kept gives nothing: an allow
+    /// rule does not match, a forbid rule does.
     pub(crate) fn claims_of(&self, vouched: &Vouched) -> Claims {
         let looked_at = self.0.iter().flat_map(|configured| configured.rules.claims());
         let kept: Claims = looked_at

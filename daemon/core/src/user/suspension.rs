@@ -1,5 +1,6 @@
-//! Suspending somebody, in every dialect at once: nobody signs in as them any more, their sessions are over, and what is being issued to
-//! them now is taken back. What they have already stays theirs.
+//! Suspending somebody, in every dialect at once: nobody signs in as them any more, their sessions
+//! are over, and what is being issued to them now is taken back. What they have already stays
+//! theirs.
 
 use super::{ATTEMPTS, Known, SPACE, User};
 use crate::caller::Subject;
@@ -12,7 +13,8 @@ use crate::service::Core;
 impl Core {
     /// Suspends `subject`, whether or not they are a user of the vault. Doing it twice is fine.
     pub(crate) async fn suspend_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
-        // The suspension comes first: whatever is reserved after it fails, whatever was before it is found below.
+        // The suspension comes first: whatever is reserved after it fails, whatever was before it
+        // is found below.
         self.write_suspension(actor, subject, true).await?;
         self.doom_pending(subject).await
     }
@@ -22,7 +24,12 @@ impl Core {
         self.write_suspension(actor, subject, false).await
     }
 
-    async fn write_suspension(&self, actor: &Actor, subject: &Subject, suspended: bool) -> Result<(), Error> {
+    async fn write_suspension(
+        &self,
+        actor: &Actor,
+        subject: &Subject,
+        suspended: bool,
+    ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let known = self.ledger.records.user_of(subject).await?;
             match self.try_suspension(actor, subject, known, suspended).await {
@@ -34,7 +41,8 @@ impl Core {
         Err(too_contended())
     }
 
-    /// One batch: the word that binds every dialect, and the user's new era. A first sign-in in between conflicts with it.
+    /// One batch: the word that binds every dialect, and the user's new era. A first sign-in in
+    /// between conflicts with it.
     async fn try_suspension(
         &self,
         actor: &Actor,
@@ -62,7 +70,9 @@ impl Core {
         let action = if suspended { Action::Suspend } else { Action::Resume };
         let target = Target { subject: Some(subject.clone()), user, ..Target::default() };
         let actor = Some(actor.clone());
-        writing.event(&Event { at, actor, action, target, note: None, outcome: Outcome::Done }).await?;
+        writing
+            .event(&Event { at, actor, action, target, note: None, outcome: Outcome::Done })
+            .await?;
         writing.commit().await.map(drop)
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::access::permission::Pattern;
 use crate::access::rights::Role;
 use crate::access::{
-    Configured, ProviderMatch, Rule, Rules, Test, authorize_profile, authorize_roles, authorize_suspension,
-    authorize_users,
+    Configured, ProviderMatch, Rule, Rules, Test, authorize_profile, authorize_roles,
+    authorize_suspension, authorize_users,
 };
 use crate::caller::{Interface, Member};
 use crate::doubles::{PROVIDER, vouched};
@@ -85,7 +85,8 @@ impl House {
     }
 
     async fn list(&self, by: &Member, search: &str) -> Vec<String> {
-        let page = self.users.list(authorize_users(by).unwrap(), search, Paging::default()).await.unwrap();
+        let page =
+            self.users.list(authorize_users(by).unwrap(), search, Paging::default()).await.unwrap();
         assert_eq!(page.total, page.items.len());
         page.items.into_iter().map(|user| user.name).collect()
     }
@@ -105,7 +106,8 @@ async fn the_first_sign_in_makes_a_user_and_later_ones_keep_what_they_changed() 
 
     let change = ProfileChange { name: Some(" Alice A. ".into()), image: None };
     house.world.clock.advance(SECOND);
-    let view = house.users.change_profile(authorize_profile(&member).unwrap(), &change).await.unwrap();
+    let view =
+        house.users.change_profile(authorize_profile(&member).unwrap(), &change).await.unwrap();
     assert_eq!((view.name.as_str(), view.updated), ("Alice A.", view.created + SECOND));
 
     let mut again = vouched("alice");
@@ -118,7 +120,8 @@ async fn the_first_sign_in_makes_a_user_and_later_ones_keep_what_they_changed() 
     assert_eq!(view.image.as_deref(), Some("https://op.example.org/alice.png"));
 
     let none = ProfileChange { name: None, image: Some(None) };
-    let view = house.users.change_profile(authorize_profile(&member).unwrap(), &none).await.unwrap();
+    let view =
+        house.users.change_profile(authorize_profile(&member).unwrap(), &none).await.unwrap();
     assert_eq!((view.name.as_str(), view.image), ("Alice A.", None));
     let commits = house.world.store.commits();
     let nothing = ProfileChange::default();
@@ -149,10 +152,15 @@ async fn every_fault_of_a_profile_is_found() {
         (Some("a\u{202e}b"), None, vec!["name"]),
         (None, Some("https://user@x/"), vec!["image"]),
     ] {
-        let change =
-            ProfileChange { name: name.map(str::to_owned), image: image.map(|url| Some(url.to_owned())) };
-        let refused =
-            house.users.change_profile(authorize_profile(&member).unwrap(), &change).await.unwrap_err();
+        let change = ProfileChange {
+            name: name.map(str::to_owned),
+            image: image.map(|url| Some(url.to_owned())),
+        };
+        let refused = house
+            .users
+            .change_profile(authorize_profile(&member).unwrap(), &change)
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), Kind::Invalid);
         assert_eq!(refused.fields().iter().map(FieldProblem::place).collect::<Vec<_>>(), places);
     }
@@ -165,8 +173,10 @@ async fn rights_are_those_of_the_roles_that_are_configured_now() {
     let mut house = House::new().await;
     let member = house.member("alice", &["helper", "gone"]).await;
     assert!(member.rights.hold("user.update") && !member.rights.hold("gone.by"));
-    house.users =
-        Users::new(Arc::clone(&house.world.core), Roles::new(vec![role("gone", &["gone.by"], None)]));
+    house.users = Users::new(
+        Arc::clone(&house.world.core),
+        Roles::new(vec![role("gone", &["gone.by"], None)]),
+    );
     let later = house.again(member.user).await;
     assert!(!later.rights.hold("user.update"), "configured no more");
     assert!(later.rights.hold("gone.by"), "configured again");
@@ -216,7 +226,10 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
         assert_eq!(kind(house.assign(by, to, names).await), refused, "{names:?}");
     }
     assert_eq!(house.users.me(&friend).await.unwrap().roles, ["acme"]);
-    assert_eq!(house.assign(&root, &friend, &["helper", "acme"]).await.unwrap(), ["helper", "acme"]);
+    assert_eq!(
+        house.assign(&root, &friend, &["helper", "acme"]).await.unwrap(),
+        ["helper", "acme"]
+    );
 }
 
 /// Attack: who may do something at one company gives it to others everywhere.
@@ -240,7 +253,10 @@ async fn unknown_roles_are_all_named_and_so_is_an_unknown_user() {
     let root = house.member("root", &[]).await;
     let friend = house.member("friend", &[]).await;
     let refused = house.assign(&root, &friend, &["x", "acme", "y"]).await.unwrap_err();
-    assert_eq!(refused.fields().iter().map(FieldProblem::place).collect::<Vec<_>>(), ["roles.0", "roles.2"]);
+    assert_eq!(
+        refused.fields().iter().map(FieldProblem::place).collect::<Vec<_>>(),
+        ["roles.0", "roles.2"]
+    );
     let nobody = Member { user: UserId::from_random([9; 16]), ..friend };
     assert_eq!(kind(house.assign(&root, &nobody, &[]).await), Some(Kind::NotFound));
     let grant = authorize_suspension(&root, nobody.user).unwrap();
@@ -286,14 +302,20 @@ async fn a_suspension_by_a_member_dooms_what_is_being_issued() {
     let root = house.member("root", &[]).await;
     let alice = house.member("alice", &[]).await;
     let gate = Gate::shut();
-    world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), Box::new(IssueStep::state("thing"))));
+    world
+        .plugins
+        .on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), Box::new(IssueStep::state("thing"))));
     let grant = world.core.authorize_issue(&caller("alice"), "ssh").unwrap();
     let core = Arc::clone(&world.core);
     let issuing = tokio::spawn(async move { core.issue(grant, serde_json::Map::new()).await });
     while gate.waiting() < 1 {
         tokio::task::yield_now().await;
     }
-    house.users.set_suspended(authorize_suspension(&root, alice.user).unwrap(), true).await.unwrap();
+    house
+        .users
+        .set_suspended(authorize_suspension(&root, alice.user).unwrap(), true)
+        .await
+        .unwrap();
     gate.open();
     assert_eq!(kind(issuing.await.unwrap()), Some(Kind::Unauthenticated));
     world.run(30 * SECOND).await;
@@ -339,5 +361,8 @@ async fn a_client_learns_what_its_user_may_do() {
         .into_iter()
         .map(|line| format!("{} {}", line.permission, line.companies.unwrap_or_default().join(",")))
         .collect();
-    assert_eq!(lines, ["company.* ", "company.* acme", "company.fetch ", "credential.* acme", "user.* "]);
+    assert_eq!(
+        lines,
+        ["company.* ", "company.* acme", "company.fetch ", "credential.* acme", "user.* "]
+    );
 }

@@ -1,4 +1,5 @@
-//! Users as others get to see them, and lists of them: answered from a projection in memory that knows names and nothing else.
+//! Users as others get to see them, and lists of them: answered from a projection in memory that
+//! knows names and nothing else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -103,8 +104,8 @@ impl From<&User> for Named {
 }
 
 impl Users {
-    /// The users whose name, login or address contains `search`, ignoring case; an empty text: all of them. By name ignoring case, then by
-    /// id.
+    /// The users whose name, login or address contains `search`, ignoring case; an empty text: all
+    /// of them. By name ignoring case, then by id.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -119,12 +120,15 @@ impl Users {
         let mut views = Vec::with_capacity(items.len());
         for id in items {
             // Users are never deleted.
-            views.extend(self.core.ledger.records.user(id).await?.map(|known| self.view(&known.user)));
+            views.extend(
+                self.core.ledger.records.user(id).await?.map(|known| self.view(&known.user)),
+            );
         }
         Ok(Page { items: views, total, paging })
     }
 
-    /// The epoch is read first: what is written while the records are read moves it, and the next look reads them again.
+    /// The epoch is read first: what is written while the records are read moves it, and the next
+    /// look reads them again.
     async fn names(&self) -> Result<Arc<Names>, Error> {
         let epoch = self.core.ledger.records.epoch(SPACE).await?;
         let last = Arc::clone(&self.names.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,5 +1,5 @@
-//! How many credentials a type has, company by company: counted from the index, and again only when the type's epoch says that one came or
-//! went.
+//! How many credentials a type has, company by company: counted from the index, and again only when
+//! the type's epoch says that one came or went.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,8 @@ pub(crate) struct Counts(Mutex<HashMap<TypeId, Counted>>);
 impl Counts {
     /// The credentials of the type of that id, as of now.
     pub(crate) async fn of(&self, records: &Records, id: TypeId) -> Result<Counted, Error> {
-        // The epoch comes first: what comes or goes while the index is read makes the next look count again.
+        // The epoch comes first: what comes or goes while the index is read makes the next look
+        // count again.
         let epoch = records.epoch(&epoch_of(id)).await?;
         let known = self.known().get(&id).filter(|known| known.epoch == epoch).cloned();
         if let Some(known) = known {

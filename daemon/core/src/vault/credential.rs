@@ -11,7 +11,8 @@ use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::ports::store::Revision;
 use crate::time::Timestamp;
 
-/// A credential with its plain values. Which fields have values in envelopes is known; the envelopes are elsewhere.
+/// A credential with its plain values. Which fields have values in envelopes is known; the
+/// envelopes are elsewhere.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) id: CredentialId,
@@ -50,12 +51,14 @@ impl Credential {
         values::lagging(&of.fields, &self.plain).next().is_some()
     }
 
-    /// The version that readers see. A value that is to be sealed looks sealed already, so the credential looks like what it will be then.
+    /// The version that readers see. A value that is to be sealed looks sealed already, so the
+    /// credential looks like what it will be then.
     pub(crate) fn version_seen(&self, of: &CredentialType) -> u64 {
         self.version + u64::from(self.lags(of))
     }
 
-    /// The fields of `of` that it has secure values of, sealed already or not, in the order of the definition.
+    /// The fields of `of` that it has secure values of, sealed already or not, in the order of the
+    /// definition.
     pub(crate) fn secure_fields(&self, of: &CredentialType) -> Vec<String> {
         let is_there = |id: &String| self.sealed_fields.contains(id) || self.plain.contains_key(id);
         let secure = of.fields.iter().filter(|field| field.secure);
@@ -113,8 +116,13 @@ pub struct TypeOfCredential {
 
 impl Loaded {
     /// A credential that was just made.
-    pub(crate) fn fresh(credential: Credential, of: &Arc<StoredType>, company: &Arc<Company>) -> Self {
-        let stored = StoredCredential { credential, revision: Revision(0), parts: Parts::default() };
+    pub(crate) fn fresh(
+        credential: Credential,
+        of: &Arc<StoredType>,
+        company: &Arc<Company>,
+    ) -> Self {
+        let stored =
+            StoredCredential { credential, revision: Revision(0), parts: Parts::default() };
         Self { stored, of: Arc::clone(of), company: Arc::clone(company) }
     }
 

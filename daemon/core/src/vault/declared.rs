@@ -1,5 +1,6 @@
-//! Types that exist because their plugin is configured: made at the first start, brought up to date at every later one, always by the same
-//! id. When the plugin is gone, the type stays and can be read.
+//! Types that exist because their plugin is configured: made at the first start, brought up to date
+//! at every later one, always by the same id. When the plugin is gone, the type stays and can be
+//! read.
 
 use std::sync::Arc;
 
@@ -51,7 +52,8 @@ impl Vault {
         Err(too_contended())
     }
 
-    /// The type as its plugin declares it. Where somebody else's type has its name, the plugin's name makes the difference.
+    /// The type as its plugin declares it. Where somebody else's type has its name, the plugin's
+    /// name makes the difference.
     fn wanted(
         &self,
         plugin: &PluginName,
@@ -73,9 +75,10 @@ impl Vault {
             closing: Vec::new(),
             deleted: None,
         };
-        let from =
-            present.map_or(blank, |stored| CredentialType { permission_scope: None, ..stored.of.clone() });
-        let name = if taken { format!("{} ({plugin})", declared.name) } else { declared.name.clone() };
+        let from = present
+            .map_or(blank, |stored| CredentialType { permission_scope: None, ..stored.of.clone() });
+        let name =
+            if taken { format!("{} ({plugin})", declared.name) } else { declared.name.clone() };
         let draft = TypeDraft {
             name: Some(name),
             permission_scope: declared.permission_scope.clone(),
@@ -90,7 +93,8 @@ impl Vault {
 
     async fn make_declared(&self, wanted: &CredentialType) -> Result<(), CommitError> {
         let event = self.type_event(None, Action::Create, wanted, None);
-        let change = TypeChange { after: Some(wanted), event: Some(&event), ..TypeChange::default() };
+        let change =
+            TypeChange { after: Some(wanted), event: Some(&event), ..TypeChange::default() };
         self.records().commit_type(&change).await.map(|_| ())
     }
 
@@ -127,8 +131,11 @@ fn draft(field: &Field) -> FieldDraft {
 }
 
 fn senseless(plugin: &PluginName, error: &Error) -> Error {
-    let what: Vec<_> =
-        error.fields().iter().map(|problem| format!("{}: {}", problem.place(), problem.message)).collect();
+    let what: Vec<_> = error
+        .fields()
+        .iter()
+        .map(|problem| format!("{}: {}", problem.place(), problem.message))
+        .collect();
     Error::new(
         Kind::Invalid,
         format!("The type that the plugin {plugin} declares makes no sense: {}", what.join("; ")),

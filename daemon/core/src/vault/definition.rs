@@ -18,13 +18,16 @@ const MAX_CHOICES: usize = 200;
 /// What a scope may not begin with: these permissions are ours.
 const OUR_SPACES: [&str; 4] = ["user.", "company.", "credential.", "credential_type."];
 
-/// A name as it is kept: trimmed, 1 to 200 characters, none of which breaks or turns the text around it.
+/// A name as it is kept: trimmed, 1 to 200 characters, none of which breaks or turns the text
+/// around it.
 pub(crate) fn name(problems: &mut Problems, path: &[Segment], given: &str) -> Option<String> {
     let name = given.trim();
     let length = name.chars().count();
     let message = match length {
         0 => "This is required.",
-        1..=MAX_NAME_CHARS if !name.chars().any(text::is_unfit_for_names) => return Some(name.to_owned()),
+        1..=MAX_NAME_CHARS if !name.chars().any(text::is_unfit_for_names) => {
+            return Some(name.to_owned());
+        }
         1..=MAX_NAME_CHARS => {
             "Expected a name without control characters and without any that turn text around."
         }
@@ -37,7 +40,8 @@ pub(crate) fn name(problems: &mut Problems, path: &[Segment], given: &str) -> Op
 /// A permission that narrows a type.
 pub(crate) fn scope(problems: &mut Problems, given: &str) -> Option<String> {
     let is_word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        !word.is_empty()
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     let message = if given.len() > MAX_SCOPE {
         "Expected at most 128 characters."
@@ -131,7 +135,11 @@ fn value_type(at: &mut At<'_>, word: &str) -> Option<ValueType> {
 }
 
 /// The choices of a field: some for a choice, none for anything else.
-fn choices(at: &mut At<'_>, draft: &FieldDraft, value_type: Option<ValueType>) -> Option<Vec<String>> {
+fn choices(
+    at: &mut At<'_>,
+    draft: &FieldDraft,
+    value_type: Option<ValueType>,
+) -> Option<Vec<String>> {
     let given = draft.choices.as_deref().unwrap_or_default();
     let is_choice = value_type == Some(ValueType::Choice);
     let fits = |choice: &str| {
@@ -245,7 +253,8 @@ mod tests {
 
     #[test]
     fn there_are_at_most_64() {
-        let some = |count: usize| (0..count).map(|n| Some(draft(&format!("f{n}")))).collect::<Vec<_>>();
+        let some =
+            |count: usize| (0..count).map(|n| Some(draft(&format!("f{n}")))).collect::<Vec<_>>();
         assert_eq!(places(&some(64)), [""; 0]);
         assert_eq!(places(&some(65)), ["fields"]);
     }

@@ -53,7 +53,8 @@ impl Vault {
             match gone {
                 Gone::Type(id) => {
                     let stored = types.deleted().iter().find(|stored| stored.of.id == id);
-                    let found = stored.and_then(|stored| Some((stored, self.in_window(stored.of.deleted)?)));
+                    let found = stored
+                        .and_then(|stored| Some((stored, self.in_window(stored.of.deleted)?)));
                     if let Some((stored, deleted)) = found {
                         all.push(self.view_of_type(stored, deleted).await?);
                     }
@@ -76,7 +77,11 @@ impl Vault {
         deleted.filter(|deleted| self.core.clock.now() < deleted.until)
     }
 
-    async fn view_of_type(&self, stored: &Arc<StoredType>, deleted: Deleted) -> Result<DeletedView, Error> {
+    async fn view_of_type(
+        &self,
+        stored: &Arc<StoredType>,
+        deleted: Deleted,
+    ) -> Result<DeletedView, Error> {
         Ok(DeletedView {
             id: DeletedId::Type(stored.of.id),
             name: stored.of.name.clone(),
@@ -90,8 +95,9 @@ impl Vault {
     /// Brings back what has the id `id`: a credential, or a type with all that went along.
     ///
     /// # Errors
-    /// `NotFound` when nothing deleted has that id, or its window is over; `Conflict` when its removal has begun, its name is taken, or its
-    /// type is deleted; `Internal` when the store fails.
+    /// `NotFound` when nothing deleted has that id, or its window is over; `Conflict` when its
+    /// removal has begun, its name is taken, or its type is deleted; `Internal` when the store
+    /// fails.
     pub async fn restore(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
         match self.find_deleted(id).await? {
             DeletedId::Type(id) => self.restore_type(id).await.map(|()| DeletedId::Type(id)),
@@ -165,15 +171,18 @@ impl Vault {
     async fn restore_credential(&self, id: CredentialId) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let stored = self.records().credential(id).await?;
-            let is_deleted = |stored: &StoredCredential| self.in_window(stored.credential.deleted).is_some();
+            let is_deleted =
+                |stored: &StoredCredential| self.in_window(stored.credential.deleted).is_some();
             let stored = stored.filter(is_deleted).ok_or_else(nothing_deleted)?;
             let types = self.types().await?;
             let of = types.by_id(stored.credential.of);
-            let of =
-                of.ok_or_else(|| Error::new(Kind::Conflict, "Its type is deleted: restore that first."))?;
+            let of = of.ok_or_else(|| {
+                Error::new(Kind::Conflict, "Its type is deleted: restore that first.")
+            })?;
             let version = stored.credential.version_seen(&of.of) + 1;
             let after = Credential { deleted: None, version, ..stored.credential.clone() };
-            let event = self.credential_event(Some(Actor::Operator), Action::Restore, &after, Vec::new());
+            let event =
+                self.credential_event(Some(Actor::Operator), Action::Restore, &after, Vec::new());
             let change = CredentialChange {
                 before: Some(&stored),
                 after: Some(&after),

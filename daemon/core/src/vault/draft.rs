@@ -1,11 +1,13 @@
-//! What a client wants to make or change, as far as its words could be read. What could not be read is `None` here, and whoever read it
-//! hands over the problems that it met; what is wrong beyond that is found where the draft is used, and told together with them.
+//! What a client wants to make or change, as far as its words could be read. What could not be read
+//! is `None` here, and whoever read it hands over the problems that it met; what is wrong beyond
+//! that is found where the draft is used, and told together with them.
 
 use crate::error::{Error, FieldProblem, Kind, Segment};
 use crate::ids::{CompanyId, TypeId};
 use crate::secret::Secret;
 
-/// A type of credential to be made, or what is to be changed about one: what is `None` stays as it is.
+/// A type of credential to be made, or what is to be changed about one: what is `None` stays as it
+/// is.
 #[derive(Debug, Clone, Default)]
 pub struct TypeDraft {
     /// What people call it.
@@ -83,7 +85,11 @@ impl Problems {
         Self(before)
     }
 
-    pub(crate) fn add(&mut self, path: impl IntoIterator<Item = Segment>, message: impl Into<String>) {
+    pub(crate) fn add(
+        &mut self,
+        path: impl IntoIterator<Item = Segment>,
+        message: impl Into<String>,
+    ) {
         let problem = FieldProblem::new(path, message);
         if !self.0.contains(&problem) {
             self.0.push(problem);
@@ -116,7 +122,10 @@ pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Error {
 }
 
 /// What contradicts what is there, at `path`.
-pub(crate) fn conflict(path: impl IntoIterator<Item = Segment>, message: impl Into<String>) -> Error {
+pub(crate) fn conflict(
+    path: impl IntoIterator<Item = Segment>,
+    message: impl Into<String>,
+) -> Error {
     let problem = FieldProblem::new(path, message);
     Error::new(Kind::Conflict, problem.message.clone()).with_fields(vec![problem])
 }

@@ -112,7 +112,10 @@ impl ValueType {
         if kind == "integer" {
             return Self::Number;
         }
-        Self::ALL.into_iter().find(|value_type| value_type.contract_kind() == kind).unwrap_or(Self::PlainText)
+        Self::ALL
+            .into_iter()
+            .find(|value_type| value_type.contract_kind() == kind)
+            .unwrap_or(Self::PlainText)
     }
 }
 

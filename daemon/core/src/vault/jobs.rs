@@ -1,6 +1,8 @@
-//! What is done though nobody asks: sealing what a change of a type left in the open, purging what was deleted long enough ago.
+//! What is done though nobody asks: sealing what a change of a type left in the open, purging what
+//! was deleted long enough ago.
 //!
-//! Every step is a batch of its own that does nothing twice. Whatever is cut short begins anew and finds its earlier steps done.
+//! Every step is a batch of its own that does nothing twice. Whatever is cut short begins anew and
+//! finds its earlier steps done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,19 +59,23 @@ impl Jobs {
 }
 
 impl Vault {
-    /// Makes sure of the types that plugins declare, and has due work looked for from now on. What it reads does not grow with the number of
-    /// credentials.
+    /// Makes sure of the types that plugins declare, and has due work looked for from now on. What
+    /// it reads does not grow with the number of credentials.
     ///
     /// # Errors
-    /// `Invalid` when a plugin declares a type that makes no sense; `Internal` when the store fails.
+    /// `Invalid` when a plugin declares a type that makes no sense; `Internal` when the store
+    /// fails.
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
         self.declare_types().await?;
         let vault = Arc::clone(self);
-        self.core.tasks.spawn("keep the vault", Box::pin(async move { vault.work_until_stopped().await }));
+        self.core
+            .tasks
+            .spawn("keep the vault", Box::pin(async move { vault.work_until_stopped().await }));
         Ok(())
     }
 
-    /// Begins no more work of its own. What it was at goes on where it stands when the vault is started again.
+    /// Begins no more work of its own. What it was at goes on where it stands when the vault is
+    /// started again.
     pub fn stop(&self) {
         self.jobs.stopping.send_replace(true);
         self.jobs.wake();
@@ -123,7 +129,8 @@ impl Vault {
         result
     }
 
-    /// Seals what a former change of the type left in the open, if there is any: not before that may its fields change again.
+    /// Seals what a former change of the type left in the open, if there is any: not before that
+    /// may its fields change again.
     pub(super) async fn reseal_type(&self, stored: &StoredType) -> Result<(), CommitError> {
         match self.records().reseal_pending(stored.of.id).await? {
             Some(pending) => self.reseal_pending(stored, pending).await,
@@ -131,7 +138,11 @@ impl Vault {
         }
     }
 
-    async fn reseal_pending(&self, stored: &StoredType, pending: Revision) -> Result<(), CommitError> {
+    async fn reseal_pending(
+        &self,
+        stored: &StoredType,
+        pending: Revision,
+    ) -> Result<(), CommitError> {
         let id = stored.of.id;
         let mut sealing = stream::iter(self.all_of_type(id).await?)
             .map(|credential| self.reseal_one(credential, stored))
@@ -145,7 +156,8 @@ impl Vault {
             }
         }
         result?;
-        let event = self.type_event(None, Action::Change, &stored.of, Some("values sealed".to_owned()));
+        let event =
+            self.type_event(None, Action::Change, &stored.of, Some("values sealed".to_owned()));
         self.records().resealed(id, pending, &event).await
     }
 
@@ -162,7 +174,11 @@ impl Vault {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when the type is not `of` any more.
-    pub(super) async fn reseal_one(&self, id: CredentialId, of: &StoredType) -> Result<(), CommitError> {
+    pub(super) async fn reseal_one(
+        &self,
+        id: CredentialId,
+        of: &StoredType,
+    ) -> Result<(), CommitError> {
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.records().credential(id).await? else { return Ok(()) };
             let before = &stored.credential;
@@ -172,7 +188,8 @@ impl Vault {
             let Some(mut sealed) = self.records().sealed_values(&stored).await? else { continue };
             let mut plain = before.plain.clone();
             for (field, value) in lagging(&of.of.fields, &before.plain) {
-                let value_id = sealed.get(&field.id).map_or_else(|| self.new_value_id(), |old| old.id);
+                let value_id =
+                    sealed.get(&field.id).map_or_else(|| self.new_value_id(), |old| old.id);
                 let envelope = self.records().seal_value(id, &field.id, value_id, value).await?;
                 sealed.insert(field.id.clone(), envelope);
                 plain.remove(&field.id);
@@ -198,7 +215,8 @@ impl Vault {
         Err(too_contended().into())
     }
 
-    /// Purges what was deleted long enough ago. Not while the clock is in doubt: what is purged is gone.
+    /// Purges what was deleted long enough ago. Not while the clock is in doubt: what is purged is
+    /// gone.
     async fn purge_due(&self) -> Result<(), Error> {
         let mut result = Ok(());
         loop {
@@ -235,7 +253,8 @@ impl Vault {
             let Some(stored) = found.filter(|stored| stored.credential.deleted.is_some()) else {
                 return Ok(());
             };
-            let event = self.credential_event(actor.clone(), Action::Purge, &stored.credential, Vec::new());
+            let event =
+                self.credential_event(actor.clone(), Action::Purge, &stored.credential, Vec::new());
             let change = CredentialChange {
                 before: Some(&stored),
                 events: std::slice::from_ref(&event),
@@ -256,10 +275,12 @@ impl Vault {
             let Some(stored) = self.records().type_of_id(id).await? else { return Ok(()) };
             let Some(deleted) = stored.of.deleted else { return Ok(()) };
             if !deleted.purging {
-                // From here on nobody restores it; and as its time is over, whoever starts after a crash goes on.
+                // From here on nobody restores it; and as its time is over, whoever starts after a
+                // crash goes on.
                 let purging = Deleted { purging: true, until: deleted.at, ..deleted };
                 let of = CredentialType { deleted: Some(purging), ..stored.of.clone() };
-                let change = TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
+                let change =
+                    TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
                 match self.records().commit_type(&change).await {
                     Ok(_) | Err(CommitError::Conflict) => continue,
                     Err(CommitError::Failed(error)) => return Err(error),
@@ -267,7 +288,8 @@ impl Vault {
             }
             self.purge_credentials_of(id).await?;
             let event = self.type_event(actor.clone(), Action::Purge, &stored.of, None);
-            let change = TypeChange { before: Some(&stored), event: Some(&event), ..TypeChange::default() };
+            let change =
+                TypeChange { before: Some(&stored), event: Some(&event), ..TypeChange::default() };
             match self.records().commit_type(&change).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict) => {}

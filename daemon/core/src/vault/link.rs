@@ -5,8 +5,8 @@ use url::Url;
 /// Longest link, in bytes.
 pub const MAX_LINK_BYTES: usize = 2048;
 
-/// Whether `text` is an absolute `https` or `http` URL that is fit to be shown: no user or password in it, nothing that a URL parser
-/// would silently drop.
+/// Whether `text` is an absolute `https` or `http` URL that is fit to be shown: no user or password
+/// in it, nothing that a URL parser would silently drop.
 ///
 /// # Errors
 /// A sentence that says what was expected.
@@ -14,9 +14,9 @@ pub fn check_link(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_LINK_BYTES {
         return Err("Expected a URL of at most 2048 bytes.");
     }
-    let is_absolute = ["https://", "http://"]
-        .iter()
-        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let is_absolute = ["https://", "http://"].iter().any(|scheme| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
     let is_plain = !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
     let url = Url::parse(text).ok().filter(|_| is_absolute && is_plain);
     match url {

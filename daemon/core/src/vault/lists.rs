@@ -1,4 +1,5 @@
-//! Lists of credentials: those of a company, those of a type. They leave out what the asker may not see.
+//! Lists of credentials: those of a company, those of a type. They leave out what the asker may not
+//! see.
 
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ impl Vault {
     /// Leave for `member` to list the credentials of a company.
     ///
     /// # Errors
-    /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none; `Internal` when the store fails.
+    /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none;
+    /// `Internal` when the store fails.
     pub async fn authorize_list_of_company(
         &self,
         member: &Member,
@@ -36,7 +38,10 @@ impl Vault {
     ///
     /// # Errors
     /// `Internal` when the store fails.
-    pub async fn list_of_company(&self, grant: Grant<ListOfCompany>) -> Result<Vec<CredentialView>, Error> {
+    pub async fn list_of_company(
+        &self,
+        grant: Grant<ListOfCompany>,
+    ) -> Result<Vec<CredentialView>, Error> {
         let listed = self.records().credentials_of_company(grant.company()).await?;
         self.views(grant.member(), listed, |found| found.company.id == grant.company()).await
     }
@@ -60,16 +65,19 @@ impl Vault {
         self.views(grant.member(), listed, |found| found.of.of.id == id).await
     }
 
-    /// Views of those of `listed` that are there and that `member` may see in a list. An index is believed as far as the record agrees.
+    /// Views of those of `listed` that are there and that `member` may see in a list. An index is
+    /// believed as far as the record agrees.
     async fn views(
         &self,
         member: &Member,
         listed: Vec<CredentialId>,
         belongs: impl Fn(&Loaded) -> bool,
     ) -> Result<Vec<CredentialView>, Error> {
-        let read = stream::iter(listed).map(|id| self.records().credential(id)).buffered(READ_AT_A_TIME);
+        let read =
+            stream::iter(listed).map(|id| self.records().credential(id)).buffered(READ_AT_A_TIME);
         let read: Vec<_> = read.try_collect().await?;
-        // After the records: a type that changed while they were read is seen as it is now, and no value by an older definition.
+        // After the records: a type that changed while they were read is seen as it is now, and no
+        // value by an older definition.
         let (types, companies) = (self.types().await?, self.companies.view().await?);
         let load = |stored: super::credential::StoredCredential| {
             let of = Arc::clone(types.by_id(stored.credential.of)?);

@@ -1,11 +1,13 @@
 //! The company vault: types of credentials, and credentials with secure fields.
 //!
-//! Start with [`Vault`]. Who may do what, [`crate::access`] answers with a grant that the use-case takes; for one credential
-//! [`Vault::authorize`] asks there, and gives the credential as it was judged. Types are data on plugins: `type_writes` makes and changes
-//! them, `normalise` has a plugin check the values of one credential, `writes` keeps them, `reveal` hands secure ones out, `jobs` does
-//! what a change left to do, [`deleted`] is what operators can bring back.
+//! Start with [`Vault`]. Who may do what, [`crate::access`] answers with a grant that the use-case
+//! takes; for one credential [`Vault::authorize`] asks there, and gives the credential as it was
+//! judged. Types are data on plugins: `type_writes` makes and changes them, `normalise` has a
+//! plugin check the values of one credential, `writes` keeps them, `reveal` hands secure ones out,
+//! `jobs` does what a change left to do, [`deleted`] is what operators can bring back.
 //!
-//! Never here: a key of the store or a byte of a record (they are `records`'), a secure value in an error, a log line or an event.
+//! Never here: a key of the store or a byte of a record (they are `records`'), a secure value in an
+//! error, a log line or an event.
 
 mod counts;
 pub mod credential;
@@ -49,7 +51,8 @@ use credential::{CredentialView, Loaded};
 use jobs::Jobs;
 use types::{Projection, Types};
 
-/// How often a change is tried against others that are faster. Each time somebody's change got through.
+/// How often a change is tried against others that are faster. Each time somebody's change got
+/// through.
 const ATTEMPTS: u32 = 64;
 /// Credentials of a list that are read at a time.
 const READ_AT_A_TIME: usize = 32;
@@ -116,11 +119,17 @@ impl Vault {
     /// Leave for `member` to do `K` at the credential `id`.
     ///
     /// # Errors
-    /// `Forbidden` when a permission is missing, does not reach the credential's company, or the scope of its type is not held; `NotFound` when
-    /// there is none; `Internal` when the store fails. Whoever lacks a permission altogether does not learn what there is.
-    pub async fn authorize<K: AtOne>(&self, member: &Member, id: CredentialId) -> Result<Admitted<K>, Error> {
+    /// `Forbidden` when a permission is missing, does not reach the credential's company, or the
+    /// scope of its type is not held; `NotFound` when there is none; `Internal` when the store
+    /// fails. Whoever lacks a permission altogether does not learn what there is.
+    pub async fn authorize<K: AtOne>(
+        &self,
+        member: &Member,
+        id: CredentialId,
+    ) -> Result<Admitted<K>, Error> {
         member.rights.require(K::PERMISSIONS)?;
-        // First: what it is judged by is no older than what is in it. Else whoever loses a scope could still get what came after that.
+        // First: what it is judged by is no older than what is in it. Else whoever loses a scope
+        // could still get what came after that.
         let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;
         let types = self.types().await?;
         let companies = self.companies.view().await?;
@@ -128,8 +137,8 @@ impl Vault {
         let of = types.by_id(credential.of).filter(|_| credential.deleted.is_none());
         let of = Arc::clone(of.ok_or_else(no_such_credential)?);
         let company = companies.by_id(credential.company).map(Arc::clone);
-        let company =
-            company.ok_or_else(|| Error::internal(format!("the company of credential {id} is gone")))?;
+        let company = company
+            .ok_or_else(|| Error::internal(format!("the company of credential {id} is gone")))?;
         let place = (id, &*company, of.of.permission_scope.as_deref());
         let grant = authorize_credential(member, &companies, place)?;
         Ok(Admitted { grant, loaded: Loaded { stored, of, company } })

@@ -1,7 +1,9 @@
-//! Having a plugin check the values of one credential: what a request names is judged, joined with what is stored, and handed over whole.
+//! Having a plugin check the values of one credential: what a request names is judged, joined with
+//! what is stored, and handed over whole.
 //!
-//! What a plugin answers is foreign. It never says anything about a value that the request did not name, never quotes a value, and what it
-//! returns goes into the fields of the definition alone: a secure one is sealed, and nothing that was secure comes back in the open.
+//! What a plugin answers is foreign. It never says anything about a value that the request did not
+//! name, never quotes a value, and what it returns goes into the fields of the definition alone: a
+//! secure one is sealed, and nothing that was secure comes back in the open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +16,8 @@ use crate::ports::plugins::{Broken, BrokenHow};
 use crate::ports::types::{NormaliseFailure, TypeValue};
 use crate::secret::Secret;
 
-/// What is said of a field that the request did not name: a more telling word would let an update ask what is stored.
+/// What is said of a field that the request did not name: a more telling word would let an update
+/// ask what is stored.
 const ELSEWHERE: &str = "A value that was not part of the request does not fit.";
 /// What is said instead of a message that quotes a value.
 const QUOTED: &str = "This value does not fit.";
@@ -38,19 +41,28 @@ pub(super) struct Named {
 
 impl Named {
     /// Reads the values of a request by the definition of `of`.
-    pub(super) fn read(problems: &mut Problems, of: &CredentialType, drafts: &[Option<ValueDraft>]) -> Self {
+    pub(super) fn read(
+        problems: &mut Problems,
+        of: &CredentialType,
+        drafts: &[Option<ValueDraft>],
+    ) -> Self {
         let mut named = Self::default();
         let mut seen = BTreeSet::new();
         for (index, draft) in drafts.iter().enumerate() {
-            let Some((id, draft)) = draft.as_ref().and_then(|draft| Some((draft.field.as_ref()?, draft)))
+            let Some((id, draft)) =
+                draft.as_ref().and_then(|draft| Some((draft.field.as_ref()?, draft)))
             else {
                 named.any_fault = true;
                 continue;
             };
             let fault = match of.field(id) {
                 None => Some(("fieldId", "The type has no such field.")),
-                Some(_) if !seen.insert(id.as_str()) => Some(("fieldId", "This field is named twice.")),
-                Some(field) => value_fault(field.computed, field.required, draft).map(|why| ("value", why)),
+                Some(_) if !seen.insert(id.as_str()) => {
+                    Some(("fieldId", "This field is named twice."))
+                }
+                Some(field) => {
+                    value_fault(field.computed, field.required, draft).map(|why| ("value", why))
+                }
             };
             match (fault, &draft.value) {
                 (Some((key, why)), _) => {
@@ -82,7 +94,8 @@ impl Named {
         self.values.keys().cloned().collect()
     }
 
-    /// The whole credential as it would be: what is named, and of what is `stored` the rest. Records what is missing.
+    /// The whole credential as it would be: what is named, and of what is `stored` the rest.
+    /// Records what is missing.
     pub(super) fn join(
         &self,
         problems: &mut Problems,
@@ -91,7 +104,9 @@ impl Named {
     ) -> Vec<TypeValue> {
         let mut whole: BTreeMap<String, TypeValue> = BTreeMap::new();
         let kept = stored.into_iter().filter(|(field, _)| !self.names(field));
-        whole.extend(kept.map(|(field, value)| (field.clone(), TypeValue { field, value, named: false })));
+        whole.extend(
+            kept.map(|(field, value)| (field.clone(), TypeValue { field, value, named: false })),
+        );
         for (field, (_, value)) in &self.values {
             let value = value.as_ref().map(|value| TypeValue {
                 field: field.clone(),
@@ -120,11 +135,12 @@ fn value_fault(computed: bool, required: bool, draft: &ValueDraft) -> Option<&'s
 }
 
 impl Vault {
-    /// Has the plugin of `of` check `whole`. `hidden`: the extent of values that are out of sight and stay.
+    /// Has the plugin of `of` check `whole`. `hidden`: the extent of values that are out of sight
+    /// and stay.
     ///
     /// # Errors
-    /// `Invalid` with `problems` and what the plugin adds; `Conflict` when the plugin is not configured any more; `Busy`; `PluginFailed` and
-    /// `PluginTimeout` when it broke.
+    /// `Invalid` with `problems` and what the plugin adds; `Conflict` when the plugin is not
+    /// configured any more; `Busy`; `PluginFailed` and `PluginTimeout` when it broke.
     pub(super) async fn normalise(
         &self,
         of: &CredentialType,
@@ -140,7 +156,8 @@ impl Vault {
         let returned = match answer {
             Ok(returned) => returned,
             Err(NormaliseFailure::Invalid(found)) => {
-                // A plugin says once more that a required value is missing, and does not know whether the request named it.
+                // A plugin says once more that a required value is missing, and does not know
+                // whether the request named it.
                 let is_new = |problem: &FieldProblem| !problems.has(&at_field(&field_of(problem)));
                 let found: Vec<_> = found.into_iter().filter(is_new).collect();
                 for problem in found {
@@ -160,14 +177,16 @@ impl Vault {
         check_returned(of, whole, &returned).map_err(|why| broke(of, why))?;
         let kept: Vec<_> = returned.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         if !hidden.and(kept.iter().map(|(_, value)| value.len())).fits() {
-            return Err(super::draft::invalid(vec![FieldProblem::new(["fields".into()], TOO_MUCH)]));
+            return Err(super::draft::invalid(vec![FieldProblem::new(
+                ["fields".into()],
+                TOO_MUCH,
+            )]));
         }
         Ok(kept)
     }
 }
 
-const TOO_MUCH: &str =
-    "All values of a credential, those of former fields included, are at most 256 and have at most 128 KiB.";
+const TOO_MUCH: &str = "All values of a credential, those of former fields included, are at most 256 and have at most 128 KiB.";
 
 /// Which field a plugin speaks of; empty where it speaks of none.
 fn field_of(problem: &FieldProblem) -> String {
@@ -190,7 +209,9 @@ fn tell(
     let quotes = whole.iter().any(|value| contains(&problem.message, &value.value));
     let message = if quotes { QUOTED.to_owned() } else { cleaned(&problem.message) };
     match named.values.get(&field) {
-        Some((index, _)) => problems.add(["fields".into(), (*index).into(), "value".into()], message),
+        Some((index, _)) => {
+            problems.add(["fields".into(), (*index).into(), "value".into()], message)
+        }
         // It saw less than there is to be, and may complain of that.
         None if named.any_fault => {}
         None => {
@@ -225,9 +246,10 @@ fn cleaned(message: &str) -> String {
 fn failed(of: &CredentialType, failure: NormaliseFailure) -> Error {
     match failure {
         NormaliseFailure::Invalid(_) => broke(of, "it was asked no more"),
-        NormaliseFailure::Busy => {
-            Error::new(Kind::Busy, "Too many credentials are being checked; please try again later.")
-        }
+        NormaliseFailure::Busy => Error::new(
+            Kind::Busy,
+            "Too many credentials are being checked; please try again later.",
+        ),
         NormaliseFailure::NotLoaded => conflict(
             [],
             format!(
@@ -236,7 +258,8 @@ fn failed(of: &CredentialType, failure: NormaliseFailure) -> Error {
             ),
         ),
         NormaliseFailure::Broken(Broken { how: BrokenHow::Timeout, cause }) => {
-            Error::new(Kind::PluginTimeout, "The plugin of this type did not answer in time.").because(cause)
+            Error::new(Kind::PluginTimeout, "The plugin of this type did not answer in time.")
+                .because(cause)
         }
         NormaliseFailure::Broken(Broken { how: BrokenHow::Trap | BrokenHow::BadOutput, cause }) => {
             Error::new(Kind::PluginFailed, "The plugin of this type failed.").because(cause)
@@ -249,8 +272,8 @@ fn broke(of: &CredentialType, why: &'static str) -> Error {
         .because(format!("plugin {} of type {}: {why}", of.plugin, of.id))
 }
 
-/// Whether what a plugin returned is a credential of the type: fields of the definition, each once, none too long, none missing, and no
-/// secret in the open that was not there before.
+/// Whether what a plugin returned is a credential of the type: fields of the definition, each once,
+/// none too long, none missing, and no secret in the open that was not there before.
 fn check_returned(
     of: &CredentialType,
     given: &[TypeValue],
@@ -273,12 +296,14 @@ fn check_returned(
         if std::str::from_utf8(value.expose()).is_err() {
             return Err("it answered a value that is no text");
         }
-        let as_given = given.iter().any(|given| given.field == *id && given.value.verify(value.expose()));
+        let as_given =
+            given.iter().any(|given| given.field == *id && given.value.verify(value.expose()));
         if !field.secure && !as_given && secrets.iter().any(|secret| tells(value, secret)) {
             return Err("it answered a secure value in a plain field");
         }
     }
-    let is_there = |id: &str| returned.iter().any(|(field, value)| field == id && !value.is_empty());
+    let is_there =
+        |id: &str| returned.iter().any(|(field, value)| field == id && !value.is_empty());
     match of.fields.iter().find(|field| field.required && !is_there(&field.id)) {
         Some(_) => Err("it left out a required value"),
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! The values of a credential: as they are stored, and the secure ones opened.
 //!
-//! A reveal is told before it happens to anybody's eyes: the event is durable before the values are handed out.
+//! A reveal is told before it happens to anybody's eyes: the event is durable before the values are
+//! handed out.
 
 use bytes::Bytes;
 
@@ -36,17 +37,24 @@ pub enum Shown {
 }
 
 impl Vault {
-    /// All values in the order of the definition, secure ones in their envelopes, and the version that they are of. Absent and hidden ones
-    /// are left out.
+    /// All values in the order of the definition, secure ones in their envelopes, and the version
+    /// that they are of. Absent and hidden ones are left out.
     ///
     /// # Errors
-    /// What [`Vault::authorize`] says, since a change may come between; `Internal` when the store fails.
-    pub async fn fetch_values(&self, mut at: Admitted<FetchValues>) -> Result<(u64, Vec<ShownValue>), Error> {
+    /// What [`Vault::authorize`] says, since a change may come between; `Internal` when the store
+    /// fails.
+    pub async fn fetch_values(
+        &self,
+        mut at: Admitted<FetchValues>,
+    ) -> Result<(u64, Vec<ShownValue>), Error> {
         for _ in 0..ATTEMPTS {
             let Loaded { stored, of, .. } = &at.loaded;
             if stored.credential.lags(&of.of) {
-                // What the field's change left to seal is sealed now: there is nothing else to show of it.
-                if let Err(CommitError::Failed(error)) = self.reseal_one(stored.credential.id, of).await {
+                // What the field's change left to seal is sealed now: there is nothing else to show
+                // of it.
+                if let Err(CommitError::Failed(error)) =
+                    self.reseal_one(stored.credential.id, of).await
+                {
                     return Err(error);
                 }
                 at = self.again(at).await?;
@@ -61,22 +69,28 @@ impl Vault {
                 let text = String::from_utf8_lossy(value.expose()).into_owned();
                 (field, format!("{}-{}", credential.id, field.id), Shown::Plain(text))
             });
-            let secure = revealable(fields, &sealed)
-                .map(|(field, value)| (field, value.id.to_string(), Shown::Sealed(value.envelope.clone())));
+            let secure = revealable(fields, &sealed).map(|(field, value)| {
+                (field, value.id.to_string(), Shown::Sealed(value.envelope.clone()))
+            });
             let mut all: Vec<_> = plain.chain(secure).collect();
             all.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
-            let values =
-                all.into_iter().map(|(field, id, value)| ShownValue { id, field: field.id.clone(), value });
+            let values = all.into_iter().map(|(field, id, value)| ShownValue {
+                id,
+                field: field.id.clone(),
+                value,
+            });
             return Ok((credential.version_seen(&of.of), values.collect()));
         }
         Err(too_contended())
     }
 
-    /// All secure values, opened, by field in the order of the definition. Told before it answers, also when there are none.
+    /// All secure values, opened, by field in the order of the definition. Told before it answers,
+    /// also when there are none.
     ///
     /// # Errors
-    /// `Internal` when a value was changed or moved in the store, or the store fails: nothing is handed out then, and that is told as well.
-    /// What [`Vault::authorize`] says, since a change may come between.
+    /// `Internal` when a value was changed or moved in the store, or the store fails: nothing is
+    /// handed out then, and that is told as well. What [`Vault::authorize`] says, since a change
+    /// may come between.
     pub async fn reveal(&self, mut at: Admitted<Reveal>) -> Result<Vec<(String, Secret)>, Error> {
         for _ in 0..ATTEMPTS {
             let opened = self.open_all(&at.loaded).await.transpose();
@@ -86,8 +100,12 @@ impl Vault {
             };
             let (actor, of) = (Some(at.grant.member().into()), &at.loaded.of.of);
             let credential = &at.loaded.stored.credential;
-            let event =
-                self.credential_event(actor, Action::Reveal, credential, credential.secure_fields(of));
+            let event = self.credential_event(
+                actor,
+                Action::Reveal,
+                credential,
+                credential.secure_fields(of),
+            );
             let outcome = opened.as_ref().map_or_else(outcome_of, |_| Outcome::Done);
             self.core.attest(&Event { outcome, ..event }).await?;
             return opened;
@@ -104,7 +122,9 @@ impl Vault {
             let late = lagging(std::slice::from_ref(field), &credential.plain).next();
             let value = match (late, sealed.get(&field.id)) {
                 (Some((_, value)), _) => value.clone(),
-                (None, Some(value)) => self.records().open_value(credential.id, &field.id, value)?,
+                (None, Some(value)) => {
+                    self.records().open_value(credential.id, &field.id, value)?
+                }
                 (None, None) => continue,
             };
             values.push((field.id.clone(), value));

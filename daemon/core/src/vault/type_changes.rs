@@ -1,4 +1,5 @@
-//! What a change of a type's fields asks for. Decided from the two definitions alone; what is stored is looked at where the plan says so.
+//! What a change of a type's fields asks for. Decided from the two definitions alone; what is
+//! stored is looked at where the plan says so.
 
 use super::field::Field;
 use super::types::Former;
@@ -6,7 +7,8 @@ use super::types::Former;
 /// What has to be seen to when one definition takes the place of another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// What must not change while there are sealed values: the change waits until it is known that there are none.
+    /// What must not change while there are sealed values: the change waits until it is known that
+    /// there are none.
     pub(crate) held: Vec<Held>,
     /// Whether there may be plain values of fields that will be secure.
     pub(crate) reseal: bool,
@@ -24,8 +26,8 @@ pub(crate) struct Held {
 pub(crate) enum Part {
     /// A schema change never decrypts.
     Secure,
-    /// The next update has the plugin judge what is stored. Whoever could change what it is judged by would learn by guesses what they may
-    /// not reveal.
+    /// The next update has the plugin judge what is stored. Whoever could change what it is judged
+    /// by would learn by guesses what they may not reveal.
     ValueType,
     /// As the type of its values.
     Choices,
@@ -53,17 +55,18 @@ impl Part {
         }
     }
 
-    /// Whether values of deleted credentials hold it too. One that returns to a field that is plain now stays out of sight; to one that is
-    /// secure, it would be judged.
+    /// Whether values of deleted credentials hold it too. One that returns to a field that is plain
+    /// now stays out of sight; to one that is secure, it would be judged.
     pub(crate) const fn is_held_by_deleted(self) -> bool {
         !matches!(self, Self::Secure)
     }
 }
 
-/// What it takes to get from `old` to `new`. A field that is not in `old` may have been there before, and have values out of sight; what
-/// it was when it was last secure is among the `former`.
+/// What it takes to get from `old` to `new`. A field that is not in `old` may have been there
+/// before, and have values out of sight; what it was when it was last secure is among the `former`.
 pub(crate) fn plan(old: &[Field], former: &[Former], new: &[Field]) -> Plan {
-    let before = |field: &Field| old.iter().find(|other| other.id == field.id).map(|other| other.secure);
+    let before =
+        |field: &Field| old.iter().find(|other| other.id == field.id).map(|other| other.secure);
     let opening = new.iter().filter(|field| !field.secure && before(field) != Some(false));
     let opening = opening.map(|field| Held { field: field.id.clone(), part: Part::Secure });
     let judged = new.iter().filter(|field| field.secure).filter_map(|field| {
@@ -77,7 +80,8 @@ pub(crate) fn plan(old: &[Field], former: &[Former], new: &[Field]) -> Plan {
 
 /// What was secure by `old` or before, and is not by `new`.
 pub(crate) fn former(old: &[Field], former: &[Former], new: &[Field]) -> Vec<Former> {
-    let secure = |fields: &[Field]| fields.iter().filter(|field| field.secure).map(Former::of).collect();
+    let secure =
+        |fields: &[Field]| fields.iter().filter(|field| field.secure).map(Former::of).collect();
     let (was, is): (Vec<_>, Vec<_>) = (secure(old), secure(new));
     let is_secure = |field: &Former| is.iter().any(|other| other.id == field.id);
     former.iter().cloned().chain(was).filter(|field| !is_secure(field)).collect()
@@ -166,15 +170,20 @@ mod tests {
             (&plain_text, &narrow, None),
             (&plain_text, &choice(false, &["1"]), None),
         ] {
-            let held: Vec<_> = part.map(|part| Held { field: "f".into(), part }).into_iter().collect();
+            let held: Vec<_> =
+                part.map(|part| Held { field: "f".into(), part }).into_iter().collect();
             assert_eq!(plan(old, &[], new).held, held, "{old:?} {new:?}");
             // By way of no field, and of a plain one.
             for between in [Vec::new(), plain_text.clone()] {
                 let left = former(old, &[], &between);
                 let Plan { held: now, .. } = plan(&between, &left, new);
-                let judged: Vec<_> = now.into_iter().filter(|held| held.part != Part::Secure).collect();
+                let judged: Vec<_> =
+                    now.into_iter().filter(|held| held.part != Part::Secure).collect();
                 assert_eq!(judged, held, "{old:?} {between:?} {new:?}");
-                assert_eq!(former(&between, &left, new).is_empty(), new[0].secure || left.is_empty());
+                assert_eq!(
+                    former(&between, &left, new).is_empty(),
+                    new[0].secure || left.is_empty()
+                );
             }
         }
     }

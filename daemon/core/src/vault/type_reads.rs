@@ -16,7 +16,11 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound`; `Internal` when the store fails.
-    pub async fn fetch_type(&self, grant: Grant<FetchType>, identifier: &str) -> Result<TypeView, Error> {
+    pub async fn fetch_type(
+        &self,
+        grant: Grant<FetchType>,
+        identifier: &str,
+    ) -> Result<TypeView, Error> {
         let types = self.types().await?;
         let stored = types.resolve(identifier).ok_or_else(no_such_type)?;
         self.type_view(grant.member(), stored).await
@@ -41,7 +45,11 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound`; `Internal` when the store fails.
-    pub async fn type_to_change(&self, grant: &Grant<ChangeType>, id: TypeId) -> Result<TypeView, Error> {
+    pub async fn type_to_change(
+        &self,
+        grant: &Grant<ChangeType>,
+        id: TypeId,
+    ) -> Result<TypeView, Error> {
         self.view_of_id(grant.member(), id).await
     }
 

@@ -1,7 +1,8 @@
 //! Making, changing and deleting types.
 //!
-//! A change is one flip: from its commit on, every reader goes by the new definition, and every credential write that was judged by the
-//! old one fails. What a flip leaves to do is done by [`super::jobs`]. Start with [`Vault::change_type`] and [`Vault::flip`].
+//! A change is one flip: from its commit on, every reader goes by the new definition, and every
+//! credential write that was judged by the old one fails. What a flip leaves to do is done by
+//! [`super::jobs`]. Start with [`Vault::change_type`] and [`Vault::flip`].
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -28,7 +29,8 @@ impl Vault {
     /// Makes a type. `problems` are those that were met while the draft was read.
     ///
     /// # Errors
-    /// `Invalid` with every fault, `Conflict` when the name is taken, `Internal` when the store fails.
+    /// `Invalid` with every fault, `Conflict` when the name is taken, `Internal` when the store
+    /// fails.
     pub async fn create_type(
         &self,
         grant: Grant<CreateType>,
@@ -54,7 +56,8 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             check_name(&*self.types().await?, &made)?;
             let event = self.type_event(Some(grant.member().into()), Action::Create, &made, None);
-            let change = TypeChange { after: Some(&made), event: Some(&event), ..TypeChange::default() };
+            let change =
+                TypeChange { after: Some(&made), event: Some(&event), ..TypeChange::default() };
             match self.records().commit_type(&change).await {
                 Ok(_) => return Ok(TypeView::of(&made, 0)),
                 Err(CommitError::Conflict) => {}
@@ -64,11 +67,13 @@ impl Vault {
         Err(too_contended())
     }
 
-    /// Changes what `draft` names about a type. Nothing else changes, and nothing is written when nothing does.
+    /// Changes what `draft` names about a type. Nothing else changes, and nothing is written when
+    /// nothing does.
     ///
     /// # Errors
-    /// `NotFound`; `Forbidden` when a scope that it takes is not held; `Invalid` with every fault; `Conflict` when the name is taken, the type
-    /// is its plugin's, or a field that has secure values would become plain or change its type or choices; `Internal` when the store fails.
+    /// `NotFound`; `Forbidden` when a scope that it takes is not held; `Invalid` with every fault;
+    /// `Conflict` when the name is taken, the type is its plugin's, or a field that has secure
+    /// values would become plain or change its type or choices; `Internal` when the store fails.
     pub async fn change_type(
         &self,
         grant: Grant<ChangeType>,
@@ -102,8 +107,8 @@ impl Vault {
     /// Deletes a type, and its credentials with it, at once.
     ///
     /// # Errors
-    /// `NotFound`; `Forbidden` when it has credentials and its scope is not held; `Conflict` when it is its plugin's; `Internal` when the store
-    /// fails.
+    /// `NotFound`; `Forbidden` when it has credentials and its scope is not held; `Conflict` when
+    /// it is its plugin's; `Internal` when the store fails.
     pub async fn delete_type(&self, grant: Grant<DeleteType>, id: TypeId) -> Result<(), Error> {
         let member = grant.member();
         for _ in 0..ATTEMPTS {
@@ -112,7 +117,10 @@ impl Vault {
             let counted = self.counts.of(self.records(), id).await?;
             let scope = stored.of.permission_scope.as_deref();
             let touches_values = counted.total() > 0;
-            check_scope_change(member, ScopeChange { present: scope, wanted: None, touches_values })?;
+            check_scope_change(
+                member,
+                ScopeChange { present: scope, wanted: None, touches_values },
+            )?;
             if stored.of.declared {
                 return Err(conflict([], "This type belongs to its plugin."));
             }
@@ -121,7 +129,8 @@ impl Vault {
             let change = TypeChange {
                 before: Some(&**stored),
                 after: Some(&deleted),
-                // Whoever lacks the scope deletes what has no credentials, and nobody gives it one meanwhile.
+                // Whoever lacks the scope deletes what has no credentials, and nobody gives it one
+                // meanwhile.
                 credentials: (!touches_values).then_some(counted.epoch),
                 event: Some(&event),
                 ..TypeChange::default()
@@ -143,10 +152,11 @@ impl Vault {
         Deleted { at, until: at + self.options.undelete_window, purging: false }
     }
 
-    /// Puts `wanted` in the place of `stored`. Where fields become plain, or secure ones are to be judged otherwise, it takes two steps:
-    /// first the type is marked, so that whoever seals a value of such a field has to take the mark away; then its credentials are looked
-    /// through; and only if none has such a value and the mark is still there, the definition changes. A mark that is left behind by a
-    /// crash harms nobody.
+    /// Puts `wanted` in the place of `stored`. Where fields become plain, or secure ones are to be
+    /// judged otherwise, it takes two steps: first the type is marked, so that whoever seals a
+    /// value of such a field has to take the mark away; then its credentials are looked through;
+    /// and only if none has such a value and the mark is still there, the definition changes. A
+    /// mark that is left behind by a crash harms nobody.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when the type changed meanwhile: read again.
@@ -158,7 +168,8 @@ impl Vault {
     ) -> Result<(), CommitError> {
         let Plan { held, reseal } = held_by(&stored.of, wanted);
         if stored.of.fields != wanted.fields {
-            // What a former change left to seal is sealed first: a value that was secure for a moment stays secure.
+            // What a former change left to seal is sealed first: a value that was secure for a
+            // moment stays secure.
             self.reseal_type(stored).await?;
         }
         let marked = if held.is_empty() { None } else { Some(self.mark(stored, &held).await?) };
@@ -201,9 +212,11 @@ impl Vault {
             return Ok(());
         }
         let of = CredentialType { closing: Vec::new(), ..stored.of.clone() };
-        let change = TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
+        let change =
+            TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
         match self.records().commit_type(&change).await {
-            // Somebody else did something to the type, and that took the mark away or put a new one there.
+            // Somebody else did something to the type, and that took the mark away or put a new one
+            // there.
             Ok(_) | Err(CommitError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
@@ -243,7 +256,8 @@ impl Vault {
     ) -> Result<CredentialType, Error> {
         let mut drawn = of.clone();
         if let Some(given) = &draft.name {
-            drawn.name = definition::name(&mut problems, &["name".into()], given).unwrap_or_default();
+            drawn.name =
+                definition::name(&mut problems, &["name".into()], given).unwrap_or_default();
         }
         if let Some(given) = &draft.permission_scope {
             drawn.permission_scope = definition::scope(&mut problems, given);
@@ -254,7 +268,9 @@ impl Vault {
             }
             drawn.icon.clone_from(given);
         }
-        if let Some(plugin) = draft.plugin.as_deref().and_then(|name| self.plugin(&mut problems, name)) {
+        if let Some(plugin) =
+            draft.plugin.as_deref().and_then(|name| self.plugin(&mut problems, name))
+        {
             drawn.plugin = plugin;
         }
         if let Some(given) = &draft.fields {
@@ -295,7 +311,8 @@ impl Vault {
     }
 }
 
-/// What a declared type is judged by is its plugin's alone, which could judge otherwise without saying so here.
+/// What a declared type is judged by is its plugin's alone, which could judge otherwise without
+/// saying so here.
 fn held_by(of: &CredentialType, wanted: &CredentialType) -> Plan {
     let mut plan = plan(&of.fields, &of.former, &wanted.fields);
     if of.declared {
@@ -304,8 +321,8 @@ fn held_by(of: &CredentialType, wanted: &CredentialType) -> Plan {
     plan
 }
 
-/// A change of scope needs the old and the new one; one of fields or plugin the present one. What was sent, readable or not, counts as a
-/// change unless it says what is there.
+/// A change of scope needs the old and the new one; one of fields or plugin the present one. What
+/// was sent, readable or not, counts as a change unless it says what is there.
 fn check_rights(member: &Member, of: &CredentialType, draft: &TypeDraft) -> Result<(), Error> {
     let present = of.permission_scope.as_deref();
     let wanted = draft.permission_scope.as_deref().filter(|wanted| Some(*wanted) != present);

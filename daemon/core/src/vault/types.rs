@@ -1,4 +1,5 @@
-//! Types of credentials, and all of them in memory: decoded once, read anew when their epoch says that one changed.
+//! Types of credentials, and all of them in memory: decoded once, read anew when their epoch says
+//! that one changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -33,13 +34,15 @@ pub(crate) struct CredentialType {
     pub(crate) former: Vec<Former>,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
-    /// Secure fields that somebody wants to make plain or to have judged otherwise, and looks for values of. Whoever seals such a value
-    /// takes the mark away first, and then the field stays as it is.
+    /// Secure fields that somebody wants to make plain or to have judged otherwise, and looks for
+    /// values of. Whoever seals such a value takes the mark away first, and then the field stays as
+    /// it is.
     pub(crate) closing: Vec<String>,
     pub(crate) deleted: Option<Deleted>,
 }
 
-/// What a field was when it was last secure: its values may still be there, and are judged by nothing else when it is secure again.
+/// What a field was when it was last secure: its values may still be there, and are judged by
+/// nothing else when it is secure again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Former {
     /// A digest of its id: there may be hundreds, and the record of a type has an end.
@@ -139,9 +142,12 @@ impl Projection {
         let all = all.into_iter().map(Arc::new);
         let (deleted, live): (Vec<_>, Vec<_>) = all.partition(|stored| stored.of.deleted.is_some());
         let types = live.iter().map(|stored| (stored.of.id, Arc::clone(stored))).collect();
-        let by_name = live.iter().map(|stored| (unique_fold(&stored.of.name), stored.of.id)).collect();
-        let ordered: BTreeMap<_, _> =
-            live.into_iter().map(|stored| ((fold(&stored.of.name), stored.of.id), stored)).collect();
+        let by_name =
+            live.iter().map(|stored| (unique_fold(&stored.of.name), stored.of.id)).collect();
+        let ordered: BTreeMap<_, _> = live
+            .into_iter()
+            .map(|stored| ((fold(&stored.of.name), stored.of.id), stored))
+            .collect();
         Self { epoch, types, by_name, sorted: ordered.into_values().collect(), deleted }
     }
 
@@ -188,7 +194,8 @@ impl Types {
             return Ok(known);
         }
         let _alone = self.reading.lock().await;
-        // The epoch comes first: what changes while the types are read makes the next look read them again.
+        // The epoch comes first: what changes while the types are read makes the next look read
+        // them again.
         let epoch = records.epoch(TYPES).await?;
         if let Some(known) = self.known_at(epoch) {
             return Ok(known);

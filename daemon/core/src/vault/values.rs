@@ -1,8 +1,10 @@
-//! The values of one credential as they are kept, and what the definition of its type makes of each.
+//! The values of one credential as they are kept, and what the definition of its type makes of
+//! each.
 //!
-//! Where a value lies says how it was written; the definition says what may be done with it. A plain value of a field that is secure now
-//! is *lagging*: it counts as secure from that moment on, and somebody will seal it. A sealed value of a field that is plain now is
-//! *hidden*, like every value of a field that is gone: it is kept, and nobody gets to see it.
+//! Where a value lies says how it was written; the definition says what may be done with it. A
+//! plain value of a field that is secure now is *lagging*: it counts as secure from that moment on,
+//! and somebody will seal it. A sealed value of a field that is plain now is *hidden*, like every
+//! value of a field that is gone: it is kept, and nobody gets to see it.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +17,11 @@ use crate::secret::Secret;
 
 /// Longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024;
-/// All values of a credential together, hidden ones too, in bytes: what one batch of the store takes with everything that goes with it.
+/// All values of a credential together, hidden ones too, in bytes: what one batch of the store
+/// takes with everything that goes with it.
 pub const MAX_CREDENTIAL_BYTES: usize = 128 * 1024;
-/// Most values of a credential, hidden ones too: their names have a place in its record, and each may come to need an envelope.
+/// Most values of a credential, hidden ones too: their names have a place in its record, and each
+/// may come to need an envelope.
 pub const MAX_VALUES: usize = 256;
 
 /// A secure value in its envelope.
@@ -75,7 +79,10 @@ impl Extent {
 
     /// With more values, of these lengths.
     pub(crate) fn and(self, lengths: impl Iterator<Item = usize>) -> Self {
-        lengths.fold(self, |Self { count, bytes }, length| Self { count: count + 1, bytes: bytes + length })
+        lengths.fold(self, |Self { count, bytes }, length| Self {
+            count: count + 1,
+            bytes: bytes + length,
+        })
     }
 
     /// Whether a credential may have so much.
@@ -103,7 +110,8 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_number_and_length() {
-        let of = |count: usize, length: usize| Extent::default().and(std::iter::repeat_n(length, count));
+        let of =
+            |count: usize, length: usize| Extent::default().and(std::iter::repeat_n(length, count));
         assert!(of(MAX_VALUES, 0).fits() && !of(MAX_VALUES + 1, 0).fits());
         assert!(of(1, MAX_CREDENTIAL_BYTES).fits() && !of(1, MAX_CREDENTIAL_BYTES + 1).fits());
         assert!(!of(2, MAX_CREDENTIAL_BYTES / 2).and([1].into_iter()).fits());
@@ -111,20 +119,26 @@ mod tests {
             id: SecureValueId::from_random([1; 16]),
             envelope: Bytes::from(vec![0; OVERHEAD + 3]),
         };
-        let (plain, sealed) = ([("a".into(), Secret::new("12"))].into(), [("b".into(), envelope)].into());
+        let (plain, sealed) =
+            ([("a".into(), Secret::new("12"))].into(), [("b".into(), envelope)].into());
         assert_eq!(Extent::of(&plain, &sealed), Extent { count: 2, bytes: 5 });
     }
 
     #[test]
     fn the_definition_decides_what_is_shown() {
-        let definition = [field("b", false), field("a", false), field("s", true), field("late", true)];
-        let plain: Plain = ["a", "b", "late", "vanished"].map(|id| (id.into(), Secret::new(id))).into();
-        let envelope = SealedValue { id: SecureValueId::from_random([1; 16]), envelope: Bytes::new() };
+        let definition =
+            [field("b", false), field("a", false), field("s", true), field("late", true)];
+        let plain: Plain =
+            ["a", "b", "late", "vanished"].map(|id| (id.into(), Secret::new(id))).into();
+        let envelope =
+            SealedValue { id: SecureValueId::from_random([1; 16]), envelope: Bytes::new() };
         let sealed: Sealed = ["s", "a", "gone"].map(|id| (id.into(), envelope.clone())).into();
-        let ids = |found: Vec<&Field>| found.iter().map(|field| field.id.clone()).collect::<Vec<_>>();
+        let ids =
+            |found: Vec<&Field>| found.iter().map(|field| field.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(shown(&definition, &plain).map(|(field, _)| field).collect()), ["b", "a"]);
         assert_eq!(ids(lagging(&definition, &plain).map(|(field, _)| field).collect()), ["late"]);
-        // A sealed value of a plain field is out of sight: showing it would decrypt by a change of schema.
+        // A sealed value of a plain field is out of sight: showing it would decrypt by a change of
+        // schema.
         assert_eq!(ids(revealable(&definition, &sealed).map(|(field, _)| field).collect()), ["s"]);
     }
 }

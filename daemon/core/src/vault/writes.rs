@@ -1,7 +1,8 @@
 //! Making, changing and deleting credentials.
 //!
-//! Every write expects the credential and its type as they were when it was judged: concurrent changes never mix, and none straddles a
-//! change of the type. Who loses reads again, is judged again, and merges into what is there now.
+//! Every write expects the credential and its type as they were when it was judged: concurrent
+//! changes never mix, and none straddles a change of the type. Who loses reads again, is judged
+//! again, and merges into what is there now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,12 +36,13 @@ struct Opened {
 }
 
 impl Vault {
-    /// Makes a credential. `problems` are those that were met while the draft was read. What has begun goes on to its end when this
-    /// future is dropped.
+    /// Makes a credential. `problems` are those that were met while the draft was read. What has
+    /// begun goes on to its end when this future is dropped.
     ///
     /// # Errors
-    /// `Forbidden` when the permission does not reach the company, or the scope of the type is not held; `Invalid` with every fault;
-    /// `Conflict` when the type's plugin is not configured any more; what else a plugin's failure is; `Internal` when the store fails.
+    /// `Forbidden` when the permission does not reach the company, or the scope of the type is not
+    /// held; `Invalid` with every fault; `Conflict` when the type's plugin is not configured any
+    /// more; what else a plugin's failure is; `Internal` when the store fails.
     pub async fn create_credential(
         self: &Arc<Self>,
         grant: Grant<CreateCredential>,
@@ -64,21 +66,26 @@ impl Vault {
             let of = draft.type_id().and_then(|id| types.by_id(id));
             let company = draft.company_id().and_then(|id| companies.by_id(id));
             let scope = of.and_then(|of| of.of.permission_scope.as_deref());
-            let place = authorize_place(&grant, &companies, company.map(|company| &**company), scope)?;
+            let place =
+                authorize_place(&grant, &companies, company.map(|company| &**company), scope)?;
 
             let mut problems = Problems::met(problems.clone());
             let name = draft.name.as_deref();
-            let name = name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
+            let name =
+                name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
             if draft.of.is_some() && of.is_none() {
                 problems.add(["typeId".into()], "There is no such type.");
             }
             if draft.company.is_some() && company.is_none() {
                 problems.add(["companyId".into()], "There is no such company.");
             }
-            let (Some(of), Some(drafts)) = (of, &draft.values) else { return Err(problems.into_error()) };
+            let (Some(of), Some(drafts)) = (of, &draft.values) else {
+                return Err(problems.into_error());
+            };
             let named = Named::read(&mut problems, &of.of, drafts);
             let whole = named.join(&mut problems, &of.of, BTreeMap::new());
-            let returned = self.normalise(&of.of, &named, (&whole, Extent::default()), problems).await?;
+            let returned =
+                self.normalise(&of.of, &named, (&whole, Extent::default()), problems).await?;
             let Some((name, company)) = name.zip(company) else {
                 return Err(Error::internal("a draft without problems lacks its name or company"));
             };
@@ -98,8 +105,12 @@ impl Vault {
                 sealed_fields: BTreeSet::new(),
             };
             let made = blank.with_values(1, plain, &sealed);
-            let event =
-                self.credential_event(Some(place.member().into()), Action::Create, &made, named.fields());
+            let event = self.credential_event(
+                Some(place.member().into()),
+                Action::Create,
+                &made,
+                named.fields(),
+            );
             let change = CredentialChange {
                 after: Some(&made),
                 values: Some(&sealed),
@@ -119,8 +130,8 @@ impl Vault {
     /// Calls a credential something else. `None`, or what it is called already: nothing is written.
     ///
     /// # Errors
-    /// `Stale` when it is at none of the `expected` versions; `Invalid` with every fault; what [`Vault::authorize`] says, since another
-    /// change may have come first.
+    /// `Stale` when it is at none of the `expected` versions; `Invalid` with every fault; what
+    /// [`Vault::authorize`] says, since another change may have come first.
     pub async fn rename(
         &self,
         mut at: Admitted<Rename>,
@@ -131,7 +142,8 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             check_version(expected, &at.loaded)?;
             let mut problems = Problems::met(problems.clone());
-            let name = name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
+            let name =
+                name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
             problems.none_or_invalid()?;
             let before = &at.loaded.stored;
             let Some(name) = name.filter(|name| *name != before.credential.name) else {
@@ -143,8 +155,12 @@ impl Vault {
                 updated: self.core.clock.now(),
                 ..before.credential.clone()
             };
-            let event =
-                self.credential_event(Some(at.grant.member().into()), Action::Change, &after, Vec::new());
+            let event = self.credential_event(
+                Some(at.grant.member().into()),
+                Action::Change,
+                &after,
+                Vec::new(),
+            );
             let event = Event { note: Some("name".to_owned()), ..event };
             let change = CredentialChange {
                 before: Some(before),
@@ -162,12 +178,14 @@ impl Vault {
         Err(too_contended())
     }
 
-    /// Sets the values that the request names, and keeps the others; takes away those that are named without a value. The plugin judges
-    /// the whole; where it had to be shown stored secure values, that is told, whatever it says, and whether or not anybody still waits:
-    /// what has begun goes on to its end when this future is dropped.
+    /// Sets the values that the request names, and keeps the others; takes away those that are
+    /// named without a value. The plugin judges the whole; where it had to be shown stored secure
+    /// values, that is told, whatever it says, and whether or not anybody still waits: what has
+    /// begun goes on to its end when this future is dropped.
     ///
     /// # Errors
-    /// As [`Vault::rename`], and what [`Vault::create_credential`] says of values. Nothing has changed then.
+    /// As [`Vault::rename`], and what [`Vault::create_credential`] says of values. Nothing has
+    /// changed then.
     pub async fn change_values(
         self: &Arc<Self>,
         at: Admitted<ChangeValues>,
@@ -175,7 +193,8 @@ impl Vault {
         problems: Vec<FieldProblem>,
         expected: Option<Vec<u64>>,
     ) -> Result<CredentialView, Error> {
-        // Waited for out here: clients that hang up leave one change of a credential behind, not a queue of them.
+        // Waited for out here: clients that hang up leave one change of a credential behind, not a
+        // queue of them.
         let queued = self.queue.lock(at.grant.credential()).await;
         let vault = Arc::clone(self);
         let work = async move {
@@ -223,8 +242,9 @@ impl Vault {
         let Loaded { stored, of, .. } = &at.loaded;
         let (before, actor) = (&stored.credential, Actor::from(at.grant.member()));
         let whole = named.join(&mut problems, &of.of, opened.visible.clone());
-        let use_event = (!opened.used.is_empty())
-            .then(|| self.credential_event(Some(actor.clone()), Action::Use, before, opened.used.clone()));
+        let use_event = (!opened.used.is_empty()).then(|| {
+            self.credential_event(Some(actor.clone()), Action::Use, before, opened.used.clone())
+        });
         let (hidden_plain, hidden_sealed) = hidden(&of.of, before, &opened.sealed);
         let hidden = Extent::of(&hidden_plain, &hidden_sealed);
         let returned = match self.normalise(&of.of, named, (&whole, hidden), problems).await {
@@ -238,14 +258,16 @@ impl Vault {
             }
         };
         let (mut plain, mut sealed) = self.sorted(&of.of, before.id, returned, &opened).await?;
-        // A new value of a plain field takes the place of what was kept out of sight under its name.
+        // A new value of a plain field takes the place of what was kept out of sight under its
+        // name.
         sealed.extend(hidden_sealed.into_iter().filter(|(field, _)| !plain.contains_key(field)));
         plain.extend(hidden_plain);
         let after = Credential {
             updated: self.core.clock.now(),
             ..before.with_values(before.version_seen(&of.of) + 1, plain, &sealed)
         };
-        let change_event = self.credential_event(Some(actor), Action::Change, &after, named.fields());
+        let change_event =
+            self.credential_event(Some(actor), Action::Change, &after, named.fields());
         let events: Vec<Event> = use_event.into_iter().chain([change_event]).collect();
         let change = CredentialChange {
             before: Some(stored),
@@ -269,7 +291,8 @@ impl Vault {
     /// Deletes a credential. An operator can bring it back for a while.
     ///
     /// # Errors
-    /// `Stale` when it is at none of the `expected` versions; what [`Vault::authorize`] says, since another change may have come first.
+    /// `Stale` when it is at none of the `expected` versions; what [`Vault::authorize`] says, since
+    /// another change may have come first.
     pub async fn delete_credential(
         &self,
         mut at: Admitted<Delete>,
@@ -309,8 +332,8 @@ impl Vault {
         self.authorize(at.grant.member(), at.grant.credential()).await
     }
 
-    /// Opens what the plugin has to see of a credential: values that the request does not name, of fields that the type has and nobody
-    /// computes. `None` when it changed since it was read.
+    /// Opens what the plugin has to see of a credential: values that the request does not name, of
+    /// fields that the type has and nobody computes. `None` when it changed since it was read.
     async fn open(&self, loaded: &Loaded, named: &Named) -> Result<Option<Opened>, Error> {
         let Loaded { stored, of, .. } = loaded;
         let Some(sealed) = self.records().sealed_values(stored).await? else { return Ok(None) };
@@ -335,8 +358,8 @@ impl Vault {
         Ok(Some(Opened { sealed, visible, used }))
     }
 
-    /// What the plugin returned, as it will be kept: plain fields in the open, secure ones in envelopes. An envelope stays as it is when
-    /// what is in it stays.
+    /// What the plugin returned, as it will be kept: plain fields in the open, secure ones in
+    /// envelopes. An envelope stays as it is when what is in it stays.
     async fn sorted(
         &self,
         of: &CredentialType,
@@ -368,12 +391,13 @@ impl Vault {
         SecureValueId::from_random(random_16(&*self.core.entropy))
     }
 
-    /// Commits a change of values. Whoever seals a value of a field that somebody wants to make plain takes that mark away first.
+    /// Commits a change of values. Whoever seals a value of a field that somebody wants to make
+    /// plain takes that mark away first.
     async fn commit_values(&self, change: &CredentialChange<'_>) -> Result<(), CommitError> {
         let had = |field: &str| {
-            change
-                .before
-                .is_some_and(|before: &StoredCredential| before.credential.sealed_fields.contains(field))
+            change.before.is_some_and(|before: &StoredCredential| {
+                before.credential.sealed_fields.contains(field)
+            })
         };
         let seals = |field: &String| {
             !had(field) && change.after.is_some_and(|after| after.sealed_fields.contains(field))
@@ -399,7 +423,14 @@ impl Vault {
             fields,
             ..Target::default()
         };
-        Event { at: self.core.clock.now(), actor, action, target, note: None, outcome: Outcome::Done }
+        Event {
+            at: self.core.clock.now(),
+            actor,
+            action,
+            target,
+            note: None,
+            outcome: Outcome::Done,
+        }
     }
 }
 
@@ -409,7 +440,8 @@ impl Opened {
     }
 }
 
-/// Values that are out of sight, and stay: of fields that the type does not have, and sealed ones of fields that are plain now.
+/// Values that are out of sight, and stay: of fields that the type does not have, and sealed ones
+/// of fields that are plain now.
 fn hidden(of: &CredentialType, credential: &Credential, sealed: &Sealed) -> (Plain, Sealed) {
     let plain = credential.plain.iter().filter(|(id, _)| of.field(id).is_none());
     let sealed = sealed.iter().filter(|(id, _)| !of.field(id).is_some_and(|field| field.secure));

@@ -52,7 +52,8 @@ impl Daemon {
         let id = ProviderId::parse("dev").unwrap();
         let begun = self.0.begin(&id, "http://127.0.0.1:7/cb", "ck-state").unwrap();
         let url = Url::parse(&begun.uri).unwrap();
-        let reply = dev.get(&format!("{}?{}&login_hint={user}", url.path(), url.query().unwrap())).await;
+        let reply =
+            dev.get(&format!("{}?{}&login_hint={user}", url.path(), url.query().unwrap())).await;
         let location = Url::parse(reply.headers()["location"].to_str().unwrap()).unwrap();
         let answer: HashMap<_, _> = location.query_pairs().into_owned().collect();
         assert!(location.as_str().starts_with("http://127.0.0.1:7/cb?"), "{location}");
@@ -82,9 +83,11 @@ struct Back {
 async fn demo_accounts_are_who_they_are() {
     let dev = Dev::start().await;
     let daemon = Daemon::knowing(&dev).await;
-    for (user, groups) in
-        [("alice", json!(["users", "admins"])), ("bob", json!(["users"])), ("user-17", json!(["users"]))]
-    {
+    for (user, groups) in [
+        ("alice", json!(["users", "admins"])),
+        ("bob", json!(["users"])),
+        ("user-17", json!(["users"])),
+    ] {
         let identity = daemon.identify(&dev.token(user).await).await.unwrap();
         assert_eq!(
             (identity.subject.issuer.as_str(), identity.subject.subject.as_str()),
@@ -117,7 +120,11 @@ async fn tokens_that_do_not_hold_are_refused() {
         (&unsaid, "meant for nobody"),
         (&no_openid, "without openid"),
     ] {
-        assert_eq!(daemon.identify(token).await.expect_err(what).kind(), Kind::Unauthenticated, "{what}");
+        assert_eq!(
+            daemon.identify(token).await.expect_err(what).kind(),
+            Kind::Unauthenticated,
+            "{what}"
+        );
     }
 }
 
@@ -127,8 +134,10 @@ async fn a_revocation_and_an_end_are_noticed() {
     let daemon = Daemon::knowing(&dev).await;
     let usual = dev.provider.usual_token();
     let revoked = dev.token("alice").await;
-    let ending =
-        dev.provider.issue_token("bob", &TokenSpec { lifetime: Duration::from_secs(10), ..usual }).unwrap();
+    let ending = dev
+        .provider
+        .issue_token("bob", &TokenSpec { lifetime: Duration::from_secs(10), ..usual })
+        .unwrap();
     assert!(daemon.identify(&revoked).await.is_ok() && daemon.identify(&ending).await.is_ok());
     dev.provider.revoke_token(&revoked);
     dev.clock.advance(Duration::from_secs(10));
@@ -145,10 +154,15 @@ async fn somebody_signs_in_with_a_browser() {
     let back = daemon.sent_and_back(&dev, "alice").await;
     let vouched = daemon.finish(&back).await.unwrap();
     assert_eq!(
-        (vouched.provider.as_str(), vouched.subject.issuer.as_str(), vouched.subject.subject.as_str()),
+        (
+            vouched.provider.as_str(),
+            vouched.subject.issuer.as_str(),
+            vouched.subject.subject.as_str()
+        ),
         ("dev", dev.base.as_str(), "alice")
     );
-    let told = ["preferred_username", "name", "email", "picture", "groups"].map(|name| &vouched.claims[name]);
+    let told = ["preferred_username", "name", "email", "picture", "groups"]
+        .map(|name| &vouched.claims[name]);
     assert_eq!(
         told,
         [
@@ -191,5 +205,9 @@ async fn a_code_belongs_to_its_redirect_uri() {
     let mut back = daemon.sent_and_back(&dev, "alice").await;
     back.flow.redirect_uri = "http://127.0.0.1:8/cb".into();
     let refused = daemon.finish(&back).await.unwrap_err();
-    assert_eq!(refused.kind(), Kind::Unauthenticated, "the code was given for another redirect URI");
+    assert_eq!(
+        refused.kind(),
+        Kind::Unauthenticated,
+        "the code was given for another redirect URI"
+    );
 }

@@ -1,5 +1,5 @@
-//! The demo provider over real connections: driven by the crate openidconnect, as any client would, and asked by
-//! `credsmith-oidc`, as the daemon does.
+//! The demo provider over real connections: driven by the crate openidconnect, as any client would,
+//! and asked by `credsmith-oidc`, as the daemon does.
 
 #![cfg(test)]
 

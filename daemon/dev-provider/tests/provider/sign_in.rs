@@ -1,4 +1,5 @@
-//! The crate openidconnect signs somebody in: discovery, code flow with PKCE, userinfo, refresh, introspection.
+//! The crate openidconnect signs somebody in: discovery, code flow with PKCE, userinfo, refresh,
+//! introspection.
 
 use std::collections::HashMap;
 
@@ -7,16 +8,22 @@ use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::{
-    AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IntrospectionUrl, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope, TokenIntrospectionResponse as _, TokenResponse as _,
+    AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
+    EndpointSet, IntrospectionUrl, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, Scope, TokenIntrospectionResponse as _, TokenResponse as _,
 };
 use url::Url;
 
 use crate::support::{Dev, SECRET, Wire, json, text};
 
-type App =
-    CoreClient<EndpointSet, EndpointNotSet, EndpointSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
+type App = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
 
 const CALLBACK: &str = "http://127.0.0.1:45678/cb";
 
@@ -39,7 +46,11 @@ struct Begun {
 async fn begin(dev: &Dev, app: &App, user: &str) -> Begun {
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let (url, state, nonce) = app
-        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
+        .authorize_url(
+            CoreAuthenticationFlow::AuthorizationCode,
+            CsrfToken::new_random,
+            Nonce::new_random,
+        )
         .add_scopes(["profile", "email"].map(|scope| Scope::new(scope.into())))
         .set_pkce_challenge(challenge)
         .add_extra_param("login_hint", user)
@@ -60,8 +71,10 @@ async fn redeem(
     code: &str,
     verifier: PkceCodeVerifier,
 ) -> Result<CoreTokenResponse, String> {
-    let request =
-        app.exchange_code(AuthorizationCode::new(code.to_owned())).unwrap().set_pkce_verifier(verifier);
+    let request = app
+        .exchange_code(AuthorizationCode::new(code.to_owned()))
+        .unwrap()
+        .set_pkce_verifier(verifier);
     request.request_async(wire).await.map_err(|error| format!("{error:?}"))
 }
 
@@ -87,8 +100,12 @@ async fn somebody_signs_in() {
         .unwrap();
     assert_eq!(info.email().unwrap().as_str(), "alice@example.org");
 
-    let introspection =
-        app.introspect(&access).set_token_type_hint("access_token").request_async(&wire).await.unwrap();
+    let introspection = app
+        .introspect(&access)
+        .set_token_type_hint("access_token")
+        .request_async(&wire)
+        .await
+        .unwrap();
     assert!(introspection.active());
     assert_eq!(introspection.sub(), Some("alice"));
     assert_eq!(introspection.aud().unwrap(), &["app".to_owned()]);
@@ -144,7 +161,10 @@ async fn refresh_tokens_rotate() {
     let Begun { code, verifier, .. } = begin(&dev, &app, "alice").await;
     let first = redeem(&app, &wire, &code, verifier).await.unwrap();
     let refresh = async |tokens: &CoreTokenResponse| {
-        app.exchange_refresh_token(tokens.refresh_token().unwrap()).unwrap().request_async(&wire).await
+        app.exchange_refresh_token(tokens.refresh_token().unwrap())
+            .unwrap()
+            .request_async(&wire)
+            .await
     };
     let second = refresh(&first).await.unwrap();
     assert_ne!(second.access_token().secret(), first.access_token().secret());
@@ -211,5 +231,8 @@ async fn a_public_client_signs_in_by_picking_an_account() {
         verifier.secret()
     );
     let tokens = json(&dev.post("/token", &[], &form).await);
-    assert_eq!((tokens["token_type"].as_str(), tokens["scope"].as_str()), (Some("Bearer"), Some("openid")));
+    assert_eq!(
+        (tokens["token_type"].as_str(), tokens["scope"].as_str()),
+        (Some("Bearer"), Some("openid"))
+    );
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use credsmith_core::doubles::ManualClock;
 use credsmith_core::ports::Clock as _;
 use credsmith_dev_provider::{Client as App, DevProvider, Options};
-use credsmith_http::client::{AddressPolicy, CallLimits, Client, ClientOptions, Destination, Failure, IpNet};
+use credsmith_http::client::{
+    AddressPolicy, CallLimits, Client, ClientOptions, Destination, Failure, IpNet,
+};
 use credsmith_http::{Bytes, Drain, HostPolicy, Listener, Server, ServerOptions, Surfaces};
 use http::{Method, Request, Response};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
@@ -36,7 +38,8 @@ impl<'c> AsyncHttpClient<'c> for Wire {
     }
 }
 
-/// A provider on loopback with the clients `app` (secret) and `cli` (public), its time a clock of the test's.
+/// A provider on loopback with the clients `app` (secret) and `cli` (public), its time a clock of
+/// the test's.
 pub(crate) struct Dev {
     pub(crate) base: String,
     pub(crate) provider: Arc<DevProvider>,
@@ -60,18 +63,22 @@ impl Dev {
         ];
         let mut options = Options::new(&base, apps);
         let time = clock.clone();
-        options.now =
-            Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_millis(time.now().as_millis()));
+        options.now = Arc::new(move || {
+            SystemTime::UNIX_EPOCH + Duration::from_millis(time.now().as_millis())
+        });
         let provider = Arc::new(DevProvider::new(options).unwrap());
 
         let drain = Drain::new();
-        let options = ServerOptions { hosts: HostPolicy::only([address]), ..ServerOptions::default() };
+        let options =
+            ServerOptions { hosts: HostPolicy::only([address]), ..ServerOptions::default() };
         Server::new(options, Surfaces::new(provider.clone()), drain.clone()).serve(listener);
         let mut destination = Destination::of_url(&base).unwrap();
         destination.addresses = loopback();
-        let client =
-            Client::new(ClientOptions { destinations: vec![destination], ..ClientOptions::default() })
-                .unwrap();
+        let client = Client::new(ClientOptions {
+            destinations: vec![destination],
+            ..ClientOptions::default()
+        })
+        .unwrap();
         Self { base, provider, clock, client, _drain: drain }
     }
 
@@ -89,15 +96,22 @@ impl Dev {
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
-        let request =
-            headers.iter().fold(Request::get(format!("{}{path}", self.base)), |r, (n, v)| r.header(*n, *v));
+        let request = headers
+            .iter()
+            .fold(Request::get(format!("{}{path}", self.base)), |r, (n, v)| r.header(*n, *v));
         self.send(request.body(Bytes::new()).unwrap()).await
     }
 
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Response<Bytes> {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &str,
+    ) -> Response<Bytes> {
         let request = Request::builder().method(Method::POST).uri(format!("{}{path}", self.base));
         let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.send(request.body(Bytes::from(form.to_owned())).unwrap()).await
     }
 

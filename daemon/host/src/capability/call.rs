@@ -1,7 +1,7 @@
 //! The import `call`: who asks for what.
 //!
-//! Notes which claims of the user a call reads: they are what core keeps for a revoke. Never here: a claim that the identity does not hold,
-//! an access token that the configuration does not grant.
+//! Notes which claims of the user a call reads: they are what core keeps for a revoke. Never here:
+//! a claim that the identity does not hold, an access token that the configuration does not grant.
 
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ pub struct RequestHandle(pub(crate) Arc<Facts>);
 pub struct IdentityHandle {
     identity: Arc<Identity>,
     token: Option<Arc<GuardedSecret>>,
-    /// Whether what is read here is noted. It is for the user alone: nobody else comes back at revoke.
+    /// Whether what is read here is noted. It is for the user alone: nobody else comes back at
+    /// revoke.
     noted: bool,
 }
 
@@ -85,7 +86,10 @@ impl v0::call::HostRequest for State {
         Ok(self.table.get(&this)?.0.lease.to_string())
     }
 
-    fn user(&mut self, this: Resource<RequestHandle>) -> wasmtime::Result<Resource<IdentityHandle>> {
+    fn user(
+        &mut self,
+        this: Resource<RequestHandle>,
+    ) -> wasmtime::Result<Resource<IdentityHandle>> {
         let facts = self.table.get(&this)?.0.clone();
         let handle = IdentityHandle::new(&facts.user, self.grants.token.as_ref(), true);
         Ok(self.table.push(handle)?)
@@ -97,20 +101,31 @@ impl v0::call::HostRequest for State {
     ) -> wasmtime::Result<Vec<Resource<IdentityHandle>>> {
         let facts = self.table.get(&this)?.0.clone();
         let grant = self.grants.token.clone();
-        let handles =
-            facts.additional_logins.iter().map(|login| IdentityHandle::new(login, grant.as_ref(), false));
+        let handles = facts
+            .additional_logins
+            .iter()
+            .map(|login| IdentityHandle::new(login, grant.as_ref(), false));
         handles.map(|handle| Ok(self.table.push(handle)?)).collect()
     }
 
-    fn parameter(&mut self, this: Resource<RequestHandle>, key: String) -> wasmtime::Result<Option<String>> {
+    fn parameter(
+        &mut self,
+        this: Resource<RequestHandle>,
+        key: String,
+    ) -> wasmtime::Result<Option<String>> {
         let parameters = &self.table.get(&this)?.0.parameters;
         Ok(parameters.iter().find(|(name, _)| *name == key).map(|(_, value)| text_of(value)))
     }
 
-    fn parameters(&mut self, this: Resource<RequestHandle>) -> wasmtime::Result<Vec<v0::types::Pair>> {
+    fn parameters(
+        &mut self,
+        this: Resource<RequestHandle>,
+    ) -> wasmtime::Result<Vec<v0::types::Pair>> {
         let parameters = &self.table.get(&this)?.0.parameters;
-        let pair =
-            |(key, value): &(String, Secret)| v0::types::Pair { key: key.clone(), value: text_of(value) };
+        let pair = |(key, value): &(String, Secret)| v0::types::Pair {
+            key: key.clone(),
+            value: text_of(value),
+        };
         Ok(parameters.iter().map(pair).collect())
     }
 
@@ -141,7 +156,11 @@ impl v0::call::HostIdentity for State {
         Ok(self.table.get(&this)?.identity.subject.subject.clone())
     }
 
-    fn claim(&mut self, this: Resource<IdentityHandle>, name: String) -> wasmtime::Result<Option<String>> {
+    fn claim(
+        &mut self,
+        this: Resource<IdentityHandle>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         let handle = self.table.get(&this)?;
         let Some(value) = handle.identity.claims.get(&name) else { return Ok(None) };
         if handle.noted {
@@ -188,7 +207,8 @@ mod tests {
         let id = opaque_id(&subject("https://op.example", "alice"));
         assert_eq!(id, opaque_id(&subject("https://op.example", "alice")));
         assert_eq!(id.len(), 43);
-        for other in [subject("https://op.example", "bob"), subject("https://op.examplea", "lice")] {
+        for other in [subject("https://op.example", "bob"), subject("https://op.examplea", "lice")]
+        {
             assert_ne!(id, opaque_id(&other));
         }
     }

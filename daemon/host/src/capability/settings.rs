@@ -105,7 +105,13 @@ mod tests {
 
     fn guarded(value: &str, reveal: bool, hmac: bool) -> Arc<GuardedSecret> {
         let value = Arc::new(Secret::new(value));
-        Arc::new(GuardedSecret { name: "api_key".to_owned(), value, destinations: Vec::new(), reveal, hmac })
+        Arc::new(GuardedSecret {
+            name: "api_key".to_owned(),
+            value,
+            destinations: Vec::new(),
+            reveal,
+            hmac,
+        })
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -116,9 +122,14 @@ mod tests {
     fn nothing_is_granted_by_itself() {
         let secret = guarded("hunter2", false, false);
         let refused = reveal(&secret).unwrap_err();
-        assert!(refused.contains("`reveal` for `api_key`") && !refused.contains("hunter2"), "{refused}");
         assert!(
-            chained_hmac(&secret, "sha256", "", &[vec![1]]).unwrap_err().contains("`hmac` for `api_key`")
+            refused.contains("`reveal` for `api_key`") && !refused.contains("hunter2"),
+            "{refused}"
+        );
+        assert!(
+            chained_hmac(&secret, "sha256", "", &[vec![1]])
+                .unwrap_err()
+                .contains("`hmac` for `api_key`")
         );
         assert_eq!(reveal(&guarded("hunter2", true, false)).unwrap(), "hunter2");
     }
@@ -136,9 +147,11 @@ mod tests {
 
     #[test]
     fn a_chain_feeds_each_code_into_the_next() {
-        // The signing key that Amazon documents as the example of its derivation (AWS Signature Version 4).
+        // The signing key that Amazon documents as the example of its derivation (AWS Signature
+        // Version 4).
         let secret = guarded("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", false, true);
-        let messages = ["20150830", "us-east-1", "iam", "aws4_request"].map(|part| part.as_bytes().to_vec());
+        let messages =
+            ["20150830", "us-east-1", "iam", "aws4_request"].map(|part| part.as_bytes().to_vec());
         let key = chained_hmac(&secret, "sha256", "AWS4", &messages).unwrap();
         assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
     }

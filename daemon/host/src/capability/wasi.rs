@@ -1,7 +1,8 @@
 //! What a language's standard library expects of its world: WASI preview 2 with an empty context.
 //!
-//! A plugin gets the clock and randomness. Files, environment, arguments and sockets exist as imports, since standard libraries link them,
-//! and grant nothing. Standard output and error go to the call's journal.
+//! A plugin gets the clock and randomness. Files, environment, arguments and sockets exist as
+//! imports, since standard libraries link them, and grant nothing. Standard output and error go to
+//! the call's journal.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,7 +63,11 @@ impl StdoutStream for Captured {
 }
 
 impl AsyncWrite for Captured {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         let written = self.journal.write(self.stream, bytes).map_err(std::io::Error::other);
         Poll::Ready(written.map(|()| bytes.len()))
     }

@@ -20,7 +20,8 @@ const MAX_NAME: usize = 1024;
 const MAX_CURSOR: usize = 1024;
 /// Longest JSON text about a company, in bytes.
 const MAX_CONFIGURATIONS: usize = 4 << 20;
-/// What an answer may have to be looked at at all, in bytes: somewhat more than what is taken, so that most refusals say why.
+/// What an answer may have to be looked at at all, in bytes: somewhat more than what is taken, so
+/// that most refusals say why.
 pub(super) const LARGEST: usize = 6 << 20;
 
 /// Checks a page that begins at `cursor`. `guarded`: the secrets that must not be in it.
@@ -36,7 +37,8 @@ pub(super) fn page(
     let mut seen = BTreeSet::new();
     let mut companies = Vec::with_capacity(count);
     for (at, given) in given.companies.into_iter().enumerate() {
-        let company = company(given, guarded).map_err(|why| format!("company {at} of its page {why}"))?;
+        let company =
+            company(given, guarded).map_err(|why| format!("company {at} of its page {why}"))?;
         if !seen.insert(company.id.clone()) {
             return Err(format!("company {at} of its page has the id of an earlier one"));
         }
@@ -69,7 +71,9 @@ fn company(given: v0::directory::Company, guarded: &[&Secret]) -> Result<Directo
 
 fn check_next(next: &str, cursor: Option<&str>, guarded: &[&Secret]) -> Result<(), String> {
     if next.is_empty() || next.len() > MAX_CURSOR || !text::is_one_line(next) {
-        return Err(format!("its cursor is empty, longer than {MAX_CURSOR} bytes or has control characters"));
+        return Err(format!(
+            "its cursor is empty, longer than {MAX_CURSOR} bytes or has control characters"
+        ));
     }
     if cursor == Some(next) {
         return Err("its next page begins where this one began: such a walk never ends".to_owned());
@@ -101,7 +105,10 @@ pub(super) fn configurations(given: String, guarded: &[&Secret]) -> Result<Strin
 
 fn holds_secret(text: &str, guarded: &[&Secret]) -> bool {
     let spelled = |secret: &&Secret| text::spellings(secret);
-    guarded.iter().flat_map(spelled).any(|spelling| text::contains(text.as_bytes(), spelling.as_bytes()))
+    guarded
+        .iter()
+        .flat_map(spelled)
+        .any(|spelling| text::contains(text.as_bytes(), spelling.as_bytes()))
 }
 
 #[cfg(test)]
@@ -150,13 +157,22 @@ mod tests {
     #[test]
     fn every_fault_is_refused_and_named() {
         let cases: [(Spoil, &str); 16] = [
-            (|page| page.companies = (0..=1000).map(|n| given(&n.to_string())).collect(), "1001 companies"),
-            (|page| page.companies[1].id = "1".to_owned(), "company 1 of its page has the id of an earlier"),
+            (
+                |page| page.companies = (0..=1000).map(|n| given(&n.to_string())).collect(),
+                "1001 companies",
+            ),
+            (
+                |page| page.companies[1].id = "1".to_owned(),
+                "company 1 of its page has the id of an earlier",
+            ),
             (|page| page.companies[0].id.clear(), "company 0 of its page has no fit id"),
             (|page| page.companies[0].id = "1".repeat(MAX_ID + 1), "no fit id"),
             (|page| page.companies[0].id = "1\n2".to_owned(), "no fit id"),
             (|page| page.companies[0].identifier = " ".to_owned(), "no fit identifier"),
-            (|page| page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER + 1), "no fit identifier"),
+            (
+                |page| page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER + 1),
+                "no fit identifier",
+            ),
             (|page| page.companies[0].name = "\u{1b}[2J".to_owned(), "no fit name"),
             (|page| page.companies[0].name = "n".repeat(MAX_NAME + 1), "no fit name"),
             (|page| page.companies[1].name = "it is hunter\"22".to_owned(), "a secret in its name"),
@@ -181,7 +197,10 @@ mod tests {
             assert_eq!(configurations(fine.to_owned(), &[&secret]).unwrap(), fine);
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(configurations(deep, &[]).is_ok(), "how deep is not asked here, and costs no stack");
+        assert!(
+            configurations(deep, &[]).is_ok(),
+            "how deep is not asked here, and costs no stack"
+        );
         for (bad, expected) in [
             ("".to_owned(), "no JSON at line 1, column 0"),
             ("[hunter]".to_owned(), "no JSON at line 1, column 2"),

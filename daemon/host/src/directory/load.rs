@@ -1,4 +1,5 @@
-//! From a component and what an admin configured to a directory that can be asked. The order is that of [`crate::load`].
+//! From a component and what an admin configured to a directory that can be asked. The order is
+//! that of [`crate::load`].
 
 use std::sync::Arc;
 
@@ -58,7 +59,10 @@ pub(crate) async fn describe(
     loading.agreed(first, &second)
 }
 
-async fn describe_once(loading: &Loading<'_>, plugin: &Arc<Compiled>) -> Result<Description, LoadError> {
+async fn describe_once(
+    loading: &Loading<'_>,
+    plugin: &Arc<Compiled>,
+) -> Result<Description, LoadError> {
     let plugin = plugin.clone();
     let nothing = Arc::new(Grants::default());
     let given = loading

@@ -1,4 +1,5 @@
-//! Guests that misbehave, in a few lines of WebAssembly text: whatever they do, the call ends in time and the next one works.
+//! Guests that misbehave, in a few lines of WebAssembly text: whatever they do, the call ends in
+//! time and the next one works.
 
 use super::*;
 use std::sync::LazyLock;
@@ -11,7 +12,8 @@ use crate::options::HostOptions;
 
 const MIB: usize = 1 << 20;
 
-/// A component of one module whose function `f` does `body`. It may call `wait` and `break` of the host.
+/// A component of one module whose function `f` does `body`. It may call `wait` and `break` of the
+/// host.
 fn guest(body: &str, rest: &str) -> Component {
     let text = format!(
         r#"(component
@@ -33,15 +35,18 @@ fn guest(body: &str, rest: &str) -> Component {
 }
 
 static MACHINE: LazyLock<Arc<Machine>> = LazyLock::new(|| {
-    let options = HostOptions { pool_size: 4, guest_threads: 2, ..HostOptions::new(Secret::new("key")) };
+    let options =
+        HostOptions { pool_size: 4, guest_threads: 2, ..HostOptions::new(Secret::new("key")) };
     Machine::start(&options).unwrap()
 });
 
 async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Duration) {
     let mut linker: Linker<State> = Linker::new(&MACHINE.engine);
     let mut root = linker.root();
-    root.func_wrap_async("wait", |_, ()| Box::new(std::future::pending::<wasmtime::Result<()>>())).unwrap();
-    root.func_wrap("break", |_, ()| -> wasmtime::Result<()> { panic!("a fault of the host") }).unwrap();
+    root.func_wrap_async("wait", |_, ()| Box::new(std::future::pending::<wasmtime::Result<()>>()))
+        .unwrap();
+    root.func_wrap("break", |_, ()| -> wasmtime::Result<()> { panic!("a fault of the host") })
+        .unwrap();
     let template = linker.instantiate_pre(&component).unwrap();
     let plan = Plan {
         grants: Arc::default(),
@@ -62,7 +67,8 @@ async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Du
     (end, begun.elapsed())
 }
 
-/// A component of many tables uses up those of the pool long before its places. Calls of others would then break where they have to wait.
+/// A component of many tables uses up those of the pool long before its places. Calls of others
+/// would then break where they have to wait.
 #[tokio::test]
 async fn whoever_needs_much_of_the_pool_takes_many_places() {
     let instances = "(core instance (instantiate $m))".repeat(30);
@@ -130,7 +136,8 @@ async fn a_guest_that_waits_in_the_host_ends_in_time() {
 #[tokio::test]
 async fn busy_guests_starve_nobody() {
     let limit = Duration::from_secs(60);
-    let busy: Vec<_> = (0..3).map(|_| tokio::spawn(call(guest("(loop br 0)", ""), limit))).collect();
+    let busy: Vec<_> =
+        (0..3).map(|_| tokio::spawn(call(guest("(loop br 0)", ""), limit))).collect();
     for _ in 0..20 {
         fine().await;
     }
@@ -189,7 +196,8 @@ async fn places_come_back() {
     }
 }
 
-/// A text of 32 MiB, the same page 512 times over: little for the guest, much for whoever copies it.
+/// A text of 32 MiB, the same page 512 times over: little for the guest, much for whoever copies
+/// it.
 #[tokio::test]
 async fn a_flood_of_output_is_refused_before_it_is_copied() {
     let text = r#"(component

@@ -1,13 +1,15 @@
 //! Which addresses may be dialled.
 //!
-//! A granted name says nothing about where it leads: whoever runs its DNS decides, and may name a database on our loopback interface.
-//! So every address is judged, each time, right before it is dialled.
+//! A granted name says nothing about where it leads: whoever runs its DNS decides, and may name a
+//! database on our loopback interface. So every address is judged, each time, right before it is
+//! dialled.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Which addresses a destination may have: public ones, and those of the networks granted here. The default grants none.
+/// Which addresses a destination may have: public ones, and those of the networks granted here. The
+/// default grants none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
     /// Networks beyond the public ones: `127.0.0.0/8`, `10.1.2.3/32`.
@@ -20,8 +22,9 @@ impl AddressPolicy {
         Self { allow }
     }
 
-    /// Whether `address` may be dialled. An IPv6 address that leads to an IPv4 one (mapped, translated, tunnelled) has to be granted
-    /// itself, and the address it leads to has to be permitted too.
+    /// Whether `address` may be dialled. An IPv6 address that leads to an IPv4 one (mapped,
+    /// translated, tunnelled) has to be granted itself, and the address it leads to has to be
+    /// permitted too.
     pub fn permits(&self, address: IpAddr) -> bool {
         let granted = self.allow.iter().any(|network| network.contains(&address));
         match address {
@@ -43,7 +46,8 @@ const fn v6(head: [u16; 6], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, 0, 0), prefix)
 }
 
-/// What is not public in IPv4: the IANA special-purpose registry (RFC 6890 and its successors), multicast and the reserved rest.
+/// What is not public in IPv4: the IANA special-purpose registry (RFC 6890 and its successors),
+/// multicast and the reserved rest.
 const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(0, 0, 0, 0, 8),       // this network; 0.0.0.0 reaches the loopback interface
     v4(10, 0, 0, 0, 8),      // private
@@ -236,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_granted_translator_does_not_open_what_is_behind_it() {
-        let policy = allowing(&["64:ff9b::/96", "2002::/16", "2001::/32", "10.0.0.0/8", "::ffff:0:0/96"]);
+        let policy =
+            allowing(&["64:ff9b::/96", "2002::/16", "2001::/32", "10.0.0.0/8", "::ffff:0:0/96"]);
         for (text, permitted) in [
             ("64:ff9b::8.8.8.8", true),
             ("64:ff9b::10.0.0.1", true),

@@ -36,7 +36,8 @@ async fn establish(client: &Inner, target: &Target) -> Result<Connection, Failur
     let Some(tls) = &target.tls else { return greet(target, stream).await };
     let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream).await;
     let stream = handshake.map_err(|error| {
-        let cause = tls::inside(&error).map_or("the connection broke during the TLS handshake", tls::explain);
+        let cause = tls::inside(&error)
+            .map_or("the connection broke during the TLS handshake", tls::explain);
         Failure::unsent(FailureCode::Tls, format!("{} cannot be trusted: {cause}", target.origin))
     })?;
     greet(target, stream).await
@@ -57,13 +58,15 @@ async fn judged(client: &Inner, target: &Target) -> Result<Vec<IpAddr>, Failure>
         found.into_iter().filter(|address| target.addresses.permits(*address)).collect();
     permitted.truncate(ATTEMPTS);
     if permitted.is_empty() {
-        let text = format!("{} leads to an address that is not public and not granted", target.origin);
+        let text =
+            format!("{} leads to an address that is not public and not granted", target.origin);
         return Err(Failure::unsent(FailureCode::AddressRefused, text));
     }
     Ok(permitted)
 }
 
-/// The first address that answers. Each gets its share of the time, so that one dead address does not use up all of it.
+/// The first address that answers. Each gets its share of the time, so that one dead address does
+/// not use up all of it.
 async fn dial(client: &Inner, target: &Target, addresses: &[IpAddr]) -> Result<TcpStream, Failure> {
     let end = Instant::now() + client.connect_timeout;
     let mut left = u32::try_from(addresses.len()).unwrap_or(1);
@@ -82,19 +85,27 @@ async fn dial(client: &Inner, target: &Target, addresses: &[IpAddr]) -> Result<T
             Err(_) => reason = io::ErrorKind::TimedOut,
         }
     }
-    let code = if reason == io::ErrorKind::TimedOut { FailureCode::Timeout } else { FailureCode::Connect };
+    let code =
+        if reason == io::ErrorKind::TimedOut { FailureCode::Timeout } else { FailureCode::Connect };
     Err(Failure::unsent(code, format!("cannot connect to {}: {reason}", target.origin)))
 }
 
-/// HTTP/1.1 over `stream`. The connection's own task ends when its handle is dropped or the server closes.
+/// HTTP/1.1 over `stream`. The connection's own task ends when its handle is dropped or the server
+/// closes.
 async fn greet<S>(target: &Target, stream: S) -> Result<Connection, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (connection, driver) =
-        http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await.map_err(
-            |_| Failure::unsent(FailureCode::Connect, format!("{} closed the connection", target.origin)),
-        )?;
+    let (connection, driver) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| {
+            Failure::unsent(
+                FailureCode::Connect,
+                format!("{} closed the connection", target.origin),
+            )
+        })?;
     drop(tokio::spawn(async move {
         // Whoever waits for an answer on it hears of the error; an idle one may go.
         let _ = driver.await;

@@ -88,8 +88,8 @@ impl Destination {
         }
     }
 
-    /// The destination that requests to `url` need: its scheme, host and port. `None` for what is no http(s) URL, and for one with a
-    /// user name or password in it.
+    /// The destination that requests to `url` need: its scheme, host and port. `None` for what is
+    /// no http(s) URL, and for one with a user name or password in it.
     pub fn of_url(url: &str) -> Option<Self> {
         let (origin, _) = Origin::of(url)?;
         let host = match origin.host {
@@ -99,7 +99,8 @@ impl Destination {
         Some(Self::new(origin.scheme, host, origin.port))
     }
 
-    /// `https://host:port`, normalised: equal for two spellings of one place. `None` where the host is no host.
+    /// `https://host:port`, normalised: equal for two spellings of one place. `None` where the host
+    /// is no host.
     pub fn origin(&self) -> Option<String> {
         Origin::configured(self).map(|origin| origin.to_string())
     }
@@ -119,7 +120,8 @@ impl Origin {
         self.host == other.host && self.port == other.port
     }
 
-    /// Of `url`, together with the URL that this was read from. One parser reads both what is judged and what is sent.
+    /// Of `url`, together with the URL that this was read from. One parser reads both what is
+    /// judged and what is sent.
     pub(super) fn of(url: &str) -> Option<(Self, Url)> {
         let url = Url::parse(url).ok()?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -186,11 +188,13 @@ pub(super) struct Tls {
 
 impl Target {
     pub(super) fn new(destination: &Destination, keep: Keep) -> Result<Self, ClientError> {
-        let origin =
-            Origin::configured(destination).ok_or_else(|| ClientError::Host(destination.host.clone()))?;
+        let origin = Origin::configured(destination)
+            .ok_or_else(|| ClientError::Host(destination.host.clone()))?;
         let tls = match destination.scheme {
             Scheme::Https => Some(tls::prepare(destination, &origin)?),
-            Scheme::Http if destination.extra_roots_pem.is_some() || destination.identity.is_some() => {
+            Scheme::Http
+                if destination.extra_roots_pem.is_some() || destination.identity.is_some() =>
+            {
                 return Err(ClientError::Needless(origin.to_string()));
             }
             Scheme::Http => None,

@@ -58,7 +58,8 @@ impl fmt::Display for FailureCode {
 pub struct Failure {
     /// What went wrong.
     pub code: FailureCode,
-    /// A sentence of ours. It names the destination as it was configured, and nothing that a request or an answer carried.
+    /// A sentence of ours. It names the destination as it was configured, and nothing that a
+    /// request or an answer carried.
     pub message: String,
     /// Whether trying again may help.
     pub retry: bool,

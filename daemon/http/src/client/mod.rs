@@ -1,10 +1,12 @@
 //! The way out: a client that reaches what it was granted and nothing else.
 //!
-//! One [`Client`] per service or provider: it owns its connections, since a connection that shows a client certificate would lend that
-//! identity to whoever shares it. Requests go to the configured [`Destination`]s alone; the name is resolved for each new connection,
-//! every address judged by the [`AddressPolicy`], and exactly the judged address dialled.
+//! One [`Client`] per service or provider: it owns its connections, since a connection that shows a
+//! client certificate would lend that identity to whoever shares it. Requests go to the configured
+//! [`Destination`]s alone; the name is resolved for each new connection, every address judged by
+//! the [`AddressPolicy`], and exactly the judged address dialled.
 //!
-//! Never here: redirects, proxies, cookies, decompression, HTTP/2. An answer is what the server said, once.
+//! Never here: redirects, proxies, cookies, decompression, HTTP/2. An answer is what the server
+//! said, once.
 
 mod address;
 mod connect;
@@ -57,7 +59,8 @@ impl Default for ClientOptions {
             user_agent: concat!("credsmith/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(5),
             idle_connections: 4,
-            // Below the five seconds after which common servers close: a request on a connection that is being closed is lost.
+            // Below the five seconds after which common servers close: a request on a connection
+            // that is being closed is lost.
             idle_timeout: Duration::from_secs(4),
             in_flight: None,
             resolver: Arc::new(SystemResolver),
@@ -67,7 +70,9 @@ impl Default for ClientOptions {
 
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions").field("destinations", &self.destinations).finish_non_exhaustive()
+        f.debug_struct("ClientOptions")
+            .field("destinations", &self.destinations)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,8 +91,8 @@ pub struct CallLimits {
 pub enum ClientError {
     /// The host is no name and no address.
     Host(String),
-    /// Two destinations have the same host and port: which policy would hold? With two schemes, a secret bound to that place for TLS
-    /// could leave in the clear.
+    /// Two destinations have the same host and port: which policy would hold? With two schemes, a
+    /// secret bound to that place for TLS could leave in the clear.
     Repeated(String),
     /// The extra roots cannot be read.
     Roots(String, PemError),
@@ -95,7 +100,8 @@ pub enum ClientError {
     Identity(String, PemError),
     /// TLS settings at a destination without TLS.
     Needless(String),
-    /// The roots of this system cannot be read, or there are none, and the destination brings none of its own.
+    /// The roots of this system cannot be read, or there are none, and the destination brings none
+    /// of its own.
     SystemRoots(String, String),
     /// The `user-agent` is no header value.
     UserAgent,
@@ -106,7 +112,9 @@ impl fmt::Display for ClientError {
         match self {
             Self::Host(place) => write!(f, "{place:?} is no host name or address"),
             Self::Repeated(place) => write!(f, "{place} is listed twice"),
-            Self::Roots(place, cause) => write!(f, "the extra roots of {place} cannot be used: {cause}"),
+            Self::Roots(place, cause) => {
+                write!(f, "the extra roots of {place} cannot be used: {cause}")
+            }
             Self::Identity(place, cause) => {
                 write!(f, "the client certificate for {place} cannot be used: {cause}")
             }
@@ -118,7 +126,9 @@ impl fmt::Display for ClientError {
                 "{place} cannot be verified: this system has no readable root certificates ({cause}); install \
                  them (package ca-certificates), or give the destination roots of its own"
             ),
-            Self::UserAgent => f.write_str("the user agent contains characters that a header cannot hold"),
+            Self::UserAgent => {
+                f.write_str("the user agent contains characters that a header cannot hold")
+            }
         }
     }
 }
@@ -143,7 +153,8 @@ impl Client {
     /// # Errors
     /// The first thing that is wrong with the options.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
-        let keep = pool::Keep { connections: options.idle_connections, timeout: options.idle_timeout };
+        let keep =
+            pool::Keep { connections: options.idle_connections, timeout: options.idle_timeout };
         let mut targets: Vec<Target> = Vec::new();
         for destination in &options.destinations {
             let target = Target::new(destination, keep)?;
@@ -163,8 +174,9 @@ impl Client {
         })))
     }
 
-    /// Sends `request`, whose URI is absolute, and reads the whole answer. A redirect is an answer like any other. Dropping the future
-    /// closes the connection; the server may have acted by then.
+    /// Sends `request`, whose URI is absolute, and reads the whole answer. A redirect is an answer
+    /// like any other. Dropping the future closes the connection; the server may have acted by
+    /// then.
     ///
     /// # Errors
     /// See [`FailureCode`]. A status is never a failure.
@@ -179,6 +191,8 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.targets.iter().map(|target| target.origin.to_string())).finish()
+        f.debug_list()
+            .entries(self.0.targets.iter().map(|target| target.origin.to_string()))
+            .finish()
     }
 }

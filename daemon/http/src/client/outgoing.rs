@@ -9,8 +9,8 @@ use url::Position;
 use super::destination::{Origin, Target};
 use super::{Failure, FailureCode, Inner};
 
-/// Headers that belong to the connection. A caller that set them could make one request look like two to the server (RFC 9112, 11.2),
-/// or talk to another host than the one it was granted.
+/// Headers that belong to the connection. A caller that set them could make one request look like
+/// two to the server (RFC 9112, 11.2), or talk to another host than the one it was granted.
 const OURS: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -42,12 +42,15 @@ pub(super) fn prepare(client: &Inner, request: Request<Bytes>) -> Result<Outgoin
     let (origin, url) = Origin::of(&parts.uri.to_string()).ok_or_else(|| {
         malformed("the request has no absolute http or https URL, or one with a user name in it")
     })?;
-    let target = client.targets.iter().find(|target| target.origin == origin).ok_or_else(not_granted)?;
+    let target =
+        client.targets.iter().find(|target| target.origin == origin).ok_or_else(not_granted)?;
     if parts.method == Method::CONNECT {
         return Err(malformed("tunnels are not supported"));
     }
     if let Some(name) = first_of_ours(&parts.headers) {
-        return Err(malformed(&format!("the header `{name}` belongs to the connection and cannot be set")));
+        return Err(malformed(&format!(
+            "the header `{name}` belongs to the connection and cannot be set"
+        )));
     }
     let path = &url[Position::BeforePath..Position::AfterQuery];
     if path.len() + header_bytes(&parts.headers) > HEAD_BYTES {
@@ -63,7 +66,8 @@ pub(super) fn prepare(client: &Inner, request: Request<Bytes>) -> Result<Outgoin
     Ok(Outgoing { target, request: Request::from_parts(parts, Full::new(body)) })
 }
 
-/// The place that was asked for is not named: it is the caller's text, and may hold what must not be logged.
+/// The place that was asked for is not named: it is the caller's text, and may hold what must not
+/// be logged.
 fn not_granted() -> Failure {
     let text = "the scheme, host and port of the request are not among the granted destinations";
     Failure::unsent(FailureCode::NotGranted, text)

@@ -59,7 +59,10 @@ impl Pool {
         let pool = Arc::clone(self);
         drop(tokio::spawn(async move {
             // Ready within moments, unless the server answered before it had read the request.
-            if matches!(tokio::time::timeout(Duration::from_secs(1), connection.ready()).await, Ok(Ok(()))) {
+            if matches!(
+                tokio::time::timeout(Duration::from_secs(1), connection.ready()).await,
+                Ok(Ok(()))
+            ) {
                 pool.insert(connection);
             }
         }));
@@ -77,12 +80,13 @@ impl Pool {
         }
     }
 
-    /// Closes what has waited for too long, or is closed by the other side. Whether anything still waits.
+    /// Closes what has waited for too long, or is closed by the other side. Whether anything still
+    /// waits.
     fn expire(&self) -> bool {
         let mut waiting = self.lock();
-        waiting
-            .connections
-            .retain(|(since, connection)| since.elapsed() < self.keep.timeout && !connection.is_closed());
+        waiting.connections.retain(|(since, connection)| {
+            since.elapsed() < self.keep.timeout && !connection.is_closed()
+        });
         waiting.swept = !waiting.connections.is_empty();
         waiting.swept
     }
@@ -92,7 +96,8 @@ impl Pool {
     }
 }
 
-/// Runs for as long as something waits, so that a client at rest holds neither connections nor a task.
+/// Runs for as long as something waits, so that a client at rest holds neither connections nor a
+/// task.
 async fn sweep(pool: Weak<Pool>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;

@@ -36,7 +36,9 @@ fn permit(client: &Inner) -> Result<Option<OwnedSemaphorePermit>, Failure> {
     let Some(places) = &client.in_flight else { return Ok(None) };
     match places.clone().try_acquire_owned() {
         Ok(permit) => Ok(Some(permit)),
-        Err(_) => Err(Failure::unsent(FailureCode::TooMany, "too many requests are under way already")),
+        Err(_) => {
+            Err(Failure::unsent(FailureCode::TooMany, "too many requests are under way already"))
+        }
     }
 }
 
@@ -49,7 +51,8 @@ async fn exchange(
     let target = outgoing.target;
     let (response, connection) = deliver(client, outgoing, sent).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let text = format!("{} switched to another protocol, which nobody asked for", target.origin);
+        let text =
+            format!("{} switched to another protocol, which nobody asked for", target.origin);
         return Err(Failure::sent(FailureCode::Malformed, text));
     }
     let (mut parts, body) = response.into_parts();
@@ -59,8 +62,9 @@ async fn exchange(
     Ok(Response::from_parts(parts, body))
 }
 
-/// Sends over a waiting connection, or a new one. A waiting one may turn out to be dead; as long as nothing of the request has been
-/// written to it, the next one is tried, and the last of all is a new one.
+/// Sends over a waiting connection, or a new one. A waiting one may turn out to be dead; as long as
+/// nothing of the request has been written to it, the next one is tried, and the last of all is a
+/// new one.
 async fn deliver(
     client: &Inner,
     outgoing: Outgoing<'_>,
@@ -78,9 +82,10 @@ async fn deliver(
     match attempt(target, &mut connection, request, sent).await {
         Ok(response) => Ok((response, connection)),
         Err(Attempt::Failed(failure)) => Err(failure),
-        Err(Attempt::Unwritten(_)) => {
-            Err(Failure::unsent(FailureCode::Connect, format!("{} closed the connection", target.origin)))
-        }
+        Err(Attempt::Unwritten(_)) => Err(Failure::unsent(
+            FailureCode::Connect,
+            format!("{} closed the connection", target.origin),
+        )),
     }
 }
 
@@ -129,7 +134,8 @@ async fn collect(target: &Target, mut body: Incoming, limit: usize) -> Result<By
     Ok(whole.freeze())
 }
 
-/// A connection that failed after the request had gone out. hyper's text may quote the answer, so it is not used.
+/// A connection that failed after the request had gone out. hyper's text may quote the answer, so
+/// it is not used.
 fn broken(target: &Target, error: &hyper::Error) -> Failure {
     if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
         let text = format!("the answer of {} is no valid HTTP", target.origin);

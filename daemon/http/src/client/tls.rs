@@ -39,7 +39,9 @@ pub(super) fn prepare(destination: &Destination, origin: &Origin) -> Result<Tls,
         Some(ClientIdentity { chain_pem, key_pem }) => {
             let chain = pem::certificates(chain_pem).map_err(identity_failed)?;
             let key = pem::private_key(key_pem).map_err(identity_failed)?;
-            builder.with_client_auth_cert(chain, key).map_err(|_| identity_failed(PemError::Pair))?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|_| identity_failed(PemError::Pair))?
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -50,7 +52,9 @@ fn roots(extra: Option<&[u8]>, origin: &Origin) -> Result<RootCertStore, ClientE
     let mut roots = match (&*SYSTEM_ROOTS, extra) {
         (Ok(roots), _) => roots.clone(),
         (Err(_), Some(_)) => RootCertStore::empty(),
-        (Err(cause), None) => return Err(ClientError::SystemRoots(origin.to_string(), cause.clone())),
+        (Err(cause), None) => {
+            return Err(ClientError::SystemRoots(origin.to_string(), cause.clone()));
+        }
     };
     if let Some(extra) = extra {
         let failed = |cause| ClientError::Roots(origin.to_string(), cause);
@@ -66,8 +70,12 @@ fn server_name(origin: &Origin) -> Result<ServerName<'static>, ClientError> {
         Host::Domain(name) => {
             ServerName::try_from(name.clone()).map_err(|_| ClientError::Host(origin.to_string()))
         }
-        Host::Ipv4(address) => Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V4(*address)))),
-        Host::Ipv6(address) => Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V6(*address)))),
+        Host::Ipv4(address) => {
+            Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V4(*address))))
+        }
+        Host::Ipv6(address) => {
+            Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V6(*address))))
+        }
     }
 }
 
@@ -78,7 +86,8 @@ pub(super) fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls:
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        // An I/O error names its inner error's source as its own, so the inner error has to be asked for.
+        // An I/O error names its inner error's source as its own, so the inner error has to be
+        // asked for.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -91,7 +100,9 @@ pub(super) fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls:
 pub(super) fn explain(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => "its certificate is signed by nobody who is trusted here",
+            CertificateError::UnknownIssuer => {
+                "its certificate is signed by nobody who is trusted here"
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired"
             }
@@ -105,7 +116,9 @@ pub(super) fn explain(error: &rustls::Error) -> &'static str {
             _ => "its certificate is not valid",
         },
         rustls::Error::AlertReceived(_) => "it refused the TLS handshake",
-        rustls::Error::PeerIncompatible(_) => "it speaks no TLS version or cipher that is accepted here",
+        rustls::Error::PeerIncompatible(_) => {
+            "it speaks no TLS version or cipher that is accepted here"
+        }
         rustls::Error::InvalidMessage(_) => "it does not speak TLS",
         _ => "the TLS handshake failed",
     }

@@ -10,7 +10,8 @@ use super::{Shared, converse};
 use crate::listener::Arrival;
 use crate::{Listener, Peer};
 
-/// The pause after a failed accept, doubled with each one in a row. Out of file descriptors, accepting would fail at once, for ever.
+/// The pause after a failed accept, doubled with each one in a row. Out of file descriptors,
+/// accepting would fail at once, for ever.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,7 +46,8 @@ async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
     }
 }
 
-/// A place for one more connection. It is taken before one is accepted: those without a place wait in the kernel's queue.
+/// A place for one more connection. It is taken before one is accepted: those without a place wait
+/// in the kernel's queue.
 async fn place(connections: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(connections).acquire_owned().await.ok()
 }
@@ -61,7 +63,8 @@ async fn welcome(arrival: Arrival, peer: Peer, shared: Arc<Shared>, place: Owned
         Arrival::Unix(stream) => converse::run(stream, peer, shared).await,
         Arrival::Tls(acceptor, stream) => {
             let limit = shared.options.head_timeout;
-            // A failed handshake is the client's affair and would be one log line for each scan of the port.
+            // A failed handshake is the client's affair and would be one log line for each scan of
+            // the port.
             match tokio::time::timeout(limit, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => converse::run(stream, peer, shared).await,
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),

@@ -12,10 +12,12 @@ use super::pace::{Pace, Paced};
 use super::{ServerOptions, Shared, request};
 use crate::Peer;
 
-/// hyper's least buffer for a head: with more room than our own limit, ours is the one that answers.
+/// hyper's least buffer for a head: with more room than our own limit, ours is the one that
+/// answers.
 const LEAST_BUFFER: usize = 64 * 1024;
 
-/// Up to this many headers, ours is the limit that answers. hyper clears room for all of them at each request: 512 cost it a microsecond.
+/// Up to this many headers, ours is the limit that answers. hyper clears room for all of them at
+/// each request: 512 cost it a microsecond.
 const HEADERS: usize = 256;
 
 /// How hyper speaks on every connection.
@@ -52,7 +54,8 @@ where
         }
     };
     if let Err(error) = outcome {
-        // Clients hang up, dawdle and talk nonsense all day: nothing that an operator could do about it.
+        // Clients hang up, dawdle and talk nonsense all day: nothing that an operator could do
+        // about it.
         tracing::debug!(%error, "a connection ended early");
     }
 }

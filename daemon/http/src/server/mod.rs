@@ -27,17 +27,21 @@ pub struct ServerOptions {
     pub retry_after: Duration,
     /// Connections open at once, on all listeners together; above it, accepting pauses.
     pub connections: usize,
-    /// From the end of a request's head to its reply, reading the body included. Longer than any plugin may take.
+    /// From the end of a request's head to its reply, reading the body included. Longer than any
+    /// plugin may take.
     pub deadline: Duration,
-    /// Bytes of a request's line and headers. hyper itself gives up, with an empty answer, at four times that and no less than 64 KiB.
+    /// Bytes of a request's line and headers. hyper itself gives up, with an empty answer, at four
+    /// times that and no less than 64 KiB.
     pub head_bytes: usize,
-    /// From the first byte of a head to its end; for the first head, from the opening of the connection. Also for a TLS handshake.
+    /// From the first byte of a head to its end; for the first head, from the opening of the
+    /// connection. Also for a TLS handshake.
     pub head_timeout: Duration,
     /// How long a connection may be silent after a reply.
     pub idle_timeout: Duration,
     /// How long the body of a request, or a client that reads its reply, may stall.
     pub stall_timeout: Duration,
-    /// How long all of a body may take; below `deadline`, so that a slow client gets a 408 and not a 503.
+    /// How long all of a body may take; below `deadline`, so that a slow client gets a 408 and not
+    /// a 503.
     pub body_timeout: Duration,
     /// Which host names are answered.
     pub hosts: HostPolicy,
@@ -88,7 +92,8 @@ impl Server {
         Self(Arc::new(shared))
     }
 
-    /// Accepts connections from `listener` until the drain begins, on the ambient tokio runtime. Returns at once.
+    /// Accepts connections from `listener` until the drain begins, on the ambient tokio runtime.
+    /// Returns at once.
     pub fn serve(&self, listener: Listener) {
         let shared = Arc::clone(&self.0);
         self.0.drain.spawn("listener", accept::run(listener, shared));

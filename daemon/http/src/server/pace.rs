@@ -1,8 +1,9 @@
 //! A connection that may not dawdle: time limits on silence, on heads and on unread replies.
 //!
-//! hyper's own header timeout begins with the wait for the next request, so that a connection could not be idle for longer than a head
-//! may take; and nothing in it bounds a client that never reads. Here one lazily re-armed timer for each direction does both, and costs
-//! a request nothing but a look at a counter.
+//! hyper's own header timeout begins with the wait for the next request, so that a connection could
+//! not be idle for longer than a head may take; and nothing in it bounds a client that never reads.
+//! Here one lazily re-armed timer for each direction does both, and costs a request nothing but a
+//! look at a counter.
 
 use std::future::Future;
 use std::io;
@@ -17,8 +18,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ServerOptions;
 
-/// How long a closed connection is still read from, so that a client that is sending a body gets to see the reply: closing over unread
-/// bytes resets the connection, and with it the reply.
+/// How long a closed connection is still read from, so that a client that is sending a body gets to
+/// see the reply: closing over unread bytes resets the connection, and with it the reply.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What the connection and the requests on it tell each other.
@@ -91,8 +92,11 @@ enum Wait {
 
 impl<I> Paced<I> {
     pub(crate) fn new(io: I, pace: Arc<Pace>, options: &ServerOptions) -> Self {
-        let limits =
-            Limits { idle: options.idle_timeout, head: options.head_timeout, stall: options.stall_timeout };
+        let limits = Limits {
+            idle: options.idle_timeout,
+            head: options.head_timeout,
+            stall: options.stall_timeout,
+        };
         Self {
             io,
             pace,
@@ -107,7 +111,8 @@ impl<I> Paced<I> {
         }
     }
 
-    /// Whether a request is being answered: then the surface's deadline and the body's stall limit rule, not these.
+    /// Whether a request is being answered: then the surface's deadline and the body's stall limit
+    /// rule, not these.
     fn is_busy(&mut self) -> bool {
         let turn = self.pace.turn.load(Ordering::Relaxed);
         if turn != self.turn {
@@ -141,7 +146,8 @@ impl<I> Paced<I> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Bytes have gone out: a reply on its way is no silence. A flush does not count, since hyper flushes whenever it looks.
+    /// Bytes have gone out: a reply on its way is no silence. A flush does not count, since hyper
+    /// flushes whenever it looks.
     fn wrote(&mut self) {
         if matches!(self.wait, Wait::Idle(_)) {
             self.wait = Wait::New;
@@ -154,8 +160,13 @@ impl<I> Paced<I> {
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
-    /// Passes `outcome` of a write on, or ends the connection when the client has not read for too long.
-    fn timed<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Passes `outcome` of a write on, or ends the connection when the client has not read for too
+    /// long.
+    fn timed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         match outcome {
             Poll::Pending => self.nothing_went(cx).map(Err),
             done => {
@@ -167,7 +178,8 @@ impl<I> Paced<I> {
 }
 
 impl<I: AsyncRead + Unpin> Paced<I> {
-    /// Throws away what the client still sends: what is there already in any case, what is to come only while a body is.
+    /// Throws away what the client still sends: what is there already in any case, what is to come
+    /// only while a body is.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
         let mut scratch = [0; 4096];
@@ -175,7 +187,9 @@ impl<I: AsyncRead + Unpin> Paced<I> {
         for _ in 0..16 {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
-                Poll::Pending if !self.pace.body_left.load(Ordering::Relaxed) => return Poll::Ready(()),
+                Poll::Pending if !self.pace.body_left.load(Ordering::Relaxed) => {
+                    return Poll::Ready(());
+                }
                 Poll::Pending => return self.reading.poll(cx, until),
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -209,7 +223,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
         if outcome.is_ready() {
             self.wrote();
@@ -236,8 +254,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         ready!(self.timed(cx, outcome))?;
-        // The reply is out. hyper looked for more input before that, and does not look again until it is woken: the wait for the
-        // next request has to begin here.
+        // The reply is out. hyper looked for more input before that, and does not look again until
+        // it is woken: the wait for the next request has to begin here.
         match self.nothing_came(cx) {
             Poll::Ready(late) => Poll::Ready(late),
             Poll::Pending => Poll::Ready(Ok(())),

@@ -13,7 +13,8 @@ use super::{Pace, Shared};
 use crate::escape::Escaped;
 use crate::layer;
 use crate::{
-    Body, Drain, Fault, HostPolicy, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade, Upgraded,
+    Body, Drain, Fault, HostPolicy, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade,
+    Upgraded,
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,8 +60,10 @@ async fn decide(
     pace: &Arc<Pace>,
     shared: &Shared,
 ) -> Reply {
-    let on_upgrade =
-        incoming.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut incoming));
+    let on_upgrade = incoming
+        .headers()
+        .contains_key(http::header::UPGRADE)
+        .then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
     let body = Body::wire(body, &shared.options, Arc::clone(pace));
     let origin = origin(&parts.headers);
@@ -106,7 +109,10 @@ fn check(parts: &Parts, shared: &Shared) -> Result<(), Fault> {
     let named = parts.uri.authority().map(|authority| authority.as_str());
     let host = host(&parts.headers)?;
     // RFC 9112, 3.2. Where names are listed, a missing one is refused as any other below.
-    if host.is_none() && parts.version == Version::HTTP_11 && shared.options.hosts == HostPolicy::Any {
+    if host.is_none()
+        && parts.version == Version::HTTP_11
+        && shared.options.hosts == HostPolicy::Any
+    {
         return Err(Fault::BadRequest("the host header is missing"));
     }
     let hosts = &shared.options.hosts;
@@ -143,8 +149,15 @@ fn head_bytes(parts: &Parts) -> usize {
     parts.method.as_str().len() + authority + target + headers + "  HTTP/1.1\r\n\r\n".len()
 }
 
-fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, pace: &Arc<Pace>, drain: &Drain) {
-    let Some(handler) = reply.extensions_mut().remove::<Upgrade>().and_then(|upgrade| upgrade.take()) else {
+fn upgrade(
+    reply: &mut Reply,
+    on_upgrade: hyper::upgrade::OnUpgrade,
+    pace: &Arc<Pace>,
+    drain: &Drain,
+) {
+    let Some(handler) =
+        reply.extensions_mut().remove::<Upgrade>().and_then(|upgrade| upgrade.take())
+    else {
         return;
     };
     pace.upgraded();

@@ -149,7 +149,8 @@ async fn a_body_that_stalls_is_a_408() {
     stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nab").await.unwrap();
     let (said, seconds) = rest(&mut stream, Instant::now()).await;
     assert!(
-        said.starts_with("HTTP/1.1 408") && said.ends_with("the request body did not arrive in time"),
+        said.starts_with("HTTP/1.1 408")
+            && said.ends_with("the request body did not arrive in time"),
         "{said}"
     );
     assert_eq!(seconds, 5);
@@ -212,7 +213,10 @@ async fn a_client_that_reads_slowly_gets_everything() {
 #[tokio::test(start_paused = true)]
 async fn an_unread_body_is_waited_for_only_briefly() {
     let (mut stream, drain) = connect(options());
-    stream.write_all(b"POST /ignore HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\nabc").await.unwrap();
+    stream
+        .write_all(b"POST /ignore HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\nabc")
+        .await
+        .unwrap();
     let (said, _) = rest(&mut stream, Instant::now()).await;
     assert!(said.ends_with("ignored"), "{said}");
     let since = Instant::now();

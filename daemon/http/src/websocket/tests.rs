@@ -74,7 +74,10 @@ fn what_is_no_handshake() {
         let parts = with("sec-websocket-key", key);
         assert_eq!(Handshake::read(&parts).unwrap_err(), NoHandshake::Malformed, "{key:?}");
     }
-    assert_eq!(Handshake::read(&with("sec-websocket-version", &[])).unwrap_err(), NoHandshake::Malformed);
+    assert_eq!(
+        Handshake::read(&with("sec-websocket-version", &[])).unwrap_err(),
+        NoHandshake::Malformed
+    );
     assert!(Handshake::read(&with("connection", &["keep-alive", "upgrade"])).is_ok());
 }
 
@@ -270,7 +273,9 @@ async fn answers_to_who_does_not_read_do_not_pile_up() {
 /// Two tokens of the longest kind still fit.
 #[tokio::test(start_paused = true)]
 async fn a_long_text_is_sent_whole_and_an_endless_one_is_not() {
-    for (length, delivery) in [(MAX_OUTGOING - 16, Delivery::Sent), (MAX_OUTGOING + 1, Delivery::Gone)] {
+    for (length, delivery) in
+        [(MAX_OUTGOING - 16, Delivery::Sent), (MAX_OUTGOING + 1, Delivery::Gone)]
+    {
         let (mut fixture, mut client) = Fixture::client().await;
         let text = "x".repeat(length);
         fixture.say(&text);

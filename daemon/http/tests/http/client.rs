@@ -10,13 +10,15 @@ use std::time::Duration;
 use crate::support::{EVER, Fixture, within};
 use bytes::Bytes;
 use credsmith_http::client::{
-    AddressPolicy, CallLimits, Client, ClientError, ClientIdentity, ClientOptions, Destination, Failure,
-    FailureCode, Resolver, Scheme,
+    AddressPolicy, CallLimits, Client, ClientError, ClientIdentity, ClientOptions, Destination,
+    Failure, FailureCode, Resolver, Scheme,
 };
 use credsmith_http::{Listener, PemError, ServerOptions, TlsIdentity};
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,7 +28,8 @@ use tokio::net::TcpListener;
 const LIMITS: CallLimits = CallLimits { deadline: EVER, max_response_bytes: 1000 };
 const CANARY: &str = "CANARY-7c1d";
 
-/// Names that mean what a test says; every look-up is counted, and takes the next of the answers (the last one for ever).
+/// Names that mean what a test says; every look-up is counted, and takes the next of the answers
+/// (the last one for ever).
 #[derive(Default)]
 struct Names {
     answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
@@ -35,9 +38,14 @@ struct Names {
 
 impl Names {
     fn of(name: &str, answers: &[&[&str]]) -> Arc<Self> {
-        let parse = |addresses: &&[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let parse = |addresses: &&[&str]| {
+            addresses.iter().map(|address| address.parse().unwrap()).collect()
+        };
         let answers = answers.iter().rev().map(parse).collect();
-        Arc::new(Self { answers: Mutex::new([(name.to_owned(), answers)].into()), ..Self::default() })
+        Arc::new(Self {
+            answers: Mutex::new([(name.to_owned(), answers)].into()),
+            ..Self::default()
+        })
     }
 }
 
@@ -61,7 +69,8 @@ impl Resolver for Silence {
     }
 }
 
-/// A server that reads one request for each of the answers, on as few connections as the client opens.
+/// A server that reads one request for each of the answers, on as few connections as the client
+/// opens.
 struct Scripted {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -69,7 +78,8 @@ struct Scripted {
 }
 
 impl Scripted {
-    /// `answer` is sent after each head; then the connection stays open, or is closed where `close`.
+    /// `answer` is sent after each head; then the connection stays open, or is closed where
+    /// `close`.
     async fn new(answer: impl Into<Vec<u8>>, close: bool) -> Self {
         let answer = Arc::new(answer.into());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -114,7 +124,10 @@ impl Scripted {
     }
 
     fn client(&self) -> Client {
-        client(ClientOptions { destinations: vec![local(self.address.port())], ..ClientOptions::default() })
+        client(ClientOptions {
+            destinations: vec![local(self.address.port())],
+            ..ClientOptions::default()
+        })
     }
 }
 
@@ -147,7 +160,8 @@ const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
 
 #[tokio::test]
 async fn a_request_is_sent_as_it_should_be() {
-    let server = Scripted::new("HTTP/1.1 201 Created\r\nx: y\r\ncontent-length: 4\r\n\r\nfine", false).await;
+    let server =
+        Scripted::new("HTTP/1.1 201 Created\r\nx: y\r\ncontent-length: 4\r\n\r\nfine", false).await;
     let request = Request::post(server.url("/a/./b/../c?x=%20y#fragment"))
         .header("content-type", "text/plain")
         .body(Bytes::from("hello"))
@@ -159,10 +173,15 @@ async fn a_request_is_sent_as_it_should_be() {
     );
     let heard = server.heard().to_lowercase();
     assert!(heard.starts_with("post /a/c?x=%20y http/1.1\r\n"), "{heard}");
-    for line in ["content-type: text/plain", "content-length: 5", &format!("host: {}", server.address)] {
+    for line in
+        ["content-type: text/plain", "content-length: 5", &format!("host: {}", server.address)]
+    {
         assert_eq!(heard.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}: {heard}");
     }
-    assert!(heard.contains("\r\nuser-agent: credsmith/") && heard.ends_with("\r\n\r\nhello"), "{heard}");
+    assert!(
+        heard.contains("\r\nuser-agent: credsmith/") && heard.ends_with("\r\n\r\nhello"),
+        "{heard}"
+    );
     for absent in ["accept-encoding", "cookie", "transfer-encoding", "connection:", "via"] {
         assert!(!heard.contains(absent), "{absent}: {heard}");
     }
@@ -252,8 +271,10 @@ async fn every_new_connection_is_judged_anew() {
     let server = Scripted::new(FINE, true).await;
     let port = server.address.port();
     let resolver = Names::of("moving.example", &[&["127.0.0.1"], &["10.0.0.1"]]);
-    let destinations =
-        vec![Destination { addresses: loopback(), ..Destination::new(Scheme::Http, "moving.example", port) }];
+    let destinations = vec![Destination {
+        addresses: loopback(),
+        ..Destination::new(Scheme::Http, "moving.example", port)
+    }];
     let client = client(ClientOptions {
         destinations,
         resolver: resolver.clone(),
@@ -272,8 +293,10 @@ async fn the_permitted_addresses_of_a_name_are_tried_in_turn() {
     let port = server.address.port();
     // The first is refused by the policy, at the second nobody listens.
     let resolver = Names::of("many.example", &[&["10.0.0.1", "127.0.0.2", "127.0.0.1"]]);
-    let destinations =
-        vec![Destination { addresses: loopback(), ..Destination::new(Scheme::Http, "many.example", port) }];
+    let destinations = vec![Destination {
+        addresses: loopback(),
+        ..Destination::new(Scheme::Http, "many.example", port)
+    }];
     let client = client(ClientOptions { destinations, resolver, ..ClientOptions::default() });
     assert_eq!(send(&client, &format!("http://many.example:{port}/")).await.unwrap().status(), 200);
     assert!(server.heard().contains(&format!("host: many.example:{port}\r\n")));
@@ -297,8 +320,10 @@ async fn names_that_lead_nowhere_are_told_apart_from_servers_that_do_not_answer(
     assert_eq!((failure.code, failure.sent, failure.retry), (FailureCode::Timeout, false, true));
 
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let refused =
-        client(ClientOptions { destinations: vec![local(gone.port())], ..ClientOptions::default() });
+    let refused = client(ClientOptions {
+        destinations: vec![local(gone.port())],
+        ..ClientOptions::default()
+    });
     let failure = send(&refused, &format!("http://{gone}/")).await.unwrap_err();
     assert_eq!((failure.code, failure.sent, failure.retry), (FailureCode::Connect, false, true));
 }
@@ -306,8 +331,10 @@ async fn names_that_lead_nowhere_are_told_apart_from_servers_that_do_not_answer(
 #[tokio::test]
 async fn a_redirect_is_an_answer() {
     let elsewhere = Scripted::new(FINE, false).await;
-    let answer =
-        format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url("/"));
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.url("/")
+    );
     let server = Scripted::new(answer, false).await;
     let response = send(&server.client(), &server.url("/")).await.unwrap();
     assert_eq!(
@@ -336,7 +363,9 @@ async fn headers_of_the_connection_cannot_be_set() {
         "expect",
     ] {
         let mut request = get(&server.url("/"));
-        request.headers_mut().insert(http::HeaderName::try_from(name).unwrap(), CANARY.parse().unwrap());
+        request
+            .headers_mut()
+            .insert(http::HeaderName::try_from(name).unwrap(), CANARY.parse().unwrap());
         let failure = within(client.send(request, LIMITS)).await.unwrap_err();
         assert_eq!((failure.code, failure.sent), (FailureCode::Malformed, false), "{name}");
         assert!(!failure.message.contains(CANARY));
@@ -355,7 +384,11 @@ async fn answers_are_hostile_input() {
     let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     for (answer, close, code) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n".to_owned(), false, FailureCode::TooLarge),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n".to_owned(),
+            false,
+            FailureCode::TooLarge,
+        ),
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551000\r\n\r\n".to_owned(),
             false,
@@ -368,12 +401,21 @@ async fn answers_are_hostile_input() {
             false,
             FailureCode::Malformed,
         ),
-        (format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(1000)), false, FailureCode::Malformed),
+        (
+            format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(1000)),
+            false,
+            FailureCode::Malformed,
+        ),
         ("CANARY-7c1d says hello\r\n\r\n".to_owned(), false, FailureCode::Malformed),
         ("HTTP/1.1 999999 OK\r\n\r\n".to_owned(), false, FailureCode::Malformed),
-        ("HTTP/1.1 200 OK\r\ncontent-length: CANARY-7c1d\r\n\r\n".to_owned(), false, FailureCode::Malformed),
         (
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\ncontent-length: CANARY-7c1d\r\n\r\n".to_owned(),
+            false,
+            FailureCode::Malformed,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
+                .to_owned(),
             false,
             FailureCode::Malformed,
         ),
@@ -395,9 +437,11 @@ async fn answers_are_hostile_input() {
 async fn a_server_that_stalls_meets_the_deadline() {
     let limits = CallLimits { deadline: Duration::from_millis(200), ..LIMITS };
     let hundreds = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
-    for answer in ["", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", &hundreds] {
+    for answer in ["", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", &hundreds]
+    {
         let server = Scripted::new(answer, false).await;
-        let failure = within(server.client().send(get(&server.url("/")), limits)).await.unwrap_err();
+        let failure =
+            within(server.client().send(get(&server.url("/")), limits)).await.unwrap_err();
         assert_eq!(
             (failure.code, failure.sent, failure.retry),
             (FailureCode::Timeout, true, true),
@@ -415,7 +459,11 @@ async fn answers_without_a_body_are_whole() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
     ] {
         let server = Scripted::new(answer, false).await;
-        assert_eq!(send(&server.client(), &server.url("/")).await.unwrap().body().len(), 0, "{answer}");
+        assert_eq!(
+            send(&server.client(), &server.url("/")).await.unwrap().body().len(),
+            0,
+            "{answer}"
+        );
     }
     let server = Scripted::new("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", false).await;
     let mut head = get(&server.url("/"));
@@ -495,7 +543,8 @@ async fn a_secret_is_in_no_failure() {
         format!("http://x:{CANARY}@127.0.0.1:{port}/"),
         format!("{CANARY}://127.0.0.1:{port}/"),
     ] {
-        let request = Request::post(&url).header("authorization", CANARY).body(Bytes::from(CANARY)).unwrap();
+        let request =
+            Request::post(&url).header("authorization", CANARY).body(Bytes::from(CANARY)).unwrap();
         let failure = within(client.send(request, LIMITS)).await.unwrap_err();
         let all = format!("{failure} {failure:?} {client:?}").to_lowercase();
         assert!(!all.contains(&CANARY.to_lowercase()), "{url}: {all}");
@@ -505,8 +554,9 @@ async fn a_secret_is_in_no_failure() {
 #[test]
 fn codes_are_the_words_of_the_contract() {
     use FailureCode::*;
-    let words = [NotGranted, AddressRefused, Resolve, Connect, Tls, Timeout, TooLarge, TooMany, Malformed]
-        .map(FailureCode::as_str);
+    let words =
+        [NotGranted, AddressRefused, Resolve, Connect, Tls, Timeout, TooLarge, TooMany, Malformed]
+            .map(FailureCode::as_str);
     assert_eq!(
         words,
         [
@@ -529,7 +579,8 @@ struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
-        // Each has its own name: else a certificate of one would look like a forged one of the other.
+        // Each has its own name: else a certificate of one would look like a forged one of the
+        // other.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("authority {}", COUNT.fetch_add(1, Ordering::SeqCst));
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -607,8 +658,8 @@ async fn tls_works_from_our_client_to_our_server() {
 async fn an_expired_certificate_is_not_trusted() {
     let authority = Authority::new();
     let fixture = Fixture::new(ServerOptions::default());
-    let identity =
-        authority.server("old.example", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let identity = authority
+        .server("old.example", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
     let listener = Listener::tls(([127, 0, 0, 1], 0).into(), &identity).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     fixture.server.serve(listener);
@@ -627,7 +678,8 @@ async fn a_server_without_tls_is_no_server() {
     let authority = Authority::new();
     let server = Scripted::new(FINE, false).await;
     let port = server.address.port();
-    // The handshake never holds the four bytes that this server waits for, so it is the client's own limit that ends it.
+    // The handshake never holds the four bytes that this server waits for, so it is the client's
+    // own limit that ends it.
     let destination = secure("plain.example", port, &authority);
     let resolver = Names::of("plain.example", &[&["127.0.0.1"]]);
     let client = client(ClientOptions {
@@ -640,16 +692,19 @@ async fn a_server_without_tls_is_no_server() {
     assert_eq!((code, sent), (FailureCode::Timeout, false));
 }
 
-/// A server that answers only to those whom `authority` has certified, with their certificate's digest.
+/// A server that answers only to those whom `authority` has certified, with their certificate's
+/// digest.
 async fn mutual(authority: &Authority) -> u16 {
     let (chain, key) = authority.issue("mutual.example", |_| {});
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&authority.pem()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    )
+    .build()
+    .unwrap();
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -715,7 +770,10 @@ async fn wrong_options_are_told_apart() {
     let place = "https://x.example:443";
     let base = secure("x.example", 443, &authority);
     for (destinations, expected) in [
-        (vec![Destination { host: "a b".to_owned(), ..base.clone() }], ClientError::Host("a b".to_owned())),
+        (
+            vec![Destination { host: "a b".to_owned(), ..base.clone() }],
+            ClientError::Host("a b".to_owned()),
+        ),
         (
             vec![base.clone(), Destination { host: "X.EXAMPLE.".to_owned(), ..base.clone() }],
             ClientError::Repeated(place.to_owned()),
@@ -742,7 +800,8 @@ async fn wrong_options_are_told_apart() {
             ClientError::Needless("http://x.example:80".to_owned()),
         ),
     ] {
-        let error = Client::new(ClientOptions { destinations, ..ClientOptions::default() }).unwrap_err();
+        let error =
+            Client::new(ClientOptions { destinations, ..ClientOptions::default() }).unwrap_err();
         assert_eq!(error, expected);
         assert!(!error.to_string().contains("BEGIN"));
     }

@@ -60,8 +60,10 @@ async fn a_hard_stop_waits_for_nobody() {
 
 #[tokio::test]
 async fn a_client_that_says_half_a_request_cannot_hold_the_drain() {
-    let options =
-        ServerOptions { head_timeout: std::time::Duration::from_millis(200), ..ServerOptions::default() };
+    let options = ServerOptions {
+        head_timeout: std::time::Duration::from_millis(200),
+        ..ServerOptions::default()
+    };
     let fixture = Fixture::new(options);
     let address = fixture.listen().await;
     let mut half = TcpStream::connect(address).await.unwrap();

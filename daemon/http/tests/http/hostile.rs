@@ -27,7 +27,8 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn arbitrary_bytes_end_in_an_orderly_way() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let options = ServerOptions {
         head_timeout: Duration::from_millis(300),
         idle_timeout: Duration::from_millis(300),
@@ -36,7 +37,8 @@ fn arbitrary_bytes_end_in_an_orderly_way() {
     };
     let fixture = Fixture::new(options);
     let address = runtime.block_on(fixture.listen());
-    let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
     runner
         .run(&bytes(), |bytes| {
             let said = runtime.block_on(async {

@@ -58,9 +58,14 @@ async fn one_line_for_each_request_without_what_was_in_it() {
     assert!(!log.contains("CANARY"), "{log}");
     let answered: Vec<_> = log.lines().filter(|line| line.contains(" INFO ")).collect();
     let [line] = answered[..] else { panic!("{log}") };
-    for part in
-        [&format!("id={id}"), "method=POST", "path=/api/echo", "status=200", "micros=", "request answered"]
-    {
+    for part in [
+        &format!("id={id}"),
+        "method=POST",
+        "path=/api/echo",
+        "status=200",
+        "micros=",
+        "request answered",
+    ] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
 
@@ -71,8 +76,11 @@ async fn one_line_for_each_request_without_what_was_in_it() {
     assert!(!log.contains('\u{1b}') && !log.contains('\u{e9}'), "{log}");
     assert!(log.lines().all(|line| line.len() < 2000), "{log}");
     let mut stream = TcpStream::connect(address).await.unwrap();
-    say(&mut stream, format!("{} / HTTP/1.1\r\nconnection: close\r\n\r\n", "M".repeat(10_000)).as_bytes())
-        .await;
+    say(
+        &mut stream,
+        format!("{} / HTTP/1.1\r\nconnection: close\r\n\r\n", "M".repeat(10_000)).as_bytes(),
+    )
+    .await;
     assert!(lines.take().lines().all(|line| line.len() < 2000));
 
     get(address, "/api/quiet").await;

@@ -91,7 +91,8 @@ async fn a_released_slot_counts_no_more() {
     fixture.end().await;
 }
 
-/// As many clients as there are places, each with the head of a request and none of its body, would keep everybody else out.
+/// As many clients as there are places, each with the head of a request and none of its body, would
+/// keep everybody else out.
 #[tokio::test]
 async fn clients_that_never_send_their_body_keep_nobody_out() {
     let long = Duration::from_secs(600);
@@ -107,7 +108,10 @@ async fn clients_that_never_send_their_body_keep_nobody_out() {
     let mut slow = Vec::new();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
+            .await
+            .unwrap();
         // Until this one waits for its body it has the place, for an instant.
         within(async { while status(&get(address, "/api/ok").await) != 200 {} }).await;
         slow.push(stream);
@@ -156,21 +160,28 @@ async fn a_client_that_hangs_up_gives_its_slot_back() {
 
 #[tokio::test]
 async fn a_deadline_answers_for_a_slow_surface() {
-    let fixture =
-        Fixture::new(ServerOptions { deadline: Duration::from_millis(100), ..ServerOptions::default() });
+    let fixture = Fixture::new(ServerOptions {
+        deadline: Duration::from_millis(100),
+        ..ServerOptions::default()
+    });
     let address = fixture.listen().await;
     let reply = get(address, "/api/gate").await;
-    assert_eq!((status(&reply), body_of(&reply)), (503, "api: the server could not answer in time"));
+    assert_eq!(
+        (status(&reply), body_of(&reply)),
+        (503, "api: the server could not answer in time")
+    );
     fixture.end().await;
 }
 
 #[tokio::test]
 async fn a_fault_is_worded_for_the_page_that_asks() {
-    let options = ServerOptions { deadline: Duration::from_millis(100), ..ServerOptions::default() };
+    let options =
+        ServerOptions { deadline: Duration::from_millis(100), ..ServerOptions::default() };
     let fixture = Fixture::new(options);
     let address = fixture.listen().await;
     let ask = async |path: &str, origins: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{origins}\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{origins}\r\n");
         let mut stream = TcpStream::connect(address).await.unwrap();
         let reply = say(&mut stream, request.as_bytes()).await;
         (status(&reply), reply.contains("access-control-allow-origin: https://a.example\r\n"))
@@ -180,7 +191,11 @@ async fn a_fault_is_worded_for_the_page_that_asks() {
     assert_eq!(ask("/api/panic", origin).await, (500, true));
     assert_eq!(ask(&format!("/api/ok?{}", "q".repeat(17_000)), origin).await, (431, true));
     assert_eq!(ask("/api/panic", "").await, (500, false));
-    assert_eq!(ask("/api/panic", &origin.repeat(2)).await, (500, false), "two origins are nobody's");
+    assert_eq!(
+        ask("/api/panic", &origin.repeat(2)).await,
+        (500, false),
+        "two origins are nobody's"
+    );
     fixture.end().await;
 }
 
@@ -188,7 +203,9 @@ async fn a_fault_is_worded_for_the_page_that_asks() {
 async fn bodies_are_read_up_to_the_limit() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;
-    for (length, code) in [(0, 200), (1, 200), (BODY_LIMIT, 200), (BODY_LIMIT + 1, 413), (8 << 20, 413)] {
+    for (length, code) in
+        [(0, 200), (1, 200), (BODY_LIMIT, 200), (BODY_LIMIT + 1, 413), (8 << 20, 413)]
+    {
         let reply = post(address, "/api/echo", &vec![b'x'; length]).await;
         assert_eq!(status(&reply), code, "{length}");
         if code == 200 {
@@ -250,7 +267,9 @@ async fn a_head_above_the_limit_is_refused_in_the_dialect() {
         }
     }
     // Beyond hyper's own limits the answer has no body, and is an answer all the same.
-    for request in [with(many(600), "/api/ok"), with(format!("a: {}\r\n", "x".repeat(400_000)), "/api/ok")] {
+    for request in
+        [with(many(600), "/api/ok"), with(format!("a: {}\r\n", "x".repeat(400_000)), "/api/ok")]
+    {
         let mut stream = TcpStream::connect(address).await.unwrap();
         assert_eq!(status(&say(&mut stream, request.as_bytes()).await), 431);
     }
@@ -275,13 +294,20 @@ async fn what_is_no_http_is_refused() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let reply = say(&mut stream, request).await;
         assert!(!reply.is_empty(), "{}", String::from_utf8_lossy(request));
-        assert!((400..500).contains(&status(&reply)), "{}: {reply}", String::from_utf8_lossy(request));
+        assert!(
+            (400..500).contains(&status(&reply)),
+            "{}: {reply}",
+            String::from_utf8_lossy(request)
+        );
     }
     // Somebody who insists on HTTP/2 understands no answer in HTTP/1.1.
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert_eq!(say(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     for (request, code) in [
-        ("CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\nconnection: close\r\n\r\n", 405),
+        (
+            "CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\nconnection: close\r\n\r\n",
+            405,
+        ),
         ("GET /api/ok HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
         ("GET /api/ok HTTP/1.0\r\n\r\n", 200),
         ("GET /api/ok HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", 400),
@@ -313,7 +339,8 @@ async fn connections_are_kept_and_pipelined_in_order() {
 
 #[tokio::test]
 async fn only_listed_hosts_are_answered() {
-    let options = ServerOptions { hosts: HostPolicy::only(["localhost:8080"]), ..ServerOptions::default() };
+    let options =
+        ServerOptions { hosts: HostPolicy::only(["localhost:8080"]), ..ServerOptions::default() };
     let fixture = Fixture::new(options);
     let address = fixture.listen().await;
     for (request, code) in [
@@ -341,7 +368,8 @@ async fn too_many_connections_wait_outside() {
     first.write_all(b"GET /api/ok HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(status(&reply(&mut first).await), 200);
     let second = tokio::spawn(get(address, "/api/ok"));
-    // Not a proof that it waits, but the listener and the first connection are the only tasks as long as it does.
+    // Not a proof that it waits, but the listener and the first connection are the only tasks as
+    // long as it does.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!second.is_finished());
     assert_eq!(fixture.drain.at_work(), 2);
@@ -355,7 +383,8 @@ async fn an_upgraded_connection_belongs_to_the_drain() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = b"GET /api/upgrade HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let request =
+        b"GET /api/upgrade HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
     stream.write_all(request).await.unwrap();
     assert_eq!(status(&reply(&mut stream).await), 101);
     stream.write_all(b"hello").await.unwrap();
@@ -379,7 +408,8 @@ async fn a_unix_socket_is_private_and_goes_with_the_server() {
     fixture.server.serve(Listener::unix(&path).await.unwrap());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = UnixStream::connect(&path).await.unwrap();
-    let said = say(&mut stream, b"GET /api/who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let said =
+        say(&mut stream, b"GET /api/who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(body_of(&said).ends_with(" unix"), "{said}");
 
     assert!(matches!(Listener::unix(&path).await, Err(ListenerError::InUse(_))));

@@ -1,4 +1,5 @@
-//! A surface that does on request what tests need, a server around it, and a client that sends bytes as they are.
+//! A surface that does on request what tests need, a server around it, and a client that sends
+//! bytes as they are.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use credsmith_http::{
-    Drain, Fault, Handshake, HeaderValue, Listener, NoHandshake, Peer, Quiet, Reply, ReplyBody, Request,
-    RequestId, Server, ServerOptions, Slot, StatusCode, Surface, Surfaces, Upgrade, header,
+    Drain, Fault, Handshake, HeaderValue, Listener, NoHandshake, Peer, Quiet, Reply, ReplyBody,
+    Request, RequestId, Server, ServerOptions, Slot, StatusCode, Surface, Surfaces, Upgrade,
+    header,
 };
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -193,7 +195,8 @@ impl Surface for Surfaced {
 
 impl Probe {
     fn fault(&self, fault: Fault) -> Reply {
-        let mut reply = ReplyBody::text(fault.status(), format!("{}: {}", self.name, fault.sentence()));
+        let mut reply =
+            ReplyBody::text(fault.status(), format!("{}: {}", self.name, fault.sentence()));
         if let Some(seconds) = fault.retry_after() {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -249,7 +252,10 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Everything the server says to `bytes` until it closes. What has come before a reset counts.
-pub(crate) async fn say(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) -> String {
+pub(crate) async fn say(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> String {
     let mut said = Vec::new();
     within(async {
         let _ = stream.write_all(bytes).await;
@@ -298,7 +304,11 @@ fn whole_reply(said: &[u8]) -> Option<usize> {
 /// `GET path` on a connection of its own.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    say(&mut stream, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await
+    say(
+        &mut stream,
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes(),
+    )
+    .await
 }
 
 /// `POST path` with a body on a connection of its own.
@@ -313,7 +323,10 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &[u8]) -> String
 
 pub(crate) fn status(reply: &str) -> u16 {
     let line = reply.strip_prefix("HTTP/1.1 ").or_else(|| reply.strip_prefix("HTTP/1.0 "));
-    line.and_then(|rest| rest.get(..3)).unwrap_or_else(|| panic!("no reply: {reply:?}")).parse().unwrap()
+    line.and_then(|rest| rest.get(..3))
+        .unwrap_or_else(|| panic!("no reply: {reply:?}"))
+        .parse()
+        .unwrap()
 }
 
 pub(crate) fn header_of<'a>(reply: &'a str, name: &str) -> Option<&'a str> {

@@ -27,7 +27,8 @@ fn code(message: &Message) -> u16 {
 
 #[tokio::test]
 async fn a_client_waits_longer_than_a_connection_may_idle() {
-    let options = ServerOptions { idle_timeout: Duration::from_millis(50), ..ServerOptions::default() };
+    let options =
+        ServerOptions { idle_timeout: Duration::from_millis(50), ..ServerOptions::default() };
     let fixture = Fixture::new(options);
     let mut client = open(&fixture).await;
     fixture.api.until_waiting(1).await;
@@ -53,7 +54,10 @@ async fn a_waiting_client_takes_no_place_of_a_connection() {
     assert_eq!(status(&get(address, "/api/ok").await), 200);
     fixture.api.gate.add_permits(3);
     for client in &mut clients {
-        assert_eq!(within(client.next()).await.unwrap().unwrap(), Message::text("through the gate"));
+        assert_eq!(
+            within(client.next()).await.unwrap().unwrap(),
+            Message::text("through the gate")
+        );
         assert_eq!(code(&within(client.next()).await.unwrap().unwrap()), 1000);
         assert!(within(client.next()).await.is_none());
     }

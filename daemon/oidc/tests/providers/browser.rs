@@ -1,4 +1,5 @@
-//! A sign-in at a scripted provider: what the daemon began, and ID tokens that the provider makes up for it.
+//! A sign-in at a scripted provider: what the daemon began, and ID tokens that the provider makes
+//! up for it.
 
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ impl Browser {
         self.daemon.providers.begin(&self.id, REDIRECT, "ck-1").unwrap()
     }
 
-    /// The claims of a good ID token for `flow`, with these changes; those that are `null` are removed.
+    /// The claims of a good ID token for `flow`, with these changes; those that are `null` are
+    /// removed.
     pub(crate) fn claims(&self, flow: &Flow, changes: &Value) -> Value {
         let now = self.daemon.clock.now().as_secs();
         let mut claims = json!({
@@ -70,7 +72,8 @@ impl Browser {
 
     /// The token endpoint hands out `id_token`.
     pub(crate) fn hands_out(&self, id_token: &str) {
-        let answer = json!({"access_token": "canary-access", "token_type": "Bearer", "id_token": id_token});
+        let answer =
+            json!({"access_token": "canary-access", "token_type": "Bearer", "id_token": id_token});
         self.op.answer("/token", Answer::Json(answer));
     }
 

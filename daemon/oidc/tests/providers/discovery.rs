@@ -28,7 +28,10 @@ async fn a_provider_that_is_down_blocks_nobody_and_is_found_when_it_comes() {
     until("the other is ready", || daemon.providers.list().iter().any(|view| view.ready)).await;
     daemon.fails("down", "discovery document").await;
     let views = daemon.providers.list();
-    assert_eq!((views[0].ready, views[0].issuer.as_str(), views[0].priority), (false, base.as_str(), 2));
+    assert_eq!(
+        (views[0].ready, views[0].issuer.as_str(), views[0].priority),
+        (false, base.as_str(), 2)
+    );
     assert_eq!((views[1].ready, views[1].priority), (true, 1));
     assert!(daemon.identify("up", "t").await.is_ok());
     let error = daemon.identify("down", "t").await.unwrap_err();
@@ -125,7 +128,10 @@ async fn the_address_policy_holds_for_the_issuer_and_for_every_endpoint() {
     assert!(op.seen(DOCUMENT).is_empty(), "loopback was dialled");
 
     let endpoint = "http://[::1]:9/introspect";
-    op.answer(DOCUMENT, Answer::Json(op.document_with(json!({"introspection_endpoint": endpoint}))));
+    op.answer(
+        DOCUMENT,
+        Answer::Json(op.document_with(json!({"introspection_endpoint": endpoint}))),
+    );
     let daemon = Daemon::knowing(&op).await;
     let cause = daemon.identify("op", "t").await.unwrap_err().cause().unwrap();
     assert!(cause.starts_with("introspection: ") && cause.contains("address"), "{cause}");
@@ -146,7 +152,10 @@ async fn the_discovered_spelling_of_the_issuer_counts_and_stays() {
     op.answer(DOCUMENT, Answer::Json(op.document()));
     until("it sleeps", || daemon.clock.sleepers() == 1).await;
     daemon.clock.advance(Duration::from_secs(2 * 3600));
-    until("the change is noticed", || daemon.trouble("op").is_some_and(|why| why.contains("spelling"))).await;
+    until("the change is noticed", || {
+        daemon.trouble("op").is_some_and(|why| why.contains("spelling"))
+    })
+    .await;
     assert_eq!(daemon.identify("op", "u").await.unwrap().subject.issuer, slashed);
 }
 

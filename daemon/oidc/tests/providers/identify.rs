@@ -22,7 +22,9 @@ async fn userinfo_and_introspection_make_an_identity() {
     let op = Op::start().await;
     op.answer(
         "/introspect",
-        Answer::Json(json!({"active": true, "aud": ["x", "us"], "username": "al", "scope": "openid a"})),
+        Answer::Json(
+            json!({"active": true, "aud": ["x", "us"], "username": "al", "scope": "openid a"}),
+        ),
     );
     let daemon = Daemon::knowing(&op).await;
     let identity = daemon.identify("op", TOKEN).await.unwrap();
@@ -49,17 +51,23 @@ async fn userinfo_and_introspection_make_an_identity() {
 #[tokio::test]
 async fn the_secret_goes_into_the_form_where_the_provider_wants_it_there() {
     let op = Op::start().await;
-    let document =
-        op.document_with(json!({"introspection_endpoint_auth_methods_supported": ["client_secret_post"]}));
+    let document = op.document_with(
+        json!({"introspection_endpoint_auth_methods_supported": ["client_secret_post"]}),
+    );
     op.answer("/.well-known/openid-configuration", Answer::Json(document));
     let daemon = Daemon::knowing(&op).await;
     daemon.identify("op", TOKEN).await.unwrap();
     let introspection = op.seen("/introspect").remove(0);
     assert!(introspection.headers.get(header::AUTHORIZATION).is_none());
-    assert!(introspection.body.ends_with("&client_id=us&client_secret=s3cret%26"), "{}", introspection.body);
+    assert!(
+        introspection.body.ends_with("&client_id=us&client_secret=s3cret%26"),
+        "{}",
+        introspection.body
+    );
 }
 
-/// Every answer here refuses the token, says the same to the caller and tells the log neither token nor answer.
+/// Every answer here refuses the token, says the same to the caller and tells the log neither token
+/// nor answer.
 #[tokio::test]
 async fn answers_that_do_not_hold_are_refused() {
     let op = Op::start().await;
@@ -76,12 +84,19 @@ async fn answers_that_do_not_hold_are_refused() {
             "status 401",
             (
                 "/userinfo",
-                Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{\"error\":\"canary\"}".into()),
+                Answer::Raw(
+                    StatusCode::UNAUTHORIZED,
+                    "application/json",
+                    "{\"error\":\"canary\"}".into(),
+                ),
             ),
         ),
         (
             "status 500",
-            ("/userinfo", Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into())),
+            (
+                "/userinfo",
+                Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into()),
+            ),
         ),
         ("status 307", ("/userinfo", Answer::Redirect(format!("{}/elsewhere", op.base)))),
         (
@@ -94,12 +109,21 @@ async fn answers_that_do_not_hold_are_refused() {
         ),
         ("not JSON", ("/userinfo", json_text("canary"))),
         ("a name repeats", ("/userinfo", json_text("{\"sub\":\"alice\",\"sub\":\"canary\"}"))),
-        ("control characters", ("/userinfo", json_text("{\"sub\":\"alice\",\"name\":\"canary\\u001b[2J\"}"))),
-        ("too deep", ("/userinfo", json_text(&format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40))))),
+        (
+            "control characters",
+            ("/userinfo", json_text("{\"sub\":\"alice\",\"name\":\"canary\\u001b[2J\"}")),
+        ),
+        (
+            "too deep",
+            ("/userinfo", json_text(&format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40)))),
+        ),
         ("no JSON object", ("/userinfo", json_text("[\"canary\"]"))),
         (
             "userinfo: ",
-            ("/userinfo", json_text(&format!("{{\"sub\":\"alice\",\"a\":\"{}\"}}", "x".repeat(300 * 1024)))),
+            (
+                "/userinfo",
+                json_text(&format!("{{\"sub\":\"alice\",\"a\":\"{}\"}}", "x".repeat(300 * 1024))),
+            ),
         ),
         ("missing or no string", told(json!({"name": "canary"}))),
         ("missing or no string", told(json!({"sub": 7}))),
@@ -107,7 +131,10 @@ async fn answers_that_do_not_hold_are_refused() {
         ("too large", told(json!({"sub": "alice", "a": "x".repeat(70 * 1024)}))),
         ("not active", introspected(json!({"active": false}))),
         ("whether the access token is active", introspected(json!({"aud": "us"}))),
-        ("whether the access token is active", introspected(json!({"active": "true", "aud": "us"}))),
+        (
+            "whether the access token is active",
+            introspected(json!({"active": "true", "aud": "us"})),
+        ),
         (
             "status 401",
             ("/introspect", Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into())),
@@ -127,7 +154,11 @@ async fn answers_that_do_not_hold_are_refused() {
         op.answer("/introspect", good_introspection.clone());
         op.answer(path, answer);
         let error = daemon.identify("op", TOKEN).await.expect_err(reason);
-        assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED), "{reason}");
+        assert_eq!(
+            (error.kind(), error.public()),
+            (Kind::Unauthenticated, NOT_ACCEPTED),
+            "{reason}"
+        );
         let cause = error.cause().unwrap();
         assert!(cause.contains(reason), "{reason}: {cause}");
         assert!(!cause.contains("canary") && !cause.contains("s3cret"), "{cause}");
@@ -160,8 +191,9 @@ async fn what_needs_no_provider_is_said_without_one() {
     let mut closed = options("closed", "http://127.0.0.1:9");
     closed.login_disabled = true;
     let daemon = Daemon::start(vec![options("op", &op.base), closed]);
-    let public =
-        async |id: &str, token: &str| daemon.identify(id, token).await.unwrap_err().public().to_owned();
+    let public = async |id: &str, token: &str| {
+        daemon.identify(id, token).await.unwrap_err().public().to_owned()
+    };
     assert_eq!(public("op", "").await, "bad_token");
     assert_eq!(public("op", "a b").await, "bad_token");
     assert_eq!(public("op", "a\r\nx-evil: 1").await, "bad_token");
@@ -224,7 +256,8 @@ async fn without_introspection_only_a_signed_token_shows_its_audience() {
     assert!(daemon.identify("op", &good).await.is_ok(), "within the clock skew");
     assert_eq!(op.seen("/userinfo").len(), asked + 1);
 
-    // A key that is not known yet makes us look for it, and unknown ones no more than once a minute.
+    // A key that is not known yet makes us look for it, and unknown ones no more than once a
+    // minute.
     op.answer("/jwks", Answer::Json(next.public_jwks()));
     assert!(daemon.identify("op", &sign(&next, &with(json!({"exp": now + 60})))).await.is_ok());
     assert_eq!(op.seen("/jwks").len(), 2);
@@ -251,7 +284,9 @@ async fn another_claim_may_name_the_person() {
     let mut eppn = options("op", &op.base);
     eppn.subject_claim = "eppn".into();
     let daemon = Daemon::discovered(vec![eppn]).await;
-    assert!(daemon.identify("op", TOKEN).await.unwrap_err().cause().unwrap().contains("names the user"));
+    assert!(
+        daemon.identify("op", TOKEN).await.unwrap_err().cause().unwrap().contains("names the user")
+    );
     op.answer("/userinfo", Answer::Json(json!({"sub": "x-1", "eppn": "alice@home"})));
     let identity = daemon.identify("op", TOKEN).await.unwrap();
     assert_eq!(identity.subject.subject, "alice@home");
@@ -269,7 +304,10 @@ async fn a_success_is_believed_for_its_time() {
 
     op.answer("/introspect", Answer::Json(json!({"active": false})));
     daemon.clock.advance(Duration::from_secs(1));
-    assert!(daemon.identify("op", TOKEN).await.is_err(), "revoked, and noticed after the time to live");
+    assert!(
+        daemon.identify("op", TOKEN).await.is_err(),
+        "revoked, and noticed after the time to live"
+    );
 
     let end = daemon.clock.now().as_secs() + 5;
     op.answer("/introspect", Answer::Json(json!({"active": true, "aud": "us", "exp": end})));
@@ -280,7 +318,10 @@ async fn a_success_is_believed_for_its_time() {
     assert_eq!(op.seen("/userinfo").len(), asked);
     daemon.clock.advance(Duration::from_secs(1));
     op.answer("/userinfo", Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into()));
-    assert!(daemon.identify("op", "short").await.is_err(), "the token ended before its time in the cache");
+    assert!(
+        daemon.identify("op", "short").await.is_err(),
+        "the token ended before its time in the cache"
+    );
 }
 
 #[tokio::test]
@@ -339,7 +380,8 @@ async fn look_ups_are_limited_by_provider() {
 async fn tokens_are_not_taken_for_those_of_another_provider() {
     let (one, other) = (Op::start().await, Op::start().await);
     other.answer("/userinfo", Answer::Json(json!({"sub": "mallory"})));
-    let daemon = Daemon::discovered(vec![options("one", &one.base), options("other", &other.base)]).await;
+    let daemon =
+        Daemon::discovered(vec![options("one", &one.base), options("other", &other.base)]).await;
     assert_eq!(daemon.identify("one", TOKEN).await.unwrap().subject.subject, "alice");
     assert_eq!(daemon.identify("other", TOKEN).await.unwrap().subject.subject, "mallory");
     let find = |issuer: &str| daemon.providers.by_issuer(issuer).map(|id| id.to_string());

@@ -1,4 +1,5 @@
-//! Signing in with a browser: the flow as it should be, and every way in which a provider or a thief could bend it.
+//! Signing in with a browser: the flow as it should be, and every way in which a provider or a
+//! thief could bend it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,16 @@ use serde_json::{Value, json};
 const NOT_ACCEPTED: &str = "The sign-in was not accepted. Please begin again.";
 const DOCUMENT: &str = "/.well-known/openid-configuration";
 
-/// The sign-in failed as one that does not hold, for a reason that has `reason` in it and no word of the provider.
+/// The sign-in failed as one that does not hold, for a reason that has `reason` in it and no word
+/// of the provider.
 #[track_caller]
 fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
     let error = outcome.expect_err(reason);
-    assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED), "{reason}: {error:?}");
+    assert_eq!(
+        (error.kind(), error.public()),
+        (Kind::Unauthenticated, NOT_ACCEPTED),
+        "{reason}: {error:?}"
+    );
     assert_told_in_our_words(&error, reason);
 }
 
@@ -65,8 +71,9 @@ async fn a_code_becomes_somebody() {
     // `us:s3cret%26`, each half form-encoded
     assert_eq!(exchange.headers[header::AUTHORIZATION], "Basic dXM6czNjcmV0JTI2");
     let redirect = url::form_urlencoded::byte_serialize(REDIRECT.as_bytes()).collect::<String>();
-    let expected =
-        format!("grant_type=authorization_code&code={CODE}&redirect_uri={redirect}&code_verifier={verifier}");
+    let expected = format!(
+        "grant_type=authorization_code&code={CODE}&redirect_uri={redirect}&code_verifier={verifier}"
+    );
     assert_eq!(exchange.body, expected);
     assert!(browser.op.seen("/userinfo").is_empty(), "claims come from the ID token");
 }
@@ -147,17 +154,28 @@ async fn an_id_token_cannot_choose_how_it_is_checked() {
     let claims = browser.claims(&flow, &json!({"sub": "canary"}));
     let payload = B64.encode(claims.to_string());
     let head = |value: Value| B64.encode(value.to_string());
-    let point = ["x", "y"].map(|part| B64.decode(browser.key.public_jwk()[part].as_str().unwrap()).unwrap());
+    let point = ["x", "y"]
+        .map(|part| B64.decode(browser.key.public_jwk()[part].as_str().unwrap()).unwrap());
     let point = [&[4], point.concat().as_slice()].concat();
     let mut by_mac = Header::new(Algorithm::HS256);
     by_mac.kid = Some("k1".into());
-    let by_mac = |key: &[u8]| jsonwebtoken::encode(&by_mac, &claims, &EncodingKey::from_secret(key)).unwrap();
+    let by_mac = |key: &[u8]| {
+        jsonwebtoken::encode(&by_mac, &claims, &EncodingKey::from_secret(key)).unwrap()
+    };
     let good = browser.id_token(&flow, &json!({}));
     let (signed, signature) = good.rsplit_once('.').unwrap();
 
     for (attack, token, reason) in [
-        ("alg none", format!("{}.{payload}.", head(json!({"alg": "none", "kid": "k1"}))), "not signed"),
-        ("alg none without kid", format!("{}.{payload}.", head(json!({"alg": "none"}))), "not signed"),
+        (
+            "alg none",
+            format!("{}.{payload}.", head(json!({"alg": "none", "kid": "k1"}))),
+            "not signed",
+        ),
+        (
+            "alg none without kid",
+            format!("{}.{payload}.", head(json!({"alg": "none"}))),
+            "not signed",
+        ),
         ("HS256 with the public key", by_mac(&point), "not signed"),
         (
             "HS256 with the published key",
@@ -201,13 +219,17 @@ async fn an_algorithm_that_the_provider_does_not_announce_is_refused() {
     assert_refused(browser.sign_in(&json!({})).await, "does not announce");
 }
 
-/// A mix-up (RFC 9207 section 1): the attacker's provider has the browser come back with the code of an honest one.
+/// A mix-up (RFC 9207 section 1): the attacker's provider has the browser come back with the code
+/// of an honest one.
 #[tokio::test]
 async fn a_redirect_of_another_issuer_is_refused_before_the_code_goes_anywhere() {
     let browser = Browser::start().await;
-    for named in
-        ["https://canary.example", "", &format!("{}/", browser.op.base), &browser.op.base.to_uppercase()]
-    {
+    for named in [
+        "https://canary.example",
+        "",
+        &format!("{}/", browser.op.base),
+        &browser.op.base.to_uppercase(),
+    ] {
         let flow = browser.begin().flow;
         browser.hands_out(&browser.id_token(&flow, &json!({})));
         assert_refused(browser.finish(flow, Some(named)).await, "another issuer sent");
@@ -237,17 +259,29 @@ async fn answers_of_the_token_endpoint_that_do_not_hold_are_refused() {
     let browser = Browser::start().await;
     let elsewhere = format!("{}/elsewhere", browser.op.base);
     let error = |code: &str| {
-        raw(StatusCode::BAD_REQUEST, &json!({"error": code, "error_description": "canary"}).to_string())
+        raw(
+            StatusCode::BAD_REQUEST,
+            &json!({"error": code, "error_description": "canary"}).to_string(),
+        )
     };
     assert_refused(browser.answered(error("invalid_grant")).await, "refused the code");
-    assert_refused(browser.answered(Answer::Json(json!({"access_token": "canary"}))).await, "no ID token");
-    assert_refused(browser.answered(Answer::Json(json!({"id_token": ["canary"]}))).await, "no ID token");
+    assert_refused(
+        browser.answered(Answer::Json(json!({"access_token": "canary"}))).await,
+        "no ID token",
+    );
+    assert_refused(
+        browser.answered(Answer::Json(json!({"id_token": ["canary"]}))).await,
+        "no ID token",
+    );
     let large = format!("{{\"id_token\":\"{}\"}}", "x".repeat(300 * 1024));
     for (reason, answer) in [
         ("client_id and client_secret", error("invalid_client")),
         ("status 400", error("canary")),
         ("status 400", raw(StatusCode::BAD_REQUEST, "canary")),
-        ("status 500", Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into())),
+        (
+            "status 500",
+            Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into()),
+        ),
         ("status 307", Answer::Redirect(elsewhere)),
         ("status 201", raw(StatusCode::CREATED, "{\"id_token\":\"canary\"}")),
         ("not JSON", raw(StatusCode::OK, "canary")),
@@ -261,7 +295,10 @@ async fn answers_of_the_token_endpoint_that_do_not_hold_are_refused() {
     ] {
         assert_unasked(browser.answered(answer).await, reason);
     }
-    assert!(browser.op.seen("/elsewhere").is_empty(), "a redirect was followed with the code in hand");
+    assert!(
+        browser.op.seen("/elsewhere").is_empty(),
+        "a redirect was followed with the code in hand"
+    );
 }
 
 #[tokio::test]
@@ -278,7 +315,8 @@ async fn neither_code_nor_token_nor_a_word_of_the_provider_reaches_the_log() {
     browser.finish(flow, None).await.unwrap_err();
     let log = lines.text();
     assert!(log.contains("provider discovered"), "{log}");
-    for secret in ["canary", verifier.expose_str().unwrap(), nonce.expose_str().unwrap(), "s3cret"] {
+    for secret in ["canary", verifier.expose_str().unwrap(), nonce.expose_str().unwrap(), "s3cret"]
+    {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
 }
@@ -318,7 +356,8 @@ async fn sign_ins_at_one_provider_are_limited_and_cost_others_nothing() {
     op.answer("/token", Answer::Held(gate.clone(), json!({})));
     let begin = || daemon.providers.begin(&id, REDIRECT, "ck-1").unwrap().flow;
     let (slow, flow) = (daemon.clone(), begin());
-    let slow = tokio::spawn(async move { slow.providers.finish(flow, Secret::new(CODE), None).await });
+    let slow =
+        tokio::spawn(async move { slow.providers.finish(flow, Secret::new(CODE), None).await });
     until("an exchange is under way", || gate.waiting() == 1).await;
     let busy = daemon.providers.finish(begin(), Secret::new(CODE), None).await.unwrap_err();
     assert_eq!(busy.kind(), Kind::Busy);
@@ -361,7 +400,8 @@ async fn a_code_that_no_provider_gives_goes_nowhere() {
     assert!(browser.op.seen("/token").is_empty());
 }
 
-/// Nobody can sign in there, and an operator is told why; who comes with a token of such a provider gets in as before.
+/// Nobody can sign in there, and an operator is told why; who comes with a token of such a provider
+/// gets in as before.
 #[tokio::test]
 async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the_same() {
     let op = Op::start().await;
@@ -371,7 +411,10 @@ async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the
         ("authorization_endpoint", json!({"authorization_endpoint": "javascript:canary"})),
         ("authorization_endpoint", json!({"authorization_endpoint": "https://canary@op/"})),
         ("no PKCE", json!({"code_challenge_methods_supported": ["plain", "canary"]})),
-        ("no algorithm that we take", json!({"id_token_signing_alg_values_supported": ["HS256", "none"]})),
+        (
+            "no algorithm that we take",
+            json!({"id_token_signing_alg_values_supported": ["HS256", "none"]}),
+        ),
         (
             "neither client_secret_basic",
             json!({
@@ -388,7 +431,10 @@ async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the
             "{why}"
         );
         let id = ProviderId::parse("op").unwrap();
-        assert_eq!(daemon.providers.begin(&id, REDIRECT, "ck-1").unwrap_err().kind(), Kind::Upstream);
+        assert_eq!(
+            daemon.providers.begin(&id, REDIRECT, "ck-1").unwrap_err().kind(),
+            Kind::Upstream
+        );
         assert!(daemon.identify("op", "t").await.is_ok(), "{reason}");
     }
     op.answer(DOCUMENT, Answer::Json(op.document_with(json!({"authorization_endpoint": null}))));

@@ -13,8 +13,8 @@ use credsmith_core::ports::providers::{ProviderView, Providers as _};
 use credsmith_core::secret::Secret;
 use credsmith_http::client::{AddressPolicy, IpNet};
 use credsmith_http::{
-    Drain, Fault, HeaderMap, HeaderValue, Listener, Reply, ReplyBody, Request, Server, ServerOptions,
-    StatusCode, Surface, Surfaces, header,
+    Drain, Fault, HeaderMap, HeaderValue, Listener, Reply, ReplyBody, Request, Server,
+    ServerOptions, StatusCode, Surface, Surfaces, header,
 };
 use credsmith_oidc::{Limits, OidcProviders, ProviderOptions, World};
 use futures_util::FutureExt as _;
@@ -104,12 +104,16 @@ impl Op {
         let listener = Listener::tcp(address.parse().unwrap()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (script, drain) = (Arc::new(Script::default()), Drain::new());
-        Server::new(ServerOptions::default(), Surfaces::new(script.clone()), drain.clone()).serve(listener);
+        Server::new(ServerOptions::default(), Surfaces::new(script.clone()), drain.clone())
+            .serve(listener);
         let op = Self { base, script, drain };
         op.answer("/.well-known/openid-configuration", Answer::Json(op.document()));
         op.answer("/jwks", Answer::Json(json!({ "keys": [] })));
         op.answer("/userinfo", Answer::Json(json!({ "sub": "alice", "groups": ["users"] })));
-        op.answer("/introspect", Answer::Json(json!({ "active": true, "aud": "us", "scope": "openid" })));
+        op.answer(
+            "/introspect",
+            Answer::Json(json!({ "active": true, "aud": "us", "scope": "openid" })),
+        );
         op
     }
 
@@ -163,7 +167,11 @@ pub(crate) fn options(id: &str, issuer: &str) -> ProviderOptions {
 }
 
 pub(crate) fn world(clock: &ManualClock, tasks: &Arc<TestTasks>) -> World {
-    World { clock: Arc::new(clock.clone()), tasks: tasks.clone(), entropy: Arc::new(SeededEntropy::new(1)) }
+    World {
+        clock: Arc::new(clock.clone()),
+        tasks: tasks.clone(),
+        entropy: Arc::new(SeededEntropy::new(1)),
+    }
 }
 
 /// The daemon's side.
@@ -229,7 +237,8 @@ impl Daemon {
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    /// All that this thread, and so this test's runtime, writes from now on, until the guard is dropped.
+    /// All that this thread, and so this test's runtime, writes from now on, until the guard is
+    /// dropped.
     pub(crate) fn record() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();

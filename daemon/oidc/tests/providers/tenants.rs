@@ -1,4 +1,5 @@
-//! A provider of many tenants, as Entra ID is: one document and one key set for all, an issuer for each.
+//! A provider of many tenants, as Entra ID is: one document and one key set for all, an issuer for
+//! each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ const SISTER: &str = "22222222-2222-4222-8222-222222222222";
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 const STRANGER: &str = "99999999-9999-4999-8999-999999999999";
 
-/// A provider with a document like Entra's under `organizations`: its issuer is a template, and much in it is in no standard.
+/// A provider with a document like Entra's under `organizations`: its issuer is a template, and
+/// much in it is in no standard.
 async fn entra() -> Op {
     let op = Op::start().await;
     let mut document = op.document_with(json!({
@@ -63,7 +65,8 @@ fn for_tenants(mut options: ProviderOptions) -> ProviderOptions {
 
 async fn browser() -> Browser {
     let op = entra().await;
-    let mut options = for_tenants(browser_options("entra", &format!("{}/organizations/v2.0", op.base)));
+    let mut options =
+        for_tenants(browser_options("entra", &format!("{}/organizations/v2.0", op.base)));
     options.subject_claim = "oid".into();
     Browser::with(op, options).await
 }
@@ -118,8 +121,16 @@ async fn a_tenant_that_is_not_listed_or_a_lie_about_it_signs_nobody_in() {
             "not the issuer",
             json!({"iss": iss(op, STRANGER), "tid": OURS, "oid": "o"}),
         ),
-        ("a sister's issuer", "not the issuer", json!({"iss": iss(op, SISTER), "tid": OURS, "oid": "o"})),
-        ("the template", "not the issuer", json!({"iss": iss(op, "{tenantid}"), "tid": OURS, "oid": "o"})),
+        (
+            "a sister's issuer",
+            "not the issuer",
+            json!({"iss": iss(op, SISTER), "tid": OURS, "oid": "o"}),
+        ),
+        (
+            "the template",
+            "not the issuer",
+            json!({"iss": iss(op, "{tenantid}"), "tid": OURS, "oid": "o"}),
+        ),
         (
             "the configured address",
             "not the issuer",
@@ -135,12 +146,14 @@ async fn a_tenant_that_is_not_listed_or_a_lie_about_it_signs_nobody_in() {
     }
 }
 
-/// Attack: anybody can make a personal account, with any name in it. All of them are of one tenant, with keys of its own.
+/// Attack: anybody can make a personal account, with any name in it. All of them are of one tenant,
+/// with keys of its own.
 #[tokio::test]
 async fn a_personal_account_signs_in_only_where_its_tenant_is_listed() {
     for (tenants, comes_in) in [(vec![OURS], false), (vec![OURS, PERSONAL], true)] {
         let op = entra().await;
-        let mut options = for_tenants(browser_options("entra", &format!("{}/common/v2.0", op.base)));
+        let mut options =
+            for_tenants(browser_options("entra", &format!("{}/common/v2.0", op.base)));
         options.tenants = tenants.into_iter().map(str::to_owned).collect();
         let browser = Browser::with(op, options).await;
         let keys = json!({"keys": [issued_for(&browser.key, &iss(&browser.op, PERSONAL))]});
@@ -187,7 +200,9 @@ async fn the_redirect_names_the_tenant_of_the_token() {
         browser.finish(flow, Some(named)).await
     };
     assert!(finish(&iss(&browser.op, OURS)).await.is_ok());
-    for named in [iss(&browser.op, SISTER), iss(&browser.op, STRANGER), iss(&browser.op, "{tenantid}")] {
+    for named in
+        [iss(&browser.op, SISTER), iss(&browser.op, STRANGER), iss(&browser.op, "{tenantid}")]
+    {
         assert_eq!(finish(&named).await.unwrap_err().kind(), Kind::Unauthenticated, "{named}");
     }
 }
@@ -216,10 +231,14 @@ async fn groups_that_did_not_fit_give_none_and_are_told() {
     let log = lines.text();
     let told: Vec<_> = log.lines().filter(|line| line.contains("left out the groups")).collect();
     assert_eq!(told.len(), 2, "{log}");
-    assert!(told.iter().all(|line| line.contains("provider=\"entra\"")) && !log.contains("canary"), "{log}");
+    assert!(
+        told.iter().all(|line| line.contains("provider=\"entra\"")) && !log.contains("canary"),
+        "{log}"
+    );
 }
 
-/// The endpoints say nothing of the tenant. So a bearer token counts only if it is a JWT that says of which tenant it is.
+/// The endpoints say nothing of the tenant. So a bearer token counts only if it is a JWT that says
+/// of which tenant it is.
 #[tokio::test]
 async fn a_bearer_token_has_to_show_its_tenant() {
     let (op, key) = (entra().await, SigningKey::generate("k1").unwrap());
@@ -230,8 +249,11 @@ async fn a_bearer_token_has_to_show_its_tenant() {
     let daemon = Daemon::discovered(vec![for_tenants(options("entra", &configured))]).await;
     let now = daemon.clock.now().as_secs();
     let token = |key: &SigningKey, iss: &str, tid: &str| {
-        key.sign("JWT", &json!({"iss": iss, "tid": tid, "aud": "us", "sub": "alice", "exp": now + 60}))
-            .unwrap()
+        key.sign(
+            "JWT",
+            &json!({"iss": iss, "tid": tid, "aud": "us", "sub": "alice", "exp": now + 60}),
+        )
+        .unwrap()
     };
     let good = token(&key, &iss(&op, SISTER), SISTER);
     assert_eq!(daemon.identify("entra", &good).await.unwrap().subject.issuer, iss(&op, SISTER));
@@ -239,7 +261,11 @@ async fn a_bearer_token_has_to_show_its_tenant() {
     for (attack, reason, bad) in [
         ("an opaque token", "does not show", "opaque".to_owned()),
         ("a tenant that is not listed", "not listed", token(&key, &iss(&op, STRANGER), STRANGER)),
-        ("a stranger's issuer, a listed tid", "not the issuer", token(&key, &iss(&op, STRANGER), OURS)),
+        (
+            "a stranger's issuer, a listed tid",
+            "not the issuer",
+            token(&key, &iss(&op, STRANGER), OURS),
+        ),
         ("a stranger's key", "does not show", token(&for_stranger, &iss(&op, OURS), OURS)),
         (
             "a key of nobody",
@@ -272,7 +298,9 @@ async fn every_tenant_leads_to_the_provider_and_lists_show_what_was_configured()
 async fn a_document_that_is_not_the_template_is_refused() {
     let op = entra().await;
     let configured = format!("{}/organizations/v2.0", op.base);
-    for issuer in [configured.clone(), iss(&op, OURS), "https://canary.example/{tenantid}/v2.0".into()] {
+    for issuer in
+        [configured.clone(), iss(&op, OURS), "https://canary.example/{tenantid}/v2.0".into()]
+    {
         let document = op.document_with(json!({"issuer": issuer}));
         for path in ["organizations", "common"] {
             let document = Answer::Json(document.clone());
@@ -281,7 +309,8 @@ async fn a_document_that_is_not_the_template_is_refused() {
         let daemon = Daemon::start(vec![for_tenants(browser_options("entra", &configured))]);
         daemon.fails("entra", "another issuer").await;
     }
-    // A template where none was configured: `tenants` cannot be given there, so everybody could come in.
+    // A template where none was configured: `tenants` cannot be given there, so everybody could
+    // come in.
     op.answer(
         "/.well-known/openid-configuration",
         Answer::Json(op.document_with(json!({"issuer": iss(&op, "{tenantid}")}))),
@@ -305,11 +334,14 @@ async fn two_providers_of_one_tenant_are_refused_at_the_start() {
         (provider("b", "https://127.0.0.1:9/common/v2.0", &[STRANGER]), false),
         (provider("b", "https://127.0.0.1:10/common/v2.0", &[OURS]), false),
     ] {
-        let both =
-            vec![provider("a", "https://127.0.0.1:9/organizations/v2.0", &[OURS, SISTER]), other.clone()];
+        let both = vec![
+            provider("a", "https://127.0.0.1:9/organizations/v2.0", &[OURS, SISTER]),
+            other.clone(),
+        ];
         let outcome = OidcProviders::start(both, &Limits::default(), &world);
-        let settings =
-            outcome.err().map(|faults| faults.iter().map(|fault| fault.setting).collect::<Vec<_>>());
+        let settings = outcome
+            .err()
+            .map(|faults| faults.iter().map(|fault| fault.setting).collect::<Vec<_>>());
         assert_eq!(settings, refused.then(|| vec!["issuer"]), "{}", other.issuer);
     }
 }

@@ -1,8 +1,10 @@
-//! The one thread that writes. It takes the commits that wait, as many as a group may have, and makes them durable together:
-//! judge, apply, flush, sync, acknowledge, in this order. While a group is being synced the next one gathers in the queue, so groups
-//! grow with the load and nobody waits for a timer.
+//! The one thread that writes. It takes the commits that wait, as many as a group may have, and
+//! makes them durable together: judge, apply, flush, sync, acknowledge, in this order. While a
+//! group is being synced the next one gathers in the queue, so groups grow with the load and nobody
+//! waits for a timer.
 //!
-//! Never here: a retry after a failed write (see `fatal.rs`), a second writer, an answer before the sync.
+//! Never here: a retry after a failed write (see `fatal.rs`), a second writer, an answer before the
+//! sync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -48,13 +50,14 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Works until it is closed, until nobody can ask any more, or until a write failed. Returns whom to tell that it has ended;
-    /// the caller does so after dropping everything else.
+    /// Works until it is closed, until nobody can ask any more, or until a write failed. Returns
+    /// whom to tell that it has ended; the caller does so after dropping everything else.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) -> Option<oneshot::Sender<()>> {
         while let Some(request) = queue.blocking_recv() {
             let (group, closing) = self.gather(request, &mut queue);
-            let done =
-                self.commit(group).and_then(|()| if closing.is_some() { self.write_out() } else { Ok(()) });
+            let done = self
+                .commit(group)
+                .and_then(|()| if closing.is_some() { self.write_out() } else { Ok(()) });
             if let Err(fatal) = done {
                 (self.on_fatal)(&fatal);
                 refuse_the_rest(queue);
@@ -93,8 +96,10 @@ impl Committer {
     /// Makes a group durable and answers it. After an error everybody has been answered as well.
     fn commit(&mut self, group: Vec<Waiting>) -> Result<(), Arc<Fatal>> {
         let mut staged = Group::new(&self.tree, &mut self.revisions);
-        let judged: Vec<(oneshot::Sender<Answer>, Answer)> =
-            group.into_iter().map(|waiting| (waiting.answer, staged.admit(&waiting.batch))).collect();
+        let judged: Vec<(oneshot::Sender<Answer>, Answer)> = group
+            .into_iter()
+            .map(|waiting| (waiting.answer, staged.admit(&waiting.batch)))
+            .collect();
         let result = match staged.into_effects() {
             Some(effects) => self.make_durable(effects),
             None => Ok(()),
@@ -129,8 +134,12 @@ impl Committer {
         self.file.sync_data().map_err(|cause| Fatal::new(Step::Sync, cause))
     }
 
-    /// A panic inside sled is a failed write too. Nothing is used after it but the list of what was in flight.
-    fn guarded(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Fatal>) -> Result<(), Arc<Fatal>> {
+    /// A panic inside sled is a failed write too. Nothing is used after it but the list of what was
+    /// in flight.
+    fn guarded(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), Fatal>,
+    ) -> Result<(), Arc<Fatal>> {
         let outcome = catch_unwind(AssertUnwindSafe(|| write(self)));
         outcome.unwrap_or_else(|payload| Err(Fatal::from_panic(&*payload))).map_err(Arc::new)
     }
@@ -141,7 +150,8 @@ fn refuse_the_rest(mut queue: mpsc::Receiver<Request>) {
     queue.close();
     while let Some(request) = queue.blocking_recv() {
         if let Request::Commit(waiting) = request {
-            let _gone = waiting.answer.send(Err(unavailable("the store has stopped after a failed write")));
+            let _gone =
+                waiting.answer.send(Err(unavailable("the store has stopped after a failed write")));
         }
     }
 }

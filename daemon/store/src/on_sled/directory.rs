@@ -1,4 +1,5 @@
-//! The store's directory before and after sled opens it: ours alone, locked, free of what a crash may have left, and itself durable.
+//! The store's directory before and after sled opens it: ours alone, locked, free of what a crash
+//! may have left, and itself durable.
 
 use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io;
@@ -15,7 +16,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory when it is missing, checks whose it is, locks it, and clears what an interrupted start has left.
+    /// Makes the directory when it is missing, checks whose it is, locks it, and clears what an
+    /// interrupted start has left.
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
         let metadata = fs::metadata(path).map_err(OpenError::io(path, "look at"))?;
@@ -30,7 +32,8 @@ impl Directory {
         self.path.join("db")
     }
 
-    /// Makes the names of the files durable: a synced file is of no use when its directory entry is lost.
+    /// Makes the names of the files durable: a synced file is of no use when its directory entry is
+    /// lost.
     pub(super) fn sync(&self) -> Result<(), OpenError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
@@ -44,7 +47,8 @@ impl Directory {
 }
 
 fn make(path: &Path) -> Result<(), OpenError> {
-    // Not recursive for an existing directory: its mode is checked, never changed behind its owner's back.
+    // Not recursive for an existing directory: its mode is checked, never changed behind its
+    // owner's back.
     if path.exists() {
         return Ok(());
     }
@@ -71,7 +75,9 @@ fn problem(is_directory: bool, is_ours: bool, mode: u32) -> Option<&'static str>
         return Some("belongs to another user: run the daemon as its owner, or chown it");
     }
     if mode & 0o077 != 0 {
-        return Some("is open to other users: chmod 700 it, and make sure that nobody has tampered with it");
+        return Some(
+            "is open to other users: chmod 700 it, and make sure that nobody has tampered with it",
+        );
     }
     None
 }
@@ -89,8 +95,9 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Removes what a crash in the middle of an earlier start leaves, and sled then takes for the real thing: a half-written snapshot
-/// (it sorts behind the whole one), and a half-written `conf` of a store that has never held anything.
+/// Removes what a crash in the middle of an earlier start leaves, and sled then takes for the real
+/// thing: a half-written snapshot (it sorts behind the whole one), and a half-written `conf` of a
+/// store that has never held anything.
 fn clear(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     for entry in entries.map_err(OpenError::io(path, "list"))? {
@@ -130,7 +137,10 @@ mod tests {
         ] {
             let problem = problem(is_directory, is_ours, mode);
             assert_eq!(problem.is_some(), says.is_some(), "{mode:o}: {problem:?}");
-            assert!(problem.unwrap_or_default().contains(says.unwrap_or_default()), "{mode:o}: {problem:?}");
+            assert!(
+                problem.unwrap_or_default().contains(says.unwrap_or_default()),
+                "{mode:o}: {problem:?}"
+            );
         }
     }
 }

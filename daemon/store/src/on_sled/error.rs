@@ -1,4 +1,5 @@
-//! Why a store cannot be opened, in sentences for whoever runs the daemon: what is wrong, where, and what to do.
+//! Why a store cannot be opened, in sentences for whoever runs the daemon: what is wrong, where,
+//! and what to do.
 
 use std::fmt;
 use std::io;

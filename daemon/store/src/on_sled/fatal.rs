@@ -1,5 +1,6 @@
-//! The end of the process for want of durability. After a failed apply, flush or sync nobody knows what is on the disk, and trying
-//! again would report success for pages that the kernel has already dropped; only a fresh start reads what is really there.
+//! The end of the process for want of durability. After a failed apply, flush or sync nobody knows
+//! what is on the disk, and trying again would report success for pages that the kernel has already
+//! dropped; only a fresh start reads what is really there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +29,9 @@ pub struct Fatal {
     pub cause: BoxedCause,
 }
 
-/// What to do then; it is called once, on the committer's thread. The default logs and aborts the process. One that returns (in
-/// tests) leaves a store that refuses every later commit and goes on showing what was acknowledged.
+/// What to do then; it is called once, on the committer's thread. The default logs and aborts the
+/// process. One that returns (in tests) leaves a store that refuses every later commit and goes on
+/// showing what was acknowledged.
 pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 impl Fatal {

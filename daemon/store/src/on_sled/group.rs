@@ -1,5 +1,6 @@
-//! Commits that become durable together: each is judged against the tree and what the earlier ones of its group do. One whose
-//! expectation fails is left out, whole; the others become one sled batch, which keeps each of them whole too.
+//! Commits that become durable together: each is judged against the tree and what the earlier ones
+//! of its group do. One whose expectation fails is left out, whole; the others become one sled
+//! batch, which keeps each of them whole too.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +47,10 @@ impl<'a> Group<'a> {
         if batch.puts.is_empty() && batch.deletes.is_empty() {
             return Ok(Committed { revision: self.revisions.last() });
         }
-        let revision =
-            self.revisions.next().ok_or_else(|| unavailable("the revisions of this store are used up"))?;
+        let revision = self
+            .revisions
+            .next()
+            .ok_or_else(|| unavailable("the revisions of this store are used up"))?;
         self.write(batch, revision);
         Ok(Committed { revision })
     }
@@ -57,7 +60,9 @@ impl<'a> Group<'a> {
         let mut effects = Effects { batch: sled::Batch::default(), before: Before::default() };
         for (key, slot) in self.slots {
             match slot.now {
-                Some(value) if slot.before.as_ref() != Some(&value) => effects.batch.insert(&key, value),
+                Some(value) if slot.before.as_ref() != Some(&value) => {
+                    effects.batch.insert(&key, value)
+                }
                 None if slot.before.is_some() => effects.batch.remove(&key),
                 _ => continue,
             }

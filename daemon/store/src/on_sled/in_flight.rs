@@ -1,9 +1,11 @@
-//! What the group in flight replaces. Between apply and sync sled already shows values that a loss of power could still take back;
-//! a read that let one out could carry it into an answer. So the committer keeps here, from before it applies a group until it is
-//! durable, what every key of it held before, and a read prefers that to what the tree shows.
+//! What the group in flight replaces. Between apply and sync sled already shows values that a loss
+//! of power could still take back; a read that let one out could carry it into an answer. So the
+//! committer keeps here, from before it applies a group until it is durable, what every key of it
+//! held before, and a read prefers that to what the tree shows.
 //!
-//! A read holds the lock while it looks into the tree, the committer while it applies: sled would let one wait for the other too, but
-//! by blocking the thread, and that thread has other requests to serve.
+//! A read holds the lock while it looks into the tree, the committer while it applies: sled would
+//! let one wait for the other too, but by blocking the thread, and that thread has other requests
+//! to serve.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -12,7 +14,8 @@ use std::ops::Bound;
 use sled::IVec;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-/// For every key that the group in flight changes: the stored value before it, if there was one. Empty between groups.
+/// For every key that the group in flight changes: the stored value before it, if there was one.
+/// Empty between groups.
 #[derive(Debug, Default)]
 pub(super) struct Before(BTreeMap<IVec, Option<IVec>>);
 
@@ -33,7 +36,8 @@ impl InFlight {
         apply()
     }
 
-    /// To be called once the group is durable, before anybody is told. Blocks; for the committer's thread alone.
+    /// To be called once the group is durable, before anybody is told. Blocks; for the committer's
+    /// thread alone.
     pub(super) fn withdraw(&self) {
         let old = mem::take(&mut *self.0.blocking_write());
         drop(old);
@@ -59,7 +63,8 @@ impl Before {
         }
     }
 
-    /// What may be shown for the keys from `lower` to `upper`, when the tree showed `seen`, in order.
+    /// What may be shown for the keys from `lower` to `upper`, when the tree showed `seen`, in
+    /// order.
     pub(super) fn settled_range(
         &self,
         lower: Bound<&[u8]>,

@@ -1,5 +1,6 @@
-//! What stands in sled's tree. One header under `h`; every entry under `e` and its key, as eight bytes of revision (big-endian) and
-//! the value. Whatever does not look like this was damaged or put there by another program.
+//! What stands in sled's tree. One header under `h`; every entry under `e` and its key, as eight
+//! bytes of revision (big-endian) and the value. Whatever does not look like this was damaged or
+//! put there by another program.
 
 use std::fmt;
 
@@ -41,7 +42,8 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// The first bytes of every entry whose key begins with `prefix`, and the whole stored key where `prefix` is a key.
+/// The first bytes of every entry whose key begins with `prefix`, and the whole stored key where
+/// `prefix` is a key.
 pub(super) fn stored_key(prefix: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(1 + prefix.len());
     stored.push(ENTRY);
@@ -74,7 +76,10 @@ pub(super) fn revision(stored: &[u8]) -> Result<Revision, Damage> {
 /// The value that is stored as `stored`, with its revision.
 pub(super) fn versioned(stored: &[u8]) -> Result<Versioned, Damage> {
     let (bytes, value) = stored.split_first_chunk::<REVISION_BYTES>().ok_or(Damage::Value)?;
-    Ok(Versioned { value: Bytes::copy_from_slice(value), revision: Revision(u64::from_be_bytes(*bytes)) })
+    Ok(Versioned {
+        value: Bytes::copy_from_slice(value),
+        revision: Revision(u64::from_be_bytes(*bytes)),
+    })
 }
 
 /// The header for a store in which no revision above `ceiling` was ever given.
@@ -89,7 +94,9 @@ pub(super) fn header(ceiling: u64) -> IVec {
 /// The ceiling in a header.
 pub(super) fn ceiling(header: &[u8]) -> Result<u64, Damage> {
     match header.split_first() {
-        Some((&FORMAT, rest)) => rest.try_into().map(u64::from_be_bytes).map_err(|_| Damage::Header),
+        Some((&FORMAT, rest)) => {
+            rest.try_into().map(u64::from_be_bytes).map_err(|_| Damage::Header)
+        }
         Some((&format, _)) => Err(Damage::Format(format)),
         None => Err(Damage::Header),
     }
@@ -104,7 +111,10 @@ mod tests {
         assert_eq!(key(&stored_key(b"due/1")), Ok(Key::new("due/1")));
         let stored = stored_value(Revision(7), b"sealed");
         assert_eq!(revision(&stored), Ok(Revision(7)));
-        assert_eq!(versioned(&stored), Ok(Versioned { value: Bytes::from("sealed"), revision: Revision(7) }));
+        assert_eq!(
+            versioned(&stored),
+            Ok(Versioned { value: Bytes::from("sealed"), revision: Revision(7) })
+        );
         assert_eq!(ceiling(&header(9)), Ok(9));
     }
 

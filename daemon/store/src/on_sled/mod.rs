@@ -8,8 +8,8 @@
 //! | `write`, `fatal` | the three steps of a write, and what happens when one fails |
 //! | `layout` | the bytes |
 //!
-//! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled would keep it beside its log), a
-//! write outside the committer's thread.
+//! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled
+//! would keep it beside its log), a write outside the committer's thread.
 
 mod committer;
 mod directory;
@@ -49,12 +49,12 @@ const LOOK: usize = 64;
 
 /// A store in a directory of its own.
 ///
-/// A commit is durable when it is acknowledged, against loss of power too. Dropping its future does not take it back: once it is in
-/// the queue it may happen.
+/// A commit is durable when it is acknowledged, against loss of power too. Dropping its future does
+/// not take it back: once it is in the queue it may happen.
 ///
-/// Reads run on the caller's thread: sled answers from memory, or reads a file that the operating system mostly has in memory. They
-/// wait (without blocking the thread) while a group is applied, some milliseconds at most, never for a sync; and show only what is
-/// durable.
+/// Reads run on the caller's thread: sled answers from memory, or reads a file that the operating
+/// system mostly has in memory. They wait (without blocking the thread) while a group is applied,
+/// some milliseconds at most, never for a sync; and show only what is durable.
 pub struct Sled {
     queue: mpsc::Sender<Request>,
     tree: Tree,
@@ -62,21 +62,23 @@ pub struct Sled {
     _ground: Arc<Ground>,
 }
 
-/// What must outlive every use of the tree, in the order in which it is let go: the lock of the directory last.
+/// What must outlive every use of the tree, in the order in which it is let go: the lock of the
+/// directory last.
 struct Ground {
     _db: Db,
     _directory: Directory,
 }
 
 impl Sled {
-    /// Opens the store, and makes it when the directory is missing or empty. Blocks for as long as it reads the log that was written
-    /// since the last start.
+    /// Opens the store, and makes it when the directory is missing or empty. Blocks for as long as
+    /// it reads the log that was written since the last start.
     pub fn open(options: SledOptions) -> Result<Self, OpenError> {
         opening::open(options, |tree, file| (Box::new(tree), Box::new(file)))
     }
 
-    /// Finishes every commit that was handed in before, flushes, syncs and ends the committer; later commits are refused, reads go
-    /// on. The directory is free for another process once the last handle is dropped as well.
+    /// Finishes every commit that was handed in before, flushes, syncs and ends the committer;
+    /// later commits are refused, reads go on. The directory is free for another process once the
+    /// last handle is dropped as well.
     ///
     /// # Errors
     /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.
@@ -88,8 +90,13 @@ impl Sled {
         ended.await.map_err(unavailable)
     }
 
-    /// Entries from the tree as they stood before the group in flight, up to `limit` and one more to know whether there are more.
-    async fn settled_entries(&self, range: KeyRange, limit: usize) -> sled::Result<Vec<(IVec, IVec)>> {
+    /// Entries from the tree as they stood before the group in flight, up to `limit` and one more
+    /// to know whether there are more.
+    async fn settled_entries(
+        &self,
+        range: KeyRange,
+        limit: usize,
+    ) -> sled::Result<Vec<(IVec, IVec)>> {
         let wanted = limit.saturating_add(1);
         let KeyRange { mut lower, upper } = range;
         let mut entries = Vec::new();
@@ -97,8 +104,10 @@ impl Sled {
             let asked = (wanted - entries.len()).min(LOOK);
             let bounds = (as_slice(&lower), as_slice(&upper));
             let before = self.in_flight.read().await;
-            let seen: Vec<_> = self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
-            let last = if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
+            let seen: Vec<_> =
+                self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
+            let last =
+                if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
             let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
             entries.extend(before.settled_range(as_slice(&lower), covered, seen));
             drop(before);
@@ -122,7 +131,12 @@ impl Store for Sled {
         settled.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
     }
 
-    async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
         check_prefix(prefix)?;
         after.map_or(Ok(()), check_prefix)?;
         let prefix = layout::stored_key(prefix.as_bytes());

@@ -21,9 +21,10 @@ use super::revisions::Revisions;
 use super::write::{Log, SyncFile};
 use super::{Ground, Sled};
 
-/// sled puts an item into a file of its own under `blobs/`, which nobody syncs, once it is larger than a quarter of a segment. The
-/// largest item is a leaf: it splits at 17 entries, may hold some more after a merge, and an entry is at most 33 KiB. With this size a
-/// quarter is 1 MiB, room for 31 of them.
+/// sled puts an item into a file of its own under `blobs/`, which nobody syncs, once it is larger
+/// than a quarter of a segment. The largest item is a leaf: it splits at 17 entries, may hold some
+/// more after a merge, and an entry is at most 33 KiB. With this size a quarter is 1 MiB, room for
+/// 31 of them.
 const SEGMENT_BYTES: usize = 4 << 20;
 
 /// How long sled's threads may take to let go of a store that this process has just closed.
@@ -79,13 +80,18 @@ fn start(
 }
 
 pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {
-    let config =
-        Config::new().path(&options.path).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
+    let config = Config::new()
+        .path(&options.path)
+        .cache_capacity(options.cache_bytes)
+        .segment_size(SEGMENT_BYTES);
     let give_up = Instant::now() + LET_GO;
     loop {
         match without_panic(&options.path, || config.open()) {
-            // The directory's lock is ours, so this is sled's pool of threads at the end of an earlier store of this process.
-            Err(OpenError::Io { cause, .. }) if is_sleds_lock(&cause) && Instant::now() < give_up => {
+            // The directory's lock is ours, so this is sled's pool of threads at the end of an
+            // earlier store of this process.
+            Err(OpenError::Io { cause, .. })
+                if is_sleds_lock(&cause) && Instant::now() < give_up =>
+            {
                 thread::sleep(Duration::from_millis(5));
             }
             opened => return opened,

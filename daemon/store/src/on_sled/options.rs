@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::fatal::{self, OnFatal};
 
-/// Memory for sled's pages. The store is read mostly through indices of few pages; the operating system caches the rest.
+/// Memory for sled's pages. The store is read mostly through indices of few pages; the operating
+/// system caches the rest.
 const CACHE_BYTES: u64 = 32 << 20;
 
 /// How to open a [`Sled`](super::Sled).
@@ -14,7 +15,8 @@ const CACHE_BYTES: u64 = 32 << 20;
 pub struct SledOptions {
     /// The store's own directory; made when missing, with mode 0700. Nothing else belongs in it.
     pub path: PathBuf,
-    /// Bytes that sled may spend on cached pages. It exceeds that by some megabytes, since it counts late.
+    /// Bytes that sled may spend on cached pages. It exceeds that by some megabytes, since it
+    /// counts late.
     pub cache_bytes: u64,
     /// How much is made durable at once.
     pub group: GroupLimits,
@@ -22,7 +24,8 @@ pub struct SledOptions {
     pub on_fatal: OnFatal,
 }
 
-/// When a group is full. It holds at least one commit, and goes over `bytes` by less than one batch.
+/// When a group is full. It holds at least one commit, and goes over `bytes` by less than one
+/// batch.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupLimits {
     /// Commits in a group; also how many may wait in the queue before callers wait for room in it.

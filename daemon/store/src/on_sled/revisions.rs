@@ -1,5 +1,6 @@
-//! The store-wide counter. A durable ceiling stands above every revision that was given; it is raised in blocks, in the same atomic
-//! batch as the commit that needs it. After a crash counting goes on above the ceiling: revisions may skip, none comes back.
+//! The store-wide counter. A durable ceiling stands above every revision that was given; it is
+//! raised in blocks, in the same atomic batch as the commit that needs it. After a crash counting
+//! goes on above the ceiling: revisions may skip, none comes back.
 
 use credsmith_core::ports::store::Revision;
 
@@ -30,7 +31,8 @@ impl Revisions {
         Some(Revision(self.last))
     }
 
-    /// The ceiling to make durable together with the revisions given since the last call, if the old one does not cover them.
+    /// The ceiling to make durable together with the revisions given since the last call, if the
+    /// old one does not cover them.
     pub(super) fn raised_ceiling(&mut self) -> Option<u64> {
         if self.last <= self.ceiling {
             return None;

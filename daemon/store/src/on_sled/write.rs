@@ -1,4 +1,5 @@
-//! The three steps that make a group durable, as traits: tests put themselves in between to record the order and to let a step fail.
+//! The three steps that make a group durable, as traits: tests put themselves in between to record
+//! the order and to let a step fail.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +10,9 @@ use sled::{Batch, Tree};
 pub(super) trait Log: Send {
     /// Changes the tree, whole or not at all after a crash.
     fn apply(&mut self, batch: Batch) -> sled::Result<()>;
-    /// Hands everything applied to the operating system. On Linux sled stops short of durability here: its write ends in
-    /// `sync_file_range`, which flushes neither the file's metadata nor the drive's cache.
+    /// Hands everything applied to the operating system. On Linux sled stops short of durability
+    /// here: its write ends in `sync_file_range`, which flushes neither the file's metadata nor the
+    /// drive's cache.
     fn flush(&mut self) -> sled::Result<()>;
 }
 
@@ -30,8 +32,8 @@ impl Log for Tree {
     }
 }
 
-/// One handle, opened once and kept: the kernel reports a failed write-back once to every handle that was open, so that neither
-/// sled's own syncs nor a fresh handle could swallow it.
+/// One handle, opened once and kept: the kernel reports a failed write-back once to every handle
+/// that was open, so that neither sled's own syncs nor a fresh handle could swallow it.
 impl SyncFile for File {
     fn sync_data(&mut self) -> io::Result<()> {
         File::sync_data(self)

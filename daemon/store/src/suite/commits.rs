@@ -66,11 +66,13 @@ pub async fn a_revision_means_this_one(factory: &impl Factory) {
     assert_conflict(store.commit(gone).await, "a");
 }
 
-/// Expectations without a change are judged all the same, also on keys that the batch does not write.
+/// Expectations without a change are judged all the same, also on keys that the batch does not
+/// write.
 pub async fn expectations_alone_are_checked(factory: &impl Factory) {
     let store = factory.empty().await;
     let there = put(&*store, "a", "1").await;
-    let holds = Batch::default().expect(key("a"), Expected::At(there)).expect(key("b"), Expected::Absent);
+    let holds =
+        Batch::default().expect(key("a"), Expected::At(there)).expect(key("b"), Expected::Absent);
     store.commit(holds.clone()).await.unwrap();
     store.commit(holds.put(key("c"), "1")).await.unwrap();
     assert_conflict(store.commit(Batch::default().expect(key("a"), Expected::Absent)).await, "a");

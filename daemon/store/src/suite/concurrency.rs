@@ -1,4 +1,5 @@
-//! Many callers at once: every commit is judged against all that were acknowledged before it, and is seen from then on.
+//! Many callers at once: every commit is judged against all that were acknowledged before it, and
+//! is seen from then on.
 
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub async fn whole_under_contention(factory: &impl Factory) {
                 let seen = revision(&*store, "w/1").await;
                 let expected = seen.map_or(Expected::Absent, Expected::At);
                 let batch = Batch::default().expect(key("w/1"), expected);
-                let batch = names.iter().fold(batch, |batch, name| batch.put(key(name), stamp.clone()));
+                let batch =
+                    names.iter().fold(batch, |batch, name| batch.put(key(name), stamp.clone()));
                 match store.commit(batch).await {
                     Ok(_) | Err(StoreError::Conflict { .. }) => {}
                     Err(other) => panic!("{other:?}"),
@@ -62,16 +64,19 @@ pub async fn one_winner(factory: &impl Factory) {
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
             let (store, name) = (Arc::clone(&store), name.clone());
-            callers
-                .spawn(async move { store.commit(create(&name, &caller.to_string())).await.map(|_| caller) });
+            callers.spawn(async move {
+                store.commit(create(&name, &caller.to_string())).await.map(|_| caller)
+            });
         }
-        let winners: Vec<usize> = finish(callers).await.into_iter().filter_map(Result::ok).collect();
+        let winners: Vec<usize> =
+            finish(callers).await.into_iter().filter_map(Result::ok).collect();
         assert_eq!(winners.len(), 1, "{winners:?} have all created {name}");
         assert_eq!(value(&*store, &name).await, Some(winners[0].to_string()));
     }
 }
 
-/// Who is told of a commit, and whoever reads later, sees it or something newer, by `get` and by `scan`.
+/// Who is told of a commit, and whoever reads later, sees it or something newer, by `get` and by
+/// `scan`.
 pub async fn acknowledged_is_seen(factory: &impl Factory) {
     let store = factory.empty().await;
     let mut callers = JoinSet::new();
@@ -100,7 +105,8 @@ pub async fn acknowledged_is_seen(factory: &impl Factory) {
     finish(callers).await;
 }
 
-/// Commits that have nothing to do with each other are never refused, and each has a revision of its own.
+/// Commits that have nothing to do with each other are never refused, and each has a revision of
+/// its own.
 pub async fn unrelated_commits_all_happen(factory: &impl Factory) {
     let store = factory.empty().await;
     let mut callers = JoinSet::new();
@@ -109,7 +115,13 @@ pub async fn unrelated_commits_all_happen(factory: &impl Factory) {
         callers.spawn(async move {
             let mut given = Vec::new();
             for round in 0..ROUNDS {
-                given.push(store.commit(create(&format!("u/{caller}/{round}"), "1")).await.unwrap().revision);
+                given.push(
+                    store
+                        .commit(create(&format!("u/{caller}/{round}"), "1"))
+                        .await
+                        .unwrap()
+                        .revision,
+                );
             }
             given
         });
@@ -125,11 +137,12 @@ pub async fn unrelated_commits_all_happen(factory: &impl Factory) {
 async fn increment(store: &impl Store, at: &str) {
     loop {
         let seen = store.get(&key(at)).await.unwrap();
-        let number = seen
-            .as_ref()
-            .map_or(0, |versioned| std::str::from_utf8(&versioned.value).unwrap().parse::<usize>().unwrap());
+        let number = seen.as_ref().map_or(0, |versioned| {
+            std::str::from_utf8(&versioned.value).unwrap().parse::<usize>().unwrap()
+        });
         let expected = seen.map_or(Expected::Absent, |versioned| Expected::At(versioned.revision));
-        let batch = Batch::default().expect(key(at), expected).put(key(at), (number + 1).to_string());
+        let batch =
+            Batch::default().expect(key(at), expected).put(key(at), (number + 1).to_string());
         match store.commit(batch).await {
             Ok(_) => return,
             Err(StoreError::Conflict { .. }) => tokio::task::yield_now().await,

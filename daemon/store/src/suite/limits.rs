@@ -64,7 +64,9 @@ pub async fn of_a_key(factory: &impl Factory) {
     let store = factory.empty().await;
     let longest = Key::new(vec![b'k'; MAX_KEY_BYTES]);
     store
-        .commit(Batch::default().expect(longest.clone(), Expected::Absent).put(longest.clone(), "1"))
+        .commit(
+            Batch::default().expect(longest.clone(), Expected::Absent).put(longest.clone(), "1"),
+        )
         .await
         .unwrap();
     assert!(store.get(&longest).await.unwrap().is_some());
@@ -75,7 +77,10 @@ pub async fn of_a_key(factory: &impl Factory) {
     for bad in [too_long.clone(), key("")] {
         assert_limits(store.commit(Batch::default().put(bad.clone(), "1")).await, "put");
         assert_limits(store.commit(Batch::default().delete(bad.clone())).await, "delete");
-        assert_limits(store.commit(Batch::default().expect(bad.clone(), Expected::Absent)).await, "expect");
+        assert_limits(
+            store.commit(Batch::default().expect(bad.clone(), Expected::Absent)).await,
+            "expect",
+        );
         assert_limits(store.get(&bad).await, "get");
     }
     assert_limits(store.scan(&too_long, None, 1).await, "scan by prefix");
@@ -88,7 +93,10 @@ pub async fn a_key_is_named_once(factory: &impl Factory) {
     let empty = Batch::default;
     assert_limits(store.commit(empty().put(key("a"), "1").put(key("a"), "2")).await, "put twice");
     assert_limits(store.commit(empty().delete(key("a")).delete(key("a"))).await, "deleted twice");
-    assert_limits(store.commit(empty().put(key("a"), "1").delete(key("a"))).await, "put and deleted");
+    assert_limits(
+        store.commit(empty().put(key("a"), "1").delete(key("a"))).await,
+        "put and deleted",
+    );
     let twice = empty().expect(key("a"), Expected::Absent).expect(key("a"), Expected::Absent);
     assert_limits(store.commit(twice).await, "expected twice");
     assert_eq!(value(&*store, "a").await, None);

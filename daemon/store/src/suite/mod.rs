@@ -1,8 +1,10 @@
-//! What every store must do, as tests. An implementation brings a [`Factory`] and calls [`conformance_tests!`](crate::conformance_tests)
-//! in a test file: one test for each promise of [`credsmith_core::ports::store`]. The machinery of a failing case panics; so this
-//! module is for tests alone and hides behind the feature `suite`.
+//! What every store must do, as tests. An implementation brings a [`Factory`] and calls
+//! [`conformance_tests!`](crate::conformance_tests) in a test file: one test for each promise of
+//! [`credsmith_core::ports::store`]. The machinery of a failing case panics; so this module is for
+//! tests alone and hides behind the feature `suite`.
 //!
-//! Cases are in files by promise: [`commits`], [`revisions`], [`scans`], [`limits`], [`concurrency`], [`reopening`].
+//! Cases are in files by promise: [`commits`], [`revisions`], [`scans`], [`limits`],
+//! [`concurrency`], [`reopening`].
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -31,12 +33,13 @@ pub trait Factory: Send + Sync {
     /// A new store with nothing in it. Stores of one factory share nothing.
     async fn empty(&self) -> Arc<Self::Store>;
 
-    /// Ends `store`, the only handle to it, and opens again what it has kept; `None` from a store that keeps nothing.
+    /// Ends `store`, the only handle to it, and opens again what it has kept; `None` from a store
+    /// that keeps nothing.
     async fn reopened(&self, store: Arc<Self::Store>) -> Option<Arc<Self::Store>>;
 }
 
-/// One test for each case of the suite, over the factory that the expression makes. The crate that calls it needs tokio with the
-/// features `macros` and `rt-multi-thread`.
+/// One test for each case of the suite, over the factory that the expression makes. The crate that
+/// calls it needs tokio with the features `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! conformance_tests {
     ($factory:expr) => {
@@ -89,7 +92,9 @@ fn names(page: &Page) -> Vec<String> {
 
 fn assert_conflict(answer: Result<impl std::fmt::Debug, StoreError>, at: &str) {
     match answer {
-        Err(StoreError::Conflict { key: named }) => assert_eq!(named, key(at), "another key is blamed"),
+        Err(StoreError::Conflict { key: named }) => {
+            assert_eq!(named, key(at), "another key is blamed")
+        }
         other => panic!("expected a conflict at {at}, got {other:?}"),
     }
 }

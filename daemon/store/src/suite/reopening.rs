@@ -1,4 +1,5 @@
-//! What a store that keeps its data shows when it is opened again. A store that keeps nothing passes by having nothing to show.
+//! What a store that keeps its data shows when it is opened again. A store that keeps nothing
+//! passes by having nothing to show.
 
 use credsmith_core::ports::store::{Batch, Store};
 
@@ -19,7 +20,8 @@ pub async fn everything_is_still_there(factory: &impl Factory) {
     assert_eq!(value(&*store, "k007").await, None);
 }
 
-/// No revision of before is given again, neither of an entry that is there nor of one that was deleted.
+/// No revision of before is given again, neither of an entry that is there nor of one that was
+/// deleted.
 pub async fn revisions_go_on(factory: &impl Factory) {
     let mut store = factory.empty().await;
     let mut last = put(&*store, "a", "1").await;

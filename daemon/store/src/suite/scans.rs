@@ -28,7 +28,8 @@ pub async fn in_byte_order(factory: &impl Factory) {
 /// Only what begins with the prefix, the prefix itself included.
 pub async fn by_prefix_alone(factory: &impl Factory) {
     let store =
-        filled(factory, &[b"own/a/1", b"own/a/2", b"own/a", b"own/b/1", b"own/ab", b"own", b"p"]).await;
+        filled(factory, &[b"own/a/1", b"own/a/2", b"own/a", b"own/b/1", b"own/ab", b"own", b"p"])
+            .await;
     for (prefix, found) in [
         ("own/a/", &["own/a/1", "own/a/2"][..]),
         ("own/a", &["own/a", "own/a/1", "own/a/2", "own/ab"]),
@@ -53,9 +54,19 @@ pub async fn page_by_page(factory: &impl Factory) {
         let mut after = None;
         loop {
             let page = store.scan(&key("due/"), after.as_ref(), size).await.unwrap();
-            assert!(page.entries.len() <= size, "a page of {} where {size} were asked", page.entries.len());
+            assert!(
+                page.entries.len() <= size,
+                "a page of {} where {size} were asked",
+                page.entries.len()
+            );
             found.extend(names(&page));
-            assert_eq!(page.more, found.len() < all.len(), "after {} of {}", found.len(), all.len());
+            assert_eq!(
+                page.more,
+                found.len() < all.len(),
+                "after {} of {}",
+                found.len(),
+                all.len()
+            );
             after = page.entries.last().map(|(key, _)| key.clone());
             if !page.more {
                 break;
@@ -68,12 +79,16 @@ pub async fn page_by_page(factory: &impl Factory) {
 
 /// 0xff is a byte like the others, at the end of a prefix too.
 pub async fn the_edge_of_the_byte_range(factory: &impl Factory) {
-    let store =
-        filled(factory, &[b"a\xfe", b"a\xff", b"a\xff\xff", b"a\xff\x00", b"b", b"\xff", b"\xff\xff\x01"])
-            .await;
+    let store = filled(
+        factory,
+        &[b"a\xfe", b"a\xff", b"a\xff\xff", b"a\xff\x00", b"b", b"\xff", b"\xff\xff\x01"],
+    )
+    .await;
     let scan = |prefix: &'static [u8], after: Option<&'static [u8]>| {
         let store = std::sync::Arc::clone(&store);
-        async move { names(&store.scan(&Key::new(prefix), after.map(Key::new).as_ref(), 100).await.unwrap()) }
+        async move {
+            names(&store.scan(&Key::new(prefix), after.map(Key::new).as_ref(), 100).await.unwrap())
+        }
     };
     assert_eq!(scan(b"a\xff", None).await, [r"a\xff", r"a\xff\x00", r"a\xff\xff"]);
     assert_eq!(scan(b"a\xff\xff", None).await, [r"a\xff\xff"]);
@@ -106,7 +121,10 @@ pub async fn from_anywhere(factory: &impl Factory) {
 pub async fn of_nothing(factory: &impl Factory) {
     let store = factory.empty().await;
     let page = store.scan(&key(""), None, 10).await.unwrap();
-    assert!(page.entries.is_empty() && !page.more, "there is something in an empty store: {page:?}");
+    assert!(
+        page.entries.is_empty() && !page.more,
+        "there is something in an empty store: {page:?}"
+    );
     put(&*store, "a", "1").await;
     let page = store.scan(&key(""), None, 0).await.unwrap();
     assert!(page.entries.is_empty() && page.more, "one entry is left: {page:?}");

@@ -1,5 +1,6 @@
-//! The work of the test plugin `unique` as a process of its own, the way plugins ran before there were components: the request comes as
-//! base64 of JSON in the first argument, the answer goes to standard output as JSON. Beside it stands the same in Python, `unique.py`.
+//! The work of the test plugin `unique` as a process of its own, the way plugins ran before there
+//! were components: the request comes as base64 of JSON in the first argument, the answer goes to
+//! standard output as JSON. Beside it stands the same in Python, `unique.py`.
 #![expect(clippy::print_stdout, reason = "standard output is where the answer goes")]
 
 use std::error::Error;

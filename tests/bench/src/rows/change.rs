@@ -1,6 +1,7 @@
-//! A field becomes secure in every credential of a type, while others read them. To a reader that is one moment: every answer goes by
-//! one of the two definitions, and none by the old one once any has gone by the new one. Yardsticks: the same readers while nothing
-//! changes, and what the store alone commits in as many batches.
+//! A field becomes secure in every credential of a type, while others read them. To a reader that
+//! is one moment: every answer goes by one of the two definitions, and none by the old one once any
+//! has gone by the new one. Yardsticks: the same readers while nothing changes, and what the store
+//! alone commits in as many batches.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +24,8 @@ const CLIENTS: usize = 32;
 /// As the daemon has them by default.
 const CONNECTIONS: usize = 4_096;
 const COMPANIES: usize = 30;
-/// Credentials that the daemon seals at a time, and keys of the batch: the record, the values of before and of now.
+/// Credentials that the daemon seals at a time, and keys of the batch: the record, the values of
+/// before and of now.
 const AT_A_TIME: usize = 16;
 const KEYS: usize = 3;
 /// What the audit log says when nothing is left to seal.
@@ -34,8 +36,8 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
     let daemon = place.serve()?;
     let change = super::runtime()?.block_on(watch(effort, &place, daemon.address()))?;
     daemon.stop()?;
-    let store =
-        Commits::measure(&place.data(), effort.span.watched / 2, &[AT_A_TIME], KEYS)?.rate(AT_A_TIME)?;
+    let store = Commits::measure(&place.data(), effort.span.watched / 2, &[AT_A_TIME], KEYS)?
+        .rate(AT_A_TIME)?;
 
     let count = effort.credentials;
     table.0.push(Row {
@@ -83,7 +85,11 @@ struct Change {
     sealed: Duration,
 }
 
-async fn watch(effort: &Effort, place: &Place, at: std::net::SocketAddr) -> Result<Change, Failure> {
+async fn watch(
+    effort: &Effort,
+    place: &Place,
+    at: std::net::SocketAddr,
+) -> Result<Change, Failure> {
     let members = sign_in::members(CLIENTS, at).await?;
     let by = members.first().ok_or("nobody")?;
     let kind = Kind::make(by).await?;
@@ -136,7 +142,11 @@ impl Flip {
 }
 
 /// A client for each member; each reads its share of the credentials in turn.
-async fn watchers(members: &[Member], ids: &[String], flip: &Arc<Flip>) -> Result<Vec<Watcher>, Failure> {
+async fn watchers(
+    members: &[Member],
+    ids: &[String],
+    flip: &Arc<Flip>,
+) -> Result<Vec<Watcher>, Failure> {
     let mut watchers = Vec::new();
     for (member, ids) in members.iter().zip(ids.chunks(ids.len().div_ceil(members.len()))) {
         let reader = Reader::new(&member.user, &vault::paths(ids)).await?;
@@ -157,7 +167,9 @@ impl Client for Watcher {
         match Sight::of(self.reader.body().await?)? {
             Sight::New => self.flip.has_been(),
             Sight::Old if self.flip.was_before(begun) => {
-                return Err("an answer goes by the old definition after one went by the new one".into());
+                return Err(
+                    "an answer goes by the old definition after one went by the new one".into()
+                );
             }
             Sight::Old => {}
         }
@@ -177,7 +189,8 @@ impl Sight {
         let body: Value = serde_json::from_slice(body)?;
         let data = body.get("data").ok_or("no credential")?;
         let (field, value) = TOKEN;
-        let definition = data.pointer("/type/fields").and_then(Value::as_array).ok_or("no definition")?;
+        let definition =
+            data.pointer("/type/fields").and_then(Value::as_array).ok_or("no definition")?;
         let is_it = |other: &&Value| other.get("id").and_then(Value::as_str) == Some(field);
         let secure = definition.iter().find(is_it).and_then(|field| field.get("secure")?.as_bool());
         let shown = data.get("fields").ok_or("no fields")?.get(field);

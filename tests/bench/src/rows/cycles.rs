@@ -1,5 +1,6 @@
-//! Issue, fetch and revoke, each client a user of its own, everything durable. Yardsticks: what the bare store commits in as many
-//! batches of that size, and what a process for each plugin call would do.
+//! Issue, fetch and revoke, each client a user of its own, everything durable. Yardsticks: what the
+//! bare store commits in as many batches of that size, and what a process for each plugin call
+//! would do.
 
 use super::yardstick::Commits;
 use crate::Effort;
@@ -13,7 +14,8 @@ use crate::table::{Row, Table, Target};
 const CLIENTS: [usize; 3] = [1, 8, 64];
 /// Commits of one cycle: reserve, activate, tell of the hand-out, claim the revocation, end.
 const COMMITS: f64 = 5.0;
-/// Keys of a batch of the bare store. Those of a cycle have 4, 4, 1, 2 and 7, events of the audit included.
+/// Keys of a batch of the bare store. Those of a cycle have 4, 4, 1, 2 and 7, events of the audit
+/// included.
 const KEYS: usize = 4;
 
 pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure> {
@@ -34,7 +36,12 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
     Ok(())
 }
 
-fn cycles(effort: &Effort, place: &Place, daemon: &Served, clients: usize) -> Result<Seen, Failure> {
+fn cycles(
+    effort: &Effort,
+    place: &Place,
+    daemon: &Served,
+    clients: usize,
+) -> Result<Seen, Failure> {
     let users = place.users(0, clients, daemon.address());
     super::runtime()?.block_on(async {
         let mut cyclers = Vec::new();
@@ -49,7 +56,10 @@ fn cycles(effort: &Effort, place: &Place, daemon: &Served, clients: usize) -> Re
 fn row(clients: usize, seen: &Seen, store: f64, native: &Pairs, python: &Pairs) -> Row {
     let most = clients == CLIENTS.into_iter().max().unwrap_or_default();
     Row {
-        what: format!("issue + fetch + revoke, {clients} client{}", if clients == 1 { "" } else { "s" }),
+        what: format!(
+            "issue + fetch + revoke, {clients} client{}",
+            if clients == 1 { "" } else { "s" }
+        ),
         measured: super::rate(seen.rate),
         detail: super::list::detail(seen),
         yardstick: format!(

@@ -1,4 +1,5 @@
-//! The list of services for callers whose tokens are in the cache, beside hyper alone that sends the same bytes to the same clients.
+//! The list of services for callers whose tokens are in the cache, beside hyper alone that sends
+//! the same bytes to the same clients.
 
 use super::yardstick;
 use crate::Effort;
@@ -32,7 +33,11 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
         what: format!("service list, cached token, {CLIENTS} clients, {} bytes", body.len()),
         measured: super::rate(ours.rate),
         detail: detail(&ours),
-        yardstick: format!("bare hyper {} ({}); {ratio:.2} of it", super::rate(bares.rate), detail(&bares)),
+        yardstick: format!(
+            "bare hyper {} ({}); {ratio:.2} of it",
+            super::rate(bares.rate),
+            detail(&bares)
+        ),
         target: Target::at_least("half", ratio, 0.5),
     });
     Ok(())

@@ -11,7 +11,8 @@ use crate::process::{Served, resident};
 use crate::site::Place;
 use crate::table::{Row, Table, Target, mebibytes};
 
-/// Clients that make leases: as many as may have their tokens looked up at once, else some would be refused when tokens leave the cache.
+/// Clients that make leases: as many as may have their tokens looked up at once, else some would be
+/// refused when tokens leave the cache.
 const CLIENTS: usize = 32;
 /// Each of them makes leases for so many users in turn.
 const USERS_OF_A_CLIENT: usize = 32;
@@ -54,11 +55,16 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
 }
 
 /// Has about `leases` leases issued and fetched, over the API. Gives how long it took.
-pub(super) fn make_leases(place: &Place, daemon: &Served, leases: usize) -> Result<Duration, Failure> {
+pub(super) fn make_leases(
+    place: &Place,
+    daemon: &Served,
+    leases: usize,
+) -> Result<Duration, Failure> {
     super::runtime()?.block_on(async {
         let mut clients = Vec::new();
         for client in 0..CLIENTS {
-            let users = place.users(client * USERS_OF_A_CLIENT, USERS_OF_A_CLIENT, daemon.address());
+            let users =
+                place.users(client * USERS_OF_A_CLIENT, USERS_OF_A_CLIENT, daemon.address());
             clients.push(Cycler::keeping(&users).await?);
         }
         load::run_times(clients, leases.div_ceil(CLIENTS)).await

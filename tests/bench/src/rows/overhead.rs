@@ -1,4 +1,5 @@
-//! What a plugin call costs through the port of the host, each in a fresh instance, beside a call on an instance that is kept.
+//! What a plugin call costs through the port of the host, each in a fresh instance, beside a call
+//! on an instance that is kept.
 
 use std::process::Command;
 
@@ -10,8 +11,9 @@ use crate::table::{Row, Table, Target};
 pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure> {
     let directory = tempfile::tempdir()?;
     let component = credsmith_tests::fixture("unique", directory.path());
-    let text =
-        printed(Command::new(beside("examples/overhead")?).arg(component).arg(effort.calls.to_string()))?;
+    let text = printed(
+        Command::new(beside("examples/overhead")?).arg(component).arg(effort.calls.to_string()),
+    )?;
     let find = |name| percentiles(&text, name).ok_or("the example `overhead` printed no such row");
     let (fresh, kept) = (find("issue through the port")?, find("issue on a kept instance")?);
     table.0.push(Row {

@@ -57,7 +57,8 @@ fn repeat(program: &[PathBuf], end: Instant) -> Result<Vec<Duration>, Failure> {
     loop {
         let begun = Instant::now();
         let issued = call(program, &json!({ "action": "request", "watts_userid": "user" }))?;
-        let state = issued.get("state").and_then(Value::as_str).ok_or("a plugin process gave no state")?;
+        let state =
+            issued.get("state").and_then(Value::as_str).ok_or("a plugin process gave no state")?;
         call(program, &json!({ "action": "revoke", "watts_userid": "user", "cred_state": state }))?;
         let ended = Instant::now();
         times.push(ended - begun);
@@ -70,8 +71,11 @@ fn repeat(program: &[PathBuf], end: Instant) -> Result<Vec<Duration>, Failure> {
 fn call(program: &[PathBuf], request: &Value) -> Result<Value, Failure> {
     let (program, script) = program.split_first().ok_or("no program")?;
     let mut command = Command::new(program);
-    let output =
-        command.args(script).arg(STANDARD.encode(request.to_string())).stdin(Stdio::null()).output()?;
+    let output = command
+        .args(script)
+        .arg(STANDARD.encode(request.to_string()))
+        .stdin(Stdio::null())
+        .output()?;
     let answer: Value = serde_json::from_slice(&output.stdout)?;
     if answer.get("result").and_then(Value::as_str) == Some("ok") {
         Ok(answer)

@@ -1,4 +1,5 @@
-//! Resident memory of clients that wait for their tokens, beside that of as many connections to hyper alone.
+//! Resident memory of clients that wait for their tokens, beside that of as many connections to
+//! hyper alone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,7 +70,8 @@ fn allow_files(count: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins `count` sign-ins, waits for each, finishes some. Gives by how much the daemon had grown with the sign-ins, and with the sockets.
+/// Begins `count` sign-ins, waits for each, finishes some. Gives by how much the daemon had grown
+/// with the sign-ins, and with the sockets.
 async fn wait(daemon: &Served, count: usize) -> Result<[u64; 2], Failure> {
     let at = daemon.address();
     sign_in::ready(at).await?;
@@ -127,7 +129,11 @@ impl Socket {
                 Err(error) => return Err(error.into()),
             }
         }
-        if self.0.try_write(&PONG)? == PONG.len() { Ok(()) } else { Err("a pong did not fit".into()) }
+        if self.0.try_write(&PONG)? == PONG.len() {
+            Ok(())
+        } else {
+            Err("a pong did not fit".into())
+        }
     }
 
     /// Waits for what it waits for.

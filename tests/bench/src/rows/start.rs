@@ -1,4 +1,5 @@
-//! From starting the program to its being ready: with nothing, with compiled components at hand, with many leases.
+//! From starting the program to its being ready: with nothing, with compiled components at hand,
+//! with many leases.
 
 use std::fs;
 use std::process::Command;
@@ -58,7 +59,10 @@ fn alone(effort: &Effort) -> Result<Duration, Failure> {
     })
 }
 
-fn middle(effort: &Effort, once: impl Fn() -> Result<Duration, Failure>) -> Result<Duration, Failure> {
+fn middle(
+    effort: &Effort,
+    once: impl Fn() -> Result<Duration, Failure>,
+) -> Result<Duration, Failure> {
     let mut times: Vec<_> = (0..effort.starts).map(|_| once()).collect::<Result<_, _>>()?;
     times.sort_unstable();
     Ok(at(&times, 0.5))

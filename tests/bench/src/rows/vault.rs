@@ -1,5 +1,6 @@
-//! What clients of the vault do most: reading a credential, a page of companies, secure values; making a credential; renewing tokens.
-//! Reads stand beside hyper alone that sends the same bytes to the same clients, the rest beside what the store alone commits.
+//! What clients of the vault do most: reading a credential, a page of companies, secure values;
+//! making a credential; renewing tokens. Reads stand beside hyper alone that sends the same bytes
+//! to the same clients, the rest beside what the store alone commits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +30,8 @@ const EACH: usize = 32;
 /// As the daemon has them by default.
 const CONNECTIONS: usize = 4_096;
 
-/// Keys of the batches: an event; a record, its secure values, two indexes, the epoch of its type and an event; a session.
+/// Keys of the batches: an event; a record, its secure values, two indexes, the epoch of its type
+/// and an event; a session.
 const REVEAL: usize = 1;
 const CREATE: usize = 6;
 const REFRESH: usize = 1;
@@ -54,9 +56,14 @@ pub(super) fn measure(effort: &Effort, table: &mut Table) -> Result<(), Failure>
 
     let commits = |keys| Commits::measure(&place.data(), effort.span.watched / 2, &[WRITERS], keys);
     let reveal = format!("reveal, its audit event committed, {WRITERS} clients");
-    let detail = format!("{}; all {} in the audit log {} later", detail(&reveals), told.0, time(told.1));
+    let detail =
+        format!("{}; all {} in the audit log {} later", detail(&reveals), told.0, time(told.1));
     let target = Target::at_least("4,000/s", reveals.rate, 4_000.0);
-    table.0.push(Row { detail, target, ..beside_store(reveal, &reveals, &commits(REVEAL)?, REVEAL)? });
+    table.0.push(Row {
+        detail,
+        target,
+        ..beside_store(reveal, &reveals, &commits(REVEAL)?, REVEAL)?
+    });
     let create = format!("create a credential, {WRITERS} clients");
     table.0.push(beside_store(create, &creates, &commits(CREATE)?, CREATE)?);
     let refresh = format!("refresh, {WRITERS} clients");
@@ -99,7 +106,8 @@ impl<'a> Sitting<'a> {
         })
     }
 
-    /// Also gives how many there were altogether, and how long after the last of them the audit log had all of them.
+    /// Also gives how many there were altogether, and how long after the last of them the audit log
+    /// had all of them.
     fn reveals(&self) -> Result<(Seen, (usize, Duration)), Failure> {
         let mut log = AuditLog::from_now(self.place.audit_log());
         let done = Arc::new(AtomicUsize::new(0));
@@ -168,17 +176,22 @@ impl Bare<'_> {
             what: format!("{what}, {} bytes", body.len()),
             measured: super::rate(seen.rate),
             detail: detail(seen),
-            yardstick: format!("bare hyper {} ({}); {share:.2} of it", super::rate(bare.rate), detail(&bare)),
+            yardstick: format!(
+                "bare hyper {} ({}); {share:.2} of it",
+                super::rate(bare.rate),
+                detail(&bare)
+            ),
             target: None,
         })
     }
 
     fn read(&self, body: &[u8], paths: &[Vec<String>]) -> Result<Seen, Failure> {
         let bare = yardstick::bare(self.place, body)?;
-        let moved: Vec<_> = self.members.iter().map(|member| member.moved(bare.address())).collect();
-        let seen = self
-            .runtime
-            .block_on(async { load::run(readers(&moved, paths).await?, self.span, bare.id()).await })?;
+        let moved: Vec<_> =
+            self.members.iter().map(|member| member.moved(bare.address())).collect();
+        let seen = self.runtime.block_on(async {
+            load::run(readers(&moved, paths).await?, self.span, bare.id()).await
+        })?;
         bare.stop()?;
         Ok(seen)
     }

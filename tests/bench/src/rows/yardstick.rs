@@ -24,7 +24,8 @@ pub(super) fn bare(place: &Place, body: &[u8]) -> Result<Served, Failure> {
 pub(super) struct Commits(String);
 
 impl Commits {
-    /// Measures, in a store of its own below `data`, each of `waiters` with batches of so many keys, for so long.
+    /// Measures, in a store of its own below `data`, each of `waiters` with batches of so many
+    /// keys, for so long.
     pub(super) fn measure(
         data: &Path,
         length: Duration,

@@ -1,5 +1,5 @@
-//! `kill -9` at any moment while clients make, change, reveal and delete credentials, renew and end their sessions, and a type changes
-//! under all of it.
+//! `kill -9` at any moment while clients make, change, reveal and delete credentials, renew and end
+//! their sessions, and a type changes under all of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -70,7 +70,13 @@ fn kills_at_random_lose_nothing_and_halve_nothing() {
     assert_enough(&keepers, &editor);
 }
 
-fn live_and_die(site: &Site, editor: &mut Editor, keepers: &mut [Keeper], dice: &mut Dice, life: u64) {
+fn live_and_die(
+    site: &Site,
+    editor: &mut Editor,
+    keepers: &mut [Keeper],
+    dice: &mut Dice,
+    life: u64,
+) {
     let mut daemon = site.serve();
     let to = daemon.address();
     let doomed = AtomicBool::new(false);
@@ -93,7 +99,10 @@ fn assert_ends_told(keepers: &[Keeper], remains: &Remains) {
     let told = remains.told(|event| event["action"] == "sign-out");
     let (least, most) =
         keepers.iter().map(Keeper::ends).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    assert!((least..=most).contains(&told), "ends of sessions: told {told} times, {least} to {most}");
+    assert!(
+        (least..=most).contains(&told),
+        "ends of sessions: told {told} times, {least} to {most}"
+    );
 }
 
 /// Without this much, the kills met nothing.

@@ -1,4 +1,5 @@
-//! Somebody who changes a type over and over: name, icon and fields in one request, all of one number.
+//! Somebody who changes a type over and over: name, icon and fields in one request, all of one
+//! number.
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,7 +53,8 @@ impl Editor {
     /// Credentials of the type: as the type counts them, and as its list has them.
     pub(super) fn counts(&self) -> (u64, u64) {
         let of = format!("{TYPES}/{}", self.of);
-        let counted = self.session.get(&of).expect(200).json()["data"]["credentialCount"].as_u64().unwrap();
+        let counted =
+            self.session.get(&of).expect(200).json()["data"]["credentialCount"].as_u64().unwrap();
         let listed = self.session.get(&format!("{of}/credentials")).expect(200).json();
         (counted, listed["data"].as_array().unwrap().len() as u64)
     }
@@ -66,14 +68,19 @@ impl Editor {
                     && event["target"]["credential"].is_null()
             })
         };
-        assert_eq!((told("create"), told("change")), (1, self.changes), "what was told of the type");
+        assert_eq!(
+            (told("create"), told("change")),
+            (1, self.changes),
+            "what was told of the type"
+        );
     }
 }
 
 impl Client for Editor {
     fn settle(&mut self, to: SocketAddr) -> io::Result<()> {
         self.session = self.session.moved(to);
-        let now = self.session.try_ask(Request::get(format!("{TYPES}/{}", self.of)))?.expect(200).json();
+        let now =
+            self.session.try_ask(Request::get(format!("{TYPES}/{}", self.of)))?.expect(200).json();
         let now = number(&now["data"]);
         if self.in_doubt && now == self.number + 1 {
             self.happened();

@@ -1,7 +1,8 @@
 //! Somebody who keeps credentials and remembers every answer.
 //!
-//! What was acknowledged has to be there, exactly so. What was asked and never answered has happened as a whole or not at all: it is in
-//! doubt until the next daemon is asked, and from then on it is known. Nobody else touches these credentials, so there is no other excuse.
+//! What was acknowledged has to be there, exactly so. What was asked and never answered has
+//! happened as a whole or not at all: it is in doubt until the next daemon is asked, and from then
+//! on it is known. Nobody else touches these credentials, so there is no other excuse.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -128,7 +129,13 @@ impl Keeper {
 
     fn make(&mut self) -> io::Result<()> {
         let name = self.next_name();
-        let made = Held { kept: format!("kept {name}"), generation: name.clone(), name, version: 1, sets: 0 };
+        let made = Held {
+            kept: format!("kept {name}"),
+            generation: name.clone(),
+            name,
+            version: 1,
+            sets: 0,
+        };
         let body = json!({
             "name": made.name,
             "typeId": self.of,
@@ -147,14 +154,16 @@ impl Keeper {
         let generation = self.next_name();
         let body = json!({ "fields": values([(OPEN, &generation), (SEALED, &generation)]) });
         let held = &self.held[id];
-        let after = Held { generation, version: held.version + 1, sets: held.sets + 1, ..held.clone() };
+        let after =
+            Held { generation, version: held.version + 1, sets: held.sets + 1, ..held.clone() };
         let request = Request::json("PUT", format!("{CREDENTIALS}/{id}/fields"), &body);
         self.change(id, Some(after), request)
     }
 
     fn rename(&mut self, id: &str) -> io::Result<()> {
         let name = self.next_name();
-        let request = Request::json("PATCH", format!("{CREDENTIALS}/{id}"), &json!({ "name": name }));
+        let request =
+            Request::json("PATCH", format!("{CREDENTIALS}/{id}"), &json!({ "name": name }));
         let held = &self.held[id];
         let after = Held { name, version: held.version + 1, ..held.clone() };
         self.change(id, Some(after), request)
@@ -227,7 +236,8 @@ impl Keeper {
         match (answer.status, &self.doubt) {
             (200, Some(Doubt::Rotated)) => self.settle_rotation()?,
             (200, Some(Doubt::Ended)) => self.doubt = None,
-            // What was never answered may have ended it, be it that somebody looked whether a token is spent.
+            // What was never answered may have ended it, be it that somebody looked whether a token
+            // is spent.
             (401, Some(Doubt::Ended | Doubt::Rotated)) => self.begin()?,
             (200, _) => {}
             _ => panic!("{}: a session that was not ended is over: {answer:?}", self.user),
@@ -287,7 +297,10 @@ impl Keeper {
             }
             return Ok(());
         }
-        assert!(now.as_ref().is_some_and(|now| now.is(&before)), "{id}: {now:?} instead of {before:?}");
+        assert!(
+            now.as_ref().is_some_and(|now| now.is(&before)),
+            "{id}: {now:?} instead of {before:?}"
+        );
         Ok(())
     }
 
@@ -296,7 +309,11 @@ impl Keeper {
         let answer = self.ask(Request::get(format!("{CREDENTIALS}/company/{}", self.company)))?;
         let all = answer.expect(200).json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let all = all["data"].as_array().unwrap().iter().map(|one| (text(&one["id"]), text(&one["name"])));
+        let all = all["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (text(&one["id"]), text(&one["name"])));
         let own = format!("{}.", self.user);
         Ok(all.filter(|(_, name)| name.starts_with(&own)).collect())
     }
@@ -337,7 +354,9 @@ impl Keeper {
     pub(super) fn assert_told(&self, remains: &Remains) {
         let mut told: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for event in remains.events.iter().filter(|event| event["outcome"] == "done") {
-            let text = |value: &'static str, of: &'static str| event[value][of].as_str().unwrap_or_default();
+            let text = |value: &'static str, of: &'static str| {
+                event[value][of].as_str().unwrap_or_default()
+            };
             let action = event["action"].as_str().unwrap();
             *told.entry((action, text("target", "credential"))).or_default() += 1;
         }
@@ -346,7 +365,8 @@ impl Keeper {
         for ((id, held), deletions) in all {
             let exact = [told("create", id), told("change", id), told("delete", id)];
             assert_eq!(exact, [1, held.version - 1, deletions], "{id}: what was told of it");
-            // An attempt that lost against a change of the type has shown the kept value to the plugin as well.
+            // An attempt that lost against a change of the type has shown the kept value to the
+            // plugin as well.
             assert!(told("use", id) >= held.sets, "{id}: what the plugin saw");
             self.reveals.get(id).copied().unwrap_or_default().assert_in(told("reveal", id), id);
         }
@@ -399,7 +419,10 @@ impl Client for Keeper {
 
 impl Range {
     fn assert_in(self, told: u64, what: &str) {
-        assert!((self.answered..=self.asked).contains(&told), "{what}: told {told} times, {self:?}");
+        assert!(
+            (self.answered..=self.asked).contains(&told),
+            "{what}: told {told} times, {self:?}"
+        );
     }
 }
 

@@ -44,7 +44,8 @@ impl Keys {
 
     /// The ids at the end of the keys of `space`, in order.
     fn ids(&self, space: &str) -> Vec<String> {
-        let mut ids: Vec<_> = self.under(space).map(|rest| text(&rest[rest.len() - ID_LEN..])).collect();
+        let mut ids: Vec<_> =
+            self.under(space).map(|rest| text(&rest[rest.len() - ID_LEN..])).collect();
         ids.sort_unstable();
         ids
     }
@@ -73,11 +74,13 @@ impl Remains {
 
     /// How many credentials have `text` in the open.
     pub(super) fn in_the_open(&self, text: &str) -> usize {
-        let shows = |record: &&Vec<u8>| record.windows(text.len()).any(|part| part == text.as_bytes());
+        let shows =
+            |record: &&Vec<u8>| record.windows(text.len()).any(|part| part == text.as_bytes());
         self.credentials.values().filter(shows).count()
     }
 
-    /// The indexes of credentials say what the records say, and there is nothing that belongs to nobody.
+    /// The indexes of credentials say what the records say, and there is nothing that belongs to
+    /// nobody.
     pub(super) fn assert_whole(&self) {
         let records: Vec<_> = self.credentials.keys().cloned().collect();
         let ids = |space| self.keys.ids(space);
@@ -92,7 +95,10 @@ impl Remains {
         let all = sealed.len();
         sealed.dedup();
         assert_eq!(sealed.len(), all, "secure values of one version alone");
-        assert!(sealed.iter().all(|id| self.credentials.contains_key(id)), "secure values of a credential");
+        assert!(
+            sealed.iter().all(|id| self.credentials.contains_key(id)),
+            "secure values of a credential"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! Changes of a type with ten thousand credentials, and kills in the middle of them: a field becomes secure, the scope changes, the type
-//! goes, comes back, and is purged. To a reader each is one moment, whenever the daemon dies; what it leaves to do is done by the next one.
+//! Changes of a type with ten thousand credentials, and kills in the middle of them: a field
+//! becomes secure, the scope changes, the type goes, comes back, and is purged. To a reader each is
+//! one moment, whenever the daemon dies; what it leaves to do is done by the next one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +34,8 @@ const SAMPLES: usize = 25;
 const CANARY: &str = "canary-";
 /// What stands once in each credential of a list.
 const LISTED: &str = "\"typeId\":";
-/// How often the daemon is killed about the time at which it is asked for a change; then it may live.
+/// How often the daemon is killed about the time at which it is asked for a change; then it may
+/// live.
 const KILLS: u64 = 3;
 
 const OLD: &str = "crash.old";
@@ -88,7 +90,10 @@ fn creation(of: &str, company: &str, number: usize) -> Request {
     let (user, token, password) = (user(number), canary(number), password(number));
     let fields = values([("user", &user), ("token", &token), ("password", &password)]);
     let name = format!("Credential {number}");
-    Request::post(CREDENTIALS, &json!({ "name": name, "typeId": of, "companyId": company, "fields": fields }))
+    Request::post(
+        CREDENTIALS,
+        &json!({ "name": name, "typeId": of, "companyId": company, "fields": fields }),
+    )
 }
 
 impl Stage {
@@ -103,10 +108,12 @@ impl Stage {
         let daemon = site.serve();
         let to = daemon.address();
         let admin = Session::begin(to, "alice");
-        let of = admin.make_type(&json!({ "name": "Many", "permissionScope": OLD, "fields": fields(false) }));
+        let of = admin
+            .make_type(&json!({ "name": "Many", "permissionScope": OLD, "fields": fields(false) }));
         let companies: Vec<_> = COMPANIES.iter().map(|company| admin.company(company)).collect();
         let make = |line: &mut Line, number: usize| {
-            let made = line.ask(creation(&of, &companies[number % companies.len()], number)).unwrap();
+            let made =
+                line.ask(creation(&of, &companies[number % companies.len()], number)).unwrap();
             made.expect(201).json()["data"]["id"].as_str().unwrap().to_owned()
         };
         let ids = for_each(to, &admin, make);
@@ -114,7 +121,19 @@ impl Stage {
         daemon.kill();
         let (revealed, asked) = (AtomicU64::new(0), AtomicU64::new(0));
         let dice = Dice::new(0x10_000);
-        Self { _provider: provider, site, dice, admin, old, new, of, companies, ids, revealed, asked }
+        Self {
+            _provider: provider,
+            site,
+            dice,
+            admin,
+            old,
+            new,
+            of,
+            companies,
+            ids,
+            revealed,
+            asked,
+        }
     }
 
     fn type_path(&self) -> String {
@@ -139,7 +158,8 @@ impl Stage {
         answer.is_ok_and(|answer| answer.expect(200).status == 200)
     }
 
-    /// Has a change happen, with kills about the time of it. `has_happened` looks at everything, and finds it before or after the change.
+    /// Has a change happen, with kills about the time of it. `has_happened` looks at everything,
+    /// and finds it before or after the change.
     fn flip(&mut self, request: &Request, has_happened: impl Fn(&Self, SocketAddr) -> bool) {
         for _ in 0..KILLS {
             let acknowledged = self.kill_about(request);
@@ -172,12 +192,20 @@ impl Stage {
     // A field becomes secure.
 
     fn seal_a_field(&mut self) {
-        assert_eq!(Remains::of(&self.site).in_the_open(CANARY), COUNT, "all are in the open at first");
+        assert_eq!(
+            Remains::of(&self.site).in_the_open(CANARY),
+            COUNT,
+            "all are in the open at first"
+        );
         self.flip(&self.change(&json!({ "fields": fields(true) })), Self::is_sealed);
         let met = self.kill_while_sealing();
         assert!(met >= 2, "{met} kills in the middle");
         assert_log_holds(&self.site);
-        assert_eq!(Remains::of(&self.site).in_the_open(CANARY), 0, "nothing is in the open any more");
+        assert_eq!(
+            Remains::of(&self.site).in_the_open(CANARY),
+            0,
+            "nothing is in the open any more"
+        );
 
         let daemon = self.site.serve();
         let to = daemon.address();
@@ -199,11 +227,13 @@ impl Stage {
         let open = self.listed(&admin, CANARY);
         assert_eq!(open, if sealed { 0 } else { COUNT }, "a list goes by one definition");
         let mut line = Line::open(to, &admin).unwrap();
-        self.samples().for_each(|number| assert_eq!(self.check_view(&mut line, number).unwrap(), sealed));
+        self.samples()
+            .for_each(|number| assert_eq!(self.check_view(&mut line, number).unwrap(), sealed));
         sealed
     }
 
-    /// Lives and deaths until nothing is left to seal. How many of these deaths were in the middle of it.
+    /// Lives and deaths until nothing is left to seal. How many of these deaths were in the middle
+    /// of it.
     fn kill_while_sealing(&mut self) -> usize {
         let mut met = 0;
         for life in 1.. {
@@ -261,7 +291,8 @@ impl Stage {
         let view = line.ask(Request::get(self.path(number)))?.expect(200).json()["data"].clone();
         let sealed = is_secure(&view["type"]);
         let (user, token) = (user(number), canary(number));
-        let shown = if sealed { json!({ "user": user }) } else { json!({ "user": user, "token": token }) };
+        let shown =
+            if sealed { json!({ "user": user }) } else { json!({ "user": user, "token": token }) };
         assert_eq!(view["fields"], shown, "{number}: half a change");
         Ok(sealed)
     }
@@ -277,7 +308,10 @@ impl Stage {
         assert!(!own.starts_with(&self.ids[number]) && own.len() == 25, "{number}: {token}");
         let sealed = STANDARD.decode(token["value"].as_str().unwrap()).unwrap();
         assert!(sealed.len() > canary(number).len());
-        assert!(!sealed.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()), "{number}: in the open");
+        assert!(
+            !sealed.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()),
+            "{number}: in the open"
+        );
         Ok(())
     }
 
@@ -286,7 +320,11 @@ impl Stage {
         let path = format!("{}/secure-values", self.path(number));
         let secure = line.ask(Request::get(path))?.expect(200).json()["data"].clone();
         self.revealed.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(secure, json!({ "token": canary(number), "password": password(number) }), "{number}");
+        assert_eq!(
+            secure,
+            json!({ "token": canary(number), "password": password(number) }),
+            "{number}"
+        );
         Ok(())
     }
 
@@ -408,7 +446,10 @@ impl Stage {
             met += usize::from(keys.under("credential/").count() < COUNT);
             let moment = Duration::from_millis(self.dice.below(300 * life));
             let daemon = self.site.serve();
-            assert!(!self.operate(&daemon, "restore").success(), "what is half gone does not come back");
+            assert!(
+                !self.operate(&daemon, "restore").success(),
+                "what is half gone does not come back"
+            );
             thread::sleep(moment);
             daemon.kill();
         }
@@ -420,7 +461,8 @@ impl Stage {
         let is_of_type = |event: &Value| {
             event["target"]["type"] == self.of.as_str() && event["target"]["credential"].is_null()
         };
-        let told = |action: &str| remains.told(|event| event["action"] == action && is_of_type(event));
+        let told =
+            |action: &str| remains.told(|event| event["action"] == action && is_of_type(event));
         let sealed = remains.told(|event| event["note"] == "values sealed");
         assert_eq!((told("create"), told("change"), sealed), (1, 3, 1));
         assert_eq!((told("delete"), told("restore"), told("purge")), (2, 1, 1));
@@ -437,7 +479,8 @@ impl Stage {
         assert!(made == known, "every credential was told once: {} of {}", made.len(), known.len());
 
         let told = remains.told(|event| event["action"] == "reveal");
-        let (least, most) = (self.revealed.load(Ordering::SeqCst), self.asked.load(Ordering::SeqCst));
+        let (least, most) =
+            (self.revealed.load(Ordering::SeqCst), self.asked.load(Ordering::SeqCst));
         assert!((least..=most).contains(&told), "reveals: told {told} times, {least} to {most}");
     }
 }
@@ -449,7 +492,11 @@ fn is_secure(of: &Value) -> bool {
 }
 
 /// Does something for every number, over several connections. What came of it, by number.
-fn for_each<T: Send>(to: SocketAddr, by: &Session, work: impl Fn(&mut Line, usize) -> T + Sync) -> Vec<T> {
+fn for_each<T: Send>(
+    to: SocketAddr,
+    by: &Session,
+    work: impl Fn(&mut Line, usize) -> T + Sync,
+) -> Vec<T> {
     let numbers: Vec<usize> = (0..COUNT).collect();
     thread::scope(|scope| {
         let work = &work;

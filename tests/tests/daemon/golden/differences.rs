@@ -1,4 +1,5 @@
-//! Where the daemon answers otherwise than the original, on purpose. Nothing else may differ, and nothing here may be the same.
+//! Where the daemon answers otherwise than the original, on purpose. Nothing else may differ, and
+//! nothing here may be the same.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +10,8 @@ use super::recording::Recorded;
 /// One deliberate difference.
 pub(super) struct Difference {
     recordings: &'static [RangeInclusive<u32>],
-    /// A defect of the original (its number in section 11 of the WaTTS specification), or what section 14 settles.
+    /// A defect of the original (its number in section 11 of the WaTTS specification), or what
+    /// section 14 settles.
     reason: &'static str,
     /// What we answer instead, to the last request of a recording.
     instead: &'static [Instead],
@@ -62,7 +64,8 @@ impl Instead {
                 answer.body = Some(body.to_string().into_bytes());
             }
             Self::At(pointer, value) => {
-                let mut body: Value = serde_json::from_slice(answer.body.as_deref().unwrap()).unwrap();
+                let mut body: Value =
+                    serde_json::from_slice(answer.body.as_deref().unwrap()).unwrap();
                 *body.pointer_mut(pointer).unwrap() = serde_json::from_str(value).unwrap();
                 answer.body = Some(body.to_string().into_bytes());
             }

@@ -1,5 +1,5 @@
-//! What cannot repeat: ids, dates, tokens, addresses. Ids are mapped, one to one, so that a recording that revokes what an earlier one
-//! issued revokes ours.
+//! What cannot repeat: ids, dates, tokens, addresses. Ids are mapped, one to one, so that a
+//! recording that revokes what an earlier one issued revokes ours.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,12 @@ impl Masks {
     ///
     /// # Errors
     /// Where they differ.
-    pub(super) fn compare(&mut self, recorded: &Value, ours: &Value, at: &str) -> Result<(), String> {
+    pub(super) fn compare(
+        &mut self,
+        recorded: &Value,
+        ours: &Value,
+        at: &str,
+    ) -> Result<(), String> {
         match (recorded, ours) {
             (Value::Array(recorded), Value::Array(ours)) => {
                 let ours = if at.ends_with("/credential_list") {
@@ -65,8 +70,12 @@ impl Masks {
                 let mut pairs = recorded.iter().zip(&ours).enumerate();
                 pairs.try_for_each(|(place, (r, o))| self.compare(r, o, &format!("{at}/{place}")))
             }
-            (Value::Object(recorded), Value::Object(ours)) => self.compare_objects(recorded, ours, at),
-            (Value::String(recorded), Value::String(ours)) => self.compare_texts(recorded, ours, at),
+            (Value::Object(recorded), Value::Object(ours)) => {
+                self.compare_objects(recorded, ours, at)
+            }
+            (Value::String(recorded), Value::String(ours)) => {
+                self.compare_texts(recorded, ours, at)
+            }
             _ if recorded == ours => Ok(()),
             _ => Err(differs(at, recorded, ours)),
         }
@@ -83,7 +92,8 @@ impl Masks {
             return Err(differs(at, &keys(recorded), &keys(ours)));
         }
         // An entry of an issued credential is masked by its name.
-        let entry = recorded.get("name").and_then(Value::as_str).filter(|_| recorded.contains_key("value"));
+        let entry =
+            recorded.get("name").and_then(Value::as_str).filter(|_| recorded.contains_key("value"));
         let at = entry.map_or_else(|| at.to_owned(), |name| format!("{at}/{name}"));
         recorded
             .iter()
@@ -154,7 +164,9 @@ fn compare_keys(recorded: &Value, ours: &Value, at: &str) -> Result<(), String> 
             return Err(differs(at, &keys(recorded), &keys(ours)));
         }
     }
-    for key in ["action", "params", "conf_params", "cred_state", "additional_logins", "watts_version"] {
+    for key in
+        ["action", "params", "conf_params", "cred_state", "additional_logins", "watts_version"]
+    {
         if recorded[key] != ours[key] {
             return Err(differs(&format!("{at}/{key}"), &recorded[key], &ours[key]));
         }

@@ -1,4 +1,5 @@
-//! The recorded answers of the original WaTTS, replayed one after the other against the daemon configured alike.
+//! The recorded answers of the original WaTTS, replayed one after the other against the daemon
+//! configured alike.
 
 mod differences;
 mod masks;
@@ -16,7 +17,8 @@ use differences::DIFFERENCES;
 use masks::Masks;
 use recording::{Asked, Recorded, Recording};
 
-/// How long a credential can be fetched here: the original gave it ten seconds, which nobody wants to wait for.
+/// How long a credential can be fetched here: the original gave it ten seconds, which nobody wants
+/// to wait for.
 const HANDOFF: Duration = Duration::from_secs(4);
 /// How long the one token lives that ends between two recordings.
 const BRIEF: Duration = Duration::from_secs(6);
@@ -33,7 +35,10 @@ const WITHOUT_FILE: [(u32, &str); 10] = [
         135,
         "-X DELETE -H 'Content-Type: text/plain' --data-binary hello {url}/f5a22286-7b2f-4ccb-a0c0-a3b330b8d44b",
     ),
-    (136, "-X DELETE -H 'Content-Type: application/json' {url}/e38244da-d51c-497c-88a3-1c95dcbe647b"),
+    (
+        136,
+        "-X DELETE -H 'Content-Type: application/json' {url}/e38244da-d51c-497c-88a3-1c95dcbe647b",
+    ),
     (137, "-X DELETE {url}"),
     (138, "-X DELETE {url}/845F68C8-5FEC-4D21-A3D1-C412956003B6"),
     (139, "-X DELETE -H 'Accept: text/html' {url}/845f68c8-5fec-4d21-a3d1-c412956003b6"),
@@ -88,7 +93,8 @@ impl Original {
     /// The configuration of the recorded server, as `README.md` beside the recordings has it.
     fn start() -> Self {
         let users = ["user-c5", "user-v1", "user-v0"].map(|name| account(name, &["users"]));
-        // Stands for alice where a token shows no groups: this provider shows them with every token.
+        // Stands for alice where a token shows no groups: this provider shows them with every
+        // token.
         let op = Provider::with(users.into_iter().chain([account("nobody", &[])]).collect());
         let dead = Provider::down(Vec::new());
         let off = Provider::start();
@@ -117,8 +123,9 @@ impl Original {
 
     /// Recorded tokens, and those that stand for them here.
     fn masks(&self) -> Masks {
-        let like =
-            |user: &str, change: fn(&mut credsmith_dev_provider::TokenSpec)| self.op.token_like(user, change);
+        let like = |user: &str, change: fn(&mut credsmith_dev_provider::TokenSpec)| {
+            self.op.token_like(user, change)
+        };
         let scopes = |spec: &mut credsmith_dev_provider::TokenSpec| {
             spec.scopes = ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec();
         };
@@ -169,7 +176,10 @@ fn the_recorded_answers_of_watts() {
         match recording.number {
             69 => {
                 brief_ends = Instant::now() + BRIEF;
-                masks.text(BRIEF_TOKEN, original.op.token_like("alice", |spec| spec.lifetime = BRIEF));
+                masks.text(
+                    BRIEF_TOKEN,
+                    original.op.token_like("alice", |spec| spec.lifetime = BRIEF),
+                );
             }
             70 => thread::sleep(brief_ends.saturating_duration_since(Instant::now())),
             115 => thread::sleep(HANDOFF),
@@ -185,7 +195,8 @@ fn the_recorded_answers_of_watts() {
 /// Sends what was sent, follows where curl followed, and compares.
 fn replay(recording: &Recording, daemon: &Daemon, masks: &mut Masks) -> Result<(), String> {
     let mut expected = recording.answers.clone();
-    for difference in DIFFERENCES.iter().filter(|difference| difference.is_about(recording.number)) {
+    for difference in DIFFERENCES.iter().filter(|difference| difference.is_about(recording.number))
+    {
         difference.apply(expected.last_mut().unwrap())?;
     }
     let mut asked = recording.asked.clone();
@@ -198,7 +209,8 @@ fn replay(recording: &Recording, daemon: &Daemon, masks: &mut Masks) -> Result<(
             break;
         }
         let location = ours.header("location").ok_or("nowhere to follow to")?;
-        let target = location.strip_prefix("http://localhost:7080").ok_or("a location elsewhere")?;
+        let target =
+            location.strip_prefix("http://localhost:7080").ok_or("a location elsewhere")?;
         asked = asked.following(target);
     }
     Ok(())
@@ -230,8 +242,11 @@ fn compare_headers(
     masks: &mut Masks,
 ) -> Result<(), String> {
     let counted = |headers: &[(String, String)]| {
-        let mut counted: Vec<_> =
-            headers.iter().filter(|(name, _)| !UNCOMPARED.contains(&name.as_str())).cloned().collect();
+        let mut counted: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| !UNCOMPARED.contains(&name.as_str()))
+            .cloned()
+            .collect();
         counted.sort();
         counted
     };
@@ -244,7 +259,11 @@ fn compare_headers(
         }
         masks.same(id, our_id)?;
     }
-    if expected == ours { Ok(()) } else { Err(format!("expected headers {expected:?}, got {ours:?}")) }
+    if expected == ours {
+        Ok(())
+    } else {
+        Err(format!("expected headers {expected:?}, got {ours:?}"))
+    }
 }
 
 fn take_location(headers: &mut Vec<(String, String)>) -> Option<String> {

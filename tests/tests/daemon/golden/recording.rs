@@ -51,7 +51,8 @@ impl Recording {
         let (_, outcome) = rest.rsplit_once(" => **").unwrap();
         let (statuses, body) = outcome.split_once("** `").unwrap();
         let body = body.strip_suffix('`').unwrap();
-        let statuses: Vec<u16> = statuses.split("->").map(|status| status.parse().unwrap()).collect();
+        let statuses: Vec<u16> =
+            statuses.split("->").map(|status| status.parse().unwrap()).collect();
         let last = statuses.len() - 1;
         let whole = serde_json::from_str::<Value>(body).is_ok() || body.is_empty();
         let answer = |(place, status): (usize, &u16)| Recorded {
@@ -87,7 +88,9 @@ impl Asked {
                 }
                 "--data-binary" => asked.body = words.next(),
                 url => {
-                    let rest = url.strip_prefix("http://localhost:7080").unwrap_or_else(|| panic!("{url}"));
+                    let rest = url
+                        .strip_prefix("http://localhost:7080")
+                        .unwrap_or_else(|| panic!("{url}"));
                     asked.target = if rest.is_empty() { "/".into() } else { rest.into() };
                 }
             }
@@ -97,13 +100,16 @@ impl Asked {
 
     /// What curl sends: headers of its own come first, and are replaced by those it is told.
     pub(super) fn request(&self) -> Request {
-        let method = self.method.as_deref().unwrap_or(if self.body.is_some() { "POST" } else { "GET" });
+        let method =
+            self.method.as_deref().unwrap_or(if self.body.is_some() { "POST" } else { "GET" });
         let mut request = Request::new(method, self.target.as_bytes()).host(Some("localhost:7080"));
         let mut own = vec![("User-Agent", "curl/8.0"), ("Accept", "*/*")];
         if self.body.is_some() {
             own.push(("Content-Type", "application/x-www-form-urlencoded"));
         }
-        own.retain(|(name, _)| !self.headers.iter().any(|(told, _)| told.eq_ignore_ascii_case(name)));
+        own.retain(|(name, _)| {
+            !self.headers.iter().any(|(told, _)| told.eq_ignore_ascii_case(name))
+        });
         for (name, value) in own {
             request = request.header(name, value);
         }
@@ -128,7 +134,8 @@ impl Asked {
     }
 }
 
-/// Words of a shell line: quoted by `'`, and `'text'...(N bytes)` for a text of N bytes that goes on like its last one.
+/// Words of a shell line: quoted by `'`, and `'text'...(N bytes)` for a text of N bytes that goes
+/// on like its last one.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim();
@@ -174,7 +181,8 @@ fn answer(block: &str) -> Recorded {
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.map(|line| line.split_once(": ").unwrap());
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    let headers =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
     Recorded { status, headers: Some(headers), body: Some(body.trim_end().as_bytes().to_vec()) }
 }
 

@@ -3,7 +3,9 @@
 use credsmith_tests::{Answer, Request};
 use serde_json::{Value, json};
 
-use super::world::{COMPANIES, CREDENTIALS, TYPES, World, at, credential, data, names, refused, type_with};
+use super::world::{
+    COMPANIES, CREDENTIALS, TYPES, World, at, credential, data, names, refused, type_with,
+};
 
 /// The largest body.
 const MOST: usize = 1 << 20;
@@ -109,7 +111,9 @@ fn every_fault_of_a_credential_is_told_at_once() {
     for quoted in ["eighty", "2026-02-29", "desrever", "xxxx"] {
         assert!(!answer.text().contains(quoted), "{answer:?}");
     }
-    let put = |fields: Value| places(&admin.send("PUT", &at(&one, "/fields"), &json!({ "fields": fields })));
+    let put = |fields: Value| {
+        places(&admin.send("PUT", &at(&one, "/fields"), &json!({ "fields": fields })))
+    };
     assert_eq!(put(json!([{ "fieldId": "needed", "value": null }])), ["fields.0.value"]);
     assert_eq!(put(json!([{ "fieldId": "port" }])), ["fields.0.value"]);
     assert_eq!(put(json!("all")), ["fields"]);
@@ -123,8 +127,11 @@ fn every_fault_of_a_credential_is_told_at_once() {
 #[test]
 fn what_is_no_json() {
     let world = World::get();
-    for body in ["", "{", "{\"name\": \"x\"", "{} {}", "nonsense", "{\"name\": \"\\ud800\"}", "\u{feff}{}"] {
-        let request = Request::new("POST", TYPES).header("Content-Type", "application/json").body(body);
+    for body in
+        ["", "{", "{\"name\": \"x\"", "{} {}", "nonsense", "{\"name\": \"\\ud800\"}", "\u{feff}{}"]
+    {
+        let request =
+            Request::new("POST", TYPES).header("Content-Type", "application/json").body(body);
         assert_eq!(places(&world.admin.ask(request)), [""], "{body:?}");
     }
     let request = Request::new("POST", TYPES)
@@ -153,7 +160,11 @@ fn bodies_of_another_kind_or_size() {
         let request = Request::new("POST", TYPES).header("Content-Type", kind).body("{}");
         has(&admin.ask(request), 415, "Unsupported media type");
     }
-    has(&admin.ask(Request::new("PATCH", "/v1/user/@me").body("{}")), 415, "Unsupported media type");
+    has(
+        &admin.ask(Request::new("PATCH", "/v1/user/@me").body("{}")),
+        415,
+        "Unsupported media type",
+    );
     let json = |body: String| {
         Request::new("PATCH", "/v1/user/@me").header("Content-Type", "application/json").body(body)
     };
@@ -177,7 +188,8 @@ fn bodies_of_another_kind_or_size() {
     has(&world.daemon.ask(&padded(MOST + 1)), 401, "Unauthorized");
     let stranger = world.sign_in("user-150");
     has(&stranger.ask(Request::new("POST", TYPES).body("x")), 403, "Insufficient permissions");
-    let request = Request::new("GET", "/v1/user/@me").header("Content-Type", "text/plain").body("ignored");
+    let request =
+        Request::new("GET", "/v1/user/@me").header("Content-Type", "text/plain").body("ignored");
     admin.ask(request).expect(200);
 }
 
@@ -200,10 +212,18 @@ fn other_methods_and_other_paths() {
             words
         };
         assert_eq!(sorted(answer.header("allow").unwrap()), sorted(allow), "{method} {path}");
-        let options =
-            world.daemon.ask(&Request::new("OPTIONS", path).header("Origin", "https://evil.example"));
-        assert_eq!((options.status, options.header("allow")), (204, answer.header("allow")), "{options:?}");
-        assert!(!options.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{options:?}");
+        let options = world
+            .daemon
+            .ask(&Request::new("OPTIONS", path).header("Origin", "https://evil.example"));
+        assert_eq!(
+            (options.status, options.header("allow")),
+            (204, answer.header("allow")),
+            "{options:?}"
+        );
+        assert!(
+            !options.headers.iter().any(|(name, _)| name.starts_with("access-control-")),
+            "{options:?}"
+        );
     }
     for path in [
         "/v1",
@@ -250,12 +270,13 @@ fn pages_of_lists() {
         ["cw_CompanyId", "cw_Identifier", "id", "name"]
     );
     let place = |query: &str| page(query).expect(200).json()["pagination"].clone();
-    let told = |previous: Value, current: u64, next: Value, pages: u64, records: u64, listed: u64| {
-        json!({
-            "previousPage": previous, "currentPage": current, "nextPage": next,
-            "totalPages": pages, "totalRecords": records, "listedRecords": listed,
-        })
-    };
+    let told =
+        |previous: Value, current: u64, next: Value, pages: u64, records: u64, listed: u64| {
+            json!({
+                "previousPage": previous, "currentPage": current, "nextPage": next,
+                "totalPages": pages, "totalRecords": records, "listedRecords": listed,
+            })
+        };
     assert_eq!(place("rpp=2"), told(Value::Null, 1, json!(2), 2, 3, 2));
     assert_eq!(place("rpp=2&page=2"), told(json!(1), 2, Value::Null, 2, 3, 1));
     assert_eq!(place("rpp=2&page=9"), told(json!(2), 9, Value::Null, 2, 3, 0));

@@ -6,7 +6,8 @@ use credsmith_tests::{Answer, Request};
 use serde_json::{Value, json};
 
 use super::world::{
-    CREDENTIALS, TYPES, World, at, credential, data, names, operate, operated, refused, type_with, values,
+    CREDENTIALS, TYPES, World, at, credential, data, names, operate, operated, refused, type_with,
+    values,
 };
 
 fn tag(answer: &Answer) -> String {
@@ -17,10 +18,18 @@ fn tag(answer: &Answer) -> String {
 fn a_credential_from_its_making_to_its_end_and_back() {
     let world = World::get();
     let admin = &world.admin;
-    let of = admin.make_type(&type_with("Life", "life.all", &["user", "note", "secretWord", "secretPin"]));
+    let of = admin.make_type(&type_with(
+        "Life",
+        "life.all",
+        &["user", "note", "secretWord", "secretPin"],
+    ));
     let acme = admin.company("acme");
-    let made =
-        credential("  Router ", &of, &acme, &[("user", "root"), ("secretWord", "xyzzy"), ("note", "")]);
+    let made = credential(
+        "  Router ",
+        &of,
+        &acme,
+        &[("user", "root"), ("secretWord", "xyzzy"), ("note", "")],
+    );
     let id = admin.make_credential(&made);
 
     let read = admin.get(&at(&id, "")).expect(200);
@@ -33,27 +42,48 @@ fn a_credential_from_its_making_to_its_end_and_back() {
     let stored = data(&admin.get(&at(&id, "/fields")).expect(200));
     let shown: Vec<_> =
         stored.as_array().unwrap().iter().map(|one| one["fieldId"].as_str().unwrap()).collect();
-    assert_eq!(shown, ["user", "secretWord"], "in the order of the definition, without what is not there");
-    assert_eq!(stored[0], json!({ "id": format!("{id}-user"), "fieldId": "user", "value": "root" }));
+    assert_eq!(
+        shown,
+        ["user", "secretWord"],
+        "in the order of the definition, without what is not there"
+    );
+    assert_eq!(
+        stored[0],
+        json!({ "id": format!("{id}-user"), "fieldId": "user", "value": "root" })
+    );
     assert_ne!(stored[1]["value"], "xyzzy");
     let sealed = stored[1].clone();
 
     let change = json!({ "fields": values(&[("secretPin", "0000"), ("note", "n")]) });
     let changed = data(&admin.send("PUT", &at(&id, "/fields"), &change).expect(200));
-    assert_eq!(changed, json!({ "id": id, "name": "Router", "fields": { "user": "root", "note": "n" } }));
+    assert_eq!(
+        changed,
+        json!({ "id": id, "name": "Router", "fields": { "user": "root", "note": "n" } })
+    );
     let secrets = json!({ "secretWord": "xyzzy", "secretPin": "0000" });
     assert_eq!(data(&admin.get(&at(&id, "/secure-values")).expect(200)), secrets);
-    assert_eq!(data(&admin.get(&at(&id, "/fields")))[2], sealed, "what was not named stays as it was");
+    assert_eq!(
+        data(&admin.get(&at(&id, "/fields")))[2],
+        sealed,
+        "what was not named stays as it was"
+    );
 
-    let taken =
-        json!({ "fields": [{ "fieldId": "note", "value": null }, { "fieldId": "secretPin", "value": "" }] });
+    let taken = json!({ "fields": [{ "fieldId": "note", "value": null }, { "fieldId": "secretPin", "value": "" }] });
     admin.send("PUT", &at(&id, "/fields"), &taken).expect(200);
-    assert_eq!(data(&admin.get(&at(&id, "/secure-values")).expect(200)), json!({ "secretWord": "xyzzy" }));
+    assert_eq!(
+        data(&admin.get(&at(&id, "/secure-values")).expect(200)),
+        json!({ "secretWord": "xyzzy" })
+    );
     let renamed = admin.send("PATCH", &at(&id, ""), &json!({ "name": "Core router" })).expect(200);
     assert_eq!(data(&renamed)["name"], "Core router");
     assert!(data(&renamed)["updatedAt"].as_str() >= view["updatedAt"].as_str());
-    assert!(names(&admin.get(&format!("{TYPES}/{of}/credentials"))).contains(&"Core router".to_owned()));
-    assert!(names(&admin.get(&format!("{CREDENTIALS}/company/{acme}"))).contains(&"Core router".to_owned()));
+    assert!(
+        names(&admin.get(&format!("{TYPES}/{of}/credentials"))).contains(&"Core router".to_owned())
+    );
+    assert!(
+        names(&admin.get(&format!("{CREDENTIALS}/company/{acme}")))
+            .contains(&"Core router".to_owned())
+    );
 
     let gone = admin.ask(Request::delete(at(&id, ""))).expect(200);
     assert_eq!(
@@ -71,8 +101,14 @@ fn a_credential_from_its_making_to_its_end_and_back() {
     assert_eq!((&mine["kind"], &mine["name"]), (&json!("credential"), &json!("Core router")));
     operated(&world.daemon, &["vault", "restore", &id]);
     let back = data(&admin.get(&at(&id, "")).expect(200));
-    assert_eq!((&back["name"], &back["fields"]), (&json!("Core router"), &json!({ "user": "root" })));
-    assert_eq!(data(&admin.get(&at(&id, "/secure-values")).expect(200)), json!({ "secretWord": "xyzzy" }));
+    assert_eq!(
+        (&back["name"], &back["fields"]),
+        (&json!("Core router"), &json!({ "user": "root" }))
+    );
+    assert_eq!(
+        data(&admin.get(&at(&id, "/secure-values")).expect(200)),
+        json!({ "secretWord": "xyzzy" })
+    );
 
     admin.ask(Request::delete(at(&id, ""))).expect(200);
     operated(&world.daemon, &["vault", "purge", &id]);
@@ -96,7 +132,8 @@ fn a_tag_tells_whether_anything_changed() {
     assert_eq!(tag(&read("/fields")), first);
     assert_eq!(read("/secure-values").header("etag"), None);
 
-    let known = |part: &str, tag: &str| admin.ask(Request::get(at(&id, part)).header("If-None-Match", tag));
+    let known =
+        |part: &str, tag: &str| admin.ask(Request::get(at(&id, part)).header("If-None-Match", tag));
     for part in ["", "/fields"] {
         let answer = known(part, &first);
         assert_eq!((answer.status, tag(&answer), answer.body.len()), (304, first.clone(), 0));
@@ -105,7 +142,10 @@ fn a_tag_tells_whether_anything_changed() {
     assert_eq!(known("/secure-values", &first).status, 200, "a reveal is never left out");
 
     let rename = |name: &str, expected: &str| {
-        admin.ask(Request::json("PATCH", at(&id, ""), &json!({ "name": name })).header("If-Match", expected))
+        admin.ask(
+            Request::json("PATCH", at(&id, ""), &json!({ "name": name }))
+                .header("If-Match", expected),
+        )
     };
     let second = tag(&rename("Tag 2", &first).expect(200));
     assert_ne!(second, first);
@@ -125,7 +165,10 @@ fn a_tag_tells_whether_anything_changed() {
 
     // The same again is no change, and neither is nothing.
     assert_eq!(tag(&admin.send("PATCH", &at(&id, ""), &json!({})).expect(200)), third);
-    assert_eq!(tag(&admin.send("PATCH", &at(&id, ""), &json!({ "name": "Tag 2" })).expect(200)), third);
+    assert_eq!(
+        tag(&admin.send("PATCH", &at(&id, ""), &json!({ "name": "Tag 2" })).expect(200)),
+        third
+    );
     assert_eq!(tag(&read("")), third);
     // Whoever may not is told so, whatever they know.
     let stranger = world.sign_in("user-130");
@@ -148,8 +191,7 @@ fn updates_at_the_same_time_never_mix() {
     let both = |value: &str| {
         values(&[("left", value), ("right", value), ("secretLeft", value), ("secretRight", value)])
     };
-    let body =
-        json!({ "name": "C", "typeId": of, "companyId": admin.company("globex"), "fields": both("start") });
+    let body = json!({ "name": "C", "typeId": of, "companyId": admin.company("globex"), "fields": both("start") });
     let id = admin.make_credential(&body);
     let whole = |seen: &Value, keys: [&str; 2]| assert_eq!(seen[keys[0]], seen[keys[1]], "{seen}");
     thread::scope(|scope| {
@@ -160,13 +202,18 @@ fn updates_at_the_same_time_never_mix() {
                     let fields = both(&format!("writer {writer} round {round}"));
                     admin.send("PUT", &at(id, "/fields"), &json!({ "fields": fields })).expect(200);
                     whole(&data(&admin.get(&at(id, "")))["fields"], ["left", "right"]);
-                    whole(&data(&admin.get(&at(id, "/secure-values"))), ["secretLeft", "secretRight"]);
+                    whole(
+                        &data(&admin.get(&at(id, "/secure-values"))),
+                        ["secretLeft", "secretRight"],
+                    );
                 }
             });
         }
     });
-    let (plain, secret) =
-        (data(&admin.get(&at(&id, "")))["fields"].clone(), data(&admin.get(&at(&id, "/secure-values"))));
+    let (plain, secret) = (
+        data(&admin.get(&at(&id, "")))["fields"].clone(),
+        data(&admin.get(&at(&id, "/secure-values"))),
+    );
     assert_eq!(plain["left"], secret["secretLeft"]);
 }
 
@@ -175,12 +222,14 @@ fn what_was_read_may_be_sent_back() {
     let world = World::get();
     let admin = &world.admin;
     let of = admin.make_type(&type_with("Sent back", "sent.back", &["user"]));
-    let id = admin.make_credential(&credential("Sent", &of, &admin.company("acme"), &[("user", "a")]));
+    let id =
+        admin.make_credential(&credential("Sent", &of, &admin.company("acme"), &[("user", "a")]));
     let mut view = data(&admin.get(&at(&id, "")));
     view["name"] = json!("Sent back");
     assert_eq!(data(&admin.send("PATCH", &at(&id, ""), &view).expect(200))["name"], "Sent back");
     let mut view = data(&admin.get(&at(&id, "")));
-    (view["companyId"], view["createdAt"], view["nonsense"]) = (json!("elsewhere"), json!("never"), json!(1));
+    (view["companyId"], view["createdAt"], view["nonsense"]) =
+        (json!("elsewhere"), json!("never"), json!(1));
     let told = refused(&admin.send("PATCH", &at(&id, ""), &view), 400);
     let mut places: Vec<_> = told.iter().map(|told| told.split_once(':').unwrap().0).collect();
     places.sort_unstable();

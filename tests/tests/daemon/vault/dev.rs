@@ -1,9 +1,12 @@
-//! What `credsmith dev` has for whom: alice may do everything, bob is a technician. And the types that the bundled plugins bring.
+//! What `credsmith dev` has for whom: alice may do everything, bob is a technician. And the types
+//! that the bundled plugins bring.
 
 use credsmith_tests::{Daemon, Request, Session, Shared};
 use serde_json::json;
 
-use super::world::{COMPANIES, CREDENTIALS, TYPES, at, credential, data, field, names, refused, values};
+use super::world::{
+    COMPANIES, CREDENTIALS, TYPES, at, credential, data, field, names, refused, values,
+};
 use crate::world::TECHNICIAN;
 
 static DAEMON: Shared<Daemon> = Shared::new();
@@ -15,19 +18,27 @@ fn a_technician_sees_what_the_role_says_and_nothing_more() {
     assert_eq!(data(&bob.get("/v1/user/@me").expect(200))["roles"], json!(["technician"]));
     assert_eq!(data(&alice.get("/v1/user/@me").expect(200))["roles"], json!(["admin"]));
     let granted = data(&bob.get("/v1/user/@me/permissions").expect(200));
-    let granted: Vec<_> =
-        granted.as_array().unwrap().iter().map(|line| line["permission"].as_str().unwrap()).collect();
+    let granted: Vec<_> = granted
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["permission"].as_str().unwrap())
+        .collect();
     assert_eq!(granted, TECHNICIAN);
 
     assert_eq!(names(&bob.get(COMPANIES).expect(200)), ["Acme Corp", "Globex", "Initech"]);
     let acme = bob.company("acme");
     assert_eq!(data(&bob.get(&format!("{COMPANIES}/acme/configurations")).expect(200)), json!([]));
     let demo = data(&bob.get(&format!("{TYPES}/demo%20login")).expect(200));
-    assert_eq!((&demo["permissionScope"], &demo["credentialCount"]), (&json!("demo.login"), &json!(2)));
+    assert_eq!(
+        (&demo["permissionScope"], &demo["credentialCount"]),
+        (&json!("demo.login"), &json!(2))
+    );
     let of = demo["id"].as_str().unwrap();
 
     // What lies beyond the scope that bob holds, he does not see.
-    let aws = data(&alice.get(&format!("{TYPES}/aws")).expect(200))["id"].as_str().unwrap().to_owned();
+    let aws =
+        data(&alice.get(&format!("{TYPES}/aws")).expect(200))["id"].as_str().unwrap().to_owned();
     let keys = [
         ("accessKeyId", "AKIAIOSFODNN7EXAMPLE"),
         ("secretAccessKey", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
@@ -101,17 +112,24 @@ fn types_of_plugins_are_there_and_are_theirs() {
     let answer = admin.send("POST", CREDENTIALS, &credential("Bad", id, &acme, &bad));
     let told = refused(&answer, 400);
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("fields.0.value: ") && told[1].starts_with("fields.1.value: "), "{told:?}");
+    assert!(
+        told[0].starts_with("fields.0.value: ") && told[1].starts_with("fields.1.value: "),
+        "{told:?}"
+    );
     assert!(!answer.text().contains("hunter2"), "{answer:?}");
     let path = format!("{TYPES}/{id}");
     refused(&admin.send("PATCH", &path, &json!({ "name": "Amazon" })), 409);
     refused(&admin.send("PATCH", &path, &json!({ "fields": [field("user", false)] })), 409);
     refused(&admin.ask(Request::delete(path)), 409);
 
-    let totp = data(&admin.get(&format!("{TYPES}/totp")).expect(200))["id"].as_str().unwrap().to_owned();
+    let totp =
+        data(&admin.get(&format!("{TYPES}/totp")).expect(200))["id"].as_str().unwrap().to_owned();
     let uri = "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP&issuer=Example&digits=8";
-    let made =
-        admin.send("POST", CREDENTIALS, &credential("Second factor", &totp, &acme, &[("secret", uri)]));
+    let made = admin.send(
+        "POST",
+        CREDENTIALS,
+        &credential("Second factor", &totp, &acme, &[("secret", uri)]),
+    );
     let fields = data(&made.expect(201))["fields"].clone();
     assert_eq!(
         (&fields["issuer"], &fields["account"], &fields["digits"]),
@@ -129,7 +147,11 @@ fn types_of_plugins_are_there_and_are_theirs() {
     assert_eq!(told, ["fields.1.value: This field is computed; no value is taken for it."]);
 
     let ssh = data(&admin.get(&format!("{TYPES}/ssh%20KEY")).expect(200));
-    let computed: Vec<_> =
-        ssh["fields"].as_array().unwrap().iter().filter(|field| field["computed"] == true).collect();
+    let computed: Vec<_> = ssh["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|field| field["computed"] == true)
+        .collect();
     assert_eq!(computed.len(), 2, "{ssh}");
 }

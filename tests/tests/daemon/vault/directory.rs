@@ -11,7 +11,8 @@ pub(crate) const PRIVATE_KEY: &str = "canary-connectwise-8c1d";
 /// A company: its id, its identifier, its name.
 pub(crate) type Company = (u64, &'static str, &'static str);
 
-/// The first companies of a directory that is filled up to `count` with others, whose names come behind.
+/// The first companies of a directory that is filled up to `count` with others, whose names come
+/// behind.
 pub(crate) fn companies(first: &[Company], count: usize) -> Vec<Value> {
     let others = (1..).map(|n| row(20_000 + n, &format!("Client{n}"), &format!("Client {n:03}")));
     let first = first.iter().map(|(id, identifier, name)| row(*id, identifier, name));

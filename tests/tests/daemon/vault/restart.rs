@@ -1,4 +1,5 @@
-//! A daemon that ends and begins again with the same data: what survives, what must not, and what is written meanwhile.
+//! A daemon that ends and begins again with the same data: what survives, what must not, and what
+//! is written meanwhile.
 
 use std::fs;
 
@@ -16,7 +17,9 @@ use crate::world::ready;
 
 /// A vault with no plugin but the one that is always there; `[vault]` itself is still to come.
 fn small(site: Site, op: &Provider) -> Site {
-    world::signing_in(site, op).role("admin", &["*"], Some("admins"), "").section("companies", world::LIST)
+    world::signing_in(site, op)
+        .role("admin", &["*"], Some("admins"), "")
+        .section("companies", world::LIST)
 }
 
 fn keys(daemon: &Daemon) -> Value {
@@ -37,8 +40,12 @@ fn sessions_and_credentials_outlive_the_daemon_and_sign_ins_under_way_do_not() {
     let me = data(&admin.get("/v1/user/@me").expect(200));
     let acme = admin.company("acme");
     let of = admin.make_type(&type_with("Lasting", "lasting.all", &["user", "secretWord"]));
-    let id =
-        admin.make_credential(&credential("Kept", &of, &acme, &[("user", "u"), ("secretWord", "xyzzy")]));
+    let id = admin.make_credential(&credential(
+        "Kept",
+        &of,
+        &acme,
+        &[("user", "u"), ("secretWord", "xyzzy")],
+    ));
     let before = data(&admin.get(&at(&id, "")));
     let shown = keys(&daemon);
     let (waiting, under_way) = (SignIn::begin(daemon.address()), SignIn::begin(daemon.address()));
@@ -127,7 +134,12 @@ fn use_everything(daemon: &Daemon, canaries: &mut Canaries) {
     }
     let of = admin.make_type(&type_with("Canaries", "canary.all", &["user", "secretWord", "late"]));
     let company = admin.company("seven");
-    let body = credential("Cage", &of, &company, &[("user", plain), ("secretWord", first), ("late", second)]);
+    let body = credential(
+        "Cage",
+        &of,
+        &company,
+        &[("user", plain), ("secretWord", first), ("late", second)],
+    );
     let id = admin.make_credential(&body);
     admin.get(&at(&id, "/secure-values")).expect(200);
     admin.get(&at(&id, "/fields")).expect(200);
@@ -144,10 +156,14 @@ fn use_everything(daemon: &Daemon, canaries: &mut Canaries) {
         let answer = admin.send("PUT", &at(&id, "/fields"), &bad);
         refused(&answer, 400);
     }
-    let login = data(&admin.get(&format!("{TYPES}/login")).expect(200))["id"].as_str().unwrap().to_owned();
+    let login =
+        data(&admin.get(&format!("{TYPES}/login")).expect(200))["id"].as_str().unwrap().to_owned();
     for user in ["trap", "undefined", "log", "alice"] {
         let body = credential(user, &login, &company, &[("userName", user), ("password", first)]);
-        assert!([201, 500].contains(&admin.send("POST", world::CREDENTIALS, &body).status), "{user}");
+        assert!(
+            [201, 500].contains(&admin.send("POST", world::CREDENTIALS, &body).status),
+            "{user}"
+        );
     }
     for request in [
         Request::get(format!("/v1/user/@me?access_token={}", admin.access_token())),

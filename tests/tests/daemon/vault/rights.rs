@@ -1,10 +1,12 @@
-//! Whom rights let see what: the scope of a type, the companies of a role. Single access is refused, lists leave out.
+//! Whom rights let see what: the scope of a type, the companies of a role. Single access is
+//! refused, lists leave out.
 
 use credsmith_tests::{Request, Session};
 use serde_json::{Value, json};
 
 use super::world::{
-    COMPANIES, CREDENTIALS, TYPES, World, at, credential, data, field, names, refused, type_with, values,
+    COMPANIES, CREDENTIALS, TYPES, World, at, credential, data, field, names, refused, type_with,
+    values,
 };
 
 fn count(who: &Session, of: &str) -> Value {
@@ -37,9 +39,13 @@ fn a_scope_keeps_out_who_does_not_hold_it() {
     refused(&keeper.send("POST", CREDENTIALS, &body), 403);
     assert_eq!((count(&keeper, &id), count(admin, &id)), (json!(0), json!(1)));
     assert_eq!(names(&keeper.get(&format!("{TYPES}/{id}/credentials"))), [""; 0]);
-    assert!(!names(&keeper.get(&format!("{CREDENTIALS}/company/{acme}"))).contains(&"Scoped one".to_owned()));
+    assert!(
+        !names(&keeper.get(&format!("{CREDENTIALS}/company/{acme}")))
+            .contains(&"Scoped one".to_owned())
+    );
     // Types themselves are narrowed by nothing, but what the scope protects is.
-    let patch = |who: &Session, body: &Value| who.send("PATCH", &format!("{TYPES}/{id}"), body).status;
+    let patch =
+        |who: &Session, body: &Value| who.send("PATCH", &format!("{TYPES}/{id}"), body).status;
     for change in [
         json!({ "permissionScope": "other.scope" }),
         json!({ "fields": [field("user", false)] }),
@@ -53,8 +59,10 @@ fn a_scope_keeps_out_who_does_not_hold_it() {
     let own = keeper.make_type(&type_with("Own", "keeper.only", &["user"]));
     refused(&keeper.send("POST", CREDENTIALS, &credential("Mine", &own, &acme, &[])), 403);
     for ours in ["credential.fetch", "user.update", "*", "vip.*", "vip"] {
-        let told =
-            refused(&admin.send("PATCH", &format!("{TYPES}/{id}"), &json!({ "permissionScope": ours })), 400);
+        let told = refused(
+            &admin.send("PATCH", &format!("{TYPES}/{id}"), &json!({ "permissionScope": ours })),
+            400,
+        );
         assert!(told.len() == 1 && told[0].starts_with("permissionScope: "), "{told:?}");
     }
 
@@ -72,7 +80,12 @@ fn a_role_of_one_company_reaches_no_other() {
     let (acme, globex) = (admin.company("acme"), admin.company("globex"));
     let id = admin.make_type(&type_with("Reached", "secret.reached", &["user", "secretWord"]));
     let make = |company: &str, name: &str| {
-        admin.make_credential(&credential(name, &id, company, &[("user", "u"), ("secretWord", "w")]))
+        admin.make_credential(&credential(
+            name,
+            &id,
+            company,
+            &[("user", "u"), ("secretWord", "w")],
+        ))
     };
     let (own, foreign) = (make(&acme, "Reached own"), make(&globex, "Reached foreign"));
 
@@ -91,14 +104,20 @@ fn a_role_of_one_company_reaches_no_other() {
         refused(&staff.get(&format!("{COMPANIES}/{name}/configurations")), 403);
     }
     refused(&staff.get(&format!("{COMPANIES}/nobody")), 404);
-    assert_eq!(data(&staff.get(&format!("{COMPANIES}/acme/configurations")).expect(200)), json!([]));
+    assert_eq!(
+        data(&staff.get(&format!("{COMPANIES}/acme/configurations")).expect(200)),
+        json!([])
+    );
 
     assert_eq!(everything_at(&staff, &foreign), [403; 6]);
     refused(&staff.get(&format!("{CREDENTIALS}/company/{globex}")), 403);
     refused(&staff.send("POST", CREDENTIALS, &credential("X", &id, &globex, &[])), 403);
     assert_eq!((count(&staff, &id), count(admin, &id)), (json!(1), json!(2)));
     assert_eq!(names(&staff.get(&format!("{TYPES}/{id}/credentials"))), ["Reached own"]);
-    assert!(names(&staff.get(&format!("{CREDENTIALS}/company/{acme}"))).contains(&"Reached own".to_owned()));
+    assert!(
+        names(&staff.get(&format!("{CREDENTIALS}/company/{acme}")))
+            .contains(&"Reached own".to_owned())
+    );
     assert_eq!(everything_at(&staff, &own), [200; 6]);
     assert_eq!(data(&admin.get(&at(&foreign, "")))["name"], "Reached foreign");
 }

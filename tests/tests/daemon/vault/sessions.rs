@@ -1,4 +1,5 @@
-//! What becomes of a session: renewed, stolen, ended, suspended; and that the tokens of one dialect open nothing in the other.
+//! What becomes of a session: renewed, stolen, ended, suspended; and that the tokens of one dialect
+//! open nothing in the other.
 
 use credsmith_tests::{Answer, Request};
 use serde_json::{Value, json};
@@ -57,8 +58,9 @@ fn a_token_is_spent_once_however_many_try_at_once() {
     let world = World::get();
     let session = world.sign_in("user-112");
     let statuses: Vec<_> = std::thread::scope(|scope| {
-        let renewals: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| renewing(&world, session.refresh_token()).status)).collect();
+        let renewals: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| renewing(&world, session.refresh_token()).status))
+            .collect();
         renewals.into_iter().map(|renewal| renewal.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
@@ -97,7 +99,9 @@ fn what_is_no_access_token_opens_nothing() {
         format!("{access}x"),
         access.to_uppercase(),
     ];
-    for token in [refresh, &provider, "x", "a.b.c"].into_iter().chain(tampered.iter().map(String::as_str)) {
+    for token in
+        [refresh, &provider, "x", "a.b.c"].into_iter().chain(tampered.iter().map(String::as_str))
+    {
         let told = challenge(&bearing(&world, token));
         assert!(told.contains("error=\"invalid_token\""), "{told}");
     }
@@ -113,7 +117,10 @@ fn what_is_no_access_token_opens_nothing() {
     ] {
         challenge(&world.daemon.ask(&strange));
     }
-    world.daemon.ask(&Request::get(ME).header("Authorization", format!("bearer {access}"))).expect(200);
+    world
+        .daemon
+        .ask(&Request::get(ME).header("Authorization", format!("bearer {access}")))
+        .expect(200);
     for token in [access, &provider, "x", ""] {
         challenge(&renewing(&world, token));
     }
@@ -147,7 +154,8 @@ fn public_routes_look_at_no_token() {
     bad(Request::get("/v1/teapot")).expect(418);
     bad(Request::get("/.well-known/jwks.json")).expect(200);
     let session = world.sign_in("user-116");
-    let refresh = Request::new("POST", "/v1/auth/refresh").header("x-refresh-token", session.refresh_token());
+    let refresh =
+        Request::new("POST", "/v1/auth/refresh").header("x-refresh-token", session.refresh_token());
     bad(refresh).expect(201);
 }
 
@@ -185,10 +193,12 @@ fn tokens_are_signed_with_a_key_that_is_shown() {
 /// RFC 4648 section 5, without padding.
 fn base64_url(text: &str) -> Vec<u8> {
     let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let value = |byte: u8| u32::try_from(digits.iter().position(|digit| *digit == byte).unwrap()).unwrap();
+    let value =
+        |byte: u8| u32::try_from(digits.iter().position(|digit| *digit == byte).unwrap()).unwrap();
     let groups = text.as_bytes().chunks(4);
     let decode = |group: &[u8]| {
-        let bits = group.iter().fold(0, |bits, byte| bits << 6 | value(*byte)) << (6 * (4 - group.len()));
+        let bits =
+            group.iter().fold(0, |bits, byte| bits << 6 | value(*byte)) << (6 * (4 - group.len()));
         bits.to_be_bytes()[1..group.len()].to_vec()
     };
     groups.flat_map(decode).collect()
@@ -220,7 +230,8 @@ fn a_suspension_binds_every_dialect() {
     refused(&begun.come_back(&begun.visit(name)).unwrap(), 401);
     // Nobody suspends themselves.
     let own = data(&world.admin.get(ME))["id"].as_str().unwrap().to_owned();
-    let answer = world.admin.send("PATCH", &format!("/v1/user/users/{own}"), &json!({ "suspended": true }));
+    let answer =
+        world.admin.send("PATCH", &format!("/v1/user/users/{own}"), &json!({ "suspended": true }));
     refused(&answer, 403);
 
     assert_eq!(set(false)["suspended"], false);

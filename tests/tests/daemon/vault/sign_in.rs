@@ -12,7 +12,8 @@ fn browse(world: &World, path: &str) -> Answer {
     world.daemon.ask(&Request::get(path).header("Accept", HTML))
 }
 
-/// The page that a browser ends at. It has nothing in it that somebody who reads over a shoulder could use.
+/// The page that a browser ends at. It has nothing in it that somebody who reads over a shoulder
+/// could use.
 fn page(answer: &Answer, status: u16, says: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{answer:?}");
@@ -21,7 +22,10 @@ fn page(answer: &Answer, status: u16, says: &str) {
     let policy = answer.header("content-security-policy").unwrap();
     let nonce = policy.split_once("script-src 'nonce-").unwrap().1.split_once('\'').unwrap().0;
     let text = answer.text();
-    assert!(nonce.len() >= 16 && text.contains(&format!("<script nonce=\"{nonce}\">")), "{answer:?}");
+    assert!(
+        nonce.len() >= 16 && text.contains(&format!("<script nonce=\"{nonce}\">")),
+        "{answer:?}"
+    );
     assert!(text.contains(says) && !text.contains("eyJ"), "{answer:?}");
 }
 
@@ -114,9 +118,13 @@ fn sockets_that_are_not_opened() {
     let begun = world.begin();
     let good = Socket::request(&begun.key);
     let plain = |key: &str| Request::get(format!("/v1/auth/socket?callbackKey={key}"));
-    for unknown in
-        ["", "x", "ck0123456789abcdef0123456789abcdef", &begun.key[..33], &format!("{}0", begun.key)]
-    {
+    for unknown in [
+        "",
+        "x",
+        "ck0123456789abcdef0123456789abcdef",
+        &begun.key[..33],
+        &format!("{}0", begun.key),
+    ] {
         not_opened(&world, &Socket::request(unknown), 404);
         not_opened(&world, &plain(unknown), 404);
     }
@@ -125,7 +133,9 @@ fn sockets_that_are_not_opened() {
     assert_eq!(answer.header("upgrade"), Some("websocket"), "{answer:?}");
     assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{answer:?}");
     assert_eq!(answer.json()["message"], "Upgrade required");
-    for origin in ["https://evil.example", "null", "http://localhost:7080.evil.example", "http://localhost"] {
+    for origin in
+        ["https://evil.example", "null", "http://localhost:7080.evil.example", "http://localhost"]
+    {
         let answer = not_opened(&world, &good.clone().header("Origin", origin), 403);
         assert_eq!(answer.json()["message"], "Insufficient permissions");
     }
@@ -138,9 +148,11 @@ fn sockets_that_are_not_opened() {
     not_opened(&world, &crooked.header("Sec-WebSocket-Version", "8"), 426);
 
     // None of that spoiled the key, and a page of our own may use it. A second one may not.
-    let first =
-        Socket::try_open(world.daemon.address(), &good.clone().header("Origin", "http://localhost:7080"))
-            .unwrap();
+    let first = Socket::try_open(
+        world.daemon.address(),
+        &good.clone().header("Origin", "http://localhost:7080"),
+    )
+    .unwrap();
     let answer = not_opened(&world, &good, 409);
     assert_eq!(answer.json()["message"], "Conflict");
     page(&browse(&world, &begun.visit("user-103")), 200, "You are signed in.");
@@ -165,7 +177,8 @@ fn a_client_that_talks_too_much_is_hung_up_on_and_may_come_again() {
 #[test]
 fn a_sign_in_that_fails_is_told_to_who_waits_and_gives_no_tokens() {
     let world = World::get();
-    let denied = |begun: &SignIn| format!("/v1/auth/redirect?error=access_denied&state={}", begun.key);
+    let denied =
+        |begun: &SignIn| format!("/v1/auth/redirect?error=access_denied&state={}", begun.key);
     let elsewhere = |begun: &SignIn| {
         let back = begun.visit("user-104");
         let (before, _) = back.split_once("&iss=").expect("the provider says who it is");
@@ -200,9 +213,13 @@ fn a_sign_in_that_fails_is_told_to_who_waits_and_gives_no_tokens() {
 #[test]
 fn a_way_back_that_leads_nowhere() {
     let world = World::get();
-    for query in
-        ["", "?code=x", "?state=", "?state=x&code=y", "?state=ck0123456789abcdef0123456789abcdef&code=y"]
-    {
+    for query in [
+        "",
+        "?code=x",
+        "?state=",
+        "?state=x&code=y",
+        "?state=ck0123456789abcdef0123456789abcdef&code=y",
+    ] {
         page(&browse(&world, &format!("/v1/auth/redirect{query}")), 400, "Not signed in");
     }
     let begun = world.begin();
@@ -224,10 +241,14 @@ fn sign_ins_begin_at_a_provider_of_ones_choice() {
         assert!(refused(&answer, 400)[0].starts_with("provider: "), "{unknown}: {answer:?}");
     }
     // Links come from the configuration, whatever a client says that we are called.
-    let forged =
-        Request::get("/v1/auth/uri").host(Some("evil.example")).header("Forwarded", "host=evil.example");
+    let forged = Request::get("/v1/auth/uri")
+        .host(Some("evil.example"))
+        .header("Forwarded", "host=evil.example");
     let uri = data(&world.daemon.ask(&forged).expect(200))["uri"].as_str().unwrap().to_owned();
-    assert!(uri.contains("redirect_uri=http%3A%2F%2Flocalhost%3A7080%2Fv1%2Fauth%2Fredirect"), "{uri}");
+    assert!(
+        uri.contains("redirect_uri=http%3A%2F%2Flocalhost%3A7080%2Fv1%2Fauth%2Fredirect"),
+        "{uri}"
+    );
 }
 
 #[test]
@@ -238,7 +259,10 @@ fn a_suspended_user_who_signed_in_gets_no_tokens_at_the_socket() {
     let (signed_in, under_way) = (world.begin(), world.begin());
     page(&browse(&world, &signed_in.visit("user-106")), 200, "You are signed in.");
     let waiting = open(&world, &under_way.key);
-    world.admin.send("PATCH", &format!("/v1/user/users/{id}"), &json!({ "suspended": true })).expect(200);
+    world
+        .admin
+        .send("PATCH", &format!("/v1/user/users/{id}"), &json!({ "suspended": true }))
+        .expect(200);
     is_over(&session);
     assert!(!failure(&open(&world, &signed_in.key).message()).is_empty());
     page(&browse(&world, &under_way.visit("user-106")), 401, "Not signed in");

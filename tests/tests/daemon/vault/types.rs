@@ -1,11 +1,12 @@
-//! Types of credentials: what a change of one does to credentials that are there, what plugins know, what a scope keeps out.
+//! Types of credentials: what a change of one does to credentials that are there, what plugins
+//! know, what a scope keeps out.
 
 use credsmith_tests::Request;
 use serde_json::{Value, json};
 
 use super::world::{
-    CREDENTIALS, TYPES, World, at, credential, data, field, names, operate, operated, refused, type_with,
-    values,
+    CREDENTIALS, TYPES, World, at, credential, data, field, names, operate, operated, refused,
+    type_with, values,
 };
 
 fn change(world: &World, id: &str, fields: &[Value]) -> credsmith_tests::Answer {
@@ -52,8 +53,9 @@ fn a_change_of_fields_is_seen_at_once_and_never_decrypts() {
     needed["required"] = json!(true);
     change(&world, &id, &[field("user", true), needed]).expect(200);
     admin.send("PATCH", &at(&one, ""), &json!({ "name": "Still there" })).expect(200);
-    let put =
-        |with: &[(&str, &str)]| admin.send("PUT", &at(&one, "/fields"), &json!({ "fields": values(with) }));
+    let put = |with: &[(&str, &str)]| {
+        admin.send("PUT", &at(&one, "/fields"), &json!({ "fields": values(with) }))
+    };
     assert_eq!(refused(&put(&[("user", "v")]), 400)[0], "fields.needed: This field is required.");
     put(&[("user", "v"), ("needed", "n")]).expect(200);
     assert_eq!((plain(), secret()), (json!({ "needed": "n" }), json!({ "user": "v" })));
@@ -65,7 +67,8 @@ fn a_type_takes_its_credentials_along_and_brings_them_back() {
     let admin = &world.admin;
     let id = admin.make_type(&type_with("Leaving", "leaving.all", &["user", "secretWord"]));
     let acme = admin.company("acme");
-    let make = |name: &str| admin.make_credential(&credential(name, &id, &acme, &[("secretWord", name)]));
+    let make =
+        |name: &str| admin.make_credential(&credential(name, &id, &acme, &[("secretWord", name)]));
     let (one, other) = (make("Leaving one"), make("Leaving two"));
     admin.ask(Request::delete(at(&other, ""))).expect(200);
     assert_eq!(data(&admin.get(&format!("{TYPES}/Leaving")).expect(200))["credentialCount"], 1);
@@ -80,7 +83,10 @@ fn a_type_takes_its_credentials_along_and_brings_them_back() {
     ] {
         refused(&admin.get(&path), 404);
     }
-    assert!(!names(&admin.get(&format!("{CREDENTIALS}/company/{acme}"))).contains(&"Leaving one".to_owned()));
+    assert!(
+        !names(&admin.get(&format!("{CREDENTIALS}/company/{acme}")))
+            .contains(&"Leaving one".to_owned())
+    );
     let answer = admin.send("POST", CREDENTIALS, &credential("Late", &id, &acme, &[]));
     assert_eq!(refused(&answer, 400), ["typeId: There is no such type."]);
     // One that went along comes back with its type and not before.
@@ -91,9 +97,15 @@ fn a_type_takes_its_credentials_along_and_brings_them_back() {
     admin.ask(Request::delete(format!("{TYPES}/{another}"))).expect(200);
     operated(&world.daemon, &["vault", "restore", &id]);
     assert_eq!(names(&admin.get(&format!("{TYPES}/{id}/credentials"))), ["Leaving one"]);
-    assert_eq!(data(&admin.get(&at(&one, "/secure-values"))), json!({ "secretWord": "Leaving one" }));
+    assert_eq!(
+        data(&admin.get(&at(&one, "/secure-values"))),
+        json!({ "secretWord": "Leaving one" })
+    );
     operated(&world.daemon, &["vault", "restore", &other]);
-    assert_eq!(names(&admin.get(&format!("{TYPES}/{id}/credentials"))), ["Leaving one", "Leaving two"]);
+    assert_eq!(
+        names(&admin.get(&format!("{TYPES}/{id}/credentials"))),
+        ["Leaving one", "Leaving two"]
+    );
 }
 
 #[test]
@@ -103,10 +115,17 @@ fn names_of_types_are_unique_whatever_their_case() {
     let id = admin.make_type(&type_with("Straße & Co", "street.all", &[]));
     refused(&admin.send("POST", TYPES, &type_with("STRASSE & CO", "street.all", &[])), 409);
     for name in ["stra%C3%9Fe%20%26%20co", "STRASSE%20%26%20CO", &id] {
-        assert_eq!(data(&admin.get(&format!("{TYPES}/{name}")).expect(200))["id"], id.as_str(), "{name}");
+        assert_eq!(
+            data(&admin.get(&format!("{TYPES}/{name}")).expect(200))["id"],
+            id.as_str(),
+            "{name}"
+        );
     }
     let other = admin.make_type(&type_with("Lane", "street.all", &[]));
-    refused(&admin.send("PATCH", &format!("{TYPES}/{other}"), &json!({ "name": "Strasse & Co" })), 409);
+    refused(
+        &admin.send("PATCH", &format!("{TYPES}/{other}"), &json!({ "name": "Strasse & Co" })),
+        409,
+    );
     admin.send("PATCH", &format!("{TYPES}/{other}"), &json!({ "name": "LANE" })).expect(200);
 }
 
@@ -114,11 +133,16 @@ fn names_of_types_are_unique_whatever_their_case() {
 fn a_plugin_that_breaks_changes_nothing_and_the_next_call_works() {
     let world = World::get();
     let admin = &world.admin;
-    let login = data(&admin.get(&format!("{TYPES}/login")).expect(200))["id"].as_str().unwrap().to_owned();
+    let login =
+        data(&admin.get(&format!("{TYPES}/login")).expect(200))["id"].as_str().unwrap().to_owned();
     let acme = admin.company("acme");
     let make = |user: &str| {
         let values = [("userName", user), ("password", "canary-hunter2-5f")];
-        admin.send("POST", CREDENTIALS, &credential(&format!("Login of {user}"), &login, &acme, &values))
+        admin.send(
+            "POST",
+            CREDENTIALS,
+            &credential(&format!("Login of {user}"), &login, &acme, &values),
+        )
     };
     for user in ["trap", "undefined"] {
         let answer = make(user);

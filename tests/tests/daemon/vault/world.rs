@@ -1,11 +1,13 @@
-//! A daemon for tests of the vault that do not need one of their own. Each test takes users and types of its own.
+//! A daemon for tests of the vault that do not need one of their own. Each test takes users and
+//! types of its own.
 
 use std::process::Output;
 use std::sync::Arc;
 
 use credsmith_dev_provider::Account;
 use credsmith_tests::{
-    Answer, CLIENT_ID, Daemon, Provider, Session, Shared, SignIn, Site, credsmith, eventually, fixture,
+    Answer, CLIENT_ID, Daemon, Provider, Session, Shared, SignIn, Site, credsmith, eventually,
+    fixture,
 };
 use serde_json::{Value, json};
 
@@ -21,9 +23,9 @@ pub(crate) const LIST: &str = "list = [\n\
 
 static WORLD: Shared<World> = Shared::new();
 
-/// The daemon, and who vouches for its users: those of the provider, and `keeper`, who may do everything with credentials, types and
-/// companies but holds no scope, and `acme-staff`, who may do the same with those of Acme alone. Everybody in the group users may use the
-/// service `unique`.
+/// The daemon, and who vouches for its users: those of the provider, and `keeper`, who may do
+/// everything with credentials, types and companies but holds no scope, and `acme-staff`, who may
+/// do the same with those of Acme alone. Everybody in the group users may use the service `unique`.
 pub(crate) struct World {
     pub(crate) op: Provider,
     pub(crate) daemon: Daemon,
@@ -74,7 +76,8 @@ fn site(op: &Provider) -> Site {
 
 /// `site` with a provider that says everything about its users.
 pub(crate) fn signing_in(site: Site, op: &Provider) -> Site {
-    let lines = format!("audience = [\"{CLIENT_ID}\"]\nscopes = [\"openid\", \"profile\", \"email\"]");
+    let lines =
+        format!("audience = [\"{CLIENT_ID}\"]\nscopes = [\"openid\", \"profile\", \"email\"]");
     site.provider_at("op", &op.issuer(), &lines)
 }
 
@@ -86,7 +89,8 @@ pub(crate) fn type_of_fixture(site: Site, name: &str) -> Site {
 
 /// An account in these groups.
 pub(crate) fn account(name: &str, groups: &[&str]) -> Account {
-    let claims = [("preferred_username", json!(name)), ("name", json!(name)), ("groups", json!(groups))];
+    let claims =
+        [("preferred_username", json!(name)), ("name", json!(name)), ("groups", json!(groups))];
     Account::new(name, claims)
 }
 
@@ -104,7 +108,8 @@ pub(crate) fn operated(daemon: &Daemon, arguments: &[&str]) -> Vec<Value> {
     said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A type with this scope and these fields, each plain and optional unless its name begins with `secret`, which makes it secure.
+/// A type with this scope and these fields, each plain and optional unless its name begins with
+/// `secret`, which makes it secure.
 pub(crate) fn type_with(name: &str, scope: &str, fields: &[&str]) -> Value {
     let fields: Vec<_> = fields.iter().map(|id| field(id, id.starts_with("secret"))).collect();
     json!({ "name": name, "permissionScope": scope, "icon": null, "fields": fields })
@@ -142,14 +147,23 @@ pub(crate) fn names(answer: &Answer) -> Vec<String> {
     listed.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A failure of that status, whose form is checked: what it says of the request, as `path: message`.
+/// A failure of that status, whose form is checked: what it says of the request, as `path:
+/// message`.
 #[track_caller]
 pub(crate) fn refused(answer: &Answer, status: u16) -> Vec<String> {
     assert_eq!(answer.status, status, "{answer:?}");
     let body = answer.json();
-    assert_eq!((&body["status"], &body["successful"]), (&json!(status), &json!(false)), "{answer:?}");
+    assert_eq!(
+        (&body["status"], &body["successful"]),
+        (&json!(status), &json!(false)),
+        "{answer:?}"
+    );
     assert!(body.get("data").is_none(), "{answer:?}");
-    assert_eq!(body.get("errors").is_some(), status == 400 || body["errors"].is_array(), "{answer:?}");
+    assert_eq!(
+        body.get("errors").is_some(),
+        status == 400 || body["errors"].is_array(),
+        "{answer:?}"
+    );
     let told = body["errors"].as_array().into_iter().flatten();
     told.map(|fault| {
         let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);

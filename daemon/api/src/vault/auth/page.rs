@@ -1,4 +1,5 @@
-//! The page that a browser ends at: it says what happened and tries to close its window. It loads nothing, and nothing may frame it.
+//! The page that a browser ends at: it says what happened and tries to close its window. It loads
+//! nothing, and nothing may frame it.
 
 use credsmith_http::{Reply, ReplyBody};
 use http::header::{
@@ -42,7 +43,8 @@ fn page(status: StatusCode, nonce: &str, title: &str, sentence: &str) -> Reply {
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'"
     );
-    let mut reply = ReplyBody::typed(status, HeaderValue::from_static("text/html; charset=utf-8"), html);
+    let mut reply =
+        ReplyBody::typed(status, HeaderValue::from_static("text/html; charset=utf-8"), html);
     let fixed: [(HeaderName, HeaderValue); 4] = [
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -50,9 +52,10 @@ fn page(status: StatusCode, nonce: &str, title: &str, sentence: &str) -> Reply {
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     reply.headers_mut().extend(fixed);
-    // A nonce of letters and digits is always a header value; without a policy nothing may run at all.
-    let policy =
-        HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; sandbox"));
+    // A nonce of letters and digits is always a header value; without a policy nothing may run at
+    // all.
+    let policy = HeaderValue::try_from(policy)
+        .unwrap_or(HeaderValue::from_static("default-src 'none'; sandbox"));
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     reply
 }
@@ -85,7 +88,9 @@ mod tests {
         let reply = bad("abc123", error.into());
         assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
         let html = String::from_utf8(reply.body().bytes().to_vec()).unwrap();
-        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;"));
+        assert!(
+            html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;")
+        );
         assert_eq!(html.matches("<script").count(), 1, "ours alone");
     }
 
@@ -99,11 +104,15 @@ mod tests {
                 && !policy.contains("unsafe")
         );
         assert_eq!(
-            ["referrer-policy", "x-content-type-options", "x-frame-options", "cache-control"].map(header),
+            ["referrer-policy", "x-content-type-options", "x-frame-options", "cache-control"]
+                .map(header),
             ["no-referrer", "nosniff", "DENY", "no-store"]
         );
         let html = String::from_utf8(reply.body().bytes().to_vec()).unwrap();
-        assert_eq!((html.matches("<script").count(), html.matches("nonce=\"abc123\"").count()), (1, 2));
+        assert_eq!(
+            (html.matches("<script").count(), html.matches("nonce=\"abc123\"").count()),
+            (1, 2)
+        );
         assert!(html.contains("You can close this window."));
     }
 }

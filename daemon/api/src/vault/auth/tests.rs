@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{ISSUER, People, companies, role_of, session_options, vault, vouched};
+use credsmith_core::doubles::{
+    ISSUER, People, companies, role_of, session_options, vault, vouched,
+};
 use credsmith_core::session::Options as SessionOptions;
 use credsmith_http::{Body, Peer, Surface as _, TrustedProxies, Upgrade};
 use http::{HeaderMap, Request};
@@ -156,7 +158,8 @@ impl World {
     }
 
     async fn opens(&self, token: &str) -> bool {
-        let request = Request::get("/v1/user/@me").header("authorization", format!("Bearer {token}"));
+        let request =
+            Request::get("/v1/user/@me").header("authorization", format!("Bearer {token}"));
         let reply = self.vault.call(request.body(Body::from(String::new())).unwrap()).await;
         reply.status() == StatusCode::OK
     }
@@ -187,8 +190,13 @@ async fn a_browser_gets_a_page_without_tokens() {
         let reply = world.get(&world.back(&key, "alice"), accept).await;
         assert_eq!((reply.status, reply.header("content-type")), (200, "text/html; charset=utf-8"));
         assert_eq!(reply.header("referrer-policy"), "no-referrer");
-        let nonce = reply.text.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-        assert!(reply.header("content-security-policy").contains(&format!("script-src 'nonce-{nonce}'")));
+        let nonce =
+            reply.text.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        assert!(
+            reply
+                .header("content-security-policy")
+                .contains(&format!("script-src 'nonce-{nonce}'"))
+        );
         assert!(!reply.text.contains(&key) && !reply.text.contains("Token"));
         assert_eq!(
             world.get(&format!("socket?callbackKey={key}"), &[]).await.status,
@@ -208,10 +216,16 @@ async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
         ("redirect?code=x&code=y&state=z".to_owned(), 400),
         (format!("redirect?code=wrong&state={}", world.begin().await), 401),
         (
-            format!("redirect?error=access_denied&error_description=%3Cb%3Ex&state={}", world.begin().await),
+            format!(
+                "redirect?error=access_denied&error_description=%3Cb%3Ex&state={}",
+                world.begin().await
+            ),
             401,
         ),
-        (format!("{}&iss=https%3A%2F%2Fevil.example", world.back(&world.begin().await, "alice")), 401),
+        (
+            format!("{}&iss=https%3A%2F%2Fevil.example", world.back(&world.begin().await, "alice")),
+            401,
+        ),
     ];
     for (path, status) in cases {
         let page = world.get(&path, &[]).await;
@@ -229,7 +243,8 @@ async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
     assert_eq!(world.get(&good, &[]).await.status, 200);
 }
 
-/// An exchange that fails is a sign-in that failed, whosever fault it was; to begin one can be tried again.
+/// An exchange that fails is a sign-in that failed, whosever fault it was; to begin one can be
+/// tried again.
 #[tokio::test]
 async fn a_provider_that_is_down() {
     let world = World::new().await;
@@ -251,7 +266,8 @@ async fn a_provider_that_is_down() {
     assert_eq!((begin.status, begin.header("retry-after")), (503, "1"));
 }
 
-/// Attack: the address at the end of a sign-in is fetched again, or before the browser by something that only looks.
+/// Attack: the address at the end of a sign-in is fetched again, or before the browser by something
+/// that only looks.
 #[tokio::test]
 async fn state_and_code_replay() {
     let world = World::new().await;
@@ -262,7 +278,10 @@ async fn state_and_code_replay() {
     assert_eq!(world.get(&path, &[JSON]).await.status, 400);
     let code = path.split(['=', '&']).nth(1).unwrap();
     let other = world.begin().await;
-    assert_eq!(world.get(&format!("redirect?code={code}&state={other}"), &[JSON]).await.status, 401);
+    assert_eq!(
+        world.get(&format!("redirect?code={code}&state={other}"), &[JSON]).await.status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -278,7 +297,8 @@ async fn a_client_waits_on_a_socket() {
     let reply = world.get(&world.back(&key, "alice"), &[JSON]).await;
     assert_eq!(reply.json()["data"], Value::Null, "a client waited for these");
     assert_eq!(world.get(&path, &SOCKET).await.status, 101);
-    for unknown in ["socket", "socket?callbackKey=", "socket?callbackKey=ck00000000000000000000000000000000"]
+    for unknown in
+        ["socket", "socket?callbackKey=", "socket?callbackKey=ck00000000000000000000000000000000"]
     {
         for headers in [&[][..], &SOCKET] {
             assert_eq!(world.get(unknown, headers).await.status, 404, "{unknown}");
@@ -290,7 +310,8 @@ async fn a_client_waits_on_a_socket() {
 async fn the_frames_are_those_of_the_specification() {
     let world = World::new().await;
     let from = "192.0.2.1".parse::<IpAddr>().unwrap().into();
-    for (query, event) in [("", "auth:callback"), ("&iss=https%3A%2F%2Fevil.example", "auth:error")] {
+    for (query, event) in [("", "auth:callback"), ("&iss=https%3A%2F%2Fevil.example", "auth:error")]
+    {
         let key = world.begin().await;
         let seat = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
         world.get(&format!("{}{query}", world.back(&key, "alice")), &[]).await;
@@ -330,13 +351,18 @@ async fn a_stolen_callback_key() {
     // Nor by writing a header that only a proxy may write.
     let forged = [&SOCKET[..], &[("x-forwarded-for", "192.0.2.1")]].concat();
     assert_eq!(world.ask_from("192.0.2.2", "GET", &path, &forged).await.status, 403);
-    assert_eq!(world.ask_from("10.0.0.1", "GET", &path, &forged).await.status, 101, "a listed proxy may");
+    assert_eq!(
+        world.ask_from("10.0.0.1", "GET", &path, &forged).await.status,
+        101,
+        "a listed proxy may"
+    );
     let victim = world.ask_from("192.0.2.3", "GET", &world.back(&key, "alice"), &[]).await;
     assert_eq!(victim.status, 403);
     assert!(victim.text.contains("same_address"));
 }
 
-/// Attack: the same from a neighbour of an IPv6 client. Its own addresses, which change as they like, are one place.
+/// Attack: the same from a neighbour of an IPv6 client. Its own addresses, which change as they
+/// like, are one place.
 #[tokio::test]
 async fn a_stolen_callback_key_in_the_next_network() {
     let world = World::new().await;
@@ -352,11 +378,15 @@ async fn a_stolen_callback_key_in_the_next_network() {
         assert_eq!(world.ask_from(peer, "GET", &path, &SOCKET).await.status, status, "{peer}");
     }
     let forwarded = [JSON, ("x-forwarded-for", "2001:db8:0:1::9")];
-    let thief = world.ask_from("2001:db8:0:2::7", "GET", &world.back(&key, "alice"), &forwarded).await;
+    let thief =
+        world.ask_from("2001:db8:0:2::7", "GET", &world.back(&key, "alice"), &forwarded).await;
     let body = thief.json();
     assert_eq!((thief.status, &body["message"]), (403, &json!("Insufficient permissions")));
     assert_eq!(body["errors"][0]["path"], json!(["state"]));
-    assert!(body["errors"][0]["message"].as_str().unwrap().contains("same_address"), "programs learn it too");
+    assert!(
+        body["errors"][0]["message"].as_str().unwrap().contains("same_address"),
+        "programs learn it too"
+    );
 }
 
 /// Attack: a name for us, or a parameter, that would lead browser and code elsewhere.
@@ -375,24 +405,31 @@ async fn nobody_but_the_configuration_says_where_the_browser_goes() {
         let reply = world.ask_from(peer, "GET", path, &lies).await;
         let data = reply.json()["data"].take();
         let key = data["callbackKey"].as_str().unwrap();
-        let expected =
-            format!("{ISSUER}/authorize?redirect_uri=https://vault.example/v1/auth/redirect&state={key}");
+        let expected = format!(
+            "{ISSUER}/authorize?redirect_uri=https://vault.example/v1/auth/redirect&state={key}"
+        );
         assert_eq!(data["uri"], expected);
-        assert!(!reply.headers.contains_key("location") && !reply.headers.contains_key("set-cookie"));
+        assert!(
+            !reply.headers.contains_key("location") && !reply.headers.contains_key("set-cookie")
+        );
         let back = world.ask_from(peer, "GET", &world.back(key, "alice"), &[lies[0], JSON]).await;
         let token = back.json()["data"]["accessToken"].as_str().unwrap().to_owned();
         assert!(back.status == 200 && world.opens(&token).await);
     }
 }
 
-/// Attack: whoever can read the log, or is told of an error, learns what a query or a header carried.
+/// Attack: whoever can read the log, or is told of an error, learns what a query or a header
+/// carried.
 #[tokio::test]
 async fn nothing_that_was_brought_is_said_again() {
     let (lines, _guard) = Lines::record();
     let world = World::new().await;
     let key = world.begin().await;
-    let canary =
-        [("x-refresh-token", "canary"), ("authorization", "Bearer canary"), ("origin", "https://canary")];
+    let canary = [
+        ("x-refresh-token", "canary"),
+        ("authorization", "Bearer canary"),
+        ("origin", "https://canary"),
+    ];
     for (method, path) in [
         ("GET", "uri?provider=canary"),
         ("GET", "redirect?state=canary&code=canary&iss=canary"),
@@ -498,9 +535,11 @@ async fn tokens_are_refreshed() {
     assert_eq!((reply.status, &body["message"]), (201, &json!("Token refreshed successfully!")));
     assert_eq!(reply.header("cache-control"), "no-store");
     assert!(world.opens(body["data"]["accessToken"].as_str().unwrap()).await);
-    for headers in
-        [&[][..], &[("x-refresh-token", "a"), ("x-refresh-token", "b")], &[("authorization", "Bearer x")]]
-    {
+    for headers in [
+        &[][..],
+        &[("x-refresh-token", "a"), ("x-refresh-token", "b")],
+        &[("authorization", "Bearer x")],
+    ] {
         let refused = world.ask_from("192.0.2.1", "POST", "refresh", headers).await;
         assert_eq!((refused.status, refused.header("cache-control")), (401, "no-store"));
     }
@@ -534,7 +573,10 @@ async fn a_session_ends_when_its_user_says_so() {
     let bearer = format!("Bearer {access}");
     let reply = world.ask_from("192.0.2.1", "POST", "logout", &[("authorization", &bearer)]).await;
     let body = reply.json();
-    assert_eq!((reply.status, &body["message"], &body["data"]), (200, &json!("Logged out."), &Value::Null));
+    assert_eq!(
+        (reply.status, &body["message"], &body["data"]),
+        (200, &json!("Logged out."), &Value::Null)
+    );
     assert!(!world.opens(&access).await);
     assert_eq!(world.refresh(&refresh).await.status, 401);
     assert_eq!(
@@ -554,9 +596,16 @@ async fn a_provider_can_be_picked_if_there_is_one() {
         "uri?provider=op&provider=op",
     ] {
         let reply = world.get(bad, &[]).await;
-        assert_eq!((reply.status, &reply.json()["errors"][0]["path"]), (400, &json!(["provider"])), "{bad}");
+        assert_eq!(
+            (reply.status, &reply.json()["errors"][0]["path"]),
+            (400, &json!(["provider"])),
+            "{bad}"
+        );
     }
-    assert_eq!(world.get("uri?provider=op", &[("authorization", "Bearer nonsense")]).await.status, 200);
+    assert_eq!(
+        world.get("uri?provider=op", &[("authorization", "Bearer nonsense")]).await.status,
+        200
+    );
 }
 
 #[tokio::test]

@@ -65,17 +65,21 @@ impl World {
         };
         let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
         let vault = vault(Arc::clone(&companies), Arc::default()).await;
-        let parts = Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies, vault };
+        let parts =
+            Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies, vault };
         Self { vault: Vault::new(parts, options).unwrap(), directory }
     }
 
     async fn get_raw(&self, path: &str) -> (u16, Option<String>, String) {
         let request = http::Request::get(format!("/v1/company/companies{path}"));
-        let request =
-            request.header("authorization", "Bearer token").body(Body::from(String::new())).unwrap();
+        let request = request
+            .header("authorization", "Bearer token")
+            .body(Body::from(String::new()))
+            .unwrap();
         let (parts, body) = self.vault.call(request).await.into_parts();
         assert_known("GET", &format!("/v1/company/companies{path}"), &parts, body.bytes());
-        let cached = parts.headers.get("cache-control").map(|value| value.to_str().unwrap().to_owned());
+        let cached =
+            parts.headers.get("cache-control").map(|value| value.to_str().unwrap().to_owned());
         (parts.status.as_u16(), cached, String::from_utf8(body.bytes().to_vec()).unwrap())
     }
 
@@ -130,14 +134,18 @@ async fn one_is_found_by_each_of_its_names() {
         assert_eq!(world.get(&format!("/{name}")).await["data"], body["data"], "{name}");
     }
     assert_eq!(world.get("/777").await["data"]["cw_Identifier"], Value::Null);
-    assert_eq!(world.get("/007").await["data"]["cw_CompanyId"], Value::Null, "not a number's own spelling");
+    assert_eq!(
+        world.get("/007").await["data"]["cw_CompanyId"],
+        Value::Null,
+        "not a number's own spelling"
+    );
     for unknown in ["/nobody", "/12346", "/Acme%20Corp", "/%00"] {
         assert_eq!(world.get(unknown).await["message"], "Resource not found", "{unknown}");
     }
 }
 
-/// Attack: somebody who is bound to one company asks for others: by list, search, count, name, and by the twin whose identifier is
-/// the number of their own.
+/// Attack: somebody who is bound to one company asks for others: by list, search, count, name, and
+/// by the twin whose identifier is the number of their own.
 #[tokio::test]
 async fn a_bound_role_sees_its_company_only() {
     let world = World::new(&["company.*"], Some(&["12345"])).await;
@@ -147,7 +155,10 @@ async fn a_bound_role_sees_its_company_only() {
     assert_eq!(world.get("/acmecorp").await["status"], 200);
     for foreign in ["/007", "/777", "/777/configurations", "/007/configurations"] {
         let body = world.get(foreign).await;
-        assert_eq!((&body["status"], &body["message"]), (&json!(403), &json!("Insufficient permissions")));
+        assert_eq!(
+            (&body["status"], &body["message"]),
+            (&json!(403), &json!("Insufficient permissions"))
+        );
     }
     assert_eq!(world.directory.asked(), [""; 0], "the directory is not even asked");
 }
@@ -197,7 +208,8 @@ async fn a_directory_that_fails_or_lies_is_a_bad_gateway() {
         }
         let (status, cached, body) = world.get_raw("/12345/configurations").await;
         assert_eq!((status, cached.as_deref()), (502, Some("no-store")));
-        let expected = json!({ "status": 502, "message": "Directory unavailable", "successful": false });
+        let expected =
+            json!({ "status": 502, "message": "Directory unavailable", "successful": false });
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
     }
 }

@@ -57,10 +57,20 @@ async fn a_credential_is_that_of_the_route_list() {
     assert_eq!(found.body, success(200, "Credential Fetched Successfully!", &whole));
 
     let of_company = world.get(&format!("{CREDENTIALS}/company/{}", world.acme)).await;
-    assert_eq!(of_company.body, success(200, "Company Credentials Fetched Successfully!", &json!([listed])));
-    assert_eq!(world.get(&format!("{CREDENTIALS}/company/{}", world.globex)).await.body["data"], json!([]));
+    assert_eq!(
+        of_company.body,
+        success(200, "Company Credentials Fetched Successfully!", &json!([listed]))
+    );
+    assert_eq!(
+        world.get(&format!("{CREDENTIALS}/company/{}", world.globex)).await.body["data"],
+        json!([])
+    );
     for unknown in ["c0000000000000000000000000", "nobody", "acmecorp"] {
-        assert_eq!(world.get(&format!("{CREDENTIALS}/company/{unknown}")).await.status, 404, "our id only");
+        assert_eq!(
+            world.get(&format!("{CREDENTIALS}/company/{unknown}")).await.status,
+            404,
+            "our id only"
+        );
         assert_eq!(world.get(&format!("{CREDENTIALS}/{unknown}")).await.status, 404);
     }
 }
@@ -77,8 +87,9 @@ async fn a_rename_answers_the_whole_credential() {
     // What it got, a client may send back; what it did not get, it may not.
     assert_eq!(world.ask("PATCH", &path, now.body["data"].clone()).await.body, renamed.body);
     assert_eq!(world.ask("PATCH", &path, json!({})).await.body, renamed.body);
-    let refused =
-        world.ask("PATCH", &path, json!({ "companyId": world.globex, "name": null, "secret": 1 })).await;
+    let refused = world
+        .ask("PATCH", &path, json!({ "companyId": world.globex, "name": null, "secret": 1 }))
+        .await;
     let mut paths = refused.paths();
     paths.sort();
     assert_eq!(paths, [r#"["companyId"]"#, r#"["name"]"#, r#"["secret"]"#]);
@@ -112,7 +123,9 @@ async fn stored_values_are_shown_encrypted() {
     let value = secure["value"].as_str().unwrap();
     let bytes = STANDARD.decode(value).unwrap();
     assert_eq!(STANDARD.encode(&bytes), value, "padded, of the standard alphabet");
-    assert!(!bytes.windows(8).any(|part| SECRET.as_bytes().windows(8).any(|secret| secret == part)));
+    assert!(
+        !bytes.windows(8).any(|part| SECRET.as_bytes().windows(8).any(|secret| secret == part))
+    );
     assert!(credsmith_core::ids::SecureValueId::parse(secure["id"].as_str().unwrap()).is_ok());
 }
 
@@ -125,7 +138,10 @@ async fn secure_values_are_handed_out_once_for_each_request() {
         revealed.body,
         success(200, "Secure Values Fetched Successfully!", &json!({ "secretAccessKey": SECRET }))
     );
-    assert_eq!((revealed.header("cache-control"), revealed.header("etag")), (Some("no-store"), None));
+    assert_eq!(
+        (revealed.header("cache-control"), revealed.header("etag")),
+        (Some("no-store"), None)
+    );
     let again = world.ask_with(("GET", &path), "*", &[("if-none-match", "*")], &Value::Null).await;
     assert_eq!(again.status, 200, "never a 304");
 }
@@ -190,7 +206,10 @@ async fn every_fault_of_a_body_is_told_with_its_path() {
     let refused = world.ask("POST", CREDENTIALS, missing).await;
     assert_eq!(refused.paths(), [r#"["fields","accessKeyId"]"#, r#"["fields","secretAccessKey"]"#]);
     let nothing = world.ask("POST", CREDENTIALS, json!({})).await;
-    assert_eq!(nothing.paths(), [r#"["name"]"#, r#"["typeId"]"#, r#"["companyId"]"#, r#"["fields"]"#]);
+    assert_eq!(
+        nothing.paths(),
+        [r#"["name"]"#, r#"["typeId"]"#, r#"["companyId"]"#, r#"["fields"]"#]
+    );
     let unknown = json!({ "name": "x", "typeId": "nobody", "companyId": world.acme, "fields": [] });
     assert_eq!(world.ask("POST", CREDENTIALS, unknown).await.paths(), [r#"["typeId"]"#]);
 }
@@ -207,7 +226,8 @@ async fn a_value_is_taken_away_by_null() {
     let body = json!({ "name": "C", "typeId": of, "companyId": world.acme,
         "fields": [{ "fieldId": "a", "value": "1" }, { "fieldId": "b", "value": "2" }] });
     let path = format!("{CREDENTIALS}/{}/fields", world.ask("POST", CREDENTIALS, body).await.id());
-    let taken = world.ask("PUT", &path, json!({ "fields": [{ "fieldId": "b", "value": null }] })).await;
+    let taken =
+        world.ask("PUT", &path, json!({ "fields": [{ "fieldId": "b", "value": null }] })).await;
     assert_eq!(taken.body["data"]["fields"], json!({ "a": "1" }));
     let refused = world
         .ask(
@@ -227,9 +247,11 @@ async fn versions_are_heeded_after_rights() {
     let tag = world.get(&path).await.header("etag").unwrap().to_owned();
     assert_eq!(world.get(&fields).await.header("etag"), Some(tag.as_str()));
     for path in [&path, &fields] {
-        let known = world.ask_with(("GET", path), "*", &[("if-none-match", &tag)], &Value::Null).await;
+        let known =
+            world.ask_with(("GET", path), "*", &[("if-none-match", &tag)], &Value::Null).await;
         assert_eq!((known.status, known.body), (304, Value::Null));
-        let stranger = world.ask_with(("GET", path), "a.b", &[("if-none-match", &tag)], &Value::Null).await;
+        let stranger =
+            world.ask_with(("GET", path), "a.b", &[("if-none-match", &tag)], &Value::Null).await;
         assert_eq!(stranger.status, 403);
     }
     let change = json!({ "fields": [{ "fieldId": "accessKeyId", "value": "AKIA2" }] });
@@ -271,7 +293,8 @@ async fn a_write_names_the_versions_it_expects_as_http_does() {
         ),
         ("DELETE", path.clone(), Value::Null),
     ] {
-        let tag = world.get(&format!("{CREDENTIALS}/{id}")).await.header("etag").unwrap().to_owned();
+        let tag =
+            world.get(&format!("{CREDENTIALS}/{id}")).await.header("etag").unwrap().to_owned();
         let (weak, list) = (format!("W/{tag}"), format!("\"999\", {tag}"));
         for wrong in [weak.as_str(), "\"999\"", "\"999\", \"998\"", "", "1"] {
             let refused = world.ask_with((method, &path), "*", &[("if-match", wrong)], &body).await;
@@ -281,13 +304,18 @@ async fn a_write_names_the_versions_it_expects_as_http_does() {
         assert_eq!(any.status, 403, "{method}");
         let headers: &[(&str, &str)] =
             if method == "PATCH" { &[("if-match", "*")] } else { &[("if-match", &list)] };
-        assert_eq!(world.ask_with((method, &path), "*", headers, &body).await.status, 200, "{method}");
+        assert_eq!(
+            world.ask_with((method, &path), "*", headers, &body).await.status,
+            200,
+            "{method}"
+        );
     }
     let gone = world.ask_with(("DELETE", &path), "*", &[("if-match", "*")], &Value::Null).await;
     assert_eq!(gone.status, 404);
 }
 
-/// What is wrong with a body is told of a version that is there: who is out of date reads again first.
+/// What is wrong with a body is told of a version that is there: who is out of date reads again
+/// first.
 #[tokio::test]
 async fn an_old_version_is_told_before_faults_of_the_body() {
     let (world, _, id) = one().await;
@@ -297,11 +325,13 @@ async fn an_old_version_is_told_before_faults_of_the_body() {
     assert_eq!(old.status, 412);
     assert_eq!(world.ask("PUT", &fields, faulty).await.status, 400);
     let weak = format!("W/{}", world.get(&fields).await.header("etag").unwrap());
-    let again = world.ask_with(("GET", &fields), "*", &[("if-none-match", &weak)], &Value::Null).await;
+    let again =
+        world.ask_with(("GET", &fields), "*", &[("if-none-match", &weak)], &Value::Null).await;
     assert_eq!(again.status, 304, "weak tags do for reading");
 }
 
-/// A field that becomes secure is in no map of any answer from that moment on, and its tag is another.
+/// A field that becomes secure is in no map of any answer from that moment on, and its tag is
+/// another.
 #[tokio::test]
 async fn a_newly_secure_field_leaves_every_map_at_once() {
     let (world, of, id) = one().await;
@@ -312,7 +342,8 @@ async fn a_newly_secure_field_leaves_every_map_at_once() {
     fields[0]["secure"] = json!(true);
     assert_eq!(world.ask("PATCH", &type_path, json!({ "fields": fields })).await.status, 200);
 
-    let after = world.ask_with(("GET", &path), "*", &[("if-none-match", &before)], &Value::Null).await;
+    let after =
+        world.ask_with(("GET", &path), "*", &[("if-none-match", &before)], &Value::Null).await;
     assert_eq!(after.status, 200, "what a client has is out of date");
     for answer in [
         after,
@@ -366,11 +397,13 @@ async fn each_route_wants_its_own_permissions() {
             );
         }
         let whole = permissions.join(",");
-        let foreign =
-            world.ask_with((method, path), &format!("{whole},aws.credentials@globex"), &[], body).await;
+        let foreign = world
+            .ask_with((method, path), &format!("{whole},aws.credentials@globex"), &[], body)
+            .await;
         assert_eq!(foreign.status, 403, "{method} {path}: another company's");
-        let allowed =
-            world.ask_with((method, path), &format!("{whole},aws.credentials@acmecorp"), &[], body).await;
+        let allowed = world
+            .ask_with((method, path), &format!("{whole},aws.credentials@acmecorp"), &[], body)
+            .await;
         assert!(allowed.status < 300, "{method} {path}: {}", allowed.body);
     }
 }
@@ -386,7 +419,10 @@ async fn a_plugin_that_fails_is_told_by_the_status() {
     ] {
         world.plugins.next(step);
         let failed = world.ask("PUT", &path, json!({ "fields": [] })).await;
-        assert_eq!((failed.status, keys(&failed.body)), (status, vec!["message", "status", "successful"]));
+        assert_eq!(
+            (failed.status, keys(&failed.body)),
+            (status, vec!["message", "status", "successful"])
+        );
     }
     world.plugins.remove("generic");
     let refused = world.ask("PUT", &path, json!({ "fields": [] })).await;

@@ -16,15 +16,17 @@ fn fields() -> Value {
 #[tokio::test]
 async fn making_a_type_answers_what_was_made() {
     let world = World::new().await;
-    let body =
-        json!({ "name": "AWS", "permissionScope": "aws.credentials", "icon": null, "fields": fields() });
+    let body = json!({ "name": "AWS", "permissionScope": "aws.credentials", "icon": null, "fields": fields() });
     let made = world.ask("POST", TYPES, body).await;
     let data = json!({
         "id": made.id(), "name": "AWS", "permissionScope": "aws.credentials", "icon": null, "plugin": "generic", "fields": fields()
     });
     assert_eq!(made.body, success(201, "Credential Type Created Successfully!", &data));
     assert_eq!(keys(&made.body), ["data", "message", "status", "successful"]);
-    assert_eq!(keys(&made.body["data"]), ["fields", "icon", "id", "name", "permissionScope", "plugin"]);
+    assert_eq!(
+        keys(&made.body["data"]),
+        ["fields", "icon", "id", "name", "permissionScope", "plugin"]
+    );
     assert!(credsmith_core::ids::TypeId::parse(&made.id()).is_ok());
 }
 
@@ -41,7 +43,11 @@ async fn a_type_is_that_of_the_route_list() {
             "id": id, "name": "AWS", "permissionScope": "aws.credentials", "icon": "https://aws.amazon.com/favicon.ico",
             "plugin": "generic", "fields": fields(), "credentialCount": 1, "createdAt": at, "updatedAt": at
         });
-        assert_eq!(found.body, success(200, "Credential Type Fetched Successfully!", &data), "{identifier}");
+        assert_eq!(
+            found.body,
+            success(200, "Credential Type Fetched Successfully!", &data),
+            "{identifier}"
+        );
     }
     let slashed = json!({ "name": "A/B 100%", "permissionScope": "a.b", "fields": [] });
     let slashed = world.ask("POST", TYPES, slashed).await.id();
@@ -59,7 +65,9 @@ async fn a_type_is_that_of_the_route_list() {
 async fn the_list_has_all_types_by_name() {
     let world = World::new().await;
     let id = world.aws().await;
-    world.ask("POST", TYPES, json!({ "name": "alpha", "permissionScope": "a.b", "fields": [] })).await;
+    world
+        .ask("POST", TYPES, json!({ "name": "alpha", "permissionScope": "a.b", "fields": [] }))
+        .await;
     let listed = world.get(TYPES).await;
     let names: Vec<_> =
         listed.body["data"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
@@ -109,7 +117,14 @@ async fn a_client_may_send_back_what_it_got() {
     paths.sort();
     assert_eq!(
         (refused.status, paths),
-        (400, vec![r#"["createdAt"]"#.into(), r#"["credentialCount"]"#.into(), r#"["unknown"]"#.into()])
+        (
+            400,
+            vec![
+                r#"["createdAt"]"#.into(),
+                r#"["credentialCount"]"#.into(),
+                r#"["unknown"]"#.into()
+            ]
+        )
     );
 }
 
@@ -170,8 +185,9 @@ async fn a_taken_name_and_a_field_that_cannot_be_opened_are_conflicts() {
     let world = World::new().await;
     let id = world.aws().await;
     world.production(&id).await;
-    let again =
-        world.ask("POST", TYPES, json!({ "name": "aws", "permissionScope": "a.b", "fields": [] })).await;
+    let again = world
+        .ask("POST", TYPES, json!({ "name": "aws", "permissionScope": "a.b", "fields": [] }))
+        .await;
     assert_eq!(
         (again.status, again.body["message"].clone(), again.paths()),
         (409, json!("Conflict"), vec![r#"["name"]"#.into()])
@@ -184,7 +200,10 @@ async fn a_taken_name_and_a_field_that_cannot_be_opened_are_conflicts() {
     guessed[1]["valueType"] = json!("choice");
     guessed[1]["choices"] = json!(["0000", "0001"]);
     let refused = world.ask("PATCH", &format!("{TYPES}/{id}"), json!({ "fields": guessed })).await;
-    assert_eq!((refused.status, refused.paths()), (409, vec![r#"["fields",1,"valueType"]"#.into()]));
+    assert_eq!(
+        (refused.status, refused.paths()),
+        (409, vec![r#"["fields",1,"valueType"]"#.into()])
+    );
 }
 
 #[tokio::test]
@@ -202,7 +221,11 @@ async fn a_deleted_type_is_gone_with_its_credentials() {
         assert_eq!(world.get(&path).await.status, 404, "{path}");
     }
     assert_eq!(world.ask("DELETE", &format!("{TYPES}/{id}"), Value::Null).await.status, 404);
-    assert_eq!(world.ask("DELETE", &format!("{TYPES}/AWS"), Value::Null).await.status, 404, "by id alone");
+    assert_eq!(
+        world.ask("DELETE", &format!("{TYPES}/AWS"), Value::Null).await.status,
+        404,
+        "by id alone"
+    );
 }
 
 #[tokio::test]
@@ -218,9 +241,15 @@ async fn the_credentials_of_a_type_have_five_keys() {
     assert_eq!(listed.body, success(200, "Credentials Fetched Successfully!", &data));
     let bound = "credential_type.fetch,credential.fetch.many,aws.credentials@globex";
     let path = format!("{TYPES}/{id}/credentials");
-    assert_eq!(world.ask_with(("GET", &path), bound, &[], &Value::Null).await.body["data"], json!([]));
+    assert_eq!(
+        world.ask_with(("GET", &path), bound, &[], &Value::Null).await.body["data"],
+        json!([])
+    );
     let narrow = "credential_type.fetch,credential.fetch.many";
-    assert_eq!(world.ask_with(("GET", &path), narrow, &[], &Value::Null).await.body["data"], json!([]));
+    assert_eq!(
+        world.ask_with(("GET", &path), narrow, &[], &Value::Null).await.body["data"],
+        json!([])
+    );
 }
 
 #[test]

@@ -12,7 +12,10 @@ async fn refused_reveals_of_two_credentials_are_told_apart() {
     let world = World::new().await;
     for id in [ID, OTHER] {
         let reveal = format!("credential/credentials/{id}/secure-values");
-        assert_eq!(world.ask_with(("GET", &reveal), "nothing", &[], &Value::Null).await.status, 403);
+        assert_eq!(
+            world.ask_with(("GET", &reveal), "nothing", &[], &Value::Null).await.status,
+            403
+        );
     }
     let asked = "GET /v1/credential/credentials/{id}/secure-values";
     let expected = [ID, OTHER].map(|id| json!({ "credential": id, "asked": asked }));
@@ -42,7 +45,8 @@ async fn every_route_with_a_parameter_names_what_it_is_about() {
         let path = segments.collect::<Vec<_>>().join("/");
         let asked = format!("{} {}", route.method(), route.path());
         let path = path.strip_prefix("/v1/").unwrap();
-        let answer = world.ask_with((route.method().as_str(), path), "nothing", &[], &json!({})).await;
+        let answer =
+            world.ask_with((route.method().as_str(), path), "nothing", &[], &json!({})).await;
         assert_eq!(answer.status, 403, "{asked}");
         let kind = match path.split('/').collect::<Vec<_>>()[..] {
             ["user", ..] => "user",

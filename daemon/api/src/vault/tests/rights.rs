@@ -1,6 +1,8 @@
-//! Every route, called by everybody: what [`ROWS`] says of it is the specification's word, not that of the routes themselves. For each row
-//! there are nobody, a bad token, somebody without rights, somebody with each single right of all there are, with all but that one, with
-//! rights that look alike, somebody bound to the company it is about, to another one, without the scope of the type, and an admin.
+//! Every route, called by everybody: what [`ROWS`] says of it is the specification's word, not that
+//! of the routes themselves. For each row there are nobody, a bad token, somebody without rights,
+//! somebody with each single right of all there are, with all but that one, with rights that look
+//! alike, somebody bound to the company it is about, to another one, without the scope of the type,
+//! and an admin.
 
 use std::collections::BTreeSet;
 
@@ -199,8 +201,7 @@ fn of_type(name: &str) -> Value {
 }
 
 fn credential(of: &str, company: &str) -> Value {
-    let fields =
-        json!([{ "fieldId": "user", "value": "bob" }, { "fieldId": "password", "value": "hunter2" }]);
+    let fields = json!([{ "fieldId": "user", "value": "bob" }, { "fieldId": "password", "value": "hunter2" }]);
     json!({ "name": "Login", "typeId": of, "companyId": company, "fields": fields })
 }
 
@@ -218,14 +219,17 @@ impl Probe {
         Self { row, world: World::new().await, made: 0, left: None }
     }
 
-    /// A type, and a credential of it for each company: the call is about that of Acme Corp, which comes first, or that of Globex.
+    /// A type, and a credential of it for each company: the call is about that of Acme Corp, which
+    /// comes first, or that of Globex.
     pub(super) async fn things(&mut self) -> [Things; 2] {
         self.made += 1;
         let name = format!("Type {}", self.made);
-        let of = self.world.ask("POST", "credential-type/credential-types", of_type(&name)).await.id();
+        let of =
+            self.world.ask("POST", "credential-type/credential-types", of_type(&name)).await.id();
         let mut both = Vec::new();
         for company in [&self.world.acme, &self.world.globex] {
-            let made = self.world.ask("POST", "credential/credentials", credential(&of, company)).await;
+            let made =
+                self.world.ask("POST", "credential/credentials", credential(&of, company)).await;
             let (user, of, company) = (self.world.friend.clone(), of.clone(), company.clone());
             both.push(Things { user, of, company, credential: made.id() });
         }
@@ -270,7 +274,8 @@ impl Probe {
 }
 
 fn check_refused(answer: &Answer, row: &Row, token: &str) {
-    let expected = json!({ "status": 403, "message": "Insufficient permissions", "successful": false });
+    let expected =
+        json!({ "status": 403, "message": "Insufficient permissions", "successful": false });
     assert_eq!(answer.body, expected, "{:?} as {token}", row.call);
 }
 
@@ -289,7 +294,12 @@ fn every_route_has_its_row_and_says_the_same() {
                 Access::Caller => (&[], &[]),
                 Access::Needs { scopes, permissions } => (scopes, permissions),
             };
-            (route.method().as_str().to_owned(), route.path(), scopes.to_vec(), permissions.to_vec())
+            (
+                route.method().as_str().to_owned(),
+                route.path(),
+                scopes.to_vec(),
+                permissions.to_vec(),
+            )
         })
         .collect();
     let expected: BTreeSet<_> = ROWS
@@ -385,13 +395,15 @@ async fn scopes_are_asked_of_the_token() {
     }
 }
 
-/// Roles that have what the route needs and are bound to one company: the call is about that, then about another.
+/// Roles that have what the route needs and are bound to one company: the call is about that, then
+/// about another.
 #[tokio::test]
 async fn a_bound_role_reaches_its_own_company_and_no_foreign_one() {
     for row in ROWS {
         let mut probe = Probe::new(row).await;
         let counting = (row.about == About::Counted).then_some("credential.fetch.many");
-        let rights = row.all().into_iter().chain([SCOPE]).chain(counting).collect::<Vec<_>>().join(",");
+        let rights =
+            row.all().into_iter().chain([SCOPE]).chain(counting).collect::<Vec<_>>().join(",");
         for (bound_to, place) in [("acmecorp", 0), ("globex", 1)] {
             let token = format!("Bearer {rights}@{bound_to}");
             let bearer = [("authorization", token.as_str())];
@@ -406,7 +418,11 @@ async fn a_bound_role_reaches_its_own_company_and_no_foreign_one() {
                 About::Company | About::Credential | About::CredentialsOfCompany => {
                     check_refused(&foreign, row, &token);
                 }
-                _ => assert_eq!(foreign.status, row.status, "{:?} {token}: {}", row.call, foreign.body),
+                _ => assert_eq!(
+                    foreign.status, row.status,
+                    "{:?} {token}: {}",
+                    row.call, foreign.body
+                ),
             }
         }
     }
@@ -421,7 +437,10 @@ fn check_left_out(row: &Row, answer: &Answer, own: &Things, foreign: &Things) {
             assert_eq!(answer.body["pagination"]["totalRecords"], 1);
         }
         About::Credentials => {
-            assert!(seen.contains(&own.credential) && !seen.contains(&foreign.credential), "{seen}");
+            assert!(
+                seen.contains(&own.credential) && !seen.contains(&foreign.credential),
+                "{seen}"
+            );
         }
         About::Counted => check_count(row, answer, 1),
         _ => {}
@@ -440,12 +459,14 @@ fn check_count(row: &Row, answer: &Answer, expected: u64) {
     }
 }
 
-/// Without the permission that a type's scope names: single access is refused, lists leave out, counts do not count.
+/// Without the permission that a type's scope names: single access is refused, lists leave out,
+/// counts do not count.
 #[tokio::test]
 async fn the_scope_of_a_type_narrows_further() {
     for row in ROWS {
         let mut probe = Probe::new(row).await;
-        let everything_else = "user.*,company.*,credential.*,credential_type.*,aws.other,aws.credentials.*";
+        let everything_else =
+            "user.*,company.*,credential.*,credential_type.*,aws.other,aws.credentials.*";
         if matches!(row.about, About::Credential | About::ScopeOfType) {
             probe.refuses(everything_else).await;
             continue;
@@ -467,23 +488,33 @@ async fn the_scope_of_a_type_narrows_further() {
     }
 }
 
-/// Whoever lacks the permission does not learn what there is; whoever has it is told that it is not there.
+/// Whoever lacks the permission does not learn what there is; whoever has it is told that it is not
+/// there.
 #[tokio::test]
 async fn what_is_not_there_is_told_to_those_who_may_look() {
     for row in ROWS.iter().filter(|row| row.call.1.contains('{')) {
         let mut probe = Probe::new(row).await;
         let [user, of, company, credential] = [(); 4].map(|()| UNKNOWN.to_owned());
         let unknown = Things { user, of, company, credential };
-        let expected = json!({ "status": 404, "message": "Resource not found", "successful": false });
+        let expected =
+            json!({ "status": 404, "message": "Resource not found", "successful": false });
         for token in ["Bearer *", "Bearer *@acmecorp"] {
             let answer = probe.call(&unknown, &[("authorization", token)]).await;
             assert_eq!(answer.body, expected, "{:?} {token}", row.call);
         }
-        check_refused(&probe.call(&unknown, &[("authorization", "Bearer nothing")]).await, row, "nothing");
+        check_refused(
+            &probe.call(&unknown, &[("authorization", "Bearer nothing")]).await,
+            row,
+            "nothing",
+        );
         // The same with what is there.
         probe.refuses("nothing").await;
     }
     let world = World::new().await;
     let gone = world.ask("POST", "credential/credentials", credential(UNKNOWN, UNKNOWN)).await;
-    assert_eq!((gone.status, gone.paths().len()), (400, 2), "in a body it is a fault like any other");
+    assert_eq!(
+        (gone.status, gone.paths().len()),
+        (400, 2),
+        "in a body it is a fault like any other"
+    );
 }

@@ -1,4 +1,5 @@
-//! Bodies that arrive in two pieces, at a server on the wire: between the pieces the caller loses what let them in.
+//! Bodies that arrive in two pieces, at a server on the wire: between the pieces the caller loses
+//! what let them in.
 
 use std::net::SocketAddr;
 
@@ -24,7 +25,8 @@ async fn serve(surface: &Arc<Vault>) -> (SocketAddr, Drain) {
     (address, drain)
 }
 
-/// The status of an answer to a body in two pieces. What `between` does happens when the caller is let in and the body is waited for.
+/// The status of an answer to a body in two pieces. What `between` does happens when the caller is
+/// let in and the body is waited for.
 async fn in_two_pieces(
     (surface, asked): (&Arc<Vault>, &watch::Sender<usize>),
     token: &str,
@@ -79,7 +81,8 @@ fn rows_with_a_body() -> impl Iterator<Item = &'static Row> {
 #[tokio::test]
 async fn rights_that_went_while_the_body_came_count_no_more() {
     for row in rows_with_a_body() {
-        // Suspended or signed out, it is no token any more. Without the role, or the scope, it is one of somebody with less.
+        // Suspended or signed out, it is no token any more. Without the role, or the scope, it is
+        // one of somebody with less.
         let less = if row.is_by_scope() { "|*" } else { "nothing" };
         for (token_now, status) in [("?", 401), (less, 403)] {
             let mut probe = Probe::new(row).await;
@@ -97,8 +100,18 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
             assert_eq!(seen(world).await, before, "{:?} as {token_now}", row.call);
             // The same call of somebody whose rights stay.
             let answered = in_two_pieces(site, "*", call, &body, async {});
-            assert_eq!(tokio::time::timeout(EVER, answered).await.unwrap(), row.status, "{:?}", row.call);
-            assert_ne!(seen(world).await, before, "{:?} changes nothing that this test sees", row.call);
+            assert_eq!(
+                tokio::time::timeout(EVER, answered).await.unwrap(),
+                row.status,
+                "{:?}",
+                row.call
+            );
+            assert_ne!(
+                seen(world).await,
+                before,
+                "{:?} changes nothing that this test sees",
+                row.call
+            );
         }
     }
 }
@@ -108,7 +121,8 @@ struct Counted(Arc<Sessions>, watch::Sender<usize>);
 
 impl Doors for Counted {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
-        let answered = self.0.authenticate(token).inspect(|_| self.1.send_modify(|asked| *asked += 1));
+        let answered =
+            self.0.authenticate(token).inspect(|_| self.1.send_modify(|asked| *asked += 1));
         answered.boxed()
     }
 
@@ -117,13 +131,15 @@ impl Doors for Counted {
     }
 }
 
-/// Attack: an admin who is suspended, or signs out, makes an accomplice an admin with a body that was begun before.
+/// Attack: an admin who is suspended, or signs out, makes an accomplice an admin with a body that
+/// was begun before.
 #[tokio::test]
 async fn who_is_suspended_or_signed_out_meanwhile_makes_nobody_an_admin() {
     for suspended in [true, false] {
         let roles = ["alice", "carol"].map(|name| role_of(name, name, &["*"]));
         let people = People::new(roles.into(), session_options()).await;
-        let [alice, carol, bob] = [people.sign_in("alice"), people.sign_in("carol"), people.sign_in("bob")];
+        let [alice, carol, bob] =
+            [people.sign_in("alice"), people.sign_in("carol"), people.sign_in("bob")];
         let (alice, carol, bob) = (alice.await.access, carol.await.access, bob.await.access);
         let sessions = &people.sessions;
         let admin = sessions.authenticate(&carol).await.unwrap();

@@ -81,7 +81,10 @@ async fn oneself_is_as_the_examples_show() {
     let expected = json!({
         "id": me["data"]["id"], "name": "Jane Doe", "email": "root@example.org", "image": "https://example.com/avatar.jpg",
     });
-    assert_eq!((&changed["message"], &changed["data"]), (&json!("Successfully updated user."), &expected));
+    assert_eq!(
+        (&changed["message"], &changed["data"]),
+        (&json!("Successfully updated user."), &expected)
+    );
     let cleared = world.ask("PATCH", "@me", &root, &json!({ "image": null })).await;
     assert_eq!(cleared["data"]["image"], Value::Null);
 }
@@ -97,8 +100,15 @@ async fn every_fault_of_a_change_is_told_at_once() {
     let mut found = paths(&answer);
     found.sort();
     assert_eq!(found, ["[\"image\"]", "[\"login\"]", "[\"name\"]", "[\"nmae\"]"]);
-    assert_eq!(paths(&world.ask("PATCH", "@me", &root, &json!({ "name": null })).await), ["[\"name\"]"]);
-    assert_eq!(world.ask("PATCH", "@me", &root, &me).await["status"], 200, "what one got may be sent back");
+    assert_eq!(
+        paths(&world.ask("PATCH", "@me", &root, &json!({ "name": null })).await),
+        ["[\"name\"]"]
+    );
+    assert_eq!(
+        world.ask("PATCH", "@me", &root, &me).await["status"],
+        200,
+        "what one got may be sent back"
+    );
     assert_eq!(world.ask("PATCH", "@me", &root, &json!({})).await["status"], 200);
 }
 
@@ -113,7 +123,10 @@ async fn users_are_looked_after_by_those_who_may() {
     let (root_id, helen_id, nobody_id) =
         (world.id(&root).await, world.id(&helen).await, world.id(&nobody).await);
     let list = world.ask("GET", "users?search=NOB", &helen, &Value::Null).await;
-    assert_eq!((&list["data"][0]["id"], &list["pagination"]["totalRecords"]), (&json!(nobody_id), &json!(1)));
+    assert_eq!(
+        (&list["data"][0]["id"], &list["pagination"]["totalRecords"]),
+        (&json!(nobody_id), &json!(1))
+    );
     assert_eq!(list["data"][0]["suspended"], false);
     assert_eq!(world.ask("GET", "users", &nobody, &Value::Null).await["status"], 403);
 
@@ -133,7 +146,11 @@ async fn users_are_looked_after_by_those_who_may() {
         assert_eq!(world.ask("PUT", &roles_of(id), by, &body).await["status"], status, "{body}");
     }
     let me = world.ask("GET", "@me", &nobody, &Value::Null).await;
-    assert_eq!(me["data"]["roles"], json!(["admin", "auditor"]), "at once, and claim roles are kept");
+    assert_eq!(
+        me["data"]["roles"],
+        json!(["admin", "auditor"]),
+        "at once, and claim roles are kept"
+    );
     let bad = json!({ "roles": ["x", 5, "admin", "y"], "more": 1 });
     let mut found = paths(&world.ask("PUT", &roles_of(&nobody_id), &root, &bad).await);
     found.sort();
@@ -153,7 +170,11 @@ async fn a_suspended_user_is_out_at_once() {
     let view = world.ask("PATCH", &user, &root, &suspend(false)).await;
     assert_eq!(view["data"]["suspended"], false);
     assert_eq!(world.ask("PATCH", &user, &root, &view["data"]).await["status"], 200);
-    assert_eq!(world.ask("GET", "@me", &nobody, &Value::Null).await["status"], 401, "the session stays over");
+    assert_eq!(
+        world.ask("GET", "@me", &nobody, &Value::Null).await["status"],
+        401,
+        "the session stays over"
+    );
     let oneself = format!("users/{}", world.id(&root).await);
     assert_eq!(world.ask("PATCH", &oneself, &root, &suspend(true)).await["status"], 403);
     assert_eq!(

@@ -12,7 +12,8 @@ const MAX_COMPILED: usize = 1024 * 1024;
 /// Most bytes of text that a pattern is tried on; a claim with more is not judged.
 const MAX_MATCHED: usize = 16 * 1024;
 
-/// What a rule asks of a claim. Texts are compared byte by byte; a number or a boolean never equals a text.
+/// What a rule asks of a claim. Texts are compared byte by byte; a number or a boolean never equals
+/// a text.
 #[derive(Clone)]
 pub struct Test(Kind);
 
@@ -57,7 +58,9 @@ impl Test {
     ///
     /// # Errors
     /// No text, or an empty one.
-    pub fn is_member_of<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, RuleError> {
+    pub fn is_member_of<T: AsRef<str>>(
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Self, RuleError> {
         let texts: Vec<_> = texts.into_iter().map(|text| text.as_ref().trim().to_owned()).collect();
         if texts.is_empty() {
             return Err(RuleError::new("`is_member_of` needs at least one text"));
@@ -80,19 +83,26 @@ impl Test {
         Ok(Self(Kind::Contains(text)))
     }
 
-    /// The claim is a text in which the pattern is found, or a list with such an element. The pattern is not anchored.
+    /// The claim is a text in which the pattern is found, or a list with such an element. The
+    /// pattern is not anchored.
     ///
     /// # Errors
     /// What is wrong with the pattern; or that it takes more than 1 MiB when compiled.
     pub fn regexp(pattern: &str) -> Result<Self, RuleError> {
-        // The look-up cache of lazily built states is a second pool of memory, beside the program's own.
-        let built = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).dfa_size_limit(MAX_COMPILED).build();
+        // The look-up cache of lazily built states is a second pool of memory, beside the program's
+        // own.
+        let built = RegexBuilder::new(pattern)
+            .size_limit(MAX_COMPILED)
+            .dfa_size_limit(MAX_COMPILED)
+            .build();
         match built {
             Ok(regex) => Ok(Self(Kind::Regexp(regex))),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                Err(RuleError::new("the pattern takes more than 1 MiB when compiled: make it simpler"))
+            Err(regex::Error::CompiledTooBig(_)) => Err(RuleError::new(
+                "the pattern takes more than 1 MiB when compiled: make it simpler",
+            )),
+            Err(error) => {
+                Err(RuleError::new(format!("the pattern is not a regular expression: {error}")))
             }
-            Err(error) => Err(RuleError::new(format!("the pattern is not a regular expression: {error}"))),
         }
     }
 
@@ -111,9 +121,9 @@ impl Test {
         match &self.0 {
             Kind::Any(holds) => Verdict::from(*holds),
             Kind::Equals(text) => Verdict::from(value.as_str() == Some(text)),
-            Kind::IsMemberOf(texts) => {
-                Verdict::from(value.as_str().is_some_and(|value| texts.iter().any(|text| text == value)))
-            }
+            Kind::IsMemberOf(texts) => Verdict::from(
+                value.as_str().is_some_and(|value| texts.iter().any(|text| text == value)),
+            ),
             Kind::Contains(text) => contains(text, value),
             Kind::Regexp(regex) => matches(regex, value),
         }
@@ -145,7 +155,8 @@ fn matches(regex: &Regex, value: &Value) -> Verdict {
     }
 }
 
-/// A text among the elements may match whatever the others are; but that none does can only be said of a list of texts.
+/// A text among the elements may match whatever the others are; but that none does can only be said
+/// of a list of texts.
 fn matches_any(regex: &Regex, elements: &[Value]) -> Verdict {
     let texts = || elements.iter().filter_map(Value::as_str);
     if texts().map(str::len).sum::<usize>() > MAX_MATCHED {

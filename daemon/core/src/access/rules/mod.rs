@@ -1,11 +1,13 @@
 //! Allow and forbid rules: lines over the claims of a user, as WaTTS has them.
 //!
-//! A user may when some allow rule matches and no forbid rule does. No rules: nobody may. Only rules for the provider of the user's
-//! *primary* login count, and those for any provider; additional logins never do.
+//! A user may when some allow rule matches and no forbid rule does. No rules: nobody may. Only
+//! rules for the provider of the user's *primary* login count, and those for any provider;
+//! additional logins never do.
 //!
-//! Where a rule cannot be judged, it is judged against the user: an allow rule then does not match, and a forbid rule does. That is so
-//! when the claim is absent (or null), whatever the test; when the claim has a type that the test cannot look at; and when the rule
-//! names a provider that is not configured: such a forbid rule matches everybody, of every provider.
+//! Where a rule cannot be judged, it is judged against the user: an allow rule then does not match,
+//! and a forbid rule does. That is so when the claim is absent (or null), whatever the test; when
+//! the claim has a type that the test cannot look at; and when the rule names a provider that is
+//! not configured: such a forbid rule matches everybody, of every provider.
 //!
 //! Never here: the text of a claim in what is logged; a claim may be anything, and private.
 
@@ -63,7 +65,9 @@ impl ProviderMatch {
         }
         match text.strip_prefix("rsp-") {
             // The id behind the prefix is a word like every other id.
-            Some(id) => crate::ids::ServiceId::parse(id).map(|word| Self::Rsp(word.as_str().to_owned())),
+            Some(id) => {
+                crate::ids::ServiceId::parse(id).map(|word| Self::Rsp(word.as_str().to_owned()))
+            }
             None => ProviderId::parse(text).map(Self::Id),
         }
     }
@@ -74,7 +78,11 @@ impl ProviderMatch {
             Self::Id(id) => caller.interface != Interface::Rsp && caller.identity.provider == *id,
             Self::Rsp(id) => {
                 caller.interface == Interface::Rsp
-                    && caller.subject().issuer.strip_prefix("rsp-").is_some_and(|issuer| issuer == id)
+                    && caller
+                        .subject()
+                        .issuer
+                        .strip_prefix("rsp-")
+                        .is_some_and(|issuer| issuer == id)
             }
         }
     }
@@ -122,10 +130,16 @@ impl Rule {
     ///
     /// # Errors
     /// A name that is empty, longer than 256 bytes, or has control characters.
-    pub fn new(provider: ProviderMatch, claim: impl Into<String>, test: Test) -> Result<Self, RuleError> {
+    pub fn new(
+        provider: ProviderMatch,
+        claim: impl Into<String>,
+        test: Test,
+    ) -> Result<Self, RuleError> {
         let claim = claim.into();
         if claim.is_empty() || claim.len() > MAX_CLAIM_NAME || claim.chars().any(char::is_control) {
-            return Err(RuleError::new("a claim's name has 1 to 256 bytes and no control characters"));
+            return Err(RuleError::new(
+                "a claim's name has 1 to 256 bytes and no control characters",
+            ));
         }
         Ok(Self { provider, claim, test })
     }
@@ -198,7 +212,8 @@ pub enum Decision {
     },
     /// No allow rule matches.
     NotAllowed {
-        /// The first allow rule whose claim had a type that it cannot look at: perhaps a mistake in the configuration.
+        /// The first allow rule whose claim had a type that it cannot look at: perhaps a mistake in
+        /// the configuration.
         unfit: Option<String>,
     },
 }
@@ -214,7 +229,9 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allowed { rule } => write!(f, "the allow rule {rule} matches"),
-            Self::Forbidden { rule, finding } => write!(f, "the forbid rule {rule} decides: {finding}"),
+            Self::Forbidden { rule, finding } => {
+                write!(f, "the forbid rule {rule} decides: {finding}")
+            }
             Self::NotAllowed { unfit: None } => f.write_str("no allow rule matches"),
             Self::NotAllowed { unfit: Some(rule) } => {
                 write!(f, "no allow rule matches; at {rule} {}", Finding::Unfit)

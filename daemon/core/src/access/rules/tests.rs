@@ -37,8 +37,8 @@ fn effects(rule: &Rule, caller: &Caller) -> (bool, bool) {
     (allows, forbids)
 }
 
-/// Every test against every type of value. `y` and `n`: the test holds or not, whichever list the rule stands in. `!`: it cannot be
-/// judged, so that allow says no and forbid says yes.
+/// Every test against every type of value. `y` and `n`: the test holds or not, whichever list the
+/// rule stands in. `!`: it cannot be judged, so that allow says no and forbid says yes.
 #[test]
 fn every_test_judges_every_type() {
     let values = [
@@ -88,7 +88,11 @@ fn every_test_judges_every_type() {
                 'n' => (false, false),
                 _ => (false, true),
             };
-            assert_eq!(effects(&rule, &alice("role", value.clone())), expected, "{rule} at {value}");
+            assert_eq!(
+                effects(&rule, &alice("role", value.clone())),
+                expected,
+                "{rule} at {value}"
+            );
         }
     }
 }
@@ -156,7 +160,12 @@ fn a_rule_counts_for_users_of_its_provider() {
     for (provider, expected) in table {
         let rule = rule(provider, "sub", Test::any(true));
         for (user, expected) in users.iter().zip(expected) {
-            assert_eq!(effects(&rule, user), (expected, expected), "{provider} and {:?}", user.identity);
+            assert_eq!(
+                effects(&rule, user),
+                (expected, expected),
+                "{provider} and {:?}",
+                user.identity
+            );
         }
     }
 }
@@ -214,7 +223,10 @@ fn a_decision_says_which_rule_made_it_and_never_a_value() {
     let gone = || rule("gone", "sub", Test::any(true));
     let table = [
         (judge(vec![absent(), hit()], vec![], &alice), "the allow rule op.level.contains matches"),
-        (judge(vec![hit()], vec![hit()], &alice), "the forbid rule op.level.contains decides: it matches"),
+        (
+            judge(vec![hit()], vec![hit()], &alice),
+            "the forbid rule op.level.contains decides: it matches",
+        ),
         (
             judge(vec![hit()], vec![absent()], &alice),
             "the forbid rule any.age.regexp decides: the claim is absent",

@@ -60,7 +60,11 @@ impl Site {
         let expected: BTreeSet<_> = events.map(|number| number.to_string()).collect();
         assert_eq!(told.len(), expected.len(), "{context}: {told:?}");
         assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), expected, "{context}");
-        assert_eq!(self.verify(&[self.file.bytes()], 1).await.faults, Vec::<String>::new(), "{context}");
+        assert_eq!(
+            self.verify(&[self.file.bytes()], 1).await.faults,
+            Vec::<String>::new(),
+            "{context}"
+        );
         assert_eq!(self.world.store.dump("outbox/").len(), 0, "{context}");
     }
 }
@@ -169,8 +173,16 @@ async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
         Verdict { lines: 5, last: 5, ..Verdict::default() }
     );
     assert_eq!(site.verify(std::slice::from_ref(&new), 4).await.faults, Vec::<String>::new());
-    assert_eq!(site.verify(std::slice::from_ref(&new), 1).await.faults.len(), 1, "the beginning is missing");
-    assert_eq!(site.verify(std::slice::from_ref(&old), 1).await.faults.len(), 1, "the end is missing");
+    assert_eq!(
+        site.verify(std::slice::from_ref(&new), 1).await.faults.len(),
+        1,
+        "the beginning is missing"
+    );
+    assert_eq!(
+        site.verify(std::slice::from_ref(&old), 1).await.faults.len(),
+        1,
+        "the end is missing"
+    );
     assert_eq!(site.verify(&[new.clone(), old], 1).await.faults.len(), 3, "in the wrong order");
 
     // Dying over the first lines of a new file, which is shorter than the old one, or longer.
@@ -198,7 +210,8 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
     site.log().finish().await.unwrap();
     let good = site.file.bytes();
     let lines: Vec<_> = good.split_inclusive(|byte| *byte == b'\n').collect();
-    let changed = String::from_utf8(good.clone()).unwrap().replace("\"asked\":\"2\"", "\"asked\":\"9\"");
+    let changed =
+        String::from_utf8(good.clone()).unwrap().replace("\"asked\":\"2\"", "\"asked\":\"9\"");
     for bad in [
         lines[..2].concat(),
         good[..good.len() - 1].to_vec(),
@@ -220,7 +233,9 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
     }
     // What was changed before the last line shows when the log is verified, and only then.
     site.file.set(
-        changed.replace("\"asked\":\"9\"", "\"asked\":\"2\"").replace("\"asked\":\"0\"", "\"asked\":\"5\""),
+        changed
+            .replace("\"asked\":\"9\"", "\"asked\":\"2\"")
+            .replace("\"asked\":\"0\"", "\"asked\":\"5\""),
     );
     assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults.len(), 1);
     // It goes on when somebody has looked.
@@ -231,7 +246,8 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
     site.log().finish().await.unwrap();
 }
 
-/// Attack: the end is changed in place, so that the file is as long as before, while the daemon runs.
+/// Attack: the end is changed in place, so that the file is as long as before, while the daemon
+/// runs.
 #[tokio::test]
 async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
     let site = Site::new().await;
@@ -281,7 +297,10 @@ async fn an_event_that_was_changed_in_the_store_holds_up_no_other() {
     site.world.store.tamper(&key, Some(value.into()));
     site.world.store.tamper(&Key::new("outbox/x"), Some("y".into()));
     site.log().finish().await.unwrap();
-    assert_eq!(site.file.lines().iter().map(|line| asked(line)).collect::<Vec<_>>(), ["0", "", "2"]);
+    assert_eq!(
+        site.file.lines().iter().map(|line| asked(line)).collect::<Vec<_>>(),
+        ["0", "", "2"]
+    );
     assert!(site.file.lines()[1].contains(r#""action":"lose""#));
     assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults, Vec::<String>::new());
 }

@@ -41,8 +41,12 @@ fn without_key(log: &[u8]) -> Vec<String> {
 fn a_log_as_it_was_written_is_sound() {
     for count in [0, 1, 2, 50] {
         let (lines, end) = log(count, 1);
-        let verdict = held_against(&lines.concat(), Check { key: Some(key(1)), end: Some(end), from: 1 });
-        assert_eq!(verdict, Verdict { lines: count as u64, last: count as u64, ..Verdict::default() });
+        let verdict =
+            held_against(&lines.concat(), Check { key: Some(key(1)), end: Some(end), from: 1 });
+        assert_eq!(
+            verdict,
+            Verdict { lines: count as u64, last: count as u64, ..Verdict::default() }
+        );
         assert_eq!(without_key(&lines.concat()), [""; 0]);
     }
 }
@@ -54,7 +58,8 @@ fn every_fault_is_told_at_its_line() {
     let told = |lines: &[Vec<u8>]| verify(&lines.concat(), end);
     for at in 0..lines.len() {
         let mut changed = lines.clone();
-        changed[at] = String::from_utf8(lines[at].clone()).unwrap().replace("change", "reveal").into();
+        changed[at] =
+            String::from_utf8(lines[at].clone()).unwrap().replace("change", "reveal").into();
         assert_eq!(
             told(&changed),
             [format!("Line {} was changed, or was not written by this daemon.", at + 1)]
@@ -80,7 +85,8 @@ fn every_fault_is_told_at_its_line() {
     }
 }
 
-/// Attack: the tail is written anew by somebody who has no key, or with lines of an earlier time of the same daemon.
+/// Attack: the tail is written anew by somebody who has no key, or with lines of an earlier time of
+/// the same daemon.
 #[test]
 fn a_log_of_another_key_or_another_life_is_found() {
     let (lines, end) = log(4, 1);
@@ -135,7 +141,11 @@ fn what_a_dying_daemon_leaves_is_no_fault_and_is_told_of() {
         assert_eq!(held(before), unfinished, "{length} bytes, which are not remembered yet");
         assert_eq!(held_against(&begun, Check { from: 1, ..Check::default() }), unfinished);
         let missing = held(end);
-        assert_eq!((missing.faults.len(), missing.unfinished), (1, false), "they were: {missing:?}");
+        assert_eq!(
+            (missing.faults.len(), missing.unfinished),
+            (1, false),
+            "they were: {missing:?}"
+        );
     }
     assert_eq!(verify(&whole, before), [""; 0], "written, and not yet remembered");
     assert_eq!(
@@ -143,7 +153,8 @@ fn what_a_dying_daemon_leaves_is_no_fault_and_is_told_of() {
         ["Line 3 has no end: it was cut off, or is no line of an audit log."],
         "a whole line without its end is no beginning of one"
     );
-    let first = held_against(&lines[0][..40], Check { key: Some(key(1)), end: Some(Mark::START), from: 1 });
+    let first =
+        held_against(&lines[0][..40], Check { key: Some(key(1)), end: Some(Mark::START), from: 1 });
     assert!(first.unfinished && first.faults.is_empty(), "{first:?}");
 }
 
@@ -154,8 +165,9 @@ fn a_forged_event_at_the_end_is_a_fault() {
     let (good, previous) = (lines.concat(), spell(&end.mac));
     let mut foreign = Vec::new();
     write(&mut foreign, &end, "e2", br#"{"action":"reveal"}"#, &key(2));
-    let whole =
-        |rest: &str| format!("{{\"number\":3,\"previous\":\"{previous}\",\"id\":\"e2\",{rest}").into_bytes();
+    let whole = |rest: &str| {
+        format!("{{\"number\":3,\"previous\":\"{previous}\",\"id\":\"e2\",{rest}").into_bytes()
+    };
     for forged in [
         br#"{"number":3,"action":"reveal"}"#.to_vec(),
         br#"{"number":3,"action":"reveal","#.to_vec(),
@@ -189,7 +201,12 @@ fn an_unfinished_line_is_a_fault_where_another_file_follows() {
         let verdict = verifier.finish();
         assert_eq!(
             (verdict.faults, verdict.unfinished),
-            (vec!["Line 3 has no end: it was cut off, or is no line of an audit log.".to_owned()], false)
+            (
+                vec![
+                    "Line 3 has no end: it was cut off, or is no line of an audit log.".to_owned()
+                ],
+                false
+            )
         );
     }
 }
@@ -355,7 +372,8 @@ proptest! {
         }
         prop_assume!(bad != good);
         let verdict = held_against(&bad, Check { key: Some(key(1)), end: Some(end), from: 1 });
-        // A beginning of the next line may stand behind all that was written: a daemon may be at it. That is told then.
+        // A beginning of the next line may stand behind all that was written: a daemon may be at
+        // it. That is told then.
         if verdict.faults.is_empty() {
             prop_assert!(verdict.unfinished);
             let rest = bad.strip_prefix(&good[..]).expect("all lines are there");

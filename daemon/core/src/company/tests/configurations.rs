@@ -37,7 +37,13 @@ async fn the_directory_is_asked_live_and_quoted_as_it_is() {
     world.directory.set_configurations("[]");
     assert_eq!(ask(&companies, "1").await.unwrap(), "[]");
     assert_eq!(world.directory.asked(), ["1", "1"], "by the directory's own id");
-    assert!(world.store.dump("").iter().all(|(_, value)| !value.windows(7).any(|part| part == b"hunter2")));
+    assert!(
+        world
+            .store
+            .dump("")
+            .iter()
+            .all(|(_, value)| !value.windows(7).any(|part| part == b"hunter2"))
+    );
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ async fn what_did_not_change_is_not_read_again() {
     assert!(before.all().all(|company| Arc::ptr_eq(company, after.by_id(company.id).unwrap())));
 }
 
-/// A page of a long list costs no record: that of 5,000 is answered when there is none left to read.
+/// A page of a long list costs no record: that of 5,000 is answered when there is none left to
+/// read.
 #[tokio::test]
 async fn a_list_is_answered_from_memory() {
     let mut world = World::with(5000);
@@ -82,8 +83,8 @@ async fn a_list_is_answered_from_memory() {
     }
 }
 
-/// The daemon is killed after each batch of a synchronisation in turn: no reader ever sees half a company or one twice, and the next
-/// synchronisation completes it.
+/// The daemon is killed after each batch of a synchronisation in turn: no reader ever sees half a
+/// company or one twice, and the next synchronisation completes it.
 #[tokio::test]
 async fn a_kill_between_any_two_batches_leaves_whole_companies() {
     let listed = |name: &str| -> Vec<_> {
@@ -119,7 +120,9 @@ async fn a_kill_between_any_two_batches_leaves_whole_companies() {
         let after = all(&companies).await;
         assert_eq!(after.len(), 300);
         assert_eq!(present(&companies.view().await.unwrap()), 295);
-        assert!(half_way.iter().all(|(directory_id, company)| after[directory_id].id == company.id));
+        assert!(
+            half_way.iter().all(|(directory_id, company)| after[directory_id].id == company.id)
+        );
         if finished {
             break;
         }
@@ -169,7 +172,8 @@ async fn a_directory_that_wants_a_pause_is_asked_for_the_same_again() {
         world.clock.run(pause * SECOND).await;
         assert_eq!(asked(&world), calls, "after {pause} more seconds");
     }
-    let cursors: Vec<_> = world.directory.cursors().into_iter().map(Option::unwrap_or_default).collect();
+    let cursors: Vec<_> =
+        world.directory.cursors().into_iter().map(Option::unwrap_or_default).collect();
     assert_eq!(cursors, ["", "100", "100", "100", "100", "100", "200"]);
     assert_eq!(world.directory.most_calls(), 1);
     assert_eq!(companies.view().await.unwrap().len(), 250);
@@ -209,7 +213,8 @@ async fn the_end_of_the_daemon_cuts_a_walk() {
     assert_eq!(world.directory.most_calls(), 1);
 }
 
-/// Attacks: cursors that lead in a circle, pages without end, cursors without end. Nothing of it is believed.
+/// Attacks: cursors that lead in a circle, pages without end, cursors without end. Nothing of it is
+/// believed.
 #[tokio::test]
 async fn a_walk_without_end_is_cut_and_changes_nothing() {
     let page = |id: &str, next: &str| {

@@ -58,7 +58,10 @@ async fn without_steps_things_come_and_go() {
     assert_eq!(report.claims_read.keys().collect::<Vec<_>>(), ["sub"]);
     let made = issued(report);
     assert_eq!(made.state, lease(1).to_string());
-    assert_eq!(plugins.things(), [Thing { service: ssh(), name: made.state.clone(), lease: lease(1) }]);
+    assert_eq!(
+        plugins.things(),
+        [Thing { service: ssh(), name: made.state.clone(), lease: lease(1) }]
+    );
     plugins.revoke(revoke(1, &made.state)).await.unwrap();
     plugins.revoke(revoke(1, &made.state)).await.unwrap();
     assert_eq!(plugins.things(), []);
@@ -86,8 +89,9 @@ async fn a_call_that_breaks_may_have_had_effects() {
         plugins.on_issue(&ssh(), IssueStep::Break(BrokenHow::Timeout, effect));
         assert!(matches!(plugins.issue(issue(number)).await.outcome, Err(CallFailure::Broken(_))));
     }
-    let leases =
-        |plugins: &ScriptedPlugins| plugins.things().iter().map(|thing| thing.lease).collect::<Vec<_>>();
+    let leases = |plugins: &ScriptedPlugins| {
+        plugins.things().iter().map(|thing| thing.lease).collect::<Vec<_>>()
+    };
     assert_eq!(leases(&plugins), [lease(2)]);
     plugins.land();
     plugins.land();
@@ -110,7 +114,10 @@ async fn refusals_logins_and_full_queues_leave_nothing() {
     assert!(
         matches!(plugins.issue(issue(1)).await.outcome, Err(CallFailure::Refused(refusal)) if refusal == no())
     );
-    assert!(matches!(plugins.issue(issue(1)).await.outcome, Ok(IssueOutcome::LoginRequired { .. })));
+    assert!(matches!(
+        plugins.issue(issue(1)).await.outcome,
+        Ok(IssueOutcome::LoginRequired { .. })
+    ));
     let busy = plugins.issue(issue(1)).await;
     assert!(matches!(busy.outcome, Err(CallFailure::NotStarted(NotStarted::Busy))));
     assert!(busy.claims_read.is_empty());

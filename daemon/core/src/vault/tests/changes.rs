@@ -25,7 +25,10 @@ async fn a_field_that_became_secure_is_secure_at_once_and_sealed_soon() {
     assert_eq!(world.fetch(made.id).await.unwrap(), flipped, "nothing that a reader sees moved");
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert_eq!(world.store.dump("reseal/").len(), 0);
-    assert_eq!(world.events_of("change").await, ["change [] done fields", "change [] done values sealed"]);
+    assert_eq!(
+        world.events_of("change").await,
+        ["change [] done fields", "change [] done values sealed"]
+    );
 }
 
 /// Before the job has come by, whoever asks for the ciphertext gets one.
@@ -36,7 +39,8 @@ async fn the_stored_form_of_a_late_value_is_its_envelope() {
     let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
     world.change_fields(of.id, vec![secure("token")]).await.unwrap();
     let flipped = world.fetch(made.id).await.unwrap();
-    let (version, values) = world.vault.fetch_values(world.at(made.id).await.unwrap()).await.unwrap();
+    let (version, values) =
+        world.vault.fetch_values(world.at(made.id).await.unwrap()).await.unwrap();
     assert_eq!(version, flipped.version);
     assert!(
         matches!(&values[0].value, Shown::Sealed(envelope) if !envelope.windows(8).any(|part| part == b"hunter22"))
@@ -67,7 +71,10 @@ async fn a_field_with_secure_values_never_becomes_plain() {
     let made = world.create(of.id, "C", &[("user", Some("a")), ("token", Some("hunter22"))]).await;
     let opened = vec![field("user"), field("token")];
     let refused = world.change_fields(of.id, opened.clone()).await;
-    assert_eq!(places(refused), ["fields.1.secure: There are secure values of this field: it stays secure."]);
+    assert_eq!(
+        places(refused),
+        ["fields.1.secure: There are secure values of this field: it stays secure."]
+    );
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert!(
         world.vault.types().await.unwrap().by_id(of.id).unwrap().of.closing.is_empty(),
@@ -103,7 +110,8 @@ async fn a_plain_value_that_was_out_of_sight_returns_as_its_field_does() {
     assert_eq!(in_the_open(&world, made.id).await, 1);
 }
 
-/// Attack: a value that was secure for a moment is shown again, because nobody sealed it in that moment.
+/// Attack: a value that was secure for a moment is shown again, because nobody sealed it in that
+/// moment.
 #[tokio::test]
 async fn a_value_that_was_secure_for_a_moment_stays_secure() {
     let world = World::new().await;
@@ -121,7 +129,8 @@ async fn a_value_that_was_secure_for_a_moment_stays_secure() {
     assert_eq!(shown(&world, made.id).await, []);
 }
 
-/// A deleted credential does not stand in the way, which nobody could see; what it brings back stays out of sight.
+/// A deleted credential does not stand in the way, which nobody could see; what it brings back
+/// stays out of sight.
 #[tokio::test]
 async fn a_restored_secure_value_of_a_plain_field_is_not_shown() {
     let world = World::new().await;
@@ -135,7 +144,10 @@ async fn a_restored_secure_value_of_a_plain_field_is_not_shown() {
     assert_eq!(world.fetch_values(made.id).await.unwrap(), []);
     let named = world.change(made.id, &[("token", Some("other"))]).await.unwrap();
     assert_eq!(named.values, [pair("token", "other")]);
-    assert_eq!(world.plugins.calls().last().unwrap().values, [("token".into(), "other".into(), true)]);
+    assert_eq!(
+        world.plugins.calls().last().unwrap().values,
+        [("token".into(), "other".into(), true)]
+    );
     world.change_fields(of.id, vec![secure("token")]).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "other")]);
 }
@@ -196,7 +208,8 @@ fn one_of(choices: &[&str], draft: Draft) -> Draft {
 
 const TYPE_STAYS: &str = "fields.1.valueType: There are secure values of this field, deleted credentials included: its type stays.";
 
-/// Attack: without the right to reveal, narrow down what a secret may be, and see whether the next update is refused.
+/// Attack: without the right to reveal, narrow down what a secret may be, and see whether the next
+/// update is refused.
 #[tokio::test]
 async fn nobody_guesses_a_secret_by_what_its_field_takes() {
     let world = World::new().await;
@@ -205,7 +218,9 @@ async fn nobody_guesses_a_secret_by_what_its_field_takes() {
     let guesses = || vec![field("user"), one_of(&["1233", "1234"], secure("pin"))];
     let refused = |result| assert_eq!(places::<TypeView>(result), [TYPE_STAYS]);
     refused(world.change_fields(of.id, guesses()).await);
-    refused(world.change_fields(of.id, vec![field("user"), of_type("number", secure("pin"))]).await);
+    refused(
+        world.change_fields(of.id, vec![field("user"), of_type("number", secure("pin"))]).await,
+    );
     let closing = &world.vault.types().await.unwrap().by_id(of.id).unwrap().of.closing.clone();
     assert!(closing.is_empty(), "no mark is left");
 
@@ -231,7 +246,8 @@ async fn nobody_guesses_a_secret_by_what_its_field_takes() {
 #[tokio::test]
 async fn choices_of_a_secret_stay_while_there_is_one() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("user"), one_of(&["1", "2", "3"], secure("pin"))]).await;
+    let of =
+        world.create_type("T", vec![field("user"), one_of(&["1", "2", "3"], secure("pin"))]).await;
     let made = world.create(of.id, "C", &[("pin", Some("2"))]).await;
     let fewer = || vec![field("user"), one_of(&["1", "2"], secure("pin"))];
     assert_eq!(

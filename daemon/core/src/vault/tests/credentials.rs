@@ -13,8 +13,9 @@ use crate::vault::draft::{CredentialDraft, ValueDraft};
 async fn secure_values_are_shown_when_revealed_and_nowhere_else() {
     let mut world = World::new().await;
     let of = login(&world).await;
-    let made =
-        world.create(of.id, " Prod ", &[("password", Some("hunter22")), ("user", Some("alice"))]).await;
+    let made = world
+        .create(of.id, " Prod ", &[("password", Some("hunter22")), ("user", Some("alice"))])
+        .await;
     assert_eq!((made.name.as_str(), made.of.id, made.company.id), ("Prod", of.id, world.acme));
     assert_eq!(plain(&made), [("user", "alice")]);
     world.crash().await;
@@ -59,7 +60,11 @@ async fn an_update_sets_what_it_names_and_keeps_the_rest() {
     let world = World::new().await;
     let of = login(&world).await;
     let made = world
-        .create(of.id, "Prod", &[("user", Some("alice")), ("password", Some("one")), ("pin", Some("22"))])
+        .create(
+            of.id,
+            "Prod",
+            &[("user", Some("alice")), ("password", Some("one")), ("pin", Some("22"))],
+        )
         .await;
     let before = world.fetch_values(made.id).await.unwrap();
     let changed = world.change(made.id, &[("note", Some("n")), ("pin", None)]).await.unwrap();
@@ -74,7 +79,10 @@ async fn an_update_sets_what_it_names_and_keeps_the_rest() {
     assert_ne!(renewed[1].value, after[1].value);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("password", "two")]);
     // An empty text counts as missing, and takes an optional value away.
-    assert_eq!(plain(&world.change(made.id, &[("note", Some(""))]).await.unwrap()), [("user", "alice")]);
+    assert_eq!(
+        plain(&world.change(made.id, &[("note", Some(""))]).await.unwrap()),
+        [("user", "alice")]
+    );
 }
 
 #[tokio::test]
@@ -91,7 +99,10 @@ async fn a_use_is_told_when_the_plugin_saw_stored_secrets_whatever_it_said() {
     let told = world.events_of("use").await;
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!(told[0], "use [password] done");
-    assert!(told[1].starts_with("use [password] refused") && told[2].starts_with("use [password] failed"));
+    assert!(
+        told[1].starts_with("use [password] refused")
+            && told[2].starts_with("use [password] failed")
+    );
     assert_eq!(world.events_of("change").await, ["change [note] done", "change [password] done"]);
     assert_eq!(world.plugins.calls().last().unwrap().values.len(), 3);
 }
@@ -101,8 +112,9 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
     let world = World::new().await;
     let number = Draft { value_type: Some("number".into()), ..field("port") };
     let computed = Draft { computed: Some(true), ..field("sum") };
-    let of =
-        world.create_type("Host", vec![required(field("host")), number, computed, secure("password")]).await;
+    let of = world
+        .create_type("Host", vec![required(field("host")), number, computed, secure("password")])
+        .await;
     let huge = "x".repeat(16 * 1024 + 1);
     let mut drafts = values(&[
         ("unknown", Some("x")),
@@ -136,7 +148,8 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
             "fields.1.value"
         ]
     );
-    // A plugin that says so as well is not heard: to it, an empty value is one that the request did not name.
+    // A plugin that says so as well is not heard: to it, an empty value is one that the request did
+    // not name.
     for given in [&[][..], &[("host", Some(""))]] {
         let again = FieldProblem::new(["host".into()], "is required");
         let other = FieldProblem::new(["password".into()], "is missing, too");
@@ -165,8 +178,9 @@ async fn a_required_value_cannot_be_taken_away() {
 async fn computed_fields_are_the_plugins() {
     let world = World::new().await;
     let computed = |draft: Draft| Draft { computed: Some(true), ..draft };
-    let of =
-        world.create_type("Key", vec![field("a"), computed(field("sum")), computed(secure("print"))]).await;
+    let of = world
+        .create_type("Key", vec![field("a"), computed(field("sum")), computed(secure("print"))])
+        .await;
     let made = world.create(of.id, "Key", &[("a", Some("x"))]).await;
     assert_eq!(plain(&made), [("a", "x"), ("sum", "sum from 1 values")]);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("print", "print from 1 values")]);
@@ -199,7 +213,8 @@ async fn a_plugin_that_has_no_time_or_breaks_is_told_apart() {
         (NormaliseStep::Broken(BrokenHow::BadOutput), Kind::PluginFailed),
     ] {
         world.plugins.next(step);
-        let refused = world.create_as(&admin(), (of.id, world.acme), "x", &[("user", Some("a"))]).await;
+        let refused =
+            world.create_as(&admin(), (of.id, world.acme), "x", &[("user", Some("a"))]).await;
         assert_eq!(kind(refused), expected);
     }
     assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), [""; 0]);
@@ -210,13 +225,20 @@ async fn a_write_that_expects_another_version_is_stale() {
     let world = World::new().await;
     let of = login(&world).await;
     let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
-    let changed = world.change_at(made.id, &[("note", Some("n"))], Some(&[made.version])).await.unwrap();
+    let changed =
+        world.change_at(made.id, &[("note", Some("n"))], Some(&[made.version])).await.unwrap();
     assert!(changed.version > made.version);
     let expected = [made.version, 77];
-    assert_eq!(kind(world.change_at(made.id, &[("note", Some("m"))], Some(&expected)).await), Kind::Stale);
+    assert_eq!(
+        kind(world.change_at(made.id, &[("note", Some("m"))], Some(&expected)).await),
+        Kind::Stale
+    );
     assert_eq!(kind(world.change_at(made.id, &[], Some(&[])).await), Kind::Stale);
     let at = world.at::<Rename>(made.id).await.unwrap();
-    assert_eq!(kind(world.vault.rename(at, Some("x"), Vec::new(), Some(&expected)).await), Kind::Stale);
+    assert_eq!(
+        kind(world.vault.rename(at, Some("x"), Vec::new(), Some(&expected)).await),
+        Kind::Stale
+    );
     let at = world.at::<Delete>(made.id).await.unwrap();
     assert_eq!(kind(world.vault.delete_credential(at, Some(&expected)).await), Kind::Stale);
     let values = world.vault.fetch_values(world.at(made.id).await.unwrap()).await.unwrap();
@@ -265,10 +287,12 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
                 field(&format!("{}{n:02}", "g".repeat(62)))
             }
         };
-        let of = world.create_type(&format!("Large {is_secure}"), (0..64).map(draft).collect()).await;
+        let of =
+            world.create_type(&format!("Large {is_secure}"), (0..64).map(draft).collect()).await;
         let value = "x".repeat(2048);
         let names: Vec<String> = of.fields.iter().map(|field| field.id.clone()).collect();
-        let given: Vec<_> = names.iter().map(|name| (name.as_str(), Some(value.as_str()))).collect();
+        let given: Vec<_> =
+            names.iter().map(|name| (name.as_str(), Some(value.as_str()))).collect();
         let made = world.create(of.id, "Large", &given).await;
         let longer = format!("{value}y");
         let refused = world.change(made.id, &[(&names[0], Some(&longer))]).await;
@@ -280,13 +304,19 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
         let seen = if is_secure { world.reveal(made.id).await.unwrap() } else { changed.values };
         assert!(seen.len() == 64 && seen.iter().all(|(_, value)| *value == other));
         let refused = world
-            .create_as(&admin(), (of.id, world.acme), "x", &[(&names[0], Some(&"x".repeat(16 * 1024 + 1)))])
+            .create_as(
+                &admin(),
+                (of.id, world.acme),
+                "x",
+                &[(&names[0], Some(&"x".repeat(16 * 1024 + 1)))],
+            )
             .await;
         assert_eq!(places(refused), ["fields.0.value: Expected at most 16 KiB."]);
     }
 }
 
-/// A plugin has seen stored secrets also when the update then loses against another change, and comes to nothing.
+/// A plugin has seen stored secrets also when the update then loses against another change, and
+/// comes to nothing.
 #[tokio::test]
 async fn a_use_is_told_when_another_change_came_first() {
     let world = World::new().await;
@@ -308,7 +338,8 @@ async fn a_use_is_told_when_another_change_came_first() {
     assert_eq!(world.events_of("change").await, [""; 0]);
 }
 
-/// Values of fields that a type had once count: there is an end to them, and it is told as one, not met as a failure of the store.
+/// Values of fields that a type had once count: there is an end to them, and it is told as one, not
+/// met as a failure of the store.
 #[tokio::test]
 async fn former_values_fit_up_to_a_number() {
     let world = World::new().await;

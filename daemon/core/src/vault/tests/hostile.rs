@@ -10,13 +10,17 @@ use crate::error::{FieldProblem, Kind};
 use crate::ids::CredentialId;
 use crate::records::credentials::CredentialChange;
 
-/// Attack: whoever may change values, but not reveal them, asks what is stored by what an update has against it.
+/// Attack: whoever may change values, but not reveal them, asks what is stored by what an update
+/// has against it.
 #[tokio::test]
 async fn an_update_is_no_oracle() {
     let world = World::new().await;
     let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("alice")), ("password", Some("hunter22"))]).await;
-    let problem = |field: &str, text: &str| FieldProblem::new([field.to_owned().into()], text.to_owned());
+    let made = world
+        .create(of.id, "Prod", &[("user", Some("alice")), ("password", Some("hunter22"))])
+        .await;
+    let problem =
+        |field: &str, text: &str| FieldProblem::new([field.to_owned().into()], text.to_owned());
     for (found, told) in [
         (
             problem("password", "is shorter than the note"),
@@ -49,12 +53,14 @@ async fn an_update_is_no_oracle() {
     assert!(world.events().await.iter().all(|event| !event.contains("hunter22")));
 }
 
-/// Attack: a plugin hands a secret out through a field that everybody is shown, or breaks the definition.
+/// Attack: a plugin hands a secret out through a field that everybody is shown, or breaks the
+/// definition.
 #[tokio::test]
 async fn what_a_plugin_returns_is_checked() {
     let world = World::new().await;
     let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("hunter22"))]).await;
+    let made =
+        world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("hunter22"))]).await;
     let long = "x".repeat(16 * 1024 + 1);
     for returned in [
         &[("user", "hunter22"), ("password", "hunter22")][..],
@@ -78,13 +84,15 @@ async fn what_a_plugin_returns_is_checked() {
     assert_eq!(plain(&same), [("user", "a"), ("note", "hunter22")]);
 }
 
-/// Attack: whoever can write to the store puts the secure values of one credential under another, whose values they may see.
+/// Attack: whoever can write to the store puts the secure values of one credential under another,
+/// whose values they may see.
 #[tokio::test]
 async fn sealed_values_swapped_on_disk_are_refused() {
     let world = World::new().await;
     let of = login(&world).await;
     let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
-    let (one, two) = (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let (one, two) =
+        (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
     let parts = world.store.dump("sealed/");
     assert_eq!(parts.len(), 2);
     world.store.tamper(&parts[0].0, Some(parts[1].1.clone()));
@@ -100,13 +108,15 @@ async fn sealed_values_swapped_on_disk_are_refused() {
     assert!(told.iter().all(|told| told.starts_with("reveal [password,pin] failed")), "{told:?}");
 }
 
-/// Attack: the same with single envelopes, by somebody who can make records but not open envelopes: between fields, values, credentials.
+/// Attack: the same with single envelopes, by somebody who can make records but not open envelopes:
+/// between fields, values, credentials.
 #[tokio::test]
 async fn envelopes_swapped_within_and_between_credentials_are_refused() {
     let world = World::new().await;
     let of = login(&world).await;
     let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
-    let (one, two) = (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let (one, two) =
+        (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
     let records = world.vault.records();
     let sealed_of = async |id: CredentialId| {
         let stored = records.credential(id).await.unwrap().unwrap();
@@ -127,7 +137,8 @@ async fn envelopes_swapped_within_and_between_credentials_are_refused() {
     for swapped in [by_field, by_envelope, by_credential] {
         let (before, _) = sealed_of(one.id).await;
         version += 1;
-        let after = before.credential.with_values(version, before.credential.plain.clone(), &swapped);
+        let after =
+            before.credential.with_values(version, before.credential.plain.clone(), &swapped);
         let change = CredentialChange {
             before: Some(&before),
             after: Some(&after),
@@ -145,12 +156,20 @@ async fn envelopes_swapped_within_and_between_credentials_are_refused() {
 async fn no_value_is_in_the_audit_log() {
     let world = World::new().await;
     let of = login(&world).await;
-    let stored =
-        [("user", Some("canary-user")), ("password", Some("canary-pass")), ("note", Some("canary-note"))];
+    let stored = [
+        ("user", Some("canary-user")),
+        ("password", Some("canary-pass")),
+        ("note", Some("canary-note")),
+    ];
     let made = world.create(of.id, "Prod", &stored).await;
     world.reveal(made.id).await.unwrap();
-    world.change(made.id, &[("password", Some("canary-new")), ("pin", Some("canary-pin"))]).await.unwrap();
-    world.plugins.next(NormaliseStep::Invalid(vec![FieldProblem::new(["note".into()], "not canary-new")]));
+    world
+        .change(made.id, &[("password", Some("canary-new")), ("pin", Some("canary-pin"))])
+        .await
+        .unwrap();
+    world
+        .plugins
+        .next(NormaliseStep::Invalid(vec![FieldProblem::new(["note".into()], "not canary-new")]));
     assert!(world.change(made.id, &[("note", Some("canary-bad"))]).await.is_err());
     world.delete(made.id).await.unwrap();
     world.vault.purge_now(crate::access::operator(), &made.id.to_string()).await.unwrap();

@@ -24,7 +24,10 @@ async fn what_is_deleted_can_be_restored_for_a_while() {
     world.crash().await;
     world.work().await;
     let deleted = world.vault.deleted(crate::access::operator()).await.unwrap();
-    assert_eq!((deleted.len(), deleted[0].name.as_str(), deleted[0].company), (1, "Prod", Some(world.acme)));
+    assert_eq!(
+        (deleted.len(), deleted[0].name.as_str(), deleted[0].company),
+        (1, "Prod", Some(world.acme))
+    );
     assert_eq!(deleted[0].until.since(deleted[0].since), world.window);
 
     let id = made.id.to_string();
@@ -38,11 +41,14 @@ async fn what_is_deleted_can_be_restored_for_a_while() {
     world.delete(made.id).await.unwrap();
     world.clock.advance(world.window + std::time::Duration::from_secs(2));
     world.work().await;
-    for space in ["credential/", "sealed/", "values/", "of-type/", "of-company/", "gone/", "gone-of-type/"] {
+    for space in
+        ["credential/", "sealed/", "values/", "of-type/", "of-company/", "gone/", "gone-of-type/"]
+    {
         assert_eq!(world.store.dump(space).len(), 0, "{space}");
     }
     assert_eq!(kind(world.vault.restore(crate::access::operator(), &id).await), Kind::NotFound);
-    let told = ["delete", "restore", "purge"].map(async |action| world.events_of(action).await.len());
+    let told =
+        ["delete", "restore", "purge"].map(async |action| world.events_of(action).await.len());
     assert_eq!(futures_util::future::join_all(told).await, [2, 1, 1]);
 }
 
@@ -63,14 +69,17 @@ async fn a_purge_need_not_wait_for_its_time() {
     assert_eq!(world.store.dump("credential/").len(), 0);
 }
 
-/// kill -9 while an operator purges a type: what is left of it goes at the next start, not when its time would have come.
+/// kill -9 while an operator purges a type: what is left of it goes at the next start, not when its
+/// time would have come.
 #[tokio::test]
 async fn a_purge_that_is_cut_short_goes_on() {
     for stop in 0..6 {
         let mut world = World::new().await;
         let of = login(&world).await;
         for n in 0..3 {
-            world.create(of.id, &format!("{n}"), &[("user", Some("a")), ("pin", Some("1234"))]).await;
+            world
+                .create(of.id, &format!("{n}"), &[("user", Some("a")), ("pin", Some("1234"))])
+                .await;
         }
         world.delete_type(&admin(), of.id).await.unwrap();
         world.store.stop_after(stop);
@@ -130,19 +139,26 @@ async fn a_deleted_type_comes_back_with_what_went_along() {
     }
 }
 
-/// Writers of one credential, each of which sets two fields to one value: whoever reads meets both of one writer.
+/// Writers of one credential, each of which sets two fields to one value: whoever reads meets both
+/// of one writer.
 #[tokio::test]
 async fn concurrent_updates_never_mix() {
     let world = World::new().await;
-    let of =
-        world.create_type("Pair", vec![field("a"), field("b"), secure("c"), secure("d"), field("own")]).await;
+    let of = world
+        .create_type("Pair", vec![field("a"), field("b"), secure("c"), secure("d"), field("own")])
+        .await;
     // Long enough to stand in parts of their own, so that reading is no single look.
     let long = |n: usize| format!("{n}:{}", "x".repeat(10_000));
     let made = world
         .create(
             of.id,
             "Pair",
-            &[("a", Some(&long(0))), ("b", Some(&long(0))), ("c", Some(&long(0))), ("d", Some(&long(0)))],
+            &[
+                ("a", Some(&long(0))),
+                ("b", Some(&long(0))),
+                ("c", Some(&long(0))),
+                ("d", Some(&long(0))),
+            ],
         )
         .await;
     let (world, second) = (Arc::new(world), 3);
@@ -172,7 +188,11 @@ async fn concurrent_updates_never_mix() {
         2,
         "nothing is left of old versions"
     );
-    assert_eq!(world.fetch(made.id).await.unwrap().version, made.version + 32, "nobody's change was lost");
+    assert_eq!(
+        world.fetch(made.id).await.unwrap().version,
+        made.version + 32,
+        "nobody's change was lost"
+    );
 }
 
 /// Two updates of different fields at once: both happened.
@@ -189,7 +209,10 @@ async fn updates_of_different_fields_both_stay() {
             tokio::task::yield_now().await;
         }
         let at = second.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
-        second.change_values(at, Some(values(&[("pin", Some("1234"))])), Vec::new(), None).await.unwrap();
+        second
+            .change_values(at, Some(values(&[("pin", Some("1234"))])), Vec::new(), None)
+            .await
+            .unwrap();
         gate.open();
     };
     let (slow, ()) = tokio::join!(slow, fast);
@@ -197,7 +220,8 @@ async fn updates_of_different_fields_both_stay() {
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("pin", "1234")]);
 }
 
-/// A write whose credential is deleted under it, or whose rights are taken by a change of the type, does not happen.
+/// A write whose credential is deleted under it, or whose rights are taken by a change of the type,
+/// does not happen.
 #[tokio::test]
 async fn a_slow_update_is_judged_again() {
     let world = World::new().await;
@@ -225,7 +249,8 @@ async fn a_slow_update_is_judged_again() {
     assert_eq!(plain(&world.fetch(made.id).await.unwrap()), [("user", "a")]);
 }
 
-/// kill -9 after every commit of a life of a credential: what was acknowledged is there, whole, and nothing else.
+/// kill -9 after every commit of a life of a credential: what was acknowledged is there, whole, and
+/// nothing else.
 #[tokio::test]
 async fn a_kill_at_any_step_loses_nothing_acknowledged_and_halves_nothing() {
     for stop in 0..12 {
@@ -236,7 +261,11 @@ async fn a_kill_at_any_step_loses_nothing_acknowledged_and_halves_nothing() {
         let mut acknowledged = 0;
         for n in 1..=4_usize {
             let value = format!("v{n}");
-            if world.change(made.id, &[("user", Some(&value)), ("pin", Some(&value))]).await.is_err() {
+            if world
+                .change(made.id, &[("user", Some(&value)), ("pin", Some(&value))])
+                .await
+                .is_err()
+            {
                 break;
             }
             acknowledged = n;
@@ -359,12 +388,14 @@ async fn without_a_window_nothing_is_restored() {
     assert_eq!((world.store.dump("credential/").len(), world.store.dump("sealed/").len()), (0, 0));
 }
 
-/// Who waits for another update of the credential is judged by what that one left: no plugin looks at what is out of date already.
+/// Who waits for another update of the credential is judged by what that one left: no plugin looks
+/// at what is out of date already.
 #[tokio::test]
 async fn a_queued_update_asks_the_plugin_once() {
     let world = World::new().await;
     let of = login(&world).await;
-    // Without a secure value: whether one is still where it was would tell an update that it is out of date.
+    // Without a secure value: whether one is still where it was would tell an update that it is out
+    // of date.
     let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
@@ -397,7 +428,12 @@ async fn who_hangs_up_cancels_neither_the_change_nor_the_event() {
     let (kept, refused) = (Gate::shut(), Gate::shut());
     for (note, gate, step, told) in [
         ("n", kept.clone(), NormaliseStep::Wait(kept), "use [pin] done"),
-        ("m", refused.clone(), NormaliseStep::InvalidLater(refused, vec![fault]), "use [pin] refused"),
+        (
+            "m",
+            refused.clone(),
+            NormaliseStep::InvalidLater(refused, vec![fault]),
+            "use [pin] refused",
+        ),
     ] {
         let before = world.events_of("use").await.len();
         world.plugins.next(step);
@@ -436,7 +472,11 @@ async fn who_hangs_up_in_the_queue_leaves_nothing_behind() {
     gate.open();
     world.change(made.id, &[("user", Some("b"))]).await.unwrap();
     assert_eq!(plain(&world.fetch(made.id).await.unwrap()), [("user", "b"), ("note", "first")]);
-    assert_eq!(world.plugins.calls().len(), 3, "one for making it, one for the first, one for the last");
+    assert_eq!(
+        world.plugins.calls().len(),
+        3,
+        "one for making it, one for the first, one for the last"
+    );
 }
 
 /// Drops `work` once it has come to the gate.

@@ -38,11 +38,16 @@ async fn no_write_straddles_a_change_of_the_type() {
     let (slow, ()) = tokio::join!(slow, meanwhile);
     let made = slow.unwrap();
     assert_eq!(made.values, []);
-    assert_eq!(in_the_open(&world, made.id).await, 0, "it was checked and sealed by the new definition");
+    assert_eq!(
+        in_the_open(&world, made.id).await,
+        0,
+        "it was checked and sealed by the new definition"
+    );
     assert_eq!(world.plugins.calls().len(), 2);
 }
 
-/// Attack: a secure value is put in while somebody looks whether there is one, so that it ends up in a plain field.
+/// Attack: a secure value is put in while somebody looks whether there is one, so that it ends up
+/// in a plain field.
 #[tokio::test]
 async fn a_value_that_comes_while_a_field_is_opened_is_never_in_the_open() {
     let (mut opened, mut refused) = (0, 0);
@@ -66,7 +71,8 @@ async fn a_value_that_comes_while_a_field_is_opened_is_never_in_the_open() {
         match change {
             Ok(_) => {
                 opened += 1;
-                // It came after the change, and was put into a field that is plain: that is what its maker saw.
+                // It came after the change, and was put into a field that is plain: that is what
+                // its maker saw.
                 assert_eq!(made.values, [pair("token", "hunter22")]);
                 assert_eq!(in_the_open(&world, made.id).await, 1);
             }
@@ -86,13 +92,17 @@ async fn many(world: &World, of: TypeId, count: usize) -> Vec<CredentialId> {
     for n in 0..count {
         let value = format!("secret-{n}");
         made.push(
-            world.create(of, &format!("C{n:05}"), &[("user", Some("u")), ("token", Some(&value))]).await.id,
+            world
+                .create(of, &format!("C{n:05}"), &[("user", Some("u")), ("token", Some(&value))])
+                .await
+                .id,
         );
     }
     made
 }
 
-/// Everything is whole, by whichever definition the type has now; nothing that is secure by it is shown.
+/// Everything is whole, by whichever definition the type has now; nothing that is secure by it is
+/// shown.
 async fn assert_whole(world: &World, of: TypeId, made: &[CredentialId]) -> bool {
     let now = world.fetch_type(&admin(), of.as_str()).await.unwrap();
     let is_secure = now.fields.iter().any(|field| field.id == "token" && field.secure);
@@ -134,7 +144,8 @@ async fn a_kill_at_any_step_of_a_change_leaves_all_or_nothing() {
     assert_eq!(flipped, 13);
 }
 
-/// kill -9 between the steps of opening a field: it is opened or not, and a mark that is left behind stands in nobody's way.
+/// kill -9 between the steps of opening a field: it is opened or not, and a mark that is left
+/// behind stands in nobody's way.
 #[tokio::test]
 async fn a_kill_while_a_field_is_opened_harms_nobody() {
     for stop in 0..4 {
@@ -152,7 +163,8 @@ async fn a_kill_while_a_field_is_opened_harms_nobody() {
     }
 }
 
-/// Ten thousand credentials: the change answers at once, readers see it at once, a kill in the middle of the work loses nothing.
+/// Ten thousand credentials: the change answers at once, readers see it at once, a kill in the
+/// middle of the work loses nothing.
 #[tokio::test]
 async fn a_change_over_ten_thousand_credentials() {
     let mut world = World::new().await;
@@ -184,14 +196,18 @@ async fn a_change_over_ten_thousand_credentials() {
     world.store.stop_after(5_000);
     assert!(world.vault.work_once().await.is_err());
     world.crash().await;
-    assert_eq!(kind(world.vault.restore(crate::access::operator(), of.id.as_str()).await), Kind::Conflict);
+    assert_eq!(
+        kind(world.vault.restore(crate::access::operator(), of.id.as_str()).await),
+        Kind::Conflict
+    );
     world.work().await;
     for space in ["type/", "credential/", "sealed/", "of-type/", "of-company/", "gone/"] {
         assert_eq!(world.store.dump(space).len(), 0, "{space}");
     }
 }
 
-/// Readers, writers and a flip at once: nobody ever sees a token in the open after it became secure, and nothing is lost.
+/// Readers, writers and a flip at once: nobody ever sees a token in the open after it became
+/// secure, and nothing is lost.
 #[tokio::test]
 async fn readers_and_writers_meet_one_definition_at_a_time() {
     let world = Arc::new(World::new().await);
@@ -265,7 +281,8 @@ async fn sealing_goes_on_when_the_type_changes_meanwhile() {
     }
 }
 
-/// Nobody has to ask for it, and nobody waits for a tick: work that turns up is done at once. What was told to stop begins nothing more.
+/// Nobody has to ask for it, and nobody waits for a tick: work that turns up is done at once. What
+/// was told to stop begins nothing more.
 #[tokio::test]
 async fn the_vault_does_its_own_work_until_it_is_stopped() {
     let world = World::new().await;
@@ -308,8 +325,8 @@ async fn a_broken_record_is_told_and_stands_in_nobodys_way() {
     assert_eq!(world.vault.readiness().len(), 1);
 }
 
-/// Attack: somebody whose scope is being taken from a type asks at that very moment, to be judged by how it was and to get what was put in
-/// for others afterwards.
+/// Attack: somebody whose scope is being taken from a type asks at that very moment, to be judged
+/// by how it was and to get what was put in for others afterwards.
 #[tokio::test]
 async fn nobody_is_judged_by_an_older_type_than_what_they_read() {
     let (mut old, mut refused) = (0, 0);
@@ -321,7 +338,8 @@ async fn nobody_is_judged_by_an_older_type_than_what_they_read() {
         let mut reading = std::pin::pin!(world.vault.authorize::<Fetch>(&reader, made.id));
         let early = (0..polls).find_map(|_| reading.as_mut().now_or_never());
 
-        let narrowed = TypeDraft { permission_scope: Some("other.scope".into()), ..TypeDraft::default() };
+        let narrowed =
+            TypeDraft { permission_scope: Some("other.scope".into()), ..TypeDraft::default() };
         world.change_type(&admin(), of.id, narrowed).await.unwrap();
         world.change(made.id, &[("token", Some("new"))]).await.unwrap();
 

@@ -32,14 +32,22 @@ async fn each_action_needs_each_of_its_permissions() {
         "credential.create",
     ];
     for missing in all {
-        let rest: Vec<_> = all.iter().copied().filter(|one| *one != missing).chain(["demo.login"]).collect();
+        let rest: Vec<_> =
+            all.iter().copied().filter(|one| *one != missing).chain(["demo.login"]).collect();
         let somebody = member(&rest, None);
-        let expected = |needs: &[&str]| if needs.contains(&missing) { Err(Kind::Forbidden) } else { Ok(()) };
+        let expected =
+            |needs: &[&str]| if needs.contains(&missing) { Err(Kind::Forbidden) } else { Ok(()) };
         assert_eq!(may::<Fetch>(&world, &somebody, id).await, expected(Fetch::PERMISSIONS));
-        assert_eq!(may::<FetchValues>(&world, &somebody, id).await, expected(FetchValues::PERMISSIONS));
+        assert_eq!(
+            may::<FetchValues>(&world, &somebody, id).await,
+            expected(FetchValues::PERMISSIONS)
+        );
         assert_eq!(may::<Reveal>(&world, &somebody, id).await, expected(Reveal::PERMISSIONS));
         assert_eq!(may::<Rename>(&world, &somebody, id).await, expected(Rename::PERMISSIONS));
-        assert_eq!(may::<ChangeValues>(&world, &somebody, id).await, expected(ChangeValues::PERMISSIONS));
+        assert_eq!(
+            may::<ChangeValues>(&world, &somebody, id).await,
+            expected(ChangeValues::PERMISSIONS)
+        );
         assert_eq!(may::<Delete>(&world, &somebody, id).await, expected(Delete::PERMISSIONS));
         let listed = world.of_company(&somebody, world.acme).await.map_err(|error| error.kind());
         assert_eq!(listed.map(|_| ()), expected(&["credential.fetch.many"]));
@@ -103,8 +111,9 @@ async fn a_role_that_is_bound_to_a_company_reaches_no_other() {
 async fn permissions_for_different_companies_do_not_add_up() {
     let world = World::new().await;
     let (_, id) = one(&world).await;
-    let role =
-        |permissions: &[&str], company: &str| member(permissions, Some(&[company])).rights.roles()[0].clone();
+    let role = |permissions: &[&str], company: &str| {
+        member(permissions, Some(&[company])).rights.roles()[0].clone()
+    };
     let roles = vec![
         role(&["credential.fetch", "demo.login"], "acme"),
         role(&["credential.secure_values.read", "demo.login"], "globex"),
@@ -118,7 +127,8 @@ fn scoped(scope: &str) -> TypeDraft {
     TypeDraft { permission_scope: Some(scope.into()), ..TypeDraft::default() }
 }
 
-/// Attack: whoever may define types, but not open those of a scope, changes the scope to one that they hold.
+/// Attack: whoever may define types, but not open those of a scope, changes the scope to one that
+/// they hold.
 #[tokio::test]
 async fn nobody_opens_a_type_to_themselves() {
     let world = World::new().await;
@@ -138,10 +148,15 @@ async fn nobody_opens_a_type_to_themselves() {
     ];
     world.plugins.configure("aws", None);
     for draft in drafts {
-        assert_eq!(kind(world.change_type(&definer, of, draft.clone()).await), Kind::Forbidden, "{draft:?}");
+        assert_eq!(
+            kind(world.change_type(&definer, of, draft.clone()).await),
+            Kind::Forbidden,
+            "{draft:?}"
+        );
     }
     assert_eq!(kind(world.delete_type(&definer, of).await), Kind::Forbidden);
-    // What the scope does not protect, they may change; and what they send back unchanged is no change.
+    // What the scope does not protect, they may change; and what they send back unchanged is no
+    // change.
     let renamed = TypeDraft {
         name: Some("Anything".into()),
         plugin: Some("generic".into()),
@@ -151,7 +166,8 @@ async fn nobody_opens_a_type_to_themselves() {
     assert_eq!(world.change_type(&definer, of, renamed).await.unwrap().name, "Anything");
     assert_eq!(may::<Reveal>(&world, &definer, id).await, Err(Kind::Forbidden));
 
-    // The new scope is needed, too: nobody puts a type out of their own reach, or into somebody else's.
+    // The new scope is needed, too: nobody puts a type out of their own reach, or into somebody
+    // else's.
     let holder = member(&["credential_type.*", "demo.login"], None);
     assert_eq!(kind(world.change_type(&holder, of, scoped("other.own")).await), Kind::Forbidden);
     let both = member(&["credential_type.*", "demo.login", "mine.own"], None);
@@ -168,7 +184,8 @@ async fn a_type_without_credentials_needs_no_scope_to_be_deleted() {
     world.delete_type(&definer, of).await.unwrap();
 }
 
-/// Attack: a type is deleted by somebody without its scope, who looks at a moment when it has no credential yet.
+/// Attack: a type is deleted by somebody without its scope, who looks at a moment when it has no
+/// credential yet.
 #[tokio::test]
 async fn a_deletion_without_the_scope_loses_against_a_new_credential() {
     for round in 0..40 {
@@ -182,7 +199,8 @@ async fn a_deletion_without_the_scope_loses_against_a_new_credential() {
             world.delete_type(&definer, of.id).await
         };
         let creator = admin();
-        let (made, deleted) = tokio::join!(world.create_as(&creator, (of.id, world.acme), "x", &[]), late);
+        let (made, deleted) =
+            tokio::join!(world.create_as(&creator, (of.id, world.acme), "x", &[]), late);
         match (made, deleted) {
             (Ok(made), Err(error)) => {
                 assert_eq!(error.kind(), Kind::Forbidden);
@@ -198,9 +216,13 @@ async fn a_deletion_without_the_scope_loses_against_a_new_credential() {
 async fn types_need_their_own_permissions() {
     let world = World::new().await;
     let (of, _) = one(&world).await;
-    let stranger = member(&["credential.*", "company.*", "demo.login", "credential_type.fetch.many"], None);
+    let stranger =
+        member(&["credential.*", "company.*", "demo.login", "credential_type.fetch.many"], None);
     assert_eq!(kind(world.fetch_type(&stranger, "Login").await), Kind::Forbidden);
-    assert_eq!(kind(world.create_type_as(&stranger, "x", "a.b", Vec::new()).await), Kind::Forbidden);
+    assert_eq!(
+        kind(world.create_type_as(&stranger, "x", "a.b", Vec::new()).await),
+        Kind::Forbidden
+    );
     assert_eq!(kind(world.change_type(&stranger, of, TypeDraft::default()).await), Kind::Forbidden);
     assert_eq!(kind(world.delete_type(&stranger, of).await), Kind::Forbidden);
     assert_eq!(kind(world.of_type(&stranger, of).await), Kind::Forbidden);
@@ -226,7 +248,9 @@ async fn a_deletion_with_the_scope_wins_against_new_credentials() {
             tokio::task::yield_now().await;
         }
         let mut made = 0;
-        while made < 200 && world.create_as(&creator, (of, world.acme), &format!("{n}"), &[]).await.is_ok() {
+        while made < 200
+            && world.create_as(&creator, (of, world.acme), &format!("{n}"), &[]).await.is_ok()
+        {
             made += 1;
         }
         made

@@ -13,7 +13,10 @@ use crate::vault::field::{Field, ValueType};
 async fn a_type_is_found_by_id_and_by_name_ignoring_case() {
     let world = World::new().await;
     let made = world.create_type("  Straße ", vec![field("user"), secure("password")]).await;
-    assert_eq!((made.name.as_str(), made.plugin.as_str(), made.credential_count), ("Straße", "generic", 0));
+    assert_eq!(
+        (made.name.as_str(), made.plugin.as_str(), made.credential_count),
+        ("Straße", "generic", 0)
+    );
     for identifier in [made.id.as_str(), "Straße", "STRASSE", "strasse"] {
         assert_eq!(world.fetch_type(&admin(), identifier).await.unwrap(), made, "{identifier}");
     }
@@ -81,13 +84,17 @@ async fn every_fault_is_told_with_those_met_before() {
     let refused = world.vault.create_type(grant, &draft, met).await;
     let told: Vec<_> =
         places(refused).iter().map(|told| told.split(':').next().unwrap().to_owned()).collect();
-    assert_eq!(told, ["fields.1", "name", "permissionScope", "icon", "plugin", "fields.0.valueType"]);
+    assert_eq!(
+        told,
+        ["fields.1", "name", "permissionScope", "icon", "plugin", "fields.0.valueType"]
+    );
 }
 
 #[tokio::test]
 async fn a_definition_that_no_record_takes_is_refused() {
     let world = World::new().await;
-    let choices = |n: usize| (0..180).map(|c| Some(format!("{n}-{c}-{}", "x".repeat(180)))).collect();
+    let choices =
+        |n: usize| (0..180).map(|c| Some(format!("{n}-{c}-{}", "x".repeat(180)))).collect();
     let fat = |n: usize| Draft {
         value_type: Some("choice".into()),
         choices: Some(choices(n)),
@@ -96,7 +103,9 @@ async fn a_definition_that_no_record_takes_is_refused() {
     let refused = world.create_type_as(&admin(), "Fat", "a.b", vec![fat(1), fat(2)]).await;
     assert_eq!(
         places(refused),
-        ["fields: All names and choices together, those of former secure fields included, are too long."]
+        [
+            "fields: All names and choices together, those of former secure fields included, are too long."
+        ]
     );
 }
 
@@ -135,7 +144,10 @@ async fn what_a_change_names_is_replaced() {
     assert_eq!(world.fetch_type(&admin(), "github enterprise").await.unwrap(), changed);
     let cleared = TypeDraft { icon: Some(None), ..TypeDraft::default() };
     assert_eq!(world.change_type(&admin(), made.id, cleared).await.unwrap().icon, None);
-    assert_eq!(world.events_of("change").await, ["change [] done name, icon, fields", "change [] done icon"]);
+    assert_eq!(
+        world.events_of("change").await,
+        ["change [] done name, icon, fields", "change [] done icon"]
+    );
 }
 
 #[tokio::test]
@@ -207,7 +219,10 @@ async fn a_declared_type_never_decrypts_by_an_update() {
     let credential = world.create(of.id, "Prod", &[("key", Some("hunter22"))]).await;
     world.plugins.configure("aws", Some(declared(false)));
     world.crash().await;
-    assert!(world.fetch_type(&admin(), "AWS").await.unwrap().fields[0].secure, "it stays as it was");
+    assert!(
+        world.fetch_type(&admin(), "AWS").await.unwrap().fields[0].secure,
+        "it stays as it was"
+    );
     assert_eq!(world.fetch(credential.id).await.unwrap().values, []);
     assert_eq!(world.reveal(credential.id).await.unwrap(), [("key".into(), "hunter22".into())]);
 }
@@ -254,15 +269,20 @@ async fn a_type_whose_plugin_is_gone_is_readable_and_takes_no_values() {
 async fn a_plugin_that_declares_nonsense_is_refused_at_start() {
     let world = World::new().await;
     let twice = declared(true).fields[0].clone();
-    world
-        .plugins
-        .configure("aws", Some(DeclaredType { fields: vec![twice.clone(), twice], ..declared(true) }));
+    world.plugins.configure(
+        "aws",
+        Some(DeclaredType { fields: vec![twice.clone(), twice], ..declared(true) }),
+    );
     let refused = world.vault.declare_types().await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Invalid);
-    assert!(refused.public().contains("aws") && refused.public().contains("fields.1.id"), "{refused}");
+    assert!(
+        refused.public().contains("aws") && refused.public().contains("fields.1.id"),
+        "{refused}"
+    );
 }
 
-/// The largest definition that is taken still fits its record while all of its fields are looked through.
+/// The largest definition that is taken still fits its record while all of its fields are looked
+/// through.
 #[tokio::test]
 async fn the_largest_definition_can_be_replaced_and_deleted() {
     let world = World::new().await;
@@ -272,7 +292,8 @@ async fn the_largest_definition_can_be_replaced_and_deleted() {
     };
     let definition = |choices: usize| -> Vec<Draft> {
         let choices = (0..choices).map(|n| Some(format!("{n:0100}"))).collect();
-        let choice = Draft { value_type: Some("choice".into()), choices: Some(choices), ..field("choice") };
+        let choice =
+            Draft { value_type: Some("choice".into()), choices: Some(choices), ..field("choice") };
         (0..63).map(|n| long("a", n)).chain([choice]).collect()
     };
     let mut largest = 1;

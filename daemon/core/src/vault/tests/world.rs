@@ -119,12 +119,14 @@ impl World {
         world
     }
 
-    /// The daemon is killed, and another one starts over what was durable. Its own work waits for [`World::work`].
+    /// The daemon is killed, and another one starts over what was durable. Its own work waits for
+    /// [`World::work`].
     pub(super) async fn crash(&mut self) {
         self.store.stop_after(0);
         self.store = self.store.snapshot();
         self.lives += 1;
-        self.vault = daemon(&self.clock, &self.store, &self.plugins, self.window, self.lives).await.0;
+        self.vault =
+            daemon(&self.clock, &self.store, &self.plugins, self.window, self.lives).await.0;
         self.vault.declare_types().await.unwrap();
     }
 
@@ -158,7 +160,11 @@ impl World {
         self.vault.create_type(authorize_type_creation(member)?, &draft, Vec::new()).await
     }
 
-    pub(super) async fn change_fields(&self, id: TypeId, fields: Vec<FieldDraft>) -> Result<TypeView, Error> {
+    pub(super) async fn change_fields(
+        &self,
+        id: TypeId,
+        fields: Vec<FieldDraft>,
+    ) -> Result<TypeView, Error> {
         let fields = Some(fields.into_iter().map(Some).collect());
         self.change_type(&admin(), id, TypeDraft { fields, ..TypeDraft::default() }).await
     }
@@ -176,7 +182,11 @@ impl World {
         self.vault.delete_type(authorize_type_deletion(member)?, id).await
     }
 
-    pub(super) async fn fetch_type(&self, member: &Member, identifier: &str) -> Result<TypeView, Error> {
+    pub(super) async fn fetch_type(
+        &self,
+        member: &Member,
+        identifier: &str,
+    ) -> Result<TypeView, Error> {
         self.vault.fetch_type(authorize_type(member)?, identifier).await
     }
 
@@ -233,10 +243,16 @@ impl World {
         expected: Option<&[u64]>,
     ) -> Result<CredentialView, Error> {
         let at = self.at::<ChangeValues>(id).await?;
-        self.vault.change_values(at, Some(values(given)), Vec::new(), expected.map(<[u64]>::to_vec)).await
+        self.vault
+            .change_values(at, Some(values(given)), Vec::new(), expected.map(<[u64]>::to_vec))
+            .await
     }
 
-    pub(super) async fn rename(&self, id: CredentialId, name: &str) -> Result<CredentialView, Error> {
+    pub(super) async fn rename(
+        &self,
+        id: CredentialId,
+        name: &str,
+    ) -> Result<CredentialView, Error> {
         self.vault.rename(self.at::<Rename>(id).await?, Some(name), Vec::new(), None).await
     }
 
@@ -256,7 +272,11 @@ impl World {
     }
 
     /// Names of the credentials of a company, as somebody sees them.
-    pub(super) async fn of_company(&self, member: &Member, company: CompanyId) -> Result<Vec<String>, Error> {
+    pub(super) async fn of_company(
+        &self,
+        member: &Member,
+        company: CompanyId,
+    ) -> Result<Vec<String>, Error> {
         let grant = self.vault.authorize_list_of_company(member, company).await?;
         Ok(self.vault.list_of_company(grant).await?.into_iter().map(|view| view.name).collect())
     }
@@ -289,11 +309,13 @@ async fn daemon(
     let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(clock.clone()), Arc::new(store.clone()));
     let kek = Kek::generate(&SeededEntropy::new(42));
     let entropy = Arc::new(SeededEntropy::new(1000 + life));
-    let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+    let keyring =
+        Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
     let (keyring, tasks) = (Arc::new(keyring), Arc::new(TestTasks::new()));
-    let listed = [("1", "acme", "Acme"), ("2", "globex", "Globex")].map(|(id, identifier, name)| {
-        DirectoryCompany { id: id.into(), identifier: identifier.into(), name: name.into() }
-    });
+    let listed =
+        [("1", "acme", "Acme"), ("2", "globex", "Globex")].map(|(id, identifier, name)| {
+            DirectoryCompany { id: id.into(), identifier: identifier.into(), name: name.into() }
+        });
     let companies = Companies::new(company::Parts {
         clock: clock.clone(),
         tasks: tasks.clone(),
@@ -331,7 +353,10 @@ pub(super) fn required(draft: Draft) -> Draft {
 /// `user` is required, `note` is plain, `password` and `pin` are secure.
 pub(super) async fn login(world: &World) -> TypeView {
     world
-        .create_type("Login", vec![required(field("user")), secure("password"), field("note"), secure("pin")])
+        .create_type(
+            "Login",
+            vec![required(field("user")), secure("password"), field("note"), secure("pin")],
+        )
         .await
 }
 

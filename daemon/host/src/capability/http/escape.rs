@@ -25,7 +25,8 @@ fn json(text: &str) -> Vec<u8> {
     inner.as_bytes().to_vec()
 }
 
-/// Inside text or a quoted attribute of XML 1.0 (section 2.2 forbids most control characters in any spelling).
+/// Inside text or a quoted attribute of XML 1.0 (section 2.2 forbids most control characters in any
+/// spelling).
 fn xml(text: &str) -> Result<Vec<u8>, &'static str> {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -27,7 +27,10 @@ impl Transport for Recorder {
         deadline: Instant,
         most: usize,
     ) -> Result<Response<Bytes>, Failure> {
-        self.deadlines.lock().unwrap().push((deadline.saturating_duration_since(Instant::now()), most));
+        self.deadlines
+            .lock()
+            .unwrap()
+            .push((deadline.saturating_duration_since(Instant::now()), most));
         self.requests.lock().unwrap().push(request);
         Ok(self.answer.lock().unwrap().clone())
     }
@@ -44,9 +47,18 @@ fn secret(value: &str) -> Arc<GuardedSecret> {
 }
 
 fn state(recorder: &Arc<Recorder>, limits: HttpLimits) -> State {
-    let grants =
-        Grants { settings: BTreeMap::new(), http: Some(recorder.clone()), http_limits: limits, token: None };
-    State::new(Arc::new(grants), Journal::new(Keep::Held), 0, Instant::now() + Duration::from_secs(30))
+    let grants = Grants {
+        settings: BTreeMap::new(),
+        http: Some(recorder.clone()),
+        http_limits: limits,
+        token: None,
+    };
+    State::new(
+        Arc::new(grants),
+        Journal::new(Keep::Held),
+        0,
+        Instant::now() + Duration::from_secs(30),
+    )
 }
 
 fn exchange(method: &str, url: &str) -> Exchange {
@@ -77,7 +89,10 @@ fn a_request_is_what_was_built() {
 fn basic_authentication_is_rfc_7617() {
     let mut get = exchange("GET", "https://api.example/");
     get.add_basic_auth("Aladdin", &secret("open sesame"));
-    assert_eq!(get.finish().unwrap().headers()["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    assert_eq!(
+        get.finish().unwrap().headers()["authorization"],
+        "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    );
     let mut bad = exchange("GET", "https://api.example/");
     bad.add_basic_auth("a:b", &secret("open sesame"));
     assert_eq!(code(&mut bad), "malformed");
@@ -181,7 +196,11 @@ fn a_secret_that_comes_back_is_withheld() {
     ] {
         let checked = check_answer(&answer, &sent);
         assert_eq!(checked.is_err(), refused, "{answer:?}");
-        assert!(checked.err().is_none_or(|failure| failure.sent && !failure.message.contains("hunter22")));
+        assert!(
+            checked
+                .err()
+                .is_none_or(|failure| failure.sent && !failure.message.contains("hunter22"))
+        );
         assert!(check_answer(&answer, &[]).is_ok(), "without a secret there is nothing to find");
     }
 }
@@ -196,7 +215,8 @@ fn inserting_a_secret_again_and_again_costs_nothing() {
     assert_eq!((post.secrets.len(), post.inserted.len()), (1, 1));
 }
 
-/// A plugin that builds request after request and sends none would have the host keep a body for each.
+/// A plugin that builds request after request and sends none would have the host keep a body for
+/// each.
 #[test]
 fn requests_that_are_never_sent_do_not_fill_the_host() {
     let limits = HttpLimits { request_bytes: 1 << 20, ..HttpLimits::default() };
@@ -204,13 +224,18 @@ fn requests_that_are_never_sent_do_not_fill_the_host() {
     let begun: Vec<_> = (0..100)
         .map(|_| {
             let this =
-                HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned()).unwrap();
-            HostExchange::body(&mut state, Resource::new_borrow(this.rep()), vec![0; 1 << 20]).unwrap();
+                HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned())
+                    .unwrap();
+            HostExchange::body(&mut state, Resource::new_borrow(this.rep()), vec![0; 1 << 20])
+                .unwrap();
             this
         })
         .collect();
-    let real: usize =
-        begun.iter().map(|this| state.table.get(this).unwrap()).map(|exchange| exchange.body.len()).sum();
+    let real: usize = begun
+        .iter()
+        .map(|this| state.table.get(this).unwrap())
+        .map(|exchange| exchange.body.len())
+        .sum();
     assert!(real <= 2 << 20, "{real}");
     let full = state.table.get_mut(begun.last().unwrap()).unwrap();
     assert_eq!(code(full), "too-large");
@@ -224,24 +249,31 @@ fn requests_that_are_never_sent_do_not_fill_the_host() {
 #[test]
 fn a_secret_by_ever_new_handles_does_not_fill_the_host() {
     let mut state = state(&Arc::new(Recorder::default()), HttpLimits::default());
-    let this = HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned()).unwrap();
+    let this = HostExchange::new(&mut state, "POST".to_owned(), "https://api.example/".to_owned())
+        .unwrap();
     for _ in 0..20_000 {
         let handle = state.table.push(SecretHandle(secret("key!"))).unwrap();
         let syntax = "raw".to_owned();
         state
-            .body_secret(Resource::new_borrow(this.rep()), syntax, Resource::new_borrow(handle.rep()))
+            .body_secret(
+                Resource::new_borrow(this.rep()),
+                syntax,
+                Resource::new_borrow(handle.rep()),
+            )
             .unwrap();
         state.table.delete(handle).unwrap();
     }
     assert!(state.table.get(&this).unwrap().secrets.len() * PART_COST <= (3 << 20) + HEADS);
 }
 
-/// A plugin that tries again after an error must not send what is left when the part that was refused is taken away.
+/// A plugin that tries again after an error must not send what is left when the part that was
+/// refused is taken away.
 #[test]
 fn what_was_refused_once_is_never_sent() {
-    for spoil in
-        [|e: &mut Exchange| e.add_body(&[0; 1001]), |e: &mut Exchange| e.add_header("host", b"x", false)]
-    {
+    for spoil in [
+        |e: &mut Exchange| e.add_body(&[0; 1001]),
+        |e: &mut Exchange| e.add_header("host", b"x", false),
+    ] {
         let mut post = exchange("POST", "https://api.example/");
         post.add_body(b"before");
         spoil(&mut post);
@@ -265,12 +297,21 @@ async fn a_secret_that_comes_back_in_another_spelling_is_withheld() {
     }
 }
 
-async fn send(state: &mut State, url: &str, key: Option<&str>) -> Result<Resource<Answer>, Failure> {
+async fn send(
+    state: &mut State,
+    url: &str,
+    key: Option<&str>,
+) -> Result<Resource<Answer>, Failure> {
     let this = HostExchange::new(state, "GET".to_owned(), url.to_owned()).unwrap();
     if let Some(key) = key {
         let handle = state.table.push(SecretHandle(secret(key))).unwrap();
         state
-            .header_secret(Resource::new_borrow(this.rep()), "x-key".to_owned(), String::new(), handle)
+            .header_secret(
+                Resource::new_borrow(this.rep()),
+                "x-key".to_owned(),
+                String::new(),
+                handle,
+            )
             .unwrap();
     }
     state.send(this).await.unwrap()
@@ -303,7 +344,8 @@ async fn a_secret_of_an_earlier_request_is_still_looked_for() {
     let recorder = Arc::new(Recorder::default());
     let mut state = state(&recorder, HttpLimits::default());
     send(&mut state, "https://api.example/", Some("hunter22")).await.unwrap();
-    *recorder.answer.lock().unwrap() = Response::new(Bytes::from_static(b"last time it was hunter22"));
+    *recorder.answer.lock().unwrap() =
+        Response::new(Bytes::from_static(b"last time it was hunter22"));
     let failure = send(&mut state, "https://elsewhere.example/", None).await.unwrap_err();
     assert!(failure.sent && failure.code == "malformed", "{failure:?}");
 }
@@ -316,5 +358,8 @@ async fn without_a_grant_nothing_is_sent() {
         0,
         Instant::now() + Duration::from_secs(30),
     );
-    assert_eq!(send(&mut state, "https://api.example/", None).await.unwrap_err().code, "not-granted");
+    assert_eq!(
+        send(&mut state, "https://api.example/", None).await.unwrap_err().code,
+        "not-granted"
+    );
 }

@@ -1,6 +1,7 @@
 //! From the guests' runtime to the daemon's HTTP client and back.
 //!
-//! Connections live on the daemon's runtime: a busy guest must not slow the network of others. Never here: a choice of destination.
+//! Connections live on the daemon's runtime: a busy guest must not slow the network of others.
+//! Never here: a choice of destination.
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 use super::*;
 use pkcs8::spki::SubjectPublicKeyInfoRef;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519 as VERIFY_ED25519, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519 as VERIFY_ED25519,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 use sha2::{Digest, Sha256};
 
@@ -24,7 +24,10 @@ fn every_form_of_every_kind_signs() {
     let cases: [(&str, &[Algorithm]); 7] = [
         (include_str!("testdata/ed25519-pkcs8.pem"), &[("ed25519", &VERIFY_ED25519)]),
         (include_str!("testdata/ed25519-openssh"), &[("ed25519", &VERIFY_ED25519)]),
-        (include_str!("testdata/p256-pkcs8.pem"), &[("ecdsa-p256-sha256", &ECDSA_P256_SHA256_ASN1)]),
+        (
+            include_str!("testdata/p256-pkcs8.pem"),
+            &[("ecdsa-p256-sha256", &ECDSA_P256_SHA256_ASN1)],
+        ),
         (include_str!("testdata/p256-openssh"), &[("ecdsa-p256-sha256", &ECDSA_P256_SHA256_ASN1)]),
         (include_str!("testdata/p384-sec1.pem"), &[("ecdsa-p384-sha384", &ECDSA_P384_SHA384_ASN1)]),
         (
@@ -44,7 +47,10 @@ fn every_form_of_every_kind_signs() {
     ];
     for (pem, algorithms) in cases {
         let key = read(pem).unwrap();
-        assert_eq!(key.algorithms().to_vec(), algorithms.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        assert_eq!(
+            key.algorithms().to_vec(),
+            algorithms.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+        );
         for (name, check) in algorithms {
             verify(&key, *check, &key.sign(name, b"message").unwrap());
         }

@@ -1,4 +1,5 @@
-//! The directory: whose it is, who else has it, what a crash leaves in it, and what is said when it cannot be read.
+//! The directory: whose it is, who else has it, what a crash leaves in it, and what is said when it
+//! cannot be read.
 
 use std::error::Error;
 use std::fs;
@@ -27,7 +28,9 @@ async fn keys(directory: &Path) -> Vec<Key> {
 
 fn snapshots(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.join("store")).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("snap.")).collect()
+    entries
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("snap."))
+        .collect()
 }
 
 fn refused(directory: &Path) -> OpenError {
@@ -40,7 +43,12 @@ fn it_is_made_for_us_alone() {
     let nested = directory.path().join("not/there/yet");
     drop(Sled::open(options(&nested)).unwrap());
     for made in [nested.join("store"), nested, directory.path().join("not")] {
-        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700, "{}", made.display());
+        assert_eq!(
+            fs::metadata(&made).unwrap().permissions().mode() & 0o777,
+            0o700,
+            "{}",
+            made.display()
+        );
     }
 }
 
@@ -113,7 +121,9 @@ async fn a_bad_snapshot_is_an_error_and_its_remedy_works() {
     assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
     let text = error.to_string();
     let place = directory.path().join("store");
-    for part in [&format!("{}/snap.*", place.display()), &format!("{}/db", place.display()), "backup"] {
+    for part in
+        [&format!("{}/snap.*", place.display()), &format!("{}/db", place.display()), "backup"]
+    {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
 

@@ -56,7 +56,11 @@ async fn what_is_not_durable_is_not_shown() {
     assert_eq!(recorded.value("deleted").await.as_deref(), Some("old"));
     assert_eq!(recorded.value("added").await, None);
     for size in 1..5 {
-        assert_eq!(recorded.entries(size).await, "changed=old deleted=old other=old", "in pages of {size}");
+        assert_eq!(
+            recorded.entries(size).await,
+            "changed=old deleted=old other=old",
+            "in pages of {size}"
+        );
     }
 
     recorded.let_sync();
@@ -64,7 +68,11 @@ async fn what_is_not_durable_is_not_shown() {
     assert_eq!(recorded.value("changed").await.as_deref(), Some("new"));
     assert_eq!(recorded.value("deleted").await, None);
     for size in 1..5 {
-        assert_eq!(recorded.entries(size).await, "added=new changed=new other=old", "in pages of {size}");
+        assert_eq!(
+            recorded.entries(size).await,
+            "added=new changed=new other=old",
+            "in pages of {size}"
+        );
     }
 }
 
@@ -74,15 +82,21 @@ async fn those_who_wait_share_a_sync() {
     let first = commit(&recorded, put("a", "1"));
     recorded.sync_begins().await;
     let create = |value| put("b", value).expect(Key::new("b"), Expected::Absent);
-    let group =
-        [commit(&recorded, create("1")), commit(&recorded, create("2")), commit(&recorded, put("c", "1"))];
+    let group = [
+        commit(&recorded, create("1")),
+        commit(&recorded, create("2")),
+        commit(&recorded, put("c", "1")),
+    ];
     settle().await;
     recorded.let_sync();
     first.await.unwrap().unwrap();
 
     recorded.sync_begins().await;
     settle().await;
-    assert!(group.iter().all(|waiting| !waiting.is_finished()), "a conflict too is told after the sync");
+    assert!(
+        group.iter().all(|waiting| !waiting.is_finished()),
+        "a conflict too is told after the sync"
+    );
     recorded.let_sync();
     let mut answers = Vec::new();
     for waiting in group {
@@ -95,7 +109,8 @@ async fn those_who_wait_share_a_sync() {
         answers[1]
     );
     assert!(answers[2].is_ok(), "{:?}", answers[2]);
-    let steps: Vec<_> = recorded.record.so_far().into_iter().filter(|what| *what != "ack").collect();
+    let steps: Vec<_> =
+        recorded.record.so_far().into_iter().filter(|what| *what != "ack").collect();
     assert_eq!(
         steps,
         ["apply", "flush", "sync", "apply", "flush", "sync"],
@@ -130,7 +145,8 @@ async fn what_changes_nothing_is_not_written() {
     let mut recorded = Recorded::open();
     recorded.put("a", "1").await;
     let before = recorded.record.so_far();
-    let refused = recorded.store.commit(put("a", "2").expect(Key::new("a"), Expected::Absent)).await;
+    let refused =
+        recorded.store.commit(put("a", "2").expect(Key::new("a"), Expected::Absent)).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })));
     recorded.store.commit(Batch::default().expect(Key::new("b"), Expected::Absent)).await.unwrap();
     recorded.store.commit(Batch::default().delete(Key::new("never"))).await.unwrap();
@@ -153,7 +169,8 @@ async fn a_failed_write_is_the_end() {
     for step in [Step::Apply, Step::Flush, Step::Sync, Step::Panic] {
         let told = Arc::new(Mutex::new(Vec::new()));
         let hook = Arc::clone(&told);
-        // The first group of this store is the failing one, so what was acknowledged comes from a store before it.
+        // The first group of this store is the failing one, so what was acknowledged comes from a
+        // store before it.
         let mut recorded = Recorded::failing(Some(step), |mut options| {
             let before = super::Sled::open(options.clone()).unwrap();
             tokio::task::block_in_place(|| {
@@ -169,7 +186,11 @@ async fn a_failed_write_is_the_end() {
         recorded.let_sync();
         let answer = recorded.store.commit(put("a", "new")).await;
         assert!(matches!(answer, Err(StoreError::Unknown(_))), "{step:?}: {answer:?}");
-        assert_eq!(recorded.value("a").await.as_deref(), Some("old"), "{step:?}: what is uncertain is shown");
+        assert_eq!(
+            recorded.value("a").await.as_deref(),
+            Some("old"),
+            "{step:?}: what is uncertain is shown"
+        );
         assert_eq!(recorded.entries(10).await, "a=old", "{step:?}");
         let late = recorded.store.commit(put("b", "1")).await;
         assert!(matches!(late, Err(StoreError::Unavailable(_))), "{step:?}: {late:?}");

@@ -1,4 +1,5 @@
-//! What the conformance suite cannot see: the order of the steps, failures of each, and the directory.
+//! What the conformance suite cannot see: the order of the steps, failures of each, and the
+//! directory.
 
 mod directories;
 mod durability;
@@ -101,7 +102,13 @@ impl Recorded {
             let file = GatedFile { file, record: recorded, begun, gate: gate_receiver, fails_at };
             (Box::new(log), Box::new(file))
         });
-        Self { store: Arc::new(store.unwrap()), record, begun: begun_receiver, gate, _directory: directory }
+        Self {
+            store: Arc::new(store.unwrap()),
+            record,
+            begun: begun_receiver,
+            gate,
+            _directory: directory,
+        }
     }
 
     /// Returns once a sync has begun; it waits for [`Self::let_sync`].
@@ -133,9 +140,10 @@ impl Recorded {
             let page = self.store.scan(&Key::new(""), after.as_ref(), size).await.unwrap();
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             let entries = page.entries.iter();
-            shown.extend(
-                entries.map(|(key, found)| format!("{}={}", text(key.as_bytes()), text(&found.value))),
-            );
+            shown
+                .extend(entries.map(|(key, found)| {
+                    format!("{}={}", text(key.as_bytes()), text(&found.value))
+                }));
             after = page.entries.last().map(|(key, _)| key.clone());
             if !page.more {
                 return shown.join(" ");

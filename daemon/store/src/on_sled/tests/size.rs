@@ -1,5 +1,5 @@
-//! Large entries, which must not go where no sync reaches them, and large groups in a small cache, which read back pages that were
-//! written in the same group.
+//! Large entries, which must not go where no sync reaches them, and large groups in a small cache,
+//! which read back pages that were written in the same group.
 
 use std::fs;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ async fn the_largest_entries_stay_in_the_log() {
     let largest = vec![0x5a; MAX_VALUE_BYTES - 1];
     let blobs = || fs::read_dir(directory.path().join("store/blobs")).unwrap().count();
     for round in 0..3 {
-        // Every leaf is filled, split, thinned out until leaves are merged, and written again and again in between.
+        // Every leaf is filled, split, thinned out until leaves are merged, and written again and
+        // again in between.
         for first in (0..160).step_by(4) {
             let batch = (first..first + 4)
                 .fold(Batch::default(), |batch, number| batch.put(key(number), largest.clone()));
@@ -52,7 +53,8 @@ async fn a_group_may_be_larger_than_the_cache() {
     options.cache_bytes = 64 << 10;
     let store = Arc::new(Sled::open(options).unwrap());
     // Neighbours are written by different tasks, in every round again.
-    let name = |task: u64, number: u64| Key::new(format!("{:04}/{task:02}", number * 7919 % 10_000));
+    let name =
+        |task: u64, number: u64| Key::new(format!("{:04}/{task:02}", number * 7919 % 10_000));
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let store = Arc::clone(&store);

@@ -1,4 +1,5 @@
-//! The original route list, read as it stands. What its JSON leaves out with dots or a comment, is marked in what comes of it.
+//! The original route list, read as it stands. What its JSON leaves out with dots or a comment, is
+//! marked in what comes of it.
 
 use serde_json::Value;
 
@@ -67,7 +68,10 @@ impl Document {
 
     /// The example of that route.
     pub(crate) fn example(&self, name: &str) -> &Example {
-        self.examples.iter().find(|example| example.name() == name).unwrap_or_else(|| panic!("no {name}"))
+        self.examples
+            .iter()
+            .find(|example| example.name() == name)
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 
     /// How a failure of that status looks.

@@ -1,8 +1,10 @@
-//! Every example of the original route list, played against the daemon: status, message, every key of `data` and every value that the list
-//! does not make up on the spot, headers, and that the rights it names are the ones that are needed.
+//! Every example of the original route list, played against the daemon: status, message, every key
+//! of `data` and every value that the list does not make up on the spot, headers, and that the
+//! rights it names are the ones that are needed.
 //!
-//! Each example is played on a stage that is set for it, so that the daemon has what the list shows: the companies and their number, the
-//! names, the fields. An example that nobody sets a stage for fails, and so does a stage that no example is played on.
+//! Each example is played on a stage that is set for it, so that the daemon has what the list
+//! shows: the companies and their number, the names, the fields. An example that nobody sets a
+//! stage for fails, and so does a stage that no example is played on.
 
 mod document;
 mod shape;
@@ -31,14 +33,16 @@ const TAGGED: [&str; 4] = [
     "GET /credential/credentials/:id/fields",
     "PUT /credential/credentials/:id/fields",
 ];
-/// The one that is told in words: [`the_handler_of_redirects_closes_the_window_and_emits_the_tokens`].
+/// The one that is told in words:
+/// [`the_handler_of_redirects_closes_the_window_and_emits_the_tokens`].
 const IN_WORDS: &str = "GET /auth/redirect";
 
 /// Everything in which an answer differs from its example.
 fn differences(shapes: &Shapes, example: &Value, answer: &Answer) -> Vec<String> {
     let mut faults = Vec::new();
     if example["status"] != answer.status {
-        faults.push(format!("the status is {}, documented is {}", answer.status, example["status"]));
+        faults
+            .push(format!("the status is {}, documented is {}", answer.status, example["status"]));
     }
     shapes.read("", example).compare("answer", &answer.json(), &mut faults);
     let expected = [
@@ -78,7 +82,8 @@ fn check(what: &str, faults: &[String], answer: &Answer) {
     assert!(faults.is_empty(), "{what}:\n{}\n\n{answer:?}", faults.join("\n"));
 }
 
-/// Plays an example as nobody, as those who lack one of its rights each, and as somebody who has just these.
+/// Plays an example as nobody, as those who lack one of its rights each, and as somebody who has
+/// just these.
 fn play(stage: &Stage, document: &Document, shapes: &Shapes, example: &Example) {
     let Play { request, player } = stage.set(example);
     let refused = |status: u16, who: &str, answer: &Answer| {
@@ -91,7 +96,11 @@ fn play(stage: &Stage, document: &Document, shapes: &Shapes, example: &Example) 
     if example.signed_in {
         let answer = stage.daemon.ask(&request);
         refused(401, "nobody", &answer);
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"credsmith\""), "{answer:?}");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some("Bearer realm=\"credsmith\""),
+            "{answer:?}"
+        );
         let answer = stage.daemon.ask(&request.clone().bearer("nonsense"));
         refused(401, "a stranger", &answer);
         let challenge = answer.header("www-authenticate").unwrap();
@@ -118,8 +127,12 @@ fn every_example_is_played_and_answered_as_documented() {
     let shapes = Shapes::of(&document);
     let routes = document.examples.len();
     assert_eq!((routes, document.failures.len()), (23, 5), "the list was read whole");
-    let without: Vec<_> =
-        document.examples.iter().filter(|example| example.answer.is_none()).map(Example::name).collect();
+    let without: Vec<_> = document
+        .examples
+        .iter()
+        .filter(|example| example.answer.is_none())
+        .map(Example::name)
+        .collect();
     assert_eq!(without, [IN_WORDS]);
 
     let stage = Stage::build();
@@ -136,7 +149,10 @@ fn every_example_is_played_and_answered_as_documented() {
 
 fn configurations_are_what_the_directory_answers(stage: &Stage) {
     let path = "/v1/company/companies/AcmeCorp/configurations";
-    assert_eq!(stage.admin.get(path).expect(200).json()["data"], stage::configurations(stage::ACME.0));
+    assert_eq!(
+        stage.admin.get(path).expect(200).json()["data"],
+        stage::configurations(stage::ACME.0)
+    );
 }
 
 /// 401 and 403 were met on every route already.
@@ -157,7 +173,11 @@ fn failures(stage: &Stage, document: &Document, shapes: &Shapes) {
     assert_eq!(documented, met.iter().map(|(status, _)| Some(*status)).collect());
     for (status, answer) in met {
         let example = document.failure(u16::try_from(status).unwrap());
-        check(&format!("a failure of status {status}"), &differences(shapes, example, &answer), &answer);
+        check(
+            &format!("a failure of status {status}"),
+            &differences(shapes, example, &answer),
+            &answer,
+        );
     }
 }
 
@@ -224,7 +244,10 @@ fn a_comparison_finds_whatever_differs() {
         ("/data/fields", json!({ "accountId": "123456789", "secretAccessKey": "x" })),
         ("/data/fields/accountId", json!(123_456_789)),
         ("/data/type", json!({ "id": id, "name": "AWS", "permissionScope": "aws.credentials" })),
-        ("/data/type/fields", json!([{ "id": "a", "name": "A", "required": true, "secure": false }])),
+        (
+            "/data/type/fields",
+            json!([{ "id": "a", "name": "A", "required": true, "secure": false }]),
+        ),
         ("/data/company", json!(null)),
         ("/data/createdAt", json!("2026-03-01T12:34:56Z")),
     ] {

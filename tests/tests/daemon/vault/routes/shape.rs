@@ -1,4 +1,5 @@
-//! What an example says of an answer: every key, every kind, and every value that is not made up on the spot.
+//! What an example says of an answer: every key, every kind, and every value that is not made up on
+//! the spot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +40,8 @@ const OURS: (&str, &str, &str) = ("permissionScope", "icon", "plugin");
 const SOMETIMES: [&str; 3] = ["choices", "computed", "missingSince"];
 
 /// Keys of what may be unknown.
-const UNKNOWN: [&str; 6] = ["email", "image", "icon", "cw_CompanyId", "cw_Identifier", "permissionScope"];
+const UNKNOWN: [&str; 6] =
+    ["email", "image", "icon", "cw_CompanyId", "cw_Identifier", "permissionScope"];
 
 /// The examples that others refer to where they leave something out.
 pub(crate) struct Shapes {
@@ -119,7 +121,9 @@ impl Shape {
     /// Tells everything in which `value`, which stands at `place`, differs.
     pub(crate) fn compare(&self, place: &str, value: &Value, faults: &mut Vec<String>) {
         match (self, value) {
-            (Self::Object(shapes), Value::Object(members)) => compare_members(place, shapes, members, faults),
+            (Self::Object(shapes), Value::Object(members)) => {
+                compare_members(place, shapes, members, faults)
+            }
             (Self::Items(first, other), Value::Array(items)) => {
                 if items.len() < first.len() {
                     faults.push(format!("{place}: {} items are documented: {value}", first.len()));
@@ -151,12 +155,18 @@ impl Shape {
             Self::Text => text.is_some(),
             Self::TextOrNull => text.is_some() || value.is_null(),
             Self::TextThat(_, fits) => text.is_some_and(fits),
-            Self::Begins(beginning) => text.is_some_and(|text| text.starts_with(beginning.as_str())),
-            Self::OfRecord(end) => text.and_then(|text| text.strip_suffix(end.as_str())).is_some_and(is_id),
-            Self::Texts => value.as_object().is_some_and(|members| members.values().all(Value::is_string)),
-            Self::Faults => {
-                value.as_array().is_some_and(|faults| !faults.is_empty() && faults.iter().all(is_fault))
+            Self::Begins(beginning) => {
+                text.is_some_and(|text| text.starts_with(beginning.as_str()))
             }
+            Self::OfRecord(end) => {
+                text.and_then(|text| text.strip_suffix(end.as_str())).is_some_and(is_id)
+            }
+            Self::Texts => {
+                value.as_object().is_some_and(|members| members.values().all(Value::is_string))
+            }
+            Self::Faults => value
+                .as_array()
+                .is_some_and(|faults| !faults.is_empty() && faults.iter().all(is_fault)),
             Self::Object(_) | Self::Items(..) => false,
         }
     }
@@ -169,7 +179,8 @@ fn compare_members(
     faults: &mut Vec<String>,
 ) {
     let documented: BTreeSet<_> = shapes.keys().collect();
-    let there: BTreeSet<_> = members.keys().filter(|key| !SOMETIMES.contains(&key.as_str())).collect();
+    let there: BTreeSet<_> =
+        members.keys().filter(|key| !SOMETIMES.contains(&key.as_str())).collect();
     for key in documented.symmetric_difference(&there) {
         let what = if shapes.contains_key(*key) { "is missing" } else { "is not documented" };
         faults.push(format!("{place}.{key} {what}"));
@@ -181,15 +192,16 @@ fn compare_members(
     }
 }
 
-/// What a single value says. What the list made up on the spot, or abbreviated, is recognised by its form.
+/// What a single value says. What the list made up on the spot, or abbreviated, is recognised by
+/// its form.
 fn literal(key: &str, value: &Value) -> Shape {
     let Some(text) = value.as_str() else {
         return match (key, value) {
             // How many there are is for other tests to count.
             ("credentialCount", _) => Shape::Number,
-            (_, Value::Object(members)) => {
-                Shape::Object(members.iter().map(|(key, value)| (key.clone(), literal(key, value))).collect())
-            }
+            (_, Value::Object(members)) => Shape::Object(
+                members.iter().map(|(key, value)| (key.clone(), literal(key, value))).collect(),
+            ),
             _ => Shape::Is(value.clone()),
         };
     };
@@ -200,7 +212,9 @@ fn literal(key: &str, value: &Value) -> Shape {
         ("uri", _) => Shape::Begins("http".to_owned()),
         ("createdAt" | "updatedAt", _) => Shape::TextThat("a moment", is_moment),
         ("value", "base64EncryptedValue==") => Shape::TextThat("base64", is_base64),
-        ("id", _) if text.starts_with("ckx-") => Shape::OfRecord(text.trim_start_matches("ckx").to_owned()),
+        ("id", _) if text.starts_with("ckx-") => {
+            Shape::OfRecord(text.trim_start_matches("ckx").to_owned())
+        }
         ("id" | "typeId" | "companyId", _) if text.starts_with('c') && text.ends_with(MORE) => {
             Shape::TextThat("an id", is_id)
         }
@@ -217,9 +231,9 @@ fn like(shape: &Shape) -> Shape {
         Shape::Is(Value::String(_)) | Shape::Begins(_) | Shape::OfRecord(_) => Shape::Text,
         Shape::Is(Value::Number(_)) => Shape::Number,
         Shape::Is(Value::Bool(_)) => Shape::Boolean,
-        Shape::Object(members) => {
-            Shape::Object(members.iter().map(|(key, shape)| (key.clone(), under(key, shape))).collect())
-        }
+        Shape::Object(members) => Shape::Object(
+            members.iter().map(|(key, shape)| (key.clone(), under(key, shape))).collect(),
+        ),
         Shape::Items(_, other) => Shape::Items(Vec::new(), other.clone()),
         other => other.clone(),
     }
@@ -236,8 +250,11 @@ fn under(key: &str, shape: &Shape) -> Shape {
 
 fn is_fault(fault: &Value) -> bool {
     let path = fault["path"].as_array();
-    let path_fits = path.is_some_and(|path| path.iter().all(|step| step.is_string() || step.is_u64()));
-    fault.as_object().is_some_and(|members| members.len() == 2) && path_fits && fault["message"].is_string()
+    let path_fits =
+        path.is_some_and(|path| path.iter().all(|step| step.is_string() || step.is_u64()));
+    fault.as_object().is_some_and(|members| members.len() == 2)
+        && path_fits
+        && fault["message"].is_string()
 }
 
 fn is_id(text: &str) -> bool {

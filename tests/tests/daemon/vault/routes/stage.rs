@@ -15,7 +15,8 @@ pub(crate) const ACME: Company = (12345, "AcmeCorp", "Acme Corp");
 /// How many companies the list has, by its example of pagination.
 const COMPANIES: usize = 300;
 
-/// Groups of users: each permission and scope of the list gives a role to those whose group is called like it.
+/// Groups of users: each permission and scope of the list gives a role to those whose group is
+/// called like it.
 const SCOPES: [&str; 3] = ["aws.credentials", "azure.credentials", "github.credentials"];
 const PERMISSIONS: [&str; 16] = [
     "company.fetch",
@@ -71,10 +72,12 @@ impl Stage {
         let op = Provider::with(accounts());
         let directory = directory::serve(directory::companies(&[ACME], COMPANIES), configurations);
         let site = world::signing_in(Site::new(), &op).vault("");
-        let site = world::type_of_fixture(site, "type-login").role("admin", &["*"], Some("admins"), "");
-        let rights = PERMISSIONS.iter().chain(&SCOPES);
         let site =
-            rights.fold(site, |site, right| site.role(&right.replace('.', "-"), &[right], Some(right), ""));
+            world::type_of_fixture(site, "type-login").role("admin", &["*"], Some("admins"), "");
+        let rights = PERMISSIONS.iter().chain(&SCOPES);
+        let site = rights.fold(site, |site, right| {
+            site.role(&right.replace('.', "-"), &[right], Some(right), "")
+        });
         let site = directory::asked_by(site, &directory);
         let daemon = site.serve();
         let admin = Session::begin(daemon.address(), "alice");
@@ -118,7 +121,8 @@ impl Stage {
             "GET /user/@me" => return self.profile(example, "john.doe"),
             "PATCH /user/@me" => return self.profile(example, "jane.doe"),
             "GET /company/companies" => path(example.path.clone()),
-            "GET /company/companies/:identifier" | "GET /company/companies/:identifier/configurations" => {
+            "GET /company/companies/:identifier"
+            | "GET /company/companies/:identifier/configurations" => {
                 path(example.path.replace(":identifier", &self.company))
             }
             "POST /credential/credentials" => {
@@ -161,8 +165,8 @@ impl Stage {
 
     fn refresh(&self) -> Play {
         let session = Session::begin(self.daemon.address(), "alice");
-        let request =
-            Request::new("POST", "/v1/auth/refresh").header("x-refresh-token", session.refresh_token());
+        let request = Request::new("POST", "/v1/auth/refresh")
+            .header("x-refresh-token", session.refresh_token());
         Play { request, player: None }
     }
 
@@ -178,7 +182,8 @@ impl Stage {
     /// A credential as the example shows it.
     fn credential_for(&self, example: &str) -> String {
         let secret = ("secretAccessKey", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
-        let production = |values: &[_]| self.credential("Production AWS Credentials", &self.aws, values);
+        let production =
+            |values: &[_]| self.credential("Production AWS Credentials", &self.aws, values);
         match example {
             "GET /credential/credentials/:id" => {
                 self.credential("AWS Credentials", &self.aws, &[("accountId", "123456789")])
@@ -191,14 +196,17 @@ impl Stage {
     }
 
     fn credential(&self, name: &str, of: &str, values: &[(&str, &str)]) -> String {
-        let fields: Vec<_> =
-            values.iter().map(|(field, value)| json!({ "fieldId": field, "value": value })).collect();
+        let fields: Vec<_> = values
+            .iter()
+            .map(|(field, value)| json!({ "fieldId": field, "value": value }))
+            .collect();
         self.admin.make_credential(
             &json!({ "name": name, "typeId": of, "companyId": self.company, "fields": fields }),
         )
     }
 
-    /// Gives the type AWS the fields that the list shows of it. Others were there for its credentials.
+    /// Gives the type AWS the fields that the list shows of it. Others were there for its
+    /// credentials.
     fn define_as_documented(&self, example: &Example) {
         let fields = &example.answer.as_ref().unwrap()["data"]["fields"];
         let path = format!("/v1/credential-type/credential-types/{}", self.aws);
@@ -239,8 +247,8 @@ fn who_may(rights: &[&str]) -> String {
     format!("may-{}", rights.join("-and-"))
 }
 
-/// Those of the examples, and one for every set of permissions that a route of the list names, and for what is left when one of them is
-/// missing.
+/// Those of the examples, and one for every set of permissions that a route of the list names, and
+/// for what is left when one of them is missing.
 fn accounts() -> Vec<Account> {
     let person = |first: &str, groups: &[&str]| {
         let login = format!("{}.doe", first.to_lowercase());
@@ -256,8 +264,11 @@ fn accounts() -> Vec<Account> {
             ],
         )
     };
-    let sets: BTreeSet<_> =
-        Document::read().examples.iter().flat_map(|example| sets_of(&example.permissions)).collect();
+    let sets: BTreeSet<_> = Document::read()
+        .examples
+        .iter()
+        .flat_map(|example| sets_of(&example.permissions))
+        .collect();
     let sets = sets.into_iter().map(|rights| {
         let groups: Vec<_> = rights.iter().chain(&SCOPES).copied().collect();
         account(&who_may(&rights), &groups)
@@ -268,9 +279,12 @@ fn accounts() -> Vec<Account> {
 /// These permissions, and what is left of them without one.
 fn sets_of(permissions: &[String]) -> Vec<Vec<&'static str>> {
     let known = |name: &String| PERMISSIONS.into_iter().find(|known| known == name);
-    let whole: Vec<_> =
-        permissions.iter().map(|name| known(name).unwrap_or_else(|| panic!("no role for {name}"))).collect();
-    let without =
-        |missing: &&str| whole.iter().filter(|permission| *permission != missing).copied().collect();
+    let whole: Vec<_> = permissions
+        .iter()
+        .map(|name| known(name).unwrap_or_else(|| panic!("no role for {name}")))
+        .collect();
+    let without = |missing: &&str| {
+        whole.iter().filter(|permission| *permission != missing).copied().collect()
+    };
     whole.iter().map(without).chain([whole.clone()]).collect()
 }

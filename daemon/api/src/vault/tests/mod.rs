@@ -1,4 +1,5 @@
-//! The frame around handlers, by routes made for it: who gets in, in which order things are refused, what every answer carries.
+//! The frame around handlers, by routes made for it: who gets in, in which order things are
+//! refused, what every answer carries.
 
 mod audit;
 mod rights;
@@ -30,7 +31,10 @@ impl Doors for TestDoors {
             b"good" => &["thing.*"],
             b"half" => &["thing.read"],
             b"poor" => &[],
-            _ => return async { Err(Error::new(Kind::Unauthenticated, "no token of ours")) }.boxed(),
+            _ => {
+                return async { Err(Error::new(Kind::Unauthenticated, "no token of ours")) }
+                    .boxed();
+            }
         };
         let scopes = if token.verify(b"poor") { vec![] } else { vec!["user.read".to_owned()] };
         let role = Role {
@@ -91,7 +95,9 @@ async fn read(cx: Cx) -> Outcome {
 
 async fn delete(cx: Cx) -> Outcome {
     match cx.expected() {
-        Some(revisions) if !revisions.contains(&7) => Err(Error::new(Kind::Stale, "it changed").into()),
+        Some(revisions) if !revisions.contains(&7) => {
+            Err(Error::new(Kind::Stale, "it changed").into())
+        }
         _ => cx.success(&()),
     }
 }
@@ -152,7 +158,10 @@ async fn a_teapot_is_a_teapot() {
     for headers in [&[][..], &[("authorization", "Bearer nonsense")]] {
         let answer = ask("GET", "/v1/teapot", headers, "").await;
         assert_eq!(answer.status, 418);
-        assert_eq!(answer.body, json!({ "status": 418, "message": "I'm a teapot", "successful": false }));
+        assert_eq!(
+            answer.body,
+            json!({ "status": 418, "message": "I'm a teapot", "successful": false })
+        );
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(answer.header("vary"), Some("Origin"));
@@ -178,7 +187,8 @@ async fn a_page_says_where_it_is() {
     });
     assert_eq!(answer.body, expected);
     let bad = ask("GET", "/v1/things?page=0&rpp=1001", &[GOOD], "").await;
-    let paths: Vec<_> = bad.body["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
+    let paths: Vec<_> =
+        bad.body["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
     assert_eq!((bad.status, paths), (400, vec![&json!(["page"]), &json!(["rpp"])]));
 }
 
@@ -219,10 +229,18 @@ async fn bodies_are_json_by_name() {
     ] {
         let mut headers = vec![GOOD];
         headers.extend(types.iter().map(|value| ("content-type", *value)));
-        assert_eq!(ask("POST", "/v1/things", &headers, "{\"name\":\"x\"}").await.status, status, "{types:?}");
+        assert_eq!(
+            ask("POST", "/v1/things", &headers, "{\"name\":\"x\"}").await.status,
+            status,
+            "{types:?}"
+        );
     }
     let limit = format!("{{\"name\":\"{}\"}}", "x".repeat(1024 * 1024 - 11));
-    assert_eq!(ask("POST", "/v1/things", &[GOOD, JSON], &limit).await.status, 201, "a megabyte fits");
+    assert_eq!(
+        ask("POST", "/v1/things", &[GOOD, JSON], &limit).await.status,
+        201,
+        "a megabyte fits"
+    );
 }
 
 #[tokio::test]
@@ -279,8 +297,12 @@ async fn methods_are_those_of_the_table() {
 
 #[tokio::test]
 async fn a_route_without_a_body_ignores_one() {
-    let answer = ask("DELETE", "/v1/things/x", &[GOOD, ("content-type", "text/plain")], "nonsense").await;
-    assert_eq!(answer.body, json!({ "status": 200, "message": "Gone!", "data": null, "successful": true }));
+    let answer =
+        ask("DELETE", "/v1/things/x", &[GOOD, ("content-type", "text/plain")], "nonsense").await;
+    assert_eq!(
+        answer.body,
+        json!({ "status": 200, "message": "Gone!", "data": null, "successful": true })
+    );
 }
 
 #[tokio::test]
@@ -291,8 +313,14 @@ async fn tags_spare_reading_and_guard_writing() {
         (200, Some("\"7\""), &json!("a/b"))
     );
     let again = ask("GET", "/v1/things/x", &[GOOD, ("if-none-match", "\"7\"")], "").await;
-    assert_eq!((again.status, again.header("etag"), &again.body), (304, Some("\"7\""), &Value::Null));
-    assert_eq!(ask("GET", "/v1/things/x", &[GOOD, ("if-none-match", "\"6\"")], "").await.status, 200);
+    assert_eq!(
+        (again.status, again.header("etag"), &again.body),
+        (304, Some("\"7\""), &Value::Null)
+    );
+    assert_eq!(
+        ask("GET", "/v1/things/x", &[GOOD, ("if-none-match", "\"6\"")], "").await.status,
+        200
+    );
     assert_eq!(
         ask("GET", "/v1/things/x", &[("if-none-match", "\"7\"")], "").await.status,
         401,
@@ -314,10 +342,16 @@ async fn marked_answers_are_kept_by_nobody() {
 
 #[tokio::test]
 async fn listed_pages_see_answers_and_refusals() {
-    for (path, headers) in [("/v1/things/x", &[GOOD][..]), ("/v1/things/x", &[]), ("/v1/nothing", &[])] {
+    for (path, headers) in
+        [("/v1/things/x", &[GOOD][..]), ("/v1/things/x", &[]), ("/v1/nothing", &[])]
+    {
         let headers = [headers, &[("origin", "https://app.example")]].concat();
         let answer = ask("GET", path, &headers, "").await;
-        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"), "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("https://app.example"),
+            "{path}"
+        );
         assert_eq!(answer.header("access-control-expose-headers"), Some("ETag"));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
@@ -329,14 +363,19 @@ async fn listed_pages_see_answers_and_refusals() {
 async fn faults_of_the_layers_are_worded_here() {
     let reply = vault().await.fault(Fault::Busy { retry_after: Duration::from_secs(2) });
     let body: Value = serde_json::from_slice(reply.body().bytes()).unwrap();
-    assert_eq!(body, json!({ "status": 503, "message": "Service unavailable", "successful": false }));
-    let header =
-        |reply: &Reply, name: &str| reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(
+        body,
+        json!({ "status": 503, "message": "Service unavailable", "successful": false })
+    );
+    let header = |reply: &Reply, name: &str| {
+        reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    };
     assert_eq!(header(&reply, "retry-after").as_deref(), Some("2"));
     assert_eq!(header(&reply, "x-content-type-options").as_deref(), Some("nosniff"));
     assert_eq!(header(&reply, "vary").as_deref(), Some("Origin"));
     for (origin, seen) in [("https://app.example", true), ("https://evil.example", false)] {
-        let reply = vault().await.fault_for(Fault::Deadline, Some(&HeaderValue::from_static(origin)));
+        let reply =
+            vault().await.fault_for(Fault::Deadline, Some(&HeaderValue::from_static(origin)));
         assert_eq!(
             header(&reply, "access-control-allow-origin"),
             seen.then(|| origin.to_owned()),

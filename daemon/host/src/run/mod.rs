@@ -1,8 +1,9 @@
 //! One call of one guest: a fresh store, its limits, its end.
 //!
-//! Three things end a guest: its answer, its deadline by the epoch (when it computes), its deadline by the wall clock (when it waits in the
-//! host, and whatever else happens). The store is dropped in every case, and only then its place in the pool is free again. Never here: what
-//! an answer means.
+//! Three things end a guest: its answer, its deadline by the epoch (when it computes), its deadline
+//! by the wall clock (when it waits in the host, and whatever else happens). The store is dropped
+//! in every case, and only then its place in the pool is free again. Never here: what an answer
+//! means.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::machine::Machine;
 use crate::state::{Grants, State};
 use crate::text;
 
-/// What goes from guest to host at once, beyond what a plan asks for: room for names, lists and log lines.
+/// What goes from guest to host at once, beyond what a plan asks for: room for names, lists and log
+/// lines.
 const SMALL_TALK: usize = 256 * 1024;
 /// No call takes longer, whatever a plan says: sums of times then stay in bounds.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -69,10 +71,17 @@ impl fmt::Display for Late {
 
 impl std::error::Error for Late {}
 
-/// Runs `work` on a fresh store. `held` is what has to be held until the store is gone: the call's turn, its place in the pool.
+/// Runs `work` on a fresh store. `held` is what has to be held until the store is gone: the call's
+/// turn, its place in the pool.
 ///
-/// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its next step.
-pub(crate) async fn run<T, H, F>(machine: &Machine, held: H, plan: Plan, work: F) -> Result<T, Broke>
+/// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its
+/// next step.
+pub(crate) async fn run<T, H, F>(
+    machine: &Machine,
+    held: H,
+    plan: Plan,
+    work: F,
+) -> Result<T, Broke>
 where
     T: Send + 'static,
     H: Send + 'static,
@@ -100,7 +109,8 @@ where
 }
 
 fn store(engine: &wasmtime::Engine, plan: Plan, deadline: Instant) -> Store<State> {
-    let mut store = Store::new(engine, State::new(plan.grants, plan.journal, plan.memory, deadline));
+    let mut store =
+        Store::new(engine, State::new(plan.grants, plan.journal, plan.memory, deadline));
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(plan.largest.saturating_add(SMALL_TALK));
     // At every tick a busy guest lets others run; past its deadline it is not resumed.
@@ -111,9 +121,11 @@ fn store(engine: &wasmtime::Engine, plan: Plan, deadline: Instant) -> Store<Stat
     store
 }
 
-/// Whether the guest exceeded what it may hand over at once. The engine has no type for it, only these words; a test holds them.
+/// Whether the guest exceeded what it may hand over at once. The engine has no type for it, only
+/// these words; a test holds them.
 fn is_flood(why: &wasmtime::Error) -> bool {
-    why.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
+    why.chain()
+        .any(|cause| cause.to_string().contains("fuel allocated for hostcalls has been exhausted"))
 }
 
 fn cause(why: &wasmtime::Error) -> String {

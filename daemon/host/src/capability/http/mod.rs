@@ -1,8 +1,10 @@
-//! The import `http`: requests that the plugin builds and the host completes with secrets, checks and sends.
+//! The import `http`: requests that the plugin builds and the host completes with secrets, checks
+//! and sends.
 //!
-//! Three guards stand here: a secret goes only where the configuration binds it; nothing that a plugin or a secret contains can add a header
-//! or a request; an answer that contains a secret of this call is withheld. Which hosts may be dialled at all, and by which address, is the
-//! client's to guard. Never here: a redirect followed, an answer decompressed.
+//! Three guards stand here: a secret goes only where the configuration binds it; nothing that a
+//! plugin or a secret contains can add a header or a request; an answer that contains a secret of
+//! this call is withheld. Which hosts may be dialled at all, and by which address, is the client's
+//! to guard. Never here: a redirect followed, an answer decompressed.
 
 pub(crate) mod escape;
 pub(crate) mod transport;
@@ -37,8 +39,8 @@ const HEADS: usize = 1 << 20;
 /// The syntaxes in which a server is likely to show a secret that it was sent.
 const SYNTAXES: [&str; 4] = ["raw", "json", "form", "xml"];
 
-/// Headers that are the client's own business, and those by which an answer could come back in pieces or packed, so that a secret in it
-/// would not be seen.
+/// Headers that are the client's own business, and those by which an answer could come back in
+/// pieces or packed, so that a secret in it would not be seen.
 const RESERVED: [&str; 15] = [
     "accept-encoding",
     "connection",
@@ -143,10 +145,12 @@ impl Exchange {
             return;
         }
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            return self.fail(failure("malformed", "a header name has characters that none may have"));
+            return self
+                .fail(failure("malformed", "a header name has characters that none may have"));
         };
         if RESERVED.contains(&header.as_str()) {
-            return self.fail(failure("malformed", format!("the header `{header}` is the host's to set")));
+            return self
+                .fail(failure("malformed", format!("the header `{header}` is the host's to set")));
         }
         let Ok(mut value) = HeaderValue::from_bytes(value) else {
             return self.fail(failure(
@@ -197,10 +201,12 @@ impl Exchange {
                 format!("the request's body is longer than {} bytes", self.max_body),
             ));
         }
-        // A buffer that grows leaves copies behind: whatever the body has so far is moved by hand into one that wipes itself.
+        // A buffer that grows leaves copies behind: whatever the body has so far is moved by hand
+        // into one that wipes itself.
         if self.body.capacity() - self.body.len() < bytes.len() {
-            let mut larger =
-                Zeroizing::new(Vec::with_capacity((self.body.len() + bytes.len()).saturating_mul(2)));
+            let mut larger = Zeroizing::new(Vec::with_capacity(
+                (self.body.len() + bytes.len()).saturating_mul(2),
+            ));
             larger.extend_from_slice(&self.body);
             self.body = larger;
         }
@@ -213,11 +219,14 @@ impl Exchange {
                 self.add_body(&escaped);
                 self.note_secret(secret);
             }
-            Err(why) => self.fail(failure("malformed", format!("the secret `{}` {why}", secret.name))),
+            Err(why) => {
+                self.fail(failure("malformed", format!("the secret `{}` {why}", secret.name)))
+            }
         }
     }
 
-    /// A server that shows what it was sent spells it in the syntax of its answer, whatever the request's was.
+    /// A server that shows what it was sent spells it in the syntax of its answer, whatever the
+    /// request's was.
     fn note_secret(&mut self, secret: &Arc<GuardedSecret>) {
         if self.fault.is_some() || self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
             return;
@@ -230,8 +239,8 @@ impl Exchange {
         }
     }
 
-    /// The request, if nothing was wrong with it and each secret in it may go where it goes. What is refused once stays refused: trying
-    /// again must not send what is left of it.
+    /// The request, if nothing was wrong with it and each secret in it may go where it goes. What
+    /// is refused once stays refused: trying again must not send what is left of it.
     fn finish(&mut self) -> Result<Request<Bytes>, Failure> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
@@ -240,10 +249,13 @@ impl Exchange {
     }
 
     fn checked(&mut self) -> Result<Request<Bytes>, Failure> {
-        let url = self.url.take().ok_or_else(|| failure("malformed", "the request was sent already"))?;
-        let endpoint = Endpoint::of(&url).ok_or_else(|| failure("malformed", "the URL names no host"))?;
+        let url =
+            self.url.take().ok_or_else(|| failure("malformed", "the request was sent already"))?;
+        let endpoint =
+            Endpoint::of(&url).ok_or_else(|| failure("malformed", "the URL names no host"))?;
         if let Some(secret) = self.secrets.iter().find(|secret| !secret.may_go_to(&endpoint)) {
-            let message = format!("the configuration does not let `{}` go to {endpoint}", secret.name);
+            let message =
+                format!("the configuration does not let `{}` go to {endpoint}", secret.name);
             return Err(failure("not-granted", message));
         }
         let mut request = Request::new(Bytes::from(std::mem::take(&mut *self.body)));
@@ -267,7 +279,8 @@ fn checked_url(url: &str) -> Result<Url, Failure> {
     if url.len() > MAX_URL {
         return Err(failure("too-large", format!("the URL is longer than {MAX_URL} bytes")));
     }
-    let mut parsed = Url::parse(url).map_err(|why| failure("malformed", format!("not a URL: {why}")))?;
+    let mut parsed =
+        Url::parse(url).map_err(|why| failure("malformed", format!("not a URL: {why}")))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(failure("malformed", "expected a URL of http or https"));
     }
@@ -307,7 +320,12 @@ impl v0::http::HostExchange for State {
         Ok(exchange)
     }
 
-    fn header(&mut self, this: Resource<Exchange>, name: String, value: String) -> wasmtime::Result<()> {
+    fn header(
+        &mut self,
+        this: Resource<Exchange>,
+        name: String,
+        value: String,
+    ) -> wasmtime::Result<()> {
         self.change(&this, |exchange| exchange.add_header(&name, value.as_bytes(), false))
     }
 
@@ -364,8 +382,8 @@ impl v0::http::HostExchange for State {
 }
 
 impl State {
-    /// Changes a request in the making, within what all of them may hold: a plugin's memory is limited, so what it has the host keep
-    /// for it has to be as well.
+    /// Changes a request in the making, within what all of them may hold: a plugin's memory is
+    /// limited, so what it has the host keep for it has to be as well.
     fn change(
         &mut self,
         this: &Resource<Exchange>,
@@ -378,7 +396,9 @@ impl State {
         if others.saturating_add(exchange.size()) > most {
             exchange.fail(failure(
                 "too-large",
-                format!("the requests that this call has begun and not sent hold more than {most} bytes"),
+                format!(
+                    "the requests that this call has begun and not sent hold more than {most} bytes"
+                ),
             ));
         }
         self.held = others.saturating_add(exchange.size());
@@ -394,7 +414,10 @@ impl State {
         };
         let limits = self.grants.http_limits;
         if self.requests >= limits.requests {
-            return Ok(Err(failure("too-many", format!("a call may send {} requests", limits.requests))));
+            return Ok(Err(failure(
+                "too-many",
+                format!("a call may send {} requests", limits.requests),
+            )));
         }
         let exchange = self.table.get_mut(this)?;
         let others = self.held.saturating_sub(exchange.size());

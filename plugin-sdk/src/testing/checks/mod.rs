@@ -74,7 +74,8 @@ pub(super) fn description(description: &Description) -> Vec<String> {
 fn identity(complaints: &mut Complaints, name: &str, version: &str) {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let named = (1..=64).contains(&name.len()) && name.bytes().all(word);
-    complaints.unless(named, || "the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
+    complaints
+        .unless(named, || "the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
     let versioned = (1..=64).contains(&version.len()) && is_one_line(version);
     complaints.unless(versioned, || "the version is not one line of 1 to 64 bytes".into());
 }
@@ -90,9 +91,11 @@ pub(super) fn offer(offer: &Offer) -> Vec<String> {
 
 fn not_for_settings(complaints: &mut Complaints, what: &str, fields: &[Field]) {
     for Field { key, kind, .. } in fields {
-        let for_settings = ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
-        complaints
-            .unless(!for_settings, || format!("the {what} `{key}` is of kind {kind}, which is for settings"));
+        let for_settings =
+            ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
+        complaints.unless(!for_settings, || {
+            format!("the {what} `{key}` is of kind {kind}, which is for settings")
+        });
     }
 }
 
@@ -107,7 +110,8 @@ enum KeyStyle {
 
 impl KeyStyle {
     fn fits(self, key: &str) -> bool {
-        let letter = |b: u8| b.is_ascii_lowercase() || (self == Self::Mixed && b.is_ascii_uppercase());
+        let letter =
+            |b: u8| b.is_ascii_lowercase() || (self == Self::Mixed && b.is_ascii_uppercase());
         key.len() <= MAX_KEY
             && key.bytes().next().is_some_and(letter)
             && key.bytes().all(|b| letter(b) || b.is_ascii_digit() || b == b'_')
@@ -122,7 +126,8 @@ fn fields(complaints: &mut Complaints, what: &str, fields: &[Field], style: KeyS
     let mut seen = BTreeSet::new();
     for field in fields {
         let Field { key, kind, .. } = field;
-        complaints.unless(seen.insert(key.as_str()), || format!("the {what} `{key}` is there twice"));
+        complaints
+            .unless(seen.insert(key.as_str()), || format!("the {what} `{key}` is there twice"));
         complaints.unless(style.fits(key), || {
             format!("the key `{key}` of a {what} does not match {}", style.pattern())
         });
@@ -136,9 +141,13 @@ fn fields(complaints: &mut Complaints, what: &str, fields: &[Field], style: KeyS
             && is_one_line(&field.label)
             && field.help.len() <= MAX_HELP
             && is_lines(&field.help)
-            && field.default.as_ref().is_none_or(|default| default.len() <= MAX_DEFAULT && is_lines(default));
-        complaints
-            .unless(texts, || format!("a text of the {what} `{key}` is too long or has control characters"));
+            && field
+                .default
+                .as_ref()
+                .is_none_or(|default| default.len() <= MAX_DEFAULT && is_lines(default));
+        complaints.unless(texts, || {
+            format!("a text of the {what} `{key}` is too long or has control characters")
+        });
     }
 }
 
@@ -154,9 +163,11 @@ fn is_lines(text: &str) -> bool {
 pub(super) fn issued(issued: &Issued, secrets: &[(String, String)]) -> Vec<String> {
     let mut complaints = Complaints::default();
     let Issued { state, revoke_with, expires_at, .. } = issued;
+    complaints.unless(!state.is_empty(), || {
+        "the state is empty: that means an issue that was cut short".into()
+    });
     complaints
-        .unless(!state.is_empty(), || "the state is empty: that means an issue that was cut short".into());
-    complaints.unless(state.len() <= MAX_STATE, || format!("the state is longer than {MAX_STATE} bytes"));
+        .unless(state.len() <= MAX_STATE, || format!("the state is longer than {MAX_STATE} bytes"));
     complaints.unless(is_lines(state), || "the state has control characters".into());
     complaints.secrets("the state", state, secrets);
     let short = revoke_with.as_ref().is_none_or(|secret| secret.len() <= MAX_STATE);
@@ -168,16 +179,22 @@ pub(super) fn issued(issued: &Issued, secrets: &[(String, String)]) -> Vec<Strin
 }
 
 fn entries(complaints: &mut Complaints, entries: &[Entry]) {
-    complaints.unless(entries.len() <= MAX_ENTRIES, || format!("there are more than {MAX_ENTRIES} entries"));
+    complaints.unless(entries.len() <= MAX_ENTRIES, || {
+        format!("there are more than {MAX_ENTRIES} entries")
+    });
     let bytes: usize = entries.iter().map(|entry| entry.name.len() + entry.value.len()).sum();
-    complaints.unless(bytes <= MAX_ANSWER, || format!("the entries are longer than {MAX_ANSWER} bytes"));
+    complaints
+        .unless(bytes <= MAX_ANSWER, || format!("the entries are longer than {MAX_ANSWER} bytes"));
     let mut seen = BTreeSet::new();
     for entry in entries {
         let Entry { name, kind, .. } = entry;
-        complaints.unless(seen.insert(name.as_str()), || format!("the entry `{name}` is there twice"));
-        let named = !name.trim().is_empty() && name.chars().count() <= MAX_NAME && is_one_line(name);
         complaints
-            .unless(named, || format!("the name {name:?} is empty, too long, or has control characters"));
+            .unless(seen.insert(name.as_str()), || format!("the entry `{name}` is there twice"));
+        let named =
+            !name.trim().is_empty() && name.chars().count() <= MAX_NAME && is_one_line(name);
+        complaints.unless(named, || {
+            format!("the name {name:?} is empty, too long, or has control characters")
+        });
         let known = ["text", "textarea", "textfile"].contains(&kind.as_str());
         complaints.unless(known, || format!("the entry `{name}` is of the unknown kind {kind}"));
         let fits = if kind == "text" { is_one_line } else { is_lines };
@@ -187,8 +204,9 @@ fn entries(complaints: &mut Complaints, entries: &[Entry]) {
         let sized = entry.rows.into_iter().chain(entry.cols).all(|extent| extent <= MAX_EXTENT);
         complaints.unless(sized, || format!("the entry `{name}` has an absurd size"));
         let file = entry.save_as.as_deref().is_none_or(is_file_name);
-        complaints
-            .unless(file, || format!("the entry `{name}` is to be saved under what is no plain file name"));
+        complaints.unless(file, || {
+            format!("the entry `{name}` is to be saved under what is no plain file name")
+        });
     }
 }
 
@@ -218,26 +236,32 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
     complaints.unless(few, || format!("the page has more than {MAX_COMPANIES} companies"));
     let mut seen = BTreeSet::new();
     for Company { id, identifier, name, .. } in &page.companies {
-        complaints.unless(seen.insert(id.as_str()), || format!("the company `{id}` is there twice"));
+        complaints
+            .unless(seen.insert(id.as_str()), || format!("the company `{id}` is there twice"));
         let texts = [
             (id, MAX_COMPANY_ID, "id"),
             (identifier, MAX_IDENTIFIER, "identifier"),
             (name, MAX_COMPANY_NAME, "name"),
         ];
         for (text, most, what) in texts {
-            let fits = (1..=most).contains(&text.len()) && !text.trim().is_empty() && is_one_line(text);
+            let fits =
+                (1..=most).contains(&text.len()) && !text.trim().is_empty() && is_one_line(text);
             complaints.unless(fits, || {
-                format!("the {what} of the company {id:?} is empty, too long, or has control characters")
+                format!(
+                    "the {what} of the company {id:?} is empty, too long, or has control characters"
+                )
             });
             complaints.secrets("a company", text, secrets);
         }
     }
     if let Some(next) = &page.next {
         let fits = (1..=MAX_CURSOR).contains(&next.len()) && is_one_line(next);
-        complaints.unless(fits, || "the cursor is empty, too long, or has control characters".into());
-        let moves = Some(next.as_str()) != cursor;
         complaints
-            .unless(moves, || "the next page begins where this one began: such a walk never ends".into());
+            .unless(fits, || "the cursor is empty, too long, or has control characters".into());
+        let moves = Some(next.as_str()) != cursor;
+        complaints.unless(moves, || {
+            "the next page begins where this one began: such a walk never ends".into()
+        });
         complaints.secrets("the cursor", next, secrets);
     }
     complaints.0
@@ -246,18 +270,24 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
 pub(super) fn configurations(json: &str, secrets: &[(String, String)]) -> Vec<String> {
     let mut complaints = Complaints::default();
     let short = json.len() <= MAX_CONFIGURATIONS;
-    complaints.unless(short, || format!("the configurations are longer than {MAX_CONFIGURATIONS} bytes"));
+    complaints
+        .unless(short, || format!("the configurations are longer than {MAX_CONFIGURATIONS} bytes"));
     let parsed = serde_json::from_str::<serde::de::IgnoredAny>(json);
     complaints.unless(parsed.is_ok(), || "the configurations are no JSON".into());
     complaints.secrets("the configurations", json, secrets);
     complaints.0
 }
 
-/// Whether parameters with these keys fit a set of the offer, as the daemon decides it before the plugin runs.
+/// Whether parameters with these keys fit a set of the offer, as the daemon decides it before the
+/// plugin runs.
 pub(super) fn fit(offer: &Offer, keys: &[&str]) -> bool {
     let fits = |set: &Vec<Field>| {
         keys.iter().all(|key| set.iter().any(|field| field.key == *key))
             && set.iter().all(|field| !field.required || keys.contains(&field.key.as_str()))
     };
-    if offer.parameter_sets.is_empty() { keys.is_empty() } else { offer.parameter_sets.iter().any(fits) }
+    if offer.parameter_sets.is_empty() {
+        keys.is_empty()
+    } else {
+        offer.parameter_sets.iter().any(fits)
+    }
 }

@@ -1,9 +1,11 @@
 //! Having a credential issued.
 //!
-//! [`Core::authorize_issue`] asks whether somebody may, [`Core::issue`] does it: reserve durably, run the plugin, record what it made, leave
-//! the result to be collected. From the reservation on it runs in a task of its own: whether the client still waits changes nothing.
+//! [`Core::authorize_issue`] asks whether somebody may, [`Core::issue`] does it: reserve durably,
+//! run the plugin, record what it made, leave the result to be collected. From the reservation on
+//! it runs in a task of its own: whether the client still waits changes nothing.
 //!
-//! Never here: who may (that is [`crate::access`]'s), what a lease becomes (that is [`crate::lease`]'s).
+//! Never here: who may (that is [`crate::access`]'s), what a lease becomes (that is
+//! [`crate::lease`]'s).
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +26,8 @@ use crate::ledger::{self, Activated, Activation, NotAdvanced, Room, Settled};
 use crate::parameters::{self, Fitted};
 use crate::ports::audit::{self, Action, Outcome};
 use crate::ports::plugins::{
-    Broken, BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, IssueReport, Issued, LoadedService,
-    MAX_STATE_BYTES, NotStarted, Refusal,
+    Broken, BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, IssueReport, Issued,
+    LoadedService, MAX_STATE_BYTES, NotStarted, Refusal,
 };
 use crate::ports::random_16;
 use crate::records::Stored;
@@ -36,7 +38,8 @@ const MAX_REVOKE_WITH_BYTES: usize = 4 * 1024;
 
 /// What clients of the REST interface compare: this very text.
 const LOGIN_REQUIRED: &str = "login is required, please use the web interface";
-const PLUGIN_FAILED: &str = "The plugin of this service had a problem; please contact the administrator.";
+const PLUGIN_FAILED: &str =
+    "The plugin of this service had a problem; please contact the administrator.";
 
 /// An issue that may begin.
 struct Request {
@@ -52,9 +55,11 @@ impl Core {
     /// Leave to have a credential of `service` issued for `caller`.
     ///
     /// # Errors
-    /// `Disabled` when there is no such service or it cannot be used, `Forbidden` when its rules say no.
+    /// `Disabled` when there is no such service or it cannot be used, `Forbidden` when its rules
+    /// say no.
     pub fn authorize_issue(&self, caller: &Caller, service: &str) -> Result<Grant<Issue>, Error> {
-        let configured = self.catalogue.get(service).ok_or_else(|| disabled("it is not configured"))?;
+        let configured =
+            self.catalogue.get(service).ok_or_else(|| disabled("it is not configured"))?;
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
             let about = About::service_of(caller, &configured.id);
@@ -62,12 +67,13 @@ impl Core {
         })
     }
 
-    /// Has a credential issued, and leaves the result to be collected by the same subject. An issue that has begun goes on to its end
-    /// when this future is dropped.
+    /// Has a credential issued, and leaves the result to be collected by the same subject. An issue
+    /// that has begun goes on to its end when this future is dropped.
     ///
     /// # Errors
-    /// `Invalid` (parameters), `LimitReached`, `Conflict` (the plugin named what is somebody's already), `Refused`, `LoginRequired`,
-    /// `PluginFailed`, `PluginTimeout`, `Busy`, `Disabled`, `Unauthenticated` (suspended meanwhile), `Internal`.
+    /// `Invalid` (parameters), `LimitReached`, `Conflict` (the plugin named what is somebody's
+    /// already), `Refused`, `LoginRequired`, `PluginFailed`, `PluginTimeout`, `Busy`, `Disabled`,
+    /// `Unauthenticated` (suspended meanwhile), `Internal`.
     pub async fn issue(
         self: &Arc<Self>,
         grant: Grant<Issue>,
@@ -79,7 +85,11 @@ impl Core {
     }
 
     /// All that can be refused before anything is durable.
-    fn prepare(&self, grant: &Grant<Issue>, parameters: Map<String, Value>) -> Result<Request, Error> {
+    fn prepare(
+        &self,
+        grant: &Grant<Issue>,
+        parameters: Map<String, Value>,
+    ) -> Result<Request, Error> {
         let (caller, service) = (grant.caller().clone(), Arc::clone(grant.service()));
         let loaded = self.plugins.loaded(&service.id).map_err(disabled)?;
         let parameters = parameters::fit(&loaded.offer, parameters)?;
@@ -91,17 +101,20 @@ impl Core {
             ));
         }
         let effect = self.effects.take(&service.id, caller.subject())?;
-        let place =
-            self.handoffs.reserve(caller.subject(), self.clock.monotonic()).ok_or_else(effects::busy)?;
+        let place = self
+            .handoffs
+            .reserve(caller.subject(), self.clock.monotonic())
+            .ok_or_else(effects::busy)?;
         Ok(Request { caller, service, loaded, parameters, place, _effect: effect })
     }
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
         let room = Room { limit: request.service.limit, may_retire: !self.is_clock_off() };
-        let expired = |lease: &Lease| self.event(None, Action::Expire, About::from(lease), Outcome::Done);
+        let expired =
+            |lease: &Lease| self.event(None, Action::Expire, About::from(lease), Outcome::Done);
         let reserved = self.ledger.reserve(self.new_lease(&request), room, expired).await;
-        let reserved =
-            reserved.inspect_err(|error| self.record(request.event(self, None, outcome_of(error))))?;
+        let reserved = reserved
+            .inspect_err(|error| self.record(request.event(self, None, outcome_of(error))))?;
         reserved.retired.iter().for_each(|lease| self.audit.record(expired(lease)));
         self.call_issue(request, reserved.pending).await
     }
@@ -118,7 +131,8 @@ impl Core {
             interface: request.caller.interface,
             created: now,
             not_after: request.service.max_lifetime.map(|lifetime| now + lifetime),
-            // Which claims the plugin will read is not known yet, and after a crash nobody will say.
+            // Which claims the plugin will read is not known yet, and after a crash nobody will
+            // say.
             kept: Kept::as_fits(&identity.claims, request.parameters.kept.clone()),
             state: State::Pending {
                 deadline: now + request.loaded.longest_call + self.options.settle,
@@ -127,13 +141,16 @@ impl Core {
         }
     }
 
-    /// The result's address. Whatever comes of it is told with the change of the lease that it makes.
+    /// The result's address. Whatever comes of it is told with the change of the lease that it
+    /// makes.
     async fn call_issue(&self, request: Request, pending: Stored) -> Result<HandoffId, Error> {
         let call = issue_call(&request, &pending.lease);
         let report = self.bounded(self.plugins.issue(call), request.loaded.longest_call).await;
         let IssueReport { outcome, claims_read } = report.unwrap_or_else(overdue);
         match outcome {
-            Ok(IssueOutcome::Issued(issued)) => self.issued(request, pending, issued, claims_read).await,
+            Ok(IssueOutcome::Issued(issued)) => {
+                self.issued(request, pending, issued, claims_read).await
+            }
             Ok(IssueOutcome::LoginRequired { provider, message }) => {
                 let handoff = self.login(&request.caller, &provider, message);
                 let told = match &handoff {
@@ -156,9 +173,14 @@ impl Core {
         }
     }
 
-    /// Has `event` befall a lease whose issue brought nothing, and has it told. Where the sweeper was faster, its view stands, and this is told
-    /// all the same.
-    async fn settle(&self, pending: &Stored, event: Event, told: audit::Event) -> Result<(), Error> {
+    /// Has `event` befall a lease whose issue brought nothing, and has it told. Where the sweeper
+    /// was faster, its view stands, and this is told all the same.
+    async fn settle(
+        &self,
+        pending: &Stored,
+        event: Event,
+        told: audit::Event,
+    ) -> Result<(), Error> {
         let mut stored = Some(pending.clone());
         while let Some(before) = stored {
             match self.advance(&before, [event.clone()], |_| vec![told.clone()]).await {
@@ -205,8 +227,8 @@ impl Core {
             Err(outcome) => request.event(self, Some(id), outcome),
         };
         let settled = self.ledger.activate(pending, &activation, tell).await;
-        let Settled { activated, told } =
-            settled.inspect_err(|error| self.record(request.event(self, Some(id), outcome_of(error))))?;
+        let Settled { activated, told } = settled
+            .inspect_err(|error| self.record(request.event(self, Some(id), outcome_of(error))))?;
         if told {
             self.audit.record(tell(&activated))
         } else {
@@ -230,8 +252,11 @@ impl Core {
         entries: &[crate::ports::plugins::Entry],
     ) -> Option<Error> {
         if !kept.fits() {
-            let public = "Too much would have to be kept for a revocation; the credential is taken back.";
-            return Some(Error::new(Kind::Refused, public).because(format!("{} bytes to keep", kept.size())));
+            let public =
+                "Too much would have to be kept for a revocation; the credential is taken back.";
+            return Some(
+                Error::new(Kind::Refused, public).because(format!("{} bytes to keep", kept.size())),
+            );
         }
         (!self.handoffs.weigh(place, entries)).then(effects::busy)
     }
@@ -243,7 +268,8 @@ impl Core {
         id
     }
 
-    /// What a caller gets whose plugin wants them to sign in at `provider` first. Only the web page can do that.
+    /// What a caller gets whose plugin wants them to sign in at `provider` first. Only the web page
+    /// can do that.
     fn login(&self, caller: &Caller, provider: &str, message: String) -> Result<Handoff, Error> {
         let known = ProviderId::parse(provider).ok().and_then(|id| self.providers.get(&id));
         match (caller.interface, known) {
@@ -252,8 +278,7 @@ impl Core {
                 Ok(Handoff::Login { provider: known.id, message })
             }
             (Interface::Web, Some(_)) => {
-                let public =
-                    "The provider that you have to sign in at does not answer; please try again later.";
+                let public = "The provider that you have to sign in at does not answer; please try again later.";
                 Err(Error::new(Kind::LoginRequired, public))
             }
             (Interface::Rsp | Interface::Vault, _) | (Interface::Rest | Interface::Web, None) => {
@@ -273,12 +298,18 @@ impl Request {
 }
 
 /// Which lease the user has then, or why none.
-fn came_of(id: LeaseId, activated: &Activated, objection: Option<&Error>) -> Result<LeaseId, Outcome> {
+fn came_of(
+    id: LeaseId,
+    activated: &Activated,
+    objection: Option<&Error>,
+) -> Result<LeaseId, Outcome> {
     match activated {
         Activated::New => Ok(id),
         Activated::Same(older) => Ok(*older),
         Activated::Taken => Err(outcome_of(&taken())),
-        Activated::Unwanted => Err(objection.map_or_else(|| outcome_of(&ledger::suspended()), outcome_of)),
+        Activated::Unwanted => {
+            Err(objection.map_or_else(|| outcome_of(&ledger::suspended()), outcome_of))
+        }
         Activated::TooLate => Err(outcome_of(&too_late())),
     }
 }
@@ -288,7 +319,10 @@ fn issue_call(request: &Request, lease: &Lease) -> IssueCall {
     IssueCall {
         service: lease.service.clone(),
         lease: lease.id,
-        user: CallUser { identity: Arc::clone(&request.caller.identity), access_token: token.cloned() },
+        user: CallUser {
+            identity: Arc::clone(&request.caller.identity),
+            access_token: token.cloned(),
+        },
         additional_logins: Vec::new(),
         parameters: request.parameters.all.clone(),
         not_after: lease.not_after,
@@ -298,7 +332,9 @@ fn issue_call(request: &Request, lease: &Lease) -> IssueCall {
 /// What is wrong with what a plugin made, apart from its entries, which the host has judged.
 fn malformed(issued: &Issued) -> Option<&'static str> {
     if issued.state.is_empty() {
-        return Some("the plugin's state is empty, which is reserved for issues that were cut short");
+        return Some(
+            "the plugin's state is empty, which is reserved for issues that were cut short",
+        );
     }
     if issued.state.len() > MAX_STATE_BYTES {
         return Some("the plugin's state is too long");
@@ -310,8 +346,10 @@ fn malformed(issued: &Issued) -> Option<&'static str> {
 
 /// The report of a call that the host should have ended.
 fn overdue() -> IssueReport {
-    let broken =
-        Broken { how: BrokenHow::Timeout, cause: "the call outlived the time that the host promised".into() };
+    let broken = Broken {
+        how: BrokenHow::Timeout,
+        cause: "the call outlived the time that the host promised".into(),
+    };
     IssueReport { outcome: Err(CallFailure::Broken(broken)), claims_read: Claims::new() }
 }
 
@@ -341,8 +379,11 @@ fn disabled(why: impl Into<String>) -> Error {
 }
 
 fn taken() -> Error {
-    Error::new(Kind::Conflict, "The service gave out something that is in use already; nothing was issued.")
-        .because("the plugin's state is held by another lease")
+    Error::new(
+        Kind::Conflict,
+        "The service gave out something that is in use already; nothing was issued.",
+    )
+    .because("the plugin's state is held by another lease")
 }
 
 fn too_late() -> Error {

@@ -1,7 +1,9 @@
-//! WebSockets (RFC 6455) for one purpose: a client waits for one text and gets it. What it says meanwhile does not matter.
+//! WebSockets (RFC 6455) for one purpose: a client waits for one text and gets it. What it says
+//! meanwhile does not matter.
 //!
-//! [`Handshake::read`] looks at the head of a request, [`Handshake::accept`] makes the 101, [`WebSocket::deliver`] does the rest. Ten
-//! thousand of them may wait at a time, so a socket keeps next to no buffers.
+//! [`Handshake::read`] looks at the head of a request, [`Handshake::accept`] makes the 101,
+//! [`WebSocket::deliver`] does the rest. Ten thousand of them may wait at a time, so a socket keeps
+//! next to no buffers.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +12,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,13 +27,15 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use crate::{Draining, Reply, ReplyBody, Upgrade, Upgraded};
 
-/// Longest frame, and message, that a client may send: what a control frame may hold. Larger ones close the socket.
+/// Longest frame, and message, that a client may send: what a control frame may hold. Larger ones
+/// close the socket.
 const MAX_INCOMING: usize = 125;
 
 /// Room for one such frame with its head.
 const READ_BUFFER: usize = 256;
 
-/// Most that waits to be sent, the text included. A client that pings and never reads would otherwise have all our answers kept.
+/// Most that waits to be sent, the text included. A client that pings and never reads would
+/// otherwise have all our answers kept.
 const MAX_OUTGOING: usize = 20 * 1024;
 
 /// The one version of the protocol.
@@ -50,7 +56,8 @@ pub struct Handshake {
 /// Why a request is no handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoHandshake {
-    /// It asks for no WebSocket, or for another version: 426, with the headers of [`NoHandshake::headers`].
+    /// It asks for no WebSocket, or for another version: 426, with the headers of
+    /// [`NoHandshake::headers`].
     Required,
     /// It asks for one, but not as the RFC says: 400.
     Malformed,
@@ -68,7 +75,8 @@ impl NoHandshake {
 }
 
 impl Handshake {
-    /// Checks the head of a request (RFC 6455 section 4.2.1). Extensions and subprotocols that it offers are not taken up.
+    /// Checks the head of a request (RFC 6455 section 4.2.1). Extensions and subprotocols that it
+    /// offers are not taken up.
     ///
     /// # Errors
     /// See [`NoHandshake`].
@@ -87,11 +95,17 @@ impl Handshake {
             return Err(NoHandshake::Malformed);
         };
         let accept = derive_accept_key(key.as_bytes());
-        HeaderValue::try_from(accept).map(|accept| Self { accept }).map_err(|_| NoHandshake::Malformed)
+        HeaderValue::try_from(accept)
+            .map(|accept| Self { accept })
+            .map_err(|_| NoHandshake::Malformed)
     }
 
-    /// The 101 that goes with it. `run` gets the socket once that is on its way; it runs as a task of the server's [`Drain`](crate::Drain).
-    pub fn accept(self, run: impl FnOnce(WebSocket) -> BoxFuture<'static, ()> + Send + 'static) -> Reply {
+    /// The 101 that goes with it. `run` gets the socket once that is on its way; it runs as a task
+    /// of the server's [`Drain`](crate::Drain).
+    pub fn accept(
+        self,
+        run: impl FnOnce(WebSocket) -> BoxFuture<'static, ()> + Send + 'static,
+    ) -> Reply {
         let mut reply = ReplyBody::bare(StatusCode::SWITCHING_PROTOCOLS);
         let headers = reply.headers_mut();
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -120,13 +134,15 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 /// Sixteen bytes in base64.
 fn is_key(key: &[u8]) -> bool {
     let Some(digits) = key.strip_suffix(b"==") else { return false };
-    digits.len() == 22 && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+    digits.len() == 22
+        && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The text was sent, and the socket closed with 1000. Whether anybody read it, nobody can know.
+    /// The text was sent, and the socket closed with 1000. Whether anybody read it, nobody can
+    /// know.
     Sent,
     /// The client left, fell silent or broke the rules before there was anything to send.
     Gone,
@@ -160,9 +176,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self { stream: Box::new(stream), draining }
     }
 
-    /// Waits for `text`, sends it, closes. Meanwhile the client is pinged, and what it says is dropped; a frame of more than 125 bytes
-    /// closes the socket with 1009. A text over 20 KiB is not sent. Ends early, and drops `text`, when the client is gone or the drain
-    /// begins. Dropping the future cuts the connection.
+    /// Waits for `text`, sends it, closes. Meanwhile the client is pinged, and what it says is
+    /// dropped; a frame of more than 125 bytes closes the socket with 1009. A text over 20 KiB is
+    /// not sent. Ends early, and drops `text`, when the client is gone or the drain begins.
+    /// Dropping the future cuts the connection.
     pub async fn deliver(mut self, text: impl Future<Output = String>) -> Delivery {
         match self.wait(text).await {
             Ok(text) => {
@@ -213,8 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         matches!(timeout(PATIENCE, self.stream.send(message)).await, Ok(Ok(())))
     }
 
-    /// Says why, and waits for the client to say so too: closing over what it is still sending would reset the connection, and with it
-    /// what it was just sent.
+    /// Says why, and waits for the client to say so too: closing over what it is still sending
+    /// would reset the connection, and with it what it was just sent.
     async fn close(&mut self, code: CloseCode) {
         let frame = CloseFrame { code, reason: "".into() };
         if self.send(Message::Close(Some(frame))).await {

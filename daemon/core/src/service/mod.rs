@@ -1,9 +1,11 @@
 //! The issuing half of the domain as one thing: what the surfaces call.
 //!
-//! [`Core`] ties the ports together. The use-cases stand in files of their own and extend it: `issue`, `revoke`, `sweep` (what happens though
-//! nobody asks) and [`crate::operate`]. Here are the parts, the options, sign-in and the lists.
+//! [`Core`] ties the ports together. The use-cases stand in files of their own and extend it:
+//! `issue`, `revoke`, `sweep` (what happens though nobody asks) and [`crate::operate`]. Here are
+//! the parts, the options, sign-in and the lists.
 //!
-//! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key of the store.
+//! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key
+//! of the store.
 
 #[cfg(test)]
 mod tests;
@@ -72,11 +74,14 @@ pub struct Options {
     pub handoff_per_user: usize,
     /// Most bytes of results that wait at a time.
     pub handoff_bytes: usize,
-    /// How long a request of ours may still be under way to a target after the call that sent it was cut short.
+    /// How long a request of ours may still be under way to a target after the call that sent it
+    /// was cut short.
     pub settle: Duration,
-    /// By how much the clocks of targets may differ from ours: an end has passed for good only this much later.
+    /// By how much the clocks of targets may differ from ours: an end has passed for good only this
+    /// much later.
     pub skew: Duration,
-    /// Most issues and user revocations in work at a time; one service has at most half of them, one user at most a quarter.
+    /// Most issues and user revocations in work at a time; one service has at most half of them,
+    /// one user at most a quarter.
     pub max_effects: usize,
     /// Most revocations of one service that the daemon has in work by itself.
     pub background_revocations: usize,
@@ -139,8 +144,8 @@ pub struct ServiceView {
     pub limit_reached: bool,
     /// Whether the plugin is given the user's access token.
     pub pass_access_token: bool,
-    /// The sets of parameters, one of which a request has to fit, in the plugin's order. One empty set: no parameters. None at all: the
-    /// plugin is not loaded.
+    /// The sets of parameters, one of which a request has to fit, in the plugin's order. One empty
+    /// set: no parameters. None at all: the plugin is not loaded.
     pub parameter_sets: Vec<Vec<Parameter>>,
     /// Why it is not enabled: for operators, not for users.
     pub disabled_reason: Option<String>,
@@ -182,8 +187,18 @@ pub struct Core {
 impl Core {
     /// Puts the parts together. Nothing runs before [`Core::start`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { clock, tasks, entropy, store, keyring, providers, plugins, audit, catalogue, options } =
-            parts;
+        let Parts {
+            clock,
+            tasks,
+            entropy,
+            store,
+            keyring,
+            providers,
+            plugins,
+            audit,
+            catalogue,
+            options,
+        } = parts;
         let records = Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy));
         let ledger = Ledger::new(records, options.timing(), Arc::clone(&clock));
         let handoffs = Handoffs::new(&options.handoff_bounds());
@@ -226,7 +241,8 @@ impl Core {
     /// Who holds `token`, by the word of `provider`.
     ///
     /// # Errors
-    /// `Unauthenticated` when the token does not hold or its subject is suspended; what else [`Providers::identify`] says.
+    /// `Unauthenticated` when the token does not hold or its subject is suspended; what else
+    /// [`Providers::identify`] says.
     pub async fn sign_in(
         &self,
         provider: &ProviderId,
@@ -235,7 +251,8 @@ impl Core {
     ) -> Result<Caller, Error> {
         let token = Arc::new(token);
         let identified = self.providers.identify(provider, Arc::clone(&token)).await;
-        let refused = |error: &Error, subject| self.note_refused_sign_in(provider, interface, subject, error);
+        let refused =
+            |error: &Error, subject| self.note_refused_sign_in(provider, interface, subject, error);
         let identity = identified.inspect_err(|error| refused(error, None))?;
         if self.ledger.records.is_suspended(&identity.subject).await? {
             let error = ledger::suspended();
@@ -266,7 +283,8 @@ impl Core {
         });
     }
 
-    /// The services that `caller` sees, in the order of lists. What they may not use is among them unless it is hidden.
+    /// The services that `caller` sees, in the order of lists. What they may not use is among them
+    /// unless it is hidden.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -301,8 +319,8 @@ impl Core {
         }
     }
 
-    /// The leases that `caller` has: active and not past their end, or being revoked because the user asked or a limit was reached. Oldest
-    /// first.
+    /// The leases that `caller` has: active and not past their end, or being revoked because the
+    /// user asked or a limit was reached. Oldest first.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -319,13 +337,19 @@ impl Core {
         self.handoffs.holds(caller.subject(), id, self.clock.monotonic())
     }
 
-    /// Hands out what was issued: to the subject that asked for it, once. Like a reveal, it is told before anybody sees it.
+    /// Hands out what was issued: to the subject that asked for it, once. Like a reveal, it is told
+    /// before anybody sees it.
     ///
     /// # Errors
-    /// `NotFound` for everything that does not wait for this caller (any more); `Internal` when the store fails: nobody has the result then.
+    /// `NotFound` for everything that does not wait for this caller (any more); `Internal` when the
+    /// store fails: nobody has the result then.
     pub async fn collect(&self, caller: &Caller, id: HandoffId) -> Result<Handoff, Error> {
-        let Some(collected) = self.handoffs.collect(caller.subject(), id, self.clock.monotonic()) else {
-            return Err(Error::new(Kind::NotFound, "There is no such result, or it was fetched already."));
+        let Some(collected) = self.handoffs.collect(caller.subject(), id, self.clock.monotonic())
+        else {
+            return Err(Error::new(
+                Kind::NotFound,
+                "There is no such result, or it was fetched already.",
+            ));
         };
         let lease = match &collected.handoff {
             Handoff::Credential { id, .. } => Some(*id),
@@ -338,8 +362,8 @@ impl Core {
         Ok(collected.handoff)
     }
 
-    /// Tells whoever answers for the daemon of something that changed nothing in the store. What changes something is told by the change:
-    /// see [`Core::advance`].
+    /// Tells whoever answers for the daemon of something that changed nothing in the store. What
+    /// changes something is told by the change: see [`Core::advance`].
     pub(crate) fn record(&self, event: Event) {
         self.audit.record(event.clone());
         self.note(event);
@@ -358,7 +382,8 @@ impl Core {
         Event { at: self.clock.now(), actor, action, target, note, outcome }
     }
 
-    /// Has `events` happen to a lease, all at once, and what `tell` says of the lease as it will be told with them.
+    /// Has `events` happen to a lease, all at once, and what `tell` says of the lease as it will be
+    /// told with them.
     ///
     /// # Errors
     /// See [`Ledger::advance`]. Nothing is told then.
@@ -378,8 +403,9 @@ impl Core {
         Ok(after)
     }
 
-    /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed, because it is large: whoever may get
-    /// here would else carry room for it through every other request.
+    /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed,
+    /// because it is large: whoever may get here would else carry room for it through every other
+    /// request.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -392,12 +418,18 @@ impl Core {
             }
         };
         self.tasks.spawn(name, Box::pin(work));
-        told.await
-            .unwrap_or_else(|_| Err(Error::internal(format!("the task `{name}` ended without a result"))))
+        told.await.unwrap_or_else(|_| {
+            Err(Error::internal(format!("the task `{name}` ended without a result")))
+        })
     }
 
-    /// Waits for a plugin call, but not for much longer than it may take: the host keeps the time, this is the net below it.
-    pub(crate) async fn bounded<T>(&self, call: impl Future<Output = T>, longest: Duration) -> Option<T> {
+    /// Waits for a plugin call, but not for much longer than it may take: the host keeps the time,
+    /// this is the net below it.
+    pub(crate) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = T>,
+        longest: Duration,
+    ) -> Option<T> {
         let limit = self.clock.sleep(longest + CALL_GRACE);
         match select(pin!(call), limit).await {
             Either::Left((report, _)) => Some(report),
@@ -456,7 +488,11 @@ pub(crate) struct About {
 impl About {
     /// Something between a caller and a service.
     pub(crate) fn service_of(caller: &Caller, service: &ServiceId) -> Self {
-        Self { service: Some(service.clone()), subject: Some(caller.subject().clone()), ..Self::default() }
+        Self {
+            service: Some(service.clone()),
+            subject: Some(caller.subject().clone()),
+            ..Self::default()
+        }
     }
 }
 
@@ -487,6 +523,8 @@ pub(crate) fn outcome_of(error: &Error) -> Outcome {
         | Kind::LoginRequired
         | Kind::Refused
         | Kind::Busy => Outcome::Refused(words),
-        Kind::PluginFailed | Kind::PluginTimeout | Kind::Upstream | Kind::Internal => Outcome::Failed(words),
+        Kind::PluginFailed | Kind::PluginTimeout | Kind::Upstream | Kind::Internal => {
+            Outcome::Failed(words)
+        }
     }
 }

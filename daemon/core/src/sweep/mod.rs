@@ -1,9 +1,12 @@
-//! What has to be done though nobody asks: deadlines, ends, limits, attempts that are due, records that were kept long enough.
+//! What has to be done though nobody asks: deadlines, ends, limits, attempts that are due, records
+//! that were kept long enough.
 //!
-//! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so that a target that is down and has
-//! thousands waiting for it delays nobody else. Revocations go to tasks of their own, some of each service at a time.
+//! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so
+//! that a target that is down and has thousands waiting for it delays nobody else. Revocations go
+//! to tasks of their own, some of each service at a time.
 //!
-//! Never here: what becomes of a lease (that is [`crate::lease`]'s), how one is revoked (that is [`crate::revoke`]'s).
+//! Never here: what becomes of a lease (that is [`crate::lease`]'s), how one is revoked (that is
+//! [`crate::revoke`]'s).
 
 mod clock_watch;
 
@@ -53,7 +56,8 @@ struct Progress {
     /// The same for parked leases, and when their next lap begins.
     parked: Option<Key>,
     parked_from: Duration,
-    /// What was wrong at the last look at what is due, and during the last lap through what is parked.
+    /// What was wrong at the last look at what is due, and during the last lap through what is
+    /// parked.
     trouble: Option<String>,
     parked_trouble: Option<String>,
     trouble_told: Option<Duration>,
@@ -87,8 +91,9 @@ impl Sweeper {
 }
 
 impl Core {
-    /// Checks that the store answers, and has due work looked for from now on. It reads nothing but what is due, so its time does not
-    /// grow with the ledger. A lease that cannot be read keeps the others no more waiting here than later: readiness tells of it.
+    /// Checks that the store answers, and has due work looked for from now on. It reads nothing but
+    /// what is due, so its time does not grow with the ledger. A lease that cannot be read keeps
+    /// the others no more waiting here than later: readiness tells of it.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -96,7 +101,8 @@ impl Core {
         let now = self.clock.now();
         {
             let mut progress = self.sweeper.progress();
-            progress.clock = Some(ClockWatch::new(now, self.clock.monotonic(), self.options.max_drift));
+            progress.clock =
+                Some(ClockWatch::new(now, self.clock.monotonic(), self.options.max_drift));
             progress.started = true;
         }
         self.ledger.records.due(None, now, 1).await?;
@@ -106,8 +112,8 @@ impl Core {
         Ok(())
     }
 
-    /// Begins nothing more: issues and revocations are answered with `Busy`, the sweeper ends. What is under way goes on to its end;
-    /// [`crate::ports::Tasks`] knows when that is.
+    /// Begins nothing more: issues and revocations are answered with `Busy`, the sweeper ends. What
+    /// is under way goes on to its end; [`crate::ports::Tasks`] knows when that is.
     pub fn stop(&self) {
         self.effects.close();
         self.sweeper.stopping.send_replace(true);
@@ -133,9 +139,11 @@ impl Core {
         reasons
     }
 
-    /// Takes the wall clock as it is now for right: an operator has looked at it after it had jumped.
+    /// Takes the wall clock as it is now for right: an operator has looked at it after it had
+    /// jumped.
     pub fn trust_clock(&self, _grant: Grant<Operate>) {
-        let anchored = ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.options.max_drift);
+        let anchored =
+            ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.options.max_drift);
         self.sweeper.progress().clock = Some(anchored);
     }
 
@@ -169,14 +177,22 @@ impl Core {
     /// Whether the wall clock cannot be believed.
     pub(crate) fn is_clock_off(&self) -> bool {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        self.sweeper.progress().clock.as_ref().is_some_and(|clock| clock.complaint(now, monotonic).is_some())
+        self.sweeper
+            .progress()
+            .clock
+            .as_ref()
+            .is_some_and(|clock| clock.complaint(now, monotonic).is_some())
     }
 
-    /// Logs what went wrong, once a minute at most: it goes on until somebody does something about it.
+    /// Logs what went wrong, once a minute at most: it goes on until somebody does something about
+    /// it.
     fn complaint(&self, error: &Error) -> String {
         let now = self.clock.monotonic();
         let mut progress = self.sweeper.progress();
-        if progress.trouble_told.is_none_or(|told| now.saturating_sub(told) >= Duration::from_secs(60)) {
+        if progress
+            .trouble_told
+            .is_none_or(|told| now.saturating_sub(told) >= Duration::from_secs(60))
+        {
             progress.trouble_told = Some(now);
             tracing::error!(%error, cause = error.cause(), "due work cannot be done");
         }
@@ -210,17 +226,19 @@ impl Core {
     /// Does what is due about a lease; tells whether it moved or is about to.
     async fn take_care(self: &Arc<Self>, id: LeaseId) -> Result<bool, Error> {
         let Some(stored) = self.ledger.records.lease(id).await? else { return Ok(false) };
-        let (event, action, outcome) = match stored.lease.overdue(self.clock.now(), &self.ledger.timing) {
-            None => return Ok(false),
-            Some(Overdue::Limit | Overdue::Attempt) => return Ok(self.begin_attempt(stored)),
-            Some(Overdue::Deadline) => {
-                let why = "the issue was cut short; what it left is cleaned up".to_owned();
-                (Event::CutShort, Some(Action::Issue), Outcome::Failed(why))
-            }
-            Some(Overdue::End) => (Event::EndPassed, Some(Action::Expire), Outcome::Done),
-            Some(Overdue::Forget) => (Event::KeptLongEnough, None, Outcome::Done),
-        };
-        let told = action.map(|action| self.event(None, action, About::from(&stored.lease), outcome));
+        let (event, action, outcome) =
+            match stored.lease.overdue(self.clock.now(), &self.ledger.timing) {
+                None => return Ok(false),
+                Some(Overdue::Limit | Overdue::Attempt) => return Ok(self.begin_attempt(stored)),
+                Some(Overdue::Deadline) => {
+                    let why = "the issue was cut short; what it left is cleaned up".to_owned();
+                    (Event::CutShort, Some(Action::Issue), Outcome::Failed(why))
+                }
+                Some(Overdue::End) => (Event::EndPassed, Some(Action::Expire), Outcome::Done),
+                Some(Overdue::Forget) => (Event::KeptLongEnough, None, Outcome::Done),
+            };
+        let told =
+            action.map(|action| self.event(None, action, About::from(&stored.lease), outcome));
         match self.advance(&stored, [event], |_| told.into_iter().collect()).await {
             Ok(_) => Ok(true),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(false),
@@ -228,9 +246,12 @@ impl Core {
         }
     }
 
-    /// Begins a revocation in a task of its own, unless its service has enough of them or somebody is at it.
+    /// Begins a revocation in a task of its own, unless its service has enough of them or somebody
+    /// is at it.
     fn begin_attempt(self: &Arc<Self>, stored: Stored) -> bool {
-        let Some(permit) = self.sweeper.background.take(&stored.lease.service) else { return false };
+        let Some(permit) = self.sweeper.background.take(&stored.lease.service) else {
+            return false;
+        };
         let Entered::Mine(ticket) = self.attempts.enter(stored.lease.id) else { return false };
         let core = Arc::clone(self);
         let work = async move {
@@ -244,7 +265,8 @@ impl Core {
         true
     }
 
-    /// Looks whether services of parked leases are back, one page at a visit, in laps with pauses between them.
+    /// Looks whether services of parked leases are back, one page at a visit, in laps with pauses
+    /// between them.
     async fn visit_parked(&self) {
         let now = self.clock.monotonic();
         let after = {
@@ -278,8 +300,9 @@ impl Core {
 
     async fn bring_back(&self, id: LeaseId) -> Result<(), Error> {
         let stored = self.ledger.records.lease(id).await?;
-        let waits =
-            |stored: &Stored| stored.lease.state.waits_for_service() && self.is_service_back(&stored.lease);
+        let waits = |stored: &Stored| {
+            stored.lease.state.waits_for_service() && self.is_service_back(&stored.lease)
+        };
         let Some(stored) = stored.filter(waits) else { return Ok(()) };
         let told = self.event(None, Action::Retry, About::from(&stored.lease), Outcome::Done);
         match self.advance(&stored, [Event::ServiceBack], |_| vec![told]).await {

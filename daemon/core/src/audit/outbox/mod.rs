@@ -1,11 +1,14 @@
 //! The audit log as a file: events leave the store's outbox and become lines.
 //!
-//! A round writes lines at the end of the file, and when they are durable there, the store forgets their events and remembers where the
-//! log ends, in one batch. Between the two a daemon may die: the file is then ahead of the store, and what is ahead is read, found to be
-//! ours, and remembered, instead of being written a second time. A line that was cut off while it was written is taken away.
+//! A round writes lines at the end of the file, and when they are durable there, the store forgets
+//! their events and remembers where the log ends, in one batch. Between the two a daemon may die:
+//! the file is then ahead of the store, and what is ahead is read, found to be ours, and
+//! remembered, instead of being written a second time. A line that was cut off while it was written
+//! is taken away.
 //!
-//! Nothing else is ever changed in the file. Where it does not end as it was left, writing stops and readiness says so; events wait in the
-//! store. Whether all before its end is as it was left is found out by whoever verifies it.
+//! Nothing else is ever changed in the file. Where it does not end as it was left, writing stops
+//! and readiness says so; events wait in the store. Whether all before its end is as it was left is
+//! found out by whoever verifies it.
 
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +28,8 @@ use crate::service::Core;
 
 /// What the key is for that signs lines.
 const PURPOSE: &str = "audit log";
-/// Batches of the store that one write to the file serves: writing durably costs the same for few lines and many.
+/// Batches of the store that one write to the file serves: writing durably costs the same for few
+/// lines and many.
 const BATCHES: usize = 8;
 /// How often the outbox is looked into while it is empty.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -78,7 +82,9 @@ impl AuditLog {
     /// Has events written from now on, until the core stops.
     pub fn start(self: &Arc<Self>) {
         let log = Arc::clone(self);
-        self.core.tasks.spawn("audit log", Box::pin(async move { log.write_until_stopped().await }));
+        self.core
+            .tasks
+            .spawn("audit log", Box::pin(async move { log.write_until_stopped().await }));
     }
 
     /// Writes all that waits. For the end of the daemon, when nothing more happens.
@@ -136,7 +142,8 @@ impl AuditLog {
         }
     }
 
-    /// What waits, oldest first. Keys that nobody wrote are passed over, and told of for as long as they are there.
+    /// What waits, oldest first. Keys that nobody wrote are passed over, and told of for as long as
+    /// they are there.
     async fn outgoing(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
         let outbox = self.records().outgoing_events(most).await?;
         let now = self.core.clock.monotonic();
@@ -144,8 +151,9 @@ impl AuditLog {
         match outbox.strange {
             Some(error) => {
                 let why = error.cause().unwrap_or_else(|| error.to_string());
-                trouble.strange =
-                    Some(format!("the outbox of the audit log holds something that is no event: {why}"));
+                trouble.strange = Some(format!(
+                    "the outbox of the audit log holds something that is no event: {why}"
+                ));
                 if is_due(&mut trouble.strange_told, now) {
                     tracing::error!(%error, cause = error.cause(), "the outbox of the audit log holds something that is no event");
                 }
@@ -203,7 +211,12 @@ impl AuditLog {
         (lines, ends)
     }
 
-    async fn remember(&self, at: &mut Position, end: AuditEnd, ids: &[String]) -> Result<(), Error> {
+    async fn remember(
+        &self,
+        at: &mut Position,
+        end: AuditEnd,
+        ids: &[String],
+    ) -> Result<(), Error> {
         match self.records().put_audit_end(at.expected, &end, ids).await {
             Ok(revision) => {
                 *at = Position { end, expected: Expected::At(revision) };
@@ -224,7 +237,10 @@ impl AuditLog {
         if length == 0 {
             // It is new, or somebody has moved the old one away.
             at.end.bytes = 0;
-        } else if !(place.seen && length == at.end.bytes && self.is_at_end_of(&at.end, length).await?) {
+        } else if !(place.seen
+            && length == at.end.bytes
+            && self.is_at_end_of(&at.end, length).await?)
+        {
             self.catch_up(&mut at, length).await?;
         }
         place.seen = true;
@@ -234,7 +250,8 @@ impl AuditLog {
     /// Reads on from where the store says that the log ends, and remembers what stands there.
     async fn catch_up(&self, at: &mut Position, length: u64) -> Result<(), Error> {
         if !self.is_at_end_of(&at.end, length).await? {
-            // A new file that the store does not know yet, because the daemon died over its first lines?
+            // A new file that the store does not know yet, because the daemon died over its first
+            // lines?
             at.end.bytes = 0;
         }
         loop {
@@ -249,7 +266,12 @@ impl AuditLog {
         }
     }
 
-    async fn end_of_catching_up(&self, at: &Position, begin: u64, rest: &[u8]) -> Result<(), Error> {
+    async fn end_of_catching_up(
+        &self,
+        at: &Position,
+        begin: u64,
+        rest: &[u8],
+    ) -> Result<(), Error> {
         if rest.is_empty() {
             return Ok(());
         }
@@ -263,10 +285,12 @@ impl AuditLog {
         self.file.cut(begin).await.map_err(file_failed)
     }
 
-    /// Whether the last line that the store knows of stands in a file of that `length` where it was written.
+    /// Whether the last line that the store knows of stands in a file of that `length` where it was
+    /// written.
     async fn is_at_end_of(&self, end: &AuditEnd, length: u64) -> Result<bool, Error> {
         let tail = if end.mark == Mark::START { Vec::new() } else { end.mark.tail() };
-        let Some(from) = end.bytes.checked_sub(tail.len() as u64).filter(|_| end.bytes <= length) else {
+        let Some(from) = end.bytes.checked_sub(tail.len() as u64).filter(|_| end.bytes <= length)
+        else {
             return Ok(false);
         };
         Ok(self.file.read(from, tail.len()).await.map_err(file_failed)? == tail)
@@ -279,7 +303,8 @@ impl AuditLog {
             let (mut end, mut ids) = (at.end.clone(), Vec::new());
             for whole in batch {
                 let line = Line::read(whole.strip_suffix(b"\n").unwrap_or(whole));
-                let line = line.filter(|line| line.is_authentic(&self.key) && line.continues(&end.mark));
+                let line =
+                    line.filter(|line| line.is_authentic(&self.key) && line.continues(&end.mark));
                 let line = line.ok_or_else(|| not_as_left(at))?;
                 end = AuditEnd { mark: line.mark, bytes: end.bytes + whole.len() as u64 };
                 ids.push(line.id);

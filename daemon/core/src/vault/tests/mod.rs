@@ -1,4 +1,5 @@
-//! The vault over a store in memory and scripted plugins, as its users meet it: judged, changed at once by several, killed in between.
+//! The vault over a store in memory and scripted plugins, as its users meet it: judged, changed at
+//! once by several, killed in between.
 
 mod changes;
 mod credentials;

@@ -1,4 +1,5 @@
-//! Companies over a fake directory and a store in memory: synchronised, killed in between, throttled, lied to.
+//! Companies over a fake directory and a store in memory: synchronised, killed in between,
+//! throttled, lied to.
 
 mod configurations;
 mod sync;
@@ -51,7 +52,8 @@ impl World {
         let store = Arc::new(self.store.clone());
         let entropy = Arc::new(SeededEntropy::new(1000 + self.lives));
         let kek = Kek::generate(&SeededEntropy::new(42));
-        let keyring = Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
+        let keyring =
+            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
         let (keyring, tasks) = (Arc::new(keyring), self.tasks.clone());
         Companies::new(Parts { clock, tasks, entropy, store, keyring, source, interval: HOUR })
     }

@@ -1,5 +1,5 @@
-//! The component's side of the contract: generated bindings, and the step from a plugin's typed answers to them. Only exists in a
-//! component; nothing here is meant to be named by a plugin.
+//! The component's side of the contract: generated bindings, and the step from a plugin's typed
+//! answers to them. Only exists in a component; nothing here is meant to be named by a plugin.
 
 #[cfg(feature = "credential-type")]
 pub mod credential_type;

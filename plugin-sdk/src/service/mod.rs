@@ -1,4 +1,5 @@
-//! A service that users request credentials from: the trait that a plugin implements, and what it answers with.
+//! A service that users request credentials from: the trait that a plugin implements, and what it
+//! answers with.
 
 pub(crate) mod key;
 pub(crate) mod not_issued;
@@ -11,9 +12,11 @@ use crate::field::Field;
 use crate::refusal::Refusal;
 use crate::settings::{Noted, Settings};
 
-/// A service plugin. The implementing type is the configured service; a new one is made for every call, so it keeps nothing.
+/// A service plugin. The implementing type is the configured service; a new one is made for every
+/// call, so it keeps nothing.
 pub trait Service: Sized {
-    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing but code.
+    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing
+    /// but code.
     fn describe() -> Description;
 
     /// Makes the configured service. Runs at load and before each call, without http.
@@ -28,14 +31,15 @@ pub trait Service: Sized {
     /// Makes a credential.
     ///
     /// # Errors
-    /// [`NotIssued`]: a refusal promises that nothing was left behind. When that is not certain, say [`NotIssued::Unsure`]; a `?` on a
-    /// failed request chooses by itself.
+    /// [`NotIssued`]: a refusal promises that nothing was left behind. When that is not certain,
+    /// say [`NotIssued::Unsure`]; a `?` on a failed request chooses by itself.
     fn issue(&self, request: &Request<'_>) -> Result<Outcome, NotIssued>;
 
     /// Ends a credential. What is gone already is success: the daemon may ask again.
     ///
     /// # Errors
-    /// A refusal. With `retry_after` the daemon tries again by itself; without, the credential lives on.
+    /// A refusal. With `retry_after` the daemon tries again by itself; without, the credential
+    /// lives on.
     fn revoke(&self, request: &Request<'_>, made: &Made) -> Result<(), Refusal>;
 }
 
@@ -45,7 +49,8 @@ pub trait Service: Sized {
 pub struct Offer {
     /// A request has to fit one of these sets. None: it brings no parameters.
     pub parameter_sets: Vec<Vec<Field>>,
-    /// Whether what is issued can be taken back. If not, the daemon refuses to revoke and counts the credential until its end.
+    /// Whether what is issued can be taken back. If not, the daemon refuses to revoke and counts
+    /// the credential until its end.
     pub can_revoke: bool,
     /// For what nobody foresaw; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
@@ -62,7 +67,8 @@ impl Offer {
         Self { can_revoke: false, ..Self::revocable() }
     }
 
-    /// One more set of parameters that a request may bring. An empty one: a request without parameters fits as well.
+    /// One more set of parameters that a request may bring. An empty one: a request without
+    /// parameters fits as well.
     #[must_use]
     pub fn parameters(mut self, set: impl IntoIterator<Item = Field>) -> Self {
         self.parameter_sets.push(set.into_iter().collect());
@@ -114,7 +120,8 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// A credential that `state` names. Two live credentials of one user at one service cannot share a state.
+    /// A credential that `state` names. Two live credentials of one user at one service cannot
+    /// share a state.
     pub fn new(state: impl Into<String>) -> Self {
         Self {
             entries: Vec::new(),
@@ -188,12 +195,21 @@ impl Entry {
     }
 
     /// A file, with the name it should get.
-    pub fn textfile(name: impl Into<String>, save_as: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn textfile(
+        name: impl Into<String>,
+        save_as: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
         Self { save_as: Some(save_as.into()), ..Self::of_kind("textfile", name, value) }
     }
 
-    /// An entry of a kind that this crate does not know yet. A daemon that does not know it either takes the whole answer for broken.
-    pub fn of_kind(kind: impl Into<String>, name: impl Into<String>, value: impl Into<String>) -> Self {
+    /// An entry of a kind that this crate does not know yet. A daemon that does not know it either
+    /// takes the whole answer for broken.
+    pub fn of_kind(
+        kind: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
         Self {
             name: name.into(),
             kind: kind.into(),
@@ -240,8 +256,8 @@ impl Made {
         Self { state, revoke_with }
     }
 
-    /// The state that the issue answered. `None`: the issue was cut short, and whatever it may have left behind for this credential id
-    /// has to go; nothing found is success.
+    /// The state that the issue answered. `None`: the issue was cut short, and whatever it may have
+    /// left behind for this credential id has to go; nothing found is success.
     pub fn state(&self) -> Option<&str> {
         (!self.state.is_empty()).then_some(self.state.as_str())
     }

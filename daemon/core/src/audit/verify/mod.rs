@@ -1,11 +1,12 @@
-//! Whether an audit log is as the daemon wrote it: every line by its code, all of them by their numbers and by the chain, its end by what
-//! the store knows of it.
+//! Whether an audit log is as the daemon wrote it: every line by its code, all of them by their
+//! numbers and by the chain, its end by what the store knows of it.
 //!
-//! Lines come in pieces of any size, of one file or of several that follow each other. What is wrong is told in sentences; after a fault
-//! it goes on.
+//! Lines come in pieces of any size, of one file or of several that follow each other. What is
+//! wrong is told in sentences; after a fault it goes on.
 //!
-//! A daemon that is at work, or was killed at it, leaves a line without its end. Nothing signs that, so it is no part of the log: it is
-//! let pass only at the very end and told apart from what was verified.
+//! A daemon that is at work, or was killed at it, leaves a line without its end. Nothing signs
+//! that, so it is no part of the log: it is let pass only at the very end and told apart from what
+//! was verified.
 
 use std::mem;
 
@@ -20,9 +21,11 @@ const MOST_FAULTS: usize = 1000;
 /// What a log is held against.
 #[derive(Debug, Default)]
 pub struct Check {
-    /// What signed its lines; without it, only hashes, numbers and chain are looked at, which whoever changes the log can put right again.
+    /// What signed its lines; without it, only hashes, numbers and chain are looked at, which
+    /// whoever changes the log can put right again.
     pub key: Option<Authenticator>,
-    /// Where the store says that it ends; without it, lines that are missing at the end do not show.
+    /// Where the store says that it ends; without it, lines that are missing at the end do not
+    /// show.
     pub end: Option<Mark>,
     /// The number of the line that it begins with.
     pub from: u64,
@@ -35,7 +38,8 @@ pub struct Verdict {
     pub lines: u64,
     /// The number of the last one.
     pub last: u64,
-    /// The beginning of a next line follows, which is no part of the log: whoever reads the file must not go by what it says.
+    /// The beginning of a next line follows, which is no part of the log: whoever reads the file
+    /// must not go by what it says.
     pub unfinished: bool,
     /// Everything that is wrong, a sentence each.
     pub faults: Vec<String>,
@@ -52,7 +56,8 @@ pub struct Verifier {
     rest: Vec<u8>,
     /// The line is longer than any, and the rest of it is let go.
     overlong: bool,
-    /// The file that ended last has an unfinished line at its end. Where another follows, nobody will ever finish it.
+    /// The file that ended last has an unfinished line at its end. Where another follows, nobody
+    /// will ever finish it.
     unfinished: bool,
 }
 
@@ -61,7 +66,14 @@ impl Verifier {
     pub fn new(check: Check) -> Self {
         let before = Mark { number: check.from.saturating_sub(1), ..Mark::START };
         let verdict = Verdict { last: before.number, ..Verdict::default() };
-        Self { check, verdict, before: Some(before), rest: Vec::new(), overlong: false, unfinished: false }
+        Self {
+            check,
+            verdict,
+            before: Some(before),
+            rest: Vec::new(),
+            overlong: false,
+            unfinished: false,
+        }
     }
 
     /// Reads on.
@@ -113,7 +125,9 @@ impl Verifier {
 
     /// Whether `rest` can be what stands of the next line while the daemon writes it.
     fn is_being_written(&self, rest: &[u8]) -> bool {
-        !rest.is_empty() && self.written_last().is_some_and(|last| is_torn(rest, &last)) && breaks_off(rest)
+        !rest.is_empty()
+            && self.written_last().is_some_and(|last| is_torn(rest, &last))
+            && breaks_off(rest)
     }
 
     /// The line that the next one goes on from; `None` when nobody knows.

@@ -1,7 +1,9 @@
-//! Taking credentials back: when their users ask, when their time is over, when an issue was cut short.
+//! Taking credentials back: when their users ask, when their time is over, when an issue was cut
+//! short.
 //!
-//! [`Core::revoke`] is the users' way in; the sweeper's is [`Core::attempt`], where both meet. One attempt: claim the lease durably, call
-//! the plugin, record what it said. There is one attempt on a lease at a time; who wants the same meanwhile waits for its end.
+//! [`Core::revoke`] is the users' way in; the sweeper's is [`Core::attempt`], where both meet. One
+//! attempt: claim the lease durably, call the plugin, record what it said. There is one attempt on
+//! a lease at a time; who wants the same meanwhile waits for its end.
 //!
 //! Never here: when the next attempt is due (that is [`crate::lease`]'s).
 
@@ -33,9 +35,11 @@ const BEGINNINGS: u32 = 16;
 
 const AGAIN: &str = "The credential could not be revoked now; the daemon goes on trying by itself.";
 const PARKED: &str = "The credential could not be revoked; an operator has to look at it.";
-const CANNOT: &str = "Credentials of this service cannot be revoked; they last until they end by themselves.";
+const CANNOT: &str =
+    "Credentials of this service cannot be revoked; they last until they end by themselves.";
 const GONE: &str = "The service of this credential does not exist any more.";
-const REPLACED: &str = "The service of this credential works in another way now and cannot revoke it.";
+const REPLACED: &str =
+    "The service of this credential works in another way now and cannot revoke it.";
 
 /// Who wants a lease revoked.
 #[derive(Debug, Clone)]
@@ -73,8 +77,13 @@ impl Core {
     /// Leave to have the credential of `lease` revoked for `caller`.
     ///
     /// # Errors
-    /// `NotFound` when there is no such lease, or it is somebody else's; `Internal` when the store fails.
-    pub async fn authorize_revoke(&self, caller: &Caller, lease: LeaseId) -> Result<Grant<Revoke>, Error> {
+    /// `NotFound` when there is no such lease, or it is somebody else's; `Internal` when the store
+    /// fails.
+    pub async fn authorize_revoke(
+        &self,
+        caller: &Caller,
+        lease: LeaseId,
+    ) -> Result<Grant<Revoke>, Error> {
         let stored = self.known_lease(lease).await?;
         access::authorize_revoke(caller, &stored.lease.owner, lease).inspect_err(|error| {
             let about = About::from(&stored.lease);
@@ -82,12 +91,13 @@ impl Core {
         })
     }
 
-    /// Has a credential revoked. Where an attempt is under way already, its end is the answer. What has begun goes on to its end when
-    /// this future is dropped. On `Ok` the credential is gone.
+    /// Has a credential revoked. Where an attempt is under way already, its end is the answer. What
+    /// has begun goes on to its end when this future is dropped. On `Ok` the credential is gone.
     ///
     /// # Errors
-    /// `Refused` when the plugin says no (the credential stays), or when it could not be reached (the daemon goes on trying);
-    /// `PluginTimeout`, `PluginFailed` (it goes on trying), `Busy`, `NotFound`, `Internal`.
+    /// `Refused` when the plugin says no (the credential stays), or when it could not be reached
+    /// (the daemon goes on trying); `PluginTimeout`, `PluginFailed` (it goes on trying), `Busy`,
+    /// `NotFound`, `Internal`.
     pub async fn revoke(self: &Arc<Self>, grant: Grant<Revoke>) -> Result<(), Error> {
         let stored = self.known_lease(grant.lease()).await?;
         let effect = self.effects.take(&stored.lease.service, grant.caller().subject())?;
@@ -102,8 +112,12 @@ impl Core {
 
     async fn known_lease(&self, id: LeaseId) -> Result<Stored, Error> {
         let now = self.clock.now();
-        let stored =
-            self.ledger.records.lease(id).await?.filter(|stored| stored.lease.is_known_to_owner(now));
+        let stored = self
+            .ledger
+            .records
+            .lease(id)
+            .await?
+            .filter(|stored| stored.lease.is_known_to_owner(now));
         stored.ok_or_else(not_found)
     }
 
@@ -145,11 +159,14 @@ impl Core {
                     return Ok(told);
                 }
                 (Err(NotAdvanced::Conflict), _) => {}
-                // Between reading and writing nothing but time passes: the claim of another process.
+                // Between reading and writing nothing but time passes: the claim of another
+                // process.
                 (Err(NotAdvanced::NotPossible(_)), _) => return Ok(Err(claimed_elsewhere())),
                 (Err(NotAdvanced::Failed(error)), _) => return Err(error),
             }
-            let Some(again) = self.ledger.records.lease(stored.lease.id).await? else { return Ok(Ok(())) };
+            let Some(again) = self.ledger.records.lease(stored.lease.id).await? else {
+                return Ok(Ok(()));
+            };
             stored = again;
         }
         Err(ledger::too_contended())
@@ -181,9 +198,10 @@ impl Core {
         }
         let refuse = |sentence| Beginning::Nothing(Err(Answer::new(Kind::Refused, sentence)));
         match reach {
-            Reach::Gone if droppable => {
-                Beginning::Settle(vec![Event::RevokeAsked, Event::ServiceGone, Event::Dropped], Ok(()))
-            }
+            Reach::Gone if droppable => Beginning::Settle(
+                vec![Event::RevokeAsked, Event::ServiceGone, Event::Dropped],
+                Ok(()),
+            ),
             Reach::Gone => refuse(GONE),
             Reach::Replaced => refuse(REPLACED),
             Reach::CannotRevoke => refuse(CANNOT),
@@ -191,16 +209,20 @@ impl Core {
                 let told = Err(Answer::new(Kind::Refused, AGAIN).because(why));
                 Beginning::Settle(vec![Event::RevokeAsked, self.failed(None)], told)
             }
-            Reach::Ready(loaded) => Beginning::Call(vec![Event::RevokeAsked, self.claim(&loaded)], loaded),
+            Reach::Ready(loaded) => {
+                Beginning::Call(vec![Event::RevokeAsked, self.claim(&loaded)], loaded)
+            }
         }
     }
 
     fn beginning_by_daemon(&self, lease: &Lease) -> Beginning {
-        let mut events = match (lease.overdue(self.clock.now(), &self.ledger.timing), &lease.state) {
+        let mut events = match (lease.overdue(self.clock.now(), &self.ledger.timing), &lease.state)
+        {
             (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
             (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
             (_, State::Ended { .. }) => return Beginning::Nothing(Ok(())),
-            // It changed since it was found due. A user may have joined, and must not take this for the end of their credential.
+            // It changed since it was found due. A user may have joined, and must not take this for
+            // the end of their credential.
             _ => return Beginning::Nothing(Err(moved_on())),
         };
         let (event, told) = match self.reach(lease) {
@@ -210,12 +232,17 @@ impl Core {
             }
             Reach::Gone => (Event::ServiceGone, Answer::new(Kind::Refused, GONE)),
             Reach::Replaced => (Event::ServiceGone, Answer::new(Kind::Refused, REPLACED)),
-            // It has ended by itself; only the skew has yet to pass. A certificate that was cut to its lifetime is no case for an operator.
+            // It has ended by itself; only the skew has yet to pass. A certificate that was cut to
+            // its lifetime is no case for an operator.
             Reach::CannotRevoke if lease.own_end().is_some_and(|end| end <= self.clock.now()) => {
                 return Beginning::Nothing(Ok(()));
             }
-            Reach::CannotRevoke => (Event::Refused(CANNOT.to_owned()), Answer::new(Kind::Refused, CANNOT)),
-            Reach::NotLoaded(why) => (self.failed(None), Answer::new(Kind::Refused, AGAIN).because(why)),
+            Reach::CannotRevoke => {
+                (Event::Refused(CANNOT.to_owned()), Answer::new(Kind::Refused, CANNOT))
+            }
+            Reach::NotLoaded(why) => {
+                (self.failed(None), Answer::new(Kind::Refused, AGAIN).because(why))
+            }
         };
         events.push(event);
         Beginning::Settle(events, Err(told))
@@ -255,11 +282,16 @@ impl Core {
         by: &By,
     ) -> Result<Told, Error> {
         let with_secret = claimed.lease.state.made().is_some_and(|made| made.with_secret);
-        let secret =
-            if with_secret { self.ledger.records.revoke_with(claimed.lease.id).await? } else { None };
+        let secret = if with_secret {
+            self.ledger.records.revoke_with(claimed.lease.id).await?
+        } else {
+            None
+        };
         let call = revoke_call(&claimed.lease, secret, by);
-        let outcome =
-            self.bounded(self.plugins.revoke(call), loaded.longest_call).await.unwrap_or_else(overdue);
+        let outcome = self
+            .bounded(self.plugins.revoke(call), loaded.longest_call)
+            .await
+            .unwrap_or_else(overdue);
         let (event, told) = match outcome {
             Ok(()) => (Event::Revoked, Ok(())),
             Err(failure) => self.failure(failure),
@@ -275,10 +307,13 @@ impl Core {
                 (Event::Refused(user.clone()), Err(Answer::new(Kind::Refused, user)))
             }
             CallFailure::Refused(Refusal { user, retry_after: Some(after) }) => {
-                let answer = Answer::new(Kind::Refused, format!("{user} ({AGAIN})")).retry_after(after);
+                let answer =
+                    Answer::new(Kind::Refused, format!("{user} ({AGAIN})")).retry_after(after);
                 (self.failed(Some(after)), Err(answer))
             }
-            CallFailure::NotStarted(NotStarted::Busy) => (self.failed(None), told(Kind::Busy, AGAIN)),
+            CallFailure::NotStarted(NotStarted::Busy) => {
+                (self.failed(None), told(Kind::Busy, AGAIN))
+            }
             CallFailure::NotStarted(NotStarted::NotLoaded(_)) => {
                 (self.failed(None), told(Kind::Refused, AGAIN))
             }
@@ -291,9 +326,16 @@ impl Core {
         }
     }
 
-    /// Records what the plugin said of the lease that was claimed. Where the lease has moved on meanwhile (its own end passed, or a late
-    /// issue said what there is to revoke), what the plugin said is about something that is no more, and is let go.
-    async fn conclude(&self, claimed: Stored, event: Event, told: Told, by: &By) -> Result<Told, Error> {
+    /// Records what the plugin said of the lease that was claimed. Where the lease has moved on
+    /// meanwhile (its own end passed, or a late issue said what there is to revoke), what the
+    /// plugin said is about something that is no more, and is let go.
+    async fn conclude(
+        &self,
+        claimed: Stored,
+        event: Event,
+        told: Told,
+        by: &By,
+    ) -> Result<Told, Error> {
         let mut stored = claimed.clone();
         loop {
             let tell = |after: Option<&Lease>| {
@@ -310,7 +352,9 @@ impl Core {
             }
             match self.ledger.records.lease(claimed.lease.id).await? {
                 Some(again) if again.lease.state == claimed.lease.state => stored = again,
-                Some(again) if again.lease.state.is_counted() => return Ok(told.and(Err(moved_on()))),
+                Some(again) if again.lease.state.is_counted() => {
+                    return Ok(told.and(Err(moved_on())));
+                }
                 Some(_) | None => return Ok(Ok(())),
             }
         }
@@ -341,10 +385,16 @@ impl Core {
         events
     }
 
-    /// That a user was refused is told also where it changes nothing. The daemon by itself is refused again and again.
+    /// That a user was refused is told also where it changes nothing. The daemon by itself is
+    /// refused again and again.
     fn record_nothing(&self, lease: &Lease, by: &By, told: &Told) {
         if let (By::User(_), Err(answer)) = (by, told) {
-            self.record(self.event(by.actor(), Action::Revoke, About::from(lease), answer.outcome()));
+            self.record(self.event(
+                by.actor(),
+                Action::Revoke,
+                About::from(lease),
+                answer.outcome(),
+            ));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Puts the parts together: what depends on what, in the order in which it is made.
 //!
-//! Nothing here waits for a provider: discovery goes on in the background. What fails here stops the start with a sentence.
+//! Nothing here waits for a provider: discovery goes on in the background. What fails here stops
+//! the start with a sentence.
 
 mod plugins;
 mod providers;
@@ -39,13 +40,16 @@ pub(crate) use vault::VaultHalf;
 
 /// Largest body of a request, in bytes (section 14 of the WaTTS specification).
 const MAX_BODY: usize = 64 * 1024;
-/// How much longer a request may take than the plugin in it: the plugin's own timeout has to fire first.
+/// How much longer a request may take than the plugin in it: the plugin's own timeout has to fire
+/// first.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 /// The shortest deadline: signing in may take two look-ups at a provider.
 const MIN_DEADLINE: Duration = Duration::from_secs(30);
-/// How long after the last deadline a client may still take to read its answer, when the daemon is ending.
+/// How long after the last deadline a client may still take to read its answer, when the daemon is
+/// ending.
 const READING: Duration = Duration::from_secs(30);
-/// How long an operator's command may take: to read a whole ledger or audit log, to wait for a directory that throttles.
+/// How long an operator's command may take: to read a whole ledger or audit log, to wait for a
+/// directory that throttles.
 pub(crate) const LONGEST_COMMAND: Duration = Duration::from_secs(2 * 3600);
 /// Requests of operators in work at a time.
 const OPERATORS: usize = 16;
@@ -87,7 +91,8 @@ pub(crate) async fn wire_up(
     let begun = Instant::now();
     files::private_directory(&config.data.directory).map_err(Failure::Run)?;
     let store = Arc::new(open_store(&config.data).await?);
-    let keyring = Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
+    let keyring =
+        Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
     let providers = start_providers(&config, &system)?;
     let host = Arc::new(make_host(&config, &keyring)?);
     plugins::load_all(&host, &config).await?;
@@ -105,7 +110,8 @@ pub(crate) async fn wire_up(
         options: options(&config.leases),
     });
     core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
-    let audit = AuditLog::new(Arc::clone(&core), Arc::new(LogFile::new(config.audit.file(&config.data))));
+    let audit =
+        AuditLog::new(Arc::clone(&core), Arc::new(LogFile::new(config.audit.file(&config.data))));
     audit.start();
 
     let ground = Ground {
@@ -121,7 +127,8 @@ pub(crate) async fn wire_up(
         Some(options) => Some(VaultHalf::make(ground, options).await?),
         None => None,
     };
-    let daemon = Daemon { system, core, audit, vault, providers, store, deadline: deadline(&config), begun };
+    let daemon =
+        Daemon { system, core, audit, vault, providers, store, deadline: deadline(&config), begun };
     // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
     daemon.serve_clients(&config, entrances, hosts)?;
@@ -140,8 +147,10 @@ pub(crate) async fn open_keyring(
     store: Arc<dyn Store>,
     system: &System,
 ) -> Result<Keyring, Failure> {
-    let kek = Kek::parse(config.keyring.key.expose()).map_err(|error| Failure::run(sentence(&error)))?;
-    let keyring = Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
+    let kek =
+        Kek::parse(config.keyring.key.expose()).map_err(|error| Failure::run(sentence(&error)))?;
+    let keyring =
+        Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
     keyring.map_err(|error| Failure::run(sentence(&error)))
 }
 
@@ -251,7 +260,9 @@ impl Daemon {
     fn surfaces(&self, config: &Config, watts: Watts) -> Result<Surfaces, Failure> {
         let openapi = OpenApi::new(&public_url(config), env!("CARGO_PKG_VERSION"));
         let surfaces = Surfaces::new(Arc::new(watts)).with(openapi::PATH, Arc::new(openapi));
-        let Some(VaultHalf { companies, users, sessions, vault }) = &self.vault else { return Ok(surfaces) };
+        let Some(VaultHalf { companies, users, sessions, vault }) = &self.vault else {
+            return Ok(surfaces);
+        };
         let parts = vault_api::Parts {
             doors: Arc::clone(sessions) as _,
             sessions: Arc::clone(sessions),
@@ -264,8 +275,8 @@ impl Daemon {
             cors_origins: config.origins.clone(),
             trusted_proxies: trusted_proxies(config)?,
         };
-        let surface =
-            vault_api::Vault::new(parts, options).map_err(|error| Failure::run(sentence(&error)))?;
+        let surface = vault_api::Vault::new(parts, options)
+            .map_err(|error| Failure::run(sentence(&error)))?;
         let surface = Arc::new(surface);
         Ok(surfaces.with("/v1", Arc::clone(&surface) as _).with("/.well-known", surface))
     }
@@ -304,10 +315,12 @@ impl Daemon {
         Some(VaultParts { companies: Arc::clone(companies), vault: Arc::clone(vault) })
     }
 
-    /// Answers the requests in work, then finishes the effects that they and the daemon itself began.
+    /// Answers the requests in work, then finishes the effects that they and the daemon itself
+    /// began.
     pub(crate) async fn drain(&self) {
         self.system.connections.begin();
-        // By then every request was answered: what is left are clients that do not read, and they hold up nobody for ever.
+        // By then every request was answered: what is left are clients that do not read, and they
+        // hold up nobody for ever.
         if timeout(self.deadline + READING, self.system.connections.wait()).await.is_err() {
             tracing::warn!("some clients did not read their answers; their connections are closed");
             self.system.connections.stop();
@@ -358,6 +371,7 @@ fn public_url(config: &Config) -> String {
 
 /// Deadlines nest: the plugin's own fires first.
 fn deadline(config: &Config) -> Duration {
-    let longest = config.services.iter().map(|service| service.queue_wait + service.plugin_timeout).max();
+    let longest =
+        config.services.iter().map(|service| service.queue_wait + service.plugin_timeout).max();
     longest.unwrap_or_default().max(MIN_DEADLINE) + DEADLINE_MARGIN
 }

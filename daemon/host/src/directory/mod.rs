@@ -1,4 +1,5 @@
-//! One loaded directory of companies: its turns, its calls, and what their ends mean. It serves core's port [`Directory`].
+//! One loaded directory of companies: its turns, its calls, and what their ends mean. It serves
+//! core's port [`Directory`].
 //!
 //! Never here: when it is walked, what of it is kept, who may look.
 
@@ -37,7 +38,8 @@ struct Inner {
     plugin: Arc<Compiled>,
     identity: PluginIdentity,
     grants: Arc<Grants>,
-    /// Walks over all companies: one request at a time, so that a directory is not asked faster than it answers.
+    /// Walks over all companies: one request at a time, so that a directory is not asked faster
+    /// than it answers.
     walks: Arc<Lane>,
     /// Looks at one company, which somebody waits for.
     looks: Arc<Lane>,
@@ -54,7 +56,8 @@ impl fmt::Debug for DirectoryPlugin {
     }
 }
 
-/// How many looks may run at once: with a walk beside them they take at most half of a pool of `places`.
+/// How many looks may run at once: with a walk beside them they take at most half of a pool of
+/// `places`.
 fn looks_at_once(places: usize, wanted: usize) -> usize {
     wanted.min((places / 2).saturating_sub(1)).max(1)
 }
@@ -98,7 +101,10 @@ impl Directory for DirectoryPlugin {
             .call("list companies", lane, move |store| {
                 Box::pin(async move {
                     let instance = instance(&plugin, store).await?;
-                    instance.credsmith_plugin_directory().call_companies(store, begin.as_deref()).await
+                    instance
+                        .credsmith_plugin_directory()
+                        .call_companies(store, begin.as_deref())
+                        .await
                 })
             })
             .await?
@@ -139,7 +145,8 @@ impl Inner {
         T: Send + 'static,
         F: for<'a> FnOnce(
                 &'a mut Store<State>,
-            ) -> BoxFuture<'a, wasmtime::Result<Result<T, v0::types::Refusal>>>
+            )
+                -> BoxFuture<'a, wasmtime::Result<Result<T, v0::types::Refusal>>>
             + Send
             + 'static,
     {
@@ -169,12 +176,18 @@ impl Inner {
 }
 
 impl<T> Ended<'_, T> {
-    /// What it brought, if `check` finds nothing wrong with it. `check` also gets the secrets that must not be in it.
-    fn end<U>(self, check: impl FnOnce(T, &[&Secret]) -> Result<U, String>) -> Result<U, CallFailure> {
+    /// What it brought, if `check` finds nothing wrong with it. `check` also gets the secrets that
+    /// must not be in it.
+    fn end<U>(
+        self,
+        check: impl FnOnce(T, &[&Secret]) -> Result<U, String>,
+    ) -> Result<U, CallFailure> {
         let guarded: Vec<&Secret> = self.grants.secrets().collect();
         let outcome = match self.answer {
             Ok(Ok(given)) => check(given, &guarded).map(Ok).map_err(Broke::bad_output),
-            Ok(Err(given)) => self.account.refusal(&given, &guarded).map(|no| Err(CallFailure::Refused(no))),
+            Ok(Err(given)) => {
+                self.account.refusal(&given, &guarded).map(|no| Err(CallFailure::Refused(no)))
+            }
             Err(broke) => Err(broke),
         };
         match outcome {
@@ -188,7 +201,10 @@ impl<T> Ended<'_, T> {
 }
 
 /// A fresh instance of a directory plugin in `store`.
-async fn instance(plugin: &Compiled, store: &mut Store<State>) -> wasmtime::Result<v0::DirectoryPlugin> {
+async fn instance(
+    plugin: &Compiled,
+    store: &mut Store<State>,
+) -> wasmtime::Result<v0::DirectoryPlugin> {
     match &plugin.template {
         Template::Directory(template) => template.instantiate_async(store).await,
         Template::Service(_) | Template::CredentialType(_) => {

@@ -1,7 +1,7 @@
 //! The import `keys`: private keys that stay in the host. The plugin asks for signatures.
 //!
-//! Reads PEM in PKCS#8, SEC 1, PKCS#1 and unencrypted OpenSSH form; signs with `ring`, whose arithmetic takes the same time for every
-//! key. Never here: a private key on its way out.
+//! Reads PEM in PKCS#8, SEC 1, PKCS#1 and unencrypted OpenSSH form; signs with `ring`, whose
+//! arithmetic takes the same time for every key. Never here: a private key on its way out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use pkcs8::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaKeyPair,
 };
 use sec1::{EcParameters, EcPrivateKey};
 use ssh_key::private::{EcdsaKeypair, KeypairData};
@@ -102,7 +103,9 @@ impl SigningKey {
         let text = pem.expose_str().ok_or("the key is not text; expected PEM")?;
         let (label, block) = private_block(text).ok_or("no PEM block `... PRIVATE KEY` in it")?;
         if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
-            return Err("the key is encrypted; decrypt it: openssl pkey -in KEY -out PLAIN".to_owned());
+            return Err(
+                "the key is encrypted; decrypt it: openssl pkey -in KEY -out PLAIN".to_owned()
+            );
         }
         match label {
             "OPENSSH PRIVATE KEY" => from_openssh(block),
@@ -135,7 +138,9 @@ impl SigningKey {
         let signature = match (&self.pair, algorithm) {
             (Pair::Ed25519(pair), "ed25519") => Some(pair.sign(message).as_ref().to_vec()),
             (Pair::P256(pair), "ecdsa-p256-sha256") | (Pair::P384(pair), "ecdsa-p384-sha384") => {
-                pair.sign(&SystemRandom::new(), message).ok().map(|signature| signature.as_ref().to_vec())
+                pair.sign(&SystemRandom::new(), message)
+                    .ok()
+                    .map(|signature| signature.as_ref().to_vec())
             }
             (Pair::Rsa(pair), "rsa-pkcs1-sha256") => sign_rsa(pair, &RSA_PKCS1_SHA256, message),
             (Pair::Rsa(pair), "rsa-pss-sha256") => sign_rsa(pair, &RSA_PSS_SHA256, message),
@@ -145,13 +150,18 @@ impl SigningKey {
     }
 }
 
-fn sign_rsa(pair: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]) -> Option<Vec<u8>> {
+fn sign_rsa(
+    pair: &RsaKeyPair,
+    padding: &'static dyn RsaEncoding,
+    message: &[u8],
+) -> Option<Vec<u8>> {
     let mut signature = vec![0; pair.public().modulus_len()];
     pair.sign(padding, &SystemRandom::new(), message, &mut signature).ok()?;
     Some(signature)
 }
 
-/// The first block of `text` that is a private key, with its label. OpenSSL writes the parameters of a curve before the key.
+/// The first block of `text` that is a private key, with its label. OpenSSL writes the parameters
+/// of a curve before the key.
 fn private_block(text: &str) -> Option<(&str, &str)> {
     text.match_indices("-----BEGIN ").find_map(|(start, _)| {
         let rest = text.get(start..)?;
@@ -163,7 +173,9 @@ fn private_block(text: &str) -> Option<(&str, &str)> {
 }
 
 fn der_of(block: &str) -> Result<SecretDocument, String> {
-    SecretDocument::from_pem(block).map(|(_, der)| der).map_err(|_| "the PEM block is damaged".to_owned())
+    SecretDocument::from_pem(block)
+        .map(|(_, der)| der)
+        .map_err(|_| "the PEM block is damaged".to_owned())
 }
 
 fn from_pkcs8(der: &[u8]) -> Result<SigningKey, String> {
@@ -196,7 +208,8 @@ fn from_openssh(block: &str) -> Result<SigningKey, String> {
         .map_err(|_| "the OpenSSH key is damaged or of an unknown type")?;
     if key.is_encrypted() {
         return Err(
-            "the key is encrypted; decrypt it: ssh-keygen -p -f KEY (and give no new passphrase)".to_owned()
+            "the key is encrypted; decrypt it: ssh-keygen -p -f KEY (and give no new passphrase)"
+                .to_owned(),
         );
     }
     match key.key_data() {
@@ -226,8 +239,13 @@ fn ed25519(pair: Ed25519KeyPair) -> Result<SigningKey, String> {
 fn ecdsa(curve: ObjectIdentifier, private: &[u8], point: &[u8]) -> Result<SigningKey, String> {
     let public = public_info(EC, Some(AnyRef::from(&curve)), point)?;
     let read = |algorithm: &'static EcdsaSigningAlgorithm| {
-        EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, point, &SystemRandom::new())
-            .map_err(|why| format!("not a usable ECDSA key: {why}"))
+        EcdsaKeyPair::from_private_key_and_public_key(
+            algorithm,
+            private,
+            point,
+            &SystemRandom::new(),
+        )
+        .map_err(|why| format!("not a usable ECDSA key: {why}"))
     };
     let pair = match curve {
         P256 => Pair::P256(read(&ECDSA_P256_SHA256_ASN1_SIGNING)?),
@@ -244,10 +262,17 @@ fn rsa(pair: Result<RsaKeyPair, ring::error::KeyRejected>) -> Result<SigningKey,
 }
 
 /// SubjectPublicKeyInfo (RFC 5280, section 4.1), DER.
-fn public_info(oid: ObjectIdentifier, parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<Vec<u8>, String> {
+fn public_info(
+    oid: ObjectIdentifier,
+    parameters: Option<AnyRef<'_>>,
+    key: &[u8],
+) -> Result<Vec<u8>, String> {
     let encoded = BitStringRef::from_bytes(key).and_then(|subject_public_key| {
-        SubjectPublicKeyInfo { algorithm: AlgorithmIdentifier { oid, parameters }, subject_public_key }
-            .to_der()
+        SubjectPublicKeyInfo {
+            algorithm: AlgorithmIdentifier { oid, parameters },
+            subject_public_key,
+        }
+        .to_der()
     });
     encoded.map_err(|_| "the public half cannot be encoded".to_owned())
 }

@@ -30,7 +30,8 @@ const FETCH: Access = Access::permissions(&["credential.fetch"]);
 const FETCH_MANY: Access = Access::permissions(&["credential.fetch.many"]);
 const CREATE: Access = Access::permissions(&["credential.create"]);
 const UPDATE: Access = Access::permissions(&["credential.update"]);
-const UPDATE_FIELDS: Access = Access::permissions(&["credential.update", "credential.fields.update"]);
+const UPDATE_FIELDS: Access =
+    Access::permissions(&["credential.update", "credential.fields.update"]);
 const FETCH_FIELDS: Access = Access::permissions(&["credential.fetch", "credential.fields.fetch"]);
 const REVEAL: Access = Access::permissions(&["credential.fetch", "credential.secure_values.read"]);
 const DELETE: Access = Access::permissions(&["credential.delete"]);
@@ -261,13 +262,21 @@ impl From<TypeOfCredential> for TypeOf {
 
 impl From<CredentialView> for ListedCredential {
     fn from(view: CredentialView) -> Self {
-        Self { of: view.of.clone().into(), company: CompanyOf::from(&*view.company), credential: view.into() }
+        Self {
+            of: view.of.clone().into(),
+            company: CompanyOf::from(&*view.company),
+            credential: view.into(),
+        }
     }
 }
 
 impl From<CredentialView> for CredentialBody {
     fn from(view: CredentialView) -> Self {
-        Self { created_at: Moment(view.created), updated_at: Moment(view.updated), listed: view.into() }
+        Self {
+            created_at: Moment(view.created),
+            updated_at: Moment(view.updated),
+            listed: view.into(),
+        }
     }
 }
 
@@ -296,7 +305,8 @@ async fn fetch(cx: Cx) -> Outcome {
 async fn list_of_company(cx: Cx) -> Outcome {
     let id = cx.id("companyId", CompanyId::parse)?;
     let vault = &cx.core().vault;
-    let listed = vault.list_of_company(vault.authorize_list_of_company(cx.member()?, id).await?).await?;
+    let listed =
+        vault.list_of_company(vault.authorize_list_of_company(cx.member()?, id).await?).await?;
     cx.success(&listed.into_iter().map(ListedCredential::from).collect::<Vec<_>>())
 }
 
@@ -312,7 +322,8 @@ async fn rename(mut cx: Cx) -> Outcome {
     let at = cx.core().vault.authorize::<Rename>(cx.member()?, id).await?;
     let present = CredentialBody::from(at.view());
     let (name, problems) = cx.body()?.decode(|object| new_name(object, &present));
-    let view = cx.core().vault.rename(at, name.as_deref(), problems, cx.expected().as_deref()).await?;
+    let view =
+        cx.core().vault.rename(at, name.as_deref(), problems, cx.expected().as_deref()).await?;
     cx.tagged(view.version, &CredentialBody::from(view))
 }
 

@@ -1,9 +1,11 @@
 //! Our record of an issued credential, and its life.
 //!
-//! [`State`] is where a lease stands, [`State::next`] the only way from one to another: a pure function, tested for every state and
-//! event. What follows from a state (is it counted, listed, when is it due) stands beside it in [`follow`].
+//! [`State`] is where a lease stands, [`State::next`] the only way from one to another: a pure
+//! function, tested for every state and event. What follows from a state (is it counted, listed,
+//! when is it due) stands beside it in [`follow`].
 //!
-//! Never here: a clock, a store, a plugin. Who asks and what is done about it is the matter of [`crate::ledger`] and of the use-cases.
+//! Never here: a clock, a store, a plugin. Who asks and what is done about it is the matter of
+//! [`crate::ledger`] and of the use-cases.
 
 mod follow;
 mod next;
@@ -42,7 +44,8 @@ pub(crate) struct Lease {
     pub(crate) state: State,
 }
 
-/// What a revocation will need of the request: the claims that the plugin read, and the parameters that are not secure.
+/// What a revocation will need of the request: the claims that the plugin read, and the parameters
+/// that are not secure.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Kept {
     pub(crate) claims: Claims,
@@ -92,8 +95,8 @@ pub(crate) struct Revoking {
 /// Why a lease is taken back, and what there is to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The issue was cut short: nobody knows what it left. Two revocations have to succeed, the second one when nothing of the issue can
-    /// be under way any more.
+    /// The issue was cut short: nobody knows what it left. Two revocations have to succeed, the
+    /// second one when nothing of the issue can be under way any more.
     CutShort { deadline: Timestamp, first_ok: bool },
     /// It was made when nobody could have it any more.
     Unwanted(Made),
@@ -161,8 +164,8 @@ impl Kept {
         self.size() <= MAX_KEPT_BYTES
     }
 
-    /// The parameters and as many claims as fit, the smallest first: after a crash, an identifier serves better than a long list of
-    /// groups.
+    /// The parameters and as many claims as fit, the smallest first: after a crash, an identifier
+    /// serves better than a long list of groups.
     pub(crate) fn as_fits(claims: &Claims, parameters: Vec<(String, String)>) -> Self {
         let mut kept = Self { claims: Claims::new(), parameters };
         let mut room = MAX_KEPT_BYTES.saturating_sub(kept.size());
@@ -211,7 +214,8 @@ mod tests {
 
     #[test]
     fn size_is_that_of_json() {
-        let kept = Kept { claims: claims(&[("sub", 3)]), parameters: vec![("k".into(), "\u{1}".into())] };
+        let kept =
+            Kept { claims: claims(&[("sub", 3)]), parameters: vec![("k".into(), "\u{1}".into())] };
         assert_eq!(kept.size(), r#""sub":"xxx","k":"\u0001","#.len());
     }
 }

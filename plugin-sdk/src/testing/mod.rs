@@ -1,8 +1,11 @@
-//! The test kit: runs a plugin natively, with everything that the daemon would give it played by the test.
+//! The test kit: runs a plugin natively, with everything that the daemon would give it played by
+//! the test.
 //!
-//! [`Kit`] holds the settings, secrets, keys, scripted answers and the time of a test, runs the plugin's functions, and checks after
-//! each of them what the daemon would check. It fails a test by panicking with a sentence. It greases: unknown claims, headers and
-//! signing algorithms are mixed in, as a newer daemon might, and a plugin has to ignore them. [`TypeKit`] does so for types of credentials.
+//! [`Kit`] holds the settings, secrets, keys, scripted answers and the time of a test, runs the
+//! plugin's functions, and checks after each of them what the daemon would check. It fails a test
+//! by panicking with a sentence. It greases: unknown claims, headers and signing algorithms are
+//! mixed in, as a newer daemon might, and a plugin has to ignore them. [`TypeKit`] does so for
+//! types of credentials.
 //!
 //! ```
 //! # use credsmith_plugin_sdk::prelude::*;

@@ -28,7 +28,8 @@ const FETCH_MANY: Access = Access::permissions(&["credential_type.fetch.many"]);
 const CREATE: Access = Access::permissions(&["credential_type.create"]);
 const UPDATE: Access = Access::permissions(&["credential_type.update"]);
 const DELETE: Access = Access::permissions(&["credential_type.delete"]);
-const FETCH_CREDENTIALS: Access = Access::permissions(&["credential_type.fetch", "credential.fetch.many"]);
+const FETCH_CREDENTIALS: Access =
+    Access::permissions(&["credential_type.fetch", "credential.fetch.many"]);
 
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/v1/credential-type/credential-types";
@@ -238,7 +239,11 @@ impl From<TypeView> for ListedType {
 
 impl From<TypeView> for TypeBody {
     fn from(view: TypeView) -> Self {
-        Self { created_at: Moment(view.created), updated_at: Moment(view.updated), listed: view.into() }
+        Self {
+            created_at: Moment(view.created),
+            updated_at: Moment(view.updated),
+            listed: view.into(),
+        }
     }
 }
 

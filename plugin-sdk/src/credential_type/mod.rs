@@ -1,8 +1,10 @@
-//! A type of credential of the vault, as a plugin: it declares fields and checks what is put into them.
+//! A type of credential of the vault, as a plugin: it declares fields and checks what is put into
+//! them.
 //!
-//! It sees plain secrets and has nothing to send them with. During `normalise` its log is counted and thrown away, and a problem at a
-//! field that the request did not name loses its words. Build such a plugin with `default-features = false` and the feature
-//! `credential-type`; it also brings `Values`, which checks values by their kinds.
+//! It sees plain secrets and has nothing to send them with. During `normalise` its log is counted
+//! and thrown away, and a problem at a field that the request did not name loses its words. Build
+//! such a plugin with `default-features = false` and the feature `credential-type`; it also brings
+//! `Values`, which checks values by their kinds.
 
 #[cfg(feature = "credential-type")]
 mod kinds;
@@ -24,7 +26,8 @@ pub trait CredentialType {
     /// Who the plugin is. Pure: the same at every call.
     fn describe() -> Description;
 
-    /// Checks and completes the fields of one credential: `values` by the keys of `definition`; computed fields are filled in here.
+    /// Checks and completes the fields of one credential: `values` by the keys of `definition`;
+    /// computed fields are filled in here.
     ///
     /// # Errors
     /// Every problem, with its path.
@@ -42,7 +45,8 @@ pub struct Description {
     pub name: String,
     /// For people.
     pub version: String,
-    /// A whole type that exists from the start. Without it, types are defined on this plugin through the API.
+    /// A whole type that exists from the start. Without it, types are defined on this plugin
+    /// through the API.
     pub declares: Option<DeclaredType>,
     /// For what nobody foresaw; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
@@ -104,7 +108,8 @@ impl DeclaredType {
     }
 }
 
-/// Makes a type that implements [`CredentialType`] the component's credential type. Natively it only checks that the type does.
+/// Makes a type that implements [`CredentialType`] the component's credential type. Natively it
+/// only checks that the type does.
 #[macro_export]
 macro_rules! export_credential_type {
     ($plugin:ident) => {

@@ -1,6 +1,8 @@
 //! Users: oneself, and for those who may, the others.
 
-use credsmith_core::access::{authorize_profile, authorize_roles, authorize_suspension, authorize_users};
+use credsmith_core::access::{
+    authorize_profile, authorize_roles, authorize_suspension, authorize_users,
+};
 use credsmith_core::ids::UserId;
 use credsmith_core::user::{Granted, ProfileChange, UserView, granted};
 use futures_util::FutureExt as _;

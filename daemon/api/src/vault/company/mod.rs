@@ -19,7 +19,8 @@ use super::route::{Access, Outcome, Route};
 
 const FETCH: Access = Access::permissions(&["company.fetch"]);
 const FETCH_MANY: Access = Access::permissions(&["company.fetch.many"]);
-const FETCH_CONFIGURATIONS: Access = Access::permissions(&["company.fetch", "company.fetch.configurations"]);
+const FETCH_CONFIGURATIONS: Access =
+    Access::permissions(&["company.fetch", "company.fetch.configurations"]);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -71,7 +72,8 @@ impl From<&Company> for CompanyBody {
             id: company.id.into(),
             name: company.name.clone(),
             number: number.filter(|number: &u64| number.to_string() == company.directory_id),
-            identifier: Some(company.identifier.clone()).filter(|identifier| !identifier.is_empty()),
+            identifier: Some(company.identifier.clone())
+                .filter(|identifier| !identifier.is_empty()),
             missing_since: company.missing_since.map(Moment),
         }
     }
@@ -101,7 +103,8 @@ async fn configurations(cx: Cx) -> Outcome {
     let companies = &cx.core().companies;
     let grant = companies.authorize_configurations(cx.member()?, cx.param("identifier")?).await?;
     let configurations = companies.configurations(grant).await?;
-    // Raw: numbers, order and repeated keys stay as the directory wrote them. Core has checked that it is JSON.
+    // Raw: numbers, order and repeated keys stay as the directory wrote them. Core has checked that
+    // it is JSON.
     let raw: &RawValue = serde_json::from_str(configurations.as_json()).map_err(|_| not_json())?;
     cx.success(&raw)
 }

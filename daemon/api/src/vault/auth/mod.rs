@@ -1,4 +1,5 @@
-//! Signing in: the address to go to, the way back, the socket on which a client waits, and the tokens' later life.
+//! Signing in: the address to go to, the way back, the socket on which a client waits, and the
+//! tokens' later life.
 //!
 //! Nothing of a query or a header of these routes is ever logged: they carry codes, states, tokens.
 
@@ -126,8 +127,8 @@ impl Doors for Sessions {
 async fn begin(cx: Cx) -> Outcome {
     let query = cx.query();
     let provider = query.one("provider")?.map(ProviderId::parse).transpose();
-    let provider =
-        provider.map_err(|_| Refusal::invalid(["provider".into()], "Expected the id of a provider."))?;
+    let provider = provider
+        .map_err(|_| Refusal::invalid(["provider".into()], "Expected the id of a provider."))?;
     let begun = cx.core().sessions.begin(provider.as_ref(), from(&cx)).map_err(later)?;
     let callback_key = begun.callback_key.expose_str().unwrap_or_default();
     cx.success(&Begun { uri: &begun.uri, callback_key })
@@ -154,7 +155,9 @@ async fn finish(cx: Cx) -> Outcome {
 
 /// What the browser brought. `code` beside `error` is no answer of a provider.
 fn back(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
-    let state = query.one("state")?.ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
+    let state = query
+        .one("state")?
+        .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
     let answer = match (query.one("code")?, query.one("error")?) {
         (Some(code), None) => Answer::Code(Secret::new(code)),
         _ => Answer::Refused,
@@ -165,7 +168,9 @@ fn back(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusa
 
 async fn wait(cx: Cx) -> Outcome {
     if !cx.origin_may_open_sockets() {
-        return Err(Error::new(Kind::Forbidden, "Pages of this origin open no sockets here.").into());
+        return Err(
+            Error::new(Kind::Forbidden, "Pages of this origin open no sockets here.").into()
+        );
     }
     let query = cx.query();
     let key = Secret::new(query.one("callbackKey")?.ok_or(Refusal::NotFound)?);
@@ -176,7 +181,8 @@ async fn wait(cx: Cx) -> Outcome {
     cx.release();
     Ok(handshake.accept(move |socket| {
         async move {
-            // A socket counts until it is closed: who reads slowly, or breaks the rules, makes no room for the next one meanwhile.
+            // A socket counts until it is closed: who reads slowly, or breaks the rules, makes no
+            // room for the next one meanwhile.
             socket.deliver(outcome(&seat)).await;
             drop(seat);
         }
@@ -209,8 +215,9 @@ async fn sign_out(cx: Cx) -> Outcome {
 
 /// Only who names JSON, and no page, is a program.
 fn wants_json(cx: &Cx) -> bool {
-    let names =
-        |kind| cx.headers().get_all(ACCEPT).iter().any(|value| negotiate::names(value.as_bytes(), kind));
+    let names = |kind| {
+        cx.headers().get_all(ACCEPT).iter().any(|value| negotiate::names(value.as_bytes(), kind))
+    };
     names("application/json") && !names("text/html")
 }
 
@@ -224,7 +231,8 @@ fn later(error: Error) -> Refusal {
     unreached(error, Kind::Busy, "The provider cannot be reached; please try again later.")
 }
 
-/// A sign-in whose provider could not be asked is over: there is nothing that one could send again later.
+/// A sign-in whose provider could not be asked is over: there is nothing that one could send again
+/// later.
 fn in_vain(error: Error) -> Refusal {
     unreached(
         error,

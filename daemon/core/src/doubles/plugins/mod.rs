@@ -27,7 +27,8 @@ pub enum Effect {
     Late,
 }
 
-/// What the next issue of a service does. Where no step is left, the plugin makes a thing named after the lease.
+/// What the next issue of a service does. Where no step is left, the plugin makes a thing named
+/// after the lease.
 #[derive(Debug, Clone)]
 pub enum IssueStep {
     /// Makes a thing of this name, or takes the one that is there, and answers all this.
@@ -52,7 +53,8 @@ pub enum IssueStep {
     Break(BrokenHow, Effect),
     /// Waits for the gate, then does the step. Who stops polling meanwhile has sent nothing.
     Wait(Gate, Box<IssueStep>),
-    /// Does the step, then waits for the gate with the answer. Who stops polling meanwhile leaves what was done.
+    /// Does the step, then waits for the gate with the answer. Who stops polling meanwhile leaves
+    /// what was done.
     Answer(Gate, Box<IssueStep>),
 }
 
@@ -103,7 +105,8 @@ pub enum Call {
     Revoke(RevokeCall),
 }
 
-/// The plugins of a test, and the target that they work at. A service that was not added is not loaded.
+/// The plugins of a test, and the target that they work at. A service that was not added is not
+/// loaded.
 #[derive(Debug, Default)]
 pub struct ScriptedPlugins(Mutex<State>);
 
@@ -159,7 +162,9 @@ impl State {
         match self.services.get(service).map(|script| &script.loaded) {
             Some(Ok(_)) => Ok(()),
             Some(Err(why)) => Err(CallFailure::NotStarted(NotStarted::NotLoaded(why.clone()))),
-            None => Err(CallFailure::NotStarted(NotStarted::NotLoaded("it was never added".into()))),
+            None => {
+                Err(CallFailure::NotStarted(NotStarted::NotLoaded("it was never added".into())))
+            }
         }
     }
 }
@@ -170,8 +175,8 @@ impl ScriptedPlugins {
         Self::default()
     }
 
-    /// Loads a plugin called `scripted` for each of the services. It takes no parameters, can revoke, reads the claim `sub`, and takes
-    /// 30 s at most.
+    /// Loads a plugin called `scripted` for each of the services. It takes no parameters, can
+    /// revoke, reads the claim `sub`, and takes 30 s at most.
     ///
     /// # Panics
     /// When one of them is no id of a service.
@@ -179,7 +184,10 @@ impl ScriptedPlugins {
     pub fn with_services<'a>(services: impl IntoIterator<Item = &'a str>) -> Self {
         let plugins = Self::new();
         for service in services {
-            plugins.load(&ServiceId::parse(service).expect("the id of a service"), Self::plugin("scripted"));
+            plugins.load(
+                &ServiceId::parse(service).expect("the id of a service"),
+                Self::plugin("scripted"),
+            );
         }
         plugins
     }
@@ -236,7 +244,8 @@ impl ScriptedPlugins {
         }
     }
 
-    /// Lets the target apply every request that is still on its way, in the order in which they were sent.
+    /// Lets the target apply every request that is still on its way, in the order in which they
+    /// were sent.
     pub fn land(&self) {
         let mut state = lock(&self.0);
         for change in std::mem::take(&mut state.late) {
@@ -296,9 +305,16 @@ impl ScriptedPlugins {
 
     fn claims_read(&self, call: &IssueCall) -> Claims {
         let state = lock(&self.0);
-        let reads = state.services.get(&call.service).map(|script| script.reads.clone()).unwrap_or_default();
+        let reads = state
+            .services
+            .get(&call.service)
+            .map(|script| script.reads.clone())
+            .unwrap_or_default();
         let claims = &call.user.identity.claims;
-        reads.into_iter().filter_map(|name| claims.get(&name).cloned().map(|value| (name, value))).collect()
+        reads
+            .into_iter()
+            .filter_map(|name| claims.get(&name).cloned().map(|value| (name, value)))
+            .collect()
     }
 
     async fn do_issue(&self, call: &IssueCall) -> Result<IssueOutcome, CallFailure> {
@@ -368,7 +384,9 @@ impl ScriptedPlugins {
                 lock(&self.0).take_effect(effect, change);
                 Err(broken(how))
             }
-            RevokeStep::Busy | RevokeStep::Wait(..) => Err(CallFailure::NotStarted(NotStarted::Busy)),
+            RevokeStep::Busy | RevokeStep::Wait(..) => {
+                Err(CallFailure::NotStarted(NotStarted::Busy))
+            }
         }
     }
 }
