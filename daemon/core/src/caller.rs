@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::access::rights::Rights;
 use crate::ids::{ProviderId, SessionId, UserId};
+use crate::rights::Rights;
 use crate::secret::Secret;
 
 /// What a provider says about somebody, by claim name.

@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::Rules;
 use crate::ids::ServiceId;
+use crate::rules::Rules;
 
 /// What a list says to a user who may not use a service that has no tooltip of its own. The very
 /// text of WaTTS 1.6.1: clients show it.

@@ -1,7 +1,7 @@
 //! The domain of Credsmith: who may have which credential, for how long, and what becomes of it.
 //!
 //! Start with the vocabulary ([`ids`], [`caller`], [`error`], [`secret`], [`time`]). What the
-//! domain needs of the world stands in [`ports`]. What the surfaces call is [`service::Core`]; the
+//! domain needs of the world stands in [`ports`]. What the surfaces call is [`leases::Leases`]; the
 //! life of a lease, which everything there is about, is a table in `lease`. Who may do what is
 //! asked in [`access`]; what is kept is sealed by [`keyring`] in the format of [`envelope`].
 //!
@@ -16,28 +16,22 @@ pub mod catalogue;
 pub mod company;
 #[cfg(feature = "doubles")]
 pub mod doubles;
-mod effects;
 pub mod envelope;
 pub mod error;
-pub mod handoff;
+pub mod field;
 pub mod ids;
-mod issue;
 pub mod keyring;
-mod lease;
-mod ledger;
+pub mod leases;
 mod limits;
-#[cfg(test)]
-mod model;
-pub mod operate;
+pub mod link;
+pub mod model;
 pub mod paging;
-mod parameters;
 pub mod ports;
 mod records;
-mod revoke;
+pub mod rights;
+pub mod rules;
 pub mod secret;
-pub mod service;
 pub mod session;
-mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod text;

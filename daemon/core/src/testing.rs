@@ -14,12 +14,12 @@ use crate::doubles::{
     FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy, caller,
 };
 use crate::error::{Error, Kind};
-use crate::handoff::Handoff;
 use crate::ids::{HandoffId, LeaseId, ServiceId};
 use crate::keyring::{Kek, Keyring};
+use crate::leases::handoff::Handoff;
+use crate::leases::{Leases, Options, Parts};
 use crate::ports::plugins::LoadedService;
 use crate::ports::{Clock, Tasks};
-use crate::service::{Core, Options, Parts};
 use crate::time::Timestamp;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) audit: Arc<RecordingAudit>,
     pub(crate) services: Vec<Service>,
     pub(crate) options: Options,
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Leases>,
     tasks: Arc<MortalTasks>,
     lives: u64,
 }
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// Another daemon over the same data, at the same time.
-    pub(crate) async fn second_daemon(&self) -> Arc<Core> {
+    pub(crate) async fn second_daemon(&self) -> Arc<Leases> {
         let Self { clock, store, plugins, providers, audit, .. } = self;
         let parts = Assembly { clock, store, plugins, providers, audit };
         parts.core(&self.tasks, &self.services, &self.options, 1_000_000).await
@@ -166,7 +166,7 @@ impl World {
     /// counts.
     pub(crate) async fn stage(&self, lease: LeaseId) -> &'static str {
         let found = self.core.ledger.records.lease(lease).await.unwrap();
-        found.map_or("gone", |stored| stored.lease.state.name())
+        found.map_or("gone", |stored| stored.value.state.name())
     }
 
     /// Names of what is at the target.
@@ -229,14 +229,14 @@ impl Assembly<'_> {
         services: &[Service],
         options: &Options,
         life: u64,
-    ) -> Arc<Core> {
+    ) -> Arc<Leases> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let store = Arc::new(self.store.clone());
         let kek = Kek::generate(&SeededEntropy::new(42));
         let entropy = Arc::new(SeededEntropy::new(1000 + life));
         let keyring =
             Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        Core::new(Parts {
+        Leases::new(Parts {
             clock,
             tasks: tasks.clone(),
             entropy,

@@ -1,6 +1,8 @@
 //! When two texts are the same to people. Unicode knows several answers; here are the two that the
 //! vault needs, and one rule for what may stand in a name at all.
 
+use std::borrow::Cow;
+
 use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
 use icu_properties::CodePointSetData;
@@ -46,6 +48,19 @@ pub fn is_unfit_for_names(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
     c.is_control() || turns || breaks
+}
+
+/// Longest text of an event, in bytes.
+const LONGEST_TEXT: usize = 1000;
+
+/// `text`, or its beginning.
+pub(crate) fn short(text: &str) -> Cow<'_, str> {
+    const MORE: &str = "…";
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(LONGEST_TEXT - MORE.len());
+    Cow::Owned(format!("{}{MORE}", text.get(..end).unwrap_or_default()))
 }
 
 #[cfg(test)]

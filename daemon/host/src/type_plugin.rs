@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_core::error::FieldProblem;
+use credsmith_core::field::{Field, MAX_FIELDS, ValueType};
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Broken, PluginIdentity, Urgency};
 use credsmith_core::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypeValue};
 use credsmith_core::secret::Secret;
-use credsmith_core::vault::field::{Field, MAX_FIELDS, ValueType};
 use url::Url;
 use wasmtime::Store;
 

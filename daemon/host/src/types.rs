@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use credsmith_core::field::Field;
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::types::{NormaliseFailure, TypePluginView, TypePlugins, TypeValue};
 use credsmith_core::secret::Secret;
-use credsmith_core::vault::field::Field;
 use futures_util::future::join_all;
 
 use crate::error::{LoadError, LoadFault};

@@ -9,9 +9,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Spans of a lease's life. Their meaning is that of the fields of the same name in
-/// `credsmith_core::service::Options`.
+/// `credsmith_core::leases::Options`.
 #[derive(Debug, Clone)]
-pub(crate) struct Leases {
+pub(crate) struct LeaseSettings {
     pub(crate) handoff_lifetime: Duration,
     pub(crate) settle: Duration,
     pub(crate) skew: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct Leases {
     pub(crate) allow_dropping: bool,
 }
 
-impl Leases {
+impl LeaseSettings {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Self {
         let span = |key, default, least, most| {

@@ -40,8 +40,8 @@ mod vault;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use credsmith_core::access::{Configured, ProviderMatch, Rule, Rules};
 use credsmith_core::ids::ProviderId;
+use credsmith_core::rules::{Configured, ProviderMatch, Rule, Rules};
 
 pub(crate) use admin::Admin;
 pub(crate) use audit::Audit;
@@ -50,7 +50,7 @@ pub(crate) use component::{Destination, Plugin, Setting};
 pub(crate) use data::{DEV_MARKER, Data};
 pub(crate) use grants::Origin;
 pub(crate) use keyring::Keyring;
-pub(crate) use leases::Leases;
+pub(crate) use leases::LeaseSettings;
 pub(crate) use log::Log;
 pub(crate) use machine::{Machine, ThisMachine};
 pub(crate) use pem::tls_identity;
@@ -75,7 +75,7 @@ pub(crate) struct Config {
     pub(crate) keyring: Keyring,
     pub(crate) audit: Audit,
     pub(crate) log: Log,
-    pub(crate) leases: Leases,
+    pub(crate) leases: LeaseSettings,
     pub(crate) plugins: Plugins,
     /// In the order of the file: clients list the first one first.
     pub(crate) providers: Vec<Provider>,
@@ -148,7 +148,7 @@ impl Config {
         let keyring = table.section("keyring", Keyring::read).flatten();
         let audit = table.section("audit", Audit::read);
         let log = table.section("log", Log::read);
-        let leases = table.section("leases", Leases::read);
+        let leases = table.section("leases", LeaseSettings::read);
         let plugins = table.section("plugins", Plugins::read);
         let providers = table.required("providers", "{ my-login = { ... } }", providers::read);
         let services = table.or("services", Vec::new(), services::read);

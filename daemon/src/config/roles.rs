@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use credsmith_api::vault::{self, Access, Route};
-use credsmith_core::access::permission::Pattern;
-use credsmith_core::access::rights::Role;
 use credsmith_core::ports::directory::DirectoryCompany;
+use credsmith_core::rights::Role;
+use credsmith_core::rights::permission::Pattern;
 use credsmith_core::text::fold;
 
 use super::read::{Table, Value};

@@ -3,7 +3,7 @@
 //! A line is `{ provider = "any", claim = "groups", contains = "users" }`: a provider's id or
 //! `any`, a claim, and one test.
 
-use credsmith_core::access::{ProviderMatch, Rule, RuleError, Test};
+use credsmith_core::rules::{ProviderMatch, Rule, RuleError, Test};
 
 use super::read::{Table, Value};
 use super::report::At;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use credsmith_core::Error;
-use credsmith_core::access::permission::Pattern;
-use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::access::{authorize_creation, authorize_type_creation};
 use credsmith_core::caller::{Member, Subject};
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_core::ports::{Entropy as _, random_16};
+use credsmith_core::rights::permission::Pattern;
+use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
 use credsmith_core::vault::draft::{CredentialDraft, FieldDraft, TypeDraft, ValueDraft};
 

@@ -18,8 +18,8 @@ use credsmith_api::watts::{self, Watts};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::catalogue::{self, Catalogue};
 use credsmith_core::keyring::{Kek, Keyring};
+use credsmith_core::leases::{Leases, Options, Parts};
 use credsmith_core::ports::store::Store;
-use credsmith_core::service::{Core, Options, Parts};
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, World};
@@ -27,7 +27,7 @@ use credsmith_store::{Sled, SledOptions};
 use tokio::time::timeout;
 
 use crate::audit::{Checker, Echo, LogFile};
-use crate::config::{self, Config, Data, Leases};
+use crate::config::{self, Config, Data, LeaseSettings};
 use crate::end::Failure;
 use crate::files;
 use crate::run::sentence;
@@ -71,7 +71,7 @@ impl Entrance {
 /// The parts that have an end.
 pub(crate) struct Daemon {
     system: System,
-    core: Arc<Core>,
+    core: Arc<Leases>,
     audit: Arc<AuditLog>,
     /// `None`: the vault is not configured.
     vault: Option<VaultHalf>,
@@ -97,7 +97,7 @@ pub(crate) async fn wire_up(
     let host = Arc::new(make_host(&config, &keyring)?);
     plugins::load_all(&host, &config).await?;
 
-    let core = Core::new(Parts {
+    let core = Leases::new(Parts {
         clock: Arc::clone(&system.clock),
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
@@ -196,7 +196,7 @@ fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
         .map_err(|error| Failure::run(sentence(&error)))
 }
 
-fn options(leases: &Leases) -> Options {
+fn options(leases: &LeaseSettings) -> Options {
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Options {
         handoff_lifetime: leases.handoff_lifetime,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use credsmith_api::ops::{Readiness, VaultParts};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::ids::ServiceId;
+use credsmith_core::leases::Leases;
 use credsmith_core::ports::plugins::ServicePlugins as _;
-use credsmith_core::service::Core;
 use credsmith_host::Host;
 use credsmith_http::Drain;
 use credsmith_oidc::OidcProviders;
 
 /// Asks the parts anew each time.
 pub(super) struct DaemonReadiness {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     providers: Arc<OidcProviders>,
     host: Arc<Host>,
     services: Vec<ServiceId>,
@@ -25,7 +25,7 @@ pub(super) struct DaemonReadiness {
 impl DaemonReadiness {
     /// `services` are those that are configured, loaded or not.
     pub(super) fn new(
-        core: Arc<Core>,
+        core: Arc<Leases>,
         providers: Arc<OidcProviders>,
         host: Arc<Host>,
         services: Vec<ServiceId>,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credsmith_core::access::{Configured, Rules};
 use credsmith_core::company::{self, Companies, Source};
 use credsmith_core::ids::PluginName;
 use credsmith_core::keyring::Keyring;
+use credsmith_core::leases::Leases;
 use credsmith_core::ports::directory::Directory;
 use credsmith_core::ports::store::Store;
 use credsmith_core::ports::types::TypePlugins as _;
-use credsmith_core::service::Core;
+use credsmith_core::rules::{Configured, Rules};
 use credsmith_core::session::{self, Sessions};
 use credsmith_core::user::{ConfiguredRole, Roles, Users};
 use credsmith_core::vault::{self, Vault};
@@ -43,7 +43,7 @@ pub(crate) struct VaultHalf {
 pub(super) struct Ground<'a> {
     pub(super) config: &'a Config,
     pub(super) system: &'a System,
-    pub(super) core: &'a Arc<Core>,
+    pub(super) core: &'a Arc<Leases>,
     pub(super) store: Arc<dyn Store>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) host: &'a Host,

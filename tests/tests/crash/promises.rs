@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use credsmith_core::operate::Examination;
+use credsmith_core::leases::operate::Examination;
 use credsmith_tests::eventually;
 
 use crate::client::User;

@@ -10,10 +10,10 @@ use credsmith_core::doubles::{
     FakeProviders, ManualClock, RecordingAudit, ScriptedPlugins, SeededEntropy, TestTasks,
 };
 use credsmith_core::keyring::{Kek, Keyring};
-use credsmith_core::operate::Examination;
+use credsmith_core::leases::operate::Examination;
+use credsmith_core::leases::{Leases, Options, Parts};
 use credsmith_core::ports::Clock;
 use credsmith_core::ports::store::Store;
-use credsmith_core::service::{Core, Options, Parts};
 use credsmith_core::time::Timestamp;
 use credsmith_store::{Sled, SledOptions};
 use credsmith_tests::{Provider, Site, Target};
@@ -90,7 +90,7 @@ pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T 
 /// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
 pub(crate) fn examine(site: &Site) -> Examination {
     look_into(site, async |left| {
-        let core = Core::new(Parts {
+        let core = Leases::new(Parts {
             clock: left.clock,
             tasks: Arc::new(TestTasks::new()),
             entropy: left.entropy,

@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
+use credsmith_core::field::{Field, ValueType};
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::types::{NormaliseFailure, TypePlugins, TypeValue};
 use credsmith_core::secret::Secret;
-use credsmith_core::vault::field::{Field, ValueType};
 use credsmith_host::TypePluginSet;
 
 use crate::log::Mark;

@@ -1,11 +1,11 @@
 //! Plugins for types of credentials, as core gets them: by name, and with nothing of a secret told.
 
 use credsmith_core::error::FieldProblem;
+use credsmith_core::field::Field;
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::BrokenHow::{self, BadOutput, Trap};
 use credsmith_core::ports::types::{NormaliseFailure, TypePlugins, TypeValue};
 use credsmith_core::secret::Secret;
-use credsmith_core::vault::field::Field;
 use credsmith_host::{LoadFault, TypePluginSet};
 
 use crate::log::Mark;

@@ -20,7 +20,7 @@
 use bytes::Bytes;
 use credsmith_core::caller::Subject;
 use credsmith_core::ids::LeaseId;
-use credsmith_core::operate::ParkedView;
+use credsmith_core::leases::operate::ParkedView;
 use credsmith_core::{Error, Kind, access};
 use credsmith_http::{Fault, Reply, Request, StrictJson, Surface as _};
 use http::{Method, StatusCode};

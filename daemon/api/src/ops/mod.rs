@@ -9,7 +9,7 @@ mod vault;
 use std::sync::Arc;
 
 use credsmith_core::company::Companies;
-use credsmith_core::service::Core;
+use credsmith_core::leases::Leases;
 use credsmith_core::vault::Vault;
 use credsmith_http::{Fault, Quiet, Reply, ReplyBody, Request, Surface};
 use futures_util::FutureExt as _;
@@ -32,7 +32,7 @@ pub trait Readiness: Send + Sync + 'static {
 /// The operators' surface.
 pub struct Ops {
     readiness: Arc<dyn Readiness>,
-    core: Arc<Core>,
+    core: Arc<Leases>,
     vault: Option<VaultParts>,
     audit: Arc<dyn AuditCheck>,
 }
@@ -50,7 +50,7 @@ impl Ops {
     /// one.
     pub fn new(
         readiness: Arc<dyn Readiness>,
-        core: Arc<Core>,
+        core: Arc<Leases>,
         vault: Option<VaultParts>,
         audit: Arc<dyn AuditCheck>,
     ) -> Self {
@@ -125,9 +125,9 @@ mod tests {
         TestTasks,
     };
     use credsmith_core::keyring::{Kek, Keyring};
+    use credsmith_core::leases::{Options, Parts};
     use credsmith_core::ports::Clock;
     use credsmith_core::ports::audit::Action;
-    use credsmith_core::service::{Options, Parts};
     use credsmith_http::Body;
 
     use super::*;
@@ -154,18 +154,18 @@ mod tests {
         }
     }
 
-    async fn core() -> Arc<Core> {
+    async fn core() -> Arc<Leases> {
         core_and_audit().await.0
     }
 
-    async fn core_and_audit() -> (Arc<Core>, Arc<RecordingAudit>) {
+    async fn core_and_audit() -> (Arc<Leases>, Arc<RecordingAudit>) {
         let audit = Arc::new(RecordingAudit::new());
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(7)));
         let kek = Kek::generate(&SeededEntropy::new(8));
         let keyring =
             Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        let core = Core::new(Parts {
+        let core = Leases::new(Parts {
             clock,
             tasks: Arc::new(TestTasks::default()),
             entropy,

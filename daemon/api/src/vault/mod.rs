@@ -210,7 +210,7 @@ impl Vault {
 
     /// Who may not is audited, whichever of the two said so: the row, or core about its object.
     fn note_refusal(&self, asker: Option<&Member>, row: &Route, about: &Target, refusal: &Refusal) {
-        if let (Some(asker), Refusal::Core(error)) = (asker, refusal)
+        if let (Some(asker), Refusal::Leases(error)) = (asker, refusal)
             && error.kind() == Kind::Forbidden
         {
             let asked = Some(format!("{} {}", row.method(), row.path()));

@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use credsmith_core::access::permission::Pattern;
-use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
@@ -12,10 +10,11 @@ use credsmith_core::doubles::{
     FakeDirectory, MemoryFile, People, ScriptedTypePlugins, companies, role_of, session_options,
     vault,
 };
+use credsmith_core::leases::Leases;
+use credsmith_core::rights::permission::Pattern;
+use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
-use credsmith_core::service::Core;
-use credsmith_core::session;
-use credsmith_core::{Error, Kind};
+use credsmith_core::{Error, Kind, session};
 use credsmith_http::{Body, Surface as _, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -81,7 +80,7 @@ impl Doors for ByToken {
 pub(super) struct World {
     pub(super) surface: Arc<Vault>,
     pub(super) doors: Arc<ByToken>,
-    core: Arc<Core>,
+    core: Arc<Leases>,
     pub(super) plugins: Arc<ScriptedTypePlugins>,
     /// Ids of two companies: Acme Corp and Globex.
     pub(super) acme: String,

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use credsmith_core::ids::{HandoffId, LeaseId, ProviderId};
+use credsmith_core::leases::Leases;
 use credsmith_core::secret::Secret;
-use credsmith_core::service::Core;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
@@ -49,7 +49,7 @@ pub(super) enum Issuer {
 
 /// Reads a request whose body has been read already.
 pub(super) fn decode(
-    core: &Core,
+    core: &Leases,
     method: &Method,
     behind_api: &str,
     headers: &HeaderMap,
@@ -104,7 +104,7 @@ fn issuer_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 /// Which provider `text` names: the id of one that lets users sign in, or an `https` issuer.
-fn resolve(core: &Core, text: &str) -> Option<Issuer> {
+fn resolve(core: &Leases, text: &str) -> Option<Issuer> {
     if let Ok(id) = ProviderId::parse(text)
         && let Some(provider) = core.provider(&id)
     {

@@ -21,9 +21,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use credsmith_core::Error;
 use credsmith_core::caller::{Caller, Interface};
-use credsmith_core::handoff::Handoff;
 use credsmith_core::ids::HandoffId;
-use credsmith_core::service::Core;
+use credsmith_core::leases::Leases;
+use credsmith_core::leases::handoff::Handoff;
 use credsmith_http::{Body, Fault, Reply, ReplyBody, Request, Slot, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -61,13 +61,13 @@ pub struct Options {
 
 /// The WaTTS surface.
 pub struct Watts {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     options: Options,
 }
 
 impl Watts {
     /// A surface over `core`.
-    pub fn new(core: Arc<Core>, options: Options) -> Self {
+    pub fn new(core: Arc<Leases>, options: Options) -> Self {
         Self { core, options }
     }
 

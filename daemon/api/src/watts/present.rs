@@ -3,9 +3,9 @@
 
 use credsmith_core::caller::Interface;
 use credsmith_core::ids::LeaseId;
+use credsmith_core::leases::{LeaseView, ServiceView};
 use credsmith_core::ports::plugins::{Entry, EntryKind, Parameter};
 use credsmith_core::ports::providers::ProviderView;
-use credsmith_core::service::{LeaseView, ServiceView};
 use schemars::JsonSchema;
 use serde::Serialize;
 

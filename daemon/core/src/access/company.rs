@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::grant::Grant;
-use super::rights::{Reach, forbidden};
 use crate::caller::Member;
-use crate::company::{Company, CompanyView};
 use crate::error::{Error, Kind};
+use crate::model::companies::CompanyView;
+use crate::model::company::Company;
+use crate::rights::{Reach, forbidden};
 
 /// The action of seeing one company.
 #[derive(Debug)]
@@ -110,11 +111,11 @@ impl Grant<ListCompanies> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::permission::Pattern;
-    use crate::access::rights::{Rights, Role};
-    use crate::company::samples::{company, view};
     use crate::doubles::identity;
     use crate::ids::{SessionId, UserId};
+    use crate::model::samples::{company, view};
+    use crate::rights::permission::Pattern;
+    use crate::rights::{Rights, Role};
 
     fn role(permissions: &[&str], companies: Option<&[&str]>) -> Arc<Role> {
         Arc::new(Role {

@@ -9,9 +9,6 @@
 mod company;
 mod grant;
 mod people;
-pub mod permission;
-pub mod rights;
-pub mod rules;
 pub mod vault;
 
 use std::sync::Arc;
@@ -25,7 +22,6 @@ pub use people::{
     AssignRoles, ChangeProfile, ListUsers, SuspendUser, authorize_profile, authorize_roles,
     authorize_suspension, authorize_users,
 };
-pub use rules::{Configured, Decision, ProviderMatch, Rule, RuleError, Rules, Test};
 pub use vault::{
     AtCredential, ChangeType, CreateCredential, CreateType, DeleteType, FetchType, ListOfCompany,
     ListOfType, ListTypes, PlaceCredential, authorize_creation, authorize_list_of_type,
@@ -85,6 +81,7 @@ pub fn operator() -> Grant<Operate> {
 mod tests {
     use super::*;
     use crate::doubles;
+    use crate::rules::Rules;
 
     fn service(rules: Rules) -> Arc<Service> {
         Arc::new(Service { rules, ..doubles::service("ssh") })

@@ -2,11 +2,11 @@
 //! changes what they are themselves.
 
 use super::grant::Grant;
-use super::rights::Role;
 use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::ids::UserId;
 use crate::ports::audit::Actor;
+use crate::rights::Role;
 
 /// The action of listing users.
 #[derive(Debug)]

@@ -6,11 +6,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::grant::Grant;
-use super::rights::{Reach, forbidden};
 use crate::caller::Member;
-use crate::company::{Company, CompanyView, Reached};
 use crate::error::{Error, Kind};
 use crate::ids::{CompanyId, CredentialId};
+use crate::model::companies::{CompanyView, Reached};
+use crate::model::company::Company;
+use crate::rights::{Reach, forbidden};
 
 const TYPE_FETCH: &str = "credential_type.fetch";
 const TYPE_FETCH_MANY: &str = "credential_type.fetch.many";

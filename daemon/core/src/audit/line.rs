@@ -6,13 +6,12 @@
 //! is good: it shows everything to who has the key. `previous` is the code of the line before:
 //! lines are chained.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
-use crate::keyring::{Authenticator, MAC_BYTES, MacBytes};
+use crate::keyring::{Authenticator, MAC_BYTES, MacBytes, decode_mac, encode_mac};
+use crate::model::mark::Mark;
 
 /// What stands before the hash of a line, and behind it.
 const BEFORE_HASH: &[u8] = b",\"hash\":\"";
@@ -24,22 +23,10 @@ const MAC_CHARS: usize = (MAC_BYTES * 8).div_ceil(6);
 /// Bytes from [`BEFORE_MAC`] to the end of the line.
 const TAIL: usize = BEFORE_MAC.len() + MAC_CHARS + 2;
 
-/// The end of a log: how many lines there are, and the code of the last one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// The number of the last line; 0 when there is none.
-    pub number: u64,
-    /// Its code; zeros when there is none.
-    pub mac: MacBytes,
-}
-
 impl Mark {
-    /// A log without lines.
-    pub const START: Self = Self { number: 0, mac: [0; MAC_BYTES] };
-
     /// What the line ends with that is the last one, the end of the line included.
     pub(super) fn tail(&self) -> Vec<u8> {
-        [BEFORE_MAC, spell(&self.mac).as_bytes(), b"\"}\n"].concat()
+        [BEFORE_MAC, encode_mac(&self.mac).as_bytes(), b"\"}\n"].concat()
     }
 }
 
@@ -66,12 +53,12 @@ impl<'a> Line<'a> {
     /// `line` without its end; `None` when it is no line of an audit log.
     pub(super) fn read(line: &'a [u8]) -> Option<Self> {
         let (signed, tail) = line.split_at_checked(line.len().checked_sub(TAIL)?)?;
-        let mac = parse(tail.strip_prefix(BEFORE_MAC)?.strip_suffix(b"\"}")?)?;
+        let mac = decode_mac(tail.strip_prefix(BEFORE_MAC)?.strip_suffix(b"\"}")?)?;
         let frame: Frame = serde_json::from_slice(&[signed, b"}"].concat()).ok()?;
-        let previous = parse(frame.previous.as_bytes())?;
+        let previous = decode_mac(frame.previous.as_bytes())?;
         let hashed = signed.strip_suffix(AFTER_HASH)?;
         let (hashed, hash) = hashed.split_at_checked(hashed.len().checked_sub(MAC_CHARS)?)?;
-        let is_whole = parse(hash)? == hash_of(hashed.strip_suffix(BEFORE_HASH)?);
+        let is_whole = decode_mac(hash)? == hash_of(hashed.strip_suffix(BEFORE_HASH)?);
         Some(Self {
             mark: Mark { number: frame.number, mac },
             previous,
@@ -115,7 +102,7 @@ pub(super) fn write(
         event.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default(),
     );
     let hash = hash_of(log.get(begin..).unwrap_or_default());
-    log.extend_from_slice(&[BEFORE_HASH, spell(&hash).as_bytes(), AFTER_HASH].concat());
+    log.extend_from_slice(&[BEFORE_HASH, encode_mac(&hash).as_bytes(), AFTER_HASH].concat());
     let mark = Mark { number, mac: key.sign(log.get(begin..).unwrap_or_default()) };
     log.extend_from_slice(&mark.tail());
     mark
@@ -124,7 +111,7 @@ pub(super) fn write(
 /// What the line after `mark` begins with, whatever it tells.
 fn beginning(mark: &Mark) -> String {
     let number = mark.number.saturating_add(1);
-    format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"", spell(&mark.mac))
+    format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"", encode_mac(&mark.mac))
 }
 
 /// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning: what a
@@ -143,14 +130,4 @@ pub(super) fn breaks_off(rest: &[u8]) -> bool {
 
 fn hash_of(text: &[u8]) -> [u8; MAC_BYTES] {
     Sha256::digest(text).into()
-}
-
-/// A code as it stands in a line and in records.
-pub(crate) fn spell(mac: &MacBytes) -> String {
-    URL_SAFE_NO_PAD.encode(mac)
-}
-
-/// What [`spell`] wrote.
-pub(crate) fn parse(text: &[u8]) -> Option<MacBytes> {
-    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }

@@ -1,8 +1,8 @@
 //! What is told to whoever answers for the daemon, on its way.
 //!
 //! An event goes one of three ways. With a change: in the very batch of the change, see `records`
-//! and `Core::advance`. Without one, but before an answer that must not leave unless it is known
-//! who got it (a reveal): `Core::attest`. Without one, and nobody waits (a refusal): `Core::note`.
+//! and `Leases::advance`. Without one, but before an answer that must not leave unless it is known
+//! who got it (a reveal): `Leases::attest`. Without one, and nobody waits (a refusal): `Leases::note`.
 //! All three end in the store's outbox, from which [`AuditLog`] writes them to the log: `line` is
 //! the form of a line, [`Verifier`] finds out whether a log is as it was written.
 //!
@@ -23,10 +23,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use crate::error::Error;
+use crate::leases::Leases;
 use crate::ports::audit::{Event, Outcome};
-use crate::service::Core;
-pub use line::Mark;
-pub(crate) use line::{parse as parse_mac, spell as spell_mac};
+use crate::text::short;
 use notes::Notes;
 pub use outbox::{AuditLog, check_of};
 pub use verify::{Check, Verdict, Verifier};
@@ -41,16 +40,13 @@ const STRANGERS_EVERY: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait when the store fails.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longest text of an event, in bytes.
-const LONGEST_TEXT: usize = 1000;
-
 /// What the audit of a daemon needs.
 #[derive(Default)]
 pub(crate) struct Audit {
     notes: Notes,
 }
 
-impl Core {
+impl Leases {
     /// Tells of something that changed nothing: a refusal, a failed sign-in. Costs the caller
     /// nothing and never fails. When too many come at once, they are counted and the count is told.
     pub(crate) fn note(&self, event: Event) {
@@ -127,14 +123,4 @@ impl Event {
         }
         self
     }
-}
-
-/// `text`, or its beginning.
-pub(crate) fn short(text: &str) -> Cow<'_, str> {
-    const MORE: &str = "…";
-    if text.len() <= LONGEST_TEXT {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(LONGEST_TEXT - MORE.len());
-    Cow::Owned(format!("{}{MORE}", text.get(..end).unwrap_or_default()))
 }

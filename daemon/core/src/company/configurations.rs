@@ -9,9 +9,10 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use serde::de::IgnoredAny;
 
-use super::{Companies, Company, Source};
+use super::{Companies, Source};
 use crate::access::{FetchConfigurations, Grant};
 use crate::error::{Error, Kind};
+use crate::model::company::Company;
 use crate::ports::directory::Directory;
 use crate::ports::plugins::{CallFailure, NotStarted};
 

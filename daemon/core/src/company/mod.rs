@@ -12,13 +12,10 @@
 mod configurations;
 mod listed;
 mod plan;
-#[cfg(test)]
-pub(crate) mod samples;
 mod search;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod view;
 mod walk;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +24,10 @@ use std::time::Duration;
 pub use configurations::Configurations;
 pub use plan::Counts;
 pub use sync::Synchronised;
-pub use view::{CompanyView, Reached};
 
+use crate::model::companies::{CompanyView, Entry};
+use crate::model::company::Company;
 use sync::Synchroniser;
-use view::Entry;
 
 use crate::access::{
     FetchCompany, FetchConfigurations, Grant, ListCompanies, authorize_company,
@@ -38,29 +35,12 @@ use crate::access::{
 };
 use crate::caller::Member;
 use crate::error::Error;
-use crate::ids::CompanyId;
 use crate::keyring::Keyring;
 use crate::paging::{Page, Paging};
 use crate::ports::directory::{Directory, DirectoryCompany};
 use crate::ports::store::Store;
 use crate::ports::{Clock, Entropy, Tasks};
 use crate::records::Records;
-use crate::time::Timestamp;
-
-/// A company.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Company {
-    /// Ours, and the same for ever.
-    pub id: CompanyId,
-    /// The directory's: what the company is recognised by.
-    pub directory_id: String,
-    /// Its short name in the directory; empty when it has none.
-    pub identifier: String,
-    /// Its name.
-    pub name: String,
-    /// Since when the directory no longer has it.
-    pub missing_since: Option<Timestamp>,
-}
 
 /// Where companies come from.
 pub enum Source {

@@ -1,8 +1,9 @@
 //! What has to be written so that the companies here are those of the directory. Plain computation.
 
 use super::listed::{Found, Listed};
-use super::{Company, CompanyView};
 use crate::ids::CompanyId;
+use crate::model::companies::CompanyView;
+use crate::model::company::Company;
 use crate::time::Timestamp;
 
 /// Fewer than this vanish every day, somewhere.
@@ -128,7 +129,7 @@ pub(super) struct Questionable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::company::samples::{company, missing, view};
+    use crate::model::samples::{company, missing, view};
     use crate::ports::directory::DirectoryCompany;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::view::{Entry, Reached};
-use super::{Company, CompanyView};
-use crate::access::rights::Reach;
+use crate::model::companies::{CompanyView, Entry, Reached};
+use crate::model::company::Company;
 use crate::paging::{Page, Paging};
+use crate::rights::Reach;
 use crate::text::fold;
 
 impl CompanyView {
@@ -44,7 +44,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::company::samples::{company, missing, view};
+    use crate::model::samples::{company, missing, view};
 
     fn all() -> CompanyView {
         view(&[

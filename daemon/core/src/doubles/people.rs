@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::access::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::caller::{Caller, Claims, Identity, Interface, Subject};
 use crate::catalogue::Service;
 use crate::ids::{ProviderId, ServiceId};
+use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
 
 /// The id of the provider that everybody here comes from.
 pub const PROVIDER: &str = "op";

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::{Gate, lock};
 use crate::error::FieldProblem;
+use crate::field::{Field, ValueType};
 use crate::ids::PluginName;
 use crate::ports::plugins::{Broken, BrokenHow, PluginIdentity};
 use crate::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypePlugins, TypeValue};
 use crate::secret::Secret;
-use crate::vault::field::{Field, ValueType};
 
 /// What becomes of the next check.
 #[derive(Debug, Clone)]

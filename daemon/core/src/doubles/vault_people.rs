@@ -6,13 +6,13 @@ use super::{
     FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, RecordingAudit,
     ScriptedPlugins, SeededEntropy, TestTasks, vouched,
 };
-use crate::access::permission::Pattern;
-use crate::access::rights::Role;
-use crate::access::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::catalogue::Catalogue;
 use crate::ids::ProviderId;
 use crate::keyring::{Kek, Keyring};
-use crate::service::{Core, Parts};
+use crate::leases::{Leases, Parts};
+use crate::rights::Role;
+use crate::rights::permission::Pattern;
+use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::session::{Address, Answer, Back, Finished, Options, Sessions, TokenPair};
 use crate::user::{ConfiguredRole, Roles, Users};
 
@@ -25,7 +25,7 @@ pub struct People {
     /// Where they sign in.
     pub provider: Arc<FakeSignIn>,
     /// The core below.
-    pub core: Arc<Core>,
+    pub core: Arc<Leases>,
     /// The users.
     pub users: Arc<Users>,
     /// Their sessions.
@@ -72,7 +72,7 @@ impl People {
         let entropy = Arc::new(SeededEntropy::new(1000));
         let keyring =
             Keyring::load(Arc::new(store.clone()), kek, entropy.clone(), Arc::new(clock.clone()));
-        let core = Core::new(Parts {
+        let core = Leases::new(Parts {
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(TestTasks::new()),
             entropy,
@@ -82,7 +82,7 @@ impl People {
             plugins: Arc::new(ScriptedPlugins::new()),
             audit: Arc::new(RecordingAudit::new()),
             catalogue: Catalogue::new(Vec::new()).expect("no services"),
-            options: crate::service::Options::default(),
+            options: crate::leases::Options::default(),
         });
         let provider = Arc::new(FakeSignIn::new());
         let users = Arc::new(Users::new(Arc::clone(&core), Roles::new(roles)));

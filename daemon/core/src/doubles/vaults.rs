@@ -11,7 +11,7 @@ use crate::catalogue::Catalogue;
 use crate::company::Companies;
 use crate::ids::PluginName;
 use crate::keyring::{Kek, Keyring};
-use crate::service::{self, Core, Parts};
+use crate::leases::{self, Leases, Parts};
 use crate::vault::{Options, Vault};
 
 /// A vault over a store of its own, for credentials of `companies`. Its own work is not begun:
@@ -25,7 +25,7 @@ pub async fn vault(companies: Arc<Companies>, plugins: Arc<ScriptedTypePlugins>)
     let entropy = Arc::new(SeededEntropy::new(8));
     let kek = Kek::generate(&SeededEntropy::new(42));
     let keyring = Keyring::load(store.clone(), kek, entropy.clone(), clock.clone());
-    let core = Core::new(Parts {
+    let core = Leases::new(Parts {
         clock,
         tasks: Arc::new(TestTasks::new()),
         entropy,
@@ -35,7 +35,7 @@ pub async fn vault(companies: Arc<Companies>, plugins: Arc<ScriptedTypePlugins>)
         plugins: Arc::new(ScriptedPlugins::new()),
         audit: Arc::new(RecordingAudit::new()),
         catalogue: Catalogue::new(Vec::new()).expect("no services"),
-        options: service::Options::default(),
+        options: leases::Options::default(),
     });
     let options = Options {
         undelete_window: Duration::from_secs(30 * 24 * 3600),

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -44,6 +46,16 @@ impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authenticator(..)")
     }
+}
+
+/// A code as it stands in a line of the audit log and in records: base64url, no padding.
+pub(crate) fn encode_mac(mac: &MacBytes) -> String {
+    URL_SAFE_NO_PAD.encode(mac)
+}
+
+/// What [`encode_mac`] wrote.
+pub(crate) fn decode_mac(text: &[u8]) -> Option<MacBytes> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 pub use authenticator::{Authenticator, MAC_BYTES, MacBytes};
+pub(crate) use authenticator::{decode_mac, encode_mac};
 pub use kek::{Kek, KekError};
 use mac::mac;
 use records::{Dek, Root};

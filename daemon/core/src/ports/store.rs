@@ -46,11 +46,12 @@ impl fmt::Debug for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// A value and the revision of the commit that put it there.
+/// A value and the revision of the commit that put it there. The store's values are bytes; what is
+/// read from them keeps its revision, to be expected when it is written again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versioned {
-    /// The bytes as they were put.
-    pub value: Bytes,
+pub struct Versioned<T = Bytes> {
+    /// The value as it was put.
+    pub value: T,
     /// When they were put.
     pub revision: Revision,
 }

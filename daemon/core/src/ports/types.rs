@@ -4,10 +4,10 @@
 use async_trait::async_trait;
 
 use crate::error::FieldProblem;
+use crate::field::Field;
 use crate::ids::PluginName;
 use crate::ports::plugins::{Broken, PluginIdentity};
 use crate::secret::Secret;
-use crate::vault::field::Field;
 
 /// A loaded plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Account, COUNT, HOLDER, LEASE, REVOKE_WITH, Records, Stored, Tally, encoding, keys};
+use super::{Account, COUNT, HOLDER, LEASE, REVOKE_WITH, Records, Tally, encoding, keys};
 use crate::caller::Subject;
 use crate::error::Error;
-use crate::lease::{Lease, State, Timing};
+use crate::model::lease::{Lease, State, Timing};
 use crate::ports::audit::Event;
+use crate::ports::store::Versioned;
 use crate::ports::store::{Batch, Expected, Key, Revision, StoreError};
 use crate::secret::Secret;
 
@@ -20,7 +21,7 @@ const SUBMISSIONS: u32 = 6;
 #[derive(Debug)]
 pub(crate) struct Move {
     /// `None`: it is new.
-    pub(crate) before: Option<Stored>,
+    pub(crate) before: Option<Versioned<Lease>>,
     /// `None`: its record is deleted.
     pub(crate) after: Option<Lease>,
 }
@@ -62,7 +63,7 @@ impl Change {
     }
 
     /// A lease that goes on, or away.
-    pub(crate) fn advance(before: Stored, after: Option<Lease>) -> Self {
+    pub(crate) fn advance(before: Versioned<Lease>, after: Option<Lease>) -> Self {
         Self::of(Move { before: Some(before), after })
     }
 
@@ -130,7 +131,7 @@ impl Records {
 
     /// Index keys: what was there and will be goes untouched, so that a batch stays small.
     fn put_indexes(&self, batch: &mut Batch, step: &Move, timing: &Timing) {
-        let before = step.before.as_ref().map(|stored| &stored.lease);
+        let before = step.before.as_ref().map(|stored| &stored.value);
         let after = step.after.as_ref();
         let mut index = |key: &dyn Fn(&Lease) -> Option<Key>| {
             let (old, new) = (before.and_then(key), after.and_then(key));
@@ -155,7 +156,7 @@ impl Records {
     }
 
     async fn put_holder(&self, batch: &mut Batch, step: &Move) -> Result<(), CommitError> {
-        let before = step.before.as_ref().map(|stored| &stored.lease);
+        let before = step.before.as_ref().map(|stored| &stored.value);
         let held = |lease: Option<&Lease>| {
             lease.and_then(|lease| lease.state.made().map(|made| made.state.clone()))
         };
@@ -178,7 +179,7 @@ impl Records {
     async fn put_revoke_with(&self, batch: &mut Batch, change: &Change) -> Result<(), CommitError> {
         let with_secret = |lease: &Lease| lease.state.made().is_some_and(|made| made.with_secret);
         for step in &change.moves {
-            let had = step.before.as_ref().is_some_and(|stored| with_secret(&stored.lease));
+            let had = step.before.as_ref().is_some_and(|stored| with_secret(&stored.value));
             if had && !step.after.as_ref().is_some_and(with_secret) {
                 batch.deletes.extend(step.id().map(keys::revoke_with));
             }
@@ -279,7 +280,7 @@ impl Move {
     fn id(&self) -> Option<crate::ids::LeaseId> {
         self.after
             .as_ref()
-            .or(self.before.as_ref().map(|stored| &stored.lease))
+            .or(self.before.as_ref().map(|stored| &stored.value))
             .map(|lease| lease.id)
     }
 }
@@ -294,7 +295,7 @@ struct Counted {
 
 impl Counted {
     fn add(&mut self, step: &Move) {
-        let before = step.before.as_ref().map(|stored| &stored.lease);
+        let before = step.before.as_ref().map(|stored| &stored.value);
         let (was, will) =
             (before.is_some_and(is_counted), step.after.as_ref().is_some_and(is_counted));
         if was == will {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{CommitError, PAGE, Records, encoding, keys, malformed, next_of};
-use crate::company::Company;
 use crate::error::Error;
 use crate::ids::CompanyId;
+use crate::model::company::Company;
 use crate::ports::audit::Event;
 use crate::ports::store::{Key, MAX_BATCH_KEYS, Revision, Versioned};
 use crate::time::Timestamp;

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::writing::Writing;
 use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
 use crate::error::Error;
+use crate::field::{Field, ValueType};
 use crate::ids::{PluginName, TypeId};
+use crate::model::credential_type::{CredentialType, Deleted, Former};
 use crate::ports::audit::Event;
+use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::text::unique_fold;
 use crate::time::Timestamp;
-use crate::vault::field::{Field, ValueType};
-use crate::vault::types::{CredentialType, Deleted, Former, StoredType};
 
 const TYPE: &str = "type";
 const TYPE_NAME: &str = "type-name";
@@ -31,7 +32,7 @@ pub(crate) const MAX_TYPE_BYTES: usize = 26 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct TypeChange<'a> {
     /// As it was read; `None`: it is new.
-    pub(crate) before: Option<&'a StoredType>,
+    pub(crate) before: Option<&'a Versioned<CredentialType>>,
     /// As it will be; `None`: its record is deleted.
     pub(crate) after: Option<&'a CredentialType>,
     /// Whether its credentials have to be looked through for plain values to seal.
@@ -101,7 +102,7 @@ pub(super) struct GoneRecord {
 
 impl Records {
     /// All types, deleted ones too. Reads all their records: for projections.
-    pub(crate) async fn types(&self) -> Result<Vec<StoredType>, Error> {
+    pub(crate) async fn types(&self) -> Result<Vec<Versioned<CredentialType>>, Error> {
         let prefix = Key::new(keys::TYPE);
         let (mut types, mut after) = (Vec::new(), None);
         loop {
@@ -109,7 +110,7 @@ impl Records {
             for (key, sealed) in &page.entries {
                 let id = keys::parse_type(key).ok_or_else(|| malformed(key))?;
                 let plain = self.keyring.open(key, TYPE, &sealed.value)?;
-                types.push(StoredType { of: decode(id, &plain)?, revision: sealed.revision });
+                types.push(Versioned { value: decode(id, &plain)?, revision: sealed.revision });
             }
             after = next_of(page);
             if after.is_none() {
@@ -119,11 +120,14 @@ impl Records {
     }
 
     /// The type of that id, deleted or not.
-    pub(crate) async fn type_of_id(&self, id: TypeId) -> Result<Option<StoredType>, Error> {
+    pub(crate) async fn type_of_id(
+        &self,
+        id: TypeId,
+    ) -> Result<Option<Versioned<CredentialType>>, Error> {
         let Some((plain, revision)) = self.get(&keys::of_type(id), TYPE).await? else {
             return Ok(None);
         };
-        Ok(Some(StoredType { of: decode(id, &plain)?, revision }))
+        Ok(Some(Versioned { value: decode(id, &plain)?, revision }))
     }
 
     /// The type that `plugin` declares, if it has been made already.
@@ -148,7 +152,7 @@ impl Records {
         change: &TypeChange<'_>,
     ) -> Result<Revision, CommitError> {
         let mut writing = self.writing();
-        let before = change.before.map(|stored| &stored.of);
+        let before = change.before.map(|stored| &stored.value);
         let id = change.after.or(before).ok_or_else(|| Error::internal("a change of no type"))?.id;
         let key = keys::of_type(id);
         writing.expect(
@@ -238,8 +242,8 @@ impl Records {
 
 impl Writing<'_> {
     /// Demands that the type is as it was read.
-    pub(super) fn expect_type(&mut self, of: &StoredType) {
-        self.expect(&keys::of_type(of.of.id), Expected::At(of.revision));
+    pub(super) fn expect_type(&mut self, of: &Versioned<CredentialType>) {
+        self.expect(&keys::of_type(of.value.id), Expected::At(of.revision));
     }
 }
 

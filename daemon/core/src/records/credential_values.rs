@@ -2,8 +2,8 @@
 
 use super::encoding::{Unreadable, unreadable};
 use crate::ids::SecureValueId;
+use crate::model::values::{Plain, Sealed, SealedValue};
 use crate::secret::Secret;
-use crate::vault::values::{Plain, Sealed, SealedValue};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::OVERHEAD;
-    use crate::vault::values::{MAX_CREDENTIAL_BYTES, MAX_VALUES};
+    use crate::model::values::{MAX_CREDENTIAL_BYTES, MAX_VALUES};
 
     proptest! {
         #[test]

@@ -21,13 +21,15 @@ use super::writing::Writing;
 use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
 use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
+use crate::model::credential::{Credential, ValueParts};
+use crate::model::credential_type::CredentialType;
+use crate::model::credential_type::Deleted;
+use crate::model::values::{Sealed, SealedValue};
 use crate::ports::audit::Event;
+use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::vault::credential::{Credential, Parts, StoredCredential};
-use crate::vault::types::{Deleted, StoredType};
-use crate::vault::values::{Sealed, SealedValue};
 
 const CREDENTIAL: &str = "credential";
 const VALUES: &str = "values";
@@ -43,13 +45,13 @@ const READINGS: u32 = 64;
 #[derive(Debug, Default)]
 pub(crate) struct CredentialChange<'a> {
     /// As it was read; `None`: it is new.
-    pub(crate) before: Option<&'a StoredCredential>,
+    pub(crate) before: Option<&'a Versioned<Credential>>,
     /// As it will be; `None`: it is gone for good.
     pub(crate) after: Option<&'a Credential>,
     /// Its secure values, where any of its values change.
     pub(crate) values: Option<&'a Sealed>,
     /// Its type, which is to be as it was read.
-    pub(crate) of: Option<&'a StoredType>,
+    pub(crate) of: Option<&'a Versioned<CredentialType>>,
     /// What is told of it.
     pub(crate) events: &'a [Event],
 }
@@ -97,7 +99,7 @@ impl Records {
     pub(crate) async fn credential(
         &self,
         id: CredentialId,
-    ) -> Result<Option<StoredCredential>, Error> {
+    ) -> Result<Option<Versioned<Credential>>, Error> {
         let key = keys::credential(id);
         let mut seen = None;
         for _ in 0..READINGS {
@@ -105,15 +107,17 @@ impl Records {
                 return Ok(None);
             };
             let (mut stored, inline) = decode(id, &plain, revision)?;
-            let packed = match stored.parts.plain {
+            let packed = match stored.value.parts.plain {
                 0 => Some(inline),
                 count => {
-                    self.parts(count, VALUES, |part| keys::values(id, stored.parts.written, part))
-                        .await?
+                    self.parts(count, VALUES, |part| {
+                        keys::values(id, stored.value.parts.written, part)
+                    })
+                    .await?
                 }
             };
             if let Some(packed) = packed {
-                stored.credential.plain = unpack_plain(&packed).map_err(Error::internal)?;
+                stored.value.plain = unpack_plain(&packed).map_err(Error::internal)?;
                 return Ok(Some(stored));
             }
             if seen.replace(revision) == Some(revision) {
@@ -124,12 +128,9 @@ impl Records {
     }
 
     /// Whether the credential is as it was read.
-    pub(crate) async fn is_current(&self, stored: &StoredCredential) -> Result<bool, Error> {
-        let now = self
-            .store
-            .get(&keys::credential(stored.credential.id))
-            .await
-            .map_err(Error::internal)?;
+    pub(crate) async fn is_current(&self, stored: &Versioned<Credential>) -> Result<bool, Error> {
+        let now =
+            self.store.get(&keys::credential(stored.value.id)).await.map_err(Error::internal)?;
         Ok(now.is_some_and(|now| now.revision == stored.revision))
     }
 
@@ -137,9 +138,10 @@ impl Records {
     /// was read.
     pub(crate) async fn sealed_values(
         &self,
-        stored: &StoredCredential,
+        stored: &Versioned<Credential>,
     ) -> Result<Option<Sealed>, Error> {
-        let StoredCredential { credential, parts, .. } = stored;
+        let credential = &stored.value;
+        let parts = credential.parts;
         let key = |part| keys::sealed(credential.id, parts.written, part);
         let Some(packed) = self.parts(parts.sealed, SEALED, key).await? else {
             if !self.is_current(stored).await? {
@@ -256,7 +258,7 @@ impl Records {
         change: &CredentialChange<'_>,
     ) -> Result<Revision, CommitError> {
         let mut writing = self.writing();
-        let before = change.before.map(|stored| &stored.credential);
+        let before = change.before.map(|stored| &stored.value);
         let id =
             change.after.or(before).ok_or_else(|| Error::internal("a change of no credential"))?.id;
         let key = keys::credential(id);
@@ -291,7 +293,7 @@ async fn put_values(
     change: &CredentialChange<'_>,
     after: &Credential,
 ) -> Result<Vec<u8>, Error> {
-    let kept = change.before.map(|stored| stored.parts).unwrap_or_default();
+    let kept = change.before.map(|stored| stored.value.parts).unwrap_or_default();
     let plain = pack_plain(&after.plain).map_err(Error::internal)?;
     let Some(sealed) = change.values else {
         let inline: &[u8] = if kept.plain == 0 { &plain } else { &[] };
@@ -301,7 +303,7 @@ async fn put_values(
     let packed = pack_sealed(sealed).map_err(Error::internal)?;
     let written = after.version;
     let fits = plain.len() <= INLINE_BYTES;
-    let parts = Parts {
+    let parts = ValueParts {
         written,
         plain: if fits {
             0
@@ -331,8 +333,9 @@ async fn put_parts(
     Ok(count)
 }
 
-fn drop_parts(writing: &mut Writing<'_>, before: Option<&StoredCredential>) {
-    let Some(StoredCredential { credential, parts, .. }) = before else { return };
+fn drop_parts(writing: &mut Writing<'_>, before: Option<&Versioned<Credential>>) {
+    let Some(Versioned { value: credential, .. }) = before else { return };
+    let parts = credential.parts;
     (0..parts.plain)
         .for_each(|part| writing.delete(keys::values(credential.id, parts.written, part)));
     (0..parts.sealed)
@@ -365,7 +368,7 @@ fn indexes(credential: &Credential) -> BTreeSet<Key> {
     }
 }
 
-fn encode(credential: &Credential, parts: Parts, inline: &[u8]) -> Result<Vec<u8>, Error> {
+fn encode(credential: &Credential, parts: ValueParts, inline: &[u8]) -> Result<Vec<u8>, Error> {
     let record = CredentialRecord {
         name: credential.name.as_str().into(),
         of: credential.of.as_str().into(),
@@ -388,7 +391,7 @@ fn decode(
     id: CredentialId,
     plain: &[u8],
     revision: Revision,
-) -> Result<(StoredCredential, Zeroizing<Vec<u8>>), Error> {
+) -> Result<(Versioned<Credential>, Zeroizing<Vec<u8>>), Error> {
     let record: CredentialRecord<'_> = encoding::decode(plain).map_err(Error::internal)?;
     let inline =
         Zeroizing::new(STANDARD_NO_PAD.decode(record.inline.as_bytes()).map_err(Error::internal)?);
@@ -403,8 +406,11 @@ fn decode(
         deleted: record.gone.map(Deleted::from),
         sealed_fields: record.sealed_fields.into_owned(),
         plain: Default::default(),
+        parts: ValueParts {
+            written: record.written,
+            plain: record.plain_parts,
+            sealed: record.sealed_parts,
+        },
     };
-    let parts =
-        Parts { written: record.written, plain: record.plain_parts, sealed: record.sealed_parts };
-    Ok((StoredCredential { credential, revision, parts }, inline))
+    Ok((Versioned { value: credential, revision }, inline))
 }

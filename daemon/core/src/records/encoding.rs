@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::{Claims, Interface, Subject};
 use crate::ids::{LeaseId, PluginName, ProviderId, ServiceId};
-use crate::lease::{Cause, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State};
+use crate::model::lease::{Cause, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State};
 use crate::ports::plugins::PluginIdentity;
 use crate::time::Timestamp;
 
@@ -346,7 +346,7 @@ impl From<EndingRecord> for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::samples;
+    use crate::model::lease::samples;
 
     #[test]
     fn every_state_comes_back_as_it_was() {
@@ -364,9 +364,10 @@ mod tests {
             ends: None,
             with_secret: true,
         };
-        let claims = [("sub".to_owned(), "x".repeat(crate::lease::MAX_KEPT_BYTES - 10).into())]
-            .into_iter()
-            .collect();
+        let claims =
+            [("sub".to_owned(), "x".repeat(crate::model::lease::MAX_KEPT_BYTES - 10).into())]
+                .into_iter()
+                .collect();
         let kept = Kept { claims, parameters: Vec::new() };
         assert!(kept.fits());
         let lease = Lease { kept, state: State::Active(made), ..samples::lease() };

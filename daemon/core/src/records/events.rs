@@ -8,13 +8,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{CommitError, Records, encoding, keys, malformed, next_of};
-use crate::audit::{Mark, parse_mac, short, spell_mac};
 use crate::caller::{Interface, Subject};
 use crate::error::Error;
-use crate::keyring::Authenticator;
+use crate::keyring::{Authenticator, decode_mac, encode_mac};
+use crate::model::mark::Mark;
 use crate::ports::audit::{Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::store::{Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, Revision};
+use crate::text::short;
 
 /// With so many bytes in it, a batch takes no further event: one is far smaller than what is left.
 const ENOUGH: usize = MAX_BATCH_BYTES / 2;
@@ -193,7 +194,7 @@ impl Records {
         let record: EndRecord<'_> = encoding::decode(&plain).map_err(Error::internal)?;
         let unreadable =
             || Error::internal("the record of the end of the audit log cannot be read");
-        let mac = parse_mac(record.mac.as_bytes()).ok_or_else(unreadable)?;
+        let mac = decode_mac(record.mac.as_bytes()).ok_or_else(unreadable)?;
         let end = AuditEnd { mark: Mark { number: record.number, mac }, bytes: record.bytes };
         Ok((end, Expected::At(revision)))
     }
@@ -206,7 +207,7 @@ impl Records {
         ids: &[String],
     ) -> Result<Revision, CommitError> {
         let key = keys::audit_end();
-        let mac = Cow::Owned(spell_mac(&end.mark.mac));
+        let mac = Cow::Owned(encode_mac(&end.mark.mac));
         let record = EndRecord { number: end.mark.number, mac, bytes: end.bytes };
         let plain = encoding::encode(&record).map_err(Error::internal)?;
         let mut writing = self.writing();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{COUNT, HOLDER, LEASE, PAGE, Records, encoding, keys, malformed, next_of, number};
 use crate::error::Error;
-use crate::lease::{Lease, State, Timing};
+use crate::model::lease::{Lease, State, Timing};
 use crate::ports::store::{Key, Versioned};
 
 /// What the leases say that there should be.

@@ -36,7 +36,7 @@ use crate::caller::Subject;
 use crate::error::Error;
 use crate::ids::{LeaseId, ServiceId};
 use crate::keyring::Keyring;
-use crate::lease::Lease;
+use crate::model::lease::Lease;
 use crate::ports::store::{Expected, Key, Page, Revision, Store, Versioned};
 use crate::ports::{Clock, Entropy};
 use crate::secret::Secret;
@@ -59,13 +59,6 @@ pub(crate) struct Records {
     entropy: Arc<dyn Entropy>,
     /// Events put into batches so far.
     outgoing: AtomicU64,
-}
-
-/// A lease as it was read, and when it was written.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    pub(crate) lease: Lease,
-    pub(crate) revision: Revision,
 }
 
 /// Whose leases of which service: what is counted together.
@@ -112,11 +105,11 @@ impl Records {
     }
 
     /// The lease of that id.
-    pub(crate) async fn lease(&self, id: LeaseId) -> Result<Option<Stored>, Error> {
+    pub(crate) async fn lease(&self, id: LeaseId) -> Result<Option<Versioned<Lease>>, Error> {
         let key = keys::lease(id);
         let Some((plain, revision)) = self.get(&key, LEASE).await? else { return Ok(None) };
         let lease = encoding::decode_lease(id, &plain).map_err(Error::internal)?;
-        Ok(Some(Stored { lease, revision }))
+        Ok(Some(Versioned { value: lease, revision }))
     }
 
     /// The counted leases of `subject`, of one service or of all.
@@ -124,7 +117,7 @@ impl Records {
         &self,
         subject: &Subject,
         service: Option<&ServiceId>,
-    ) -> Result<Vec<Stored>, Error> {
+    ) -> Result<Vec<Versioned<Lease>>, Error> {
         let prefix = keys::own_prefix(&self.subject_key(subject), service);
         let mut leases = Vec::new();
         let mut after = None;
@@ -132,7 +125,7 @@ impl Records {
             let page = self.index(&prefix, after.as_ref(), PAGE).await?;
             for id in page.leases {
                 leases
-                    .extend(self.lease(id).await?.filter(|stored| stored.lease.owner == *subject));
+                    .extend(self.lease(id).await?.filter(|stored| stored.value.owner == *subject));
             }
             after = page.next;
             if after.is_none() {

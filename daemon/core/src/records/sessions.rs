@@ -9,8 +9,9 @@ use super::writing::Writing;
 use super::{CommitError, Records, keys, next_of};
 use crate::error::Error;
 use crate::ids::{SessionId, UserId};
+use crate::model::session::Session;
+use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
-use crate::session::{Open, Session};
 use crate::time::Timestamp;
 
 const SESSION: &str = "session";
@@ -37,12 +38,12 @@ pub(crate) struct DueSessions {
 
 impl Records {
     /// The session of that id.
-    pub(crate) async fn session(&self, id: SessionId) -> Result<Option<Open>, Error> {
+    pub(crate) async fn session(&self, id: SessionId) -> Result<Option<Versioned<Session>>, Error> {
         let Some((plain, revision)) = self.get(&keys::session(id), SESSION).await? else {
             return Ok(None);
         };
         let session = decode(id, &plain).map_err(Error::internal)?;
-        Ok(Some(Open { session, revision }))
+        Ok(Some(Versioned { value: session, revision }))
     }
 
     /// Sessions that are due at `now`, earliest first, at most `limit`.
@@ -84,7 +85,7 @@ impl Records {
     pub(crate) async fn forget_session(
         &self,
         key: &Key,
-        over: Option<&Open>,
+        over: Option<&Versioned<Session>>,
     ) -> Result<(), CommitError> {
         let mut writing = self.writing();
         writing.delete(key.clone());
@@ -118,8 +119,8 @@ impl Writing<'_> {
     }
 
     /// Deletes a session, if it is as it was read.
-    pub(crate) fn end_session(&mut self, open: &Open) {
-        let key = keys::session(open.session.id);
+    pub(crate) fn end_session(&mut self, open: &Versioned<Session>) {
+        let key = keys::session(open.value.id);
         self.expect(&key, Expected::At(open.revision));
         self.delete(key);
     }

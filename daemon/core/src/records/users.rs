@@ -8,9 +8,11 @@ use super::{PAGE, Records, keys, malformed, next_of};
 use crate::caller::{Claims, Subject};
 use crate::error::Error;
 use crate::ids::{ProviderId, UserId};
+use crate::model::profile::Profile;
+use crate::model::user::{Own, User};
+use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
-use crate::user::{Known, Own, Profile, User};
 
 const USER: &str = "user";
 const USER_OF: &str = "user-of";
@@ -60,16 +62,19 @@ struct SuspensionRecord<'a> {
 
 impl Records {
     /// The user of that id.
-    pub(crate) async fn user(&self, id: UserId) -> Result<Option<Known>, Error> {
+    pub(crate) async fn user(&self, id: UserId) -> Result<Option<Versioned<User>>, Error> {
         let Some((plain, revision)) = self.get(&keys::user(id), USER).await? else {
             return Ok(None);
         };
         let user = decode(id, &plain).map_err(Error::internal)?;
-        Ok(Some(Known { user, revision }))
+        Ok(Some(Versioned { value: user, revision }))
     }
 
     /// The user whom a provider knows by `subject`.
-    pub(crate) async fn user_of(&self, subject: &Subject) -> Result<Option<Known>, Error> {
+    pub(crate) async fn user_of(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<Versioned<User>>, Error> {
         let key = keys::user_of(&self.subject_key(subject));
         let Some((plain, _)) = self.get(&key, USER_OF).await? else { return Ok(None) };
         let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
@@ -79,7 +84,7 @@ impl Records {
             .await?
             .ok_or_else(|| Error::internal("a subject names a user who is not there"))?;
         // The key holds a keyed hash: the record says whose it is.
-        if known.user.subject == *subject {
+        if known.value.subject == *subject {
             Ok(Some(known))
         } else {
             Err(Error::internal("a subject names another user"))

@@ -8,18 +8,20 @@ use futures_util::future::{Either, select};
 use futures_util::{StreamExt as _, stream};
 use subtle::ConstantTimeEq as _;
 
-use super::{Open, Session, Sessions, TokenPair, tokens};
+use super::{Sessions, TokenPair, tokens};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::ids::{SessionId, UserId};
-use crate::ledger::{suspended, too_contended};
+use crate::leases::ledger::{suspended, too_contended};
+use crate::model::session::Session;
+use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::store::Key;
+use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::user::{Known, User};
 
 /// How often a change is tried against others that are faster.
 const ATTEMPTS: u32 = 16;
@@ -41,11 +43,11 @@ impl Sessions {
     pub(super) async fn open(&self, user: UserId) -> Result<TokenPair, Error> {
         for _ in 0..ATTEMPTS {
             let known = self.core.ledger.records.user(user).await?.ok_or_else(no_session)?;
-            if known.user.suspended {
+            if known.value.suspended {
                 return Err(suspended());
             }
             let now = self.core.clock.now();
-            let (session, pair) = self.begin_session(&known.user, now)?;
+            let (session, pair) = self.begin_session(&known.value, now)?;
             match self.write_new(&session, &known).await {
                 Ok(()) => return Ok(pair),
                 // They were suspended, or changed their name.
@@ -79,8 +81,12 @@ impl Sessions {
         Ok((session, TokenPair { access, refresh }))
     }
 
-    async fn write_new(&self, session: &Session, known: &Known) -> Result<(), CommitError> {
-        let Known { user, revision } = known;
+    async fn write_new(
+        &self,
+        session: &Session,
+        known: &Versioned<User>,
+    ) -> Result<(), CommitError> {
+        let Versioned { value: user, revision } = known;
         let mut writing = self.core.ledger.records.writing();
         writing.begin_session(session).await?;
         writing.expect_user(user.id, *revision);
@@ -104,31 +110,35 @@ impl Sessions {
         let Some((open, known)) = self.lasting(access.session, now).await? else {
             return Err(no_session());
         };
-        if open.session.user != access.user {
+        if open.value.user != access.user {
             return Err(no_session());
         }
         Ok(Member {
             user: access.user,
             session: access.session,
             scopes: access.scopes,
-            rights: self.users.rights(&known.user),
-            subject: known.user.subject,
+            rights: self.users.rights(&known.value),
+            subject: known.value.subject,
         })
     }
 
     /// The session of that id with its user, if it lasts.
-    async fn lasting(&self, id: SessionId, now: Timestamp) -> Result<Option<(Open, Known)>, Error> {
+    async fn lasting(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(Versioned<Session>, Versioned<User>)>, Error> {
         let records = &self.core.ledger.records;
         let Some(open) = records.session(id).await? else { return Ok(None) };
-        if open.session.over_at() <= now {
+        if open.value.over_at() <= now {
             return Ok(None);
         }
-        let Some(known) = records.user(open.session.user).await? else { return Ok(None) };
+        let Some(known) = records.user(open.value.user).await? else { return Ok(None) };
         // A suspension begins a new era in the batch that it is in. The subject is looked up all
         // the same: both have to agree.
-        let may = known.user.era == open.session.era
-            && !known.user.suspended
-            && !records.is_suspended(&known.user.subject).await?;
+        let may = known.value.era == open.value.era
+            && !known.value.suspended
+            && !records.is_suspended(&known.value.subject).await?;
         Ok(may.then_some((open, known)))
     }
 
@@ -146,8 +156,8 @@ impl Sessions {
             let Some((open, known)) = self.lasting(shown.session, now).await? else {
                 return Err(no_session());
             };
-            if !bool::from(open.session.refresh.ct_eq(&hash)) {
-                self.end(open, &known.user, End::SpentTokenShown).await?;
+            if !bool::from(open.value.refresh.ct_eq(&hash)) {
+                self.end(open, &known.value, End::SpentTokenShown).await?;
                 return Err(
                     no_session().because("a spent refresh token was shown; its session was ended")
                 );
@@ -155,7 +165,7 @@ impl Sessions {
             if shown.expires <= now {
                 return Err(no_session());
             }
-            let (renewed, pair) = self.renewed(open.session, now)?;
+            let (renewed, pair) = self.renewed(open.value, now)?;
             let mut writing = self.core.ledger.records.writing();
             writing.change_session(&renewed, open.revision).await?;
             match writing.commit().await {
@@ -175,23 +185,23 @@ impl Sessions {
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
         let now = self.core.clock.now();
         match self.lasting(member.session, now).await? {
-            Some((open, known)) => self.end(open, &known.user, End::SignedOut).await,
+            Some((open, known)) => self.end(open, &known.value, End::SignedOut).await,
             None => Ok(()),
         }
     }
 
     /// Ends `open`, and also what became of it meanwhile: a rotation that was faster is no reason
     /// to let it live on.
-    async fn end(&self, mut open: Open, user: &User, why: End) -> Result<(), Error> {
+    async fn end(&self, mut open: Versioned<Session>, user: &User, why: End) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let mut writing = self.core.ledger.records.writing();
             writing.end_session(&open);
-            writing.event(&self.ended(user, open.session.id, why)).await?;
+            writing.event(&self.ended(user, open.value.id, why)).await?;
             match writing.commit().await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Failed(error)) => return Err(error),
                 Err(CommitError::Conflict) => {
-                    match self.core.ledger.records.session(open.session.id).await? {
+                    match self.core.ledger.records.session(open.value.id).await? {
                         Some(again) => open = again,
                         None => return Ok(()),
                     }
@@ -274,13 +284,17 @@ impl Sessions {
     }
 
     /// When `open` has to be looked at again; `None`: it is over.
-    async fn over_for(&self, open: &Open, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let until = open.session.over_at();
+    async fn over_for(
+        &self,
+        open: &Versioned<Session>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        let until = open.value.over_at();
         if until <= now {
             return Ok(None);
         }
-        let known = self.core.ledger.records.user(open.session.user).await?;
-        Ok(known.filter(|known| known.user.era == open.session.era).map(|_| until))
+        let known = self.core.ledger.records.user(open.value.user).await?;
+        Ok(known.filter(|known| known.value.era == open.value.era).map(|_| until))
     }
 }
 

@@ -26,15 +26,13 @@ pub use sign_in::{Answer, Back, Beginning, Finished, Seat};
 
 use crate::caller::Member;
 use crate::error::Error;
-use crate::ids::{ProviderId, SessionId, UserId};
+use crate::ids::ProviderId;
+use crate::leases::{Leases, outcome_of};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::SignIn;
-use crate::ports::store::Revision;
 use crate::ports::tokens::Tokens;
 use crate::secret::Secret;
-use crate::service::{Core, outcome_of};
-use crate::time::Timestamp;
 use crate::user::Users;
 use rate::Rate;
 use under_way::UnderWay;
@@ -105,37 +103,9 @@ pub struct TokenPair {
     pub refresh: Secret,
 }
 
-/// A session as we keep it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Session {
-    pub(crate) id: SessionId,
-    pub(crate) user: UserId,
-    /// The user's era when it began.
-    pub(crate) era: u64,
-    pub(crate) created: Timestamp,
-    pub(crate) idle_until: Timestamp,
-    pub(crate) ends: Timestamp,
-    /// SHA-256 of the refresh token that is not spent.
-    pub(crate) refresh: [u8; 32],
-}
-
-/// A session as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct Open {
-    pub(crate) session: Session,
-    pub(crate) revision: Revision,
-}
-
-impl Session {
-    /// When it is over, unless it goes on.
-    pub(crate) fn over_at(&self) -> Timestamp {
-        self.idle_until.min(self.ends)
-    }
-}
-
 /// All sign-ins and sessions. Cheap to share behind its `Arc`.
 pub struct Sessions {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     users: Arc<Users>,
     sign_in: Arc<dyn SignIn>,
     tokens: Arc<dyn Tokens>,
@@ -148,7 +118,7 @@ pub struct Sessions {
 impl Sessions {
     /// Puts the parts together. Nothing runs before [`Sessions::start`].
     pub fn new(
-        core: Arc<Core>,
+        core: Arc<Leases>,
         users: Arc<Users>,
         sign_in: Arc<dyn SignIn>,
         tokens: Arc<dyn Tokens>,

@@ -16,11 +16,11 @@ use super::{Address, Sessions, TokenPair, hex};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{ProviderId, UserId};
+use crate::leases::outcome_of;
 use crate::ports::audit::{Action, Actor, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
 use crate::secret::Secret;
-use crate::service::outcome_of;
 
 /// When to come again if there are too many clients that wait.
 const SEATS_RETRY: Duration = Duration::from_secs(10);

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::access::operator;
-use crate::access::permission::Pattern;
-use crate::access::rights::Role;
-use crate::access::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::doubles::{FakeSignIn, FakeTokens, Gate, ISSUER, PROVIDER, caller, vouched};
 use crate::error::{Error, Kind};
 use crate::ports::sign_in::Vouched;
 use crate::ports::tokens::{TokenKind, Tokens as _};
+use crate::rights::Role;
+use crate::rights::permission::Pattern;
+use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::testing::{DAY, HOUR, SECOND, World};
 use crate::user::{ConfiguredRole, Roles};
 
@@ -788,7 +788,7 @@ async fn an_untrusted_address_decides_nothing() {
     let users = Users::new(Arc::clone(&world.core), roles);
     for (name, email_is_trusted) in [("alice", true), ("mallory", false)] {
         let id = users.welcome(Vouched { email_is_trusted, ..vouched(name) }).await.unwrap();
-        let user = world.core.ledger.records.user(id).await.unwrap().unwrap().user;
+        let user = world.core.ledger.records.user(id).await.unwrap().unwrap().value;
         assert_eq!(users.rights(&user).hold("company.fetch"), email_is_trusted, "{name}");
         assert_eq!(
             user.profile.email.unwrap(),

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::{Options, SCOPES, Session};
+use super::{Options, SCOPES};
 use crate::error::Error;
 use crate::ids::{SessionId, UserId};
+use crate::model::session::Session;
 use crate::ports::tokens::{TokenKind, Tokens};
 use crate::ports::{Entropy, random_16};
 use crate::secret::Secret;

@@ -4,15 +4,17 @@
 use std::collections::BTreeSet;
 
 use super::views::no_such_user;
-use super::{ATTEMPTS, Known, Own, SPACE, User, UserView, Users};
+use super::{ATTEMPTS, SPACE, UserView, Users};
 use crate::access::{AssignRoles, ChangeProfile, Grant, SuspendUser};
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::UserId;
-use crate::ledger::too_contended;
+use crate::leases::ledger::too_contended;
+use crate::link::check_link;
+use crate::model::user::{Own, User};
 use crate::ports::audit::{Action, Actor, Event};
+use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::text::is_unfit_for_names;
-use crate::vault::link::check_link;
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
@@ -130,7 +132,7 @@ impl Users {
     /// # Errors
     /// `NotFound` when there is no such user; `Internal` when the store fails.
     pub async fn present(&self, grant: &Grant<SuspendUser>) -> Result<UserView, Error> {
-        Ok(self.view(&self.known(grant.user()).await?.user))
+        Ok(self.view(&self.known(grant.user()).await?.value))
     }
 
     /// Suspends a user in every dialect, or lifts that. Their sessions are over at once, and stay
@@ -144,17 +146,17 @@ impl Users {
         suspended: bool,
     ) -> Result<UserView, Error> {
         let known = self.known(grant.user()).await?;
-        let subject = &known.user.subject;
-        match (known.user.suspended, suspended) {
+        let subject = &known.value.subject;
+        match (known.value.suspended, suspended) {
             // Again: something may have been left undone.
             (_, true) => self.core.suspend_as(&grant.actor(), subject).await?,
             (true, false) => self.core.resume_as(&grant.actor(), subject).await?,
             (false, false) => {}
         }
-        Ok(self.view(&self.known(grant.user()).await?.user))
+        Ok(self.view(&self.known(grant.user()).await?.value))
     }
 
-    async fn known(&self, id: UserId) -> Result<Known, Error> {
+    async fn known(&self, id: UserId) -> Result<Versioned<User>, Error> {
         self.core.ledger.records.user(id).await?.ok_or_else(no_such_user)
     }
 
@@ -168,8 +170,8 @@ impl Users {
     ) -> Result<UserView, Error> {
         for _ in 0..ATTEMPTS {
             let known = self.known(id).await?;
-            let after = change(&known.user)?;
-            if after == known.user {
+            let after = change(&known.value)?;
+            if after == known.value {
                 return Ok(self.view(&after));
             }
             let after = User { updated: self.core.clock.now(), ..after };
@@ -182,7 +184,12 @@ impl Users {
         Err(too_contended())
     }
 
-    async fn write(&self, known: &Known, after: &User, event: &Event) -> Result<(), CommitError> {
+    async fn write(
+        &self,
+        known: &Versioned<User>,
+        after: &User,
+        event: &Event,
+    ) -> Result<(), CommitError> {
         let mut writing = self.core.ledger.records.writing();
         writing.change_user(after, known.revision).await?;
         writing.bump(SPACE);

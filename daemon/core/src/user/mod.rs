@@ -8,7 +8,6 @@
 //! Never here: a token, a session (they are [`crate::session`]'s).
 
 mod changes;
-mod profile;
 mod roles;
 mod suspension;
 #[cfg(test)]
@@ -18,22 +17,22 @@ mod views;
 use std::sync::Arc;
 
 pub use changes::ProfileChange;
-pub use profile::Profile;
 pub use roles::{ConfiguredRole, Roles};
 pub use views::{Granted, UserView, granted};
 
-use crate::access::rights::Rights;
 use crate::caller::{Claims, Interface, Subject};
 use crate::error::Error;
-use crate::ids::{ProviderId, UserId};
-use crate::ledger::{suspended, too_contended};
+use crate::ids::UserId;
+use crate::leases::Leases;
+use crate::leases::ledger::{suspended, too_contended};
+use crate::model::profile::Profile;
+use crate::model::user::{Own, User};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
-use crate::ports::store::Revision;
+use crate::ports::store::Versioned;
 use crate::records::CommitError;
-use crate::service::Core;
-use crate::time::Timestamp;
+use crate::rights::Rights;
 use views::LastNames;
 
 /// The space that lists of users are projections of.
@@ -42,75 +41,16 @@ const SPACE: &str = "users";
 /// How often a change is tried against others that are faster.
 const ATTEMPTS: u32 = 16;
 
-/// A user as we keep them.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct User {
-    pub(crate) id: UserId,
-    pub(crate) subject: Subject,
-    /// Where they signed in last.
-    pub(crate) provider: ProviderId,
-    /// What their provider said of them at the last sign-in.
-    pub(crate) profile: Profile,
-    /// What they said of themselves; it wins.
-    pub(crate) own: Own,
-    /// Those claims of the last sign-in that rules look at.
-    pub(crate) claims: Claims,
-    /// Roles given by hand, configured or not.
-    pub(crate) hand_roles: Vec<String>,
-    pub(crate) suspended: bool,
-    /// Sessions of earlier eras are over.
-    pub(crate) era: u64,
-    pub(crate) created: Timestamp,
-    pub(crate) updated: Timestamp,
-}
-
-/// What a user changed of their profile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Own {
-    pub(crate) name: Option<String>,
-    /// `Some(None)`: they want no picture.
-    pub(crate) image: Option<Option<String>>,
-}
-
-/// A user as they were read.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) user: User,
-    pub(crate) revision: Revision,
-}
-
-impl User {
-    pub(crate) fn name(&self) -> &str {
-        self.own.name.as_deref().unwrap_or(&self.profile.name)
-    }
-
-    pub(crate) fn image(&self) -> Option<&str> {
-        self.own.image.as_ref().unwrap_or(&self.profile.image).as_deref()
-    }
-
-    /// The user after another sign-in.
-    fn signed_in(
-        &self,
-        provider: ProviderId,
-        profile: Profile,
-        claims: Claims,
-        now: Timestamp,
-    ) -> Self {
-        let after = Self { provider, profile, claims, ..self.clone() };
-        if after == *self { after } else { Self { updated: now, ..after } }
-    }
-}
-
 /// The users of the vault.
 pub struct Users {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     roles: Roles,
     names: LastNames,
 }
 
 impl Users {
     /// Users who may have `roles`.
-    pub fn new(core: Arc<Core>, roles: Roles) -> Self {
+    pub fn new(core: Arc<Leases>, roles: Roles) -> Self {
         Self { core, roles, names: LastNames::default() }
     }
 
@@ -130,7 +70,7 @@ impl Users {
         let claims = self.roles.claims_of(&vouched);
         for _ in 0..ATTEMPTS {
             let known = self.core.ledger.records.user_of(&vouched.subject).await?;
-            if known.as_ref().is_some_and(|known| known.user.suspended) {
+            if known.as_ref().is_some_and(|known| known.value.suspended) {
                 return Err(suspended());
             }
             let (id, written) = match known {
@@ -181,21 +121,21 @@ impl Users {
 
     async fn bring_up_to_date(
         &self,
-        known: Known,
+        known: Versioned<User>,
         vouched: &Vouched,
         profile: &Profile,
         claims: &Claims,
     ) -> (UserId, Result<(), CommitError>) {
-        let id = known.user.id;
+        let id = known.value.id;
         let (provider, now) = (vouched.provider.clone(), self.core.clock.now());
-        let after = known.user.signed_in(provider, profile.clone(), claims.clone(), now);
-        if after == known.user {
+        let after = known.value.signed_in(provider, profile.clone(), claims.clone(), now);
+        if after == known.value {
             return (id, Ok(()));
         }
         (id, self.write_change(&known, &after).await)
     }
 
-    async fn write_change(&self, known: &Known, after: &User) -> Result<(), CommitError> {
+    async fn write_change(&self, known: &Versioned<User>, after: &User) -> Result<(), CommitError> {
         let mut writing = self.core.ledger.records.writing();
         writing.change_user(after, known.revision).await?;
         writing.unless_suspended(&after.subject);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::User;
-use crate::access::Rules;
-use crate::access::rights::{Rights, Role};
 use crate::caller::{Caller, Claims, Identity, Interface};
+use crate::model::user::User;
 use crate::ports::sign_in::Vouched;
+use crate::rights::{Rights, Role};
+use crate::rules::Rules;
 
 /// Most of a user's claims that is kept, in bytes of JSON. It has to fit into their record.
 const MAX_KEPT_BYTES: usize = 16 * 1024;

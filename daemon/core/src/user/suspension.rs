@@ -2,15 +2,17 @@
 //! are over, and what is being issued to them now is taken back. What they have already stays
 //! theirs.
 
-use super::{ATTEMPTS, Known, SPACE, User};
+use super::{ATTEMPTS, SPACE};
 use crate::caller::Subject;
 use crate::error::Error;
-use crate::ledger::too_contended;
+use crate::leases::Leases;
+use crate::leases::ledger::too_contended;
+use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::store::Versioned;
 use crate::records::CommitError;
-use crate::service::Core;
 
-impl Core {
+impl Leases {
     /// Suspends `subject`, whether or not they are a user of the vault. Doing it twice is fine.
     pub(crate) async fn suspend_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
         // The suspension comes first: whatever is reserved after it fails, whatever was before it
@@ -47,7 +49,7 @@ impl Core {
         &self,
         actor: &Actor,
         subject: &Subject,
-        known: Option<Known>,
+        known: Option<Versioned<User>>,
         suspended: bool,
     ) -> Result<(), CommitError> {
         let at = self.clock.now();
@@ -57,10 +59,10 @@ impl Core {
         } else {
             writing.resume(subject);
         }
-        let user = known.as_ref().map(|known| known.user.id);
+        let user = known.as_ref().map(|known| known.value.id);
         match known {
             None => writing.expect_no_user_of(subject),
-            Some(Known { user, revision }) => {
+            Some(Versioned { value: user, revision }) => {
                 let era = user.era + u64::from(suspended);
                 let updated = if user.suspended == suspended { user.updated } else { at };
                 writing.change_user(&User { suspended, era, updated, ..user }, revision).await?;

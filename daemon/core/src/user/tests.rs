@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::access::permission::Pattern;
-use crate::access::rights::Role;
-use crate::access::{
-    Configured, ProviderMatch, Rule, Rules, Test, authorize_profile, authorize_roles,
-    authorize_suspension, authorize_users,
-};
+use crate::access::{authorize_profile, authorize_roles, authorize_suspension, authorize_users};
 use crate::caller::{Interface, Member};
 use crate::doubles::{PROVIDER, vouched};
 use crate::error::{FieldProblem, Kind};
-use crate::ids::SessionId;
+use crate::ids::{ProviderId, SessionId};
 use crate::paging::Paging;
+use crate::rights::Role;
+use crate::rights::permission::Pattern;
+use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
 use crate::secret::Secret;
 use crate::testing::{SECOND, World};
 
@@ -52,7 +50,7 @@ impl House {
     }
 
     async fn known(&self, id: UserId) -> User {
-        self.world.core.ledger.records.user(id).await.unwrap().unwrap().user
+        self.world.core.ledger.records.user(id).await.unwrap().unwrap().value
     }
 
     /// `name`, who has just signed in, with these roles by hand.
@@ -61,7 +59,7 @@ impl House {
         if !by_hand.is_empty() {
             let known = self.world.core.ledger.records.user(id).await.unwrap().unwrap();
             let hand_roles = by_hand.iter().map(|name| (*name).to_owned()).collect();
-            let after = User { hand_roles, ..known.user.clone() };
+            let after = User { hand_roles, ..known.value.clone() };
             self.users.write_change(&known, &after).await.unwrap();
         }
         self.again(id).await

@@ -3,14 +3,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{SPACE, User, Users};
-use crate::access::permission::Pattern;
+use super::{SPACE, Users};
 use crate::access::{Grant, ListUsers};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::ids::UserId;
+use crate::model::user::User;
 use crate::paging::{Page, Paging};
 use crate::ports::store::Revision;
+use crate::rights::permission::Pattern;
 use crate::text::fold;
 use crate::time::Timestamp;
 
@@ -121,7 +122,7 @@ impl Users {
         for id in items {
             // Users are never deleted.
             views.extend(
-                self.core.ledger.records.user(id).await?.map(|known| self.view(&known.user)),
+                self.core.ledger.records.user(id).await?.map(|known| self.view(&known.value)),
             );
         }
         Ok(Page { items: views, total, paging })
@@ -146,7 +147,7 @@ impl Users {
     /// `Internal` when the store fails.
     pub async fn me(&self, member: &Member) -> Result<UserView, Error> {
         let known = self.core.ledger.records.user(member.user).await?.ok_or_else(no_such_user)?;
-        Ok(self.view(&known.user))
+        Ok(self.view(&known.value))
     }
 
     pub(super) fn view(&self, user: &User) -> UserView {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::credential::{Credential, StoredCredential};
-use super::types::{CredentialType, Deleted, StoredType};
 use super::{ATTEMPTS, Vault};
 use crate::access::{Grant, Operate};
 use crate::error::{Error, Kind};
 use crate::ids::{CompanyId, CredentialId, TypeId};
-use crate::ledger::too_contended;
+use crate::leases::ledger::too_contended;
+use crate::model::credential::Credential;
+use crate::model::credential_type::{CredentialType, Deleted};
 use crate::ports::audit::{Action, Actor};
+use crate::ports::store::Versioned;
 use crate::records::credential_types::TypeChange;
 use crate::records::credentials::CredentialChange;
 use crate::records::{CommitError, Gone};
@@ -52,18 +53,18 @@ impl Vault {
         for (_, gone) in self.records().gone().await? {
             match gone {
                 Gone::Type(id) => {
-                    let stored = types.deleted().iter().find(|stored| stored.of.id == id);
+                    let stored = types.deleted().iter().find(|stored| stored.value.id == id);
                     let found = stored
-                        .and_then(|stored| Some((stored, self.in_window(stored.of.deleted)?)));
+                        .and_then(|stored| Some((stored, self.in_window(stored.value.deleted)?)));
                     if let Some((stored, deleted)) = found {
                         all.push(self.view_of_type(stored, deleted).await?);
                     }
                 }
                 Gone::Credential(id) => {
                     let stored = self.records().credential(id).await?;
-                    let view = |stored: StoredCredential| {
-                        let deleted = self.in_window(stored.credential.deleted)?;
-                        Some(view_of_credential(&stored.credential, deleted))
+                    let view = |stored: Versioned<Credential>| {
+                        let deleted = self.in_window(stored.value.deleted)?;
+                        Some(view_of_credential(&stored.value, deleted))
                     };
                     all.extend(stored.and_then(view));
                 }
@@ -79,14 +80,14 @@ impl Vault {
 
     async fn view_of_type(
         &self,
-        stored: &Arc<StoredType>,
+        stored: &Arc<Versioned<CredentialType>>,
         deleted: Deleted,
     ) -> Result<DeletedView, Error> {
         Ok(DeletedView {
-            id: DeletedId::Type(stored.of.id),
-            name: stored.of.name.clone(),
+            id: DeletedId::Type(stored.value.id),
+            name: stored.value.name.clone(),
             company: None,
-            credentials: self.counts.of(self.records(), stored.of.id).await?.total(),
+            credentials: self.counts.of(self.records(), stored.value.id).await?.total(),
             since: deleted.at,
             until: deleted.until,
         })
@@ -123,13 +124,13 @@ impl Vault {
     async fn find_deleted(&self, id: &str) -> Result<DeletedId, Error> {
         if let Ok(id) = TypeId::parse(id) {
             let stored = self.records().type_of_id(id).await?;
-            if stored.is_some_and(|stored| stored.of.deleted.is_some()) {
+            if stored.is_some_and(|stored| stored.value.deleted.is_some()) {
                 return Ok(DeletedId::Type(id));
             }
         }
         if let Ok(id) = CredentialId::parse(id) {
             let stored = self.records().credential(id).await?;
-            if stored.is_some_and(|stored| stored.credential.deleted.is_some()) {
+            if stored.is_some_and(|stored| stored.value.deleted.is_some()) {
                 return Ok(DeletedId::Credential(id));
             }
         }
@@ -139,19 +140,19 @@ impl Vault {
     async fn restore_type(&self, id: TypeId) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let stored = self.records().type_of_id(id).await?.ok_or_else(nothing_deleted)?;
-            let deleted = stored.of.deleted.ok_or_else(nothing_deleted)?;
+            let deleted = stored.value.deleted.ok_or_else(nothing_deleted)?;
             if deleted.purging {
                 return Err(Error::new(Kind::Conflict, "It is being removed already."));
             }
             self.in_window(Some(deleted)).ok_or_else(nothing_deleted)?;
             let types = self.types().await?;
-            if types.by_name(&stored.of.name).is_some() {
+            if types.by_name(&stored.value.name).is_some() {
                 return Err(Error::new(
                     Kind::Conflict,
                     "Another type has its name now: call that one something else first.",
                 ));
             }
-            let of = CredentialType { deleted: None, ..stored.of.clone() };
+            let of = CredentialType { deleted: None, ..stored.value.clone() };
             let event = self.type_event(Some(Actor::Operator), Action::Restore, &of, None);
             let change = TypeChange {
                 before: Some(&stored),
@@ -172,15 +173,15 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             let stored = self.records().credential(id).await?;
             let is_deleted =
-                |stored: &StoredCredential| self.in_window(stored.credential.deleted).is_some();
+                |stored: &Versioned<Credential>| self.in_window(stored.value.deleted).is_some();
             let stored = stored.filter(is_deleted).ok_or_else(nothing_deleted)?;
             let types = self.types().await?;
-            let of = types.by_id(stored.credential.of);
+            let of = types.by_id(stored.value.of);
             let of = of.ok_or_else(|| {
                 Error::new(Kind::Conflict, "Its type is deleted: restore that first.")
             })?;
-            let version = stored.credential.version_seen(&of.of) + 1;
-            let after = Credential { deleted: None, version, ..stored.credential.clone() };
+            let version = stored.value.version_seen(&of.value) + 1;
+            let after = Credential { deleted: None, version, ..stored.value.clone() };
             let event =
                 self.credential_event(Some(Actor::Operator), Action::Restore, &after, Vec::new());
             let change = CredentialChange {
@@ -200,7 +201,11 @@ impl Vault {
         Err(too_contended())
     }
 
-    async fn seal_restored(&self, id: CredentialId, of: &StoredType) -> Result<(), Error> {
+    async fn seal_restored(
+        &self,
+        id: CredentialId,
+        of: &Versioned<CredentialType>,
+    ) -> Result<(), Error> {
         match self.reseal_one(id, of).await {
             // The type changed again, and its credentials are looked through again.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),

@@ -11,14 +11,15 @@ use futures_util::future::select;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 
-use super::types::{CredentialType, Deleted, StoredType};
-use super::values::lagging;
 use super::{ATTEMPTS, Vault};
 use crate::error::Error;
 use crate::ids::{CredentialId, TypeId};
-use crate::ledger::too_contended;
+use crate::leases::ledger::too_contended;
+use crate::model::credential_type::{CredentialType, Deleted};
+use crate::model::values::lagging;
 use crate::ports::audit::{Action, Actor};
 use crate::ports::store::Revision;
+use crate::ports::store::Versioned;
 use crate::records::credential_types::TypeChange;
 use crate::records::credentials::CredentialChange;
 use crate::records::{CommitError, Gone};
@@ -131,8 +132,11 @@ impl Vault {
 
     /// Seals what a former change of the type left in the open, if there is any: not before that
     /// may its fields change again.
-    pub(super) async fn reseal_type(&self, stored: &StoredType) -> Result<(), CommitError> {
-        match self.records().reseal_pending(stored.of.id).await? {
+    pub(super) async fn reseal_type(
+        &self,
+        stored: &Versioned<CredentialType>,
+    ) -> Result<(), CommitError> {
+        match self.records().reseal_pending(stored.value.id).await? {
             Some(pending) => self.reseal_pending(stored, pending).await,
             None => Ok(()),
         }
@@ -140,10 +144,10 @@ impl Vault {
 
     async fn reseal_pending(
         &self,
-        stored: &StoredType,
+        stored: &Versioned<CredentialType>,
         pending: Revision,
     ) -> Result<(), CommitError> {
-        let id = stored.of.id;
+        let id = stored.value.id;
         let mut sealing = stream::iter(self.all_of_type(id).await?)
             .map(|credential| self.reseal_one(credential, stored))
             .buffer_unordered(AT_A_TIME);
@@ -157,7 +161,7 @@ impl Vault {
         }
         result?;
         let event =
-            self.type_event(None, Action::Change, &stored.of, Some("values sealed".to_owned()));
+            self.type_event(None, Action::Change, &stored.value, Some("values sealed".to_owned()));
         self.records().resealed(id, pending, &event).await
     }
 
@@ -177,24 +181,24 @@ impl Vault {
     pub(super) async fn reseal_one(
         &self,
         id: CredentialId,
-        of: &StoredType,
+        of: &Versioned<CredentialType>,
     ) -> Result<(), CommitError> {
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.records().credential(id).await? else { return Ok(()) };
-            let before = &stored.credential;
-            if before.of != of.of.id || !before.lags(&of.of) {
+            let before = &stored.value;
+            if before.of != of.value.id || !before.lags(&of.value) {
                 return Ok(());
             }
             let Some(mut sealed) = self.records().sealed_values(&stored).await? else { continue };
             let mut plain = before.plain.clone();
-            for (field, value) in lagging(&of.of.fields, &before.plain) {
+            for (field, value) in lagging(&of.value.fields, &before.plain) {
                 let value_id =
                     sealed.get(&field.id).map_or_else(|| self.new_value_id(), |old| old.id);
                 let envelope = self.records().seal_value(id, &field.id, value_id, value).await?;
                 sealed.insert(field.id.clone(), envelope);
                 plain.remove(&field.id);
             }
-            let after = before.with_values(before.version_seen(&of.of), plain, &sealed);
+            let after = before.with_values(before.version_seen(&of.value), plain, &sealed);
             let change = CredentialChange {
                 before: Some(&stored),
                 after: Some(&after),
@@ -207,7 +211,7 @@ impl Vault {
                 Err(CommitError::Conflict) => {}
                 Err(error) => return Err(error),
             }
-            let now = self.records().type_of_id(of.of.id).await?;
+            let now = self.records().type_of_id(of.value.id).await?;
             if now.is_none_or(|now| now.revision != of.revision) {
                 return Err(CommitError::Conflict);
             }
@@ -250,11 +254,11 @@ impl Vault {
     async fn purge_credential(&self, id: CredentialId, actor: Option<Actor>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let found = self.records().credential(id).await?;
-            let Some(stored) = found.filter(|stored| stored.credential.deleted.is_some()) else {
+            let Some(stored) = found.filter(|stored| stored.value.deleted.is_some()) else {
                 return Ok(());
             };
             let event =
-                self.credential_event(actor.clone(), Action::Purge, &stored.credential, Vec::new());
+                self.credential_event(actor.clone(), Action::Purge, &stored.value, Vec::new());
             let change = CredentialChange {
                 before: Some(&stored),
                 events: std::slice::from_ref(&event),
@@ -273,12 +277,12 @@ impl Vault {
     async fn purge_type(&self, id: TypeId, actor: Option<Actor>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.records().type_of_id(id).await? else { return Ok(()) };
-            let Some(deleted) = stored.of.deleted else { return Ok(()) };
+            let Some(deleted) = stored.value.deleted else { return Ok(()) };
             if !deleted.purging {
                 // From here on nobody restores it; and as its time is over, whoever starts after a
                 // crash goes on.
                 let purging = Deleted { purging: true, until: deleted.at, ..deleted };
-                let of = CredentialType { deleted: Some(purging), ..stored.of.clone() };
+                let of = CredentialType { deleted: Some(purging), ..stored.value.clone() };
                 let change =
                     TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
                 match self.records().commit_type(&change).await {
@@ -287,7 +291,7 @@ impl Vault {
                 }
             }
             self.purge_credentials_of(id).await?;
-            let event = self.type_event(actor.clone(), Action::Purge, &stored.of, None);
+            let event = self.type_event(actor.clone(), Action::Purge, &stored.value, None);
             let change =
                 TypeChange { before: Some(&stored), event: Some(&event), ..TypeChange::default() };
             match self.records().commit_type(&change).await {

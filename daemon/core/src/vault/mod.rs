@@ -9,31 +9,16 @@
 //! Never here: a key of the store or a byte of a record (they are `records`'), a secure value in an
 //! error, a log line or an event.
 
-mod counts;
-pub mod credential;
-mod declared;
-mod definition;
+pub mod credentials;
 pub mod deleted;
 pub mod draft;
-pub mod field;
 mod jobs;
-pub mod link;
-mod lists;
-mod normalise;
-mod reveal;
 #[cfg(test)]
 mod tests;
-mod type_changes;
-mod type_reads;
-mod type_writes;
 pub mod types;
-pub mod values;
-mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-pub use reveal::{Shown, ShownValue};
 
 use crate::access::vault::{AtOne, authorize_credential};
 use crate::access::{AtCredential, Grant};
@@ -41,14 +26,14 @@ use crate::caller::Member;
 use crate::company::Companies;
 use crate::error::{Error, Kind};
 use crate::ids::{CredentialId, PluginName};
+use crate::leases::Leases;
 use crate::limits::KeyedLocks;
 use crate::ports::types::TypePlugins;
 use crate::records::Records;
-use crate::service::Core;
 
-use counts::Counts;
-use credential::{CredentialView, Loaded};
+use credentials::{CredentialView, Loaded};
 use jobs::Jobs;
+use types::counts::Counts;
 use types::{Projection, Types};
 
 /// How often a change is tried against others that are faster. Each time somebody's change got
@@ -70,7 +55,7 @@ pub struct Options {
 
 /// The vault. Cheap to share; everything in it is behind the `Arc` that [`Vault::new`] gives.
 pub struct Vault {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     plugins: Arc<dyn TypePlugins>,
     companies: Arc<Companies>,
     options: Options,
@@ -99,7 +84,7 @@ impl<K> Admitted<K> {
 impl Vault {
     /// Puts the parts together. Nothing runs before [`Vault::start`].
     pub fn new(
-        core: Arc<Core>,
+        core: Arc<Leases>,
         plugins: Arc<dyn TypePlugins>,
         companies: Arc<Companies>,
         options: Options,
@@ -133,13 +118,13 @@ impl Vault {
         let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;
         let types = self.types().await?;
         let companies = self.companies.view().await?;
-        let credential = &stored.credential;
+        let credential = &stored.value;
         let of = types.by_id(credential.of).filter(|_| credential.deleted.is_none());
         let of = Arc::clone(of.ok_or_else(no_such_credential)?);
         let company = companies.by_id(credential.company).map(Arc::clone);
         let company = company
             .ok_or_else(|| Error::internal(format!("the company of credential {id} is gone")))?;
-        let place = (id, &*company, of.of.permission_scope.as_deref());
+        let place = (id, &*company, of.value.permission_scope.as_deref());
         let grant = authorize_credential(member, &companies, place)?;
         Ok(Admitted { grant, loaded: Loaded { stored, of, company } })
     }
@@ -155,7 +140,7 @@ impl Vault {
 
 /// What a write expects of the credential's version, if anything.
 fn check_version(expected: Option<&[u64]>, loaded: &Loaded) -> Result<(), Error> {
-    let version = loaded.stored.credential.version_seen(&loaded.of.of);
+    let version = loaded.stored.value.version_seen(&loaded.of.value);
     match expected {
         Some(versions) if !versions.contains(&version) => {
             Err(Error::new(Kind::Stale, "The credential was changed meanwhile."))

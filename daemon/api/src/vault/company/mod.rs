@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credsmith_core::Error;
 use credsmith_core::access::authorize_companies;
-use credsmith_core::company::Company;
+use credsmith_core::model::company::Company;
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use schemars::JsonSchema;

@@ -1,10 +1,10 @@
 use credsmith_core::access::operator;
-use credsmith_core::access::permission::Pattern;
-use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::{Member, Subject};
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{FakeDirectory, People, companies, session_options, vault};
 use credsmith_core::ids::{SessionId, UserId};
+use credsmith_core::rights::permission::Pattern;
+use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
 use credsmith_http::{Body, Surface as _, TrustedProxies};
 use futures_util::future::BoxFuture;

@@ -6,9 +6,9 @@ use credsmith_core::access::{
     authorize_list_of_type, authorize_type, authorize_type_change, authorize_type_creation,
     authorize_type_deletion, authorize_types,
 };
+use credsmith_core::field::{Field, ValueType};
 use credsmith_core::ids::TypeId;
 use credsmith_core::vault::draft::{FieldDraft, TypeDraft};
-use credsmith_core::vault::field::{Field, ValueType};
 use credsmith_core::vault::types::TypeView;
 use futures_util::FutureExt as _;
 use http::StatusCode;

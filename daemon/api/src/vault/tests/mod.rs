@@ -8,12 +8,12 @@ mod slow;
 use std::time::Duration;
 
 use credsmith_core::Kind;
-use credsmith_core::access::permission::Pattern;
-use credsmith_core::access::rights::{Rights, Role};
 use credsmith_core::caller::Subject;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{People, companies, session_options};
 use credsmith_core::ids::{SessionId, UserId};
+use credsmith_core::rights::permission::Pattern;
+use credsmith_core::rights::{Rights, Role};
 use credsmith_http::Body;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};

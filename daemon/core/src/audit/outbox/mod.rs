@@ -16,15 +16,16 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::Mutex;
 
-use super::line::{Line, Mark, is_torn, write};
+use super::line::{Line, is_torn, write};
 use super::verify::{Check, LONGEST_LINE};
 use crate::error::{BoxedCause, Error};
 use crate::keyring::{Authenticator, Keyring};
+use crate::leases::Leases;
+use crate::model::mark::Mark;
 use crate::ports::audit::AuditFile;
 use crate::ports::store::{Expected, Store};
 use crate::ports::{Clock, Entropy};
 use crate::records::{AUDIT_BATCH, AuditEnd, CommitError, Outgoing, Records};
-use crate::service::Core;
 
 /// What the key is for that signs lines.
 const PURPOSE: &str = "audit log";
@@ -42,7 +43,7 @@ const PIECE: usize = 4 * LONGEST_LINE;
 
 /// Writes the audit log.
 pub struct AuditLog {
-    core: Arc<Core>,
+    core: Arc<Leases>,
     file: Arc<dyn AuditFile>,
     key: Authenticator,
     /// Held while the file is written.
@@ -74,7 +75,7 @@ struct Position {
 
 impl AuditLog {
     /// The log of `core` in `file`. Nothing is written before [`AuditLog::start`].
-    pub fn new(core: Arc<Core>, file: Arc<dyn AuditFile>) -> Arc<Self> {
+    pub fn new(core: Arc<Leases>, file: Arc<dyn AuditFile>) -> Arc<Self> {
         let key = core.ledger.records.authenticator(PURPOSE);
         Arc::new(Self { core, file, key, writing: Mutex::default(), trouble: SyncMutex::default() })
     }

@@ -10,8 +10,9 @@
 
 use std::mem;
 
-use super::line::{Line, Mark, breaks_off, is_torn};
+use super::line::{Line, breaks_off, is_torn};
 use crate::keyring::Authenticator;
+use crate::model::mark::Mark;
 
 /// Longest line, in bytes: far more than an event can be.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::line::{spell, write};
+use super::super::line::write;
 use super::*;
+use crate::keyring::encode_mac;
 
 /// A log of `count` lines, and where it ends.
 fn log(count: usize, seed: u8) -> (Vec<Vec<u8>>, Mark) {
@@ -162,7 +163,7 @@ fn what_a_dying_daemon_leaves_is_no_fault_and_is_told_of() {
 #[test]
 fn a_forged_event_at_the_end_is_a_fault() {
     let (lines, end) = log(2, 1);
-    let (good, previous) = (lines.concat(), spell(&end.mac));
+    let (good, previous) = (lines.concat(), encode_mac(&end.mac));
     let mut foreign = Vec::new();
     write(&mut foreign, &end, "e2", br#"{"action":"reveal"}"#, &key(2));
     let whole = |rest: &str| {
@@ -377,7 +378,7 @@ proptest! {
         if verdict.faults.is_empty() {
             prop_assert!(verdict.unfinished);
             let rest = bad.strip_prefix(&good[..]).expect("all lines are there");
-            let begins = format!("{{\"number\":{},\"previous\":\"{}\",\"id\":\"", count + 1, spell(&end.mac));
+            let begins = format!("{{\"number\":{},\"previous\":\"{}\",\"id\":\"", count + 1, encode_mac(&end.mac));
             prop_assert!(rest.iter().zip(begins.as_bytes()).all(|(one, other)| one == other));
             prop_assert!(serde_json::from_slice::<serde_json::Value>(rest).is_err());
             prop_assert!(!rest.contains(&b'\n'));

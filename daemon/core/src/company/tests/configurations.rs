@@ -1,10 +1,10 @@
 use super::*;
-use crate::access::permission::Pattern;
-use crate::access::rights::{Rights, Role};
 use crate::caller::Member;
 use crate::doubles::identity;
 use crate::error::Kind;
 use crate::ids::{SessionId, UserId};
+use crate::rights::permission::Pattern;
+use crate::rights::{Rights, Role};
 
 fn technician() -> Member {
     let role = Role {

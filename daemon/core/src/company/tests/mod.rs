@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Companies, Company, CompanyView, Parts, Source, Synchronised};
+use super::{Companies, Parts, Source, Synchronised};
 use crate::access::operator;
 use crate::doubles::{FakeDirectory, ManualClock, MemoryStore, SeededEntropy, TestTasks};
 use crate::error::Error;
 use crate::keyring::{Kek, Keyring};
+use crate::model::companies::CompanyView;
+use crate::model::company::Company;
 use crate::ports::Clock;
 use crate::ports::directory::DirectoryCompany;
 

@@ -1,11 +1,11 @@
 use super::*;
-use crate::access::rights::Reach;
 use crate::company::walk::LONGEST_WALK;
 use crate::doubles::{DirectoryStep, Fault, Gate};
 use crate::error::Kind;
 use crate::paging::Paging;
 use crate::ports::directory::DirectoryPage;
 use crate::ports::plugins::BrokenHow;
+use crate::rights::Reach;
 
 #[tokio::test]
 async fn ids_stay_while_names_change() {

@@ -4,7 +4,7 @@ use super::world::{in_the_open, pair, shown};
 use super::*;
 use crate::doubles::NormaliseStep;
 use crate::error::Kind;
-use crate::vault::Shown;
+use crate::vault::credentials::Shown;
 use crate::vault::draft::TypeDraft;
 use crate::vault::types::TypeView;
 
@@ -77,7 +77,7 @@ async fn a_field_with_secure_values_never_becomes_plain() {
     );
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert!(
-        world.vault.types().await.unwrap().by_id(of.id).unwrap().of.closing.is_empty(),
+        world.vault.types().await.unwrap().by_id(of.id).unwrap().value.closing.is_empty(),
         "no mark is left"
     );
 
@@ -221,7 +221,7 @@ async fn nobody_guesses_a_secret_by_what_its_field_takes() {
     refused(
         world.change_fields(of.id, vec![field("user"), of_type("number", secure("pin"))]).await,
     );
-    let closing = &world.vault.types().await.unwrap().by_id(of.id).unwrap().of.closing.clone();
+    let closing = &world.vault.types().await.unwrap().by_id(of.id).unwrap().value.closing.clone();
     assert!(closing.is_empty(), "no mark is left");
 
     // By way of no field at all.

@@ -6,7 +6,7 @@ use crate::access::vault::{Delete, Rename, Reveal};
 use crate::doubles::{Gate, NormaliseStep};
 use crate::error::{FieldProblem, Kind};
 use crate::ports::plugins::BrokenHow;
-use crate::vault::Shown;
+use crate::vault::credentials::Shown;
 use crate::vault::draft::{CredentialDraft, ValueDraft};
 
 #[tokio::test]

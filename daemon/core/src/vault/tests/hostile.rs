@@ -133,12 +133,11 @@ async fn envelopes_swapped_within_and_between_credentials_are_refused() {
     by_envelope.get_mut("password").unwrap().envelope = pin.envelope.clone();
     let mut by_credential = sealed.clone();
     by_credential.insert("password".into(), foreign["password"].clone());
-    let mut version = stored.credential.version;
+    let mut version = stored.value.version;
     for swapped in [by_field, by_envelope, by_credential] {
         let (before, _) = sealed_of(one.id).await;
         version += 1;
-        let after =
-            before.credential.with_values(version, before.credential.plain.clone(), &swapped);
+        let after = before.value.with_values(version, before.value.plain.clone(), &swapped);
         let change = CredentialChange {
             before: Some(&before),
             after: Some(&after),

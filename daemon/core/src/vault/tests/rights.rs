@@ -118,7 +118,7 @@ async fn permissions_for_different_companies_do_not_add_up() {
         role(&["credential.fetch", "demo.login"], "acme"),
         role(&["credential.secure_values.read", "demo.login"], "globex"),
     ];
-    let mixed = Member { rights: crate::access::rights::Rights::new(roles), ..admin() };
+    let mixed = Member { rights: crate::rights::Rights::new(roles), ..admin() };
     assert_eq!(may::<Fetch>(&world, &mixed, id).await, Ok(()));
     assert_eq!(may::<Reveal>(&world, &mixed, id).await, Err(Kind::Forbidden));
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::*;
 use crate::doubles::ScriptedTypePlugins;
 use crate::error::{FieldProblem, Kind};
+use crate::field::{Field, ValueType};
 use crate::ports::types::DeclaredType;
 use crate::vault::draft::TypeDraft;
-use crate::vault::field::{Field, ValueType};
 
 #[tokio::test]
 async fn a_type_is_found_by_id_and_by_name_ignoring_case() {

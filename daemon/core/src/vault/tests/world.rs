@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::permission::Pattern;
-use crate::access::rights::{Rights, Role};
 use crate::access::vault::{AtOne, ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
 use crate::access::{
     authorize_creation, authorize_list_of_type, authorize_type, authorize_type_change,
@@ -20,14 +18,17 @@ use crate::doubles::{
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{CompanyId, CredentialId, PluginName, SessionId, TypeId, UserId};
 use crate::keyring::{Kek, Keyring};
+use crate::leases::{self, Leases};
 use crate::ports::Clock;
 use crate::ports::directory::DirectoryCompany;
+use crate::rights::permission::Pattern;
+use crate::rights::{Rights, Role};
 use crate::secret::Secret;
-use crate::service::{self, Core};
-use crate::vault::credential::CredentialView;
+use crate::vault::credentials::CredentialView;
+use crate::vault::credentials::ShownValue;
 use crate::vault::draft::{CredentialDraft, FieldDraft, TypeDraft, ValueDraft};
 use crate::vault::types::TypeView;
-use crate::vault::{Admitted, Options, ShownValue, Vault};
+use crate::vault::{Admitted, Options, Vault};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -326,7 +327,7 @@ async fn daemon(
         interval: DAY,
     });
     companies.start().await.unwrap();
-    let core = Core::new(service::Parts {
+    let core = Leases::new(leases::Parts {
         clock,
         tasks,
         entropy,
@@ -336,7 +337,7 @@ async fn daemon(
         plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
         audit: Arc::new(RecordingAudit::new()),
         catalogue: Catalogue::new(Vec::new()).unwrap(),
-        options: service::Options::default(),
+        options: leases::Options::default(),
     });
     let options = Options {
         undelete_window,
@@ -374,5 +375,5 @@ pub(super) async fn shown(world: &World, id: CredentialId) -> Vec<(String, Strin
 
 /// How many values lie in the open in the record, whatever the definition makes of them.
 pub(super) async fn in_the_open(world: &World, id: CredentialId) -> usize {
-    world.vault.records().credential(id).await.unwrap().unwrap().credential.plain.len()
+    world.vault.records().credential(id).await.unwrap().unwrap().value.plain.len()
 }

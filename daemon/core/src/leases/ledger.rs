@@ -1,0 +1,377 @@
+//! The steps of a lease's life as things that happen durably: read, ask [`crate::model::lease`] what
+//! becomes of it, write, try again where somebody else was faster.
+//!
+//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a
+//! step its caller says, who alone knows whose doing it is; it becomes durable with the step. Never
+//! here: a plugin, a caller.
+
+use std::sync::Arc;
+
+use crate::caller::Subject;
+use crate::error::{Error, Kind};
+use crate::ids::LeaseId;
+use crate::limits::KeyedLocks;
+use crate::model::lease::{Event, Kept, Lease, Made, NotPossible, State, Timing};
+use crate::ports::store::MAX_BATCH_KEYS;
+use crate::ports::store::Versioned;
+use crate::ports::{Clock, audit};
+use crate::records::{Account, Change, CommitError, Move, Records};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// How often a change is tried against others that are faster. Each time somebody's change got
+/// through.
+const ATTEMPTS: u32 = 64;
+
+/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`,
+/// `parked/`, and the event of it.
+const KEYS_TO_RETIRE: usize = 8;
+/// Keys that a reservation touches: lease, `own/`, `due/`, `count/`, `suspended/`.
+const KEYS_TO_RESERVE: usize = 5;
+/// Leases that one reservation can retire in its own batch.
+const RETIRED_AT_ONCE: usize = (MAX_BATCH_KEYS - KEYS_TO_RESERVE) / KEYS_TO_RETIRE;
+
+/// The ledger.
+pub(crate) struct Ledger {
+    pub(crate) records: Records,
+    pub(crate) timing: Timing,
+    clock: Arc<dyn Clock>,
+    /// Parallel changes of one counter queue here rather than fail against each other.
+    accounts: KeyedLocks<Account>,
+}
+
+/// How many leases a user may have of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// At most so many; `None`: any number.
+    pub(crate) limit: Option<u32>,
+    /// Whether leases that have expired may make room. Not while the clock is in doubt: what is
+    /// retired once stays so.
+    pub(crate) may_retire: bool,
+}
+
+/// A lease that was reserved.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    pub(crate) pending: Versioned<Lease>,
+    /// Leases of the same user that had expired and made room.
+    pub(crate) retired: Vec<Lease>,
+}
+
+/// What a plugin made, to be recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Activation {
+    pub(crate) made: Made,
+    pub(crate) revoke_with: Option<Secret>,
+    pub(crate) kept: Kept,
+    /// Whether a state that the user's active lease holds means that lease.
+    pub(crate) allow_same_state: bool,
+    /// Whether anybody can have it.
+    pub(crate) wanted: bool,
+}
+
+/// What became of what a plugin made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Activated {
+    /// The user has it.
+    New,
+    /// It is what the user's lease of that id has named all along.
+    Same(LeaseId),
+    /// Another lease has that state. There is no new lease, and the older one is as it was.
+    Taken,
+    /// The user was suspended meanwhile, or nobody wanted it: it is being taken back.
+    Unwanted,
+    /// The issue had been given up by the time the plugin was done: it is being taken back.
+    TooLate,
+}
+
+/// What became of what a plugin made, and whether that is told already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) activated: Activated,
+    pub(crate) told: bool,
+}
+
+/// Why a lease did not advance.
+#[derive(Debug)]
+pub(crate) enum NotAdvanced {
+    /// It is not as it was read.
+    Conflict,
+    /// The event does not befall it.
+    NotPossible(NotPossible),
+    /// The store failed; it may have advanced.
+    Failed(Error),
+}
+
+impl From<NotPossible> for NotAdvanced {
+    fn from(reason: NotPossible) -> Self {
+        Self::NotPossible(reason)
+    }
+}
+
+impl From<CommitError> for NotAdvanced {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Conflict,
+            CommitError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl Ledger {
+    pub(crate) fn new(records: Records, timing: Timing, clock: Arc<dyn Clock>) -> Self {
+        Self { records, timing, clock, accounts: KeyedLocks::new() }
+    }
+
+    /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had
+    /// expired and made room.
+    ///
+    /// # Errors
+    /// `LimitReached` when as many count as `room` allows and too few of them have expired;
+    /// `Unauthenticated` when the owner was suspended.
+    pub(crate) async fn reserve(
+        &self,
+        pending: Lease,
+        room: Room,
+        tell: impl Fn(&Lease) -> audit::Event,
+    ) -> Result<Reserved, Error> {
+        let account = self.records.account(&pending.owner, &pending.service);
+        let _queued = self.accounts.lock(account.clone()).await;
+        let mut retired = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let tally = self.records.tally(&account).await?;
+            let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit)
+            {
+                Some(_) if !room.may_retire => return Err(limit_reached()),
+                Some(limit) => self.expired_for(&pending, tally.count - limit + 1).await?,
+                None => Vec::new(),
+            };
+            let only_retire = expired.len() > RETIRED_AT_ONCE;
+            expired.truncate(RETIRED_AT_ONCE);
+            let mut change =
+                if only_retire { Change::default() } else { Change::begin(pending.clone()) };
+            change.tally = Some(tally);
+            change.unless_suspended = Some(pending.owner.clone());
+            let leases: Vec<_> = expired.iter().map(|stored| stored.value.clone()).collect();
+            change.events = leases.iter().map(&tell).collect();
+            for stored in expired {
+                let after = stored
+                    .value
+                    .after(Event::EndPassed, self.clock.now(), &self.timing)
+                    .map_err(Error::internal)?;
+                change.moves.insert(0, Move { before: Some(stored), after });
+            }
+            match self.records.commit(&change, &self.timing).await {
+                Ok(revision) => {
+                    retired.extend(leases);
+                    if !only_retire {
+                        return Ok(Reserved {
+                            pending: Versioned { value: pending, revision },
+                            retired,
+                        });
+                    }
+                }
+                Err(CommitError::Conflict) => self.refuse_suspended(&pending.owner).await?,
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(too_contended())
+    }
+
+    /// `wanted` leases of the account of `pending` that have expired.
+    async fn expired_for(
+        &self,
+        pending: &Lease,
+        wanted: u64,
+    ) -> Result<Vec<Versioned<Lease>>, Error> {
+        let now = self.clock.now();
+        let mut expired = self.records.leases_of(&pending.owner, Some(&pending.service)).await?;
+        expired.retain(|stored| {
+            stored.value.own_end().is_some_and(|end| end + self.timing.skew <= now)
+        });
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        if expired.len() < wanted {
+            return Err(limit_reached());
+        }
+        expired.truncate(wanted);
+        Ok(expired)
+    }
+
+    async fn refuse_suspended(&self, subject: &Subject) -> Result<(), Error> {
+        if self.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
+    }
+
+    /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what
+    /// becomes of it. Where nothing is left to become of it ([`Settled::told`] is false), nothing
+    /// is told.
+    ///
+    /// # Errors
+    /// Only when the store failed: then the lease is cleaned up when its deadline has passed.
+    pub(crate) async fn activate(
+        &self,
+        pending: Versioned<Lease>,
+        activation: &Activation,
+        tell: impl Fn(&Activated) -> audit::Event,
+    ) -> Result<Settled, Error> {
+        let mut pending = pending;
+        let mut suspended = false;
+        let mut holder = None;
+        // The first round reads nothing: mostly the state is free and nobody was suspended.
+        for _ in 0..ATTEMPTS {
+            let (mut change, activated) =
+                match self.plan(&pending, activation, suspended, holder).await? {
+                    Plan::Commit(change, activated) => (change, activated),
+                    // What is active was told when it became so.
+                    Plan::Leave(activated) => {
+                        return Ok(Settled { told: activated == Activated::New, activated });
+                    }
+                };
+            change.events.push(tell(&activated));
+            let _queued = match &activated {
+                Activated::Same(_) | Activated::Taken => {
+                    Some(self.lock_account(&pending.value).await)
+                }
+                Activated::New | Activated::Unwanted | Activated::TooLate => None,
+            };
+            match self.records.commit(&change, &self.timing).await {
+                Ok(_) => return Ok(Settled { activated, told: true }),
+                Err(CommitError::Failed(error)) => return Err(error),
+                Err(CommitError::Conflict) => {}
+            }
+            let Some(again) = self.records.lease(pending.value.id).await? else {
+                return Ok(Settled { activated: Activated::TooLate, told: false });
+            };
+            suspended = self.records.is_suspended(&again.value.owner).await?;
+            holder = self.records.holder(&again.value.service, &activation.made.state).await?;
+            pending = again;
+        }
+        Err(too_contended())
+    }
+
+    async fn plan(
+        &self,
+        pending: &Versioned<Lease>,
+        activation: &Activation,
+        suspended: bool,
+        holder: Option<LeaseId>,
+    ) -> Result<Plan, Error> {
+        let at = self.clock.now();
+        if let Some(holder) = holder.filter(|holder| *holder != pending.value.id) {
+            return self.plan_held(pending, activation, suspended, holder, at).await;
+        }
+        // A round whose fate was unknown may have recorded it.
+        if matches!(&pending.value.state, State::Active(made) if *made == activation.made) {
+            return Ok(Plan::Leave(Activated::New));
+        }
+        let in_vain = suspended || !activation.wanted;
+        let made = activation.made.clone();
+        let event = if in_vain { Event::IssuedInVain(made) } else { Event::Issued(made) };
+        let Ok(after) = pending.value.after(event, at, &self.timing) else {
+            return Ok(Plan::Leave(Activated::TooLate));
+        };
+        let after = after.map(|lease| Lease { kept: activation.kept.clone(), ..lease });
+        let was_pending = matches!(pending.value.state, State::Pending { .. });
+        let activated = match after.as_ref().map(|lease| &lease.state) {
+            Some(State::Active(_)) => Activated::New,
+            _ if was_pending => Activated::Unwanted,
+            _ => Activated::TooLate,
+        };
+        let unless_suspended = (activated == Activated::New).then(|| pending.value.owner.clone());
+        let revoke_with = activation.revoke_with.clone();
+        let change =
+            Change { revoke_with, unless_suspended, ..Change::advance(pending.clone(), after) };
+        Ok(Plan::Commit(change, activated))
+    }
+
+    /// The plugin named what another lease holds. Nothing may be revoked by that name: it is the
+    /// other lease's.
+    async fn plan_held(
+        &self,
+        pending: &Versioned<Lease>,
+        activation: &Activation,
+        suspended: bool,
+        holder: LeaseId,
+        at: Timestamp,
+    ) -> Result<Plan, Error> {
+        // Given up already: it stays cut short, and is cleaned up by its own id alone.
+        let Ok(gone) = pending.value.after(Event::IssuedTaken, at, &self.timing) else {
+            return Ok(Plan::Leave(Activated::TooLate));
+        };
+        let mut change = Change::advance(pending.clone(), gone);
+        let doomed =
+            suspended || matches!(pending.value.state, State::Pending { doomed: true, .. });
+        if !activation.allow_same_state || !activation.wanted || doomed {
+            return Ok(Plan::Commit(change, Activated::Taken));
+        }
+        // What another plugin made goes by the same name and is something else.
+        let same = |older: &Versioned<Lease>| {
+            older.value.owner == pending.value.owner
+                && older.value.plugin.name == pending.value.plugin.name
+        };
+        let older = self.records.lease(holder).await?.filter(same);
+        let renewed = older
+            .as_ref()
+            .map(|older| older.value.renewed(&pending.value, &activation.made, at, &self.timing));
+        let (Some(older), Some(Ok(renewed))) = (older, renewed) else {
+            return Ok(Plan::Commit(change, Activated::Taken));
+        };
+        change.moves.push(Move { before: Some(older), after: renewed });
+        change.revoke_with = activation.revoke_with.clone();
+        change.unless_suspended = Some(pending.value.owner.clone());
+        Ok(Plan::Commit(change, Activated::Same(holder)))
+    }
+
+    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its
+    /// record is deleted. What `tell` says of the lease as it will be is told with it.
+    ///
+    /// # Errors
+    /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was
+    /// read, the caller knows.
+    pub(crate) async fn advance(
+        &self,
+        stored: &Versioned<Lease>,
+        events: impl IntoIterator<Item = Event>,
+        tell: impl FnOnce(Option<&Lease>) -> Vec<audit::Event>,
+    ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
+        let at = self.clock.now();
+        let mut after = Some(stored.value.clone());
+        for event in events {
+            after = match after {
+                Some(lease) => lease.after(event, at, &self.timing)?,
+                None => None,
+            };
+        }
+        let counts = |lease: &Lease| lease.state.is_counted();
+        let uncounted = counts(&stored.value) && !after.as_ref().is_some_and(counts);
+        let _queued = if uncounted { Some(self.lock_account(&stored.value).await) } else { None };
+        let told = tell(after.as_ref());
+        let change = Change { events: told, ..Change::advance(stored.clone(), after) };
+        let revision = self.records.commit(&change, &self.timing).await?;
+        let after = change.moves.into_iter().next().and_then(|only| only.after);
+        Ok(after.map(|lease| Versioned { value: lease, revision }))
+    }
+
+    async fn lock_account(&self, lease: &Lease) -> impl Sized + use<> {
+        self.accounts.lock(self.records.account(&lease.owner, &lease.service)).await
+    }
+}
+
+enum Plan {
+    Commit(Change, Activated),
+    Leave(Activated),
+}
+
+fn limit_reached() -> Error {
+    Error::new(Kind::LimitReached, "You have as many credentials of this service as you may have.")
+}
+
+/// What somebody hears who was suspended.
+pub(crate) fn suspended() -> Error {
+    Error::new(Kind::Unauthenticated, "Your access is suspended.")
+}
+
+/// What somebody hears when a lease never stood still.
+pub(crate) fn too_contended() -> Error {
+    Error::new(Kind::Busy, "Too much happens at once; please try again.")
+        .because(format!("a change lost against others {ATTEMPTS} times"))
+}

@@ -1,0 +1,259 @@
+//! What operators do: suspend somebody, look after parked leases.
+
+use crate::access::{Grant, Operate};
+use crate::caller::Subject;
+use crate::error::{Error, Kind};
+use crate::ids::{LeaseId, ServiceId};
+use crate::leases::ledger::{self, NotAdvanced};
+use crate::leases::{About, Leases, outcome_of};
+use crate::model::lease::{Event, Lease, Reason, State};
+use crate::ports::audit::{self, Action, Actor, Outcome, Target};
+use crate::ports::store::Versioned;
+use crate::time::Timestamp;
+
+/// How often an operator's word is tried against others that are faster.
+const ATTEMPTS: u32 = 16;
+
+/// What a reading of the whole ledger found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// Every contradiction in the ledger, as a sentence. There should be none.
+    pub faults: Vec<String>,
+    /// Every lease that counts.
+    pub counted: Vec<CountedView>,
+}
+
+/// A lease that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedView {
+    /// Its id.
+    pub id: LeaseId,
+    /// Whose it is.
+    pub owner: Subject,
+    /// The service that issued, or was asked to.
+    pub service: ServiceId,
+    /// Where it stands: `pending`, `active`, `revoking`, `parked`.
+    pub stage: &'static str,
+    /// The plugin's name for what it made, where that is known.
+    pub plugin_state: Option<String>,
+}
+
+/// A lease that waits for an operator, or for its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedView {
+    /// Its id.
+    pub id: LeaseId,
+    /// Whose it is.
+    pub owner: Subject,
+    /// The service that issued.
+    pub service: ServiceId,
+    /// Since when it is parked.
+    pub since: Timestamp,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+impl Leases {
+    /// Suspends `subject` in every dialect: nobody signs in as them any more, their sessions of the
+    /// vault are over, and what is being issued to them now is taken back. What they have already
+    /// stays theirs.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails; doing it again is fine.
+    pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        self.suspend_as(&Actor::Operator, subject).await?;
+        // The suspension's own batch has told the audit log.
+        let event = self.event(
+            Some(Actor::Operator),
+            Action::Suspend,
+            about_subject(subject),
+            Outcome::Done,
+        );
+        self.audit.record(event);
+        Ok(())
+    }
+
+    /// Has everything taken back that is being issued to `subject`.
+    pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
+        for stored in self.ledger.records.leases_of(subject, None).await? {
+            if matches!(stored.value.state, State::Pending { .. }) {
+                self.doom(stored).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn doom(&self, mut stored: Versioned<Lease>) -> Result<(), Error> {
+        loop {
+            // That they were suspended is told.
+            match self.advance(&stored, [Event::Suspended], |_| Vec::new()).await {
+                // What is pending no more is not affected.
+                Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
+                Err(NotAdvanced::Failed(error)) => return Err(error),
+                Err(NotAdvanced::Conflict) => {
+                    match self.ledger.records.lease(stored.value.id).await? {
+                        Some(again) => stored = again,
+                        None => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lifts the suspension of `subject`, if there is one. Sessions stay over.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        self.resume_as(&Actor::Operator, subject).await?;
+        let event = self.event(
+            Some(Actor::Operator),
+            Action::Resume,
+            about_subject(subject),
+            Outcome::Done,
+        );
+        self.audit.record(event);
+        Ok(())
+    }
+
+    /// Parked leases, by service; at most `limit`.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn parked(
+        &self,
+        _grant: Grant<Operate>,
+        limit: usize,
+    ) -> Result<Vec<ParkedView>, Error> {
+        let mut parked = Vec::new();
+        for id in self.ledger.records.parked(None, limit).await?.leases {
+            parked
+                .extend(self.ledger.records.lease(id).await?.and_then(|stored| view(stored.value)));
+        }
+        Ok(parked)
+    }
+
+    /// Has the revocation of a parked lease tried again.
+    ///
+    /// # Errors
+    /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
+    pub async fn retry(&self, _grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
+        self.advance_parked(lease, Event::Retry, Action::Retry, None).await
+    }
+
+    /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes
+    /// into the audit.
+    ///
+    /// # Errors
+    /// `Invalid` without a reason, `NotFound` unless there is such a lease and it is parked;
+    /// `Internal` when the store fails.
+    pub async fn drop_lease(
+        &self,
+        _grant: Grant<Operate>,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(Error::new(Kind::Invalid, "Dropping a lease needs a reason."));
+        }
+        self.advance_parked(lease, Event::Dropped, Action::Drop, Some(reason)).await
+    }
+
+    /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long
+    /// as the ledger is large, and what is under way meanwhile may look like a contradiction.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails or a lease cannot be read.
+    pub async fn examine(&self, _grant: Grant<Operate>) -> Result<Examination, Error> {
+        let (leases, faults) = self.ledger.records.examine(&self.ledger.timing).await?;
+        let counted =
+            leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
+        Ok(Examination { faults, counted })
+    }
+
+    /// Has it audited that an operator `asked` for something that has no event of its own: a list,
+    /// or what came to nothing. It is durable when this returns, so that nobody's flood pushes it
+    /// out.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. It is told once the store is well again, unless the daemon
+    /// is killed before.
+    pub async fn attest_command(
+        &self,
+        _grant: Grant<Operate>,
+        asked: String,
+        refused: Option<&Error>,
+    ) -> Result<(), Error> {
+        let target = Target { asked: Some(asked), ..Target::default() };
+        let outcome = refused.map_or(Outcome::Done, outcome_of);
+        let event = self.event(Some(Actor::Operator), Action::Operate, About::default(), outcome);
+        let event = audit::Event { target, ..event };
+        self.audit.record(event.clone());
+        let attested = self.attest(&event).await;
+        if attested.is_err() {
+            self.note(event);
+        }
+        attested
+    }
+
+    async fn advance_parked(
+        &self,
+        id: LeaseId,
+        event: Event,
+        action: Action,
+        note: Option<&str>,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let parked = |stored: &Versioned<Lease>| matches!(stored.value.state, State::Parked(_));
+            let stored =
+                self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
+            let about = About { note: note.map(ToOwned::to_owned), ..About::from(&stored.value) };
+            let told = self.event(Some(Actor::Operator), action, about, Outcome::Done);
+            match self.advance(&stored, [event.clone()], |_| vec![told]).await {
+                Ok(_) => return Ok(()),
+                Err(NotAdvanced::Conflict) => {}
+                Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
+                Err(NotAdvanced::Failed(error)) => return Err(error),
+            }
+        }
+        Err(ledger::too_contended())
+    }
+}
+
+fn counted(lease: Lease) -> CountedView {
+    let plugin_state = lease.state.made().map(|made| made.state.clone());
+    CountedView {
+        id: lease.id,
+        owner: lease.owner,
+        service: lease.service,
+        stage: lease.state.name(),
+        plugin_state,
+    }
+}
+
+fn about_subject(subject: &Subject) -> About {
+    About { subject: Some(subject.clone()), ..About::default() }
+}
+
+fn not_parked() -> Error {
+    Error::new(Kind::NotFound, "There is no parked lease of that id.")
+}
+
+fn view(lease: Lease) -> Option<ParkedView> {
+    let State::Parked(parked) = lease.state else { return None };
+    let reason = match parked.reason {
+        Reason::ServiceGone => {
+            "its service is configured no more, or has another plugin".to_owned()
+        }
+        Reason::Refused(words) => format!("the plugin refused: {words}"),
+        Reason::TooManyFailures => "attempts to revoke it failed for too long".to_owned(),
+    };
+    Some(ParkedView {
+        id: lease.id,
+        owner: lease.owner,
+        service: lease.service,
+        since: parked.since,
+        reason,
+    })
+}

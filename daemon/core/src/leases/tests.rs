@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use crate::caller::Interface;
+use crate::catalogue::{DEFAULT_TOOLTIP, Service};
+use crate::doubles::{self, IssueStep, PROVIDER, caller};
+use crate::error::Kind;
+use crate::ids::ProviderId;
+use crate::ports::plugins::Parameter;
+use crate::rules::Rules;
+use crate::secret::Secret;
+use crate::testing::{HOUR, SECOND, World, id, kind, options};
+
+#[tokio::test]
+async fn the_list_shows_what_the_user_may_see() {
+    let closed = |name, hide| Service { rules: Rules::default(), hide, ..doubles::service(name) };
+    let services = vec![
+        closed("hidden", true),
+        closed("closed", false),
+        Service { display_priority: Some(1), limit: Some(1), ..doubles::service("ssh") },
+        Service {
+            tooltip: Some("ask Bob".into()),
+            pass_access_token: true,
+            ..doubles::service("broken")
+        },
+    ];
+    let world = World::with(services, options()).await;
+    world.plugins.unload(&id("broken"), "it does not compile");
+    world.get("alice", "ssh").await.unwrap();
+
+    let views = world.core.services(&caller("alice")).await.unwrap();
+    let names: Vec<_> = views.iter().map(|view| view.id.as_str()).collect();
+    assert_eq!(names, ["ssh", "broken", "closed"]);
+    let [ssh, broken, closed] = &views[..] else { panic!() };
+    assert_eq!((ssh.count, ssh.limit, ssh.limit_reached), (1, Some(1), true));
+    assert_eq!(ssh.description, "The service ssh");
+    assert!(ssh.enabled && ssh.authorized && !ssh.pass_access_token);
+    assert_eq!(ssh.parameter_sets, [Vec::<Parameter>::new()], "no set is one empty set");
+    assert_eq!((broken.count, broken.limit, broken.limit_reached), (0, None, false));
+    assert!(!broken.enabled && broken.authorized && broken.pass_access_token);
+    assert_eq!(broken.parameter_sets.len(), 0);
+    assert_eq!(broken.disabled_reason.as_deref(), Some("it does not compile"));
+    assert_eq!(broken.tooltip, "ask Bob");
+    assert!(closed.enabled && !closed.authorized);
+    assert_eq!(closed.tooltip, DEFAULT_TOOLTIP);
+
+    let bobs = world.core.services(&caller("bob")).await.unwrap();
+    assert_eq!((bobs[0].count, bobs[0].limit_reached), (0, false));
+}
+
+#[tokio::test]
+async fn a_limit_of_zero_is_reached_from_the_start() {
+    let world =
+        World::with(vec![Service { limit: Some(0), ..doubles::service("ssh") }], options()).await;
+    assert!(world.core.services(&caller("alice")).await.unwrap()[0].limit_reached);
+}
+
+#[tokio::test]
+async fn counters_of_more_services_than_a_page_are_all_read() {
+    let names: Vec<_> = (0..260).map(|number| format!("s{number}")).collect();
+    let world =
+        World::with(names.iter().map(|name| doubles::service(name)).collect(), options()).await;
+    for name in &names {
+        world.get("alice", name).await.unwrap();
+    }
+    let views = world.core.services(&caller("alice")).await.unwrap();
+    assert!(views.iter().all(|view| view.count == 1));
+    assert_eq!(world.listed("alice").await.len(), 260);
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn credentials_are_listed_by_age_with_their_ends() {
+    let service = Service { max_lifetime: Some(2 * HOUR), ..doubles::service("ssh") };
+    let world = World::with(vec![service], options()).await;
+    let start = world.now();
+    for hours in [1_u32, 3] {
+        world.plugins.on_issue(&id("ssh"), IssueStep::until(start + hours * HOUR));
+        world.get("alice", "ssh").await.unwrap();
+        world.clock.advance(SECOND);
+    }
+    let leases = world.core.credentials(&caller("alice")).await.unwrap();
+    assert_eq!(
+        leases.iter().map(|lease| lease.created).collect::<Vec<_>>(),
+        [start, start + SECOND]
+    );
+    let ends: Vec<_> = leases.iter().map(|lease| lease.ends.unwrap()).collect();
+    assert_eq!(
+        ends,
+        [start + HOUR, start + SECOND + 2 * HOUR],
+        "its own end or ours, whichever is earlier"
+    );
+    assert!(
+        leases.iter().all(|lease| lease.service == id("ssh") && lease.interface == Interface::Rest)
+    );
+}
+
+#[tokio::test]
+async fn who_has_no_good_token_is_nobody() {
+    let world = World::new().await;
+    let op = ProviderId::parse(PROVIDER).unwrap();
+    let nobody = world.core.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
+    assert_eq!(kind(nobody.map(drop)), Err(Kind::Unauthenticated));
+    let alice = world.core.sign_in(&op, Secret::new("alice"), Interface::Web).await.unwrap();
+    assert_eq!((alice.subject(), alice.interface), (caller("alice").subject(), Interface::Web));
+}
+
+#[tokio::test]
+async fn providers_are_those_of_the_port() {
+    let world = World::new().await;
+    let op = ProviderId::parse(PROVIDER).unwrap();
+    assert_eq!(world.core.providers().len(), 1);
+    assert_eq!(world.core.provider(&op).unwrap().id, op);
+    assert_eq!(world.core.provider_by_issuer(doubles::ISSUER), Some(op));
+    assert_eq!(world.core.provider_by_issuer("https://other.example"), None);
+}
+
+#[tokio::test]
+async fn a_net_below_the_host_keeps_the_time() {
+    let world = World::new().await;
+    let never = world.core.bounded(std::future::pending::<()>(), Duration::from_secs(30));
+    assert_eq!(world.in_time(never).await, None);
+    assert_eq!(world.core.bounded(async { 7 }, Duration::ZERO).await, Some(7));
+}
+
+/// A task that dies leaves its caller with an error, not with a wait.
+#[tokio::test]
+async fn work_that_dies_is_an_error() {
+    let world = World::new().await;
+    let died = world
+        .core
+        .detached::<()>("die", Box::pin(async { panic!("it dies here on purpose") }))
+        .await;
+    assert_eq!(kind(died), Err(Kind::Internal));
+}

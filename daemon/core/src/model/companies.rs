@@ -1,0 +1,335 @@
+//! All companies at one moment, in memory: found by every name that they have, in the order of
+//! lists, with their text folded for the search. Made from the store, and made again when the
+//! store's epoch has moved.
+
+use std::collections::hash_map::Entry as Place;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::ids::CompanyId;
+use crate::model::company::Company;
+use crate::ports::store::Revision;
+use crate::rights::Reach;
+use crate::text::fold;
+
+/// All companies at one moment.
+#[derive(Debug, Default)]
+pub struct CompanyView {
+    /// The epoch that it was read at, or a later one that nobody has seen yet.
+    pub(crate) epoch: Option<Revision>,
+    /// In the order of lists.
+    pub(crate) entries: Vec<Arc<Entry>>,
+    by_id: HashMap<CompanyId, usize>,
+    by_directory_id: Names,
+    by_identifier: Names,
+}
+
+/// A company, and what is worked out from it once.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) company: Arc<Company>,
+    /// When the record was written that this was made from.
+    pub(crate) revision: Revision,
+    pub(crate) name: Arc<str>,
+    pub(crate) identifier: Arc<str>,
+    pub(crate) directory_id: Arc<str>,
+}
+
+/// The place of the one company that a name stands for; `None`: of several.
+type Names = HashMap<Arc<str>, Option<usize>>;
+
+/// Companies that rights reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// All of them.
+    All,
+    /// These.
+    Only(HashSet<CompanyId>),
+}
+
+impl Reached {
+    /// Whether `company` is among them.
+    pub fn contains(&self, company: CompanyId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(companies) => companies.contains(&company),
+        }
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(company: Company, revision: Revision) -> Self {
+        Self {
+            revision,
+            name: fold(&company.name).into(),
+            identifier: fold(&company.identifier).into(),
+            directory_id: fold(&company.directory_id).into(),
+            company: Arc::new(company),
+        }
+    }
+}
+
+impl CompanyView {
+    /// The companies of `entries`, which may come in any order.
+    pub(crate) fn new(epoch: Option<Revision>, mut entries: Vec<Arc<Entry>>) -> Self {
+        entries.sort_unstable_by(|a, b| {
+            let rank = |entry: &Arc<Entry>| entry.company.missing_since.is_some();
+            (rank(a), &a.name, a.company.id).cmp(&(rank(b), &b.name, b.company.id))
+        });
+        let mut view = Self {
+            epoch,
+            by_id: HashMap::with_capacity(entries.len()),
+            by_directory_id: HashMap::with_capacity(entries.len()),
+            by_identifier: HashMap::with_capacity(entries.len()),
+            entries,
+        };
+        for (place, entry) in view.entries.iter().enumerate() {
+            view.by_id.insert(entry.company.id, place);
+            // Exact: what is no number has no spelling that is ours to judge.
+            add(
+                &mut view.by_directory_id,
+                entry.company.directory_id.as_str().into(),
+                place,
+                &view.entries,
+            );
+            if !entry.identifier.is_empty() {
+                add(&mut view.by_identifier, Arc::clone(&entry.identifier), place, &view.entries);
+            }
+        }
+        view
+    }
+
+    /// How many companies there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All companies in the order of lists: by name ignoring case, then by id; those that the
+    /// directory no longer has come last.
+    pub fn all(&self) -> impl ExactSizeIterator<Item = &Arc<Company>> {
+        self.entries.iter().map(|entry| &entry.company)
+    }
+
+    /// The company of that id.
+    pub fn by_id(&self, id: CompanyId) -> Option<&Arc<Company>> {
+        self.at(*self.by_id.get(&id)?)
+    }
+
+    /// The one company that `name` stands for: by our id; else, if it is all digits, by the
+    /// directory's id; else by identifier ignoring case. The first that fits decides, so that no
+    /// company is found by a name that another one has before it. An identifier that two companies
+    /// have stands for neither, unless the directory has only one of them still.
+    pub fn resolve(&self, name: &str) -> Option<&Arc<Company>> {
+        self.by_our_id(name).or_else(|| self.by_number(name)).or_else(|| self.by_identifier(name))
+    }
+
+    fn by_our_id(&self, name: &str) -> Option<&Arc<Company>> {
+        self.by_id(CompanyId::parse(name).ok()?)
+    }
+
+    fn by_number(&self, name: &str) -> Option<&Arc<Company>> {
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { self.by_directory_id(name) } else { None }
+    }
+
+    /// The company that the directory calls `id`, exactly.
+    pub(crate) fn by_directory_id(&self, id: &str) -> Option<&Arc<Company>> {
+        self.at((*self.by_directory_id.get(id)?)?)
+    }
+
+    fn by_identifier(&self, name: &str) -> Option<&Arc<Company>> {
+        self.at((*self.by_identifier.get(fold(name).as_str())?)?)
+    }
+
+    fn at(&self, place: usize) -> Option<&Arc<Company>> {
+        self.entries.get(place).map(|entry| &entry.company)
+    }
+
+    /// Whether `reach` includes `company`: everywhere, or because one of its names stands for this
+    /// very company ([`CompanyView::resolve`]).
+    pub fn within(&self, reach: &Reach, company: &Company) -> bool {
+        match reach {
+            Reach::Nowhere => false,
+            Reach::Everywhere => true,
+            Reach::Only(_) => self.named(reach).any(|named| named.id == company.id),
+        }
+    }
+
+    /// The companies that `reach` includes, for whoever has to judge many.
+    pub fn reached(&self, reach: &Reach) -> Reached {
+        match reach {
+            Reach::Everywhere => Reached::All,
+            Reach::Nowhere | Reach::Only(_) => {
+                Reached::Only(self.named(reach).map(|named| named.id).collect())
+            }
+        }
+    }
+
+    fn named<'a>(&'a self, reach: &'a Reach) -> impl Iterator<Item = &'a Arc<Company>> {
+        let lists: &[Arc<[String]>] = match reach {
+            Reach::Only(lists) => lists,
+            Reach::Nowhere | Reach::Everywhere => &[],
+        };
+        lists.iter().flat_map(|names| names.iter()).filter_map(|name| self.resolve(name))
+    }
+
+    /// The entries of these companies, in the order of lists.
+    pub(crate) fn entries_of(&self, companies: &HashSet<CompanyId>) -> Vec<&Arc<Entry>> {
+        let mut places: Vec<_> =
+            companies.iter().filter_map(|id| self.by_id.get(id).copied()).collect();
+        places.sort_unstable();
+        places.into_iter().filter_map(|place| self.entries.get(place)).collect()
+    }
+
+    /// What was made of the record of `id` before, if that has not changed since.
+    pub(crate) fn unchanged(&self, id: CompanyId, revision: Revision) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(*self.by_id.get(&id)?)?;
+        (entry.revision == revision).then(|| Arc::clone(entry))
+    }
+}
+
+/// Has `name` stand for the entry at `place`. What the directory still has comes first in the
+/// order, and is not disturbed by what it no longer has.
+fn add(names: &mut Names, name: Arc<str>, place: usize, entries: &[Arc<Entry>]) {
+    let is_missing = |place: usize| {
+        entries.get(place).is_some_and(|entry| entry.company.missing_since.is_some())
+    };
+    match names.entry(name) {
+        Place::Vacant(free) => drop(free.insert(Some(place))),
+        Place::Occupied(mut taken) => {
+            if taken.get().is_some_and(|other| is_missing(other) == is_missing(place)) {
+                taken.insert(None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::samples::{company, missing, view};
+
+    fn only(names: &[&str]) -> Reach {
+        Reach::Only(vec![names.iter().map(|name| (*name).to_owned()).collect()])
+    }
+
+    fn found<'a>(view: &'a CompanyView, name: &str) -> Option<&'a str> {
+        view.resolve(name).map(|company| company.name.as_str())
+    }
+
+    #[test]
+    fn a_name_is_tried_as_id_number_and_identifier() {
+        let acme = company(1, "12345", "AcmeCorp", "Acme");
+        let view = view(&[
+            acme.clone(),
+            company(2, "x-7", "Zürich", "Zurich"),
+            company(3, "9", "", "Nameless"),
+        ]);
+        let id = acme.id.to_string();
+        for (name, expected) in [
+            (id.as_str(), Some("Acme")),
+            ("12345", Some("Acme")),
+            ("acmecorp", Some("Acme")),
+            ("ACMECORP", Some("Acme")),
+            ("ZÜRICH", Some("Zurich")),
+            ("zu\u{308}rich", Some("Zurich")),
+            ("9", Some("Nameless")),
+            ("x-7", None),
+            ("012345", None),
+            ("Acme", None),
+            (" acmecorp", None),
+            ("", None),
+        ] {
+            assert_eq!(found(&view, name), expected, "{name}");
+        }
+    }
+
+    /// Attack: whoever may name companies in the directory gives one the number of another as its
+    /// identifier, and hopes that a role which is bound to that number opens both.
+    #[test]
+    fn a_number_never_opens_a_second_company_by_its_identifier() {
+        let (bound, twin) =
+            (company(1, "12345", "acme", "Acme"), company(2, "666", "12345", "Twin"));
+        let view = view(&[bound.clone(), twin.clone()]);
+        let reach = only(&["12345"]);
+        assert!(view.within(&reach, &bound));
+        assert!(!view.within(&reach, &twin));
+        assert_eq!(view.reached(&reach), Reached::Only([bound.id].into()));
+        assert_eq!(found(&view, "12345"), Some("Acme"));
+    }
+
+    /// Attack: the same with our id as the identifier of another.
+    #[test]
+    fn an_id_never_opens_a_second_company_by_its_identifier() {
+        let bound = company(1, "12345", "acme", "Acme");
+        let twin = company(2, "666", bound.id.as_str(), "Twin");
+        let view = view(&[bound.clone(), twin.clone()]);
+        let reach = only(&[bound.id.as_str()]);
+        assert!(view.within(&reach, &bound) && !view.within(&reach, &twin));
+    }
+
+    /// Attack: a second company with the identifier that a role is bound to.
+    #[test]
+    fn an_identifier_of_two_companies_stands_for_neither() {
+        let (first, second) = (company(1, "1", "acme", "Acme"), company(2, "2", "ACME", "Twin"));
+        let both = view(&[first.clone(), second.clone()]);
+        assert_eq!(found(&both, "acme"), None);
+        assert!(!both.within(&only(&["acme"]), &first) && !both.within(&only(&["acme"]), &second));
+        // One that left does not stand in the way of the one that is there, nor do two that left of
+        // each other.
+        let replaced = view(&[missing(first.clone()), second.clone()]);
+        assert_eq!(found(&replaced, "acme"), Some("Twin"));
+        let three = view(&[first.clone(), second.clone(), missing(company(3, "3", "acme", "Old"))]);
+        assert_eq!(found(&three, "acme"), None);
+        assert_eq!(found(&view(&[missing(first), missing(second)]), "acme"), None);
+    }
+
+    #[test]
+    fn reach_is_nothing_something_or_everything() {
+        let (acme, globex) = (company(1, "1", "acme", "Acme"), company(2, "2", "globex", "Globex"));
+        let view = view(&[acme.clone(), globex.clone()]);
+        for (reach, first, second) in [
+            (Reach::Nowhere, false, false),
+            (Reach::Everywhere, true, true),
+            (only(&[]), false, false),
+            (only(&["gone", "1"]), true, false),
+            (
+                Reach::Only(vec![["acme".to_owned()].into(), ["GLOBEX".to_owned()].into()]),
+                true,
+                true,
+            ),
+        ] {
+            assert_eq!(
+                (view.within(&reach, &acme), view.within(&reach, &globex)),
+                (first, second),
+                "{reach:?}"
+            );
+            let reached = view.reached(&reach);
+            assert_eq!(
+                (reached.contains(acme.id), reached.contains(globex.id)),
+                (first, second),
+                "{reach:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lists_go_by_name_then_id_and_what_left_comes_last() {
+        let view = view(&[
+            company(4, "4", "", "zeta"),
+            missing(company(1, "1", "", "Alpha")),
+            company(3, "3", "", "BETA"),
+            company(2, "2", "", "beta"),
+            company(5, "5", "", "Ähre"),
+        ]);
+        let order: Vec<_> = view.all().map(|company| company.directory_id.as_str()).collect();
+        let (two, three) = (company(2, "", "", "").id, company(3, "", "", "").id);
+        let betas = if two < three { ["2", "3"] } else { ["3", "2"] };
+        assert_eq!(order, [betas[0], betas[1], "4", "5", "1"]);
+    }
+}

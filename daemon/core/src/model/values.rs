@@ -1,0 +1,144 @@
+//! The values of one credential as they are kept, and what the definition of its type makes of
+//! each.
+//!
+//! Where a value lies says how it was written; the definition says what may be done with it. A
+//! plain value of a field that is secure now is *lagging*: it counts as secure from that moment on,
+//! and somebody will seal it. A sealed value of a field that is plain now is *hidden*, like every
+//! value of a field that is gone: it is kept, and nobody gets to see it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::envelope::OVERHEAD;
+use crate::field::Field;
+use crate::ids::SecureValueId;
+use crate::secret::Secret;
+
+/// Longest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
+/// All values of a credential together, hidden ones too, in bytes: what one batch of the store
+/// takes with everything that goes with it.
+pub const MAX_CREDENTIAL_BYTES: usize = 128 * 1024;
+/// Most values of a credential, hidden ones too: their names have a place in its record, and each
+/// may come to need an envelope.
+pub const MAX_VALUES: usize = 256;
+
+/// A secure value in its envelope.
+#[derive(Debug, Clone)]
+pub(crate) struct SealedValue {
+    pub(crate) id: SecureValueId,
+    pub(crate) envelope: Bytes,
+}
+
+/// Values that lie in the open within their credential, by field.
+pub(crate) type Plain = BTreeMap<String, Secret>;
+/// Values in envelopes, by field.
+pub(crate) type Sealed = BTreeMap<String, SealedValue>;
+
+/// Plain values that may be shown, in the order of the definition.
+pub(crate) fn shown<'a>(
+    definition: &'a [Field],
+    plain: &'a Plain,
+) -> impl Iterator<Item = (&'a Field, &'a Secret)> {
+    let plain_fields = definition.iter().filter(|field| !field.secure);
+    plain_fields.filter_map(|field| plain.get(&field.id).map(|value| (field, value)))
+}
+
+/// Plain values of fields that are secure now.
+pub(crate) fn lagging<'a>(
+    definition: &'a [Field],
+    plain: &'a Plain,
+) -> impl Iterator<Item = (&'a Field, &'a Secret)> {
+    let secure_fields = definition.iter().filter(|field| field.secure);
+    secure_fields.filter_map(|field| plain.get(&field.id).map(|value| (field, value)))
+}
+
+/// Envelopes of fields that are secure now, in the order of the definition.
+pub(crate) fn revealable<'a>(
+    definition: &'a [Field],
+    sealed: &'a Sealed,
+) -> impl Iterator<Item = (&'a Field, &'a SealedValue)> {
+    let secure_fields = definition.iter().filter(|field| field.secure);
+    secure_fields.filter_map(|field| sealed.get(&field.id).map(|value| (field, value)))
+}
+
+/// How much room values take, without what keeping them adds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    count: usize,
+    bytes: usize,
+}
+
+impl Extent {
+    /// That of values in the open and of those in envelopes.
+    pub(crate) fn of(plain: &Plain, sealed: &Sealed) -> Self {
+        let sealed = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD));
+        Self::default().and(plain.values().map(Secret::len).chain(sealed))
+    }
+
+    /// With more values, of these lengths.
+    pub(crate) fn and(self, lengths: impl Iterator<Item = usize>) -> Self {
+        lengths.fold(self, |Self { count, bytes }, length| Self {
+            count: count + 1,
+            bytes: bytes + length,
+        })
+    }
+
+    /// Whether a credential may have so much.
+    pub(crate) fn fits(self) -> bool {
+        self.count <= MAX_VALUES && self.bytes <= MAX_CREDENTIAL_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::ValueType;
+
+    fn field(id: &str, secure: bool) -> Field {
+        Field {
+            id: id.into(),
+            name: id.into(),
+            required: false,
+            secure,
+            value_type: ValueType::PlainText,
+            choices: Vec::new(),
+            computed: false,
+        }
+    }
+
+    #[test]
+    fn there_is_an_end_to_number_and_length() {
+        let of =
+            |count: usize, length: usize| Extent::default().and(std::iter::repeat_n(length, count));
+        assert!(of(MAX_VALUES, 0).fits() && !of(MAX_VALUES + 1, 0).fits());
+        assert!(of(1, MAX_CREDENTIAL_BYTES).fits() && !of(1, MAX_CREDENTIAL_BYTES + 1).fits());
+        assert!(!of(2, MAX_CREDENTIAL_BYTES / 2).and([1].into_iter()).fits());
+        let envelope = SealedValue {
+            id: SecureValueId::from_random([1; 16]),
+            envelope: Bytes::from(vec![0; OVERHEAD + 3]),
+        };
+        let (plain, sealed) =
+            ([("a".into(), Secret::new("12"))].into(), [("b".into(), envelope)].into());
+        assert_eq!(Extent::of(&plain, &sealed), Extent { count: 2, bytes: 5 });
+    }
+
+    #[test]
+    fn the_definition_decides_what_is_shown() {
+        let definition =
+            [field("b", false), field("a", false), field("s", true), field("late", true)];
+        let plain: Plain =
+            ["a", "b", "late", "vanished"].map(|id| (id.into(), Secret::new(id))).into();
+        let envelope =
+            SealedValue { id: SecureValueId::from_random([1; 16]), envelope: Bytes::new() };
+        let sealed: Sealed = ["s", "a", "gone"].map(|id| (id.into(), envelope.clone())).into();
+        let ids =
+            |found: Vec<&Field>| found.iter().map(|field| field.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(shown(&definition, &plain).map(|(field, _)| field).collect()), ["b", "a"]);
+        assert_eq!(ids(lagging(&definition, &plain).map(|(field, _)| field).collect()), ["late"]);
+        // A sealed value of a plain field is out of sight: showing it would decrypt by a change of
+        // schema.
+        assert_eq!(ids(revealable(&definition, &sealed).map(|(field, _)| field).collect()), ["s"]);
+    }
+}

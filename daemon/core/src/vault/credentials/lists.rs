@@ -1,0 +1,98 @@
+//! Lists of credentials: those of a company, those of a type. They leave out what the asker may not
+//! see.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::access::vault::{Fetch, authorize_list_of_company, visible};
+use crate::access::{Grant, ListOfCompany, ListOfType};
+use crate::caller::Member;
+use crate::error::Error;
+use crate::ids::{CompanyId, CredentialId, TypeId};
+use crate::model::credential::Credential;
+use crate::ports::store::Versioned;
+use crate::text::fold;
+use crate::vault::credentials::{CredentialView, Loaded};
+use crate::vault::{Admitted, READ_AT_A_TIME, Vault, no_such_type};
+
+impl Vault {
+    /// The credential, without its secure values.
+    pub fn fetch(&self, at: &Admitted<Fetch>) -> CredentialView {
+        at.view()
+    }
+
+    /// Leave for `member` to list the credentials of a company.
+    ///
+    /// # Errors
+    /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none;
+    /// `Internal` when the store fails.
+    pub async fn authorize_list_of_company(
+        &self,
+        member: &Member,
+        id: CompanyId,
+    ) -> Result<Grant<ListOfCompany>, Error> {
+        let companies = self.companies.view().await?;
+        authorize_list_of_company(member, &companies, id)
+    }
+
+    /// The credentials of a company, by name ignoring case, then id.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn list_of_company(
+        &self,
+        grant: Grant<ListOfCompany>,
+    ) -> Result<Vec<CredentialView>, Error> {
+        let listed = self.records().credentials_of_company(grant.company()).await?;
+        self.views(grant.member(), listed, |found| found.company.id == grant.company()).await
+    }
+
+    /// The credentials of a type, by name ignoring case, then id.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such type; `Internal` when the store fails.
+    pub async fn list_of_type(
+        &self,
+        grant: Grant<ListOfType>,
+        id: TypeId,
+    ) -> Result<Vec<CredentialView>, Error> {
+        let types = self.types().await?;
+        let stored = types.by_id(id).ok_or_else(no_such_type)?;
+        let companies = self.companies.view().await?;
+        let visible = visible(grant.member(), &companies, stored.value.permission_scope.as_deref());
+        let listed = self.records().credentials_of_type(id).await?;
+        let listed = listed.into_iter().filter(|(company, _)| visible.lists(*company));
+        let listed = listed.map(|(_, credential)| credential).collect();
+        self.views(grant.member(), listed, |found| found.of.value.id == id).await
+    }
+
+    /// Views of those of `listed` that are there and that `member` may see in a list. An index is
+    /// believed as far as the record agrees.
+    async fn views(
+        &self,
+        member: &Member,
+        listed: Vec<CredentialId>,
+        belongs: impl Fn(&Loaded) -> bool,
+    ) -> Result<Vec<CredentialView>, Error> {
+        let read =
+            stream::iter(listed).map(|id| self.records().credential(id)).buffered(READ_AT_A_TIME);
+        let read: Vec<_> = read.try_collect().await?;
+        // After the records: a type that changed while they were read is seen as it is now, and no
+        // value by an older definition.
+        let (types, companies) = (self.types().await?, self.companies.view().await?);
+        let load = |stored: Versioned<Credential>| {
+            let of = Arc::clone(types.by_id(stored.value.of)?);
+            let company = Arc::clone(companies.by_id(stored.value.company)?);
+            Some(Loaded { stored, of, company })
+        };
+        let there = read.into_iter().flatten().filter(|stored| stored.value.deleted.is_none());
+        let seen = there.filter_map(load).filter(belongs).filter(|found| {
+            let scope = found.of.value.permission_scope.as_deref();
+            visible(member, &companies, scope).lists(found.company.id)
+        });
+        let mut views: Vec<_> = seen.map(|found| found.view()).collect();
+        views.sort_by_cached_key(|view| (fold(&view.name), view.id));
+        Ok(views)
+    }
+}
