@@ -19,6 +19,7 @@ pub mod doubles;
 pub mod envelope;
 pub mod error;
 pub mod field;
+pub mod ground;
 pub mod ids;
 pub mod keyring;
 pub mod leases;

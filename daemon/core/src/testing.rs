@@ -8,16 +8,19 @@ use serde_json::Map;
 use tokio::task::AbortHandle;
 
 use crate::access::operator;
+use crate::audit::AuditLog;
 use crate::caller::Caller;
 use crate::catalogue::{Catalogue, Service};
 use crate::doubles::{
-    FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy, caller,
+    FakeProviders, ManualClock, MemoryFile, MemoryStore, RecordingAudit, ScriptedPlugins, caller,
+    ground,
 };
 use crate::error::{Error, Kind};
+use crate::ground::Ground;
 use crate::ids::{HandoffId, LeaseId, ServiceId};
-use crate::keyring::{Kek, Keyring};
 use crate::leases::handoff::Handoff;
-use crate::leases::{Leases, Options, Parts};
+use crate::leases::{Leases, LeasesParts, Options};
+use crate::ports::audit::{Action, Event};
 use crate::ports::plugins::LoadedService;
 use crate::ports::{Clock, Tasks};
 use crate::time::Timestamp;
@@ -32,10 +35,11 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) plugins: Arc<ScriptedPlugins>,
     pub(crate) providers: Arc<FakeProviders>,
-    pub(crate) audit: Arc<RecordingAudit>,
+    audit: Arc<RecordingAudit>,
+    audit_file: Arc<MemoryFile>,
     pub(crate) services: Vec<Service>,
     pub(crate) options: Options,
-    pub(crate) core: Arc<Leases>,
+    pub(crate) leases: Arc<Leases>,
     tasks: Arc<MortalTasks>,
     lives: u64,
 }
@@ -83,16 +87,25 @@ impl World {
         let plugins = Arc::new(ScriptedPlugins::with_services(names.iter().map(String::as_str)));
         let (clock, store) = (ManualClock::default(), MemoryStore::new());
         let providers = Arc::new(FakeProviders::with_users(["alice", "bob"]));
-        let (audit, tasks) = (Arc::new(RecordingAudit::new()), Arc::new(MortalTasks::default()));
-        let parts = Assembly {
-            clock: &clock,
-            store: &store,
-            plugins: &plugins,
-            providers: &providers,
-            audit: &audit,
-        };
-        let core = parts.core(&tasks, &services, &options, 0).await;
-        Self { clock, store, plugins, providers, audit, services, options, core, tasks, lives: 0 }
+        let tasks = Arc::new(MortalTasks::default());
+        let (audit, audit_file) =
+            (Arc::new(RecordingAudit::new()), Arc::new(MemoryFile::default()));
+        let parts =
+            Assembly { clock: &clock, store: &store, plugins: &plugins, providers: &providers };
+        let leases = parts.leases(&tasks, &services, &options, 0).await;
+        Self {
+            clock,
+            store,
+            plugins,
+            providers,
+            audit,
+            audit_file,
+            services,
+            options,
+            leases,
+            tasks,
+            lives: 0,
+        }
     }
 
     /// The daemon is killed, and another one starts over what was durable.
@@ -102,16 +115,16 @@ impl World {
         self.store = self.store.snapshot();
         self.tasks = Arc::new(MortalTasks::default());
         self.lives += 1;
-        let Self { clock, store, plugins, providers, audit, .. } = &*self;
-        let parts = Assembly { clock, store, plugins, providers, audit };
-        self.core = parts.core(&self.tasks, &self.services, &self.options, self.lives).await;
+        let Self { clock, store, plugins, providers, .. } = &*self;
+        let parts = Assembly { clock, store, plugins, providers };
+        self.leases = parts.leases(&self.tasks, &self.services, &self.options, self.lives).await;
     }
 
     /// Another daemon over the same data, at the same time.
     pub(crate) async fn second_daemon(&self) -> Arc<Leases> {
-        let Self { clock, store, plugins, providers, audit, .. } = self;
-        let parts = Assembly { clock, store, plugins, providers, audit };
-        parts.core(&self.tasks, &self.services, &self.options, 1_000_000).await
+        let Self { clock, store, plugins, providers, .. } = self;
+        let parts = Assembly { clock, store, plugins, providers };
+        parts.leases(&self.tasks, &self.services, &self.options, 1_000_000).await
     }
 
     /// A crash after which something else is configured.
@@ -131,41 +144,41 @@ impl World {
     }
 
     pub(crate) async fn issue(&self, user: &Caller, service: &str) -> Result<HandoffId, Error> {
-        let grant = self.core.authorize_issue(user, service)?;
-        self.core.issue(grant, Map::new()).await
+        let grant = self.leases.authorize_issue(user, service)?;
+        self.leases.issue(grant, Map::new()).await
     }
 
     /// Issues and collects.
     pub(crate) async fn get(&self, user: &str, service: &str) -> Result<LeaseId, Error> {
         let user = caller(user);
         let handoff = self.issue(&user, service).await?;
-        match self.core.collect(&user, handoff).await? {
+        match self.leases.collect(&user, handoff).await? {
             Handoff::Credential { id, .. } => Ok(id),
             Handoff::Login { .. } => Err(Error::internal("a login")),
         }
     }
 
     pub(crate) async fn revoke(&self, user: &str, lease: LeaseId) -> Result<(), Error> {
-        let grant = self.core.authorize_revoke(&caller(user), lease).await?;
-        self.core.revoke(grant).await
+        let grant = self.leases.authorize_revoke(&caller(user), lease).await?;
+        self.leases.revoke(grant).await
     }
 
     /// Ids in the list of `user`.
     pub(crate) async fn listed(&self, user: &str) -> Vec<LeaseId> {
-        let leases = self.core.credentials(&caller(user)).await.unwrap();
+        let leases = self.leases.credentials(&caller(user)).await.unwrap();
         leases.into_iter().map(|lease| lease.id).collect()
     }
 
     /// The counter of `user` at `service`, as lists show it.
     pub(crate) async fn count(&self, user: &str, service: &str) -> u64 {
-        let services = self.core.services(&caller(user)).await.unwrap();
+        let services = self.leases.services(&caller(user)).await.unwrap();
         services.into_iter().find(|view| view.id.as_str() == service).unwrap().count
     }
 
     /// Where a lease stands: a word for its stage, `gone` when there is no record of it that
     /// counts.
     pub(crate) async fn stage(&self, lease: LeaseId) -> &'static str {
-        let found = self.core.ledger.records.lease(lease).await.unwrap();
+        let found = self.leases.ground.records.lease(lease).await.unwrap();
         found.map_or("gone", |stored| stored.value.state.name())
     }
 
@@ -189,7 +202,7 @@ impl World {
 
     /// The ledger agrees with itself.
     pub(crate) async fn assert_sound(&self) {
-        let examination = self.core.examine(operator()).await.unwrap();
+        let examination = self.leases.examine(operator()).await.unwrap();
         assert_eq!(examination.faults, Vec::<String>::new());
     }
 
@@ -202,6 +215,24 @@ impl World {
                 return done;
             }
         }
+    }
+
+    /// The ground of the daemon.
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        &self.leases.ground
+    }
+
+    /// The audit events since the last call, in the order of the log: all that waits is written to
+    /// a log, and echoed from there.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let (file, echo) = (Arc::clone(&self.audit_file), Arc::clone(&self.audit));
+        AuditLog::new(Arc::clone(self.ground()), file, echo).finish().await.unwrap();
+        self.audit.take()
+    }
+
+    /// The actions of [`World::events`].
+    pub(crate) async fn actions(&self) -> Vec<Action> {
+        self.events().await.into_iter().map(|event| event.action).collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -219,34 +250,26 @@ struct Assembly<'a> {
     store: &'a MemoryStore,
     plugins: &'a Arc<ScriptedPlugins>,
     providers: &'a Arc<FakeProviders>,
-    audit: &'a Arc<RecordingAudit>,
 }
 
 impl Assembly<'_> {
-    async fn core(
+    async fn leases(
         &self,
         tasks: &Arc<MortalTasks>,
         services: &[Service],
         options: &Options,
         life: u64,
     ) -> Arc<Leases> {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let store = Arc::new(self.store.clone());
-        let kek = Kek::generate(&SeededEntropy::new(42));
-        let entropy = Arc::new(SeededEntropy::new(1000 + life));
-        let keyring =
-            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        Leases::new(Parts {
-            clock,
-            tasks: tasks.clone(),
-            entropy,
-            store,
-            keyring: Arc::new(keyring),
-            providers: self.providers.clone(),
-            plugins: self.plugins.clone(),
-            audit: self.audit.clone(),
-            catalogue: Catalogue::new(services.to_vec()).unwrap(),
-            options: options.clone(),
-        })
+        let tasks = Arc::clone(tasks) as Arc<dyn Tasks>;
+        let ground = ground(self.clock, self.store, tasks, 1000 + life).await;
+        Leases::new(
+            ground,
+            LeasesParts {
+                providers: self.providers.clone(),
+                plugins: self.plugins.clone(),
+                catalogue: Catalogue::new(services.to_vec()).unwrap(),
+                options: options.clone(),
+            },
+        )
     }
 }

@@ -38,6 +38,12 @@ impl Timestamp {
         std::fmt::from_fn(move |f| write!(f, "{at:.3}"))
     }
 
+    /// What [`Timestamp::rfc3339`] wrote; `None` for other text, and for times before the epoch.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(at.as_millisecond()).ok().map(Self)
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -1,17 +1,17 @@
-//! What happens to leases as log lines of the target `audit`, which every log level lets through:
-//! for whoever watches. What has to last is in the audit log.
+//! The lines of the audit log, echoed as log lines of the target `audit`, which every log level lets
+//! through: for operators who watch. What has to last is in the audit log.
 //!
 //! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
 
 use credsmith_core::caller::Interface;
-use credsmith_core::ports::audit::{Actor, AuditSink, Event, Outcome};
+use credsmith_core::ports::audit::{Actor, AuditEcho, Event, Outcome};
 
 /// Writes events to the log.
 #[derive(Debug)]
 pub(crate) struct Echo;
 
-impl AuditSink for Echo {
-    fn record(&self, event: Event) {
+impl AuditEcho for Echo {
+    fn echo(&self, event: &Event) {
         let (actor, acting, interface) = match &event.actor {
             None => ("daemon", None, None),
             Some(Actor::Operator) => ("operator", None, None),
@@ -90,7 +90,7 @@ mod tests {
             .flatten_event(true)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, || Echo.record(event));
+        tracing::subscriber::with_default(subscriber, || Echo.echo(&event));
         serde_json::from_slice(&sink.0.lock().unwrap()).unwrap()
     }
 

@@ -17,8 +17,9 @@ use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::catalogue::{self, Catalogue};
+use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
 use credsmith_core::keyring::{Kek, Keyring};
-use credsmith_core::leases::{Leases, Options, Parts};
+use credsmith_core::leases::{Leases, LeasesParts, Options};
 use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
@@ -35,7 +36,7 @@ use crate::system::System;
 use readiness::DaemonReadiness;
 
 pub(crate) use plugins::{component, host_options, load_each};
-use vault::Ground;
+use vault::HalfParts;
 pub(crate) use vault::VaultHalf;
 
 /// Largest body of a request, in bytes (section 14 of the WaTTS specification).
@@ -71,7 +72,7 @@ impl Entrance {
 /// The parts that have an end.
 pub(crate) struct Daemon {
     system: System,
-    core: Arc<Leases>,
+    leases: Arc<Leases>,
     audit: Arc<AuditLog>,
     /// `None`: the vault is not configured.
     vault: Option<VaultHalf>,
@@ -97,38 +98,48 @@ pub(crate) async fn wire_up(
     let host = Arc::new(make_host(&config, &keyring)?);
     plugins::load_all(&host, &config).await?;
 
-    let core = Leases::new(Parts {
+    let ground = Ground::new(GroundParts {
         clock: Arc::clone(&system.clock),
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
         store: Arc::clone(&store) as _,
         keyring: Arc::clone(&keyring),
+        max_drift: DEFAULT_MAX_DRIFT,
+    });
+    let parts = LeasesParts {
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
-        audit: Arc::new(Echo),
         catalogue: catalogue(&config)?,
         options: options(&config.leases),
-    });
-    core.start().await.map_err(|error| Failure::run(sentence(&error)))?;
-    let audit =
-        AuditLog::new(Arc::clone(&core), Arc::new(LogFile::new(config.audit.file(&config.data))));
+    };
+    let leases = Leases::new(Arc::clone(&ground), parts);
+    leases.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+    let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
+    let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
     audit.start();
 
-    let ground = Ground {
+    let half = HalfParts {
         config: &config,
-        system: &system,
-        core: &core,
-        store: Arc::clone(&store) as _,
+        ground: &ground,
+        leases: &leases,
         keyring,
         host: &host,
         providers: &providers,
     };
     let vault = match &config.vault {
-        Some(options) => Some(VaultHalf::make(ground, options).await?),
+        Some(options) => Some(VaultHalf::make(half, options).await?),
         None => None,
     };
-    let daemon =
-        Daemon { system, core, audit, vault, providers, store, deadline: deadline(&config), begun };
+    let daemon = Daemon {
+        system,
+        leases,
+        audit,
+        vault,
+        providers,
+        store,
+        deadline: deadline(&config),
+        begun,
+    };
     // What can still fail comes first: a client that was let in is not turned out again.
     daemon.serve_operators(&config, host).await?;
     daemon.serve_clients(&config, entrances, hosts)?;
@@ -232,7 +243,7 @@ impl Daemon {
     ) -> Result<(), Failure> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let watts = Watts::new(
-            Arc::clone(&self.core),
+            Arc::clone(&self.leases),
             watts::Options {
                 public_url: public_url(config),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -285,7 +296,7 @@ impl Daemon {
         let listener = Listener::unix(config.admin.socket_path(&config.data)).await;
         let listener = listener.map_err(|error| Failure::run(sentence(&error)))?;
         let readiness = DaemonReadiness::new(
-            Arc::clone(&self.core),
+            Arc::clone(&self.leases),
             Arc::clone(&self.providers),
             host,
             config.services.iter().map(|service| service.id.clone()).collect(),
@@ -301,7 +312,7 @@ impl Daemon {
         };
         let ops = Surfaces::new(Arc::new(Ops::new(
             Arc::new(readiness),
-            Arc::clone(&self.core),
+            Arc::clone(&self.leases),
             self.vault_parts(),
             Arc::new(Checker { log: Arc::clone(&self.audit), drain: self.system.drain.clone() }),
         )));
@@ -328,7 +339,7 @@ impl Daemon {
         if let Some(vault) = &self.vault {
             vault.stop();
         }
-        self.core.stop();
+        self.leases.stop();
         self.providers.stop();
         self.system.drain.begin();
         self.system.drain.wait().await;

@@ -13,7 +13,7 @@ use credsmith_oidc::OidcProviders;
 
 /// Asks the parts anew each time.
 pub(super) struct DaemonReadiness {
-    core: Arc<Leases>,
+    leases: Arc<Leases>,
     providers: Arc<OidcProviders>,
     host: Arc<Host>,
     services: Vec<ServiceId>,
@@ -25,7 +25,7 @@ pub(super) struct DaemonReadiness {
 impl DaemonReadiness {
     /// `services` are those that are configured, loaded or not.
     pub(super) fn new(
-        core: Arc<Leases>,
+        leases: Arc<Leases>,
         providers: Arc<OidcProviders>,
         host: Arc<Host>,
         services: Vec<ServiceId>,
@@ -33,18 +33,18 @@ impl DaemonReadiness {
         audit: Arc<AuditLog>,
         connections: Drain,
     ) -> Self {
-        Self { core, providers, host, services, vault, audit, connections }
+        Self { leases, providers, host, services, vault, audit, connections }
     }
 }
 
 impl Readiness for DaemonReadiness {
     fn obstacles(&self) -> Vec<String> {
-        let mut obstacles = self.core.readiness();
+        let mut obstacles = self.leases.readiness();
         if self.connections.has_begun() && obstacles.is_empty() {
             obstacles.push("the daemon is ending".into());
         }
         // One provider that is down stops its own users only; without any, nobody can sign in.
-        let providers = self.core.providers();
+        let providers = self.leases.providers();
         if !providers.is_empty() && providers.iter().all(|provider| !provider.ready) {
             obstacles.push("no provider is ready, so that nobody can sign in".into());
         }

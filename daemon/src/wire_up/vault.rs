@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credsmith_core::company::{self, Companies, Source};
+use credsmith_core::company::{Companies, Source};
+use credsmith_core::ground::Ground;
 use credsmith_core::ids::PluginName;
 use credsmith_core::keyring::Keyring;
 use credsmith_core::leases::Leases;
 use credsmith_core::ports::directory::Directory;
-use credsmith_core::ports::store::Store;
 use credsmith_core::ports::types::TypePlugins as _;
 use credsmith_core::rules::{Configured, Rules};
 use credsmith_core::session::{self, Sessions};
@@ -22,7 +22,6 @@ use super::plugins;
 use crate::config::{self, Config};
 use crate::end::Failure;
 use crate::run::{as_sentence, sentence};
-use crate::system::System;
 
 /// The plugin of types that name none.
 const GENERIC: &str = "generic";
@@ -40,11 +39,10 @@ pub(crate) struct VaultHalf {
 }
 
 /// What it is made from.
-pub(super) struct Ground<'a> {
+pub(super) struct HalfParts<'a> {
     pub(super) config: &'a Config,
-    pub(super) system: &'a System,
-    pub(super) core: &'a Arc<Leases>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) ground: &'a Arc<Ground>,
+    pub(super) leases: &'a Arc<Leases>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) host: &'a Host,
     pub(super) providers: &'a Arc<OidcProviders>,
@@ -55,14 +53,17 @@ impl VaultHalf {
     ///
     /// # Errors
     /// A plugin that cannot be loaded, or a store that fails.
-    pub(super) async fn make(ground: Ground<'_>, options: &config::Vault) -> Result<Self, Failure> {
-        let types = type_plugins(ground.host, options).await?;
-        let companies = ground.companies().await?;
-        let users = Arc::new(Users::new(Arc::clone(ground.core), roles(ground.config)));
-        let sessions = ground.sessions(&users, options)?;
+    pub(super) async fn make(
+        parts: HalfParts<'_>,
+        options: &config::Vault,
+    ) -> Result<Self, Failure> {
+        let types = type_plugins(parts.host, options).await?;
+        let companies = parts.companies().await?;
+        let users = Arc::new(Users::new(Arc::clone(parts.leases), roles(parts.config)));
+        let sessions = parts.sessions(&users, options)?;
         let generic = PluginName::parse(GENERIC).map_err(|error| Failure::run(sentence(&error)))?;
         let vault = Vault::new(
-            Arc::clone(ground.core),
+            Arc::clone(parts.ground),
             Arc::new(types),
             Arc::clone(&companies),
             vault::Options {
@@ -130,7 +131,7 @@ fn roles(config: &Config) -> Roles {
     Roles::new(config.roles.iter().map(role).collect())
 }
 
-impl Ground<'_> {
+impl HalfParts<'_> {
     async fn companies(&self) -> Result<Arc<Companies>, Failure> {
         let (source, interval) = match &self.config.companies {
             config::Companies::Listed(companies) => (Source::Listed(companies.clone()), NEVER),
@@ -138,15 +139,7 @@ impl Ground<'_> {
                 (Source::Directory(self.directory(directory).await?), directory.interval)
             }
         };
-        Ok(Companies::new(company::Parts {
-            clock: Arc::clone(&self.system.clock),
-            tasks: Arc::clone(&self.system.tasks),
-            entropy: Arc::clone(&self.system.entropy),
-            store: Arc::clone(&self.store),
-            keyring: Arc::clone(&self.keyring),
-            source,
-            interval,
-        }))
+        Ok(Companies::new(Arc::clone(self.ground), source, interval))
     }
 
     async fn directory(
@@ -191,8 +184,8 @@ impl Ground<'_> {
             begun_per_minute: Some(options.sign_ins_per_minute).filter(|most| *most > 0),
             ..session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider)
         };
-        let (core, users) = (Arc::clone(self.core), Arc::clone(users));
+        let (ground, users) = (Arc::clone(self.ground), Arc::clone(users));
         let sign_in = Arc::clone(self.providers) as _;
-        Ok(Sessions::new(core, users, sign_in, Arc::new(tokens), options))
+        Ok(Sessions::new(ground, users, sign_in, Arc::new(tokens), options))
     }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use credsmith_core::access::operator;
 use credsmith_core::catalogue::Catalogue;
 use credsmith_core::doubles::{
-    FakeProviders, ManualClock, RecordingAudit, ScriptedPlugins, SeededEntropy, TestTasks,
+    FakeProviders, ManualClock, ScriptedPlugins, SeededEntropy, TestTasks,
 };
+use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::leases::operate::Examination;
-use credsmith_core::leases::{Leases, Options, Parts};
+use credsmith_core::leases::{Leases, LeasesParts, Options};
 use credsmith_core::ports::Clock;
 use credsmith_core::ports::store::Store;
 use credsmith_core::time::Timestamp;
@@ -90,15 +91,17 @@ pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T 
 /// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
 pub(crate) fn examine(site: &Site) -> Examination {
     look_into(site, async |left| {
-        let core = Leases::new(Parts {
+        let ground = Ground::new(GroundParts {
             clock: left.clock,
             tasks: Arc::new(TestTasks::new()),
             entropy: left.entropy,
-            keyring: left.keyring,
             store: left.store,
+            keyring: left.keyring,
+            max_drift: DEFAULT_MAX_DRIFT,
+        });
+        let parts = LeasesParts {
             providers: Arc::new(FakeProviders::new()),
             plugins: Arc::new(ScriptedPlugins::new()),
-            audit: Arc::new(RecordingAudit::new()),
             catalogue: Catalogue::new(Vec::new()).unwrap(),
             options: Options {
                 settle: SETTLE,
@@ -107,7 +110,7 @@ pub(crate) fn examine(site: &Site) -> Examination {
                 retry_after_max: Duration::from_secs(2),
                 ..Options::default()
             },
-        });
-        core.examine(operator()).await.unwrap()
+        };
+        Leases::new(ground, parts).examine(operator()).await.unwrap()
     })
 }

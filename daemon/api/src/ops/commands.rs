@@ -92,7 +92,7 @@ impl Ops {
         // Synchronising tells of itself also where it comes to nothing.
         if !tells && path != "/vault/sync" {
             let asked = format!("{method} {path}");
-            self.core.attest_command(access::operator(), asked, refused).await?;
+            self.core.record_command(access::operator(), asked, refused).await?;
         }
         done
     }

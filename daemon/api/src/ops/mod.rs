@@ -118,15 +118,14 @@ mod tests {
     use std::path::PathBuf;
 
     use credsmith_core::Error;
-    use credsmith_core::audit::Verdict;
+    use credsmith_core::audit::{AuditLog, Verdict};
     use credsmith_core::catalogue::Catalogue;
     use credsmith_core::doubles::{
-        FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, SeededEntropy,
-        TestTasks,
+        FakeProviders, ManualClock, MemoryFile, MemoryStore, RecordingAudit, ScriptedPlugins,
+        TestTasks, ground,
     };
-    use credsmith_core::keyring::{Kek, Keyring};
-    use credsmith_core::leases::{Options, Parts};
-    use credsmith_core::ports::Clock;
+    use credsmith_core::ground::Ground;
+    use credsmith_core::leases::{LeasesParts, Options};
     use credsmith_core::ports::audit::Action;
     use credsmith_http::Body;
 
@@ -154,30 +153,19 @@ mod tests {
         }
     }
 
-    async fn core() -> Arc<Leases> {
-        core_and_audit().await.0
+    async fn leases() -> Arc<Leases> {
+        let (clock, store) = (ManualClock::default(), MemoryStore::new());
+        leases_over(ground(&clock, &store, Arc::new(TestTasks::new()), 7).await)
     }
 
-    async fn core_and_audit() -> (Arc<Leases>, Arc<RecordingAudit>) {
-        let audit = Arc::new(RecordingAudit::new());
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(7)));
-        let kek = Kek::generate(&SeededEntropy::new(8));
-        let keyring =
-            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        let core = Leases::new(Parts {
-            clock,
-            tasks: Arc::new(TestTasks::default()),
-            entropy,
-            store,
-            keyring: Arc::new(keyring),
+    fn leases_over(ground: Arc<Ground>) -> Arc<Leases> {
+        let parts = LeasesParts {
             providers: Arc::new(FakeProviders::with_users(["alice"])),
             plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
-            audit: audit.clone(),
             catalogue: Catalogue::new(vec![credsmith_core::doubles::service("ssh")]).unwrap(),
             options: Options::default(),
-        });
-        (core, audit)
+        };
+        Leases::new(ground, parts)
     }
 
     async fn ask(
@@ -187,7 +175,7 @@ mod tests {
         body: &'static str,
     ) -> (StatusCode, Value) {
         let readiness = Arc::new(Fixed(reasons.iter().map(ToString::to_string).collect()));
-        let ops = Ops::new(readiness, core().await, None, Arc::new(NoLog));
+        let ops = Ops::new(readiness, leases().await, None, Arc::new(NoLog));
         let request =
             http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         let reply = ops.answer(request).await;
@@ -264,11 +252,16 @@ mod tests {
             (Method::GET, "/nothing", "", None),
             (Method::POST, "/suspensions", alice, None),
         ] {
-            let (core, audit) = core_and_audit().await;
-            let ops = Ops::new(Arc::new(Fixed(Vec::new())), core, None, Arc::new(NoLog));
+            let (clock, store) = (ManualClock::default(), MemoryStore::new());
+            let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 7).await;
+            let leases = leases_over(Arc::clone(&ground));
+            let ops = Ops::new(Arc::new(Fixed(Vec::new())), leases, None, Arc::new(NoLog));
             let request =
                 http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
             drop(ops.answer(request).await);
+            let audit = Arc::new(RecordingAudit::new());
+            let file = Arc::new(MemoryFile::default());
+            AuditLog::new(ground, file, audit.clone()).finish().await.unwrap();
             let events = audit.take().into_iter().filter(|event| event.action == Action::Operate);
             let asked: Vec<_> = events.map(|event| event.target.asked.unwrap()).collect();
             assert_eq!(asked, told.into_iter().collect::<Vec<_>>(), "{path}");

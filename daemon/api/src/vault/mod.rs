@@ -182,7 +182,7 @@ impl Vault {
         let asker = member.clone();
         let cx = Cx::new(Arc::clone(&self.app), Arc::clone(row), member, params, parts, sent);
         let outcome = (row.handler)(cx).await;
-        outcome.inspect_err(|refusal| self.note_refusal(asker.as_ref(), row, &about, refusal))
+        outcome.inspect_err(|refusal| self.remark_refusal(asker.as_ref(), row, &about, refusal))
     }
 
     /// Who asks, where the row wants to know and lets them in.
@@ -194,7 +194,8 @@ impl Vault {
     ) -> Result<Option<Member>, Refusal> {
         let member = self.member(row.access(), headers).await?;
         let admitted = admit(row.access(), member.as_ref());
-        admitted.inspect_err(|refusal| self.note_refusal(member.as_ref(), row, about, refusal))?;
+        admitted
+            .inspect_err(|refusal| self.remark_refusal(member.as_ref(), row, about, refusal))?;
         Ok(member)
     }
 
@@ -209,12 +210,18 @@ impl Vault {
     }
 
     /// Who may not is audited, whichever of the two said so: the row, or core about its object.
-    fn note_refusal(&self, asker: Option<&Member>, row: &Route, about: &Target, refusal: &Refusal) {
+    fn remark_refusal(
+        &self,
+        asker: Option<&Member>,
+        row: &Route,
+        about: &Target,
+        refusal: &Refusal,
+    ) {
         if let (Some(asker), Refusal::Leases(error)) = (asker, refusal)
             && error.kind() == Kind::Forbidden
         {
             let asked = Some(format!("{} {}", row.method(), row.path()));
-            self.app.core.sessions.note_refusal(asker, Target { asked, ..about.clone() }, error);
+            self.app.core.sessions.remark_refusal(asker, Target { asked, ..about.clone() }, error);
         }
     }
 }

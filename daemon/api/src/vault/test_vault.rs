@@ -7,10 +7,10 @@ use credsmith_core::audit::AuditLog;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
-    FakeDirectory, MemoryFile, People, ScriptedTypePlugins, companies, role_of, session_options,
-    vault,
+    FakeDirectory, MemoryFile, People, RecordingAudit, ScriptedTypePlugins, companies, role_of,
+    session_options, vault,
 };
-use credsmith_core::leases::Leases;
+use credsmith_core::ground::Ground;
 use credsmith_core::rights::permission::Pattern;
 use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
@@ -80,7 +80,7 @@ impl Doors for ByToken {
 pub(super) struct World {
     pub(super) surface: Arc<Vault>,
     pub(super) doors: Arc<ByToken>,
-    core: Arc<Leases>,
+    ground: Arc<Ground>,
     pub(super) plugins: Arc<ScriptedTypePlugins>,
     /// Ids of two companies: Acme Corp and Globex.
     pub(super) acme: String,
@@ -148,11 +148,11 @@ impl World {
         let people = People::new(vec![helper], sessions).await;
         let (bob, friend) =
             (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());
-        let People { sessions, users, core, .. } = people;
+        let People { sessions, users, ground, .. } = people;
         let doors = Arc::new(ByToken::new(bob));
         let parts = Parts { doors: doors.clone(), sessions, users, companies, vault };
         let surface = Arc::new(Vault::new(parts, options).unwrap());
-        Self { surface, doors, core, plugins, acme, globex, friend }
+        Self { surface, doors, ground, plugins, acme, globex, friend }
     }
 
     pub(super) async fn ask_with(
@@ -191,7 +191,8 @@ impl World {
     /// What the audit log says that refusals were about, in their order.
     pub(super) async fn refused(&self) -> Vec<Value> {
         let file = MemoryFile::default();
-        AuditLog::new(Arc::clone(&self.core), Arc::new(file.clone())).finish().await.unwrap();
+        let (ground, echo) = (Arc::clone(&self.ground), Arc::new(RecordingAudit::new()));
+        AuditLog::new(ground, Arc::new(file.clone()), echo).finish().await.unwrap();
         let events =
             file.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
         let refused = events.filter(|event| event["action"] == "refuse");

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use super::STRANGERS_AT_ONCE;
-use super::notes::ROOM_OF_STRANGERS;
+use super::remarks::STRANGERS_AT_ONCE;
 use crate::access::operator;
 use crate::caller::Interface;
 use crate::doubles::{Fault, PROVIDER, caller};
 use crate::doubles::{IssueStep, RevokeStep};
 use crate::error::Error;
 use crate::error::Kind;
+use crate::ground::ROOM_OF_STRANGERS;
 use crate::ids::ProviderId;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::plugins::Refusal;
@@ -40,9 +40,9 @@ fn waiting(world: &World) -> usize {
 #[tokio::test]
 async fn notes_reach_the_store_in_batches() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let before = world.store.commits();
-    (0..120).for_each(|number| world.core.note(refusal(&number.to_string())));
+    (0..120).for_each(|number| world.ground().remark(refusal(&number.to_string())));
     assert_eq!(waiting(&world), 0, "nobody waits for the store");
     world.run(SECOND).await;
     assert_eq!(waiting(&world), 120);
@@ -55,19 +55,19 @@ async fn notes_reach_the_store_in_batches() {
 async fn a_flood_of_strangers_pushes_out_nobody() {
     const SECONDS: usize = 60;
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     for number in 0..SECONDS {
-        let flood = || (0..3000).for_each(|_| world.core.note(of_stranger("flood")));
+        let flood = || (0..3000).for_each(|_| world.ground().remark(of_stranger("flood")));
         flood();
-        (0..30).for_each(|_| world.core.note(refusal("refused")));
+        (0..30).for_each(|_| world.ground().remark(refusal("refused")));
         let before = waiting(&world);
         let command = format!("GET /{number}");
-        world.core.attest_command(operator(), command, None).await.unwrap();
+        world.leases.record_command(operator(), command, None).await.unwrap();
         assert_eq!(waiting(&world), before + 1, "durable when it answers");
         flood();
         world.run(SECOND).await;
     }
-    let events = world.core.ledger.records.outgoing_events(100_000).await.unwrap().events;
+    let events = world.ground().records.outgoing_events(100_000).await.unwrap().events;
     let told: Vec<serde_json::Value> =
         events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
     let count =
@@ -94,9 +94,9 @@ async fn a_flood_of_strangers_pushes_out_nobody() {
 #[tokio::test]
 async fn a_command_outlives_a_store_that_fails() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.store.fail_next(Fault::Unavailable);
-    let told = world.core.attest_command(operator(), "GET /ledger".into(), None).await;
+    let told = world.leases.record_command(operator(), "GET /ledger".into(), None).await;
     assert_eq!(kind(told), Err(Kind::Internal), "nobody takes it for told");
     world.run(SECOND).await;
     assert_eq!(waiting(&world), 1, "once");
@@ -105,8 +105,8 @@ async fn a_command_outlives_a_store_that_fails() {
 #[tokio::test]
 async fn notes_outlive_a_store_that_fails() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
-    world.core.note(refusal("a"));
+    world.leases.start().await.unwrap();
+    world.ground().remark(refusal("a"));
     world.store.fail_next(Fault::Unavailable);
     world.run(Duration::from_millis(500)).await;
     assert_eq!(waiting(&world), 0);
@@ -117,10 +117,10 @@ async fn notes_outlive_a_store_that_fails() {
 #[tokio::test]
 async fn the_end_of_the_daemon_waits_for_notes() {
     let world = World::new().await;
-    world.core.note(refusal("a"));
-    world.core.finish_audit().await.unwrap();
+    world.ground().remark(refusal("a"));
+    world.ground().flush_remarks().await.unwrap();
     assert_eq!(waiting(&world), 1);
-    world.core.attest(&refusal("b")).await.unwrap();
+    world.ground().record(&refusal("b")).await.unwrap();
     assert_eq!(waiting(&world), 2, "durable when it answers");
 }
 
@@ -128,13 +128,14 @@ async fn the_end_of_the_daemon_waits_for_notes() {
 async fn refused_sign_ins_are_told() {
     let world = World::new().await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
-    let sign_in = |token: &str| world.core.sign_in(&provider, Secret::new(token), Interface::Rest);
-    world.core.suspend(operator(), caller("bob").subject()).await.unwrap();
+    let sign_in =
+        |token: &str| world.leases.sign_in(&provider, Secret::new(token), Interface::Rest);
+    world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
     let before = waiting(&world);
     sign_in("alice").await.unwrap();
     assert_eq!(kind(sign_in("bob").await.map(|_| ())), Err(Kind::Unauthenticated));
     assert_eq!(kind(sign_in("mallory").await.map(|_| ())), Err(Kind::Unauthenticated));
-    world.core.finish_audit().await.unwrap();
+    world.ground().flush_remarks().await.unwrap();
     assert_eq!(waiting(&world) - before, 2);
 }
 
@@ -165,11 +166,11 @@ async fn a_lease_and_its_event_are_one_batch() {
 }
 
 async fn told(world: &World) -> Vec<String> {
-    world.core.ledger.records.events_for_test().await.unwrap()
+    world.ground().records.events_for_test().await.unwrap()
 }
 
 async fn stages(world: &World) -> Vec<&'static str> {
-    let examination = world.core.examine(operator()).await.unwrap();
+    let examination = world.leases.examine(operator()).await.unwrap();
     examination.counted.iter().map(|lease| lease.stage).collect()
 }
 
@@ -177,7 +178,7 @@ async fn stages(world: &World) -> Vec<&'static str> {
 #[tokio::test]
 async fn all_that_becomes_of_leases_is_told() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let ssh = crate::testing::id("ssh");
 
     let lease = world.get("alice", "ssh").await.unwrap();
@@ -194,7 +195,7 @@ async fn all_that_becomes_of_leases_is_told() {
     world.plugins.on_issue(&ssh, IssueStep::until(world.now() + SECOND));
     world.get("alice", "ssh").await.unwrap();
     world.run(Duration::from_secs(120)).await;
-    world.core.finish_audit().await.unwrap();
+    world.ground().flush_remarks().await.unwrap();
 
     let mut told = told(&world).await;
     told.sort();
@@ -217,11 +218,11 @@ async fn all_that_becomes_of_leases_is_told() {
 async fn what_operators_command_is_told_once() {
     let world = World::new().await;
     let alice = caller("alice");
-    world.core.suspend(operator(), alice.subject()).await.unwrap();
-    world.core.resume(operator(), alice.subject()).await.unwrap();
-    world.core.attest_command(operator(), "GET /ledger".into(), None).await.unwrap();
+    world.leases.suspend(operator(), alice.subject()).await.unwrap();
+    world.leases.resume(operator(), alice.subject()).await.unwrap();
+    world.leases.record_command(operator(), "GET /ledger".into(), None).await.unwrap();
     let refused = Error::new(Kind::NotFound, "There is none.");
-    world.core.attest_command(operator(), "POST /x".into(), Some(&refused)).await.unwrap();
+    world.leases.record_command(operator(), "POST /x".into(), Some(&refused)).await.unwrap();
     assert_eq!(
         told(&world).await,
         [

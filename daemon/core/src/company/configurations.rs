@@ -92,7 +92,7 @@ impl Companies {
         &self,
         call: impl Future<Output = Result<T, CallFailure>>,
     ) -> Result<T, CallFailure> {
-        match select(pin!(call), self.clock.sleep(LONGEST)).await {
+        match select(pin!(call), self.ground.clock.sleep(LONGEST)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(CallFailure::NotStarted(NotStarted::NotLoaded(
                 "it did not answer in time".to_owned(),

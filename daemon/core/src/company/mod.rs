@@ -35,12 +35,9 @@ use crate::access::{
 };
 use crate::caller::Member;
 use crate::error::Error;
-use crate::keyring::Keyring;
+use crate::ground::Ground;
 use crate::paging::{Page, Paging};
 use crate::ports::directory::{Directory, DirectoryCompany};
-use crate::ports::store::Store;
-use crate::ports::{Clock, Entropy, Tasks};
-use crate::records::Records;
 
 /// Where companies come from.
 pub enum Source {
@@ -56,30 +53,9 @@ pub enum Source {
     Listed(Vec<DirectoryCompany>),
 }
 
-/// What [`Companies`] are made of.
-pub struct Parts {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Where synchronising runs.
-    pub tasks: Arc<dyn Tasks>,
-    /// Ids.
-    pub entropy: Arc<dyn Entropy>,
-    /// Where companies are kept.
-    pub store: Arc<dyn Store>,
-    /// What seals them.
-    pub keyring: Arc<Keyring>,
-    /// Where they come from.
-    pub source: Source,
-    /// How long the directory is left alone between two walks.
-    pub interval: Duration,
-}
-
 /// The companies of the vault.
 pub struct Companies {
-    records: Records,
-    clock: Arc<dyn Clock>,
-    tasks: Arc<dyn Tasks>,
-    entropy: Arc<dyn Entropy>,
+    ground: Arc<Ground>,
     source: Source,
     interval: Duration,
     current: Mutex<Arc<CompanyView>>,
@@ -89,14 +65,11 @@ pub struct Companies {
 }
 
 impl Companies {
-    /// Puts the parts together. Nothing runs before [`Companies::start`].
-    pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { clock, tasks, entropy, store, keyring, source, interval } = parts;
+    /// Companies of `source`, whose directory is left alone for `interval` between two walks.
+    /// Nothing runs before [`Companies::start`].
+    pub fn new(ground: Arc<Ground>, source: Source, interval: Duration) -> Arc<Self> {
         Arc::new(Self {
-            records: Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy)),
-            clock,
-            tasks,
-            entropy,
+            ground,
             source,
             interval,
             current: Mutex::default(),
@@ -123,7 +96,7 @@ impl Companies {
     }
 
     async fn if_current(&self) -> Result<Option<Arc<CompanyView>>, Error> {
-        let epoch = self.records.companies_epoch().await?;
+        let epoch = self.ground.records.companies_epoch().await?;
         Ok(Some(self.last_view()).filter(|view| view.epoch == epoch))
     }
 
@@ -131,10 +104,11 @@ impl Companies {
     /// look reads them again.
     async fn read_view(&self) -> Result<Arc<CompanyView>, Error> {
         let last = self.last_view();
-        let epoch = self.records.companies_epoch().await?;
+        let epoch = self.ground.records.companies_epoch().await?;
         let known = |id, revision| last.unchanged(id, revision);
         let make = |company, revision| Arc::new(Entry::new(company, revision));
-        let view = Arc::new(CompanyView::new(epoch, self.records.companies(known, make).await?));
+        let view =
+            Arc::new(CompanyView::new(epoch, self.ground.records.companies(known, make).await?));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
         Ok(view)
     }

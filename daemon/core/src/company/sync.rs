@@ -121,7 +121,7 @@ impl Companies {
             Source::Directory(_) => {
                 let companies = Arc::clone(self);
                 let work = async move { companies.synchronise_until_stopped().await };
-                self.tasks.spawn("synchronise companies", Box::pin(work));
+                self.ground.tasks.spawn("synchronise companies", Box::pin(work));
                 Ok(())
             }
         }
@@ -164,7 +164,7 @@ impl Companies {
             // Nobody there any more: the audit log and the warnings have it.
             let _ = tell.send(result);
         });
-        self.tasks.spawn("synchronise companies for an operator", work);
+        self.ground.tasks.spawn("synchronise companies for an operator", work);
         match told.await {
             Ok(result) => result.map_err(told_to_operators),
             Err(_) => Err(Error::internal("the synchronisation ended without a result")),
@@ -176,7 +176,7 @@ impl Companies {
         while !*stopping.borrow_and_update() {
             // Whatever came of it stands in the warnings; busy is an operator who was faster.
             let _ = self.synchronise(By::Daemon).await;
-            let pause = self.clock.sleep(self.interval);
+            let pause = self.ground.clock.sleep(self.interval);
             let stop = pin!(stopping.changed());
             if let Either::Right((Err(_), _)) = select(pause, stop).await {
                 return;
@@ -225,7 +225,7 @@ impl Companies {
                 });
             }
         };
-        let walk = pin!(walk(&**directory, &*self.clock));
+        let walk = pin!(walk(&**directory, &*self.ground.clock));
         match select(walk, pin!(self.reason_to_cut())).await {
             Either::Left((walked, _)) => Ok(walked),
             Either::Right((failure, _)) => Err(failure),
@@ -236,7 +236,7 @@ impl Companies {
     async fn reason_to_cut(&self) -> Failure {
         let mut stopping = self.synchroniser.stopping.subscribe();
         let stop = pin!(stopping.wait_for(|stopping| *stopping));
-        match select(stop, self.clock.sleep(LONGEST_WALK)).await {
+        match select(stop, self.ground.clock.sleep(LONGEST_WALK)).await {
             Either::Left(_) => Failure::Stopping,
             Either::Right(_) => Failure::Interrupted("it took too long".to_owned()),
         }
@@ -246,8 +246,8 @@ impl Companies {
         let mut written = Counts::default();
         for _ in 0..ATTEMPTS {
             let view = self.view().await?;
-            let fresh_id = || CompanyId::from_random(random_16(&*self.entropy));
-            let writes = plan(&view, found, complete, self.clock.now(), fresh_id);
+            let fresh_id = || CompanyId::from_random(random_16(&*self.ground.entropy));
+            let writes = plan(&view, found, complete, self.ground.clock.now(), fresh_id);
             if let Some(questionable) =
                 is_questionable(&view, &writes).filter(|_| by != By::Operator { accept: true })
             {
@@ -273,7 +273,7 @@ impl Companies {
             let counts = Counts::of(batch);
             let event = self.event(by, Outcome::Done, Some(counts.to_string()));
             let companies: Vec<_> = batch.iter().map(|write| &write.company).collect();
-            epoch = Some(self.records.put_companies(epoch, &companies, &event).await?);
+            epoch = Some(self.ground.records.put_companies(epoch, &companies, &event).await?);
             *written = *written + counts;
         }
         Ok(())
@@ -290,7 +290,7 @@ impl Companies {
             return Ok(());
         }
         let note = accept.then(|| "whatever is missing was to be accepted".to_owned());
-        let mut writing = self.records.writing();
+        let mut writing = self.ground.records.writing();
         writing.event(&self.event(by, outcome, note)).await?;
         match writing.commit().await {
             Ok(_) => Ok(()),
@@ -301,7 +301,7 @@ impl Companies {
 
     fn event(&self, by: By, outcome: Outcome, note: Option<String>) -> Event {
         Event {
-            at: self.clock.now(),
+            at: self.ground.clock.now(),
             actor: matches!(by, By::Operator { .. }).then_some(Actor::Operator),
             action: Action::Synchronise,
             target: Target::default(),

@@ -1,4 +1,4 @@
-//! An audit sink that remembers, and a file of the audit log that breaks when told.
+//! An echo of the audit log that remembers, and a file of the audit log that breaks when told.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::lock;
 use crate::error::BoxedCause;
-use crate::ports::audit::{Action, AuditFile, AuditSink, Event};
+use crate::ports::audit::{Action, AuditEcho, AuditFile, Event};
 
 /// Keeps every event in order.
 #[derive(Debug, Default)]
@@ -37,9 +37,9 @@ impl RecordingAudit {
     }
 }
 
-impl AuditSink for RecordingAudit {
-    fn record(&self, event: Event) {
-        lock(&self.events).push(event);
+impl AuditEcho for RecordingAudit {
+    fn echo(&self, event: &Event) {
+        lock(&self.events).push(event.clone());
     }
 }
 

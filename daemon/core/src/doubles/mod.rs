@@ -11,7 +11,7 @@
 //! | `Providers` | [`FakeProviders`]: a table |
 //! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
-//! | `AuditSink`, `AuditFile` | [`RecordingAudit`]: a list; [`MemoryFile`]: bytes, and a disk that may be full |
+//! | `AuditEcho`, `AuditFile` | [`RecordingAudit`]: a list; [`MemoryFile`]: bytes, and a disk that may be full |
 //!
 //! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and
 //! does nothing on its own.
@@ -22,6 +22,7 @@ mod companies;
 mod directory;
 mod entropy;
 mod gate;
+mod ground;
 mod people;
 mod plugins;
 mod providers;
@@ -40,6 +41,7 @@ pub use companies::companies;
 pub use directory::{DirectoryStep, FakeDirectory};
 pub use entropy::SeededEntropy;
 pub use gate::Gate;
+pub use ground::ground;
 pub use people::{ISSUER, PROVIDER, caller, everybody, identity, service};
 pub use plugins::{Call, Effect, IssueStep, RevokeStep, ScriptedPlugins, Thing};
 pub use providers::FakeProviders;

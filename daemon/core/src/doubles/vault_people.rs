@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, RecordingAudit,
-    ScriptedPlugins, SeededEntropy, TestTasks, vouched,
+    FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, ScriptedPlugins,
+    TestTasks, ground, vouched,
 };
 use crate::catalogue::Catalogue;
+use crate::ground::Ground;
 use crate::ids::ProviderId;
-use crate::keyring::{Kek, Keyring};
-use crate::leases::{Leases, Parts};
+use crate::leases::{Leases, LeasesParts};
 use crate::rights::Role;
 use crate::rights::permission::Pattern;
 use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
@@ -24,8 +24,8 @@ pub struct People {
     pub store: MemoryStore,
     /// Where they sign in.
     pub provider: Arc<FakeSignIn>,
-    /// The core below.
-    pub core: Arc<Leases>,
+    /// What they stand on.
+    pub ground: Arc<Ground>,
     /// The users.
     pub users: Arc<Users>,
     /// Their sessions.
@@ -68,32 +68,26 @@ impl People {
     #[expect(clippy::expect_used, reason = "a store in memory that nobody has told to fail")]
     pub async fn new(roles: Vec<ConfiguredRole>, options: Options) -> Self {
         let (clock, store) = (ManualClock::default(), MemoryStore::new());
-        let kek = Kek::generate(&SeededEntropy::new(42));
-        let entropy = Arc::new(SeededEntropy::new(1000));
-        let keyring =
-            Keyring::load(Arc::new(store.clone()), kek, entropy.clone(), Arc::new(clock.clone()));
-        let core = Leases::new(Parts {
-            clock: Arc::new(clock.clone()),
-            tasks: Arc::new(TestTasks::new()),
-            entropy,
-            store: Arc::new(store.clone()),
-            keyring: Arc::new(keyring.await.expect("a keyring in an empty store")),
-            providers: Arc::new(FakeProviders::new()),
-            plugins: Arc::new(ScriptedPlugins::new()),
-            audit: Arc::new(RecordingAudit::new()),
-            catalogue: Catalogue::new(Vec::new()).expect("no services"),
-            options: crate::leases::Options::default(),
-        });
+        let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 1000).await;
+        let leases = Leases::new(
+            Arc::clone(&ground),
+            LeasesParts {
+                providers: Arc::new(FakeProviders::new()),
+                plugins: Arc::new(ScriptedPlugins::new()),
+                catalogue: Catalogue::new(Vec::new()).expect("no services"),
+                options: crate::leases::Options::default(),
+            },
+        );
         let provider = Arc::new(FakeSignIn::new());
-        let users = Arc::new(Users::new(Arc::clone(&core), Roles::new(roles)));
+        let users = Arc::new(Users::new(Arc::clone(&leases), Roles::new(roles)));
         let sessions = Sessions::new(
-            Arc::clone(&core),
+            Arc::clone(&ground),
             Arc::clone(&users),
             provider.clone(),
             Arc::new(FakeTokens),
             options,
         );
-        Self { clock, store, provider, core, users, sessions }
+        Self { clock, store, provider, ground, users, sessions }
     }
 
     /// Signs `user` in, at a place that nobody else is at.

@@ -143,7 +143,7 @@ impl Run {
     async fn new() -> Self {
         let options = Options { sweep_every: 20 * SECOND, ..options() };
         let world = World::with(services(true), options).await;
-        world.core.start().await.unwrap();
+        world.leases.start().await.unwrap();
         Self { world, told: Arc::default(), gates: Vec::new(), made: 0, mortal: BTreeSet::new() }
     }
 
@@ -202,13 +202,13 @@ impl Run {
             Op::Issue { user, service, plugin } => {
                 let step = self.issue_step(plugin);
                 self.world.plugins.on_issue(&id(SERVICES[service]), step);
-                let (core, told) = (Arc::clone(&self.world.core), Arc::clone(&self.told));
+                let (core, told) = (Arc::clone(&self.world.leases), Arc::clone(&self.told));
                 tokio::spawn(issue(core, told, USERS[user], SERVICES[service]));
             }
             Op::Revoke { user, nth, plugin } => {
                 let step = self.revoke_step(plugin);
                 self.world.plugins.on_revoke(&id(SERVICES[nth % 2]), step);
-                let (core, told) = (Arc::clone(&self.world.core), Arc::clone(&self.told));
+                let (core, told) = (Arc::clone(&self.world.leases), Arc::clone(&self.told));
                 tokio::spawn(revoke(core, told, USERS[user], nth));
             }
             Op::OpenGates => self.gates.drain(..).for_each(|gate| gate.open()),
@@ -226,30 +226,30 @@ impl Run {
             Op::KillAfter(commits) => self.world.store.stop_after(commits),
             Op::Restart { with_web } => self.restart(with_web).await,
             Op::Suspend { user } => {
-                let core = Arc::clone(&self.world.core);
+                let core = Arc::clone(&self.world.leases);
                 tokio::spawn(async move {
                     core.suspend(operator(), caller(USERS[user]).subject()).await
                 });
             }
             Op::Resume { user } => {
-                let core = Arc::clone(&self.world.core);
+                let core = Arc::clone(&self.world.leases);
                 tokio::spawn(async move {
                     core.resume(operator(), caller(USERS[user]).subject()).await
                 });
             }
-            Op::RetryParked => retry_parked(&self.world.core).await,
+            Op::RetryParked => retry_parked(&self.world.leases).await,
         }
     }
 
     async fn restart(&mut self, with_web: bool) {
         self.world.restart_with(services(with_web)).await;
-        self.world.core.start().await.unwrap();
+        self.world.leases.start().await.unwrap();
     }
 
     /// The ledger at this very moment.
     async fn leases(&self) -> Vec<Lease> {
-        let core = &self.world.core;
-        let frozen = core.ledger.records.in_store(Arc::new(self.world.store.snapshot()));
+        let core = &self.world.leases;
+        let frozen = core.ground.records.in_store(Arc::new(self.world.store.snapshot()));
         let (leases, faults) = frozen.examine(&core.ledger.timing).await.unwrap();
         assert_eq!(faults, Vec::<String>::new());
         leases
@@ -264,7 +264,7 @@ impl Run {
         self.step(Op::Run(30)).await;
         for _ in 0..2 {
             self.world.run(20 * 60 * SECOND).await;
-            retry_parked(&self.world.core).await;
+            retry_parked(&self.world.leases).await;
         }
         self.world.run(20 * 60 * SECOND).await;
     }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use crate::caller::Subject;
 use crate::error::{Error, Kind};
+use crate::ground::{Ground, suspended, too_contended};
 use crate::ids::LeaseId;
 use crate::limits::KeyedLocks;
 use crate::model::lease::{Event, Kept, Lease, Made, NotPossible, State, Timing};
+use crate::ports::audit;
 use crate::ports::store::MAX_BATCH_KEYS;
 use crate::ports::store::Versioned;
-use crate::ports::{Clock, audit};
-use crate::records::{Account, Change, CommitError, Move, Records};
+use crate::records::{Account, Change, CommitError, Move};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -33,9 +34,8 @@ const RETIRED_AT_ONCE: usize = (MAX_BATCH_KEYS - KEYS_TO_RESERVE) / KEYS_TO_RETI
 
 /// The ledger.
 pub(crate) struct Ledger {
-    pub(crate) records: Records,
+    ground: Arc<Ground>,
     pub(crate) timing: Timing,
-    clock: Arc<dyn Clock>,
     /// Parallel changes of one counter queue here rather than fail against each other.
     accounts: KeyedLocks<Account>,
 }
@@ -48,14 +48,6 @@ pub(crate) struct Room {
     /// Whether leases that have expired may make room. Not while the clock is in doubt: what is
     /// retired once stays so.
     pub(crate) may_retire: bool,
-}
-
-/// A lease that was reserved.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    pub(crate) pending: Versioned<Lease>,
-    /// Leases of the same user that had expired and made room.
-    pub(crate) retired: Vec<Lease>,
 }
 
 /// What a plugin made, to be recorded.
@@ -119,8 +111,8 @@ impl From<CommitError> for NotAdvanced {
 }
 
 impl Ledger {
-    pub(crate) fn new(records: Records, timing: Timing, clock: Arc<dyn Clock>) -> Self {
-        Self { records, timing, clock, accounts: KeyedLocks::new() }
+    pub(crate) fn new(ground: Arc<Ground>, timing: Timing) -> Self {
+        Self { ground, timing, accounts: KeyedLocks::new() }
     }
 
     /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had
@@ -134,12 +126,11 @@ impl Ledger {
         pending: Lease,
         room: Room,
         tell: impl Fn(&Lease) -> audit::Event,
-    ) -> Result<Reserved, Error> {
-        let account = self.records.account(&pending.owner, &pending.service);
+    ) -> Result<Versioned<Lease>, Error> {
+        let account = self.ground.records.account(&pending.owner, &pending.service);
         let _queued = self.accounts.lock(account.clone()).await;
-        let mut retired = Vec::new();
         for _ in 0..ATTEMPTS {
-            let tally = self.records.tally(&account).await?;
+            let tally = self.ground.records.tally(&account).await?;
             let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit)
             {
                 Some(_) if !room.may_retire => return Err(limit_reached()),
@@ -152,23 +143,18 @@ impl Ledger {
                 if only_retire { Change::default() } else { Change::begin(pending.clone()) };
             change.tally = Some(tally);
             change.unless_suspended = Some(pending.owner.clone());
-            let leases: Vec<_> = expired.iter().map(|stored| stored.value.clone()).collect();
-            change.events = leases.iter().map(&tell).collect();
+            change.events = expired.iter().map(|stored| tell(&stored.value)).collect();
             for stored in expired {
                 let after = stored
                     .value
-                    .after(Event::EndPassed, self.clock.now(), &self.timing)
+                    .after(Event::EndPassed, self.ground.clock.now(), &self.timing)
                     .map_err(Error::internal)?;
                 change.moves.insert(0, Move { before: Some(stored), after });
             }
-            match self.records.commit(&change, &self.timing).await {
+            match self.ground.records.commit(&change, &self.timing).await {
                 Ok(revision) => {
-                    retired.extend(leases);
                     if !only_retire {
-                        return Ok(Reserved {
-                            pending: Versioned { value: pending, revision },
-                            retired,
-                        });
+                        return Ok(Versioned { value: pending, revision });
                     }
                 }
                 Err(CommitError::Conflict) => self.refuse_suspended(&pending.owner).await?,
@@ -184,8 +170,9 @@ impl Ledger {
         pending: &Lease,
         wanted: u64,
     ) -> Result<Vec<Versioned<Lease>>, Error> {
-        let now = self.clock.now();
-        let mut expired = self.records.leases_of(&pending.owner, Some(&pending.service)).await?;
+        let now = self.ground.clock.now();
+        let mut expired =
+            self.ground.records.leases_of(&pending.owner, Some(&pending.service)).await?;
         expired.retain(|stored| {
             stored.value.own_end().is_some_and(|end| end + self.timing.skew <= now)
         });
@@ -198,7 +185,7 @@ impl Ledger {
     }
 
     async fn refuse_suspended(&self, subject: &Subject) -> Result<(), Error> {
-        if self.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
+        if self.ground.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
     /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what
@@ -233,16 +220,17 @@ impl Ledger {
                 }
                 Activated::New | Activated::Unwanted | Activated::TooLate => None,
             };
-            match self.records.commit(&change, &self.timing).await {
+            match self.ground.records.commit(&change, &self.timing).await {
                 Ok(_) => return Ok(Settled { activated, told: true }),
                 Err(CommitError::Failed(error)) => return Err(error),
                 Err(CommitError::Conflict) => {}
             }
-            let Some(again) = self.records.lease(pending.value.id).await? else {
+            let Some(again) = self.ground.records.lease(pending.value.id).await? else {
                 return Ok(Settled { activated: Activated::TooLate, told: false });
             };
-            suspended = self.records.is_suspended(&again.value.owner).await?;
-            holder = self.records.holder(&again.value.service, &activation.made.state).await?;
+            suspended = self.ground.records.is_suspended(&again.value.owner).await?;
+            holder =
+                self.ground.records.holder(&again.value.service, &activation.made.state).await?;
             pending = again;
         }
         Err(too_contended())
@@ -255,7 +243,7 @@ impl Ledger {
         suspended: bool,
         holder: Option<LeaseId>,
     ) -> Result<Plan, Error> {
-        let at = self.clock.now();
+        let at = self.ground.clock.now();
         if let Some(holder) = holder.filter(|holder| *holder != pending.value.id) {
             return self.plan_held(pending, activation, suspended, holder, at).await;
         }
@@ -308,7 +296,7 @@ impl Ledger {
             older.value.owner == pending.value.owner
                 && older.value.plugin.name == pending.value.plugin.name
         };
-        let older = self.records.lease(holder).await?.filter(same);
+        let older = self.ground.records.lease(holder).await?.filter(same);
         let renewed = older
             .as_ref()
             .map(|older| older.value.renewed(&pending.value, &activation.made, at, &self.timing));
@@ -333,7 +321,7 @@ impl Ledger {
         events: impl IntoIterator<Item = Event>,
         tell: impl FnOnce(Option<&Lease>) -> Vec<audit::Event>,
     ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
-        let at = self.clock.now();
+        let at = self.ground.clock.now();
         let mut after = Some(stored.value.clone());
         for event in events {
             after = match after {
@@ -346,13 +334,13 @@ impl Ledger {
         let _queued = if uncounted { Some(self.lock_account(&stored.value).await) } else { None };
         let told = tell(after.as_ref());
         let change = Change { events: told, ..Change::advance(stored.clone(), after) };
-        let revision = self.records.commit(&change, &self.timing).await?;
+        let revision = self.ground.records.commit(&change, &self.timing).await?;
         let after = change.moves.into_iter().next().and_then(|only| only.after);
         Ok(after.map(|lease| Versioned { value: lease, revision }))
     }
 
     async fn lock_account(&self, lease: &Lease) -> impl Sized + use<> {
-        self.accounts.lock(self.records.account(&lease.owner, &lease.service)).await
+        self.accounts.lock(self.ground.records.account(&lease.owner, &lease.service)).await
     }
 }
 
@@ -363,15 +351,4 @@ enum Plan {
 
 fn limit_reached() -> Error {
     Error::new(Kind::LimitReached, "You have as many credentials of this service as you may have.")
-}
-
-/// What somebody hears who was suspended.
-pub(crate) fn suspended() -> Error {
-    Error::new(Kind::Unauthenticated, "Your access is suspended.")
-}
-
-/// What somebody hears when a lease never stood still.
-pub(crate) fn too_contended() -> Error {
-    Error::new(Kind::Busy, "Too much happens at once; please try again.")
-        .because(format!("a change lost against others {ATTEMPTS} times"))
 }

@@ -10,7 +10,6 @@
 #[cfg(test)]
 mod any_order;
 mod attempts;
-mod clock_watch;
 mod effects;
 pub mod handoff;
 mod issue;
@@ -18,6 +17,7 @@ pub(crate) mod ledger;
 pub mod operate;
 mod parameters;
 mod revoke;
+mod suspension;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -26,50 +26,33 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, select};
-use tokio::sync::oneshot;
+use futures_util::future::{Either, select};
 
 use crate::access;
-use crate::audit::Audit;
 use crate::caller::{Caller, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::error::{Error, Kind};
+use crate::ground::{Ground, outcome_of, suspended};
 use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
-use crate::keyring::Keyring;
 use crate::leases::attempts::Attempts;
 use crate::leases::effects::Effects;
 use crate::leases::handoff::{Bounds, Handoff, Handoffs};
 use crate::leases::ledger::{Ledger, NotAdvanced};
 use crate::leases::sweep::Sweeper;
 use crate::model::lease::{self, Lease, Timing};
-use crate::ports::audit::{Action, Actor, AuditSink, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::plugins::{Parameter, ServicePlugins};
 use crate::ports::providers::{ProviderView, Providers};
-use crate::ports::store::Store;
 use crate::ports::store::Versioned;
-use crate::ports::{Clock, Entropy, Tasks};
-use crate::records::Records;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// What a [`Leases`] is made of.
-pub struct Parts {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Where effects run, so that no client cuts them short.
-    pub tasks: Arc<dyn Tasks>,
-    /// Ids and jitter.
-    pub entropy: Arc<dyn Entropy>,
-    /// Where the ledger is kept.
-    pub store: Arc<dyn Store>,
-    /// What seals it.
-    pub keyring: Arc<Keyring>,
-    /// Who vouches for users.
+/// What a [`Leases`] is made of, beside the ground.
+pub struct LeasesParts {
+    /// The OpenID providers that identify callers.
     pub providers: Arc<dyn Providers>,
-    /// What issues and revokes.
+    /// The plugins that issue and revoke.
     pub plugins: Arc<dyn ServicePlugins>,
-    /// Who hears what happened.
-    pub audit: Arc<dyn AuditSink>,
     /// The configured services.
     pub catalogue: Catalogue,
     /// Bounds and spans.
@@ -108,8 +91,6 @@ pub struct Options {
     pub keep_ended: Duration,
     /// How often due work is looked for.
     pub sweep_every: Duration,
-    /// By how much wall clock and monotonic clock may drift apart before due work is left alone.
-    pub max_drift: Duration,
     /// Whether a user may drop a lease of a service that is configured no more.
     pub allow_dropping: bool,
 }
@@ -130,7 +111,6 @@ impl Default for Options {
             park_after: Duration::from_secs(7 * 24 * 60 * 60),
             keep_ended: Duration::from_secs(24 * 60 * 60),
             sweep_every: Duration::from_secs(1),
-            max_drift: Duration::from_secs(60),
             allow_dropping: false,
         }
     }
@@ -181,51 +161,31 @@ pub struct LeaseView {
 
 /// The issuing half. Cheap to share; everything in it is behind the `Arc` that [`Leases::new`] gives.
 pub struct Leases {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) tasks: Arc<dyn Tasks>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) providers: Arc<dyn Providers>,
-    pub(crate) plugins: Arc<dyn ServicePlugins>,
-    pub(crate) audit: Arc<dyn AuditSink>,
-    pub(crate) audit_trail: Audit,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) options: Options,
-    pub(crate) ledger: Ledger,
-    pub(crate) handoffs: Handoffs,
-    pub(crate) effects: Effects,
-    pub(crate) attempts: Attempts,
-    pub(crate) sweeper: Sweeper,
+    pub(crate) ground: Arc<Ground>,
+    providers: Arc<dyn Providers>,
+    plugins: Arc<dyn ServicePlugins>,
+    catalogue: Catalogue,
+    options: Options,
+    ledger: Ledger,
+    handoffs: Handoffs,
+    effects: Effects,
+    attempts: Attempts,
+    sweeper: Sweeper,
 }
 
 impl Leases {
     /// Puts the parts together. Nothing runs before [`Leases::start`].
-    pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            clock,
-            tasks,
-            entropy,
-            store,
-            keyring,
-            providers,
-            plugins,
-            audit,
-            catalogue,
-            options,
-        } = parts;
-        let records = Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy));
-        let ledger = Ledger::new(records, options.timing(), Arc::clone(&clock));
+    pub fn new(ground: Arc<Ground>, parts: LeasesParts) -> Arc<Self> {
+        let LeasesParts { providers, plugins, catalogue, options } = parts;
+        let ledger = Ledger::new(Arc::clone(&ground), options.timing());
         let handoffs = Handoffs::new(&options.handoff_bounds());
         let effects = Effects::new(options.max_effects);
         let sweeper = Sweeper::new(&options);
         let attempts = Attempts::default();
         Arc::new(Self {
-            clock,
-            tasks,
-            entropy,
+            ground,
             providers,
             plugins,
-            audit,
-            audit_trail: Audit::default(),
             catalogue,
             options,
             ledger,
@@ -267,8 +227,8 @@ impl Leases {
         let refused =
             |error: &Error, subject| self.note_refused_sign_in(provider, interface, subject, error);
         let identity = identified.inspect_err(|error| refused(error, None))?;
-        if self.ledger.records.is_suspended(&identity.subject).await? {
-            let error = ledger::suspended();
+        if self.ground.records.is_suspended(&identity.subject).await? {
+            let error = suspended();
             refused(&error, Some(identity.subject.clone()));
             return Err(error);
         }
@@ -286,8 +246,8 @@ impl Leases {
         if error.kind() != Kind::Unauthenticated {
             return;
         }
-        self.note(Event {
-            at: self.clock.now(),
+        self.ground.remark(Event {
+            at: self.ground.clock.now(),
             actor: Some(Actor::Stranger(interface)),
             action: Action::SignIn,
             target: Target { provider: Some(provider.clone()), subject, ..Target::default() },
@@ -302,7 +262,7 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn services(&self, caller: &Caller) -> Result<Vec<ServiceView>, Error> {
-        let counts = self.ledger.records.counts(caller.subject()).await?;
+        let counts = self.ground.records.counts(caller.subject()).await?;
         let view = |service: &Arc<Service>| {
             let authorized = access::may_issue(caller, service);
             let count = counts.get(&service.id).copied().unwrap_or(0);
@@ -338,8 +298,8 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn credentials(&self, caller: &Caller) -> Result<Vec<LeaseView>, Error> {
-        let now = self.clock.now();
-        let mut leases = self.ledger.records.leases_of(caller.subject(), None).await?;
+        let now = self.ground.clock.now();
+        let mut leases = self.ground.records.leases_of(caller.subject(), None).await?;
         leases.retain(|stored| stored.value.is_listed(now));
         leases.sort_by_key(|stored| (stored.value.created, stored.value.id));
         Ok(leases.into_iter().map(|stored| LeaseView::from(stored.value)).collect())
@@ -347,7 +307,7 @@ impl Leases {
 
     /// Whether a result waits for `caller` under that id. Looking does not take it.
     pub fn holds(&self, caller: &Caller, id: HandoffId) -> bool {
-        self.handoffs.holds(caller.subject(), id, self.clock.monotonic())
+        self.handoffs.holds(caller.subject(), id, self.ground.clock.monotonic())
     }
 
     /// Hands out what was issued: to the subject that asked for it, once. Like a reveal, it is told
@@ -357,7 +317,8 @@ impl Leases {
     /// `NotFound` for everything that does not wait for this caller (any more); `Internal` when the
     /// store fails: nobody has the result then.
     pub async fn collect(&self, caller: &Caller, id: HandoffId) -> Result<Handoff, Error> {
-        let Some(collected) = self.handoffs.collect(caller.subject(), id, self.clock.monotonic())
+        let Some(collected) =
+            self.handoffs.collect(caller.subject(), id, self.ground.clock.monotonic())
         else {
             return Err(Error::new(
                 Kind::NotFound,
@@ -370,16 +331,8 @@ impl Leases {
         };
         let about = About { lease, ..About::service_of(caller, &collected.service) };
         let event = self.event(Some(user(caller)), Action::Collect, about, Outcome::Done);
-        self.attest(&event).await?;
-        self.audit.record(event);
+        self.ground.record(&event).await?;
         Ok(collected.handoff)
-    }
-
-    /// Tells whoever answers for the daemon of something that changed nothing in the store. What
-    /// changes something is told by the change: see [`Leases::advance`].
-    pub(crate) fn record(&self, event: Event) {
-        self.audit.record(event.clone());
-        self.note(event);
     }
 
     /// An event of now.
@@ -392,7 +345,7 @@ impl Leases {
     ) -> Event {
         let About { service, lease, subject, note } = about;
         let target = Target { service, lease, subject, ..Target::default() };
-        Event { at: self.clock.now(), actor, action, target, note, outcome }
+        Event { at: self.ground.clock.now(), actor, action, target, note, outcome }
     }
 
     /// Has `events` happen to a lease, all at once, and what `tell` says of the lease as it will be
@@ -406,34 +359,7 @@ impl Leases {
         events: impl IntoIterator<Item = lease::Event>,
         tell: impl FnOnce(Option<&Lease>) -> Vec<Event>,
     ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
-        let mut told = Vec::new();
-        let remember = |after: Option<&Lease>| {
-            told = tell(after);
-            told.clone()
-        };
-        let after = self.ledger.advance(stored, events, remember).await?;
-        told.into_iter().for_each(|event| self.audit.record(event));
-        Ok(after)
-    }
-
-    /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed,
-    /// because it is large: whoever may get here would else carry room for it through every other
-    /// request.
-    pub(crate) async fn detached<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        work: BoxFuture<'static, Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let (tell, told) = oneshot::channel();
-        let work = async move {
-            if let Err(Err(error)) = tell.send(work.await) {
-                tracing::warn!(%error, cause = error.cause(), work = name, "failed, and nobody waited for it any more");
-            }
-        };
-        self.tasks.spawn(name, Box::pin(work));
-        told.await.unwrap_or_else(|_| {
-            Err(Error::internal(format!("the task `{name}` ended without a result")))
-        })
+        self.ledger.advance(stored, events, tell).await
     }
 
     /// Waits for a plugin call, but not for much longer than it may take: the host keeps the time,
@@ -443,7 +369,7 @@ impl Leases {
         call: impl Future<Output = T>,
         longest: Duration,
     ) -> Option<T> {
-        let limit = self.clock.sleep(longest + CALL_GRACE);
+        let limit = self.ground.clock.sleep(longest + CALL_GRACE);
         match select(pin!(call), limit).await {
             Either::Left((report, _)) => Some(report),
             Either::Right(_) => None,
@@ -519,25 +445,4 @@ impl From<&Lease> for About {
 /// The user behind a call.
 pub(crate) fn user(caller: &Caller) -> Actor {
     Actor::User(caller.subject().clone(), caller.interface)
-}
-
-/// What an error is for the audit: a no, or a failure.
-pub(crate) fn outcome_of(error: &Error) -> Outcome {
-    let words = error.public().to_owned();
-    match error.kind() {
-        Kind::Unauthenticated
-        | Kind::Forbidden
-        | Kind::NotFound
-        | Kind::Invalid
-        | Kind::Conflict
-        | Kind::Stale
-        | Kind::LimitReached
-        | Kind::Disabled
-        | Kind::LoginRequired
-        | Kind::Refused
-        | Kind::Busy => Outcome::Refused(words),
-        Kind::PluginFailed | Kind::PluginTimeout | Kind::Upstream | Kind::Internal => {
-            Outcome::Failed(words)
-        }
-    }
 }

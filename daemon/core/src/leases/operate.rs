@@ -3,9 +3,11 @@
 use crate::access::{Grant, Operate};
 use crate::caller::Subject;
 use crate::error::{Error, Kind};
+use crate::ground::outcome_of;
+use crate::ground::too_contended;
 use crate::ids::{LeaseId, ServiceId};
-use crate::leases::ledger::{self, NotAdvanced};
-use crate::leases::{About, Leases, outcome_of};
+use crate::leases::ledger::NotAdvanced;
+use crate::leases::{About, Leases};
 use crate::model::lease::{Event, Lease, Reason, State};
 use crate::ports::audit::{self, Action, Actor, Outcome, Target};
 use crate::ports::store::Versioned;
@@ -61,21 +63,12 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails; doing it again is fine.
     pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.suspend_as(&Actor::Operator, subject).await?;
-        // The suspension's own batch has told the audit log.
-        let event = self.event(
-            Some(Actor::Operator),
-            Action::Suspend,
-            about_subject(subject),
-            Outcome::Done,
-        );
-        self.audit.record(event);
-        Ok(())
+        self.suspend_as(&Actor::Operator, subject).await
     }
 
     /// Has everything taken back that is being issued to `subject`.
     pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
-        for stored in self.ledger.records.leases_of(subject, None).await? {
+        for stored in self.ground.records.leases_of(subject, None).await? {
             if matches!(stored.value.state, State::Pending { .. }) {
                 self.doom(stored).await?;
             }
@@ -91,7 +84,7 @@ impl Leases {
                 Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
                 Err(NotAdvanced::Conflict) => {
-                    match self.ledger.records.lease(stored.value.id).await? {
+                    match self.ground.records.lease(stored.value.id).await? {
                         Some(again) => stored = again,
                         None => return Ok(()),
                     }
@@ -105,15 +98,7 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.resume_as(&Actor::Operator, subject).await?;
-        let event = self.event(
-            Some(Actor::Operator),
-            Action::Resume,
-            about_subject(subject),
-            Outcome::Done,
-        );
-        self.audit.record(event);
-        Ok(())
+        self.resume_as(&Actor::Operator, subject).await
     }
 
     /// Parked leases, by service; at most `limit`.
@@ -126,9 +111,9 @@ impl Leases {
         limit: usize,
     ) -> Result<Vec<ParkedView>, Error> {
         let mut parked = Vec::new();
-        for id in self.ledger.records.parked(None, limit).await?.leases {
+        for id in self.ground.records.parked(None, limit).await?.leases {
             parked
-                .extend(self.ledger.records.lease(id).await?.and_then(|stored| view(stored.value)));
+                .extend(self.ground.records.lease(id).await?.and_then(|stored| view(stored.value)));
         }
         Ok(parked)
     }
@@ -166,7 +151,7 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails or a lease cannot be read.
     pub async fn examine(&self, _grant: Grant<Operate>) -> Result<Examination, Error> {
-        let (leases, faults) = self.ledger.records.examine(&self.ledger.timing).await?;
+        let (leases, faults) = self.ground.records.examine(&self.ledger.timing).await?;
         let counted =
             leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
         Ok(Examination { faults, counted })
@@ -179,7 +164,7 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails. It is told once the store is well again, unless the daemon
     /// is killed before.
-    pub async fn attest_command(
+    pub async fn record_command(
         &self,
         _grant: Grant<Operate>,
         asked: String,
@@ -189,12 +174,11 @@ impl Leases {
         let outcome = refused.map_or(Outcome::Done, outcome_of);
         let event = self.event(Some(Actor::Operator), Action::Operate, About::default(), outcome);
         let event = audit::Event { target, ..event };
-        self.audit.record(event.clone());
-        let attested = self.attest(&event).await;
-        if attested.is_err() {
-            self.note(event);
+        let recorded = self.ground.record(&event).await;
+        if recorded.is_err() {
+            self.ground.remark(event);
         }
-        attested
+        recorded
     }
 
     async fn advance_parked(
@@ -207,7 +191,7 @@ impl Leases {
         for _ in 0..ATTEMPTS {
             let parked = |stored: &Versioned<Lease>| matches!(stored.value.state, State::Parked(_));
             let stored =
-                self.ledger.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
+                self.ground.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
             let about = About { note: note.map(ToOwned::to_owned), ..About::from(&stored.value) };
             let told = self.event(Some(Actor::Operator), action, about, Outcome::Done);
             match self.advance(&stored, [event.clone()], |_| vec![told]).await {
@@ -217,7 +201,7 @@ impl Leases {
                 Err(NotAdvanced::Failed(error)) => return Err(error),
             }
         }
-        Err(ledger::too_contended())
+        Err(too_contended())
     }
 }
 
@@ -230,10 +214,6 @@ fn counted(lease: Lease) -> CountedView {
         stage: lease.state.name(),
         plugin_state,
     }
-}
-
-fn about_subject(subject: &Subject) -> About {
-    About { subject: Some(subject.clone()), ..About::default() }
 }
 
 fn not_parked() -> Error {

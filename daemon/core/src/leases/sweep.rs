@@ -14,13 +14,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream;
-use tokio::sync::watch;
 
 use crate::access::{Grant, Operate};
+use crate::audit::write_remarks_until_stopped;
 use crate::error::Error;
 use crate::ids::{LeaseId, ServiceId};
 use crate::leases::attempts::Entered;
-use crate::leases::clock_watch::ClockWatch;
 use crate::leases::ledger::NotAdvanced;
 use crate::leases::revoke::By;
 use crate::leases::{About, Leases, Options};
@@ -44,13 +43,10 @@ const RECHECK_PARKED: Duration = Duration::from_secs(300);
 pub(crate) struct Sweeper {
     background: KeyedPermits<ServiceId>,
     progress: Mutex<Progress>,
-    stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct Progress {
-    started: bool,
-    clock: Option<ClockWatch>,
     /// Where the lap through the due leases goes on; `None`: from its beginning.
     due: Option<Key>,
     /// The same for parked leases, and when their next lap begins.
@@ -76,13 +72,7 @@ impl Sweeper {
         Self {
             background: KeyedPermits::new(options.background_revocations),
             progress: Mutex::default(),
-            stopping: watch::Sender::new(false),
         }
-    }
-
-    /// Becomes true when the daemon ends.
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -98,17 +88,12 @@ impl Leases {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
-        let now = self.clock.now();
-        {
-            let mut progress = self.sweeper.progress();
-            progress.clock =
-                Some(ClockWatch::new(now, self.clock.monotonic(), self.options.max_drift));
-            progress.started = true;
-        }
-        self.ledger.records.due(None, now, 1).await?;
+        self.ground.trust_clock();
+        self.ground.records.due(None, self.ground.clock.now(), 1).await?;
         let core = Arc::clone(self);
-        self.tasks.spawn("sweep", Box::pin(async move { core.sweep_until_stopped().await }));
-        self.tasks.spawn("audit", Box::pin(Arc::clone(self).keep_audit()));
+        self.ground.tasks.spawn("sweep", Box::pin(async move { core.sweep_until_stopped().await }));
+        let remarks = write_remarks_until_stopped(Arc::clone(&self.ground));
+        self.ground.tasks.spawn("audit", Box::pin(remarks));
         Ok(())
     }
 
@@ -116,25 +101,20 @@ impl Leases {
     /// is under way goes on to its end; [`crate::ports::Tasks`] knows when that is.
     pub fn stop(&self) {
         self.effects.close();
-        self.sweeper.stopping.send_replace(true);
+        self.ground.stop();
     }
 
     /// Why the daemon is not in order, as sentences for operators. None: it is.
     pub fn readiness(&self) -> Vec<String> {
         let progress = self.sweeper.progress();
         let mut reasons = Vec::new();
-        if !progress.started {
+        if !self.ground.is_clock_watched() {
             reasons.push("the ledger has not been started".to_owned());
         }
-        if *self.sweeper.stopping.borrow() {
+        if self.ground.is_stopping() {
             reasons.push("the daemon is ending".to_owned());
         }
-        reasons.extend(
-            progress
-                .clock
-                .as_ref()
-                .and_then(|clock| clock.complaint(self.clock.now(), self.clock.monotonic())),
-        );
+        reasons.extend(self.ground.clock_complaint());
         reasons.extend(progress.trouble.clone().or_else(|| progress.parked_trouble.clone()));
         reasons
     }
@@ -142,18 +122,16 @@ impl Leases {
     /// Takes the wall clock as it is now for right: an operator has looked at it after it had
     /// jumped.
     pub fn trust_clock(&self, _grant: Grant<Operate>) {
-        let anchored =
-            ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.options.max_drift);
-        self.sweeper.progress().clock = Some(anchored);
+        self.ground.trust_clock();
     }
 
     async fn sweep_until_stopped(self: Arc<Self>) {
-        let mut stopping = self.sweeper.stopping();
+        let mut stopping = self.ground.stopping();
         while !*stopping.borrow_and_update() {
             if self.visit().await {
                 continue;
             }
-            let pause = self.clock.sleep(self.options.sweep_every);
+            let pause = self.ground.clock.sleep(self.options.sweep_every);
             let stop = std::pin::pin!(stopping.changed());
             if let Either::Right((Err(_), _)) = select(pause, stop).await {
                 return;
@@ -163,8 +141,8 @@ impl Leases {
 
     /// Looks once for what is due. Tells whether it pays to look again at once.
     async fn visit(self: &Arc<Self>) -> bool {
-        self.handoffs.purge(self.clock.monotonic());
-        if self.is_clock_off() {
+        self.handoffs.purge(self.ground.clock.monotonic());
+        if self.ground.is_clock_off() {
             return false;
         }
         let due = self.visit_due().await;
@@ -174,20 +152,10 @@ impl Leases {
         due.is_ok_and(|visit| visit.more && visit.moved > 0)
     }
 
-    /// Whether the wall clock cannot be believed.
-    pub(crate) fn is_clock_off(&self) -> bool {
-        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        self.sweeper
-            .progress()
-            .clock
-            .as_ref()
-            .is_some_and(|clock| clock.complaint(now, monotonic).is_some())
-    }
-
     /// Logs what went wrong, once a minute at most: it goes on until somebody does something about
     /// it.
     fn complaint(&self, error: &Error) -> String {
-        let now = self.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         let mut progress = self.sweeper.progress();
         if progress
             .trouble_told
@@ -204,7 +172,8 @@ impl Leases {
         let mut trouble = Ok(());
         for _ in 0..PAGES {
             let after = self.sweeper.progress().due.clone();
-            let page = self.ledger.records.due(after.as_ref(), self.clock.now(), PAGE).await?;
+            let page =
+                self.ground.records.due(after.as_ref(), self.ground.clock.now(), PAGE).await?;
             visit.more = page.next.is_some();
             self.sweeper.progress().due = page.next;
             let work = stream::iter(page.leases.into_iter().map(|id| self.take_care(id)));
@@ -225,9 +194,9 @@ impl Leases {
 
     /// Does what is due about a lease; tells whether it moved or is about to.
     async fn take_care(self: &Arc<Self>, id: LeaseId) -> Result<bool, Error> {
-        let Some(stored) = self.ledger.records.lease(id).await? else { return Ok(false) };
+        let Some(stored) = self.ground.records.lease(id).await? else { return Ok(false) };
         let (event, action, outcome) =
-            match stored.value.overdue(self.clock.now(), &self.ledger.timing) {
+            match stored.value.overdue(self.ground.clock.now(), &self.ledger.timing) {
                 None => return Ok(false),
                 Some(Overdue::Limit | Overdue::Attempt) => return Ok(self.begin_attempt(stored)),
                 Some(Overdue::Deadline) => {
@@ -261,14 +230,14 @@ impl Leases {
                 tracing::info!(%lease, %service, answer = %answer.public, cause = answer.cause.as_deref(), "a lease could not be revoked yet");
             }
         };
-        self.tasks.spawn("revoke in the background", Box::pin(work));
+        self.ground.tasks.spawn("revoke in the background", Box::pin(work));
         true
     }
 
     /// Looks whether services of parked leases are back, one page at a visit, in laps with pauses
     /// between them.
     async fn visit_parked(&self) {
-        let now = self.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         let after = {
             let mut progress = self.sweeper.progress();
             if progress.parked.is_none() {
@@ -286,7 +255,7 @@ impl Leases {
     }
 
     async fn bring_back_page(&self, after: Option<Key>, now: Duration) -> Result<(), Error> {
-        let page = self.ledger.records.parked(after.as_ref(), PAGE).await?;
+        let page = self.ground.records.parked(after.as_ref(), PAGE).await?;
         let mut result = Ok(());
         for id in page.leases {
             // One lease that cannot be read keeps no other waiting.
@@ -299,7 +268,7 @@ impl Leases {
     }
 
     async fn bring_back(&self, id: LeaseId) -> Result<(), Error> {
-        let stored = self.ledger.records.lease(id).await?;
+        let stored = self.ground.records.lease(id).await?;
         let waits = |stored: &Versioned<Lease>| {
             stored.value.state.waits_for_service() && self.is_service_back(&stored.value)
         };

@@ -27,7 +27,7 @@ async fn the_list_shows_what_the_user_may_see() {
     world.plugins.unload(&id("broken"), "it does not compile");
     world.get("alice", "ssh").await.unwrap();
 
-    let views = world.core.services(&caller("alice")).await.unwrap();
+    let views = world.leases.services(&caller("alice")).await.unwrap();
     let names: Vec<_> = views.iter().map(|view| view.id.as_str()).collect();
     assert_eq!(names, ["ssh", "broken", "closed"]);
     let [ssh, broken, closed] = &views[..] else { panic!() };
@@ -43,7 +43,7 @@ async fn the_list_shows_what_the_user_may_see() {
     assert!(closed.enabled && !closed.authorized);
     assert_eq!(closed.tooltip, DEFAULT_TOOLTIP);
 
-    let bobs = world.core.services(&caller("bob")).await.unwrap();
+    let bobs = world.leases.services(&caller("bob")).await.unwrap();
     assert_eq!((bobs[0].count, bobs[0].limit_reached), (0, false));
 }
 
@@ -51,7 +51,7 @@ async fn the_list_shows_what_the_user_may_see() {
 async fn a_limit_of_zero_is_reached_from_the_start() {
     let world =
         World::with(vec![Service { limit: Some(0), ..doubles::service("ssh") }], options()).await;
-    assert!(world.core.services(&caller("alice")).await.unwrap()[0].limit_reached);
+    assert!(world.leases.services(&caller("alice")).await.unwrap()[0].limit_reached);
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn counters_of_more_services_than_a_page_are_all_read() {
     for name in &names {
         world.get("alice", name).await.unwrap();
     }
-    let views = world.core.services(&caller("alice")).await.unwrap();
+    let views = world.leases.services(&caller("alice")).await.unwrap();
     assert!(views.iter().all(|view| view.count == 1));
     assert_eq!(world.listed("alice").await.len(), 260);
     world.assert_sound().await;
@@ -78,7 +78,7 @@ async fn credentials_are_listed_by_age_with_their_ends() {
         world.get("alice", "ssh").await.unwrap();
         world.clock.advance(SECOND);
     }
-    let leases = world.core.credentials(&caller("alice")).await.unwrap();
+    let leases = world.leases.credentials(&caller("alice")).await.unwrap();
     assert_eq!(
         leases.iter().map(|lease| lease.created).collect::<Vec<_>>(),
         [start, start + SECOND]
@@ -98,9 +98,9 @@ async fn credentials_are_listed_by_age_with_their_ends() {
 async fn who_has_no_good_token_is_nobody() {
     let world = World::new().await;
     let op = ProviderId::parse(PROVIDER).unwrap();
-    let nobody = world.core.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
+    let nobody = world.leases.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
     assert_eq!(kind(nobody.map(drop)), Err(Kind::Unauthenticated));
-    let alice = world.core.sign_in(&op, Secret::new("alice"), Interface::Web).await.unwrap();
+    let alice = world.leases.sign_in(&op, Secret::new("alice"), Interface::Web).await.unwrap();
     assert_eq!((alice.subject(), alice.interface), (caller("alice").subject(), Interface::Web));
 }
 
@@ -108,18 +108,18 @@ async fn who_has_no_good_token_is_nobody() {
 async fn providers_are_those_of_the_port() {
     let world = World::new().await;
     let op = ProviderId::parse(PROVIDER).unwrap();
-    assert_eq!(world.core.providers().len(), 1);
-    assert_eq!(world.core.provider(&op).unwrap().id, op);
-    assert_eq!(world.core.provider_by_issuer(doubles::ISSUER), Some(op));
-    assert_eq!(world.core.provider_by_issuer("https://other.example"), None);
+    assert_eq!(world.leases.providers().len(), 1);
+    assert_eq!(world.leases.provider(&op).unwrap().id, op);
+    assert_eq!(world.leases.provider_by_issuer(doubles::ISSUER), Some(op));
+    assert_eq!(world.leases.provider_by_issuer("https://other.example"), None);
 }
 
 #[tokio::test]
 async fn a_net_below_the_host_keeps_the_time() {
     let world = World::new().await;
-    let never = world.core.bounded(std::future::pending::<()>(), Duration::from_secs(30));
+    let never = world.leases.bounded(std::future::pending::<()>(), Duration::from_secs(30));
     assert_eq!(world.in_time(never).await, None);
-    assert_eq!(world.core.bounded(async { 7 }, Duration::ZERO).await, Some(7));
+    assert_eq!(world.leases.bounded(async { 7 }, Duration::ZERO).await, Some(7));
 }
 
 /// A task that dies leaves its caller with an error, not with a wait.
@@ -127,7 +127,7 @@ async fn a_net_below_the_host_keeps_the_time() {
 async fn work_that_dies_is_an_error() {
     let world = World::new().await;
     let died = world
-        .core
+        .ground()
         .detached::<()>("die", Box::pin(async { panic!("it dies here on purpose") }))
         .await;
     assert_eq!(kind(died), Err(Kind::Internal));

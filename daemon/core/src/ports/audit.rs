@@ -12,7 +12,7 @@ use crate::ids::{
 use crate::time::Timestamp;
 
 /// Something that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
@@ -54,7 +54,7 @@ pub struct Target {
 }
 
 /// Who did something.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A user, and the door they used.
     User(Subject, Interface),
@@ -132,6 +132,38 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::Issue,
+        Self::Collect,
+        Self::Revoke,
+        Self::Expire,
+        Self::Park,
+        Self::Retry,
+        Self::Drop,
+        Self::Suspend,
+        Self::Resume,
+        Self::Refuse,
+        Self::SignIn,
+        Self::SignOut,
+        Self::Reveal,
+        Self::Use,
+        Self::Create,
+        Self::Change,
+        Self::Delete,
+        Self::Restore,
+        Self::Purge,
+        Self::AssignRoles,
+        Self::Synchronise,
+        Self::Operate,
+        Self::Lose,
+    ];
+
+    /// The action of that name in the audit log.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+
     /// Its name in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -173,11 +205,10 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Who hears of events of the issuing half as they happen: the daemon's log. What has to last is in
-/// the audit log.
-pub trait AuditSink: Send + Sync + 'static {
-    /// Takes one event.
-    fn record(&self, event: Event);
+/// Where events are shown once they are durable in the audit log: the daemon's own log.
+pub trait AuditEcho: Send + Sync + 'static {
+    /// Shows one event.
+    fn echo(&self, event: &Event);
 }
 
 /// The file of the audit log. One daemon at a time writes it; others may move it away or read it at

@@ -9,7 +9,7 @@
 //! | [`ServicePlugins`](plugins::ServicePlugins) | `credsmith-host` |
 //! | [`SignIn`](sign_in::SignIn), [`Tokens`](tokens::Tokens) | `credsmith-oidc` |
 //! | [`TypePlugins`](types::TypePlugins), [`Directory`](directory::Directory) | `credsmith-host` |
-//! | [`AuditSink`](audit::AuditSink), [`AuditFile`](audit::AuditFile) | the daemon |
+//! | [`AuditEcho`](audit::AuditEcho), [`AuditFile`](audit::AuditFile) | the daemon |
 
 pub mod audit;
 pub mod directory;

@@ -7,15 +7,14 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::event_record::{decode_event, encode_event};
 use super::{CommitError, Records, encoding, keys, malformed, next_of};
-use crate::caller::{Interface, Subject};
 use crate::error::Error;
 use crate::keyring::{Authenticator, decode_mac, encode_mac};
 use crate::model::mark::Mark;
-use crate::ports::audit::{Actor, Event, Outcome, Target};
+use crate::ports::audit::Event;
 use crate::ports::random_16;
 use crate::ports::store::{Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, Revision};
-use crate::text::short;
 
 /// With so many bytes in it, a batch takes no further event: one is far smaller than what is left.
 const ENOUGH: usize = MAX_BATCH_BYTES / 2;
@@ -34,8 +33,15 @@ const UNREADABLE: &[u8] =
 pub(crate) struct Outgoing {
     /// What it is called.
     pub(crate) id: String,
-    /// What is told: an object.
+    /// Its JSON: an object.
     pub(crate) json: Vec<u8>,
+}
+
+impl Outgoing {
+    /// The event, for those who read it in memory; `None` when it cannot be read.
+    pub(crate) fn event(&self) -> Option<Event> {
+        decode_event(&self.json)
+    }
 }
 
 /// What waits for the audit log, as far as it was looked at.
@@ -63,60 +69,6 @@ struct EndRecord<'a> {
     number: u64,
     mac: Cow<'a, str>,
     bytes: u64,
-}
-
-#[derive(Serialize)]
-struct EventRecord<'a> {
-    at: String,
-    action: &'static str,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<Cow<'a, str>>,
-    actor: ActorRecord<'a>,
-    target: TargetRecord<'a>,
-}
-
-#[derive(Serialize)]
-struct ActorRecord<'a> {
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interface: Option<Interface>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct TargetRecord<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    company: Option<&'a str>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    credential_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    fields: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    asked: Option<Cow<'a, str>>,
 }
 
 impl Records {
@@ -229,77 +181,8 @@ impl Records {
     fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
         let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
         let key = keys::outgoing(event.at, number, random_16(&*self.entropy));
-        let plain = encoding::encode(&EventRecord::from(event)).map_err(Error::internal)?;
+        let plain = encode_event(event).map_err(Error::internal)?;
         Ok((key, plain))
-    }
-}
-
-impl<'a> From<&'a Event> for EventRecord<'a> {
-    fn from(event: &'a Event) -> Self {
-        let (outcome, reason) = match &event.outcome {
-            Outcome::Done => ("done", None),
-            Outcome::Refused(reason) => ("refused", Some(short(reason))),
-            Outcome::Failed(reason) => ("failed", Some(short(reason))),
-        };
-        Self {
-            at: event.at.rfc3339().to_string(),
-            action: event.action.as_str(),
-            outcome,
-            reason,
-            note: event.note.as_deref().map(short),
-            actor: ActorRecord::from(event.actor.as_ref()),
-            target: TargetRecord::from(&event.target),
-        }
-    }
-}
-
-impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
-    fn from(actor: Option<&'a Actor>) -> Self {
-        let nobody = |kind| Self {
-            kind,
-            issuer: None,
-            subject: None,
-            interface: None,
-            user: None,
-            session: None,
-        };
-        let named = |kind, subject: &'a Subject, interface| Self {
-            issuer: Some(&subject.issuer),
-            subject: Some(&subject.subject),
-            interface: Some(interface),
-            ..nobody(kind)
-        };
-        match actor {
-            None => nobody("daemon"),
-            Some(Actor::Operator) => nobody("operator"),
-            Some(Actor::Stranger(interface)) => {
-                Self { interface: Some(*interface), ..nobody("stranger") }
-            }
-            Some(Actor::User(subject, interface)) => named("user", subject, *interface),
-            Some(Actor::Member { subject, user, session }) => Self {
-                user: Some(user.as_str()),
-                session: Some(session.as_str()),
-                ..named("user", subject, Interface::Vault)
-            },
-        }
-    }
-}
-
-impl<'a> From<&'a Target> for TargetRecord<'a> {
-    fn from(target: &'a Target) -> Self {
-        Self {
-            service: target.service.as_ref().map(|id| id.as_str()),
-            lease: target.lease.map(|id| id.to_string()),
-            issuer: target.subject.as_ref().map(|subject| subject.issuer.as_str()),
-            subject: target.subject.as_ref().map(|subject| subject.subject.as_str()),
-            provider: target.provider.as_ref().map(|id| id.as_str()),
-            user: target.user.as_ref().map(|id| id.as_str()),
-            company: target.company.as_ref().map(|id| id.as_str()),
-            credential_type: target.credential_type.as_ref().map(|id| id.as_str()),
-            credential: target.credential.as_ref().map(|id| id.as_str()),
-            fields: &target.fields,
-            asked: target.asked.as_deref().map(short),
-        }
     }
 }
 

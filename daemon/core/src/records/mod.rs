@@ -14,11 +14,12 @@ pub(crate) mod credential_types;
 mod credential_values;
 pub(crate) mod credentials;
 mod encoding;
+mod event_record;
 mod events;
 mod examine;
 mod keys;
 mod sessions;
-mod users;
+pub(crate) mod users;
 mod vault_keys;
 mod writing;
 

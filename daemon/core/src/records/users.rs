@@ -14,6 +14,9 @@ use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
 
+/// The space that lists of users are projections of.
+pub(crate) const USERS: &str = "users";
+
 const USER: &str = "user";
 const USER_OF: &str = "user-of";
 const SUSPENDED: &str = "suspended";

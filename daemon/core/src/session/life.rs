@@ -11,8 +11,8 @@ use subtle::ConstantTimeEq as _;
 use super::{Sessions, TokenPair, tokens};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
+use crate::ground::{suspended, too_contended};
 use crate::ids::{SessionId, UserId};
-use crate::leases::ledger::{suspended, too_contended};
 use crate::model::session::Session;
 use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
@@ -42,11 +42,11 @@ impl Sessions {
     /// A session for `user`, who has just signed in.
     pub(super) async fn open(&self, user: UserId) -> Result<TokenPair, Error> {
         for _ in 0..ATTEMPTS {
-            let known = self.core.ledger.records.user(user).await?.ok_or_else(no_session)?;
+            let known = self.ground.records.user(user).await?.ok_or_else(no_session)?;
             if known.value.suspended {
                 return Err(suspended());
             }
-            let now = self.core.clock.now();
+            let now = self.ground.clock.now();
             let (session, pair) = self.begin_session(&known.value, now)?;
             match self.write_new(&session, &known).await {
                 Ok(()) => return Ok(pair),
@@ -60,7 +60,7 @@ impl Sessions {
 
     fn begin_session(&self, user: &User, now: Timestamp) -> Result<(Session, TokenPair), Error> {
         let session = Session {
-            id: SessionId::from_random(random_16(&*self.core.entropy)),
+            id: SessionId::from_random(random_16(&*self.ground.entropy)),
             user: user.id,
             era: user.era,
             created: now,
@@ -73,7 +73,7 @@ impl Sessions {
 
     /// `session` with a new refresh token, and the tokens that go with it.
     fn renewed(&self, session: Session, now: Timestamp) -> Result<(Session, TokenPair), Error> {
-        let (entropy, tokens) = (&*self.core.entropy, &*self.tokens);
+        let (entropy, tokens) = (&*self.ground.entropy, &*self.tokens);
         let idle_until = now + self.options.idle;
         let refresh = tokens::refresh(session.id, idle_until.min(session.ends), entropy, tokens)?;
         let session = Session { idle_until, refresh: refresh.digest(), ..session };
@@ -87,7 +87,7 @@ impl Sessions {
         known: &Versioned<User>,
     ) -> Result<(), CommitError> {
         let Versioned { value: user, revision } = known;
-        let mut writing = self.core.ledger.records.writing();
+        let mut writing = self.ground.records.writing();
         writing.begin_session(session).await?;
         writing.expect_user(user.id, *revision);
         writing.unless_suspended(&user.subject);
@@ -104,7 +104,7 @@ impl Sessions {
     /// `Unauthenticated` for everything but an access token of ours that holds, of a session that
     /// lasts; `Internal` when the store fails.
     pub async fn authenticate(&self, token: &Secret) -> Result<Member, Error> {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         let access =
             tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
         let Some((open, known)) = self.lasting(access.session, now).await? else {
@@ -128,7 +128,7 @@ impl Sessions {
         id: SessionId,
         now: Timestamp,
     ) -> Result<Option<(Versioned<Session>, Versioned<User>)>, Error> {
-        let records = &self.core.ledger.records;
+        let records = &self.ground.records;
         let Some(open) = records.session(id).await? else { return Ok(None) };
         if open.value.over_at() <= now {
             return Ok(None);
@@ -152,7 +152,7 @@ impl Sessions {
         let shown = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
         for _ in 0..ATTEMPTS {
-            let now = self.core.clock.now();
+            let now = self.ground.clock.now();
             let Some((open, known)) = self.lasting(shown.session, now).await? else {
                 return Err(no_session());
             };
@@ -166,7 +166,7 @@ impl Sessions {
                 return Err(no_session());
             }
             let (renewed, pair) = self.renewed(open.value, now)?;
-            let mut writing = self.core.ledger.records.writing();
+            let mut writing = self.ground.records.writing();
             writing.change_session(&renewed, open.revision).await?;
             match writing.commit().await {
                 Ok(_) => return Ok(pair),
@@ -183,7 +183,7 @@ impl Sessions {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         match self.lasting(member.session, now).await? {
             Some((open, known)) => self.end(open, &known.value, End::SignedOut).await,
             None => Ok(()),
@@ -194,14 +194,14 @@ impl Sessions {
     /// to let it live on.
     async fn end(&self, mut open: Versioned<Session>, user: &User, why: End) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let mut writing = self.core.ledger.records.writing();
+            let mut writing = self.ground.records.writing();
             writing.end_session(&open);
             writing.event(&self.ended(user, open.value.id, why)).await?;
             match writing.commit().await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Failed(error)) => return Err(error),
                 Err(CommitError::Conflict) => {
-                    match self.core.ledger.records.session(open.value.id).await? {
+                    match self.ground.records.session(open.value.id).await? {
                         Some(again) => open = again,
                         None => return Ok(()),
                     }
@@ -232,21 +232,21 @@ impl Sessions {
     /// is read at once.
     pub fn start(self: &Arc<Self>) {
         let sessions = Arc::clone(self);
-        self.core
+        self.ground
             .tasks
             .spawn("tidy sessions", Box::pin(async move { sessions.tidy_until_stopped().await }));
     }
 
     async fn tidy_until_stopped(&self) {
-        let mut stopping = self.core.sweeper.stopping();
+        let mut stopping = self.ground.stopping();
         while !*stopping.borrow_and_update() {
-            let pause = self.core.clock.sleep(TIDY_EVERY);
+            let pause = self.ground.clock.sleep(TIDY_EVERY);
             let stop = std::pin::pin!(stopping.changed());
             if let Either::Right((Err(_), _)) = select(pause, stop).await {
                 return;
             }
-            self.under_way.purge(self.core.clock.monotonic());
-            if self.core.is_clock_off() {
+            self.under_way.purge(self.ground.clock.monotonic());
+            if self.ground.is_clock_off() {
                 continue;
             }
             if let Err(error) = self.tidy().await {
@@ -257,10 +257,10 @@ impl Sessions {
 
     /// Deletes the sessions that are over, of those that are due.
     pub(super) async fn tidy(&self) -> Result<(), Error> {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         let mut after: Option<Key> = None;
         loop {
-            let due = self.core.ledger.records.due_sessions(after.as_ref(), now, PAGE).await?;
+            let due = self.ground.records.due_sessions(after.as_ref(), now, PAGE).await?;
             let work = due.sessions.into_iter().map(|(key, id)| self.tidy_one(key, id, now));
             let results: Vec<_> = stream::iter(work).buffer_unordered(AT_A_TIME).collect().await;
             results.into_iter().collect::<Result<(), Error>>()?;
@@ -272,7 +272,7 @@ impl Sessions {
     }
 
     async fn tidy_one(&self, key: Key, id: SessionId, now: Timestamp) -> Result<(), Error> {
-        let records = &self.core.ledger.records;
+        let records = &self.ground.records;
         let over = match records.session(id).await? {
             None => None,
             Some(open) => match self.over_for(&open, now).await? {
@@ -293,7 +293,7 @@ impl Sessions {
         if until <= now {
             return Ok(None);
         }
-        let known = self.core.ledger.records.user(open.value.user).await?;
+        let known = self.ground.records.user(open.value.user).await?;
         Ok(known.filter(|known| known.value.era == open.value.era).map(|_| until))
     }
 }

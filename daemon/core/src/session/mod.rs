@@ -26,8 +26,8 @@ pub use sign_in::{Answer, Back, Beginning, Finished, Seat};
 
 use crate::caller::Member;
 use crate::error::Error;
+use crate::ground::{Ground, outcome_of};
 use crate::ids::ProviderId;
-use crate::leases::{Leases, outcome_of};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::SignIn;
@@ -105,7 +105,7 @@ pub struct TokenPair {
 
 /// All sign-ins and sessions. Cheap to share behind its `Arc`.
 pub struct Sessions {
-    core: Arc<Leases>,
+    ground: Arc<Ground>,
     users: Arc<Users>,
     sign_in: Arc<dyn SignIn>,
     tokens: Arc<dyn Tokens>,
@@ -118,7 +118,7 @@ pub struct Sessions {
 impl Sessions {
     /// Puts the parts together. Nothing runs before [`Sessions::start`].
     pub fn new(
-        core: Arc<Leases>,
+        ground: Arc<Ground>,
         users: Arc<Users>,
         sign_in: Arc<dyn SignIn>,
         tokens: Arc<dyn Tokens>,
@@ -127,7 +127,7 @@ impl Sessions {
         let under_way = UnderWay::new(options.max_sign_ins);
         let rate = Rate::new(options.begun_per_minute);
         let seats = Arc::new(Semaphore::new(options.max_seats.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { core, users, sign_in, tokens, options, under_way, rate, seats })
+        Arc::new(Self { ground, users, sign_in, tokens, options, under_way, rate, seats })
     }
 
     /// The public keys of our tokens, as a JSON Web Key Set (RFC 7517).
@@ -138,13 +138,13 @@ impl Sessions {
     /// Something that nobody can guess, of letters and digits: for a page that has to prove that
     /// its script is its own.
     pub fn nonce(&self) -> String {
-        hex(&random_16(&*self.core.entropy))
+        hex(&random_16(&*self.ground.entropy))
     }
 
     /// Has it audited that `member` was refused what they asked for: a route, and what of it.
-    pub fn note_refusal(&self, member: &Member, target: Target, error: &Error) {
+    pub fn remark_refusal(&self, member: &Member, target: Target, error: &Error) {
         let event = self.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
-        self.core.note(Event { note: error.cause(), ..event });
+        self.ground.remark(Event { note: error.cause(), ..event });
     }
 
     fn event(
@@ -154,7 +154,7 @@ impl Sessions {
         target: Target,
         outcome: Outcome,
     ) -> Event {
-        Event { at: self.core.clock.now(), actor, action, target, note: None, outcome }
+        Event { at: self.ground.clock.now(), actor, action, target, note: None, outcome }
     }
 }
 

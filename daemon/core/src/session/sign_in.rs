@@ -15,8 +15,8 @@ use super::under_way::{Failure, Found, KeyHash, NotSeated, hash};
 use super::{Address, Sessions, TokenPair, hex};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind};
+use crate::ground::outcome_of;
 use crate::ids::{ProviderId, UserId};
-use crate::leases::outcome_of;
 use crate::ports::audit::{Action, Actor, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
@@ -75,7 +75,7 @@ impl Sessions {
     /// began too many this minute, `Busy` when there are too many of everybody's, both with a time
     /// to come again; `Upstream` while the provider cannot be reached.
     pub fn begin(&self, provider: Option<&ProviderId>, from: Address) -> Result<Beginning, Error> {
-        let now = self.core.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         if let Some(wait) = self.under_way.full_until(now) {
             return Err(too_many_under_way(wait));
         }
@@ -101,7 +101,7 @@ impl Sessions {
     }
 
     fn callback_key(&self) -> Secret {
-        Secret::new(format!("ck{}", hex(&random_16(&*self.core.entropy))))
+        Secret::new(format!("ck{}", hex(&random_16(&*self.ground.entropy))))
     }
 
     /// Whether a client at `from` could wait for `key` now.
@@ -109,7 +109,7 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::attach`], but for the number of those who wait.
     pub fn expects(&self, key: &Secret, from: Address) -> Result<(), Error> {
-        let now = self.core.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         self.under_way.expects(&hash(key), self.bound_to(from), now).map_err(not_seated)
     }
 
@@ -121,7 +121,7 @@ impl Sessions {
     /// elsewhere; `Conflict` when another client waits; `Busy` when too many wait for all keys
     /// together.
     pub fn attach(self: &Arc<Self>, key: &Secret, from: Address) -> Result<Seat, Error> {
-        let (key, now) = (hash(key), self.core.clock.monotonic());
+        let (key, now) = (hash(key), self.ground.clock.monotonic());
         let permit = Arc::clone(&self.seats).try_acquire_owned();
         let permit = permit
             .map_err(|_| too_many("Too many clients wait; please try again later.", SEATS_RETRY))?;
@@ -143,13 +143,13 @@ impl Sessions {
     /// hears the same.
     pub async fn finish(self: &Arc<Self>, back: Back) -> Result<Finished, Error> {
         let key = hash(&back.state);
-        let now = self.core.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         let soon = now.saturating_add(self.options.wait_for_client);
         let (flow, began_from) = self.under_way.claim(&key, now, soon).ok_or_else(unknown_state)?;
         let wants_tokens = back.wants_tokens;
         let sessions = Arc::clone(self);
         let work = async move { sessions.conclude(key, flow, began_from, back).await };
-        self.core.detached("finish a sign-in", Box::pin(work)).await?;
+        self.ground.detached("finish a sign-in", Box::pin(work)).await?;
         let outcome = if wants_tokens { self.under_way.take_unseated(&key) } else { None };
         match outcome {
             Some(outcome) => Ok(Finished::Tokens(self.open(outcome?).await?)),
@@ -167,12 +167,12 @@ impl Sessions {
         let provider = flow.provider.clone();
         let outcome = self.who(flow, began_from, back).await;
         let told = outcome.as_ref().map(|user| *user).map_err(Failure::from);
-        let until = self.core.clock.monotonic().saturating_add(self.options.wait_for_client);
+        let until = self.ground.clock.monotonic().saturating_add(self.options.wait_for_client);
         self.under_way.settle(&key, told, until);
         if let Err(error) = &outcome {
             let target = Target { provider: Some(provider), ..Target::default() };
             let stranger = Some(Actor::Stranger(Interface::Vault));
-            self.core.note(self.event(stranger, Action::SignIn, target, outcome_of(error)));
+            self.ground.remark(self.event(stranger, Action::SignIn, target, outcome_of(error)));
         }
         outcome.map(drop)
     }
@@ -206,7 +206,7 @@ impl Seat {
     /// What [`Sessions::finish`] says, and `Unauthenticated` when nobody signed in in time or the
     /// user was suspended meanwhile.
     pub async fn tokens(&self) -> Result<TokenPair, Error> {
-        let clock = &self.sessions.core.clock;
+        let clock = &self.sessions.ground.clock;
         loop {
             let now = clock.monotonic();
             let ends = match self.sessions.under_way.look(&self.key, now) {

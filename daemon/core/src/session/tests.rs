@@ -73,9 +73,14 @@ impl House {
     }
 
     fn sessions(world: &World, provider: &Arc<FakeSignIn>, options: Options) -> Arc<Sessions> {
-        let core = Arc::clone(&world.core);
-        let users = Arc::new(Users::new(Arc::clone(&core), roles()));
-        Sessions::new(core, users, provider.clone(), Arc::new(FakeTokens), options)
+        let users = Arc::new(Users::new(Arc::clone(&world.leases), roles()));
+        Sessions::new(
+            Arc::clone(world.ground()),
+            users,
+            provider.clone(),
+            Arc::new(FakeTokens),
+            options,
+        )
     }
 
     /// The daemon is killed, and another one starts.
@@ -603,7 +608,7 @@ async fn token_confusion() {
     assert!(
         house
             .world
-            .core
+            .leases
             .sign_in(&provider, Secret::new("alice"), crate::caller::Interface::Rest)
             .await
             .is_ok()
@@ -614,7 +619,7 @@ async fn token_confusion() {
     );
     let ours = house
         .world
-        .core
+        .leases
         .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest)
         .await;
     assert_eq!(kind(ours), Some(Kind::Unauthenticated), "and the other way round");
@@ -663,14 +668,14 @@ async fn suspension_ends_every_session_and_lifting_it_brings_none_back() {
     let house = House::new().await;
     let pairs = [house.sign_in("alice").await, house.sign_in("alice").await];
     let subject = caller("alice").subject().clone();
-    house.world.core.suspend(operator(), &subject).await.unwrap();
+    house.world.leases.suspend(operator(), &subject).await.unwrap();
     for pair in &pairs {
         assert!(!house.opens(&pair.access).await);
         assert_eq!(kind(house.sessions.refresh(&pair.refresh).await), Some(Kind::Unauthenticated));
     }
     let back = house.back(&house.begin(), "alice");
     assert_eq!(kind(house.sessions.finish(back).await), Some(Kind::Unauthenticated));
-    house.world.core.resume(operator(), &subject).await.unwrap();
+    house.world.leases.resume(operator(), &subject).await.unwrap();
     assert!(!house.opens(&pairs[0].access).await);
     assert!(house.opens(&house.sign_in("alice").await.access).await);
 }
@@ -690,16 +695,16 @@ async fn suspension_mid_flight() {
         async move { sessions.finish(back).await }
     });
     house.world.settle().await;
-    house.world.core.suspend(operator(), &subject).await.unwrap();
+    house.world.leases.suspend(operator(), &subject).await.unwrap();
     gate.open();
     assert_eq!(kind(finishing.await.unwrap()), Some(Kind::Unauthenticated));
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
     assert!(house.world.store.dump("user/").is_empty());
     // Signed in already, and the client has not come yet.
-    house.world.core.resume(operator(), &subject).await.unwrap();
+    house.world.leases.resume(operator(), &subject).await.unwrap();
     let key = house.begin();
     house.sessions.finish(house.back(&key, "alice")).await.unwrap();
-    house.world.core.suspend(operator(), &subject).await.unwrap();
+    house.world.leases.suspend(operator(), &subject).await.unwrap();
     let waiting = house.sessions.attach(&key, at(1)).unwrap();
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
     assert!(house.world.store.dump("session/").is_empty());
@@ -718,7 +723,7 @@ async fn no_session_outlives_a_suspension_at_the_same_moment() {
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }
-            house.world.core.suspend(operator(), &subject).await
+            house.world.leases.suspend(operator(), &subject).await
         });
         suspended.unwrap();
         if let Ok(Finished::Tokens(pair)) = finished {
@@ -744,7 +749,7 @@ async fn sessions_that_are_over_are_deleted_and_others_are_not() {
     let idle = house.sign_in("alice").await;
     let suspended = house.sign_in("bob").await;
     let mut busy = house.sign_in("carol").await;
-    house.world.core.suspend(operator(), caller("bob").subject()).await.unwrap();
+    house.world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
     house.world.clock.advance(11 * HOUR);
     busy = house.sessions.refresh(&busy.refresh).await.unwrap();
     assert_eq!(house.world.store.dump("session/").len(), 3);
@@ -785,10 +790,10 @@ async fn an_untrusted_address_decides_nothing() {
     };
     let roles = Roles::new(vec![ConfiguredRole { role: Arc::new(role), rules }]);
     let world = World::new().await;
-    let users = Users::new(Arc::clone(&world.core), roles);
+    let users = Users::new(Arc::clone(&world.leases), roles);
     for (name, email_is_trusted) in [("alice", true), ("mallory", false)] {
         let id = users.welcome(Vouched { email_is_trusted, ..vouched(name) }).await.unwrap();
-        let user = world.core.ledger.records.user(id).await.unwrap().unwrap().value;
+        let user = world.ground().records.user(id).await.unwrap().unwrap().value;
         assert_eq!(users.rights(&user).hold("company.fetch"), email_is_trusted, "{name}");
         assert_eq!(
             user.profile.email.unwrap(),

@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 
 use super::views::no_such_user;
-use super::{ATTEMPTS, SPACE, UserView, Users};
+use super::{ATTEMPTS, UserView, Users};
 use crate::access::{AssignRoles, ChangeProfile, Grant, SuspendUser};
 use crate::error::{Error, FieldProblem, Kind};
+use crate::ground::too_contended;
 use crate::ids::UserId;
-use crate::leases::ledger::too_contended;
 use crate::link::check_link;
 use crate::model::user::{Own, User};
 use crate::ports::audit::{Action, Actor, Event};
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
+use crate::records::users::USERS;
 use crate::text::is_unfit_for_names;
 
 /// Longest name, in characters.
@@ -149,15 +150,15 @@ impl Users {
         let subject = &known.value.subject;
         match (known.value.suspended, suspended) {
             // Again: something may have been left undone.
-            (_, true) => self.core.suspend_as(&grant.actor(), subject).await?,
-            (true, false) => self.core.resume_as(&grant.actor(), subject).await?,
+            (_, true) => self.leases.suspend_as(&grant.actor(), subject).await?,
+            (true, false) => self.leases.resume_as(&grant.actor(), subject).await?,
             (false, false) => {}
         }
         Ok(self.view(&self.known(grant.user()).await?.value))
     }
 
     async fn known(&self, id: UserId) -> Result<Versioned<User>, Error> {
-        self.core.ledger.records.user(id).await?.ok_or_else(no_such_user)
+        self.ground.records.user(id).await?.ok_or_else(no_such_user)
     }
 
     /// Writes what `change` makes of the user, in one batch with the event of it.
@@ -174,7 +175,7 @@ impl Users {
             if after == known.value {
                 return Ok(self.view(&after));
             }
-            let after = User { updated: self.core.clock.now(), ..after };
+            let after = User { updated: self.ground.clock.now(), ..after };
             match self.write(&known, &after, &self.event(actor.clone(), action, &after)).await {
                 Ok(()) => return Ok(self.view(&after)),
                 Err(CommitError::Conflict) => {}
@@ -190,9 +191,9 @@ impl Users {
         after: &User,
         event: &Event,
     ) -> Result<(), CommitError> {
-        let mut writing = self.core.ledger.records.writing();
+        let mut writing = self.ground.records.writing();
         writing.change_user(after, known.revision).await?;
-        writing.bump(SPACE);
+        writing.bump(USERS);
         writing.event(event).await?;
         writing.commit().await.map(drop)
     }

@@ -9,7 +9,6 @@
 
 mod changes;
 mod roles;
-mod suspension;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -22,9 +21,10 @@ pub use views::{Granted, UserView, granted};
 
 use crate::caller::{Claims, Interface, Subject};
 use crate::error::Error;
+use crate::ground::Ground;
+use crate::ground::{suspended, too_contended};
 use crate::ids::UserId;
 use crate::leases::Leases;
-use crate::leases::ledger::{suspended, too_contended};
 use crate::model::profile::Profile;
 use crate::model::user::{Own, User};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
@@ -32,26 +32,26 @@ use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
+use crate::records::users::USERS;
 use crate::rights::Rights;
 use views::LastNames;
-
-/// The space that lists of users are projections of.
-const SPACE: &str = "users";
 
 /// How often a change is tried against others that are faster.
 const ATTEMPTS: u32 = 16;
 
 /// The users of the vault.
 pub struct Users {
-    core: Arc<Leases>,
+    ground: Arc<Ground>,
+    leases: Arc<Leases>,
     roles: Roles,
     names: LastNames,
 }
 
 impl Users {
     /// Users who may have `roles`.
-    pub fn new(core: Arc<Leases>, roles: Roles) -> Self {
-        Self { core, roles, names: LastNames::default() }
+    pub fn new(leases: Arc<Leases>, roles: Roles) -> Self {
+        let ground = Arc::clone(&leases.ground);
+        Self { ground, leases, roles, names: LastNames::default() }
     }
 
     /// What `user` may do, by the roles that are configured now: those that were given by hand, and
@@ -69,7 +69,7 @@ impl Users {
         let profile = Profile::from_claims(&vouched.claims, &vouched.subject);
         let claims = self.roles.claims_of(&vouched);
         for _ in 0..ATTEMPTS {
-            let known = self.core.ledger.records.user_of(&vouched.subject).await?;
+            let known = self.ground.records.user_of(&vouched.subject).await?;
             if known.as_ref().is_some_and(|known| known.value.suspended) {
                 return Err(suspended());
             }
@@ -92,9 +92,9 @@ impl Users {
         profile: &Profile,
         claims: &Claims,
     ) -> (UserId, Result<(), CommitError>) {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         let user = User {
-            id: UserId::from_random(random_16(&*self.core.entropy)),
+            id: UserId::from_random(random_16(&*self.ground.entropy)),
             subject: vouched.subject.clone(),
             provider: vouched.provider.clone(),
             profile: profile.clone(),
@@ -110,10 +110,10 @@ impl Users {
     }
 
     async fn write_new(&self, user: &User) -> Result<(), CommitError> {
-        let mut writing = self.core.ledger.records.writing();
+        let mut writing = self.ground.records.writing();
         writing.begin_user(user).await?;
         writing.unless_suspended(&user.subject);
-        writing.bump(SPACE);
+        writing.bump(USERS);
         let actor = Actor::User(user.subject.clone(), Interface::Vault);
         writing.event(&self.event(actor, Action::Create, user)).await?;
         writing.commit().await.map(drop)
@@ -127,7 +127,7 @@ impl Users {
         claims: &Claims,
     ) -> (UserId, Result<(), CommitError>) {
         let id = known.value.id;
-        let (provider, now) = (vouched.provider.clone(), self.core.clock.now());
+        let (provider, now) = (vouched.provider.clone(), self.ground.clock.now());
         let after = known.value.signed_in(provider, profile.clone(), claims.clone(), now);
         if after == known.value {
             return (id, Ok(()));
@@ -136,24 +136,20 @@ impl Users {
     }
 
     async fn write_change(&self, known: &Versioned<User>, after: &User) -> Result<(), CommitError> {
-        let mut writing = self.core.ledger.records.writing();
+        let mut writing = self.ground.records.writing();
         writing.change_user(after, known.revision).await?;
         writing.unless_suspended(&after.subject);
-        writing.bump(SPACE);
+        writing.bump(USERS);
         writing.commit().await.map(drop)
     }
 
     async fn refuse_suspended(&self, subject: &Subject) -> Result<(), Error> {
-        if self.core.ledger.records.is_suspended(subject).await? {
-            Err(suspended())
-        } else {
-            Ok(())
-        }
+        if self.ground.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
     fn event(&self, actor: Actor, action: Action, user: &User) -> Event {
         Event {
-            at: self.core.clock.now(),
+            at: self.ground.clock.now(),
             actor: Some(actor),
             action,
             target: Target { user: Some(user.id), ..Target::default() },

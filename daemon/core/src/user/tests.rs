@@ -45,19 +45,19 @@ struct House {
 impl House {
     async fn new() -> Self {
         let world = World::new().await;
-        let users = Users::new(Arc::clone(&world.core), roles());
+        let users = Users::new(Arc::clone(&world.leases), roles());
         Self { world, users }
     }
 
     async fn known(&self, id: UserId) -> User {
-        self.world.core.ledger.records.user(id).await.unwrap().unwrap().value
+        self.world.ground().records.user(id).await.unwrap().unwrap().value
     }
 
     /// `name`, who has just signed in, with these roles by hand.
     async fn member(&self, name: &str, by_hand: &[&str]) -> Member {
         let id = self.users.welcome(vouched(name)).await.unwrap();
         if !by_hand.is_empty() {
-            let known = self.world.core.ledger.records.user(id).await.unwrap().unwrap();
+            let known = self.world.ground().records.user(id).await.unwrap().unwrap();
             let hand_roles = by_hand.iter().map(|name| (*name).to_owned()).collect();
             let after = User { hand_roles, ..known.value.clone() };
             self.users.write_change(&known, &after).await.unwrap();
@@ -172,7 +172,7 @@ async fn rights_are_those_of_the_roles_that_are_configured_now() {
     let member = house.member("alice", &["helper", "gone"]).await;
     assert!(member.rights.hold("user.update") && !member.rights.hold("gone.by"));
     house.users = Users::new(
-        Arc::clone(&house.world.core),
+        Arc::clone(&house.world.leases),
         Roles::new(vec![role("gone", &["gone.by"], None)]),
     );
     let later = house.again(member.user).await;
@@ -267,7 +267,7 @@ async fn a_suspended_user_is_suspended_in_every_dialect() {
     let root = house.member("root", &[]).await;
     let alice = house.member("alice", &[]).await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
-    let bearer = || house.world.core.sign_in(&provider, Secret::new("alice"), Interface::Rest);
+    let bearer = || house.world.leases.sign_in(&provider, Secret::new("alice"), Interface::Rest);
     let suspend = |suspended| {
         let grant = authorize_suspension(&root, alice.user).unwrap();
         house.users.set_suspended(grant, suspended)
@@ -296,15 +296,15 @@ async fn a_suspension_by_a_member_dooms_what_is_being_issued() {
     use crate::testing::id;
     let house = House::new().await;
     let world = &house.world;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let root = house.member("root", &[]).await;
     let alice = house.member("alice", &[]).await;
     let gate = Gate::shut();
     world
         .plugins
         .on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), Box::new(IssueStep::state("thing"))));
-    let grant = world.core.authorize_issue(&caller("alice"), "ssh").unwrap();
-    let core = Arc::clone(&world.core);
+    let grant = world.leases.authorize_issue(&caller("alice"), "ssh").unwrap();
+    let core = Arc::clone(&world.leases);
     let issuing = tokio::spawn(async move { core.issue(grant, serde_json::Map::new()).await });
     while gate.waiting() < 1 {
         tokio::task::yield_now().await;

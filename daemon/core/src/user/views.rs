@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{SPACE, Users};
+use super::Users;
 use crate::access::{Grant, ListUsers};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
@@ -11,6 +11,7 @@ use crate::ids::UserId;
 use crate::model::user::User;
 use crate::paging::{Page, Paging};
 use crate::ports::store::Revision;
+use crate::records::users::USERS;
 use crate::rights::permission::Pattern;
 use crate::text::fold;
 use crate::time::Timestamp;
@@ -121,9 +122,7 @@ impl Users {
         let mut views = Vec::with_capacity(items.len());
         for id in items {
             // Users are never deleted.
-            views.extend(
-                self.core.ledger.records.user(id).await?.map(|known| self.view(&known.value)),
-            );
+            views.extend(self.ground.records.user(id).await?.map(|known| self.view(&known.value)));
         }
         Ok(Page { items: views, total, paging })
     }
@@ -131,12 +130,12 @@ impl Users {
     /// The epoch is read first: what is written while the records are read moves it, and the next
     /// look reads them again.
     async fn names(&self) -> Result<Arc<Names>, Error> {
-        let epoch = self.core.ledger.records.epoch(SPACE).await?;
+        let epoch = self.ground.records.epoch(USERS).await?;
         let last = Arc::clone(&self.names.0.lock().unwrap_or_else(PoisonError::into_inner));
         if last.epoch == epoch {
             return Ok(last);
         }
-        let names = Arc::new(Names::new(epoch, self.core.ledger.records.users().await?));
+        let names = Arc::new(Names::new(epoch, self.ground.records.users().await?));
         *self.names.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&names);
         Ok(names)
     }
@@ -146,7 +145,7 @@ impl Users {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn me(&self, member: &Member) -> Result<UserView, Error> {
-        let known = self.core.ledger.records.user(member.user).await?.ok_or_else(no_such_user)?;
+        let known = self.ground.records.user(member.user).await?.ok_or_else(no_such_user)?;
         Ok(self.view(&known.value))
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{ATTEMPTS, Vault};
 use crate::access::{Grant, Operate};
 use crate::error::{Error, Kind};
+use crate::ground::too_contended;
 use crate::ids::{CompanyId, CredentialId, TypeId};
-use crate::leases::ledger::too_contended;
 use crate::model::credential::Credential;
 use crate::model::credential_type::{CredentialType, Deleted};
 use crate::ports::audit::{Action, Actor};
@@ -75,7 +75,7 @@ impl Vault {
 
     /// What is past its window is gone, though its removal may wait.
     fn in_window(&self, deleted: Option<Deleted>) -> Option<Deleted> {
-        deleted.filter(|deleted| self.core.clock.now() < deleted.until)
+        deleted.filter(|deleted| self.ground.clock.now() < deleted.until)
     }
 
     async fn view_of_type(

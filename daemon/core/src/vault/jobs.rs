@@ -13,8 +13,8 @@ use tokio::sync::{Notify, watch};
 
 use super::{ATTEMPTS, Vault};
 use crate::error::Error;
+use crate::ground::too_contended;
 use crate::ids::{CredentialId, TypeId};
-use crate::leases::ledger::too_contended;
 use crate::model::credential_type::{CredentialType, Deleted};
 use crate::model::values::lagging;
 use crate::ports::audit::{Action, Actor};
@@ -69,7 +69,7 @@ impl Vault {
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
         self.declare_types().await?;
         let vault = Arc::clone(self);
-        self.core
+        self.ground
             .tasks
             .spawn("keep the vault", Box::pin(async move { vault.work_until_stopped().await }));
         Ok(())
@@ -95,7 +95,7 @@ impl Vault {
             }
             let told = "work of the vault cannot be done: the log says why".to_owned();
             *self.jobs.trouble() = result.err().map(|_| told);
-            let pause = self.core.clock.sleep(self.options.sweep_every);
+            let pause = self.ground.clock.sleep(self.options.sweep_every);
             select(pause, std::pin::pin!(self.jobs.work.notified())).await;
         }
     }
@@ -224,10 +224,10 @@ impl Vault {
     async fn purge_due(&self) -> Result<(), Error> {
         let mut result = Ok(());
         loop {
-            if self.core.is_clock_off() || *self.jobs.stopping.borrow() {
+            if self.ground.is_clock_off() || *self.jobs.stopping.borrow() {
                 return result;
             }
-            let due = self.records().gone_by(self.core.clock.now(), PAGE).await?;
+            let due = self.records().gone_by(self.ground.clock.now(), PAGE).await?;
             let found = due.len();
             let mut purged = 0;
             for what in due {

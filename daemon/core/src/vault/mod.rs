@@ -25,8 +25,8 @@ use crate::access::{AtCredential, Grant};
 use crate::caller::Member;
 use crate::company::Companies;
 use crate::error::{Error, Kind};
+use crate::ground::Ground;
 use crate::ids::{CredentialId, PluginName};
-use crate::leases::Leases;
 use crate::limits::KeyedLocks;
 use crate::ports::types::TypePlugins;
 use crate::records::Records;
@@ -55,7 +55,7 @@ pub struct Options {
 
 /// The vault. Cheap to share; everything in it is behind the `Arc` that [`Vault::new`] gives.
 pub struct Vault {
-    core: Arc<Leases>,
+    ground: Arc<Ground>,
     plugins: Arc<dyn TypePlugins>,
     companies: Arc<Companies>,
     options: Options,
@@ -84,13 +84,13 @@ impl<K> Admitted<K> {
 impl Vault {
     /// Puts the parts together. Nothing runs before [`Vault::start`].
     pub fn new(
-        core: Arc<Leases>,
+        ground: Arc<Ground>,
         plugins: Arc<dyn TypePlugins>,
         companies: Arc<Companies>,
         options: Options,
     ) -> Arc<Self> {
         Arc::new(Self {
-            core,
+            ground,
             plugins,
             companies,
             options,
@@ -134,7 +134,7 @@ impl Vault {
     }
 
     fn records(&self) -> &Records {
-        &self.core.ledger.records
+        &self.ground.records
     }
 }
 

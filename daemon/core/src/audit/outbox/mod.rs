@@ -19,10 +19,10 @@ use tokio::sync::Mutex;
 use super::line::{Line, is_torn, write};
 use super::verify::{Check, LONGEST_LINE};
 use crate::error::{BoxedCause, Error};
+use crate::ground::Ground;
 use crate::keyring::{Authenticator, Keyring};
-use crate::leases::Leases;
 use crate::model::mark::Mark;
-use crate::ports::audit::AuditFile;
+use crate::ports::audit::{AuditEcho, AuditFile};
 use crate::ports::store::{Expected, Store};
 use crate::ports::{Clock, Entropy};
 use crate::records::{AUDIT_BATCH, AuditEnd, CommitError, Outgoing, Records};
@@ -43,8 +43,9 @@ const PIECE: usize = 4 * LONGEST_LINE;
 
 /// Writes the audit log.
 pub struct AuditLog {
-    core: Arc<Leases>,
+    ground: Arc<Ground>,
     file: Arc<dyn AuditFile>,
+    echo: Arc<dyn AuditEcho>,
     key: Authenticator,
     /// Held while the file is written.
     writing: Mutex<Place>,
@@ -74,16 +75,21 @@ struct Position {
 }
 
 impl AuditLog {
-    /// The log of `core` in `file`. Nothing is written before [`AuditLog::start`].
-    pub fn new(core: Arc<Leases>, file: Arc<dyn AuditFile>) -> Arc<Self> {
-        let key = core.ledger.records.authenticator(PURPOSE);
-        Arc::new(Self { core, file, key, writing: Mutex::default(), trouble: SyncMutex::default() })
+    /// The log in `file`, each line of which is echoed to `echo` when it is durable. Nothing is written before [`AuditLog::start`].
+    pub fn new(
+        ground: Arc<Ground>,
+        file: Arc<dyn AuditFile>,
+        echo: Arc<dyn AuditEcho>,
+    ) -> Arc<Self> {
+        let key = ground.records.authenticator(PURPOSE);
+        let (writing, trouble) = (Mutex::default(), SyncMutex::default());
+        Arc::new(Self { ground, file, echo, key, writing, trouble })
     }
 
     /// Has events written from now on, until the core stops.
     pub fn start(self: &Arc<Self>) {
         let log = Arc::clone(self);
-        self.core
+        self.ground
             .tasks
             .spawn("audit log", Box::pin(async move { log.write_until_stopped().await }));
     }
@@ -93,7 +99,7 @@ impl AuditLog {
     /// # Errors
     /// `Internal` when the file or the store fails; what was not written waits in the store.
     pub async fn finish(&self) -> Result<(), Error> {
-        self.core.finish_audit().await?;
+        self.ground.flush_remarks().await?;
         while self.round().await? {}
         Ok(())
     }
@@ -109,11 +115,11 @@ impl AuditLog {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn check(&self, from: u64) -> Result<Check, Error> {
-        check(&self.core.ledger.records, from).await
+        check(&self.ground.records, from).await
     }
 
     async fn write_until_stopped(&self) {
-        let mut stopping = self.core.sweeper.stopping();
+        let mut stopping = self.ground.stopping();
         while !*stopping.borrow_and_update() {
             let round = self.round().await;
             self.note(round.as_ref().err());
@@ -123,7 +129,7 @@ impl AuditLog {
                 Err(_) => PAUSE,
             };
             let stop = std::pin::pin!(stopping.changed());
-            if let Either::Right((Err(_), _)) = select(self.core.clock.sleep(pause), stop).await {
+            if let Either::Right((Err(_), _)) = select(self.ground.clock.sleep(pause), stop).await {
                 return;
             }
         }
@@ -131,7 +137,7 @@ impl AuditLog {
 
     /// Keeps what operators should know, and logs it, once a minute at most.
     fn note(&self, error: Option<&Error>) {
-        let now = self.core.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         let mut trouble = self.troubles();
         trouble.words = error.map(|error| {
             let why = error.cause().unwrap_or_else(|| error.to_string());
@@ -147,7 +153,7 @@ impl AuditLog {
     /// they are there.
     async fn outgoing(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
         let outbox = self.records().outgoing_events(most).await?;
-        let now = self.core.clock.monotonic();
+        let now = self.ground.clock.monotonic();
         let mut trouble = self.troubles();
         match outbox.strange {
             Some(error) => {
@@ -171,7 +177,7 @@ impl AuditLog {
     }
 
     fn records(&self) -> &Records {
-        &self.core.ledger.records
+        &self.ground.records
     }
 
     /// Writes what waits, up to a bound; tells whether there may be more.
@@ -196,6 +202,7 @@ impl AuditLog {
         for (end, events) in ends.into_iter().zip(waiting.chunks(AUDIT_BATCH)) {
             let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
             self.remember(&mut at, end, &ids).await?;
+            events.iter().filter_map(Outgoing::event).for_each(|event| self.echo.echo(&event));
         }
         Ok(waiting.len() == BATCHES * AUDIT_BATCH)
     }

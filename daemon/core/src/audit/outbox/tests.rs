@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::audit::{Verdict, Verifier};
 use crate::caller::Interface;
-use crate::doubles::MemoryFile;
+use crate::doubles::{MemoryFile, RecordingAudit};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Key;
 use crate::testing::{SECOND, World};
@@ -35,13 +35,14 @@ impl Site {
     }
 
     fn log(&self) -> Arc<AuditLog> {
-        AuditLog::new(Arc::clone(&self.world.core), Arc::new(self.file.clone()))
+        let echo = Arc::new(RecordingAudit::new());
+        AuditLog::new(Arc::clone(self.world.ground()), Arc::new(self.file.clone()), echo)
     }
 
     /// Has the events `from..to` told durably.
     async fn tell(&self, events: std::ops::Range<usize>) {
         for number in events {
-            self.world.core.attest(&event(&number.to_string())).await.unwrap();
+            self.world.ground().record(&event(&number.to_string())).await.unwrap();
         }
     }
 
@@ -313,7 +314,7 @@ async fn keys_that_nobody_wrote_hold_up_no_event_and_are_told_of() {
     for place in ["!", "9:"] {
         let site = Site::new().await;
         let log = site.log();
-        site.world.core.start().await.unwrap();
+        site.world.leases.start().await.unwrap();
         log.start();
         let key = |number: usize| Key::new(format!("outbox/{place}{number}"));
         for number in 0..STRANGE {
@@ -339,14 +340,14 @@ async fn keys_that_nobody_wrote_hold_up_no_event_and_are_told_of() {
 async fn it_is_written_while_the_daemon_runs_and_says_when_it_cannot_be() {
     let site = Site::new().await;
     let log = site.log();
-    site.world.core.start().await.unwrap();
+    site.world.leases.start().await.unwrap();
     log.start();
-    site.world.core.note(event("0"));
+    site.world.ground().remark(event("0"));
     site.world.run(SECOND).await;
     site.assert_has(0..1, "noted").await;
     assert_eq!(log.trouble(), None);
     site.file.set_room(Some(0));
-    site.world.core.note(event("1"));
+    site.world.ground().remark(event("1"));
     site.world.run(3 * SECOND).await;
     assert!(log.trouble().unwrap().contains("no space left on device"), "{:?}", log.trouble());
     site.file.set_room(None);

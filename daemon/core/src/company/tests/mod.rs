@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Companies, Parts, Source, Synchronised};
+use super::{Companies, Source, Synchronised};
 use crate::access::operator;
-use crate::doubles::{FakeDirectory, ManualClock, MemoryStore, SeededEntropy, TestTasks};
+use crate::doubles::{FakeDirectory, ManualClock, MemoryStore, TestTasks, ground};
 use crate::error::Error;
-use crate::keyring::{Kek, Keyring};
 use crate::model::companies::CompanyView;
 use crate::model::company::Company;
-use crate::ports::Clock;
 use crate::ports::directory::DirectoryCompany;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,14 +48,8 @@ impl World {
 
     async fn companies_from(&mut self, source: Source) -> Arc<Companies> {
         self.lives += 1;
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let store = Arc::new(self.store.clone());
-        let entropy = Arc::new(SeededEntropy::new(1000 + self.lives));
-        let kek = Kek::generate(&SeededEntropy::new(42));
-        let keyring =
-            Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-        let (keyring, tasks) = (Arc::new(keyring), self.tasks.clone());
-        Companies::new(Parts { clock, tasks, entropy, store, keyring, source, interval: HOUR })
+        let ground = ground(&self.clock, &self.store, self.tasks.clone(), 1000 + self.lives).await;
+        Companies::new(ground, source, HOUR)
     }
 
     /// A daemon that was not started yet.

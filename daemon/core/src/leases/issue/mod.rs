@@ -18,12 +18,14 @@ use crate::access::{self, Grant, Issue};
 use crate::caller::{Caller, Claims, Interface};
 use crate::catalogue::Service;
 use crate::error::{Error, Kind};
+use crate::ground::outcome_of;
+use crate::ground::suspended;
 use crate::ids::{HandoffId, LeaseId, ProviderId};
 use crate::leases::effects::{self, Effect};
 use crate::leases::handoff::{Collected, Handoff, Place};
-use crate::leases::ledger::{self, Activated, Activation, NotAdvanced, Room, Settled};
+use crate::leases::ledger::{Activated, Activation, NotAdvanced, Room, Settled};
 use crate::leases::parameters::{self, Fitted};
-use crate::leases::{About, Leases, outcome_of, user};
+use crate::leases::{About, Leases, user};
 use crate::model::lease::{Event, Kept, Lease, Made, State};
 use crate::ports::audit::{self, Action, Outcome};
 use crate::ports::plugins::{
@@ -63,7 +65,12 @@ impl Leases {
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
             let about = About::service_of(caller, &configured.id);
-            self.record(self.event(Some(user(caller)), Action::Issue, about, outcome_of(error)));
+            self.ground.remark(self.event(
+                Some(user(caller)),
+                Action::Issue,
+                about,
+                outcome_of(error),
+            ));
         })
     }
 
@@ -81,7 +88,7 @@ impl Leases {
     ) -> Result<HandoffId, Error> {
         let request = self.prepare(&grant, parameters)?;
         let core = Arc::clone(self);
-        self.detached("issue", Box::pin(async move { core.run_issue(request).await })).await
+        self.ground.detached("issue", Box::pin(async move { core.run_issue(request).await })).await
     }
 
     /// All that can be refused before anything is durable.
@@ -103,27 +110,27 @@ impl Leases {
         let effect = self.effects.take(&service.id, caller.subject())?;
         let place = self
             .handoffs
-            .reserve(caller.subject(), self.clock.monotonic())
+            .reserve(caller.subject(), self.ground.clock.monotonic())
             .ok_or_else(effects::busy)?;
         Ok(Request { caller, service, loaded, parameters, place, _effect: effect })
     }
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
-        let room = Room { limit: request.service.limit, may_retire: !self.is_clock_off() };
+        let room = Room { limit: request.service.limit, may_retire: !self.ground.is_clock_off() };
         let expired =
             |lease: &Lease| self.event(None, Action::Expire, About::from(lease), Outcome::Done);
-        let reserved = self.ledger.reserve(self.new_lease(&request), room, expired).await;
-        let reserved = reserved
-            .inspect_err(|error| self.record(request.event(self, None, outcome_of(error))))?;
-        reserved.retired.iter().for_each(|lease| self.audit.record(expired(lease)));
-        self.call_issue(request, reserved.pending).await
+        let pending = self.ledger.reserve(self.new_lease(&request), room, expired).await;
+        let pending = pending.inspect_err(|error| {
+            self.ground.remark(request.event(self, None, outcome_of(error)))
+        })?;
+        self.call_issue(request, pending).await
     }
 
     fn new_lease(&self, request: &Request) -> Lease {
-        let now = self.clock.now();
+        let now = self.ground.clock.now();
         let identity = &request.caller.identity;
         Lease {
-            id: LeaseId::from_random(random_16(&*self.entropy)),
+            id: LeaseId::from_random(random_16(&*self.ground.entropy)),
             owner: identity.subject.clone(),
             provider: identity.provider.clone(),
             service: request.service.id.clone(),
@@ -192,11 +199,11 @@ impl Leases {
                 Err(NotAdvanced::NotPossible(_)) => break,
                 Err(NotAdvanced::Failed(error)) => return Err(error),
                 Err(NotAdvanced::Conflict) => {
-                    stored = self.ledger.records.lease(pending.value.id).await?;
+                    stored = self.ground.records.lease(pending.value.id).await?;
                 }
             }
         }
-        self.record(told);
+        self.ground.remark(told);
         Ok(())
     }
 
@@ -231,18 +238,17 @@ impl Leases {
             Err(outcome) => request.event(self, Some(id), outcome),
         };
         let settled = self.ledger.activate(pending, &activation, tell).await;
-        let Settled { activated, told } = settled
-            .inspect_err(|error| self.record(request.event(self, Some(id), outcome_of(error))))?;
-        if told {
-            self.audit.record(tell(&activated))
-        } else {
-            self.record(tell(&activated))
+        let Settled { activated, told } = settled.inspect_err(|error| {
+            self.ground.remark(request.event(self, Some(id), outcome_of(error)))
+        })?;
+        if !told {
+            self.ground.remark(tell(&activated));
         }
         let id = match activated {
             Activated::New => id,
             Activated::Same(older) => older,
             Activated::Taken => return Err(taken()),
-            Activated::Unwanted => return Err(objection.unwrap_or_else(ledger::suspended)),
+            Activated::Unwanted => return Err(objection.unwrap_or_else(suspended)),
             Activated::TooLate => return Err(too_late()),
         };
         Ok(self.leave(request, Handoff::Credential { id, entries }))
@@ -266,9 +272,9 @@ impl Leases {
     }
 
     fn leave(&self, request: Request, handoff: Handoff) -> HandoffId {
-        let id = HandoffId::from_random(random_16(&*self.entropy));
+        let id = HandoffId::from_random(random_16(&*self.ground.entropy));
         let collected = Collected { handoff, service: request.service.id.clone() };
-        self.handoffs.leave(id, request.place, collected, self.clock.monotonic());
+        self.handoffs.leave(id, request.place, collected, self.ground.clock.monotonic());
         id
     }
 
@@ -311,9 +317,7 @@ fn came_of(
         Activated::New => Ok(id),
         Activated::Same(older) => Ok(*older),
         Activated::Taken => Err(outcome_of(&taken())),
-        Activated::Unwanted => {
-            Err(objection.map_or_else(|| outcome_of(&ledger::suspended()), outcome_of))
-        }
+        Activated::Unwanted => Err(objection.map_or_else(|| outcome_of(&suspended()), outcome_of)),
         Activated::TooLate => Err(outcome_of(&too_late())),
     }
 }

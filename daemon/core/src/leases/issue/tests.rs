@@ -49,16 +49,16 @@ async fn a_credential_is_issued_listed_and_collected_once() {
     let alice = caller("alice");
     let handoff = world.issue(&alice, "ssh").await.unwrap();
     assert_eq!(
-        kind(world.core.collect(&caller("bob"), handoff).await.map(drop)),
+        kind(world.leases.collect(&caller("bob"), handoff).await.map(drop)),
         Err(Kind::NotFound)
     );
     let Handoff::Credential { id: lease, entries } =
-        world.core.collect(&alice, handoff).await.unwrap()
+        world.leases.collect(&alice, handoff).await.unwrap()
     else {
         panic!()
     };
     assert_eq!(entries.len(), 1);
-    assert_eq!(kind(world.core.collect(&alice, handoff).await.map(drop)), Err(Kind::NotFound));
+    assert_eq!(kind(world.leases.collect(&alice, handoff).await.map(drop)), Err(Kind::NotFound));
 
     assert_eq!(world.listed("alice").await, [lease]);
     assert_eq!(world.listed("bob").await, []);
@@ -66,7 +66,7 @@ async fn a_credential_is_issued_listed_and_collected_once() {
     assert_eq!(world.things(), [lease.to_string()]);
     world.assert_sound().await;
 
-    let events = world.audit.events();
+    let events = world.events().await;
     let seen: Vec<_> = events
         .iter()
         .map(|event| (event.action, event.target.lease, event.outcome.clone()))
@@ -126,12 +126,12 @@ async fn unknown_and_disabled_services_and_strangers_are_turned_away() {
     let world = World::with(vec![doubles::service("ssh"), closed], options()).await;
     world.plugins.unload(&id("ssh"), "it does not compile");
     let ask = |service: &'static str| {
-        kind(world.core.authorize_issue(&caller("alice"), service).map(drop))
+        kind(world.leases.authorize_issue(&caller("alice"), service).map(drop))
     };
     assert_eq!(ask("none"), Err(Kind::Disabled));
     assert_eq!(ask("ssh"), Err(Kind::Disabled));
     assert_eq!(ask("closed"), Err(Kind::Forbidden));
-    let events = world.audit.take();
+    let events = world.events().await;
     assert_eq!(events.len(), 1, "who may not is audited");
     assert!(matches!(&events[0].outcome, Outcome::Refused(_)));
     assert_eq!(events[0].target.service, Some(id("closed")));
@@ -145,7 +145,8 @@ async fn the_plugin_gets_what_was_asked_and_the_token_only_where_granted() {
     let alice = Caller { access_token: Some(Arc::new(Secret::new("token"))), ..caller("alice") };
 
     let handoff = world.issue(&alice, "plain").await.unwrap();
-    let Handoff::Credential { id: lease, .. } = world.core.collect(&alice, handoff).await.unwrap()
+    let Handoff::Credential { id: lease, .. } =
+        world.leases.collect(&alice, handoff).await.unwrap()
     else {
         panic!()
     };
@@ -179,8 +180,8 @@ async fn parameters_are_judged_before_anything_happens() {
     });
     let ask = async |given: Value| {
         let Value::Object(given) = given else { panic!() };
-        let grant = world.core.authorize_issue(&caller("alice"), "ssh").unwrap();
-        kind(world.core.issue(grant, given).await.map(drop))
+        let grant = world.leases.authorize_issue(&caller("alice"), "ssh").unwrap();
+        kind(world.leases.issue(grant, given).await.map(drop))
     };
     assert_eq!(ask(json!({"a": "x"})).await, Err(Kind::Invalid));
     assert_eq!(
@@ -221,7 +222,7 @@ async fn what_was_cut_short_is_cleaned_up_with_all_claims() {
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("never told"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
-    let core = Arc::clone(&world.core);
+    let core = Arc::clone(&world.leases);
     let grant = core.authorize_issue(&caller("alice"), "ssh").unwrap();
     tokio::spawn(async move { core.issue(grant, Map::new()).await });
     while gate.waiting() == 0 {
@@ -231,7 +232,7 @@ async fn what_was_cut_short_is_cleaned_up_with_all_claims() {
     world.crash().await;
     assert_eq!(world.count("alice", "ssh").await, 1, "pending counts");
     assert_eq!(world.listed("alice").await, []);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(10 * 60 * SECOND).await;
     assert_eq!(world.things(), Vec::<String>::new());
     assert_eq!(world.count("alice", "ssh").await, 0);
@@ -257,7 +258,7 @@ async fn claims_that_are_too_large_refuse_the_issue_and_take_it_back() {
     let refused = world.issue(&alice, "ssh").await;
     assert_eq!(kind(refused.map(drop)), Err(Kind::Refused));
     assert_eq!(world.things().len(), 2);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(30 * SECOND).await;
     assert_eq!(world.things().len(), 1);
     assert_eq!(revoke_call(&world).user.claims.keys().collect::<Vec<_>>(), ["sub"]);
@@ -295,7 +296,7 @@ async fn what_left_nothing_behind_leaves_nothing_behind() {
             assert_eq!(world.store.dump(space), [], "{space} after {step:?}");
         }
     }
-    assert_eq!(world.audit.actions(), vec![Action::Issue; 6]);
+    assert_eq!(world.actions().await, vec![Action::Issue; 6]);
 }
 
 #[tokio::test]
@@ -314,7 +315,7 @@ async fn the_web_page_is_sent_to_a_provider_that_is_ready() {
         world.plugins.on_issue(&id("ssh"), IssueStep::Login { provider: "other".into() });
         let user = Caller { interface, ..caller("alice") };
         let handoff = world.issue(&user, "ssh").await?;
-        world.core.collect(&user, handoff).await
+        world.leases.collect(&user, handoff).await
     };
     let Handoff::Login { provider, message } = ask(Interface::Web, true).await.unwrap() else {
         panic!()
@@ -335,7 +336,7 @@ async fn a_plugin_that_breaks_is_cleaned_up_after_also_when_its_request_lands_la
             (BrokenHow::BadOutput, Kind::PluginFailed),
         ] {
             let world = World::new().await;
-            world.core.start().await.unwrap();
+            world.leases.start().await.unwrap();
             world.plugins.on_issue(&id("ssh"), IssueStep::Break(how, effect));
             assert_eq!(kind(world.get("alice", "ssh").await), Err(expected));
             assert_eq!(world.count("alice", "ssh").await, 1, "nobody knows yet");
@@ -362,7 +363,7 @@ async fn a_state_that_cannot_be_revoked_by_counts_as_a_bad_answer() {
         let world = World::new().await;
         world.plugins.on_issue(&id("ssh"), IssueStep::state(&state));
         assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::PluginFailed));
-        world.core.start().await.unwrap();
+        world.leases.start().await.unwrap();
         world.run(5 * 60 * SECOND).await;
         assert_eq!(world.things(), Vec::<String>::new());
         assert_eq!(world.count("alice", "ssh").await, 0);
@@ -386,13 +387,13 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
         |ends| IssueStep::Make { state: Some("same".into()), expires_at: ends, revoke_with: None };
     world.plugins.on_issue(&id("ssh"), make(end(1)));
     let first = world.get("alice", "ssh").await.unwrap();
-    let created = world.core.credentials(&caller("alice")).await.unwrap()[0].created;
+    let created = world.leases.credentials(&caller("alice")).await.unwrap()[0].created;
 
     for (hours, later) in [(3, 3), (2, 3)] {
         world.clock.advance(60 * SECOND);
         world.plugins.on_issue(&id("ssh"), make(Some(created + hours * HOUR)));
         assert_eq!(world.get("alice", "ssh").await.unwrap(), first);
-        let leases = world.core.credentials(&caller("alice")).await.unwrap();
+        let leases = world.leases.credentials(&caller("alice")).await.unwrap();
         assert_eq!(leases.len(), 1);
         assert_eq!((leases[0].created, leases[0].ends), (created, Some(created + later * HOUR)));
         assert_eq!(world.count("alice", "ssh").await, 1);
@@ -401,7 +402,7 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     // The limit of the later request holds too.
     world.plugins.on_issue(&id("ssh"), make(None));
     world.get("alice", "ssh").await.unwrap();
-    let ends = world.core.credentials(&caller("alice")).await.unwrap()[0].ends;
+    let ends = world.leases.credentials(&caller("alice")).await.unwrap()[0].ends;
     assert_eq!(ends, Some(created + 120 * SECOND + DAY));
 
     // Somebody else's state is taken all the same.
@@ -460,7 +461,7 @@ async fn a_state_that_is_taken_is_an_error_and_nothing_is_revoked_by_it() {
         world.plugins.on_issue(&id("ssh"), make());
         assert_eq!(kind(world.get(user, "ssh").await), Err(Kind::Conflict));
     }
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(10 * 60 * SECOND).await;
     assert_eq!(world.revocations(), 0);
     assert_eq!(world.things(), ["same"]);
@@ -544,7 +545,7 @@ async fn the_limit_is_exact_for_users_side_by_side_on_several_threads() {
 async fn the_limit_is_exact_for_two_daemons_over_one_store() {
     for _ in 0..3 {
         let world = limited(3).await;
-        let cores = [Arc::clone(&world.core), world.second_daemon().await];
+        let cores = [Arc::clone(&world.leases), world.second_daemon().await];
         let asks: Vec<_> = (0..40)
             .map(|n| {
                 let core = Arc::clone(&cores[n % 2]);
@@ -568,7 +569,7 @@ async fn the_limit_is_exact_for_two_daemons_over_one_store() {
 async fn a_limit_of_zero_lets_nobody() {
     let world = limited(0).await;
     assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::LimitReached));
-    let events = world.audit.take();
+    let events = world.events().await;
     assert!(matches!(events[0].outcome, Outcome::Refused(_)));
     assert_eq!(events[0].target.lease, None, "there never was one");
 }
@@ -590,14 +591,14 @@ async fn expired_leases_make_room_at_the_limit_without_waiting_for_the_sweeper()
             "clocks may differ by the skew"
         );
         world.clock.advance(options().skew);
-        world.audit.take();
+        world.events().await;
         world.get("alice", "ssh").await.unwrap();
         assert_eq!(
             world.count("alice", "ssh").await,
             u64::from(count),
             "as many as needed, no more"
         );
-        assert_eq!(world.audit.actions(), [Action::Expire, Action::Issue, Action::Collect]);
+        assert_eq!(world.actions().await, [Action::Expire, Action::Issue, Action::Collect]);
         world.assert_sound().await;
     }
 }
@@ -607,7 +608,7 @@ async fn expired_leases_make_room_at_the_limit_without_waiting_for_the_sweeper()
 #[tokio::test]
 async fn a_clock_that_jumped_makes_no_room_at_the_limit() {
     let world = limited(1).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
     let first = world.get("alice", "ssh").await.unwrap();
     let right = world.now();
@@ -679,7 +680,7 @@ async fn what_does_not_fit_into_memory_is_taken_back() {
         World::with(vec![doubles::service("ssh")], Options { handoff_bytes: 10, ..options() })
             .await;
     assert_eq!(kind(world.issue(&caller("alice"), "ssh").await), Err(Kind::Busy));
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(30 * SECOND).await;
     assert_eq!(world.things(), Vec::<String>::new());
     assert_eq!(world.count("alice", "ssh").await, 0);
@@ -691,8 +692,8 @@ async fn a_client_that_hangs_up_cancels_nothing() {
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("made"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Wait(gate.clone(), make));
-    let grant = world.core.authorize_issue(&caller("alice"), "ssh").unwrap();
-    let mut issue = Box::pin(world.core.issue(grant, Map::new()));
+    let grant = world.leases.authorize_issue(&caller("alice"), "ssh").unwrap();
+    let mut issue = Box::pin(world.leases.issue(grant, Map::new()));
     while gate.waiting() == 0 {
         assert!(futures_util::FutureExt::now_or_never(&mut issue).is_none());
         tokio::task::yield_now().await;
@@ -707,7 +708,7 @@ async fn a_client_that_hangs_up_cancels_nothing() {
 #[tokio::test]
 async fn a_plugin_that_outlives_its_time_is_cut_short_by_core_itself() {
     let world = Arc::new(World::new().await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("made"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
@@ -737,7 +738,7 @@ async fn a_late_answer_is_revoked_by_what_it_says() {
         tokio::task::yield_now().await;
     }
     world.clock.set_wall(world.now() + HOUR);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(10 * SECOND).await;
     assert_eq!(world.revocations(), 0, "cut short just now");
     gate.open();
@@ -769,7 +770,7 @@ async fn a_clean_up_that_a_late_answer_overtakes_does_not_end_the_lease() {
         tokio::task::yield_now().await;
     }
     world.clock.set_wall(world.now() + 3 * HOUR);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     while clean_up.waiting() == 0 {
         world.run(10 * SECOND).await;
     }
@@ -801,7 +802,7 @@ async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
     world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
     let bobs = world.get("bob", "ssh").await.unwrap();
     world.clock.set_wall(world.now() + HOUR);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(10 * SECOND).await;
     gate.open();
     assert_eq!(ask.await.unwrap(), Err(Kind::PluginTimeout));
@@ -815,7 +816,7 @@ async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
 #[tokio::test]
 async fn somebody_who_is_suspended_meanwhile_gets_nothing() {
     let world = Arc::new(World::new().await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("made"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
@@ -827,9 +828,9 @@ async fn somebody_who_is_suspended_meanwhile_gets_nothing() {
         tokio::task::yield_now().await;
     }
     let alice = caller("alice");
-    world.core.suspend(operator(), alice.subject()).await.unwrap();
+    world.leases.suspend(operator(), alice.subject()).await.unwrap();
     // Doomed is doomed, also when the suspension is lifted before the plugin answers.
-    world.core.resume(operator(), alice.subject()).await.unwrap();
+    world.leases.resume(operator(), alice.subject()).await.unwrap();
     gate.open();
     assert_eq!(ask.await.unwrap(), Err(Kind::Unauthenticated));
     world.run(30 * SECOND).await;
@@ -843,7 +844,7 @@ async fn somebody_who_is_suspended_meanwhile_gets_nothing() {
 async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
     let service = Service { allow_same_state: true, ..doubles::service("ssh") };
     let world = Arc::new(World::with(vec![service], options()).await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::state("old"));
     let old = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
@@ -857,7 +858,7 @@ async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
         tokio::task::yield_now().await;
     }
     let alice = caller("alice");
-    let mut writing = world.core.ledger.records.writing();
+    let mut writing = world.ground().records.writing();
     writing.suspend(alice.subject(), world.now()).await.unwrap();
     writing.commit().await.unwrap();
     gate.open();
@@ -875,9 +876,9 @@ async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
 async fn somebody_who_is_suspended_starts_nothing() {
     let world = World::new().await;
     let alice = caller("alice");
-    let grant = world.core.authorize_issue(&alice, "ssh").unwrap();
-    world.core.suspend(operator(), alice.subject()).await.unwrap();
-    assert_eq!(kind(world.core.issue(grant, Map::new()).await), Err(Kind::Unauthenticated));
+    let grant = world.leases.authorize_issue(&alice, "ssh").unwrap();
+    world.leases.suspend(operator(), alice.subject()).await.unwrap();
+    assert_eq!(kind(world.leases.issue(grant, Map::new()).await), Err(Kind::Unauthenticated));
     assert_eq!(world.plugins.calls().len(), 0);
     assert_eq!(world.store.dump("lease/"), []);
 }
@@ -889,7 +890,7 @@ async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() 
     for first in faults {
         for second in faults {
             let world = World::new().await;
-            world.core.start().await.unwrap();
+            world.leases.start().await.unwrap();
             world.get("bob", "ssh").await.unwrap();
             // Two for the reservation, two for the record of what was made.
             for fault in [first, second] {
@@ -924,7 +925,7 @@ async fn what_cannot_be_recorded_is_not_handed_out_and_is_cleaned_up() {
     world.store.fail_next(Fault::Unavailable);
     gate.open();
     assert_eq!(ask.await.unwrap(), Err(Kind::Internal));
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(10 * 60 * SECOND).await;
     assert_eq!(world.things().len(), 1, "bob's is all that is left");
     assert_eq!(world.count("alice", "ssh").await, 0);
@@ -934,8 +935,8 @@ async fn what_cannot_be_recorded_is_not_handed_out_and_is_cleaned_up() {
 #[tokio::test]
 async fn after_the_stop_nothing_begins() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
-    world.core.stop();
+    world.leases.start().await.unwrap();
+    world.leases.stop();
     assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::Busy));
-    assert!(!world.core.readiness().is_empty());
+    assert!(!world.leases.readiness().is_empty());
 }

@@ -16,9 +16,11 @@ use super::attempts::{Answer, Entered, Ticket, Told};
 use crate::access::{self, Grant, Revoke};
 use crate::caller::{Caller, Identity};
 use crate::error::{Error, Kind};
+use crate::ground::outcome_of;
+use crate::ground::too_contended;
 use crate::ids::LeaseId;
-use crate::leases::ledger::{self, NotAdvanced};
-use crate::leases::{About, CALL_GRACE, Leases, outcome_of, user};
+use crate::leases::ledger::NotAdvanced;
+use crate::leases::{About, CALL_GRACE, Leases, user};
 use crate::model::lease::{Event, Lease, Overdue, State};
 use crate::ports::audit::{Action, Actor, Outcome};
 use crate::ports::plugins::{
@@ -84,7 +86,12 @@ impl Leases {
         let stored = self.known_lease(lease).await?;
         access::authorize_revoke(caller, &stored.value.owner, lease).inspect_err(|error| {
             let about = About::from(&stored.value);
-            self.record(self.event(Some(user(caller)), Action::Revoke, about, outcome_of(error)));
+            self.ground.remark(self.event(
+                Some(user(caller)),
+                Action::Revoke,
+                about,
+                outcome_of(error),
+            ));
         })
     }
 
@@ -104,13 +111,13 @@ impl Leases {
             let _effect = effect;
             core.attempt_or_join(stored, by).await
         };
-        self.detached("revoke", Box::pin(work)).await
+        self.ground.detached("revoke", Box::pin(work)).await
     }
 
     async fn known_lease(&self, id: LeaseId) -> Result<Versioned<Lease>, Error> {
-        let now = self.clock.now();
+        let now = self.ground.clock.now();
         let stored = self
-            .ledger
+            .ground
             .records
             .lease(id)
             .await?
@@ -161,12 +168,12 @@ impl Leases {
                 (Err(NotAdvanced::NotPossible(_)), _) => return Ok(Err(claimed_elsewhere())),
                 (Err(NotAdvanced::Failed(error)), _) => return Err(error),
             }
-            let Some(again) = self.ledger.records.lease(stored.value.id).await? else {
+            let Some(again) = self.ground.records.lease(stored.value.id).await? else {
                 return Ok(Ok(()));
             };
             stored = again;
         }
-        Err(ledger::too_contended())
+        Err(too_contended())
     }
 
     fn beginning(&self, lease: &Lease, by: &By) -> Beginning {
@@ -183,7 +190,7 @@ impl Leases {
             // It was there when the user asked.
             return Beginning::Nothing(Ok(()));
         }
-        if !lease.is_known_to_owner(self.clock.now()) {
+        if !lease.is_known_to_owner(self.ground.clock.now()) {
             return Beginning::Nothing(Err(not_found().into()));
         }
         if matches!(lease.state, State::Parked(_)) {
@@ -213,15 +220,15 @@ impl Leases {
     }
 
     fn beginning_by_daemon(&self, lease: &Lease) -> Beginning {
-        let mut events = match (lease.overdue(self.clock.now(), &self.ledger.timing), &lease.state)
-        {
-            (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
-            (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
-            (_, State::Ended { .. }) => return Beginning::Nothing(Ok(())),
-            // It changed since it was found due. A user may have joined, and must not take this for
-            // the end of their credential.
-            _ => return Beginning::Nothing(Err(moved_on())),
-        };
+        let mut events =
+            match (lease.overdue(self.ground.clock.now(), &self.ledger.timing), &lease.state) {
+                (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
+                (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
+                (_, State::Ended { .. }) => return Beginning::Nothing(Ok(())),
+                // It changed since it was found due. A user may have joined, and must not take this for
+                // the end of their credential.
+                _ => return Beginning::Nothing(Err(moved_on())),
+            };
         let (event, told) = match self.reach(lease) {
             Reach::Ready(loaded) => {
                 events.push(self.claim(&loaded));
@@ -231,7 +238,9 @@ impl Leases {
             Reach::Replaced => (Event::ServiceGone, Answer::new(Kind::Refused, REPLACED)),
             // It has ended by itself; only the skew has yet to pass. A certificate that was cut to
             // its lifetime is no case for an operator.
-            Reach::CannotRevoke if lease.own_end().is_some_and(|end| end <= self.clock.now()) => {
+            Reach::CannotRevoke
+                if lease.own_end().is_some_and(|end| end <= self.ground.clock.now()) =>
+            {
                 return Beginning::Nothing(Ok(()));
             }
             Reach::CannotRevoke => {
@@ -263,12 +272,12 @@ impl Leases {
     }
 
     fn claim(&self, loaded: &LoadedService) -> Event {
-        Event::AttemptBegun { until: self.clock.now() + loaded.longest_call + CALL_GRACE }
+        Event::AttemptBegun { until: self.ground.clock.now() + loaded.longest_call + CALL_GRACE }
     }
 
     fn failed(&self, retry_after: Option<std::time::Duration>) -> Event {
         let mut jitter = [0];
-        self.entropy.fill(&mut jitter);
+        self.ground.entropy.fill(&mut jitter);
         Event::Failed { retry_after, jitter: u8::from_be_bytes(jitter) }
     }
 
@@ -280,7 +289,7 @@ impl Leases {
     ) -> Result<Told, Error> {
         let with_secret = claimed.value.state.made().is_some_and(|made| made.with_secret);
         let secret = if with_secret {
-            self.ledger.records.revoke_with(claimed.value.id).await?
+            self.ground.records.revoke_with(claimed.value.id).await?
         } else {
             None
         };
@@ -347,7 +356,7 @@ impl Leases {
                 Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
             }
-            match self.ledger.records.lease(claimed.value.id).await? {
+            match self.ground.records.lease(claimed.value.id).await? {
                 Some(again) if again.value.state == claimed.value.state => stored = again,
                 Some(again) if again.value.state.is_counted() => {
                     return Ok(told.and(Err(moved_on())));
@@ -386,7 +395,7 @@ impl Leases {
     /// refused again and again.
     fn record_nothing(&self, lease: &Lease, by: &By, told: &Told) {
         if let (By::User(_), Err(answer)) = (by, told) {
-            self.record(self.event(
+            self.ground.remark(self.event(
                 by.actor(),
                 Action::Revoke,
                 About::from(lease),

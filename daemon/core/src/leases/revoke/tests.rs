@@ -50,7 +50,7 @@ fn tamper(world: &World, lease: LeaseId) {
 async fn what_is_revoked_is_gone_for_everybody() {
     let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
-    world.audit.take();
+    world.events().await;
     world.revoke("alice", lease).await.unwrap();
     assert_eq!(world.things(), Vec::<String>::new());
     assert_eq!(world.listed("alice").await, []);
@@ -58,7 +58,7 @@ async fn what_is_revoked_is_gone_for_everybody() {
     assert_eq!(urgencies(&world), [Urgency::User]);
     assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::NotFound));
     world.assert_sound().await;
-    let events = world.audit.take();
+    let events = world.events().await;
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].action, events[0].target.lease), (Action::Revoke, Some(lease)));
     assert_eq!(events[0].outcome, Outcome::Done);
@@ -116,7 +116,7 @@ async fn a_final_no_leaves_the_credential_to_its_user() {
     assert_eq!(world.stage(lease).await, "active");
     assert_eq!((world.listed("alice").await.len(), world.count("alice", "ssh").await), (1, 1));
     world.assert_sound().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(HOUR).await;
     assert_eq!(world.revocations(), 1, "nobody asks again");
     world.revoke("alice", lease).await.unwrap();
@@ -133,7 +133,7 @@ async fn failures_are_told_and_tried_again_without_the_user() {
     ];
     for (step, expected) in cases {
         let world = World::new().await;
-        world.core.start().await.unwrap();
+        world.leases.start().await.unwrap();
         let lease = world.get("alice", "ssh").await.unwrap();
         world.plugins.on_revoke(&id("ssh"), step.clone());
         let failed = world.revoke("alice", lease).await.unwrap_err();
@@ -142,12 +142,12 @@ async fn failures_are_told_and_tried_again_without_the_user() {
         assert_eq!(world.listed("alice").await, [lease], "still listed");
         assert_eq!(world.count("alice", "ssh").await, 1);
         world.assert_sound().await;
-        world.audit.take();
+        world.events().await;
         world.run(60 * SECOND).await;
         assert_eq!(world.count("alice", "ssh").await, 0, "{step:?}");
         assert_eq!(urgencies(&world).last(), Some(&Urgency::Background));
-        assert_eq!(world.audit.actions(), [Action::Revoke]);
-        assert!(world.audit.take()[0].actor.is_none(), "by the daemon itself");
+        let [event] = &world.events().await[..] else { panic!("one event") };
+        assert_eq!((event.action, &event.actor), (Action::Revoke, &None), "by the daemon itself");
         world.assert_sound().await;
     }
 }
@@ -155,7 +155,7 @@ async fn failures_are_told_and_tried_again_without_the_user() {
 #[tokio::test]
 async fn the_wait_that_a_plugin_asks_for_is_kept() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     world.plugins.on_revoke(&id("ssh"), no(Some(600)));
     let refused = world.revoke("alice", lease).await.unwrap_err();
@@ -280,13 +280,13 @@ async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
     world.plugins.on_revoke(&id("ssh"), no(Some(30)));
     world.revoke("alice", lease).await.unwrap_err();
     world.clock.advance(DAY);
-    let stale = world.core.ledger.records.lease(lease).await.unwrap().unwrap();
+    let stale = world.ground().records.lease(lease).await.unwrap().unwrap();
     world.plugins.on_revoke(&id("ssh"), no(None));
     assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Refused));
     assert_eq!(world.stage(lease).await, "active");
 
     // The sweeper had read the lease before that.
-    let Entered::Mine(ticket) = world.core.attempts.enter(lease) else {
+    let Entered::Mine(ticket) = world.leases.attempts.enter(lease) else {
         panic!("somebody is at it")
     };
     let joins = tokio::spawn({
@@ -294,7 +294,7 @@ async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
         async move { kind(world.revoke("alice", lease).await) }
     });
     world.settle().await;
-    let _ = world.core.attempt(ticket, stale, By::Daemon).await;
+    let _ = world.leases.attempt(ticket, stale, By::Daemon).await;
     assert_eq!(joins.await.unwrap(), Err(Kind::Busy));
     assert_eq!(world.stage(lease).await, "active");
 }
@@ -307,12 +307,12 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
     world
         .plugins
         .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
-    let core = Arc::clone(&world.core);
+    let core = Arc::clone(&world.leases);
     let grant = core.authorize_revoke(&caller("alice"), lease).await.unwrap();
     tokio::spawn(async move { core.revoke(grant).await });
     until_waiting(&gate, 1).await;
     world.crash().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     assert_eq!(world.listed("alice").await, [lease]);
     assert_eq!(
         kind(world.revoke("alice", lease).await),
@@ -329,10 +329,10 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
 async fn the_lifetime_ends_when_it_is_over() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     assert_eq!(
-        world.core.credentials(&caller("alice")).await.unwrap()[0].ends,
+        world.leases.credentials(&caller("alice")).await.unwrap()[0].ends,
         Some(world.now() + HOUR)
     );
     world.run(HOUR - 10 * SECOND).await;
@@ -348,14 +348,14 @@ async fn the_lifetime_ends_when_it_is_over() {
 async fn a_no_to_the_daemon_parks_the_lease() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     world.plugins.on_revoke(&id("ssh"), no(None));
-    world.audit.take();
+    world.events().await;
     world.run(HOUR + 10 * SECOND).await;
     assert_eq!(world.stage(lease).await, "parked");
     assert_eq!((world.count("alice", "ssh").await, world.listed("alice").await.len()), (1, 0));
-    assert_eq!(world.audit.actions(), [Action::Revoke, Action::Park]);
+    assert_eq!(world.actions().await, [Action::Revoke, Action::Park]);
     let refused = world.revoke("alice", lease).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Refused);
     assert!(refused.public().contains("operator"));
@@ -366,18 +366,18 @@ async fn a_no_to_the_daemon_parks_the_lease() {
 async fn its_own_end_spares_the_revocation() {
     let options = || Options { sweep_every: 300 * SECOND, ..options() };
     let world = World::with(vec![doubles::service("ssh")], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
     let active = world.get("alice", "ssh").await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
     let revoking = world.get("alice", "ssh").await.unwrap();
     world.plugins.on_revoke(&id("ssh"), no(Some(DAY.as_secs())));
     world.revoke("alice", revoking).await.unwrap_err();
-    world.audit.take();
+    world.events().await;
     world.run(HOUR + options().skew + 600 * SECOND).await;
     assert_eq!((world.stage(active).await, world.stage(revoking).await), ("ended", "ended"));
     assert_eq!(world.revocations(), 1);
-    assert_eq!(world.audit.actions(), [Action::Expire, Action::Expire]);
+    assert_eq!(world.actions().await, [Action::Expire, Action::Expire]);
     assert_eq!(world.count("alice", "ssh").await, 0);
     world.assert_sound().await;
     world.run(options().keep_ended + 600 * SECOND).await;
@@ -388,7 +388,7 @@ async fn its_own_end_spares_the_revocation() {
 #[tokio::test]
 async fn an_attempt_that_its_own_end_overtakes_is_a_success() {
     let world = Arc::new(World::new().await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + 10 * SECOND));
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
@@ -411,7 +411,7 @@ async fn an_attempt_that_its_own_end_overtakes_is_a_success() {
 async fn what_cannot_be_revoked_counts_to_its_end() {
     let service = Service { max_lifetime: Some(HOUR), limit: Some(1), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.load("ssh", |loaded| loaded.offer.can_revoke = false);
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + 3 * HOUR));
     let lease = world.get("alice", "ssh").await.unwrap();
@@ -433,7 +433,7 @@ async fn what_cannot_be_revoked_counts_to_its_end() {
 async fn what_ends_by_itself_within_its_lifetime_is_simply_over() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.load("ssh", |loaded| loaded.offer.can_revoke = false);
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR - options().skew));
     let lease = world.get("alice", "ssh").await.unwrap();
@@ -447,23 +447,23 @@ async fn what_ends_by_itself_within_its_lifetime_is_simply_over() {
 async fn what_ends_with_its_lifetime_is_nothing_for_an_operator() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.load("ssh", |loaded| loaded.offer.can_revoke = false);
     world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
     let lease = world.get("alice", "ssh").await.unwrap();
-    world.audit.take();
+    world.events().await;
     world.run(HOUR + 30 * SECOND).await;
     assert_eq!(world.stage(lease).await, "active");
     world.run(options().skew).await;
     assert_eq!(world.stage(lease).await, "ended");
-    assert_eq!(world.audit.actions(), [Action::Expire]);
+    assert_eq!(world.actions().await, [Action::Expire]);
     world.assert_sound().await;
 }
 
 #[tokio::test]
 async fn a_service_that_is_not_loaded_now_is_tried_until_it_is() {
     let world = World::new().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     world.plugins.unload(&id("ssh"), "it does not compile");
     let refused = world.revoke("alice", lease).await.unwrap_err();
@@ -485,7 +485,7 @@ async fn leases_of_a_service_that_is_gone_wait_for_it() {
     let mut world = World::with(vec![limited()], options()).await;
     let lease = world.get("alice", "ssh").await.unwrap();
     world.restart_with(vec![doubles::service("web")]).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let refused = world.revoke("alice", lease).await.unwrap_err();
     assert_eq!((refused.kind(), world.stage(lease).await), (Kind::Refused, "active"));
     assert!(refused.public().contains("does not exist"));
@@ -497,7 +497,7 @@ async fn leases_of_a_service_that_is_gone_wait_for_it() {
     world.load("ssh", |loaded| {
         loaded.plugin.name = crate::ids::PluginName::parse("another").unwrap()
     });
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(HOUR).await;
     assert_eq!(world.stage(lease).await, "parked", "another plugin is behind it");
     assert_eq!(world.revocations(), 0);
@@ -528,10 +528,10 @@ async fn users_may_drop_what_nobody_can_revoke_where_that_is_allowed() {
     let active = world.get("alice", "ssh").await.unwrap();
     let parked = world.get("alice", "ssh").await.unwrap();
     world.restart_with(vec![doubles::service("web")]).await;
-    world.audit.take();
+    world.events().await;
     world.revoke("alice", active).await.unwrap();
-    assert_eq!(world.audit.actions(), [Action::Drop]);
-    world.core.start().await.unwrap();
+    assert_eq!(world.actions().await, [Action::Drop]);
+    world.leases.start().await.unwrap();
     world.run(HOUR + 10 * SECOND).await;
     assert_eq!(world.stage(parked).await, "parked");
     world.revoke("alice", parked).await.unwrap();
@@ -545,7 +545,7 @@ async fn after_seven_days_an_operator_has_to_look() {
     let world =
         World::with(vec![doubles::service("ssh")], Options { sweep_every: HOUR, ..options() })
             .await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     for _ in 0..400 {
         world.plugins.on_revoke(&id("ssh"), broken(BrokenHow::Timeout));
@@ -555,12 +555,12 @@ async fn after_seven_days_an_operator_has_to_look() {
     assert_eq!(world.stage(lease).await, "revoking");
     world.run(DAY + 3 * HOUR).await;
     assert_eq!(world.stage(lease).await, "parked");
-    let parked = world.core.parked(operator(), 10).await.unwrap();
+    let parked = world.leases.parked(operator(), 10).await.unwrap();
     assert_eq!((parked.len(), parked[0].id), (1, lease));
     assert!(parked[0].reason.contains("failed"));
 
     world.plugins.recover();
-    world.core.retry(operator(), lease).await.unwrap();
+    world.leases.retry(operator(), lease).await.unwrap();
     world.run(2 * HOUR).await;
     assert_eq!(world.stage(lease).await, "ended");
     world.assert_sound().await;
@@ -574,7 +574,7 @@ async fn a_target_that_is_down_for_a_day_slows_nobody_else() {
         Options { sweep_every: 300 * SECOND, ..options() },
     )
     .await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     for _ in 0..40 {
         world.get("alice", "dead").await.unwrap();
     }
@@ -601,7 +601,7 @@ async fn attempts_of_one_service_are_bounded_and_leave_room_for_others() {
     let short = |name| Service { max_lifetime: Some(HOUR), ..doubles::service(name) };
     let options = Options { background_revocations: 2, ..options() };
     let world = World::with(vec![short("hangs"), short("alive")], options).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let gate = Gate::shut();
     for _ in 0..10 {
         world.get("alice", "hangs").await.unwrap();
@@ -626,7 +626,7 @@ async fn attempts_of_one_service_are_bounded_and_leave_room_for_others() {
 #[tokio::test]
 async fn a_refusal_to_clean_up_is_parked_and_a_late_answer_wakes_it() {
     let world = Arc::new(World::new().await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.plugins.on_issue(&id("ssh"), IssueStep::Break(BrokenHow::Trap, Effect::Done));
     world.plugins.on_revoke(&id("ssh"), no(None));
     world.get("alice", "ssh").await.unwrap_err();
@@ -638,7 +638,7 @@ async fn a_refusal_to_clean_up_is_parked_and_a_late_answer_wakes_it() {
         Err(Kind::NotFound),
         "its user never heard of it"
     );
-    world.core.retry(operator(), lease).await.unwrap();
+    world.leases.retry(operator(), lease).await.unwrap();
     world.run(5 * 60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "ended");
     assert_eq!(world.revocations(), 3, "one no, two oks");
@@ -668,7 +668,7 @@ async fn commits_of_unknown_fate_and_lost_races_change_nothing_for_the_caller() 
 #[tokio::test]
 async fn a_store_that_fails_after_the_plugin_is_made_up_for() {
     let world = Arc::new(World::new().await);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
     world
@@ -692,23 +692,23 @@ async fn a_store_that_fails_after_the_plugin_is_made_up_for() {
 async fn operators_drop_and_retry_what_is_parked_and_nothing_else() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     let lease = world.get("alice", "ssh").await.unwrap();
-    assert_eq!(kind(world.core.retry(operator(), lease).await), Err(Kind::NotFound));
-    assert_eq!(kind(world.core.drop_lease(operator(), lease, "why").await), Err(Kind::NotFound));
+    assert_eq!(kind(world.leases.retry(operator(), lease).await), Err(Kind::NotFound));
+    assert_eq!(kind(world.leases.drop_lease(operator(), lease, "why").await), Err(Kind::NotFound));
     world.plugins.on_revoke(&id("ssh"), no(None));
     world.run(HOUR + 10 * SECOND).await;
-    assert_eq!(kind(world.core.drop_lease(operator(), lease, " ").await), Err(Kind::Invalid));
-    world.audit.take();
-    world.core.drop_lease(operator(), lease, "the host was scrapped").await.unwrap();
-    let events = world.audit.take();
+    assert_eq!(kind(world.leases.drop_lease(operator(), lease, " ").await), Err(Kind::Invalid));
+    world.events().await;
+    world.leases.drop_lease(operator(), lease, "the host was scrapped").await.unwrap();
+    let events = world.events().await;
     assert_eq!(
         (events[0].action, events[0].note.as_deref()),
         (Action::Drop, Some("the host was scrapped"))
     );
     assert!(matches!(events[0].actor, Some(Actor::Operator)));
     assert_eq!(world.count("alice", "ssh").await, 0);
-    assert_eq!(world.core.parked(operator(), 10).await.unwrap(), []);
+    assert_eq!(world.leases.parked(operator(), 10).await.unwrap(), []);
     world.assert_sound().await;
 }
 
@@ -718,22 +718,22 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
     let op = crate::ids::ProviderId::parse(doubles::PROVIDER).unwrap();
     let sign_in = async || -> Result<Caller, Error> {
         let token = crate::secret::Secret::new("alice");
-        world.core.sign_in(&op, token, crate::caller::Interface::Rest).await
+        world.leases.sign_in(&op, token, crate::caller::Interface::Rest).await
     };
     let alice = sign_in().await.unwrap();
     assert!(alice.access_token.as_ref().unwrap().verify(b"alice"));
     let lease = world.get("alice", "ssh").await.unwrap();
     for _ in 0..2 {
-        world.core.suspend(operator(), alice.subject()).await.unwrap();
+        world.leases.suspend(operator(), alice.subject()).await.unwrap();
         assert_eq!(kind(sign_in().await.map(drop)), Err(Kind::Unauthenticated));
     }
     assert_eq!(world.stage(lease).await, "active", "what they have stays theirs");
-    world.core.resume(operator(), alice.subject()).await.unwrap();
-    world.core.resume(operator(), alice.subject()).await.unwrap();
+    world.leases.resume(operator(), alice.subject()).await.unwrap();
+    world.leases.resume(operator(), alice.subject()).await.unwrap();
     sign_in().await.unwrap();
     world.get("alice", "ssh").await.unwrap();
     assert_eq!(
-        world.audit.actions().iter().filter(|action| **action == Action::Suspend).count(),
+        world.actions().await.iter().filter(|action| **action == Action::Suspend).count(),
         2
     );
 }
@@ -742,17 +742,17 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
 async fn time_that_jumps_stops_the_sweeper_until_somebody_has_looked() {
     let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
     let world = World::with(vec![service], options()).await;
-    assert!(!world.core.readiness().is_empty(), "not started");
-    world.core.start().await.unwrap();
-    assert_eq!(world.core.readiness(), Vec::<String>::new());
+    assert!(!world.leases.readiness().is_empty(), "not started");
+    world.leases.start().await.unwrap();
+    assert_eq!(world.leases.readiness(), Vec::<String>::new());
     let lease = world.get("alice", "ssh").await.unwrap();
     world.clock.set_wall(world.now() + DAY);
     world.run(60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "active");
-    assert!(world.core.readiness()[0].contains("ahead"));
-    world.core.trust_clock(crate::access::operator());
+    assert!(world.leases.readiness()[0].contains("ahead"));
+    world.leases.trust_clock(crate::access::operator());
     world.run(60 * SECOND).await;
-    assert_eq!(world.core.readiness(), Vec::<String>::new());
+    assert_eq!(world.leases.readiness(), Vec::<String>::new());
     assert_eq!(world.stage(lease).await, "ended");
 }
 
@@ -763,10 +763,10 @@ async fn one_lease_that_cannot_be_read_keeps_no_other_waiting() {
     let broken = world.get("alice", "ssh").await.unwrap();
     let fine = world.get("alice", "ssh").await.unwrap();
     tamper(&world, broken);
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(HOUR + 30 * SECOND).await;
     assert_eq!(world.stage(fine).await, "ended");
-    assert!(world.core.readiness()[0].contains("cannot be"));
+    assert!(world.leases.readiness()[0].contains("cannot be"));
 }
 
 /// One damaged record comes due, and from then on the daemon would never start again.
@@ -780,10 +780,10 @@ async fn one_lease_that_cannot_be_read_keeps_no_daemon_from_starting() {
     tamper(&world, broken);
     world.clock.advance(HOUR);
     world.crash().await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(30 * SECOND).await;
     assert_eq!(world.stage(fine).await, "ended");
-    assert!(world.core.readiness()[0].contains("cannot be"));
+    assert!(world.leases.readiness()[0].contains("cannot be"));
 }
 
 /// One damaged record among the parked, and the others would never see their service come back.
@@ -796,20 +796,20 @@ async fn one_parked_lease_that_cannot_be_read_keeps_no_other_waiting() {
     leases.sort();
     let [broken, fine] = leases;
     world.restart_with(vec![doubles::service("web")]).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(HOUR + 10 * SECOND).await;
     assert_eq!((world.stage(broken).await, world.stage(fine).await), ("parked", "parked"));
     tamper(&world, broken);
     world.restart_with(vec![limited()]).await;
-    world.core.start().await.unwrap();
+    world.leases.start().await.unwrap();
     world.run(HOUR).await;
     assert_eq!(world.stage(fine).await, "ended");
-    assert!(world.core.readiness()[0].contains("cannot be"));
+    assert!(world.leases.readiness()[0].contains("cannot be"));
 }
 
 #[tokio::test]
 async fn start_says_so_when_the_store_cannot_be_used() {
     let world = World::new().await;
     world.store.stop_after(0);
-    assert_eq!(kind(world.core.start().await), Err(Kind::Internal));
+    assert_eq!(kind(world.leases.start().await), Err(Kind::Internal));
 }

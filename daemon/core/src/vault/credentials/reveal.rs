@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::access::vault::{FetchValues, Reveal};
 use crate::error::Error;
-use crate::leases::ledger::too_contended;
-use crate::leases::outcome_of;
+use crate::ground::outcome_of;
+use crate::ground::too_contended;
 use crate::model::values::{lagging, revealable, shown};
 use crate::ports::audit::{Action, Event, Outcome};
 use crate::records::CommitError;
@@ -106,7 +106,7 @@ impl Vault {
                 credential.secure_fields(of),
             );
             let outcome = opened.as_ref().map_or_else(outcome_of, |_| Outcome::Done);
-            self.core.attest(&Event { outcome, ..event }).await?;
+            self.ground.record(&Event { outcome, ..event }).await?;
             return opened;
         }
         Err(too_contended())

@@ -11,9 +11,9 @@ use super::normalise::Named;
 use crate::access::vault::{AtOne, ChangeValues, Delete, Rename, authorize_place};
 use crate::access::{CreateCredential, Grant};
 use crate::error::{Error, FieldProblem};
+use crate::ground::outcome_of;
+use crate::ground::too_contended;
 use crate::ids::{CredentialId, SecureValueId};
-use crate::leases::ledger::too_contended;
-use crate::leases::outcome_of;
 use crate::model::credential::Credential;
 use crate::model::credential_type::CredentialType;
 use crate::model::values::{Extent, Plain, Sealed, lagging, revealable, shown};
@@ -53,7 +53,7 @@ impl Vault {
     ) -> Result<CredentialView, Error> {
         let vault = Arc::clone(self);
         let work = async move { vault.run_creation(grant, &draft, problems).await };
-        self.core.detached("make a credential", Box::pin(work)).await
+        self.ground.detached("make a credential", Box::pin(work)).await
     }
 
     async fn run_creation(
@@ -62,7 +62,7 @@ impl Vault {
         draft: &CredentialDraft,
         problems: Vec<FieldProblem>,
     ) -> Result<CredentialView, Error> {
-        let id = CredentialId::from_random(random_16(&*self.core.entropy));
+        let id = CredentialId::from_random(random_16(&*self.ground.entropy));
         for _ in 0..ATTEMPTS {
             let (types, companies) = (self.types().await?, self.companies.view().await?);
             let of = draft.type_id().and_then(|id| types.by_id(id));
@@ -93,7 +93,7 @@ impl Vault {
             };
 
             let (plain, sealed) = self.sorted(&of.value, id, returned, &Opened::nothing()).await?;
-            let now = self.core.clock.now();
+            let now = self.ground.clock.now();
             let blank = Credential {
                 id,
                 name,
@@ -155,7 +155,7 @@ impl Vault {
             let after = Credential {
                 name,
                 version: before.value.version + 1,
-                updated: self.core.clock.now(),
+                updated: self.ground.clock.now(),
                 ..before.value.clone()
             };
             let event = self.credential_event(
@@ -204,7 +204,7 @@ impl Vault {
             let _queued = queued;
             vault.run_change(at, drafts.as_deref(), problems, expected.as_deref()).await
         };
-        self.core.detached("change values", Box::pin(work)).await
+        self.ground.detached("change values", Box::pin(work)).await
     }
 
     async fn run_change(
@@ -255,7 +255,7 @@ impl Vault {
             Err(error) => {
                 // The plugin has seen stored secrets: that is told also when nothing comes of it.
                 if let Some(event) = use_event {
-                    self.core.attest(&Event { outcome: outcome_of(&error), ..event }).await?;
+                    self.ground.record(&Event { outcome: outcome_of(&error), ..event }).await?;
                 }
                 return Err(error.into());
             }
@@ -266,7 +266,7 @@ impl Vault {
         sealed.extend(hidden_sealed.into_iter().filter(|(field, _)| !plain.contains_key(field)));
         plain.extend(hidden_plain);
         let after = Credential {
-            updated: self.core.clock.now(),
+            updated: self.ground.clock.now(),
             ..before.with_values(before.version_seen(&of.value) + 1, plain, &sealed)
         };
         let change_event =
@@ -284,7 +284,7 @@ impl Vault {
             Err(lost) => {
                 // Whatever comes of another attempt, the plugin has seen them in this one.
                 if let Some(event) = events.iter().find(|event| event.action == Action::Use) {
-                    self.core.attest(event).await?;
+                    self.ground.record(event).await?;
                 }
                 Err(lost)
             }
@@ -394,7 +394,7 @@ impl Vault {
     }
 
     pub(in crate::vault) fn new_value_id(&self) -> SecureValueId {
-        SecureValueId::from_random(random_16(&*self.core.entropy))
+        SecureValueId::from_random(random_16(&*self.ground.entropy))
     }
 
     /// Commits a change of values. Whoever seals a value of a field that somebody wants to make
@@ -432,7 +432,7 @@ impl Vault {
             ..Target::default()
         };
         Event {
-            at: self.core.clock.now(),
+            at: self.ground.clock.now(),
             actor,
             action,
             target,

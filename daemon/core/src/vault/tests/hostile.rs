@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::world::{login, pair, plain};
 use super::*;
 use crate::audit::AuditLog;
-use crate::doubles::{MemoryFile, NormaliseStep};
+use crate::doubles::{MemoryFile, NormaliseStep, RecordingAudit};
 use crate::error::{FieldProblem, Kind};
 use crate::ids::CredentialId;
 use crate::records::credentials::CredentialChange;
@@ -174,7 +174,8 @@ async fn no_value_is_in_the_audit_log() {
     world.vault.purge_now(crate::access::operator(), &made.id.to_string()).await.unwrap();
 
     let file = MemoryFile::default();
-    AuditLog::new(Arc::clone(&world.vault.core), Arc::new(file.clone())).finish().await.unwrap();
+    let (ground, echo) = (Arc::clone(&world.vault.ground), Arc::new(RecordingAudit::new()));
+    AuditLog::new(ground, Arc::new(file.clone()), echo).finish().await.unwrap();
     let log = file.lines().join("\n");
     assert!(!log.contains("canary"), "{log}");
     for action in ["create", "reveal", "use", "change", "delete", "purge"] {

@@ -9,17 +9,10 @@ use crate::access::{
     authorize_type_creation, authorize_type_deletion, authorize_types,
 };
 use crate::caller::Member;
-use crate::catalogue::Catalogue;
-use crate::company::{self, Companies, Source};
-use crate::doubles::{
-    FakeProviders, ManualClock, MemoryStore, RecordingAudit, ScriptedPlugins, ScriptedTypePlugins,
-    SeededEntropy, TestTasks, identity,
-};
+use crate::company::{Companies, Source};
+use crate::doubles::{ManualClock, MemoryStore, ScriptedTypePlugins, TestTasks, ground, identity};
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{CompanyId, CredentialId, PluginName, SessionId, TypeId, UserId};
-use crate::keyring::{Kek, Keyring};
-use crate::leases::{self, Leases};
-use crate::ports::Clock;
 use crate::ports::directory::DirectoryCompany;
 use crate::rights::permission::Pattern;
 use crate::rights::{Rights, Role};
@@ -307,44 +300,20 @@ async fn daemon(
     undelete_window: Duration,
     life: u64,
 ) -> (Arc<Vault>, Arc<Companies>) {
-    let (clock, store): (Arc<dyn Clock>, _) = (Arc::new(clock.clone()), Arc::new(store.clone()));
-    let kek = Kek::generate(&SeededEntropy::new(42));
-    let entropy = Arc::new(SeededEntropy::new(1000 + life));
-    let keyring =
-        Keyring::load(store.clone(), kek, entropy.clone(), Arc::clone(&clock)).await.unwrap();
-    let (keyring, tasks) = (Arc::new(keyring), Arc::new(TestTasks::new()));
+    let ground = ground(clock, store, Arc::new(TestTasks::new()), 1000 + life).await;
     let listed =
         [("1", "acme", "Acme"), ("2", "globex", "Globex")].map(|(id, identifier, name)| {
             DirectoryCompany { id: id.into(), identifier: identifier.into(), name: name.into() }
         });
-    let companies = Companies::new(company::Parts {
-        clock: clock.clone(),
-        tasks: tasks.clone(),
-        entropy: entropy.clone(),
-        store: store.clone(),
-        keyring: keyring.clone(),
-        source: Source::Listed(listed.to_vec()),
-        interval: DAY,
-    });
+    let source = Source::Listed(listed.to_vec());
+    let companies = Companies::new(Arc::clone(&ground), source, DAY);
     companies.start().await.unwrap();
-    let core = Leases::new(leases::Parts {
-        clock,
-        tasks,
-        entropy,
-        store,
-        keyring,
-        providers: Arc::new(FakeProviders::with_users(["alice"])),
-        plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
-        audit: Arc::new(RecordingAudit::new()),
-        catalogue: Catalogue::new(Vec::new()).unwrap(),
-        options: leases::Options::default(),
-    });
     let options = Options {
         undelete_window,
         default_plugin: PluginName::parse("generic").unwrap(),
         sweep_every: Duration::from_secs(30),
     };
-    (Vault::new(core, plugins.clone(), companies.clone(), options), companies)
+    (Vault::new(ground, plugins.clone(), companies.clone(), options), companies)
 }
 
 pub(super) fn required(draft: Draft) -> Draft {

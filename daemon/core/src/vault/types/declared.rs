@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::field::Field;
+use crate::ground::too_contended;
 use crate::ids::{PluginName, TypeId};
-use crate::leases::ledger::too_contended;
 use crate::link::check_link;
 use crate::model::credential_type::CredentialType;
 use crate::ports::audit::Action;
@@ -62,9 +62,9 @@ impl Vault {
         declared: &DeclaredType,
         (present, taken): (Option<&Versioned<CredentialType>>, bool),
     ) -> Result<CredentialType, Error> {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         let blank = CredentialType {
-            id: TypeId::from_random(random_16(&*self.core.entropy)),
+            id: TypeId::from_random(random_16(&*self.ground.entropy)),
             name: String::new(),
             icon: None,
             permission_scope: None,
@@ -110,7 +110,7 @@ impl Vault {
         if stored.value == *wanted {
             return Ok(());
         }
-        let wanted = CredentialType { updated: self.core.clock.now(), ..wanted.clone() };
+        let wanted = CredentialType { updated: self.ground.clock.now(), ..wanted.clone() };
         match self.flip(stored, &wanted, None).await {
             Err(CommitError::Failed(error)) if error.kind() == Kind::Conflict => {
                 tracing::warn!(%error, plugin = %stored.value.plugin, credential_type = %stored.value.id,

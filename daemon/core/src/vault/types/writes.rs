@@ -12,8 +12,8 @@ use crate::access::{ChangeType, CreateType, DeleteType, Grant};
 use crate::caller::Member;
 use crate::error::{Error, FieldProblem};
 use crate::field::Field;
+use crate::ground::too_contended;
 use crate::ids::{PluginName, TypeId};
-use crate::leases::ledger::too_contended;
 use crate::link::check_link;
 use crate::model::credential_type::{CredentialType, Deleted};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
@@ -38,9 +38,9 @@ impl Vault {
         draft: &TypeDraft,
         problems: Vec<FieldProblem>,
     ) -> Result<TypeView, Error> {
-        let now = self.core.clock.now();
+        let now = self.ground.clock.now();
         let blank = CredentialType {
-            id: TypeId::from_random(random_16(&*self.core.entropy)),
+            id: TypeId::from_random(random_16(&*self.ground.entropy)),
             name: String::new(),
             icon: None,
             permission_scope: None,
@@ -95,7 +95,7 @@ impl Vault {
                 return Err(conflict([], "The definition of this type belongs to its plugin."));
             }
             check_name(&types, &wanted)?;
-            let wanted = CredentialType { updated: self.core.clock.now(), ..wanted };
+            let wanted = CredentialType { updated: self.ground.clock.now(), ..wanted };
             match self.flip(stored, &wanted, Some(member.into())).await {
                 Ok(()) => return self.view_of_id(member, id).await,
                 Err(CommitError::Conflict) => {}
@@ -150,7 +150,7 @@ impl Vault {
     }
 
     pub(in crate::vault) fn deleted_now(&self) -> Deleted {
-        let at = self.core.clock.now();
+        let at = self.ground.clock.now();
         Deleted { at, until: at + self.options.undelete_window, purging: false }
     }
 
@@ -313,7 +313,7 @@ impl Vault {
         note: Option<String>,
     ) -> Event {
         let target = Target { credential_type: Some(of.id), ..Target::default() };
-        Event { at: self.core.clock.now(), actor, action, target, note, outcome: Outcome::Done }
+        Event { at: self.ground.clock.now(), actor, action, target, note, outcome: Outcome::Done }
     }
 }
 

@@ -2,15 +2,15 @@
 //! are over, and what is being issued to them now is taken back. What they have already stays
 //! theirs.
 
-use super::{ATTEMPTS, SPACE};
+use super::Leases;
 use crate::caller::Subject;
 use crate::error::Error;
-use crate::leases::Leases;
-use crate::leases::ledger::too_contended;
+use crate::ground::retry;
 use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
+use crate::records::users::USERS;
 
 impl Leases {
     /// Suspends `subject`, whether or not they are a user of the vault. Doing it twice is fine.
@@ -32,15 +32,11 @@ impl Leases {
         subject: &Subject,
         suspended: bool,
     ) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let known = self.ledger.records.user_of(subject).await?;
-            match self.try_suspension(actor, subject, known, suspended).await {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        retry(|| async {
+            let known = self.ground.records.user_of(subject).await?;
+            self.try_suspension(actor, subject, known, suspended).await
+        })
+        .await
     }
 
     /// One batch: the word that binds every dialect, and the user's new era. A first sign-in in
@@ -52,8 +48,8 @@ impl Leases {
         known: Option<Versioned<User>>,
         suspended: bool,
     ) -> Result<(), CommitError> {
-        let at = self.clock.now();
-        let mut writing = self.ledger.records.writing();
+        let at = self.ground.clock.now();
+        let mut writing = self.ground.records.writing();
         if suspended {
             writing.suspend(subject, at).await?;
         } else {
@@ -66,7 +62,7 @@ impl Leases {
                 let era = user.era + u64::from(suspended);
                 let updated = if user.suspended == suspended { user.updated } else { at };
                 writing.change_user(&User { suspended, era, updated, ..user }, revision).await?;
-                writing.bump(SPACE);
+                writing.bump(USERS);
             }
         }
         let action = if suspended { Action::Suspend } else { Action::Resume };

@@ -1,29 +1,35 @@
-//! Events that no change of the store goes with (a refusal, a failed sign-in), on their way to the
-//! outbox.
+//! Audit events that no change of the store goes with (a refusal, a failed sign-in), on their way
+//! to the outbox.
 //!
-//! Whoever notes one does not wait, since strangers can cause as many as they like: what finds no
-//! room is counted instead, and the count becomes an event of its own. So they can fill neither
-//! memory nor the disk at the pace of their requests, nor take the room of those who showed who
-//! they are: these have a queue of their own, which goes first.
+//! The caller of [`Ground::remark`] does not wait, since strangers can cause any number of events:
+//! an event that finds no room is counted instead, and the count becomes an event of its own. So
+//! strangers can fill neither memory nor the disk at the pace of their requests, nor take the room
+//! of authenticated callers: these have a queue of their own, which goes first.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use super::Ground;
+use crate::error::Error;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::text::short;
 use crate::time::Timestamp;
 
+/// Most remarks in one batch.
+const REMARKS_AT_ONCE: usize = 50;
 /// Most events that wait, of those who showed who they are, and of the daemon itself. Their texts
 /// are short: a few megabytes at worst.
-pub(super) const ROOM: usize = 2048;
+const ROOM: usize = 2048;
 /// Most events of strangers that wait.
-pub(super) const ROOM_OF_STRANGERS: usize = 256;
+pub(crate) const ROOM_OF_STRANGERS: usize = 256;
 
 /// Events that wait for being written.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(super) struct Remarks {
     waiting: Mutex<Waiting>,
     /// There is something to write.
     arrived: Notify,
@@ -89,7 +95,7 @@ impl Queue {
     }
 }
 
-impl Notes {
+impl Remarks {
     /// Takes `event` if there is room, and counts it if not.
     pub(super) fn add(&self, event: Event) {
         let mut waiting = self.lock();
@@ -141,7 +147,62 @@ impl Notes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
+    }
+}
+
+impl Ground {
+    /// Queues an event that changed nothing in the store: a refusal, a failed sign-in. The caller
+    /// does not wait and never fails. What finds no room is lost, counted, and the count reported.
+    pub(crate) fn remark(&self, event: Event) {
+        self.remarks.add(event);
+    }
+
+    /// Waits until a remark was queued since the last wait, or still waits.
+    pub(crate) async fn remarks_arrived(&self) {
+        self.remarks.arrived().await;
+    }
+
+    /// Makes every remark durable that was queued so far.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. Nothing is lost then.
+    pub(crate) async fn flush_remarks(&self) -> Result<(), Error> {
+        while self.write_remarks(REMARKS_AT_ONCE).await? {}
+        Ok(())
+    }
+
+    /// Commits a batch of remarks with at most so many of `strangers`. Returns whether there are
+    /// more.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails. Nothing is lost then.
+    pub(crate) async fn write_remarks(&self, strangers: usize) -> Result<bool, Error> {
+        let batch = self.remarks.take(REMARKS_AT_ONCE, strangers, self.clock.now());
+        let written = match batch.events.as_slice() {
+            [] => Ok(0),
+            events => self.records.put_events(events).await,
+        };
+        self.remarks.put_back(batch, written.as_ref().map_or(0, |count| *count));
+        written?;
+        Ok(self.remarks.is_waiting())
+    }
+}
+
+impl Event {
+    /// With texts that a stranger cannot make long.
+    fn shortened(mut self) -> Self {
+        let texts = [&mut self.note, &mut self.target.asked];
+        let outcome = match &mut self.outcome {
+            Outcome::Done => None,
+            Outcome::Refused(text) | Outcome::Failed(text) => Some(text),
+        };
+        for text in texts.into_iter().flatten().chain(outcome) {
+            if let Cow::Owned(shorter) = short(text) {
+                *text = shorter;
+            }
+        }
+        self
     }
 }
 
@@ -167,7 +228,7 @@ mod tests {
         Event { actor: Some(Actor::Stranger(Interface::Vault)), ..event(number) }
     }
 
-    fn take(notes: &Notes, most: usize, strangers: usize) -> Batch {
+    fn take(notes: &Remarks, most: usize, strangers: usize) -> Batch {
         notes.take(most, strangers, Timestamp::from_secs(9))
     }
 
@@ -178,7 +239,7 @@ mod tests {
     /// Attack: a million refusals, to fill memory, or to push out what others did.
     #[test]
     fn what_finds_no_room_is_counted_and_told_once() {
-        let notes = Notes::default();
+        let notes = Remarks::default();
         for number in 0..1_000_000 {
             notes.add(of_stranger(number));
         }
@@ -202,7 +263,7 @@ mod tests {
 
     #[test]
     fn all_others_are_counted_too_where_they_find_no_room() {
-        let notes = Notes::default();
+        let notes = Remarks::default();
         (0..ROOM + 7).for_each(|number| notes.add(event(number)));
         let note = take(&notes, 1, 0).events.remove(0).note;
         assert_eq!(note.as_deref(), Some("7 events found no room and are not in this log"));
@@ -211,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_put_back_keeps_its_place() {
         for written in 0..=4 {
-            let notes = Notes::default();
+            let notes = Remarks::default();
             (0..4).for_each(|number| notes.add(event(number)));
             (4..8).for_each(|number| notes.add(of_stranger(number)));
             let mut taken = take(&notes, 2, 0);
@@ -228,7 +289,7 @@ mod tests {
     /// Attack: a flood while the store takes nothing.
     #[test]
     fn what_is_put_back_does_not_become_more() {
-        let notes = Notes::default();
+        let notes = Remarks::default();
         for number in 0..100 {
             (0..=ROOM_OF_STRANGERS).for_each(|_| notes.add(of_stranger(number)));
             let taken = take(&notes, 9, 5);
@@ -243,7 +304,7 @@ mod tests {
     /// Attack: few refusals with much text in each.
     #[test]
     fn texts_of_strangers_are_cut() {
-        let notes = Notes::default();
+        let notes = Remarks::default();
         let asked = Some("€".repeat(1_000_000));
         notes.add(Event { target: Target { asked, ..Target::default() }, ..of_stranger(1) });
         let taken = take(&notes, 1, 1).events;

@@ -1,0 +1,186 @@
+//! What both halves of the domain stand on: time, tasks, entropy, the records and the audit.
+//!
+//! [`Ground`] is made once and shared by leases, companies, users, sessions and the vault, so that
+//! they agree about the end of the daemon, the state of its clock, and the order of audit events.
+//! What many use-cases do in the same way is here too: [`Ground::detached`] runs work that a client
+//! must not cut short, [`retry`] repeats a change that lost a race.
+//!
+//! An audit event takes one of three ways:
+//! - it is part of the batch that makes the change (`Writing::event`, `Change::events`): the event
+//!   exists if and only if the change happened;
+//! - [`Ground::record`] makes it durable before an answer leaves that must be accounted for;
+//! - [`Ground::remark`] queues it without waiting: it may be lost under load, and is counted then.
+//!
+//! Never here: a lease, a user, a credential, a decision about a caller.
+
+mod clock_watch;
+mod remarks;
+mod retry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::error::{Error, Kind};
+use crate::keyring::Keyring;
+use crate::ports::audit::{Event, Outcome};
+use crate::ports::store::Store;
+use crate::ports::{Clock, Entropy, Tasks};
+use crate::records::Records;
+use clock_watch::ClockWatch;
+#[cfg(test)]
+pub(crate) use remarks::ROOM_OF_STRANGERS;
+use remarks::Remarks;
+pub(crate) use retry::{retry, too_contended};
+
+/// What a [`Ground`] is made of.
+pub struct GroundParts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where detached work runs, so that no client cuts it short.
+    pub tasks: Arc<dyn Tasks>,
+    /// Ids and jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where records are kept.
+    pub store: Arc<dyn Store>,
+    /// The keys that seal them.
+    pub keyring: Arc<Keyring>,
+    /// The largest drift between wall clock and monotonic clock at which due work is still done.
+    pub max_drift: Duration,
+}
+
+/// The common ground of both halves. Cheap to share behind its `Arc`.
+pub struct Ground {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) records: Records,
+    remarks: Remarks,
+    max_drift: Duration,
+    /// `None` until the daemon has started.
+    clock_watch: Mutex<Option<ClockWatch>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// The largest drift between wall clock and monotonic clock, unless configured otherwise.
+pub const DEFAULT_MAX_DRIFT: Duration = Duration::from_secs(60);
+
+impl Ground {
+    /// Puts the parts together.
+    pub fn new(parts: GroundParts) -> Arc<Self> {
+        let GroundParts { clock, tasks, entropy, store, keyring, max_drift } = parts;
+        Arc::new(Self {
+            records: Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy)),
+            clock,
+            tasks,
+            entropy,
+            remarks: Remarks::default(),
+            max_drift,
+            clock_watch: Mutex::default(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// Becomes true when the daemon ends.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Whether the daemon is ending.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ends every loop that watches [`Ground::stopping`].
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Takes the wall clock as it is now for right. Until this was called once, the clock is not
+    /// watched.
+    pub(crate) fn trust_clock(&self) {
+        let watch = ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.max_drift);
+        *self.clock_watch.lock() = Some(watch);
+    }
+
+    /// Whether the clock is watched: the daemon has started.
+    pub(crate) fn is_clock_watched(&self) -> bool {
+        self.clock_watch.lock().is_some()
+    }
+
+    /// What is wrong with the wall clock, as a sentence for operators.
+    pub(crate) fn clock_complaint(&self) -> Option<String> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        self.clock_watch.lock().as_ref().and_then(|watch| watch.complaint(now, monotonic))
+    }
+
+    /// Whether the wall clock cannot be trusted: due work waits then.
+    pub(crate) fn is_clock_off(&self) -> bool {
+        self.clock_complaint().is_some()
+    }
+
+    /// Runs `work` to its end, whether or not the caller goes on waiting for it. It comes boxed,
+    /// because it is large: every future that awaits it would otherwise carry room for it.
+    ///
+    /// # Errors
+    /// Those of `work`; `Internal` when its task ended without a result.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: BoxFuture<'static, Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let work = async move {
+            if let Err(Err(error)) = sender.send(work.await) {
+                tracing::warn!(
+                    %error,
+                    cause = error.cause(),
+                    work = name,
+                    "detached work failed, and no caller waited for its result any more"
+                );
+            }
+        };
+        self.tasks.spawn(name, Box::pin(work));
+        receiver.await.unwrap_or_else(|_| {
+            Err(Error::internal(format!("the task `{name}` ended without a result")))
+        })
+    }
+
+    /// Makes `event` durable, for an answer that must not leave before it is accounted for. The
+    /// event reaches the audit log whatever happens to the daemon from here on.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails: then do not answer.
+    pub(crate) async fn record(&self, event: &Event) -> Result<(), Error> {
+        self.records.put_events(std::slice::from_ref(event)).await.map(drop)
+    }
+}
+
+/// The refusal of a suspended subject.
+pub(crate) fn suspended() -> Error {
+    Error::new(Kind::Unauthenticated, "Your access is suspended.")
+}
+
+/// What an error is for the audit: a refusal, or a failure.
+pub(crate) fn outcome_of(error: &Error) -> Outcome {
+    let sentence = error.public().to_owned();
+    match error.kind() {
+        Kind::Unauthenticated
+        | Kind::Forbidden
+        | Kind::NotFound
+        | Kind::Invalid
+        | Kind::Conflict
+        | Kind::Stale
+        | Kind::LimitReached
+        | Kind::Disabled
+        | Kind::LoginRequired
+        | Kind::Refused
+        | Kind::Busy => Outcome::Refused(sentence),
+        Kind::PluginFailed | Kind::PluginTimeout | Kind::Upstream | Kind::Internal => {
+            Outcome::Failed(sentence)
+        }
+    }
+}
