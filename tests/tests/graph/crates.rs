@@ -1,10 +1,5 @@
 //! The crate graph is the architecture: which of our crates may know which, and which library lives
 //! in which crate alone.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that fails should say where, and at once"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
