@@ -1,5 +1,5 @@
-//! hyper alone, answering every request with the same bytes: the yardstick for what the layers of
-//! this crate cost.
+//! hyper alone, answering every request with the same bytes: the baseline for the cost of this
+//! crate's layers.
 //!
 //! `bare --listen 127.0.0.1:0 --body FILE` answers with the contents of FILE as `application/json`,
 //! and prints `ready http://ADDRESS` when it serves.

@@ -1,5 +1,5 @@
-//! The same as `bare`, through all of this crate: the difference between the two is what the layers
-//! cost.
+//! The same as `bare`, through all of this crate: the difference between the two is the cost of the
+//! layers.
 //!
 //! `layered FILE` prints `ready http://ADDRESS` when it serves.
 #![expect(clippy::print_stdout, reason = "the address is this program's one output")]

@@ -1,4 +1,4 @@
-//! The body of a request, pulled by whoever needs it.
+//! The body of a request, read on demand.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,36 +12,39 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use crate::server::Pace;
-use crate::{Fault, ServerOptions, Slot};
+use crate::fault::Fault;
+use crate::options::ServerOptions;
+use crate::pace::Pace;
+use crate::slot::Slot;
 
-/// The body of a request. Nothing of it is read before somebody asks, and then never more than
-/// asked for.
+/// The body of a request. Nothing of it is read before the surface calls [`Body::read`], and never
+/// more than the limit of that call.
 pub struct Body(Source);
 
 enum Source {
-    Ready(Bytes),
-    Wire(Wire),
+    Buffered(Bytes),
+    Streaming(Streaming),
 }
 
-/// A body that is still on its way.
-struct Wire {
+/// A body that is still arriving on its connection.
+struct Streaming {
     incoming: Incoming,
-    /// For all of it, and between two pieces of it.
-    whole: Duration,
-    stall: Duration,
+    /// The time limit for the whole body.
+    total_timeout: Duration,
+    /// The time limit between two pieces of it.
+    stall_timeout: Duration,
     ended: bool,
     pace: Arc<Pace>,
-    /// Lent while the client is waited for.
+    /// The permit of the request, lent to others while this waits for the client.
     slot: Slot,
-    /// What is said when there is no place any more by the time that the body is here.
+    /// The `retry-after` of the refusal when no permit is free once the body has arrived.
     retry_after: Duration,
 }
 
-impl Drop for Wire {
+impl Drop for Streaming {
     fn drop(&mut self) {
         if !self.ended && !self.incoming.is_end_stream() {
-            self.pace.body_left();
+            self.pace.abandon_body();
         }
     }
 }
@@ -51,23 +54,23 @@ impl Drop for Wire {
 pub enum BodyFault {
     /// It is larger than the reader's limit.
     TooLarge,
-    /// The connection ended before the body did, or its framing is broken.
-    Cut,
-    /// Nothing came for the stall time.
+    /// The connection ended before the body did, or its framing is invalid.
+    Truncated,
+    /// No byte arrived within the stall time, or the whole took too long.
     TimedOut,
-    /// It is here, but meanwhile others have taken all places for requests in work.
+    /// The body arrived, but other requests have taken all permits in the meantime.
     Busy {
-        /// When trying again makes sense.
+        /// When the client should try again.
         retry_after: Duration,
     },
 }
 
 impl BodyFault {
-    /// The same as the fault that a dialect words.
+    /// The [`Fault`] that a dialect presents for it.
     pub const fn fault(self) -> Fault {
         match self {
             Self::TooLarge => Fault::PayloadTooLarge,
-            Self::Cut => Fault::BadRequest("the request body is cut short or badly framed"),
+            Self::Truncated => Fault::BadRequest("the request body is cut short or badly framed"),
             Self::TimedOut => Fault::BodyTimeout,
             Self::Busy { retry_after } => Fault::Busy { retry_after },
         }
@@ -83,54 +86,61 @@ impl From<BodyFault> for Fault {
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self(Source::Ready(Bytes::new()))
+        Self(Source::Buffered(Bytes::new()))
     }
 
-    pub(crate) fn wire(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
-        let &ServerOptions { body_timeout: whole, stall_timeout: stall, retry_after, .. } = options;
-        let slot = Slot::free();
-        Self(Source::Wire(Wire { incoming, whole, stall, ended: false, pace, slot, retry_after }))
+    /// A body that is read from `incoming` under the time limits of `options`.
+    pub(crate) fn streaming(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
+        Self(Source::Streaming(Streaming {
+            incoming,
+            total_timeout: options.body_timeout,
+            stall_timeout: options.stall_timeout,
+            ended: false,
+            pace,
+            slot: Slot::free(),
+            retry_after: options.retry_after,
+        }))
     }
 
-    /// Whose place is lent to others while the body is waited for.
-    pub(crate) fn belongs_to(&mut self, slot: &Slot) {
-        if let Source::Wire(wire) = &mut self.0 {
-            wire.slot = slot.clone();
+    /// Sets the permit that is lent to other requests while this one waits for its body.
+    pub(crate) fn attach_slot(&mut self, slot: &Slot) {
+        if let Source::Streaming(body) = &mut self.0 {
+            body.slot = slot.clone();
         }
     }
 
-    /// Whether the head promised no body at all.
+    /// Whether the request has no body: its head announces none.
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            Source::Ready(bytes) => bytes.is_empty(),
-            Source::Wire(wire) => wire.incoming.is_end_stream(),
+            Source::Buffered(bytes) => bytes.is_empty(),
+            Source::Streaming(body) => body.incoming.is_end_stream(),
         }
     }
 
-    /// All of it, if it has at most `limit` bytes. A second call gets nothing.
+    /// Reads the whole body, if it has at most `limit` bytes. A second call returns nothing.
     ///
     /// # Errors
-    /// `TooLarge` as soon as that is certain, before the rest is read; `Cut`; `TimedOut` when the
-    /// client stalls or is too slow; `Busy` when the client had to be waited for and others have
-    /// taken every place for requests in work. Dropping the future loses what was read; the
-    /// connection is closed after the reply then.
+    /// `TooLarge` as soon as that is certain, before the rest is read; `Truncated`; `TimedOut` when
+    /// the client stalls or is too slow; `Busy` when the read had to wait for the client and other
+    /// requests have taken every permit. Dropping the future loses what was read; the connection is
+    /// then closed after the reply.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         match &mut self.0 {
-            Source::Ready(bytes) if bytes.len() > limit => Err(BodyFault::TooLarge),
-            Source::Ready(bytes) => Ok(std::mem::take(bytes)),
-            Source::Wire(wire) => wire.read(limit).await,
+            Source::Buffered(bytes) if bytes.len() > limit => Err(BodyFault::TooLarge),
+            Source::Buffered(bytes) => Ok(std::mem::take(bytes)),
+            Source::Streaming(body) => body.read(limit).await,
         }
     }
 }
 
-impl Wire {
+impl Streaming {
     async fn read(&mut self, limit: usize) -> Result<Bytes, BodyFault> {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(BodyFault::TooLarge);
         }
         let (slot, retry_after) = (self.slot.clone(), self.retry_after);
-        let mut reading = pin!(timeout(self.whole, self.collect(limit)));
-        // Most bodies are here already, and their requests keep their place.
+        let mut reading = pin!(timeout(self.total_timeout, self.collect(limit)));
+        // Most bodies have arrived already, and their requests keep their permit.
         if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
             return read.unwrap_or(Err(BodyFault::TimedOut));
         }
@@ -157,9 +167,9 @@ impl Wire {
     /// The next piece, of at most `limit` bytes; trailers are dropped.
     async fn piece(&mut self, limit: usize) -> Result<Option<Bytes>, BodyFault> {
         loop {
-            let frame = match timeout(self.stall, self.incoming.frame()).await {
+            let frame = match timeout(self.stall_timeout, self.incoming.frame()).await {
                 Err(_) => return Err(BodyFault::TimedOut),
-                Ok(Some(frame)) => frame.map_err(|_| BodyFault::Cut)?,
+                Ok(Some(frame)) => frame.map_err(|_| BodyFault::Truncated)?,
                 Ok(None) => {
                     self.ended = true;
                     return Ok(None);
@@ -182,7 +192,7 @@ impl Default for Body {
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        Self(Source::Ready(bytes.into()))
+        Self(Source::Buffered(bytes.into()))
     }
 }
 
@@ -197,7 +207,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bytes_that_are_there_obey_the_limit() {
+    async fn a_buffered_body_obeys_the_limit() {
         let mut body = Body::from("12345");
         assert_eq!(body.read(4).await, Err(BodyFault::TooLarge));
         assert_eq!(body.read(5).await, Ok(Bytes::from("12345")));

@@ -1,128 +1,104 @@
-//! The orderly end: who is still at work, and whether it is time to stop.
+//! The orderly shutdown: which tasks are still running, and whether they should stop.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::layer::panic_text;
+use crate::escape::panic_text;
 
 /// Owns every task that has to end in order: connections, effects, background loops. Clones are the
 /// same drain.
 ///
-/// First [`Drain::begin`]: listeners close, connections finish the request in work and say
-/// `connection: close`, loops that watch [`Draining`] end themselves; tasks may still be spawned.
-/// Then [`Drain::wait`]. [`Drain::stop`] drops whatever is left.
+/// First [`Drain::begin`]: listeners close, connections finish the request in work and send
+/// `connection: close`, loops that watch [`Draining`] return; tasks may still be spawned. Then
+/// [`Drain::wait`]. [`Drain::stop`] drops the tasks that are left.
 #[derive(Clone)]
 pub struct Drain(Arc<Inner>);
 
 struct Inner {
-    phase: watch::Sender<Phase>,
-    at_work: AtomicUsize,
-    idle: Notify,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Serving,
-    Draining,
-    Stopped,
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+    /// A child of `stopped`, so that a stop is a begin too. Cancelled as well when the last handle
+    /// and the last task are gone.
+    draining: DropGuard,
 }
 
 /// A view of the drain that keeps no task alive: for loops and upgraded connections that end when
 /// it begins.
 #[derive(Debug, Clone)]
-pub struct Draining(watch::Receiver<Phase>);
+pub struct Draining(CancellationToken);
 
 impl Drain {
     /// A drain with no tasks.
     pub fn new() -> Self {
-        let inner = Inner {
-            phase: watch::Sender::new(Phase::Serving),
-            at_work: AtomicUsize::new(0),
-            idle: Notify::new(),
-        };
-        Self(Arc::new(inner))
+        let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+        // A closed tracker still takes tasks; only a closed one can be waited for.
+        tasks.close();
+        let draining = stopped.child_token().drop_guard();
+        Self(Arc::new(Inner { tasks, stopped, draining }))
     }
 
-    /// Runs `work` to its end on the ambient tokio runtime, whoever waits for it or not, within the
-    /// caller's tracing span. A panic ends that task alone and is logged with `name`. After
-    /// [`Drain::stop`] nothing runs any more.
+    /// Runs `work` to its end on the ambient tokio runtime, whether or not the caller waits for it,
+    /// within the caller's tracing span. A panic ends that task alone and is logged with `name`.
+    /// After [`Drain::stop`] no task makes progress.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        let seat = Seat::take(&self.0);
-        let mut phase = self.0.phase.subscribe();
-        // A future that others wrap takes its room once more for each of them.
+        let inner = Arc::clone(&self.0);
+        // Boxed: each future that wraps another reserves the room of the inner one again.
         let work = Box::pin(work);
         let task = async move {
-            let _seat = seat;
             tokio::select! {
                 outcome = AssertUnwindSafe(work).catch_unwind() => if let Err(panic) = outcome {
                     tracing::error!(task = name, panic = %panic_text(&*panic), "a task panicked");
                 },
-                _ = phase.wait_for(|phase| *phase == Phase::Stopped) => {
+                () = inner.stopped.cancelled() => {
                     tracing::warn!(task = name, "a task was cut by the hard stop");
                 },
             }
         };
-        drop(tokio::spawn(task.in_current_span()));
+        drop(self.0.tasks.spawn(task.in_current_span()));
     }
 
-    /// Begins to drain. Calling it again changes nothing.
+    /// Begins to drain. A second call changes nothing.
     pub fn begin(&self) {
-        self.advance(Phase::Draining);
+        self.0.draining.token().cancel();
     }
 
-    /// Drops all tasks at their next await. For the second signal: what they were doing is cut.
+    /// Drops all tasks at their next await, for the second signal: their work is cut.
     pub fn stop(&self) {
-        self.advance(Phase::Stopped);
+        self.0.stopped.cancel();
     }
 
-    fn advance(&self, to: Phase) {
-        self.0.phase.send_if_modified(|phase| {
-            let later = *phase < to;
-            if later {
-                *phase = to;
-            }
-            later
-        });
-    }
-
-    /// Whether it has begun.
+    /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
-        *self.0.phase.borrow() >= Phase::Draining
+        self.0.draining.token().is_cancelled()
     }
 
-    /// A view for those who end when it begins.
+    /// A view for tasks that end when the drain begins.
     pub fn watch(&self) -> Draining {
-        Draining(self.0.phase.subscribe())
+        Draining(self.0.draining.token().clone())
     }
 
     /// Resolves when no task is left: at once if there is none. Meant for the time after
     /// [`Drain::begin`].
     pub async fn wait(&self) {
-        loop {
-            let mut idle = std::pin::pin!(self.0.idle.notified());
-            // Registered before the count is read, so that the last task's notice cannot fall in
-            // between.
-            idle.as_mut().enable();
-            if self.at_work() == 0 {
-                return;
-            }
-            idle.await;
+        // A task may have been spawned since the tracker was last empty.
+        while !self.0.tasks.is_empty() {
+            self.0.tasks.wait().await;
         }
     }
 
-    /// How many tasks have not ended.
+    /// The number of tasks that have not ended.
     pub fn at_work(&self) -> usize {
-        self.0.at_work.load(Ordering::Acquire)
+        self.0.tasks.len()
     }
 }
 
@@ -142,47 +118,28 @@ impl fmt::Debug for Drain {
 }
 
 impl Draining {
-    /// Resolves when the drain has begun, also if that was before. A drain that nobody holds any
-    /// more has begun.
-    pub async fn begun(&mut self) {
-        // An error says that all senders are gone: there is nothing left to wait for.
-        let _ = self.0.wait_for(|phase| *phase >= Phase::Draining).await;
+    /// Resolves when the drain has begun, also if it began earlier. A drain without handles and
+    /// tasks has begun.
+    pub async fn begun(&self) {
+        self.0.cancelled().await;
     }
 
-    /// Whether it has begun.
+    /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow() >= Phase::Draining
-    }
-}
-
-/// Counts one task for as long as it lives, even when it panics or is dropped by its runtime.
-struct Seat(Arc<Inner>);
-
-impl Seat {
-    fn take(inner: &Arc<Inner>) -> Self {
-        inner.at_work.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(inner))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if self.0.at_work.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_waiters();
-        }
+        self.0.is_cancelled()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::sync::oneshot;
 
     use super::*;
 
     #[tokio::test]
-    async fn it_waits_for_tasks_and_theirs() {
+    async fn it_waits_for_tasks_and_the_tasks_that_they_spawn() {
         let drain = Drain::new();
         let (go, gate) = oneshot::channel::<()>();
         let finished = Arc::new(AtomicBool::new(false));
@@ -207,14 +164,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn watchers_hear_of_it_before_and_after() {
+    async fn watchers_see_the_begin_whether_they_subscribe_before_or_after() {
         let drain = Drain::new();
-        let mut early = drain.watch();
+        let early = drain.watch();
         assert!(!early.has_begun());
         drain.begin();
         early.begun().await;
         drain.watch().begun().await;
         assert!(drain.has_begun());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_drain_has_begun_once_its_tasks_have_ended() {
+        let drain = Drain::new();
+        let (go, gate) = oneshot::channel::<()>();
+        drain.spawn("last", async move { gate.await.unwrap() });
+        let watcher = drain.watch();
+        drop(drain);
+        tokio::task::yield_now().await;
+        assert!(!watcher.has_begun(), "a task still belongs to it");
+        go.send(()).unwrap();
+        watcher.begun().await;
     }
 
     #[tokio::test]
@@ -232,8 +202,8 @@ mod tests {
         let drain = Drain::new();
         drain.spawn("bad", async { panic!("on purpose") });
         drain.wait().await;
-        let (tell, told) = oneshot::channel();
-        drain.spawn("good", async { tell.send(7).unwrap() });
-        assert_eq!(told.await, Ok(7));
+        let (send, received) = oneshot::channel();
+        drain.spawn("good", async { send.send(7).unwrap() });
+        assert_eq!(received.await, Ok(7));
     }
 }

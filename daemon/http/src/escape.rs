@@ -1,8 +1,12 @@
 //! Foreign text on its way into the log: short and without control characters.
 
+use std::any::Any;
 use std::fmt::{self, Display, Write};
 
-/// Shows at most `limit` characters of `text`. Whatever is not printable ASCII is written as
+/// How much of a panic's text is logged.
+const PANIC_CHARS: usize = 500;
+
+/// Displays at most `limit` bytes of `text`. A byte that is not printable ASCII is written as
 /// `\xNN`, and a cut is marked by `...`: a client can neither flood the log nor forge a line in it.
 pub(crate) struct Escaped<'a> {
     pub(crate) text: &'a str,
@@ -20,6 +24,16 @@ impl Display for Escaped<'_> {
         }
         if self.text.len() > self.limit { f.write_str("...") } else { Ok(()) }
     }
+}
+
+/// The message of a panic, fit for the log.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    Escaped { text, limit: PANIC_CHARS }.to_string()
 }
 
 #[cfg(test)]

@@ -1,47 +1,46 @@
-//! What goes wrong with a request before a surface has understood it.
+//! Faults of a request at the level of HTTP, before a surface has decoded it.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// HTTP's no. The domain's no is an error of core; a dialect words both.
+/// A refusal by HTTP. A refusal by the domain is an error of core; a dialect presents both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// 404: nothing lives at this path.
+    /// 404: this path has no resource.
     NotFound,
-    /// 405: something lives there, and this is what it answers to: the value of `allow`, `GET,
-    /// HEAD, OPTIONS`.
+    /// 405: the path has a resource, which supports other methods.
     MethodNotAllowed {
-        /// Method names with a comma between them; empty where no method would help.
+        /// The value of `allow`: method names separated by commas, such as `GET, HEAD, OPTIONS`;
+        /// empty where no method is supported.
         allow: &'static str,
     },
     /// 431: request line and headers together are above the limit.
     HeadTooLarge,
-    /// 413: the body is above the limit of whoever reads it.
+    /// 413: the body is above the limit of its reader.
     PayloadTooLarge,
-    /// 415: a media type that nobody here reads.
+    /// 415: the media type is not supported at this path.
     UnsupportedMediaType,
-    /// 400 with a fixed sentence, which never quotes what was sent.
+    /// 400 with a fixed sentence, which never quotes the request.
     BadRequest(&'static str),
     /// 408: the body stopped coming.
     BodyTimeout,
-    /// 421: `host` names somebody else, or nobody where a name is demanded.
+    /// 421: `host` names another server, or is missing where a name is required.
     UnknownHost,
-    /// 503: too many requests in work. Nothing was begun.
+    /// 503: too many requests in work. This one had no effect.
     Busy {
-        /// When trying again makes sense: the value of `retry-after`.
+        /// When the client should try again: the value of `retry-after`.
         retry_after: Duration,
     },
-    /// 503: no answer within the deadline of the server. Work that runs in a task of its own goes
-    /// on.
+    /// 503: no answer within the deadline of the server. Work in a task of its own continues.
     Deadline,
-    /// 500: a bug of ours. The cause is in the log, under the request's id.
+    /// 500: a bug in the daemon. The log has the cause under the request's id.
     Panicked,
 }
 
 impl Fault {
-    /// The status that goes with it.
+    /// The status of the reply.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -57,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// A sentence for the client, the same every time.
+    /// The fixed sentence for the client.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::NotFound => "there is nothing at this path",
@@ -74,7 +73,7 @@ impl Fault {
         }
     }
 
-    /// What belongs into `retry-after`, in whole seconds, at least one.
+    /// The value of `retry-after`, in whole seconds, at least one.
     pub fn retry_after(self) -> Option<u64> {
         match self {
             Self::Busy { retry_after } => Some(retry_after.as_secs().max(1)),
@@ -82,7 +81,7 @@ impl Fault {
         }
     }
 
-    /// What belongs into `allow`.
+    /// The value of `allow`.
     pub fn allow(self) -> Option<&'static str> {
         match self {
             Self::MethodNotAllowed { allow } => Some(allow),

@@ -1,9 +1,9 @@
-//! Which names of this server are answered for: the guard against pages that resolve their own name
-//! to a loopback address.
+//! The host names that a server answers for: the guard against DNS rebinding, where a page resolves
+//! its own name to a loopback address.
 
 use std::fmt;
 
-/// The values of `host` that are accepted.
+/// The values of `host` that a server accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum HostPolicy {
     /// Any, or none.
@@ -20,7 +20,7 @@ impl HostPolicy {
         Self::Only(names.into_iter().map(|name| name.to_string().to_ascii_lowercase()).collect())
     }
 
-    /// Whether a request that names `host` is answered. A list without names refuses everybody.
+    /// Whether a request that names `host` is answered. An empty list refuses every request.
     pub fn admits(&self, host: Option<&str>) -> bool {
         let Self::Only(names) = self else { return true };
         let Some(host) = host else { return false };

@@ -1,6 +1,5 @@
-//! JSON from somebody else, read strictly: an object in which a name stands twice means one thing
-//! to this reader and another to the next, so it is refused, and so is what nests deeper than the
-//! reader allows.
+//! Strict reading of JSON from outside: two readers can understand an object with a repeated name
+//! differently, so it is refused, and so is a value that nests deeper than the reader allows.
 
 use std::fmt;
 
@@ -9,7 +8,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Reads one JSON value strictly. A seed for any deserializer of serde; serde_json's own limit of
-/// 128 levels holds as well.
+/// 128 levels applies as well.
 #[derive(Debug, Clone, Copy)]
 pub struct StrictJson {
     levels_left: usize,
@@ -22,8 +21,8 @@ impl StrictJson {
         Self { levels_left: levels, printable: false }
     }
 
-    /// Refuses control characters too: all of them in names, and in texts all but tab, newline and
-    /// carriage return.
+    /// Refuses control characters too: all of them in names, and in strings all but tab, newline
+    /// and carriage return.
     #[must_use]
     pub const fn printable(self) -> Self {
         Self { printable: true, ..self }
@@ -132,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_once_however_it_is_spelled() {
+    fn a_repeated_name_is_refused_however_it_is_spelled() {
         for twice in [r#"{"k":1,"k":1}"#, r#"{"k":1,"\u006b":2}"#, r#"[{"a":{"k":1,"k":2}}]"#] {
             assert_eq!(read(StrictJson::new(9), twice), None, "{twice}");
         }
     }
 
     #[test]
-    fn depth_is_the_readers() {
+    fn the_reader_limits_the_depth() {
         assert!(read(StrictJson::new(2), "[[1]]").is_some());
         assert!(read(StrictJson::new(2), "[[[1]]]").is_none());
         assert!(read(StrictJson::new(2), r#"{"a":[{}]}"#).is_none());
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_for_those_who_allow_them() {
+    fn control_characters_are_refused_on_request() {
         for text in [r#""a\u0000b""#, r#"{"a\nb":1}"#, r#"["\u001b"]"#] {
             assert!(read(StrictJson::new(9), text).is_some(), "{text}");
             assert!(read(StrictJson::new(9).printable(), text).is_none(), "{text}");

@@ -1,26 +1,24 @@
 //! The layers around a surface: deadline and panic catcher. The third, the limit of requests in
 //! work, is [`Slots`](crate::slot::Slots).
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode};
 
-use crate::escape::Escaped;
-use crate::{Fault, Reply, ReplyBody, Request, Surface};
+use crate::escape::panic_text;
+use crate::fault::Fault;
+use crate::reply::{Reply, ReplyBody};
+use crate::surface::{Request, Surface};
 
-/// How much of a panic's text is logged.
-const PANIC_CHARS: usize = 500;
-
-/// What `surface` says to `request`, or the fault that kept it from saying anything.
-pub(crate) async fn ask(
+/// The reply of `surface` to `request`, or the fault that prevented one.
+pub(crate) async fn call(
     surface: &dyn Surface,
     request: Request,
     deadline: Duration,
 ) -> Result<Reply, Fault> {
-    // The call itself is inside: a surface may panic before it has made a future.
+    // The call itself is inside the block: a surface may panic before it returns a future.
     let answer = AssertUnwindSafe(async move { surface.call(request).await }).catch_unwind();
     match tokio::time::timeout(deadline, answer).await {
         Ok(Ok(reply)) => Ok(reply),
@@ -32,22 +30,12 @@ pub(crate) async fn ask(
     }
 }
 
-/// `fault` in the words of `surface`, for a page of `origin`; bare, where even that panics.
-pub(crate) fn word(surface: &dyn Surface, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
+/// The reply of `surface` for `fault`, for a page of `origin`; an empty 500 where that panics too.
+pub(crate) fn present(surface: &dyn Surface, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
     std::panic::catch_unwind(AssertUnwindSafe(|| surface.fault_for(fault, origin))).unwrap_or_else(
         |panic| {
             tracing::error!(panic = %panic_text(&*panic), "a surface panicked over a fault");
             ReplyBody::bare(StatusCode::INTERNAL_SERVER_ERROR)
         },
     )
-}
-
-/// What a panic said, fit for the log.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text");
-    Escaped { text, limit: PANIC_CHARS }.to_string()
 }

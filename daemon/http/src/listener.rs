@@ -1,4 +1,4 @@
-//! Where connections come from: TCP, TCP with TLS, a Unix socket.
+//! Listeners: TCP, TCP with TLS, a Unix socket.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, Permissions};
@@ -19,10 +19,10 @@ use crate::pem::{self, PemError};
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP client, or the proxy that it came through.
+    /// A TCP client, or the last proxy in front of it.
     Tcp(SocketAddr),
     /// A process on this machine that may open the socket.
     Unix,
@@ -37,7 +37,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The certificate that a TLS listener shows.
+/// The certificate of a TLS listener.
 #[derive(Clone)]
 pub struct TlsIdentity {
     /// The server's certificate, then those that lead to a root.
@@ -53,7 +53,7 @@ impl fmt::Debug for TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// Whether a listener can be made of it.
+    /// Checks that a listener can use the certificate and its key.
     ///
     /// # Errors
     /// As [`Listener::tls`].
@@ -74,62 +74,31 @@ impl TlsIdentity {
     }
 }
 
-/// Why nothing listens.
-#[derive(Debug)]
+/// Why a listener cannot be made.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenerError {
     /// The address or path cannot be bound.
+    #[error("cannot listen at {place}: {cause}")]
     Bind {
-        /// Which.
+        /// The address or path.
         place: String,
-        /// Why not.
+        /// Why it cannot be bound.
+        #[source]
         cause: io::Error,
     },
     /// Another process answers at this socket.
+    #[error("cannot listen at {}: another process answers there already", .0.display())]
     InUse(PathBuf),
-    /// Something that is no socket is at this path; it is left alone.
+    /// The file at this path is no socket; it is left alone.
+    #[error("cannot listen at {}: there is a file at that path that is no socket", .0.display())]
     NotASocket(PathBuf),
     /// The certificate or its key cannot be used.
-    Identity(PemError),
+    #[error("the TLS certificate or key cannot be used: {0}")]
+    Identity(#[source] PemError),
 }
 
-impl fmt::Display for ListenerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind { place, cause } => write!(f, "cannot listen at {place}: {cause}"),
-            Self::InUse(path) => {
-                write!(
-                    f,
-                    "cannot listen at {}: another process answers there already",
-                    path.display()
-                )
-            }
-            Self::NotASocket(path) => {
-                write!(
-                    f,
-                    "cannot listen at {}: there is a file at that path that is no socket",
-                    path.display()
-                )
-            }
-            Self::Identity(cause) => {
-                write!(f, "the TLS certificate or key cannot be used: {cause}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ListenerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Bind { cause, .. } => Some(cause),
-            Self::Identity(cause) => Some(cause),
-            Self::InUse(_) | Self::NotASocket(_) => None,
-        }
-    }
-}
-
-/// A place where connections arrive, bound already. Dropping it closes it; a Unix socket's file
-/// goes with it.
+/// A bound listener. Dropping it closes it, and removes the file of a Unix socket.
 pub struct Listener(Kind);
 
 enum Kind {
@@ -137,15 +106,15 @@ enum Kind {
     Unix { listener: UnixListener, file: SocketFile },
 }
 
-/// A connection that has just come in.
-pub(crate) enum Arrival {
+/// An accepted connection, before its TLS handshake.
+pub(crate) enum Accepted {
     Tcp(TcpStream),
     Tls(TlsAcceptor, TcpStream),
     Unix(UnixStream),
 }
 
 impl Listener {
-    /// Plain TCP. Port 0 takes a free one, which [`Listener::local_addr`] tells.
+    /// Plain TCP. Port 0 binds a free one, which [`Listener::local_addr`] returns.
     ///
     /// # Errors
     /// `Bind`.
@@ -171,11 +140,11 @@ impl Listener {
         bound.await.map_err(|cause| ListenerError::Bind { place: address.to_string(), cause })
     }
 
-    /// A Unix socket that only this user can open (mode 0600). The socket of a process that is gone
-    /// is replaced.
+    /// A Unix socket that only this user can open (mode 0600). The socket of a dead process is
+    /// replaced.
     ///
     /// # Errors
-    /// `InUse` where somebody still answers, `NotASocket`, `Bind`.
+    /// `InUse` where another process still answers, `NotASocket`, `Bind`.
     pub async fn unix(path: impl Into<PathBuf>) -> Result<Self, ListenerError> {
         let path = path.into();
         let failed = |cause| ListenerError::Bind { place: path.display().to_string(), cause };
@@ -185,7 +154,7 @@ impl Listener {
         Ok(Self(Kind::Unix { listener, file }))
     }
 
-    /// The TCP address that is really bound.
+    /// The TCP address that is bound, with its actual port.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
             Kind::Tcp { address, .. } => Some(*address),
@@ -193,22 +162,22 @@ impl Listener {
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Arrival, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match &self.0 {
             Kind::Tcp { listener, tls, .. } => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written whole; waiting to fill a packet would only delay them. A
-                // client that is gone already is found out by the first read.
+                // Answers are written whole; waiting to fill a packet would only delay them. The
+                // first read detects a client that has already disconnected.
                 let _ = stream.set_nodelay(true);
                 let arrival = match tls {
-                    Some(acceptor) => Arrival::Tls(acceptor.clone(), stream),
-                    None => Arrival::Tcp(stream),
+                    Some(acceptor) => Accepted::Tls(acceptor.clone(), stream),
+                    None => Accepted::Tcp(stream),
                 };
                 Ok((arrival, Peer::Tcp(address)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Arrival::Unix(stream), Peer::Unix))
+                Ok((Accepted::Unix(stream), Peer::Unix))
             }
         }
     }
@@ -241,17 +210,17 @@ async fn clear(path: &Path) -> Result<(), ListenerError> {
         Ok(_) => {}
     }
     match UnixStream::connect(path).await {
-        // Nobody listens: the file outlived its process.
+        // No process listens: the file outlived its own.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(failed)
         }
-        // Somebody does, or nobody can tell (a full queue, a socket of another user).
+        // A process listens, or it cannot be determined (a full queue, another user's socket).
         Ok(_) | Err(_) => Err(ListenerError::InUse(path.to_owned())),
     }
 }
 
-/// Binds a socket that nobody else could open even for a moment: on Linux the mode of the unbound
-/// socket is the one that its file is made with. Elsewhere it is set afterwards.
+/// Binds a socket that other users cannot open even for a moment: on Linux the file is created with
+/// the mode of the unbound socket. Elsewhere the mode is set afterwards.
 fn bind_private(path: &Path) -> io::Result<(UnixListener, Metadata)> {
     let private = Permissions::from_mode(0o600);
     let socket = UnixSocket::new_stream()?;
@@ -263,7 +232,7 @@ fn bind_private(path: &Path) -> io::Result<(UnixListener, Metadata)> {
     Ok((socket.listen(BACKLOG)?, fs::symlink_metadata(path)?))
 }
 
-/// The file of a bound socket, removed when dropped, unless somebody else's has taken its place.
+/// The file of a bound socket, removed on drop, unless another file has taken its place.
 struct SocketFile {
     path: PathBuf,
     device: u64,
@@ -275,7 +244,7 @@ impl Drop for SocketFile {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
         if ours {
-            // Nobody is left to tell; the next start replaces it.
+            // A failure is ignored: the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

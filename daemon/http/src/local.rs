@@ -1,4 +1,4 @@
-//! Asking a daemon on this machine, over its Unix socket: what command-line tools do.
+//! Calls a daemon on this machine over its Unix socket, for command-line tools.
 
 use std::io;
 use std::path::Path;
@@ -15,11 +15,11 @@ use tokio::time::timeout;
 /// Largest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Sends `json` to whoever listens at `socket`, and waits for the whole answer: its status and
-/// body.
+/// Sends `json` to the process that listens at `socket`, and waits for the whole answer: its status
+/// and body.
 ///
 /// # Errors
-/// When the path is none, nobody listens there, or no answer that one can read comes within
+/// The path is invalid, no process listens at `socket`, or no readable answer arrives within
 /// `deadline`.
 pub async fn call(
     socket: &Path,
@@ -51,7 +51,7 @@ async fn exchange(socket: &Path, request: Request<Full<Bytes>>) -> io::Result<(S
         let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(io::Error::other)?;
         Ok((parts.status, body.to_bytes()))
     };
-    // The connection ends by itself once the answer is whole: its own end is no news.
+    // The connection ends once the answer is complete; how it ended does not matter then.
     let (answer, _) = tokio::join!(answer, connection);
     answer
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_comes_back_over_the_socket() {
+    async fn a_call_gets_the_answer_of_the_daemon() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let listener = Listener::unix(socket.clone()).await.unwrap();

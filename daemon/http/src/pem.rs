@@ -1,37 +1,23 @@
-//! Certificates and keys out of PEM text.
-
-use std::fmt;
+//! Reads certificates and keys from PEM text.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What is wrong with a PEM text. The text itself is never quoted: it may be a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
-    /// It is damaged, or holds no certificate.
+    /// It is damaged, or contains no certificate.
+    #[error("there is no readable PEM certificate in it")]
     Chain,
-    /// It is damaged, or holds no private key that can be read: PKCS#8, PKCS#1 and SEC1 can,
+    /// It is damaged, or contains no private key that can be read: PKCS#8, PKCS#1 and SEC1 can,
     /// encrypted ones cannot.
+    #[error("there is no readable, unencrypted PEM private key in it")]
     Key,
-    /// Certificate and key do not belong together, or the key is of a kind that TLS here does not
-    /// use.
+    /// Certificate and key do not belong together, or TLS here does not support the kind of key.
+    #[error("the private key does not fit the certificate, or is of a kind that is not supported")]
     Pair,
 }
-
-impl fmt::Display for PemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chain => "there is no readable PEM certificate in it",
-            Self::Key => "there is no readable, unencrypted PEM private key in it",
-            Self::Pair => {
-                "the private key does not fit the certificate, or is of a kind that is not supported"
-            }
-        })
-    }
-}
-
-impl std::error::Error for PemError {}
 
 /// All certificates of `pem`, at least one.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {

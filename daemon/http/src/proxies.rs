@@ -1,5 +1,5 @@
-//! Who a request comes from when there are proxies in between. Only a proxy that is listed is
-//! believed, and each only about the one before it.
+//! The address of the client behind proxies. Only a listed proxy is trusted, and each only about
+//! its direct peer.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,47 +7,47 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-use crate::Peer;
+use crate::listener::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The proxies whose word is taken for the address of their client.
+/// The proxies that are trusted to name the address of their client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 /// A text that is neither an address nor a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoNetwork;
+pub struct InvalidNetwork;
 
-impl fmt::Display for NoNetwork {
+impl fmt::Display for InvalidNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("expected an address like \"192.0.2.1\" or a network like \"192.0.2.0/24\"")
     }
 }
 
-impl std::error::Error for NoNetwork {}
+impl std::error::Error for InvalidNetwork {}
 
 impl TrustedProxies {
-    /// Believes this one too: an address, or a network with the length of its prefix.
+    /// Trusts this proxy too: an address, or a network with the length of its prefix.
     ///
     /// # Errors
-    /// [`NoNetwork`].
-    pub fn add(&mut self, text: &str) -> Result<(), NoNetwork> {
+    /// [`InvalidNetwork`].
+    pub fn add(&mut self, text: &str) -> Result<(), InvalidNetwork> {
         let network = text
             .parse()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| NoNetwork)?;
+            .map_err(|_| InvalidNetwork)?;
         self.0.push(network);
         Ok(())
     }
 
-    /// Whether nobody is believed.
+    /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as
-    /// whoever wrote an entry is believed. What the client itself wrote there counts for nothing.
+    /// the proxy that wrote an entry is trusted. Entries that the client wrote itself are ignored.
     /// `None` for a Unix socket.
     pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
         let Peer::Tcp(peer) = peer else { return None };
@@ -69,7 +69,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, which some proxies write with a port or in brackets.
+/// Parses an entry: an address, which some proxies write with a port or in brackets.
 fn entry(bytes: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -108,9 +108,9 @@ mod tests {
         }
     }
 
-    /// Attack: a client writes the header itself, to pass for somebody else.
+    /// Attack: a client writes the header itself, to appear under another address.
     #[test]
-    fn nobody_else_is_believed() {
+    fn entries_of_other_senders_are_ignored() {
         for (peer, lines, expected) in [
             ("198.51.100.9", &["203.0.113.1"][..], "198.51.100.9"),
             ("10.0.0.1", &["203.0.113.1, 198.51.100.9"], "198.51.100.9"),
@@ -127,7 +127,7 @@ mod tests {
     fn only_addresses_and_networks_are_listed() {
         let mut proxies = TrustedProxies::default();
         for bad in ["", "proxy.example", "10.0.0.0/33", "10.0.0.1:80"] {
-            assert_eq!(proxies.add(bad), Err(NoNetwork), "{bad}");
+            assert_eq!(proxies.add(bad), Err(InvalidNetwork), "{bad}");
         }
         assert!(proxies.is_empty());
     }

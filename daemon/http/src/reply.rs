@@ -1,4 +1,4 @@
-//! What an answer consists of, and short ways to make one.
+//! The answer to a request, and short ways to make one.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,14 +10,15 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::{Frame, SizeHint};
 
-use crate::Reply;
+/// An answer. A surface may put [`Upgrade`](crate::Upgrade) or [`Quiet`] into its extensions.
+pub type Reply = Response<ReplyBody>;
 
-/// The body of an answer: bytes that are there already, or none.
+/// The body of an answer: bytes in memory, or none.
 #[derive(Clone, Default)]
 pub struct ReplyBody(http_body_util::Full<Bytes>, Bytes);
 
-/// Why a reply body could not be sent. It has a name because a boxed error makes async handlers
-/// unusable, and no value because bytes that are there cannot fail.
+/// Why a reply body could not be sent. It is a named type because a boxed error makes async
+/// handlers unusable, and has no value because bytes in memory cannot fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyBodyError {}
 
@@ -35,8 +36,8 @@ impl From<Infallible> for ReplyBodyError {
     }
 }
 
-/// Put into the extensions of a reply that is asked for all the time, a health check: its line in
-/// the log has level debug.
+/// Put into the extensions of a reply to a frequent request, such as a health check: its log line
+/// has level debug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quiet;
 
@@ -52,7 +53,7 @@ impl ReplyBody {
         Self::default()
     }
 
-    /// All the bytes, for those who look at a reply before it is sent: tests, layers.
+    /// All the bytes, for tests and layers, which read a reply before it is sent.
     pub fn bytes(&self) -> &Bytes {
         &self.1
     }
@@ -62,12 +63,12 @@ impl ReplyBody {
         Self::typed(status, HeaderValue::from_static("text/plain; charset=utf-8"), body)
     }
 
-    /// A reply with `body`, which is JSON already, as `application/json`.
+    /// A reply with `body`, which is JSON text, as `application/json`.
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
         Self::typed(status, HeaderValue::from_static("application/json"), body)
     }
 
-    /// A reply with `body` of that `content-type`.
+    /// A reply with `body` and this `content-type`.
     pub fn typed(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Reply {
         let mut reply = Response::new(Self::full(body));
         *reply.status_mut() = status;

@@ -1,4 +1,4 @@
-//! A name for one request, in the log and in the answer.
+//! The id of one request, in the log and in the answer.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-/// Thirteen letters and digits, ours alone: what a client calls its request is never taken for it.
-/// Unique in practice and not to be guessed from earlier ones, but no secret.
+/// Thirteen letters and digits. The server generates it; an id that a client sends is ignored.
+/// Unique in practice and not predictable from earlier ones, but no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; LENGTH]);
 
@@ -37,7 +37,7 @@ impl RequestId {
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        // The alphabet is ASCII, so there is always something to show.
+        // The alphabet is ASCII, so this never falls back.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 

@@ -1,57 +1,54 @@
-//! How many requests may be in work at once.
+//! The limit of requests in work at once.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One request's place among those in work. It is in the extensions of every request; whoever goes
-/// on working after the client has hung up takes it along, so that hanging up buys nobody more
-/// work. The place is free again when all clones are dropped, or at [`Slot::release`]. It is also
-/// free while the client is being waited for: see `Slot::lend`.
+/// The permit of one request in work. It is in the extensions of every request. Work that goes on
+/// after the client has disconnected takes it along, so that disconnecting does not let a client
+/// begin more work. The permit is free again when all clones are dropped, or at [`Slot::release`].
+/// It is also free while the request waits for its client: see `Slot::lend`.
 #[derive(Clone)]
-pub struct Slot(Arc<Mutex<Place>>);
+pub struct Slot(Arc<Mutex<Permit>>);
 
-enum Place {
-    Taken(OwnedSemaphorePermit),
-    /// Free for others until the work goes on.
+enum Permit {
+    Held(OwnedSemaphorePermit),
+    /// Free for other requests until this one goes on.
     Lent(Arc<Semaphore>),
-    Free,
+    Released,
 }
 
 impl Slot {
-    /// Gives the place back early, for all clones: waiting for a plugin does not count as work.
+    /// Frees the permit early, for all clones: waiting for a plugin does not count as work.
     pub fn release(&self) {
-        *self.place() = Place::Free;
+        *self.0.lock() = Permit::Released;
     }
 
-    /// Lets others have the place for as long as nothing is done but waiting for the client: one
-    /// that sends its body drop by drop, or never, would otherwise keep everybody else out.
+    /// Lends the permit to other requests while this one only waits for its client: a client that
+    /// sends its body byte by byte, or never, would otherwise keep all other clients out.
     pub(crate) fn lend(&self) {
-        let mut place = self.place();
-        if let Place::Taken(permit) = &*place {
-            *place = Place::Lent(Arc::clone(permit.semaphore()));
+        let mut state = self.0.lock();
+        if let Permit::Held(permit) = &*state {
+            *state = Permit::Lent(Arc::clone(permit.semaphore()));
         }
     }
 
-    /// Takes a place again for one that was lent. Whether there was one; a slot that was not lent
-    /// stays as it is.
+    /// Takes a permit again for one that was lent. Returns whether one was free; a slot that was
+    /// not lent stays as it is.
     pub(crate) fn reclaim(&self) -> bool {
-        let mut place = self.place();
-        if let Place::Lent(places) = &*place {
-            let Ok(permit) = Arc::clone(places).try_acquire_owned() else { return false };
-            *place = Place::Taken(permit);
+        let mut state = self.0.lock();
+        if let Permit::Lent(permits) = &*state {
+            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return false };
+            *state = Permit::Held(permit);
         }
         true
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A slot that belongs to no server, for callers of a surface that come from within.
+    /// A slot that belongs to no server, for calls of a surface that come from within the daemon.
     pub fn free() -> Self {
-        Self(Arc::new(Mutex::new(Place::Free)))
+        Self(Arc::new(Mutex::new(Permit::Released)))
     }
 }
 
@@ -61,7 +58,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// All places of one server.
+/// All permits of one server.
 #[derive(Clone)]
 pub(crate) struct Slots(Arc<Semaphore>);
 
@@ -70,10 +67,10 @@ impl Slots {
         Self(Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// A place, or none: nobody queues.
+    /// Takes a permit, if one is free: requests do not queue.
     pub(crate) fn take(&self) -> Option<Slot> {
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        Some(Slot(Arc::new(Mutex::new(Place::Taken(permit)))))
+        Some(Slot(Arc::new(Mutex::new(Permit::Held(permit)))))
     }
 }
 
@@ -82,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_back_once() {
+    fn a_permit_is_freed_once() {
         let slots = Slots::new(1);
         let slot = slots.take().unwrap();
         let clone = slot.clone();
@@ -99,18 +96,18 @@ mod tests {
     }
 
     #[test]
-    fn a_lent_place_is_for_others_until_it_is_wanted_back() {
+    fn a_lent_permit_is_free_until_it_is_reclaimed() {
         let slots = Slots::new(1);
         let slot = slots.take().unwrap();
         slot.lend();
         let other = slots.take().unwrap();
-        assert!(!slot.reclaim(), "somebody else has it");
+        assert!(!slot.reclaim(), "another request has it");
         drop(other);
         assert!(slot.reclaim());
         assert!(slots.take().is_none());
         slot.release();
         slot.lend();
-        assert!(slot.reclaim(), "what was given back is not taken again");
+        assert!(slot.reclaim(), "a released permit is not taken again");
         assert!(slots.take().is_some());
         assert!(Slot::free().reclaim());
     }

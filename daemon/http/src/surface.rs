@@ -1,4 +1,4 @@
-//! The seam between the server and whoever answers.
+//! The interface between the server and the dialects.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,42 +7,39 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
-use crate::{Body, Fault, ReplyBody};
+use crate::body::Body;
+use crate::fault::Fault;
+use crate::reply::Reply;
 
-/// A request as a surface gets it. Its extensions hold a [`RequestId`](crate::RequestId), a
+/// A request as a surface receives it. Its extensions hold a [`RequestId`](crate::RequestId), a
 /// [`Peer`](crate::Peer) and a [`Slot`](crate::Slot).
 pub type Request = http::Request<Body>;
 
-/// An answer. A surface may put [`Upgrade`](crate::Upgrade) or [`Quiet`](crate::Quiet) into its
-/// extensions.
-pub type Reply = http::Response<ReplyBody>;
-
-/// Somebody who answers requests in one dialect.
+/// Answers the requests of one dialect.
 pub trait Surface: Send + Sync + 'static {
-    /// Answers. It never fails: it knows how to say no. The future is dropped when the client hangs
-    /// up or the deadline passes; work that must not be cut runs in a task of the
+    /// Answers `request`. It never fails: a refusal is a reply. The future is dropped when the
+    /// client disconnects or the deadline passes; work that must not be cut runs in a task of the
     /// [`Drain`](crate::Drain).
     fn call(&self, request: Request) -> BoxFuture<'_, Reply>;
 
-    /// `path` as a log may show it. A surface whose paths carry something that opens a door hides
-    /// it here.
+    /// `path` as a log may show it. A surface whose paths carry a secret hides it here.
     fn logged_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         Cow::Borrowed(path)
     }
 
-    /// Words a fault of the layers in this dialect. It must not panic and takes no time.
+    /// Presents a fault of the layers in this dialect. It must neither panic nor block.
     fn fault(&self, fault: Fault) -> Reply;
 
-    /// The same for a page of `origin`, the one that the request names: without the headers that
-    /// let a page see an answer, a browser keeps the fault from it. A dialect that no pages of
-    /// others call need not do anything.
+    /// As [`Surface::fault`], for a page of `origin`, which the request names: without the CORS
+    /// headers a browser hides the fault from the page. A dialect that serves no foreign pages
+    /// keeps this default.
     fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
         let _ = origin;
         self.fault(fault)
     }
 }
 
-/// Which surface answers which paths.
+/// The surfaces of a server by path prefix.
 #[derive(Clone)]
 pub struct Surfaces {
     prefixes: Vec<(String, Arc<dyn Surface>)>,
@@ -50,13 +47,13 @@ pub struct Surfaces {
 }
 
 impl Surfaces {
-    /// `default` answers every path that no prefix claims.
+    /// `default` answers every path under no prefix.
     pub fn new(default: Arc<dyn Surface>) -> Self {
         Self { prefixes: Vec::new(), default }
     }
 
-    /// Gives `prefix` and all below it to `surface`. A prefix consists of whole segments: `/api`
-    /// claims `/api` and `/api/v2`, not `/apix`; a slash at its end means nothing. The longest
+    /// Routes `prefix` and all paths below it to `surface`. A prefix consists of whole segments:
+    /// `/api` covers `/api` and `/api/v2`, not `/apix`; a slash at its end is ignored. The longest
     /// prefix wins; of equal ones the first.
     #[must_use]
     pub fn with(mut self, prefix: &str, surface: Arc<dyn Surface>) -> Self {
@@ -65,8 +62,8 @@ impl Surfaces {
         self
     }
 
-    /// Who answers for `path`. The path is compared as it was sent, byte by byte: no decoding, no
-    /// dot segments.
+    /// The surface that answers `path`. The path is compared as it was sent, byte by byte: without
+    /// decoding or dot segments.
     pub fn find(&self, path: &str) -> &Arc<dyn Surface> {
         self.prefixes
             .iter()
@@ -87,6 +84,7 @@ impl fmt::Debug for Surfaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::ReplyBody;
 
     struct Named(&'static str);
 
@@ -100,7 +98,7 @@ mod tests {
         }
     }
 
-    fn who(surfaces: &Surfaces, path: &str) -> Vec<u8> {
+    fn answer(surfaces: &Surfaces, path: &str) -> Vec<u8> {
         surfaces.find(path).fault(Fault::NotFound).body().bytes().to_vec()
     }
 
@@ -126,7 +124,7 @@ mod tests {
             ("*", "rest"),
             ("//api", "rest"),
         ] {
-            assert_eq!(who(&surfaces, path), name.as_bytes(), "{path}");
+            assert_eq!(answer(&surfaces, path), name.as_bytes(), "{path}");
         }
     }
 }

@@ -1,33 +1,34 @@
-//! Connections that stop speaking HTTP: the seam for WebSockets.
+//! Connections that are upgraded to another protocol, for WebSockets.
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Draining;
+use crate::drain::Draining;
 
 type Handler = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
 
-/// What is to happen with the connection after a `101 Switching Protocols`: put into the extensions
-/// of that reply. The handler runs as a task of the server's [`Drain`](crate::Drain), so it has to
+/// The handler of the connection after a `101 Switching Protocols`: put into the extensions of that
+/// reply. The handler runs as a task of the server's [`Drain`](crate::Drain), so it has to
 /// end when the drain begins.
 #[derive(Clone)]
 pub struct Upgrade(Arc<Mutex<Option<Handler>>>);
 
 impl Upgrade {
-    /// `handler` gets the connection once the reply is on its way.
+    /// `handler` receives the connection once the reply has been sent.
     pub fn new(handler: impl FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::new(handler)))))
     }
 
     pub(crate) fn take(&self) -> Option<Handler> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -37,8 +38,8 @@ impl fmt::Debug for Upgrade {
     }
 }
 
-/// A connection after its upgrade: bytes in both directions, those included that the client sent
-/// too early.
+/// A connection after its upgrade: bytes in both directions, including those that the client sent
+/// before the upgrade.
 pub struct Upgraded(TokioIo<hyper::upgrade::Upgraded>, Draining);
 
 impl Upgraded {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use credsmith_core::error::{FieldProblem, Segment};
 use credsmith_core::{Error, Kind};
-use credsmith_http::{Fault, NoHandshake, Reply};
+use credsmith_http::{Fault, HandshakeError, Reply};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -51,11 +51,11 @@ impl From<Fault> for Refusal {
     }
 }
 
-impl From<NoHandshake> for Refusal {
-    fn from(no: NoHandshake) -> Self {
+impl From<HandshakeError> for Refusal {
+    fn from(no: HandshakeError) -> Self {
         match no {
-            NoHandshake::Required => Self::UpgradeRequired,
-            NoHandshake::Malformed => {
+            HandshakeError::UpgradeRequired => Self::UpgradeRequired,
+            HandshakeError::Malformed => {
                 Fault::BadRequest("the handshake is not that of a WebSocket").into()
             }
         }
@@ -241,7 +241,7 @@ pub(super) fn present(refusal: Refusal) -> Reply {
     ];
     let problems = refusal.problems();
     let errors = problems.iter().map(Wire).collect();
-    let upgrade = (status == StatusCode::UPGRADE_REQUIRED).then(NoHandshake::headers);
+    let upgrade = (status == StatusCode::UPGRADE_REQUIRED).then(HandshakeError::headers);
     let failure =
         Failure { status: status.as_u16(), message: message(status), errors, successful: false };
     let mut reply = envelope::json(status, &failure);
@@ -378,13 +378,13 @@ mod tests {
 
     #[test]
     fn who_asks_for_no_socket_where_there_is_one_is_told_how() {
-        let reply = present(NoHandshake::Required.into());
+        let reply = present(HandshakeError::UpgradeRequired.into());
         assert_eq!(
             (reply.status().as_u16(), &reply.headers()["upgrade"]),
             (426, &HeaderValue::from_static("websocket"))
         );
         assert_eq!(body(&reply)["message"], "Upgrade required");
-        assert_eq!(present(NoHandshake::Malformed.into()).status().as_u16(), 400);
+        assert_eq!(present(HandshakeError::Malformed.into()).status().as_u16(), 400);
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! Which addresses may be dialled.
+//! The addresses that may be dialled.
 //!
-//! A granted name says nothing about where it leads: whoever runs its DNS decides, and may name a
-//! database on our loopback interface. So every address is judged, each time, right before it is
-//! dialled.
+//! A granted name does not bound the addresses behind it: its DNS operator chooses those, and may
+//! choose a database on this machine's loopback interface. So every address is checked, each time,
+//! right before it is dialled.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Which addresses a destination may have: public ones, and those of the networks granted here. The
-/// default grants none.
+/// The addresses that a destination may have: public ones, and those of the networks granted here.
+/// The default grants none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
     /// Networks beyond the public ones: `127.0.0.0/8`, `10.1.2.3/32`.
@@ -17,7 +17,7 @@ pub struct AddressPolicy {
 }
 
 impl AddressPolicy {
-    /// Public addresses and those of `allow`.
+    /// Permits public addresses and those of `allow`.
     pub const fn allowing(allow: Vec<IpNet>) -> Self {
         Self { allow }
     }
@@ -46,8 +46,8 @@ const fn v6(head: [u16; 6], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, 0, 0), prefix)
 }
 
-/// What is not public in IPv4: the IANA special-purpose registry (RFC 6890 and its successors),
-/// multicast and the reserved rest.
+/// The networks of IPv4 that are not public: the IANA special-purpose registry (RFC 6890 and its
+/// successors), multicast and the reserved rest.
 const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(0, 0, 0, 0, 8),       // this network; 0.0.0.0 reaches the loopback interface
     v4(10, 0, 0, 0, 8),      // private
@@ -67,10 +67,10 @@ const SPECIAL_V4: [Ipv4Net; 16] = [
     v4(224, 0, 0, 0, 3),     // multicast, reserved, broadcast
 ];
 
-/// The only part of IPv6 that is given out as public.
+/// The only part of IPv6 that is allocated for public use.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0], 3);
 
-/// What is not public in it: IANA special-purpose registry.
+/// The networks of it that are not public: IANA special-purpose registry.
 const SPECIAL_V6: [Ipv6Net; 4] = [
     v6([0x2001, 0, 0, 0, 0, 0], 23), // protocol assignments: Teredo, benchmarks, ORCHID
     v6([0x2001, 0xdb8, 0, 0, 0, 0], 32), // documentation
@@ -94,9 +94,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     GLOBAL_V6.contains(&address) && !SPECIAL_V6.iter().any(|network| network.contains(&address))
 }
 
-/// The IPv4 address that packets to `address` end up at, where its form tells.
+/// The IPv4 address that packets to `address` are delivered to, if `address` embeds one.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    // `::` and `::1` are addresses in their own right, not IPv4-compatible ones.
+    // `::` and `::1` lie in the IPv4-compatible network, but embed no IPv4 address.
     if address.is_unspecified() || address.is_loopback() {
         return None;
     }
@@ -204,7 +204,7 @@ mod tests {
             "192.88.99.1",
             "5f00::1",
             "100::1",
-            // IPv4 in IPv6 clothes, whatever it leads to
+            // IPv4 embedded in IPv6, public or not
             "::ffff:127.0.0.1",
             "::ffff:8.8.8.8",
             "::127.0.0.1",

@@ -1,18 +1,14 @@
-//! Where a client may go, as it is configured and as it is used.
+//! The places that a client may reach, as configured, and their normal form.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::pool::{Keep, Pool};
-use super::{AddressPolicy, ClientError, tls};
+use super::address::AddressPolicy;
 
-/// How a destination is spoken to.
+/// The protocol of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// In the clear.
@@ -30,7 +26,7 @@ impl Scheme {
         }
     }
 
-    /// The port that a URL need not name.
+    /// The port of a URL that names none.
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -43,10 +39,10 @@ impl Scheme {
     }
 }
 
-/// The certificate that we show to a server that asks for one.
+/// The client certificate, presented to a server that requests one.
 #[derive(Clone)]
 pub struct ClientIdentity {
-    /// Our certificate, then those that lead to a root.
+    /// The client's certificate, then the intermediates up to a root.
     pub chain_pem: Vec<u8>,
     /// Its private key, unencrypted.
     pub key_pem: Zeroizing<Vec<u8>>,
@@ -58,20 +54,20 @@ impl fmt::Debug for ClientIdentity {
     }
 }
 
-/// A place that a client may talk to, and how.
+/// A place that a client may reach, and how.
 #[derive(Debug, Clone)]
 pub struct Destination {
-    /// In the clear or not.
+    /// Whether to use TLS.
     pub scheme: Scheme,
     /// A name or an address, in any spelling that a URL may have; no wildcards.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Roots to trust besides those of the system, as PEM.
+    /// Roots to trust in addition to the system's, as PEM.
     pub extra_roots_pem: Option<Vec<u8>>,
-    /// The certificate to show, if the server asks for one.
+    /// The client certificate, presented if the server requests one.
     pub identity: Option<ClientIdentity>,
-    /// Where the name may lead.
+    /// The addresses that the name may resolve to.
     pub addresses: AddressPolicy,
 }
 
@@ -88,8 +84,8 @@ impl Destination {
         }
     }
 
-    /// The destination that requests to `url` need: its scheme, host and port. `None` for what is
-    /// no http(s) URL, and for one with a user name or password in it.
+    /// The destination that requests to `url` need: its scheme, host and port. `None` if `url` is
+    /// no http(s) URL, or contains a user name or password.
     pub fn of_url(url: &str) -> Option<Self> {
         let (origin, _) = Origin::of(url)?;
         let host = match origin.host {
@@ -99,8 +95,8 @@ impl Destination {
         Some(Self::new(origin.scheme, host, origin.port))
     }
 
-    /// `https://host:port`, normalised: equal for two spellings of one place. `None` where the host
-    /// is no host.
+    /// `https://host:port`, normalised: equal for two spellings of one place. `None` if the host
+    /// is invalid.
     pub fn origin(&self) -> Option<String> {
         Origin::configured(self).map(|origin| origin.to_string())
     }
@@ -115,13 +111,13 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Whether both are one listener, whatever is spoken to it.
+    /// Whether both are the same listener, whatever the scheme.
     pub(super) fn same_place(&self, other: &Self) -> bool {
         self.host == other.host && self.port == other.port
     }
 
-    /// Of `url`, together with the URL that this was read from. One parser reads both what is
-    /// judged and what is sent.
+    /// The origin of `url`, together with the parsed URL. One parser reads both what is checked and
+    /// what is sent.
     pub(super) fn of(url: &str) -> Option<(Self, Url)> {
         let url = Url::parse(url).ok()?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -137,9 +133,9 @@ impl Origin {
         (port != 0).then_some((Self { scheme, host, port }, url))
     }
 
-    fn configured(destination: &Destination) -> Option<Self> {
+    pub(super) fn configured(destination: &Destination) -> Option<Self> {
         let Destination { scheme, host, port, .. } = destination;
-        // As a part of a URL it must not be able to end the host.
+        // The text becomes the host of a URL, and must not be able to end it there.
         if host.contains(['/', '\\', '?', '#', '@', '*']) || host.trim() != host {
             return None;
         }
@@ -150,7 +146,7 @@ impl Origin {
         Self::of(&text).map(|(origin, _)| origin).filter(|origin| origin.port == *port)
     }
 
-    /// The value of `host`: the port is named only where it has to be.
+    /// The value of the `host` header: the port is named unless it is the scheme's default.
     pub(super) fn host_header(&self) -> String {
         if self.port == self.scheme.default_port() {
             self.host.to_string()
@@ -160,7 +156,7 @@ impl Origin {
     }
 }
 
-/// `name` without the one dot that may end it: the same name, and the one in its certificate.
+/// `name` without its final dot, if it has one: the same name, as its certificate spells it.
 fn without_dot(name: &str) -> Option<&str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     (!name.is_empty() && !name.ends_with('.')).then_some(name)
@@ -172,43 +168,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A destination, ready for use.
-pub(super) struct Target {
-    pub(super) origin: Origin,
-    pub(super) addresses: AddressPolicy,
-    pub(super) tls: Option<Tls>,
-    pub(super) pool: Arc<Pool>,
-}
-
-/// What a TLS handshake with a target needs.
-pub(super) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
-}
-
-impl Target {
-    pub(super) fn new(destination: &Destination, keep: Keep) -> Result<Self, ClientError> {
-        let origin = Origin::configured(destination)
-            .ok_or_else(|| ClientError::Host(destination.host.clone()))?;
-        let tls = match destination.scheme {
-            Scheme::Https => Some(tls::prepare(destination, &origin)?),
-            Scheme::Http
-                if destination.extra_roots_pem.is_some() || destination.identity.is_some() =>
-            {
-                return Err(ClientError::Needless(origin.to_string()));
-            }
-            Scheme::Http => None,
-        };
-        Ok(Self { origin, addresses: destination.addresses.clone(), tls, pool: Pool::new(keep) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_place_are_one() {
+    fn spellings_of_one_place_have_one_origin() {
         for (url, origin) in [
             ("http://example.org", "http://example.org:80"),
             ("HTTP://EXAMPLE.org:80/x?y#z", "http://example.org:80"),
@@ -235,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_place_is_refused() {
+    fn other_urls_are_refused() {
         for url in [
             "",
             "/path",

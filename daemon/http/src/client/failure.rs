@@ -2,18 +2,20 @@
 
 use std::fmt;
 
-/// What went wrong, in the words of the plugin contract.
+use super::destination::Origin;
+
+/// What went wrong, as the plugin contract names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureCode {
     /// Scheme, host and port are not among the destinations.
     NotGranted,
-    /// The name leads to addresses that the policy refuses, and to no other.
+    /// The policy refuses every address of the name.
     AddressRefused,
-    /// The name leads nowhere, or nobody could tell.
+    /// The name has no address, or its resolution failed.
     Resolve,
-    /// Nobody listens there, or the connection broke.
+    /// The server does not listen, or the connection broke.
     Connect,
-    /// The handshake failed: most often a certificate that nobody here trusts.
+    /// The TLS handshake failed, most often because the certificate is not trusted here.
     Tls,
     /// The deadline passed, or connecting took too long.
     Timeout,
@@ -21,12 +23,12 @@ pub enum FailureCode {
     TooLarge,
     /// Too many requests of this client are under way.
     TooMany,
-    /// The request may not be sent like this, or the answer is no HTTP.
+    /// The request must not be sent like this, or the answer is not HTTP.
     Malformed,
 }
 
 impl FailureCode {
-    /// The word that plugins see.
+    /// The code that plugins see.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotGranted => "not-granted",
@@ -41,8 +43,8 @@ impl FailureCode {
         }
     }
 
-    /// Whether the same request may well succeed later.
-    const fn may_pass(self) -> bool {
+    /// Whether the same request may succeed later.
+    const fn is_transient(self) -> bool {
         matches!(self, Self::Resolve | Self::Connect | Self::Timeout | Self::TooMany)
     }
 }
@@ -58,19 +60,24 @@ impl fmt::Display for FailureCode {
 pub struct Failure {
     /// What went wrong.
     pub code: FailureCode,
-    /// A sentence of ours. It names the destination as it was configured, and nothing that a
-    /// request or an answer carried.
+    /// A sentence that names the configured destination, and quotes neither the request nor the
+    /// answer.
     pub message: String,
     /// Whether trying again may help.
     pub retry: bool,
-    /// Whether the request may have reached the server, and had its effect there.
+    /// Whether the request may have reached the server and taken effect there.
     pub sent: bool,
 }
 
 impl Failure {
     /// A failure before anything was sent.
     pub(crate) fn unsent(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry: code.may_pass(), sent: false }
+        Self { code, message: message.into(), retry: code.is_transient(), sent: false }
+    }
+
+    /// The server closed the connection before anything was sent.
+    pub(super) fn closed(origin: &Origin) -> Self {
+        Self::unsent(FailureCode::Connect, format!("{origin} closed the connection"))
     }
 
     /// A failure after the request had been handed to a connection.

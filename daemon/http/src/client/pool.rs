@@ -1,56 +1,57 @@
-//! Connections that wait for their next request.
+//! Idle connections, kept for the next request.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A connection to one target.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
-/// What is kept, and for how long.
+/// How many idle connections are kept, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keep {
+pub(super) struct IdleLimits {
     pub(super) connections: usize,
     pub(super) timeout: Duration,
 }
 
-/// The waiting connections of one target of one client.
+/// The idle connections of one target of one client.
 pub(super) struct Pool {
-    keep: Keep,
-    waiting: Mutex<Waiting>,
+    limits: IdleLimits,
+    idle: Mutex<Idle>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    /// Last in, last: the one used most recently is the one most likely to be alive.
+struct Idle {
+    /// A stack: the connection used most recently is the most likely to be alive.
     connections: Vec<(Instant, Connection)>,
-    /// Whether a task is closing those that have waited for too long.
+    /// Whether a task is closing those that have been idle for too long.
     swept: bool,
 }
 
 impl Pool {
-    pub(super) fn new(keep: Keep) -> Arc<Self> {
-        Arc::new(Self { keep, waiting: Mutex::default() })
+    pub(super) fn new(limits: IdleLimits) -> Arc<Self> {
+        Arc::new(Self { limits, idle: Mutex::default() })
     }
 
-    /// A connection that was alive a moment ago, if there is one.
+    /// Takes a connection that was alive a moment ago, if there is one.
     pub(super) fn take(&self) -> Option<Connection> {
-        let mut waiting = self.lock();
-        while let Some((since, connection)) = waiting.connections.pop() {
-            if connection.is_ready() && since.elapsed() < self.keep.timeout {
+        let mut idle = self.idle.lock();
+        while let Some((since, connection)) = idle.connections.pop() {
+            if connection.is_ready() && since.elapsed() < self.limits.timeout {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Keeps `connection` once it is ready for another request; nobody waits for that here.
+    /// Keeps `connection` once it is ready for another request, without waiting for that.
     pub(super) fn put(self: &Arc<Self>, mut connection: Connection) {
-        if self.keep.connections == 0 {
+        if self.limits.connections == 0 {
             return;
         }
         if connection.is_ready() {
@@ -58,7 +59,7 @@ impl Pool {
         }
         let pool = Arc::clone(self);
         drop(tokio::spawn(async move {
-            // Ready within moments, unless the server answered before it had read the request.
+            // It is ready at once, unless the server answered before it had read the request.
             if matches!(
                 tokio::time::timeout(Duration::from_secs(1), connection.ready()).await,
                 Ok(Ok(()))
@@ -69,34 +70,30 @@ impl Pool {
     }
 
     fn insert(self: &Arc<Self>, connection: Connection) {
-        let mut waiting = self.lock();
-        if waiting.connections.len() >= self.keep.connections {
+        let mut idle = self.idle.lock();
+        if idle.connections.len() >= self.limits.connections {
             return;
         }
-        waiting.connections.push((Instant::now(), connection));
-        if !waiting.swept {
-            waiting.swept = true;
-            drop(tokio::spawn(sweep(Arc::downgrade(self), self.keep.timeout)));
+        idle.connections.push((Instant::now(), connection));
+        if !idle.swept {
+            idle.swept = true;
+            drop(tokio::spawn(sweep(Arc::downgrade(self), self.limits.timeout)));
         }
     }
 
-    /// Closes what has waited for too long, or is closed by the other side. Whether anything still
-    /// waits.
+    /// Closes the connections that have been idle for too long or that the server has closed.
+    /// Returns whether any are left.
     fn expire(&self) -> bool {
-        let mut waiting = self.lock();
-        waiting.connections.retain(|(since, connection)| {
-            since.elapsed() < self.keep.timeout && !connection.is_closed()
+        let mut idle = self.idle.lock();
+        idle.connections.retain(|(since, connection)| {
+            since.elapsed() < self.limits.timeout && !connection.is_closed()
         });
-        waiting.swept = !waiting.connections.is_empty();
-        waiting.swept
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        idle.swept = !idle.connections.is_empty();
+        idle.swept
     }
 }
 
-/// Runs for as long as something waits, so that a client at rest holds neither connections nor a
+/// Runs as long as a connection is idle, so that an unused client holds neither connections nor a
 /// task.
 async fn sweep(pool: Weak<Pool>, every: Duration) {
     loop {

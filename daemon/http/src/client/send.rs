@@ -1,97 +1,113 @@
-//! One request out, one answer in.
+//! Sends one request and reads its answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::destination::Target;
+use super::connect::Connector;
+use super::failure::{Failure, FailureCode};
 use super::outgoing::{self, Outgoing};
 use super::pool::Connection;
-use super::{CallLimits, Failure, FailureCode, Inner, connect, tls};
+use super::target::Target;
+use super::tls;
 
-/// See [`Client::send`](super::Client::send).
-pub(super) async fn send(
-    client: &Inner,
-    request: Request<Bytes>,
-    limits: CallLimits,
-) -> Result<Response<Bytes>, Failure> {
-    let _permit = permit(client)?;
-    let outgoing = outgoing::prepare(client, request)?;
-    let target = outgoing.target;
-    let sent = AtomicBool::new(false);
-    let exchange = exchange(client, outgoing, limits.max_response_bytes, &sent);
-    timeout(limits.deadline, exchange).await.unwrap_or_else(|_| {
-        let text = format!("{} did not answer in time", target.origin);
-        let failure = Failure::unsent(FailureCode::Timeout, text);
-        Err(Failure { sent: sent.load(Ordering::Relaxed), ..failure })
-    })
+/// The limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// From the call to the last byte of the answer.
+    pub deadline: Duration,
+    /// Bytes of the answer's body.
+    pub max_response_bytes: usize,
 }
 
-fn permit(client: &Inner) -> Result<Option<OwnedSemaphorePermit>, Failure> {
-    let Some(places) = &client.in_flight else { return Ok(None) };
-    match places.clone().try_acquire_owned() {
-        Ok(permit) => Ok(Some(permit)),
-        Err(_) => {
-            Err(Failure::unsent(FailureCode::TooMany, "too many requests are under way already"))
+/// The state that the clones of a client share.
+pub(super) struct Inner {
+    pub(super) targets: Vec<Target>,
+    pub(super) user_agent: HeaderValue,
+    pub(super) connector: Connector,
+    pub(super) in_flight: Option<Arc<Semaphore>>,
+}
+
+impl Inner {
+    /// See [`Client::send`](super::Client::send).
+    pub(super) async fn send(
+        &self,
+        request: Request<Bytes>,
+        limits: CallLimits,
+    ) -> Result<Response<Bytes>, Failure> {
+        let _permit = self.permit()?;
+        let outgoing = outgoing::prepare(&self.targets, &self.user_agent, request)?;
+        let target = outgoing.target;
+        let sent = AtomicBool::new(false);
+        let exchange = self.exchange(outgoing, limits.max_response_bytes, &sent);
+        timeout(limits.deadline, exchange).await.unwrap_or_else(|_| {
+            let text = format!("{} did not answer in time", target.origin);
+            let failure = Failure::unsent(FailureCode::Timeout, text);
+            Err(Failure { sent: sent.load(Ordering::Relaxed), ..failure })
+        })
+    }
+
+    fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let Some(permits) = &self.in_flight else { return Ok(None) };
+        let permit = permits.clone().try_acquire_owned().map_err(|_| {
+            Failure::unsent(FailureCode::TooMany, "too many requests are under way already")
+        })?;
+        Ok(Some(permit))
+    }
+
+    async fn exchange(
+        &self,
+        outgoing: Outgoing<'_>,
+        limit: usize,
+        sent: &AtomicBool,
+    ) -> Result<Response<Bytes>, Failure> {
+        let target = outgoing.target;
+        let (response, connection) = self.deliver(outgoing, sent).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let text = format!("{} switched to another protocol without a request", target.origin);
+            return Err(Failure::sent(FailureCode::Malformed, text));
         }
+        let (mut parts, body) = response.into_parts();
+        let body = collect(target, body, limit).await?;
+        parts.extensions.clear();
+        target.pool.put(connection);
+        Ok(Response::from_parts(parts, body))
     }
-}
 
-async fn exchange(
-    client: &Inner,
-    outgoing: Outgoing<'_>,
-    limit: usize,
-    sent: &AtomicBool,
-) -> Result<Response<Bytes>, Failure> {
-    let target = outgoing.target;
-    let (response, connection) = deliver(client, outgoing, sent).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let text =
-            format!("{} switched to another protocol, which nobody asked for", target.origin);
-        return Err(Failure::sent(FailureCode::Malformed, text));
-    }
-    let (mut parts, body) = response.into_parts();
-    let body = collect(target, body, limit).await?;
-    parts.extensions.clear();
-    target.pool.put(connection);
-    Ok(Response::from_parts(parts, body))
-}
-
-/// Sends over a waiting connection, or a new one. A waiting one may turn out to be dead; as long as
-/// nothing of the request has been written to it, the next one is tried, and the last of all is a
-/// new one.
-async fn deliver(
-    client: &Inner,
-    outgoing: Outgoing<'_>,
-    sent: &AtomicBool,
-) -> Result<(Response<Incoming>, Connection), Failure> {
-    let Outgoing { target, mut request } = outgoing;
-    while let Some(mut connection) = target.pool.take() {
+    /// Sends over an idle connection, or a new one. An idle one may turn out to be dead; as long as
+    /// nothing of the request has been written to it, the next one is tried, and finally a new one.
+    async fn deliver(
+        &self,
+        outgoing: Outgoing<'_>,
+        sent: &AtomicBool,
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
+        let Outgoing { target, mut request } = outgoing;
+        while let Some(mut connection) = target.pool.take() {
+            match attempt(target, &mut connection, request, sent).await {
+                Ok(response) => return Ok((response, connection)),
+                Err(Attempt::Unwritten(returned)) => request = *returned,
+                Err(Attempt::Failed(failure)) => return Err(failure),
+            }
+        }
+        let mut connection = self.connector.connect(target).await?;
         match attempt(target, &mut connection, request, sent).await {
-            Ok(response) => return Ok((response, connection)),
-            Err(Attempt::Unwritten(returned)) => request = *returned,
-            Err(Attempt::Failed(failure)) => return Err(failure),
+            Ok(response) => Ok((response, connection)),
+            Err(Attempt::Failed(failure)) => Err(failure),
+            Err(Attempt::Unwritten(_)) => Err(Failure::closed(&target.origin)),
         }
-    }
-    let mut connection = connect::connect(client, target).await?;
-    match attempt(target, &mut connection, request, sent).await {
-        Ok(response) => Ok((response, connection)),
-        Err(Attempt::Failed(failure)) => Err(failure),
-        Err(Attempt::Unwritten(_)) => Err(Failure::unsent(
-            FailureCode::Connect,
-            format!("{} closed the connection", target.origin),
-        )),
     }
 }
 
 /// How sending over one connection ended without an answer.
 enum Attempt {
-    /// Nothing was written; here it is again.
+    /// Nothing of the request was written; it is returned.
     Unwritten(Box<Request<Full<Bytes>>>),
     Failed(Failure),
 }
@@ -112,13 +128,13 @@ async fn attempt(
     })
 }
 
-/// The body of an answer, if it is small enough.
+/// Reads the body of an answer, up to `limit` bytes.
 async fn collect(target: &Target, mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
     let too_large = || {
         let text = format!("the answer of {} is larger than {limit} bytes", target.origin);
         Failure::sent(FailureCode::TooLarge, text)
     };
-    // What the head of a HEAD's answer promises does not come; then this is zero.
+    // The answer to HEAD announces a body that is not sent; hyper reports zero then.
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
@@ -134,18 +150,19 @@ async fn collect(target: &Target, mut body: Incoming, limit: usize) -> Result<By
     Ok(whole.freeze())
 }
 
-/// A connection that failed after the request had gone out. hyper's text may quote the answer, so
-/// it is not used.
+/// The failure of a connection after the request was sent. hyper's text may quote the answer, so it
+/// is not used.
 fn broken(target: &Target, error: &hyper::Error) -> Failure {
     if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
         let text = format!("the answer of {} is no valid HTTP", target.origin);
         return Failure::sent(FailureCode::Malformed, text);
     }
-    // With TLS 1.3 a server that does not want our certificate says so only after we have spoken.
-    if let Some(error) = tls::inside(error) {
+    // With TLS 1.3 a server reports that it refuses the client certificate only after the
+    // handshake.
+    if let Some(error) = tls::find_error(error) {
         return Failure::sent(
             FailureCode::Tls,
-            format!("{} broke off: {}", target.origin, tls::explain(error)),
+            format!("{} broke off: {}", target.origin, tls::describe(error)),
         );
     }
     let text = format!("the connection to {} broke before the answer was complete", target.origin);

@@ -1,22 +1,29 @@
-//! TLS towards servers: whom we trust, and whom we say we are.
+//! TLS towards servers: the roots that are trusted, and the client certificate.
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::{IpAddr as PkiIpAddr, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use url::Host;
 
-use super::destination::{Origin, Tls};
-use super::{ClientError, ClientIdentity, Destination};
+use super::destination::{ClientIdentity, Destination, Origin};
+use super::error::ClientError;
 use crate::pem::{self, PemError};
+
+/// What a TLS handshake with a target needs.
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
 
 /// The roots of this system, read once, when the first destination needs them.
 static SYSTEM_ROOTS: LazyLock<Result<RootCertStore, String>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Systems carry a few old certificates that are no valid roots any more; the rest serves.
+    // Systems carry a few old certificates that are no valid roots any more; they are skipped.
     let _ = roots.add_parsable_certificates(found.certs);
     match (roots.is_empty(), found.errors.first()) {
         (false, _) => Ok(roots),
@@ -25,7 +32,7 @@ static SYSTEM_ROOTS: LazyLock<Result<RootCertStore, String>> = LazyLock::new(|| 
     }
 });
 
-/// All that a handshake with `destination` needs.
+/// Prepares TLS handshakes with `destination`.
 pub(super) fn prepare(destination: &Destination, origin: &Origin) -> Result<Tls, ClientError> {
     let roots = roots(destination.extra_roots_pem.as_deref(), origin)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -70,24 +77,24 @@ fn server_name(origin: &Origin) -> Result<ServerName<'static>, ClientError> {
         Host::Domain(name) => {
             ServerName::try_from(name.clone()).map_err(|_| ClientError::Host(origin.to_string()))
         }
-        Host::Ipv4(address) => {
-            Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V4(*address))))
-        }
-        Host::Ipv6(address) => {
-            Ok(ServerName::IpAddress(PkiIpAddr::from(std::net::IpAddr::V6(*address))))
-        }
+        Host::Ipv4(address) => Ok(ip_name(IpAddr::V4(*address))),
+        Host::Ipv6(address) => Ok(ip_name(IpAddr::V6(*address))),
     }
 }
 
-/// The TLS error inside `error`, wherever a library has put it.
-pub(super) fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+fn ip_name(address: IpAddr) -> ServerName<'static> {
+    ServerName::IpAddress(PkiIpAddr::from(address))
+}
+
+/// The TLS error among the sources of `error`.
+pub(super) fn find_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        // An I/O error names its inner error's source as its own, so the inner error has to be
-        // asked for.
+        // An I/O error returns the source of its inner error as its own, which would skip the inner
+        // error.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -96,12 +103,12 @@ pub(super) fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls:
     None
 }
 
-/// What went wrong in a handshake, without a word of the other side's.
-pub(super) fn explain(error: &rustls::Error) -> &'static str {
+/// Describes a failed handshake without quoting the server.
+pub(super) fn describe(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
             CertificateError::UnknownIssuer => {
-                "its certificate is signed by nobody who is trusted here"
+                "its certificate is signed by an authority that is not trusted here"
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired"

@@ -1,4 +1,4 @@
-//! From a listener to connections.
+//! Accepts connections and hands each to a task of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Shared, converse};
-use crate::listener::Arrival;
-use crate::{Listener, Peer};
+use super::connection;
+use super::shared::Shared;
+use crate::listener::{Accepted, Listener, Peer};
 
-/// The pause after a failed accept, doubled with each one in a row. Out of file descriptors,
-/// accepting would fail at once, for ever.
+/// The pause after a failed accept, doubled with each failure in a row. Without file descriptors
+/// every accept fails at once, which would loop without a pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Accepts until the drain begins; then the listener is closed.
 pub(super) async fn run(listener: Listener, shared: Arc<Shared>) {
-    let mut draining = shared.drain.watch();
+    let draining = shared.drain.watch();
     tokio::select! {
         () = draining.begun() => {}
         () = accept_all(&listener, &shared) => {}
@@ -26,13 +26,14 @@ pub(super) async fn run(listener: Listener, shared: Arc<Shared>) {
 
 async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
-    while let Some(place) = place(&shared.connections).await {
+    while let Some(permit) = permit(&shared.connections).await {
         match listener.accept().await {
-            Ok((arrival, peer)) => {
+            Ok((accepted, peer)) => {
                 pause = FIRST_PAUSE;
-                shared.drain.spawn("connection", welcome(arrival, peer, Arc::clone(shared), place));
+                let serving = serve(accepted, peer, Arc::clone(shared), permit);
+                shared.drain.spawn("connection", serving);
             }
-            // The client's doing; the next one may be fine.
+            // The client caused it; the next connection may succeed.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // One line for each run of failures, not one for each failure.
@@ -46,9 +47,9 @@ async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
     }
 }
 
-/// A place for one more connection. It is taken before one is accepted: those without a place wait
-/// in the kernel's queue.
-async fn place(connections: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+/// Takes the permit of one more connection, before that is accepted: connections without a permit
+/// wait in the kernel's queue.
+async fn permit(connections: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(connections).acquire_owned().await.ok()
 }
 
@@ -57,20 +58,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn welcome(arrival: Arrival, peer: Peer, shared: Arc<Shared>, place: OwnedSemaphorePermit) {
-    match arrival {
-        Arrival::Tcp(stream) => converse::run(stream, peer, shared).await,
-        Arrival::Unix(stream) => converse::run(stream, peer, shared).await,
-        Arrival::Tls(acceptor, stream) => {
+/// Serves one connection, after its TLS handshake where there is one, and then frees its permit.
+async fn serve(accepted: Accepted, peer: Peer, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
+    match accepted {
+        Accepted::Tcp(stream) => connection::run(stream, peer, shared).await,
+        Accepted::Unix(stream) => connection::run(stream, peer, shared).await,
+        Accepted::Tls(acceptor, stream) => {
             let limit = shared.options.head_timeout;
-            // A failed handshake is the client's affair and would be one log line for each scan of
-            // the port.
+            // Logged at debug level only: the client causes a failed handshake, and every scan of
+            // the port would be a line.
             match tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => converse::run(stream, peer, shared).await,
+                Ok(Ok(stream)) => connection::run(stream, peer, shared).await,
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
             }
         }
     }
-    drop(place);
+    drop(permit);
 }

@@ -1,4 +1,4 @@
-//! One request: checked, given its place, asked, answered, logged.
+//! One request: checks it, takes its permit, calls the surface, sends the reply and logs it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,21 +9,27 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
-use super::{Pace, Shared};
+use super::shared::Shared;
+use crate::body::Body;
+use crate::drain::Drain;
 use crate::escape::Escaped;
+use crate::fault::Fault;
+use crate::hosts::HostPolicy;
 use crate::layer;
-use crate::{
-    Body, Drain, Fault, HostPolicy, Peer, Quiet, Reply, Request, RequestId, Surface, Upgrade,
-    Upgraded,
-};
+use crate::listener::Peer;
+use crate::pace::Pace;
+use crate::reply::{Quiet, Reply};
+use crate::request_id::RequestId;
+use crate::surface::{Request, Surface};
+use crate::upgrade::{Upgrade, Upgraded};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How much of a path, and of a method, is logged.
+/// How many characters of a path, and of a method, are logged.
 const PATH_CHARS: usize = 200;
 const METHOD_CHARS: usize = 20;
 
-/// Answers one request, whatever happens.
+/// Answers one request and logs the outcome. Never fails: a fault becomes a reply.
 pub(super) async fn answer(
     incoming: http::Request<Incoming>,
     peer: &Peer,
@@ -41,7 +47,7 @@ pub(super) async fn answer(
     );
     async {
         let begun = Instant::now();
-        let mut reply = decide(incoming, &*surface, id, peer, pace, shared).await;
+        let mut reply = reply_to(incoming, &*surface, id, peer, pace, shared).await;
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
         }
@@ -52,7 +58,9 @@ pub(super) async fn answer(
     .await
 }
 
-async fn decide(
+/// The reply of the surface, or its wording of the fault that prevented one; begins the upgrade
+/// that the reply asks for.
+async fn reply_to(
     mut incoming: http::Request<Incoming>,
     surface: &dyn Surface,
     id: RequestId,
@@ -65,11 +73,11 @@ async fn decide(
         .contains_key(http::header::UPGRADE)
         .then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
-    let body = Body::wire(body, &shared.options, Arc::clone(pace));
+    let body = Body::streaming(body, &shared.options, Arc::clone(pace));
     let origin = origin(&parts.headers);
-    let mut reply = match ask(parts, body, id, peer, shared, surface).await {
+    let mut reply = match call(parts, body, id, peer, shared, surface).await {
         Ok(reply) => reply,
-        Err(fault) => layer::word(surface, fault, origin.as_ref()),
+        Err(fault) => layer::present(surface, fault, origin.as_ref()),
     };
     if let Some(on_upgrade) = on_upgrade {
         upgrade(&mut reply, on_upgrade, pace, &shared.drain);
@@ -77,7 +85,8 @@ async fn decide(
     reply
 }
 
-async fn ask(
+/// Calls the surface under a permit and a deadline.
+async fn call(
     mut parts: Parts,
     mut body: Body,
     id: RequestId,
@@ -91,24 +100,24 @@ async fn ask(
     parts.extensions.insert(id);
     parts.extensions.insert(peer.clone());
     parts.extensions.insert(slot.clone());
-    body.belongs_to(&slot);
-    // Our own clone counts the request even where the surface has dropped its extensions.
+    body.attach_slot(&slot);
+    // This clone counts the request even after the surface has dropped the extensions.
     let _slot = slot;
-    layer::ask(surface, Request::from_parts(parts, body), options.deadline).await
+    layer::call(surface, Request::from_parts(parts, body), options.deadline).await
 }
 
-/// What can be said about a head without knowing any path.
+/// Checks what holds for every request, whatever its path.
 fn check(parts: &Parts, shared: &Shared) -> Result<(), Fault> {
     if head_bytes(parts) > shared.options.head_bytes {
         return Err(Fault::HeadTooLarge);
     }
-    // No proxy, so no tunnels; and hyper would take a success for the beginning of one.
+    // This server is no proxy and opens no tunnels; hyper would begin one on a success.
     if parts.method == Method::CONNECT {
         return Err(Fault::MethodNotAllowed { allow: "" });
     }
     let named = parts.uri.authority().map(|authority| authority.as_str());
     let host = host(&parts.headers)?;
-    // RFC 9112, 3.2. Where names are listed, a missing one is refused as any other below.
+    // RFC 9112, 3.2. Where names are listed, a missing one is refused below, like an unlisted one.
     if host.is_none()
         && parts.version == Version::HTTP_11
         && shared.options.hosts == HostPolicy::Any
@@ -116,7 +125,7 @@ fn check(parts: &Parts, shared: &Shared) -> Result<(), Fault> {
         return Err(Fault::BadRequest("the host header is missing"));
     }
     let hosts = &shared.options.hosts;
-    // An absolute request target overrides the header, so neither may lie.
+    // An absolute request target overrides the header, so both must be admitted.
     if named.is_some_and(|named| !hosts.admits(Some(named))) || !hosts.admits(host.or(named)) {
         return Err(Fault::UnknownHost);
     }
@@ -134,13 +143,13 @@ fn host(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     first.map(|value| value.to_str().map_err(|_| BAD)).transpose()
 }
 
-/// The one origin of the page that asks. Two are nobody's.
+/// The origin of the page that sent the request; `None` where several are named.
 fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = headers.get_all(ORIGIN).iter();
     all.next().filter(|_| all.next().is_none()).cloned()
 }
 
-/// The size of the head as it was sent, give or take optional spaces.
+/// The size of the head as it was sent, without optional spaces.
 fn head_bytes(parts: &Parts) -> usize {
     let target = parts.uri.path().len() + parts.uri.query().map_or(0, |query| query.len() + 1);
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
@@ -149,6 +158,7 @@ fn head_bytes(parts: &Parts) -> usize {
     parts.method.as_str().len() + authority + target + headers + "  HTTP/1.1\r\n\r\n".len()
 }
 
+/// Runs the upgrade handler of `reply`, if it has one, as a task of the drain.
 fn upgrade(
     reply: &mut Reply,
     on_upgrade: hyper::upgrade::OnUpgrade,
@@ -160,7 +170,7 @@ fn upgrade(
     else {
         return;
     };
-    pace.upgraded();
+    pace.mark_upgraded();
     let draining = drain.watch();
     drain.spawn("upgraded connection", async move {
         match on_upgrade.await {

@@ -1,4 +1,4 @@
-//! Clients that take their time, on a clock that the tests own and connections without a network.
+//! Slow clients, on a paused clock and over in-memory connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
-use super::{Server, ServerOptions, converse};
-use crate::{Drain, Fault, Peer, Reply, ReplyBody, Request, StatusCode, Surface, Surfaces};
+use super::{Server, connection};
+use crate::{
+    Drain, Fault, Peer, Reply, ReplyBody, Request, ServerOptions, StatusCode, Surface, Surfaces,
+};
 
 /// Reads bodies, waits for ever, or answers at length.
 struct Probe;
@@ -52,14 +54,14 @@ fn connect(options: ServerOptions) -> (DuplexStream, Drain) {
     let (ours, theirs) = duplex(4096);
     let drain = Drain::new();
     let server = Server::new(options, Surfaces::new(Arc::new(Probe)), drain.clone());
-    drain.spawn("connection", converse::run(theirs, Peer::Unix, Arc::clone(&server.0)));
+    drain.spawn("connection", connection::run(theirs, Peer::Unix, Arc::clone(&server.0)));
     (ours, drain)
 }
 
-/// What comes until the server closes, and after how many seconds it does.
+/// What the server sends until it closes, and after how many seconds it closes.
 async fn rest(stream: &mut DuplexStream, since: Instant) -> (String, u64) {
     let mut said = Vec::new();
-    // A reset is an end, too.
+    // A reset ends the connection too.
     let _ = stream.read_to_end(&mut said).await;
     (String::from_utf8_lossy(&said).into_owned(), since.elapsed().as_secs())
 }

@@ -1,9 +1,9 @@
-//! WebSockets (RFC 6455) for one purpose: a client waits for one text and gets it. What it says
-//! meanwhile does not matter.
+//! WebSockets (RFC 6455) for one purpose: a client waits for one text and receives it. Frames that
+//! it sends meanwhile are discarded.
 //!
-//! [`Handshake::read`] looks at the head of a request, [`Handshake::accept`] makes the 101,
-//! [`WebSocket::deliver`] does the rest. Ten thousand of them may wait at a time, so a socket keeps
-//! next to no buffers.
+//! [`Handshake::read`] checks the head of a request, [`Handshake::accept`] makes the 101,
+//! [`WebSocket::deliver`] waits and sends. Ten thousand of them may wait at a time, so a socket
+//! keeps hardly any buffers.
 
 use std::fmt;
 use std::future::Future;
@@ -25,29 +25,32 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use crate::{Draining, Reply, ReplyBody, Upgrade, Upgraded};
+use crate::drain::Draining;
+use crate::reply::{Reply, ReplyBody};
+use crate::upgrade::{Upgrade, Upgraded};
 
-/// Longest frame, and message, that a client may send: what a control frame may hold. Larger ones
-/// close the socket.
+/// The longest frame, and message, that a client may send: the limit of a control frame. A larger
+/// one closes the socket.
 const MAX_INCOMING: usize = 125;
 
-/// Room for one such frame with its head.
+/// The size of one such frame with its head.
 const READ_BUFFER: usize = 256;
 
-/// Most that waits to be sent, the text included. A client that pings and never reads would
-/// otherwise have all our answers kept.
+/// The most bytes that wait to be sent, the text included. A client that pings and never reads
+/// would otherwise fill the memory with pongs.
 const MAX_OUTGOING: usize = 20 * 1024;
 
-/// The one version of the protocol.
+/// The only version of the protocol.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// How often a waiting client is pinged. One that has said nothing since the last ping is gone.
+/// How often a waiting client is pinged. A client that has sent nothing since the last ping is
+/// disconnected.
 const PING: Duration = Duration::from_secs(30);
 
-/// How long a client may take to read what it is sent, and to answer a close.
+/// How long a client may take to read what it is sent, and to answer a close frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A request that asks for a WebSocket as it should.
+/// A valid handshake request.
 #[derive(Debug)]
 pub struct Handshake {
     accept: HeaderValue,
@@ -55,16 +58,16 @@ pub struct Handshake {
 
 /// Why a request is no handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoHandshake {
-    /// It asks for no WebSocket, or for another version: 426, with the headers of
-    /// [`NoHandshake::headers`].
-    Required,
-    /// It asks for one, but not as the RFC says: 400.
+pub enum HandshakeError {
+    /// It requests no WebSocket, or another version: 426, with the headers of
+    /// [`HandshakeError::headers`].
+    UpgradeRequired,
+    /// It requests one, but violates the RFC: 400.
     Malformed,
 }
 
-impl NoHandshake {
-    /// What the 426 has to carry.
+impl HandshakeError {
+    /// The headers that the 426 must have.
     pub fn headers() -> [(HeaderName, HeaderValue); 3] {
         [
             (UPGRADE, HeaderValue::from_static("websocket")),
@@ -76,31 +79,33 @@ impl NoHandshake {
 
 impl Handshake {
     /// Checks the head of a request (RFC 6455 section 4.2.1). Extensions and subprotocols that it
-    /// offers are not taken up.
+    /// offers are not used.
     ///
     /// # Errors
-    /// See [`NoHandshake`].
-    pub fn read(parts: &Parts) -> Result<Self, NoHandshake> {
+    /// See [`HandshakeError`].
+    pub fn read(parts: &Parts) -> Result<Self, HandshakeError> {
         let headers = &parts.headers;
-        let asks = parts.method == Method::GET
+        let requested = parts.method == Method::GET
             && parts.version == Version::HTTP_11
-            && names(headers, &CONNECTION, "upgrade")
-            && names(headers, &UPGRADE, "websocket");
-        if !asks || headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version != VERSION) {
-            return Err(NoHandshake::Required);
+            && has_token(headers, &CONNECTION, "upgrade")
+            && has_token(headers, &UPGRADE, "websocket");
+        if !requested
+            || headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version != VERSION)
+        {
+            return Err(HandshakeError::UpgradeRequired);
         }
         let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
         let key = keys.next().filter(|key| is_key(key.as_bytes()) && keys.next().is_none());
         let (Some(key), Some(_)) = (key, headers.get(SEC_WEBSOCKET_VERSION)) else {
-            return Err(NoHandshake::Malformed);
+            return Err(HandshakeError::Malformed);
         };
         let accept = derive_accept_key(key.as_bytes());
         HeaderValue::try_from(accept)
             .map(|accept| Self { accept })
-            .map_err(|_| NoHandshake::Malformed)
+            .map_err(|_| HandshakeError::Malformed)
     }
 
-    /// The 101 that goes with it. `run` gets the socket once that is on its way; it runs as a task
+    /// The 101 for this handshake. `run` receives the socket once that is sent, and runs as a task
     /// of the server's [`Drain`](crate::Drain).
     pub fn accept(
         self,
@@ -114,7 +119,7 @@ impl Handshake {
         reply.extensions_mut().insert(Upgrade::new(|connection| {
             Box::pin(async move {
                 let draining = connection.draining();
-                // Apart from the task that waits: what opening needs is given back before.
+                // A future of its own, so that the memory for opening is freed before the wait.
                 let socket = Box::pin(WebSocket::new(connection, draining)).await;
                 run(socket).await;
             })
@@ -124,14 +129,14 @@ impl Handshake {
 }
 
 /// Whether `token` is among the comma-separated tokens of a header.
-fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter();
     values
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Sixteen bytes in base64.
+/// Whether `key` is sixteen bytes in base64.
 fn is_key(key: &[u8]) -> bool {
     let Some(digits) = key.strip_suffix(b"==") else { return false };
     digits.len() == 22
@@ -141,18 +146,17 @@ fn is_key(key: &[u8]) -> bool {
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The text was sent, and the socket closed with 1000. Whether anybody read it, nobody can
-    /// know.
+    /// The text was sent, and the socket closed with 1000. Whether the client read it is unknown.
     Sent,
-    /// The client left, fell silent or broke the rules before there was anything to send.
+    /// The client disconnected, fell silent or violated the protocol before the text was there.
     Gone,
-    /// The daemon is ending; the socket was closed with 1001.
+    /// The daemon is shutting down; the socket was closed with 1001.
     Drained,
 }
 
 /// An open WebSocket.
 pub struct WebSocket<S = Upgraded> {
-    // Boxed, since futures keep room for what is moved into them at every step of the way.
+    // Boxed, since every future that it is moved through reserves room for it.
     stream: Box<WebSocketStream<S>>,
     draining: Draining,
 }
@@ -176,10 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self { stream: Box::new(stream), draining }
     }
 
-    /// Waits for `text`, sends it, closes. Meanwhile the client is pinged, and what it says is
-    /// dropped; a frame of more than 125 bytes closes the socket with 1009. A text over 20 KiB is
-    /// not sent. Ends early, and drops `text`, when the client is gone or the drain begins.
-    /// Dropping the future cuts the connection.
+    /// Waits for `text`, sends it and closes. Meanwhile the client is pinged, and what it sends is
+    /// discarded; a frame of more than 125 bytes closes the socket with 1009. A text over 20 KiB is
+    /// not sent. Ends early, and drops `text`, when the client disconnects or the drain begins.
+    /// Dropping the future closes the connection.
     pub async fn deliver(mut self, text: impl Future<Output = String>) -> Delivery {
         match self.wait(text).await {
             Ok(text) => {
@@ -187,40 +191,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 self.close(CloseCode::Normal).await;
                 if sent { Delivery::Sent } else { Delivery::Gone }
             }
-            Err(End::Drain) => {
+            Err(Interruption::Drain) => {
                 self.close(CloseCode::Away).await;
                 Delivery::Drained
             }
-            Err(End::Broke(code)) => {
+            Err(Interruption::Violation(code)) => {
                 self.close(code).await;
                 Delivery::Gone
             }
-            Err(End::Left) => {
-                self.hang_up().await;
+            Err(Interruption::Closed) => {
+                self.disconnect().await;
                 Delivery::Gone
             }
-            Err(End::Silent) => Delivery::Gone,
+            Err(Interruption::Unresponsive) => Delivery::Gone,
         }
     }
 
-    async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Result<T, End> {
+    async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Result<T, Interruption> {
         let mut event = pin!(event);
         let mut pings = interval_at(Instant::now() + PING, PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard_something = true;
+        let mut received_something = true;
         loop {
             tokio::select! {
                 outcome = &mut event => return Ok(outcome),
-                () = self.draining.begun() => return Err(End::Drain),
-                heard = self.stream.next() => {
-                    end_of(heard)?;
-                    heard_something = true;
+                () = self.draining.begun() => return Err(Interruption::Drain),
+                received = self.stream.next() => {
+                    check_received(received)?;
+                    received_something = true;
                 }
                 _ = pings.tick() => {
-                    if !heard_something || !self.send(Message::Ping(Vec::new().into())).await {
-                        return Err(End::Silent);
+                    if !received_something || !self.send(Message::Ping(Vec::new().into())).await {
+                        return Err(Interruption::Unresponsive);
                     }
-                    heard_something = false;
+                    received_something = false;
                 }
             }
         }
@@ -230,43 +234,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         matches!(timeout(PATIENCE, self.stream.send(message)).await, Ok(Ok(())))
     }
 
-    /// Says why, and waits for the client to say so too: closing over what it is still sending
-    /// would reset the connection, and with it what it was just sent.
+    /// Sends a close frame with `code` and waits for the client's: closing over bytes that the
+    /// client is still sending would reset the connection and discard what was just sent to it.
     async fn close(&mut self, code: CloseCode) {
         let frame = CloseFrame { code, reason: "".into() };
         if self.send(Message::Close(Some(frame))).await {
-            self.hang_up().await;
+            self.disconnect().await;
         }
     }
 
-    /// Answers the client's close, if it sent one, and ends the connection.
-    async fn hang_up(&mut self) {
+    /// Answers the client's close frame, if it sent one, and waits for the end of the connection.
+    async fn disconnect(&mut self) {
         // An error ends the connection as well.
-        let goodbye = async { while let Some(Ok(_)) = self.stream.next().await {} };
-        let _ = timeout(PATIENCE, goodbye).await;
+        let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
+        let _ = timeout(PATIENCE, rest).await;
     }
 }
 
-/// Why waiting ended without anything to send.
+/// Why waiting ended before the text was there.
 #[derive(Debug, PartialEq)]
-enum End {
+enum Interruption {
     Drain,
-    /// The client said goodbye or closed the connection.
-    Left,
-    /// The client did what it may not.
-    Broke(CloseCode),
-    /// Nothing comes from the client, nor goes there.
-    Silent,
+    /// The client sent a close frame or closed the connection.
+    Closed,
+    /// The client violated the protocol or its limits.
+    Violation(CloseCode),
+    /// The client neither sends nor reads.
+    Unresponsive,
 }
 
-fn end_of(heard: Option<Result<Message, Error>>) -> Result<(), End> {
-    match heard {
-        None | Some(Ok(Message::Close(_))) => Err(End::Left),
+fn check_received(received: Option<Result<Message, Error>>) -> Result<(), Interruption> {
+    match received {
+        None | Some(Ok(Message::Close(_))) => Err(Interruption::Closed),
         Some(Ok(_)) => Ok(()),
-        Some(Err(Error::Capacity(_))) => Err(End::Broke(CloseCode::Size)),
-        Some(Err(Error::Protocol(_))) => Err(End::Broke(CloseCode::Protocol)),
-        Some(Err(Error::Utf8(_))) => Err(End::Broke(CloseCode::Invalid)),
-        Some(Err(_)) => Err(End::Silent),
+        Some(Err(Error::Capacity(_))) => Err(Interruption::Violation(CloseCode::Size)),
+        Some(Err(Error::Protocol(_))) => Err(Interruption::Violation(CloseCode::Protocol)),
+        Some(Err(Error::Utf8(_))) => Err(Interruption::Violation(CloseCode::Invalid)),
+        Some(Err(_)) => Err(Interruption::Unresponsive),
     }
 }
 

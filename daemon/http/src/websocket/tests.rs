@@ -1,4 +1,4 @@
-//! Sockets over connections without a network, on a clock that the tests own.
+//! Sockets over in-memory connections, on a paused clock.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ fn head(headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// A good handshake with this header instead.
+/// A valid handshake with this header replaced.
 fn with(name: &'static str, values: &[&str]) -> Parts {
     let mut headers: Vec<_> = GOOD.into_iter().filter(|(own, _)| *own != name).collect();
     headers.extend(values.iter().map(|value| (name, *value)));
@@ -43,7 +43,7 @@ fn the_handshake_of_the_rfc() {
 }
 
 #[test]
-fn what_is_no_handshake() {
+fn other_requests_are_no_handshake() {
     let (mut post, mut old) = (head(&GOOD), head(&GOOD));
     post.method = Method::POST;
     old.version = Version::HTTP_10;
@@ -59,7 +59,11 @@ fn what_is_no_handshake() {
         old,
     ];
     for parts in required {
-        assert_eq!(Handshake::read(&parts).unwrap_err(), NoHandshake::Required, "{parts:?}");
+        assert_eq!(
+            Handshake::read(&parts).unwrap_err(),
+            HandshakeError::UpgradeRequired,
+            "{parts:?}"
+        );
     }
     let long = format!("{KEY}{KEY}");
     for key in [
@@ -72,11 +76,11 @@ fn what_is_no_handshake() {
         &["dGhlIHNhbXBsZSBub25jZQAA"],
     ] {
         let parts = with("sec-websocket-key", key);
-        assert_eq!(Handshake::read(&parts).unwrap_err(), NoHandshake::Malformed, "{key:?}");
+        assert_eq!(Handshake::read(&parts).unwrap_err(), HandshakeError::Malformed, "{key:?}");
     }
     assert_eq!(
         Handshake::read(&with("sec-websocket-version", &[])).unwrap_err(),
-        NoHandshake::Malformed
+        HandshakeError::Malformed
     );
     assert!(Handshake::read(&with("connection", &["keep-alive", "upgrade"])).is_ok());
 }
@@ -90,10 +94,10 @@ struct Fixture {
 impl Fixture {
     fn new() -> (Self, DuplexStream) {
         let (ours, theirs) = duplex(1024);
-        let (drain, (text, told)) = (Drain::new(), oneshot::channel());
+        let (drain, (text, received)) = (Drain::new(), oneshot::channel());
         let draining = drain.watch();
         let delivery = tokio::spawn(async move {
-            WebSocket::new(theirs, draining).await.deliver(async { told.await.unwrap() }).await
+            WebSocket::new(theirs, draining).await.deliver(async { received.await.unwrap() }).await
         });
         (Self { drain, text: Some(text), delivery }, ours)
     }
@@ -103,13 +107,13 @@ impl Fixture {
         (fixture, WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
     }
 
-    fn say(&mut self, text: &str) {
+    fn send(&mut self, text: &str) {
         self.text.take().unwrap().send(text.to_owned()).unwrap();
     }
 }
 
-/// The next thing a client hears that is no ping.
-async fn hear(client: &mut WebSocketStream<DuplexStream>) -> Message {
+/// The next message that a client receives, pings aside.
+async fn receive(client: &mut WebSocketStream<DuplexStream>) -> Message {
     loop {
         match client.next().await.unwrap().unwrap() {
             Message::Ping(_) => {}
@@ -119,15 +123,15 @@ async fn hear(client: &mut WebSocketStream<DuplexStream>) -> Message {
 }
 
 async fn close_code(client: &mut WebSocketStream<DuplexStream>) -> u16 {
-    let Message::Close(Some(frame)) = hear(client).await else { panic!("no close") };
+    let Message::Close(Some(frame)) = receive(client).await else { panic!("no close") };
     frame.code.into()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_text_comes_once_and_then_the_end() {
+async fn the_text_is_sent_once_and_then_the_socket_closes() {
     let (mut fixture, mut client) = Fixture::client().await;
-    fixture.say("hello");
-    assert_eq!(hear(&mut client).await, Message::text("hello"));
+    fixture.send("hello");
+    assert_eq!(receive(&mut client).await, Message::text("hello"));
     assert_eq!(close_code(&mut client).await, 1000);
     assert!(client.next().await.is_none());
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Sent);
@@ -140,14 +144,14 @@ async fn a_long_wait_is_kept_alive_by_pings() {
         assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
     }
     assert!(!fixture.delivery.is_finished(), "ten minutes");
-    fixture.say("late");
-    assert_eq!(hear(&mut client).await, Message::text("late"));
+    fixture.send("late");
+    assert_eq!(receive(&mut client).await, Message::text("late"));
     drop(client);
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Sent);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_says_nothing_is_given_up() {
+async fn a_client_that_sends_nothing_is_disconnected() {
     let (fixture, _stream) = Fixture::new();
     let since = Instant::now();
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Gone);
@@ -155,20 +159,20 @@ async fn a_client_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_talk_does_not_matter() {
+async fn small_frames_are_discarded() {
     let (mut fixture, mut client) = Fixture::client().await;
     client.send(Message::text("x".repeat(125))).await.unwrap();
     client.send(Message::binary(vec![0; 125])).await.unwrap();
     client.send(Message::Ping(vec![7; 125].into())).await.unwrap();
-    assert_eq!(hear(&mut client).await, Message::Pong(vec![7; 125].into()));
-    fixture.say("hello");
-    assert_eq!(hear(&mut client).await, Message::text("hello"));
+    assert_eq!(receive(&mut client).await, Message::Pong(vec![7; 125].into()));
+    fixture.send("hello");
+    assert_eq!(receive(&mut client).await, Message::text("hello"));
     assert_eq!(close_code(&mut client).await, 1000);
 }
 
 /// The attack: ten thousand sockets, each with a message that never ends.
 #[tokio::test(start_paused = true)]
-async fn who_talks_too_much_is_cut_off() {
+async fn a_client_that_sends_too_much_is_disconnected() {
     let (fixture, mut client) = Fixture::client().await;
     client.send(Message::text("x".repeat(126))).await.unwrap();
     assert_eq!(close_code(&mut client).await, 1009);
@@ -197,15 +201,15 @@ async fn who_talks_too_much_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_is_a_protocol_error() {
-    for nonsense in [
-        // Not masked, a reserved bit, an operation that there is none.
+async fn an_invalid_frame_is_a_protocol_error() {
+    for invalid in [
+        // Not masked, a reserved bit, an undefined opcode.
         &[0x81, 0x01, b'x'][..],
         &[0xc1, 0x81, 0, 0, 0, 0, b'x'],
         &[0x83, 0x81, 0, 0, 0, 0, b'x'],
     ] {
         let (fixture, mut stream) = Fixture::new();
-        stream.write_all(nonsense).await.unwrap();
+        stream.write_all(invalid).await.unwrap();
         let mut said = [0; 4];
         stream.read_exact(&mut said).await.unwrap();
         assert_eq!(said, [0x88, 2, 0x03, 0xea], "close, 1002");
@@ -215,7 +219,7 @@ async fn nonsense_is_a_protocol_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_may_leave() {
+async fn a_client_may_disconnect() {
     let (fixture, mut client) = Fixture::client().await;
     client.close(None).await.unwrap();
     while client.next().await.is_some() {}
@@ -234,9 +238,9 @@ async fn the_drain_closes_with_1001() {
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Drained);
 }
 
-/// The attack: sockets that never answer a close would hold up the end of the daemon.
+/// The attack: sockets that never answer a close frame would delay the shutdown.
 #[tokio::test(start_paused = true)]
-async fn nobody_holds_up_the_drain() {
+async fn an_unanswered_close_does_not_delay_the_drain() {
     let (fixture, _stream) = Fixture::new();
     let since = Instant::now();
     fixture.drain.begin();
@@ -245,15 +249,15 @@ async fn nobody_holds_up_the_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_is_not_waited_for() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let (mut fixture, _stream) = Fixture::new();
-    fixture.say(&"x".repeat(4096));
+    fixture.send(&"x".repeat(4096));
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Gone);
 }
 
-/// The attack: a client pings and reads nothing, so that our answers pile up here.
+/// The attack: a client pings and reads nothing, so that the pongs accumulate.
 #[tokio::test(start_paused = true)]
-async fn answers_to_who_does_not_read_do_not_pile_up() {
+async fn pongs_that_are_not_read_do_not_accumulate() {
     const PINGS: usize = 20_000;
     let (fixture, mut stream) = Fixture::new();
     let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[7; 125]].concat();
@@ -270,7 +274,7 @@ async fn answers_to_who_does_not_read_do_not_pile_up() {
     assert_eq!(fixture.delivery.await.unwrap(), Delivery::Gone);
 }
 
-/// Two tokens of the longest kind still fit.
+/// Two tokens of the maximum length fit.
 #[tokio::test(start_paused = true)]
 async fn a_long_text_is_sent_whole_and_an_endless_one_is_not() {
     for (length, delivery) in
@@ -278,9 +282,9 @@ async fn a_long_text_is_sent_whole_and_an_endless_one_is_not() {
     {
         let (mut fixture, mut client) = Fixture::client().await;
         let text = "x".repeat(length);
-        fixture.say(&text);
-        let heard = hear(&mut client).await;
-        assert_eq!(heard == Message::text(text), delivery == Delivery::Sent, "{length}");
+        fixture.send(&text);
+        let received = receive(&mut client).await;
+        assert_eq!(received == Message::text(text), delivery == Delivery::Sent, "{length}");
         while client.next().await.is_some_and(|message| message.is_ok()) {}
         drop(client);
         assert_eq!(fixture.delivery.await.unwrap(), delivery, "{length}");

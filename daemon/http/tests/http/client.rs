@@ -1,4 +1,4 @@
-//! The guarded client: where it goes, where it does not, and what it says about it.
+//! The guarded client: what it reaches, what it refuses, and the failures that it returns.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,8 +28,8 @@ use tokio::net::TcpListener;
 const LIMITS: CallLimits = CallLimits { deadline: EVER, max_response_bytes: 1000 };
 const CANARY: &str = "CANARY-7c1d";
 
-/// Names that mean what a test says; every look-up is counted, and takes the next of the answers
-/// (the last one for ever).
+/// Names that resolve as the test defines; every look-up is counted, and takes the next of the
+/// answers, or the last again.
 #[derive(Default)]
 struct Names {
     answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
@@ -291,7 +291,7 @@ async fn every_new_connection_is_judged_anew() {
 async fn the_permitted_addresses_of_a_name_are_tried_in_turn() {
     let server = Scripted::new(FINE, false).await;
     let port = server.address.port();
-    // The first is refused by the policy, at the second nobody listens.
+    // The policy refuses the first address, and no server listens at the second.
     let resolver = Names::of("many.example", &[&["10.0.0.1", "127.0.0.2", "127.0.0.1"]]);
     let destinations = vec![Destination {
         addresses: loopback(),
@@ -303,7 +303,7 @@ async fn the_permitted_addresses_of_a_name_are_tried_in_turn() {
 }
 
 #[tokio::test]
-async fn names_that_lead_nowhere_are_told_apart_from_servers_that_do_not_answer() {
+async fn unresolved_names_and_unreachable_servers_are_different_failures() {
     let options = |resolver: Arc<dyn Resolver>| ClientOptions {
         destinations: vec![Destination::new(Scheme::Http, "x.example", 80)],
         connect_timeout: Duration::from_millis(50),
@@ -468,7 +468,7 @@ async fn answers_without_a_body_are_whole() {
     let server = Scripted::new("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", false).await;
     let mut head = get(&server.url("/"));
     *head.method_mut() = Method::HEAD;
-    // What the body would have been is no answer that is too large.
+    // A HEAD answer only announces its body, so it is not too large.
     let response = within(server.client().send(head, LIMITS)).await;
     assert!(matches!(&response, Ok(response) if response.body().is_empty()), "{response:?}");
 }
@@ -489,7 +489,7 @@ async fn connections_are_reused_within_a_client_only() {
     let (one, other) = (server.client(), server.client());
     for _ in 0..3 {
         send(&one, &server.url("/")).await.unwrap();
-        // A connection is put back by a task of its own where it is not ready at once.
+        // A connection that is not ready at once is put back by a task of its own.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mine = server.connections();
@@ -573,7 +573,7 @@ fn codes_are_the_words_of_the_contract() {
     );
 }
 
-/// An authority, and what it signs.
+/// A certificate authority for tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -637,7 +637,10 @@ async fn tls_works_from_our_client_to_our_server() {
     }
 
     for (destination, sentence) in [
-        (secure("tls.example", port, &Authority::new()), "signed by nobody who is trusted"),
+        (
+            secure("tls.example", port, &Authority::new()),
+            "signed by an authority that is not trusted",
+        ),
         (secure("other.example", port, &authority), "for another name"),
         (secure("127.0.0.1", port, &authority), "for another name"),
     ] {
@@ -692,7 +695,7 @@ async fn a_server_without_tls_is_no_server() {
     assert_eq!((code, sent), (FailureCode::Timeout, false));
 }
 
-/// A server that answers only to those whom `authority` has certified, with their certificate's
+/// A server that answers only clients with a certificate of `authority`, with their certificate's
 /// digest.
 async fn mutual(authority: &Authority) -> u16 {
     let (chain, key) = authority.issue("mutual.example", |_| {});
@@ -760,7 +763,7 @@ async fn the_client_certificate_is_shown_where_it_is_configured() {
 }
 
 #[tokio::test]
-async fn wrong_options_are_told_apart() {
+async fn wrong_options_are_different_errors() {
     let authority = Authority::new();
     let other = authority.issue("other", |_| {});
     let ours = authority.issue("us", |_| {});
@@ -778,7 +781,7 @@ async fn wrong_options_are_told_apart() {
             vec![base.clone(), Destination { host: "X.EXAMPLE.".to_owned(), ..base.clone() }],
             ClientError::Repeated(place.to_owned()),
         ),
-        // A secret for x.example:443 would leave in the clear by the second.
+        // The second would send a secret for x.example:443 in the clear.
         (
             vec![base.clone(), Destination::new(Scheme::Http, "x.example", 443)],
             ClientError::Repeated("http://x.example:443".to_owned()),
@@ -797,7 +800,7 @@ async fn wrong_options_are_told_apart() {
         ),
         (
             vec![Destination { scheme: Scheme::Http, port: 80, ..base.clone() }],
-            ClientError::Needless("http://x.example:80".to_owned()),
+            ClientError::UnusedTlsSettings("http://x.example:80".to_owned()),
         ),
     ] {
         let error =

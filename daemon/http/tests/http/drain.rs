@@ -1,4 +1,4 @@
-//! The orderly end of a server, and the other one.
+//! The orderly shutdown of a server, and the hard stop.
 
 use std::sync::atomic::Ordering;
 
@@ -22,9 +22,9 @@ async fn a_request_in_work_is_finished_and_a_new_one_refused() {
 
     fixture.drain.begin();
     assert_eq!(say(&mut idle, b"").await, "", "an idle connection is closed");
-    assert_eq!(say(&mut silent, b"").await, "", "one that never spoke is too");
+    assert_eq!(say(&mut silent, b"").await, "", "and so is one without a request");
     until(|| fixture.drain.at_work() == 1).await;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
 
     fixture.api.gate.add_permits(1);
     let last = say(&mut busy, b"").await;
@@ -47,7 +47,7 @@ async fn an_effect_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_hard_stop_waits_for_nobody() {
+async fn a_hard_stop_waits_for_no_task() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;
     let waiting = tokio::spawn(get(address, "/api/gate"));
@@ -59,7 +59,7 @@ async fn a_hard_stop_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_half_a_request_cannot_hold_the_drain() {
+async fn a_client_that_sends_half_a_request_cannot_delay_the_drain() {
     let options = ServerOptions {
         head_timeout: std::time::Duration::from_millis(200),
         ..ServerOptions::default()

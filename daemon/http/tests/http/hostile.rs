@@ -1,4 +1,4 @@
-//! Arbitrary bytes: every connection ends, nothing panics, and the server is none the worse for it.
+//! Arbitrary bytes: every connection ends, nothing panics, and the server keeps serving.
 
 use std::time::Duration;
 

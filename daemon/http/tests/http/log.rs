@@ -1,4 +1,4 @@
-//! What the server writes to the log, and what never gets there.
+//! What the server logs, and what it must never log.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ impl MakeWriter<'_> for Lines {
 
 /// The subscriber is this thread's, and so are all tasks of a test's runtime.
 #[tokio::test]
-async fn one_line_for_each_request_without_what_was_in_it() {
+async fn each_request_is_one_line_without_its_content() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(lines.clone())
@@ -93,7 +93,7 @@ async fn one_line_for_each_request_without_what_was_in_it() {
     assert_eq!(log.matches("a request handler panicked").count(), 1, "{log}");
     assert!(log.contains("first\\x0asecond line"), "{log}");
 
-    // Nonsense is nothing that an operator should read of.
+    // An operator need not read about invalid requests.
     let mut stream = TcpStream::connect(address).await.unwrap();
     say(&mut stream, b"nonsense\r\n\r\n").await;
     assert!(lines.take().lines().all(|line| line.contains("DEBUG")));

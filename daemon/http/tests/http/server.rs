@@ -25,7 +25,7 @@ async fn every_path_speaks_its_own_dialect() {
 }
 
 #[tokio::test]
-async fn a_request_has_an_id_of_ours_and_a_peer() {
+async fn a_request_has_a_generated_id_and_a_peer() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_panic_is_one_failed_request() {
         assert_eq!(body_of(&reply), "api: the server failed to handle the request");
         assert!(header_of(&reply, "x-request-id").is_some());
     }
-    // Not even a surface that panics over its own no takes more than its request down.
+    // Even a surface that panics while it presents a fault fails one request only.
     let reply = get(address, "/broken/panic").await;
     assert_eq!((status(&reply), body_of(&reply)), (500, ""));
     assert_eq!(status(&get(address, "/api/ok").await), 200);
@@ -91,10 +91,10 @@ async fn a_released_slot_counts_no_more() {
     fixture.end().await;
 }
 
-/// As many clients as there are places, each with the head of a request and none of its body, would
-/// keep everybody else out.
+/// As many clients as there are permits, each with the head of a request and none of its body,
+/// would keep all other clients out.
 #[tokio::test]
-async fn clients_that_never_send_their_body_keep_nobody_out() {
+async fn clients_that_never_send_their_body_keep_no_other_out() {
     let long = Duration::from_secs(600);
     let fixture = Fixture::new(ServerOptions {
         in_work: 1,
@@ -112,7 +112,7 @@ async fn clients_that_never_send_their_body_keep_nobody_out() {
             .write_all(b"POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
             .await
             .unwrap();
-        // Until this one waits for its body it has the place, for an instant.
+        // This one holds the permit for an instant, until it waits for its body.
         within(async { while status(&get(address, "/api/ok").await) != 200 {} }).await;
         slow.push(stream);
     }
@@ -174,7 +174,7 @@ async fn a_deadline_answers_for_a_slow_surface() {
 }
 
 #[tokio::test]
-async fn a_fault_is_worded_for_the_page_that_asks() {
+async fn a_fault_is_presented_for_the_page_that_sent_the_request() {
     let options =
         ServerOptions { deadline: Duration::from_millis(100), ..ServerOptions::default() };
     let fixture = Fixture::new(options);
@@ -194,7 +194,7 @@ async fn a_fault_is_worded_for_the_page_that_asks() {
     assert_eq!(
         ask("/api/panic", &origin.repeat(2)).await,
         (500, false),
-        "two origins are nobody's"
+        "two origins count as none"
     );
     fixture.end().await;
 }
@@ -214,7 +214,7 @@ async fn bodies_are_read_up_to_the_limit() {
             assert_eq!(body_of(&reply), "api: the request body is too large");
         }
     }
-    // A client in the middle of a body that nobody wants sees the reply too.
+    // A client that is still sending an unread body sees the reply too.
     assert_eq!(body_of(&post(address, "/api/ignore", &vec![b'x'; 8 << 20]).await), "not read");
     fixture.end().await;
 }
@@ -266,7 +266,7 @@ async fn a_head_above_the_limit_is_refused_in_the_dialect() {
             assert_eq!(body_of(&reply), "api: the request line and headers are too large");
         }
     }
-    // Beyond hyper's own limits the answer has no body, and is an answer all the same.
+    // Beyond hyper's own limits the answer has no body, but it is an answer.
     for request in
         [with(many(600), "/api/ok"), with(format!("a: {}\r\n", "x".repeat(400_000)), "/api/ok")]
     {
@@ -277,7 +277,7 @@ async fn a_head_above_the_limit_is_refused_in_the_dialect() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused() {
+async fn bytes_that_are_not_http_are_refused() {
     let fixture = Fixture::new(ServerOptions::default());
     let address = fixture.listen().await;
     for request in [
@@ -300,7 +300,7 @@ async fn what_is_no_http_is_refused() {
             String::from_utf8_lossy(request)
         );
     }
-    // Somebody who insists on HTTP/2 understands no answer in HTTP/1.1.
+    // A client that sends an HTTP/2 preface cannot read an answer in HTTP/1.1.
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert_eq!(say(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     for (request, code) in [
@@ -368,8 +368,8 @@ async fn too_many_connections_wait_outside() {
     first.write_all(b"GET /api/ok HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(status(&reply(&mut first).await), 200);
     let second = tokio::spawn(get(address, "/api/ok"));
-    // Not a proof that it waits, but the listener and the first connection are the only tasks as
-    // long as it does.
+    // This does not prove that it waits; but as long as it does, the listener and the first
+    // connection are the only tasks.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!second.is_finished());
     assert_eq!(fixture.drain.at_work(), 2);
@@ -444,7 +444,7 @@ async fn a_taken_port_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
-async fn bad_certificates_are_told_apart() {
+async fn bad_certificates_are_different_errors() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let identity = |chain: &str, key: &str| TlsIdentity {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use credsmith_http::{
-    Drain, Fault, Handshake, HeaderValue, Listener, NoHandshake, Peer, Quiet, Reply, ReplyBody,
+    Drain, Fault, Handshake, HandshakeError, HeaderValue, Listener, Peer, Quiet, Reply, ReplyBody,
     Request, RequestId, Server, ServerOptions, Slot, StatusCode, Surface, Surfaces, Upgrade,
     header,
 };
@@ -21,7 +21,7 @@ pub(crate) const EVER: Duration = Duration::from_secs(30);
 
 pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 
-/// Answers by path. What it waits for is under the test's control.
+/// Answers by path. The test controls the events that it waits for.
 pub(crate) struct Probe {
     pub(crate) name: &'static str,
     pub(crate) drain: Drain,
@@ -99,7 +99,7 @@ impl Probe {
                     HeaderValue::from_static("echo"),
                 );
                 reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-                let mut draining = self.drain.watch();
+                let draining = self.drain.watch();
                 reply.extensions_mut().insert(Upgrade::new(move |mut connection| {
                     Box::pin(async move {
                         let mut buffer = [0; 64];
@@ -129,7 +129,7 @@ impl Probe {
             Ok(handshake) => handshake,
             Err(_) => {
                 let mut reply = ReplyBody::bare(StatusCode::UPGRADE_REQUIRED);
-                reply.headers_mut().extend(NoHandshake::headers());
+                reply.headers_mut().extend(HandshakeError::headers());
                 return reply;
             }
         };
@@ -251,7 +251,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(EVER, future).await.expect("it hangs")
 }
 
-/// Everything the server says to `bytes` until it closes. What has come before a reset counts.
+/// All bytes that the server sends in answer to `bytes` until it closes or resets the connection.
 pub(crate) async fn say(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     bytes: &[u8],

@@ -43,7 +43,7 @@ async fn a_client_waits_longer_than_a_connection_may_idle() {
     fixture.end().await;
 }
 
-/// Those who wait are more than there may be connections that speak HTTP, and keep nobody out.
+/// More sockets wait than HTTP connections are allowed, and they keep no client out.
 #[tokio::test]
 async fn a_waiting_client_takes_no_place_of_a_connection() {
     let options = ServerOptions { connections: 1, ..ServerOptions::default() };
@@ -65,7 +65,7 @@ async fn a_waiting_client_takes_no_place_of_a_connection() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_daemon_is_told() {
+async fn the_shutdown_closes_a_waiting_socket() {
     let fixture = Fixture::new(ServerOptions::default());
     let mut client = open(&fixture).await;
     fixture.api.until_waiting(1).await;
@@ -76,7 +76,7 @@ async fn the_end_of_the_daemon_is_told() {
 }
 
 #[tokio::test]
-async fn a_plain_request_is_told_to_upgrade() {
+async fn a_plain_request_gets_a_426() {
     let fixture = Fixture::new(ServerOptions::default());
     let reply = get(fixture.listen().await, "/api/socket").await;
     assert_eq!((status(&reply), header_of(&reply, "upgrade")), (426, Some("websocket")));

@@ -8,37 +8,39 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::pace::{Pace, Paced};
-use super::{ServerOptions, Shared, request};
-use crate::Peer;
+use super::request;
+use super::shared::Shared;
+use crate::listener::Peer;
+use crate::options::ServerOptions;
+use crate::pace::{Pace, PacedStream};
 
-/// hyper's least buffer for a head: with more room than our own limit, ours is the one that
-/// answers.
+/// The least size of hyper's buffer for a head. It is larger than our own limit, so that our limit
+/// is the one that answers.
 const LEAST_BUFFER: usize = 64 * 1024;
 
-/// Up to this many headers, ours is the limit that answers. hyper clears room for all of them at
-/// each request: 512 cost it a microsecond.
+/// The most headers that hyper parses; up to here our own limit is the one that answers. hyper
+/// clears room for all of them at each request: 512 would cost a microsecond.
 const HEADERS: usize = 256;
 
-/// How hyper speaks on every connection.
+/// hyper's settings for every connection.
 pub(super) fn protocol(options: &ServerOptions) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(options.head_bytes.saturating_mul(4).max(LEAST_BUFFER))
         .max_headers(HEADERS)
-        // `Paced` does it, and knows an idle connection from a slow head.
+        // `PacedStream` limits it, and tells an idle connection from a slow head.
         .header_read_timeout(None);
     builder
 }
 
-/// Serves requests until one side has had enough or the drain begins.
+/// Serves requests until either side closes the connection or the drain begins.
 pub(super) async fn run<I>(io: I, peer: Peer, shared: Arc<Shared>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let pace = Arc::new(Pace::default());
-    let mut draining = shared.drain.watch();
-    let io = TokioIo::new(Paced::new(io, Arc::clone(&pace), &shared.options));
+    let draining = shared.drain.watch();
+    let io = TokioIo::new(PacedStream::new(io, Arc::clone(&pace), &shared.options));
     let peer = Arc::new(peer);
     let http = shared.http.clone();
     let service = service_fn(move |incoming| {
@@ -54,8 +56,8 @@ where
         }
     };
     if let Err(error) = outcome {
-        // Clients hang up, dawdle and talk nonsense all day: nothing that an operator could do
-        // about it.
+        // Clients disconnect, stall and send invalid requests all the time, which no operator can
+        // prevent.
         tracing::debug!(%error, "a connection ended early");
     }
 }

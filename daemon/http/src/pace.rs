@@ -1,9 +1,9 @@
-//! A connection that may not dawdle: time limits on silence, on heads and on unread replies.
+//! The pace of a connection: time limits on silence, on heads and on unread replies.
 //!
 //! hyper's own header timeout begins with the wait for the next request, so that a connection could
 //! not be idle for longer than a head may take; and nothing in it bounds a client that never reads.
-//! Here one lazily re-armed timer for each direction does both, and costs a request nothing but a
-//! look at a counter.
+//! Here one lazily re-armed timer for each direction does both; it costs a request one read of a
+//! counter.
 
 use std::future::Future;
 use std::io;
@@ -16,36 +16,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ServerOptions;
+use crate::options::ServerOptions;
 
-/// How long a closed connection is still read from, so that a client that is sending a body gets to
-/// see the reply: closing over unread bytes resets the connection, and with it the reply.
+/// How long a closed connection is still read from, so that a client that is sending a body can
+/// read the reply: closing over unread bytes resets the connection and discards the reply.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What the connection and the requests on it tell each other.
+/// The state that a connection shares with the requests on it.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Odd while a request is being answered.
     turn: AtomicU32,
     upgraded: AtomicBool,
-    body_left: AtomicBool,
+    body_abandoned: AtomicBool,
 }
 
 impl Pace {
-    /// A request begins; its answer is there when the guard is dropped.
+    /// Marks the begin of a request; dropping the guard marks its answer.
     pub(crate) fn begin(self: &Arc<Self>) -> Turn {
         self.turn.fetch_add(1, Ordering::Relaxed);
         Turn(Arc::clone(self))
     }
 
-    /// From now on the connection may be silent for as long as it likes.
-    pub(crate) fn upgraded(&self) {
+    /// Lifts the limit on silence: the connection was upgraded.
+    pub(crate) fn mark_upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// A body was dropped before its end: the client may still be sending it.
-    pub(crate) fn body_left(&self) {
-        self.body_left.store(true, Ordering::Relaxed);
+    /// Notes that a body was dropped before its end: the client may still be sending it.
+    pub(crate) fn abandon_body(&self) {
+        self.body_abandoned.store(true, Ordering::Relaxed);
     }
 }
 
@@ -59,11 +59,11 @@ impl Drop for Turn {
 }
 
 /// A byte stream under the time limits.
-pub(crate) struct Paced<I> {
+pub(crate) struct PacedStream<I> {
     io: I,
     pace: Arc<Pace>,
     limits: Limits,
-    /// The turn at the last look.
+    /// The value of `Pace::turn` at the last read.
     turn: u32,
     wait: Wait,
     reading: Alarm,
@@ -82,15 +82,15 @@ struct Limits {
 /// What the connection is waiting for while no request is being answered.
 #[derive(Debug, Clone, Copy)]
 enum Wait {
-    /// It was busy at the last look.
+    /// A request was being answered at the last read of the counter.
     New,
     /// The first byte of a head.
     Idle(Instant),
-    /// The rest of one.
+    /// The rest of a head.
     Head(Instant),
 }
 
-impl<I> Paced<I> {
+impl<I> PacedStream<I> {
     pub(crate) fn new(io: I, pace: Arc<Pace>, options: &ServerOptions) -> Self {
         let limits = Limits {
             idle: options.idle_timeout,
@@ -102,7 +102,7 @@ impl<I> Paced<I> {
             pace,
             limits,
             turn: 0,
-            // A connection that is opened is opened for a request.
+            // A client opens a connection to send a request, so the limit of a head holds at once.
             wait: Wait::Head(Instant::now()),
             reading: Alarm::default(),
             writing: Alarm::default(),
@@ -111,8 +111,8 @@ impl<I> Paced<I> {
         }
     }
 
-    /// Whether a request is being answered: then the surface's deadline and the body's stall limit
-    /// rule, not these.
+    /// Whether a request is being answered: then the deadline of the surface and the stall limit of
+    /// the body apply, not these limits.
     fn is_busy(&mut self) -> bool {
         let turn = self.pace.turn.load(Ordering::Relaxed);
         if turn != self.turn {
@@ -122,14 +122,15 @@ impl<I> Paced<I> {
         turn % 2 == 1 || self.pace.upgraded.load(Ordering::Relaxed)
     }
 
-    fn bytes_came(&mut self) {
+    fn on_bytes_read(&mut self) {
         if !self.is_busy() && !matches!(self.wait, Wait::Head(_)) {
             self.wait = Wait::Head(Instant::now());
         }
     }
 
-    /// Ready, and with an error, when the wait for the next request has been too long.
-    fn nothing_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Called when no byte can be read. Ready with an error when the wait for the next request has
+    /// been too long.
+    fn on_read_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_busy() {
             return Poll::Pending;
         }
@@ -146,29 +147,31 @@ impl<I> Paced<I> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Bytes have gone out: a reply on its way is no silence. A flush does not count, since hyper
-    /// flushes whenever it looks.
-    fn wrote(&mut self) {
+    /// Called when bytes were written: a reply that is being sent is no silence. A flush does not
+    /// count, since hyper flushes whenever it polls.
+    fn on_bytes_written(&mut self) {
         if matches!(self.wait, Wait::Idle(_)) {
             self.wait = Wait::New;
         }
     }
 
-    fn nothing_went(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Called when no byte can be written. Ready with an error when the client has not read for too
+    /// long.
+    fn on_write_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.write_since.get_or_insert_with(Instant::now);
         ready!(self.writing.poll(cx, since + self.limits.stall));
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
-    /// Passes `outcome` of a write on, or ends the connection when the client has not read for too
-    /// long.
+    /// Passes on the `outcome` of a write, or ends the connection when the client has not read for
+    /// too long.
     fn timed<T>(
         &mut self,
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match outcome {
-            Poll::Pending => self.nothing_went(cx).map(Err),
+            Poll::Pending => self.on_write_pending(cx).map(Err),
             done => {
                 self.write_since = None;
                 done
@@ -177,17 +180,17 @@ impl<I> Paced<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> Paced<I> {
-    /// Throws away what the client still sends: what is there already in any case, what is to come
-    /// only while a body is.
+impl<I: AsyncRead + Unpin> PacedStream<I> {
+    /// Discards what the client still sends: what has arrived in any case, and what is still to
+    /// come only after an abandoned body.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
         let mut scratch = [0; 4096];
-        // Bounded, so that a client that sends without end cannot hold the thread.
+        // Bounded, so that a client that sends without end cannot occupy the thread.
         for _ in 0..16 {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
-                Poll::Pending if !self.pace.body_left.load(Ordering::Relaxed) => {
+                Poll::Pending if !self.pace.body_abandoned.load(Ordering::Relaxed) => {
                     return Poll::Ready(());
                 }
                 Poll::Pending => return self.reading.poll(cx, until),
@@ -203,7 +206,7 @@ impl<I: AsyncRead + Unpin> Paced<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for PacedStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -211,10 +214,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buffer) {
-            Poll::Pending => self.nothing_came(cx),
+            Poll::Pending => self.on_read_pending(cx),
             done => {
                 if buffer.filled().len() > before {
-                    self.bytes_came();
+                    self.on_bytes_read();
                 }
                 done
             }
@@ -222,7 +225,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PacedStream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -230,7 +233,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
         if outcome.is_ready() {
-            self.wrote();
+            self.on_bytes_written();
         }
         self.timed(cx, outcome)
     }
@@ -242,7 +245,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         if outcome.is_ready() {
-            self.wrote();
+            self.on_bytes_written();
         }
         self.timed(cx, outcome)
     }
@@ -254,9 +257,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         ready!(self.timed(cx, outcome))?;
-        // The reply is out. hyper looked for more input before that, and does not look again until
-        // it is woken: the wait for the next request has to begin here.
-        match self.nothing_came(cx) {
+        // The reply is sent. hyper polled for more input before that, and does not poll again until
+        // it is woken, so the wait for the next request has to begin here.
+        match self.on_read_pending(cx) {
             Poll::Ready(late) => Poll::Ready(late),
             Poll::Pending => Poll::Ready(Ok(())),
         }
@@ -271,7 +274,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     }
 }
 
-/// A timer that is moved only when it rings too early, so that ever new deadlines cost nothing.
+/// A timer that is re-armed only when it fires too early, so that a new deadline costs nothing.
 #[derive(Default)]
 struct Alarm(Option<Pin<Box<Sleep>>>);
 

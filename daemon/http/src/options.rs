@@ -1,0 +1,51 @@
+//! The limits of a server.
+
+use std::time::Duration;
+
+use crate::hosts::HostPolicy;
+
+/// The limits of a server. Each of them bounds what a client can make it hold.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Requests in work at once; one more is refused with [`Fault::Busy`](crate::Fault::Busy).
+    pub in_work: usize,
+    /// The `retry-after` of such a refusal.
+    pub retry_after: Duration,
+    /// Connections open at once, on all listeners together; above it, accepting pauses.
+    pub connections: usize,
+    /// From the end of a request's head to its reply, reading the body included. Longer than any
+    /// plugin may take.
+    pub deadline: Duration,
+    /// Bytes of a request's line and headers. hyper itself gives up, with an empty answer, at four
+    /// times that and no less than 64 KiB.
+    pub head_bytes: usize,
+    /// From the first byte of a head to its end; for the first head, from the opening of the
+    /// connection. Also the limit of a TLS handshake.
+    pub head_timeout: Duration,
+    /// How long a connection may be silent after a reply.
+    pub idle_timeout: Duration,
+    /// How long the body of a request, or a client that reads its reply, may stall.
+    pub stall_timeout: Duration,
+    /// How long a whole body may take; below `deadline`, so that a slow client gets a 408 and not
+    /// a 503.
+    pub body_timeout: Duration,
+    /// The host names that are served.
+    pub hosts: HostPolicy,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            in_work: 256,
+            retry_after: Duration::from_secs(1),
+            connections: 4096,
+            deadline: Duration::from_secs(60),
+            head_bytes: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            hosts: HostPolicy::Any,
+        }
+    }
+}
