@@ -1,6 +1,6 @@
 //! The bare store's group commits per second: tasks that put and wait, for one, eight and 64 of
-//! them, with batches of one, four and sixteen keys, or for others. It is the yardstick for
-//! whatever stands on the store.
+//! them, with batches of one, four and sixteen keys, or for others. It is the baseline for
+//! everything above the store.
 //!
 //! `cargo run --release -p credsmith-store --example commits -- [DIRECTORY] [SECONDS] [CACHE_MIB]
 //! [WAITERS] [KEYS]`; the directory must be new or a store's, the last two are numbers with commas

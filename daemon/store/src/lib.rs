@@ -1,13 +1,13 @@
-//! Where Credsmith keeps its state: [`Sled`] on disk, [`Memory`] for tests and for `dev` without
+//! The stores of Credsmith's state: [`Sled`] on disk, [`Memory`] for tests and for `dev` without
 //! data, and (feature `suite`) the conformance suite that every implementation of
 //! [`credsmith_core::ports::store::Store`] passes.
 //!
 //! Start with the port in core, which says what is promised; then `on_sled/mod.rs`, which says how
-//! it is kept. The README of this crate tells what was found in sled's source and what to do when a
-//! store cannot be opened.
+//! it is kept. The README of this crate lists the facts found in sled's source and the remedies
+//! when a store cannot be opened.
 //!
-//! Never here: what a key means, what a value says (values arrive sealed), a clock, a configuration
-//! file.
+//! Never here: the meaning of a key, the content of a value (values arrive sealed), a clock, a
+//! configuration file.
 #![warn(missing_docs)]
 
 mod limits;

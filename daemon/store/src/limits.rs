@@ -7,7 +7,7 @@ use credsmith_core::ports::store::{
     Batch, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, StoreError,
 };
 
-/// Checks a batch, and tells how many bytes of keys and values are in it.
+/// Checks a batch, and returns how many bytes of keys and values it has.
 pub(crate) fn check_batch(batch: &Batch) -> Result<usize, StoreError> {
     let listed = batch.expectations.len().max(batch.puts.len()).max(batch.deletes.len());
     if listed > MAX_BATCH_KEYS {
@@ -34,7 +34,7 @@ pub(crate) fn check_key(key: &Key) -> Result<(), StoreError> {
     check_prefix(key)
 }
 
-/// Checks a prefix or the place where a scan goes on; both may be empty.
+/// Checks a prefix or the key that a scan continues after; both may be empty.
 pub(crate) fn check_prefix(key: &Key) -> Result<(), StoreError> {
     if key.as_bytes().len() > MAX_KEY_BYTES {
         return Err(StoreError::Limits("a key is too long"));
@@ -62,9 +62,9 @@ fn check_keys(batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The keys of a batch by what is done to them.
+/// The keys of a batch by operation.
 trait Keys {
-    /// Every key as often as it is named.
+    /// Every key, as often as it is named.
     fn keys(&self) -> impl Iterator<Item = &Key>;
     /// The keys of puts and deletes.
     fn written_keys(&self) -> impl Iterator<Item = &Key>;

@@ -1,17 +1,18 @@
-//! A store that forgets: for tests, and for a daemon without a data directory.
+//! A store in memory, for tests and for a daemon without a data directory.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use credsmith_core::ports::store::{
     Batch, Committed, Expected, Key, Page, Revision, Store, StoreError, Versioned,
 };
+use parking_lot::Mutex;
 
 use crate::limits::{check_batch, check_key, check_prefix};
 use crate::range::KeyRange;
 
-/// Keeps every promise of the port but durability: what it holds ends with it.
+/// Keeps every promise of the port but durability: its content ends with the process. A panic while
+/// the lock is held leaves no change half done, since every change follows the last check.
 #[derive(Debug, Default)]
 pub struct Memory {
     state: Mutex<State>,
@@ -27,12 +28,6 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// A panic of another holder leaves nothing half done, since every change happens after the
-    /// last check; so poison is no harm.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +63,7 @@ impl State {
 impl Store for Memory {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         check_key(key)?;
-        Ok(self.state().entries.get(key.as_bytes()).cloned())
+        Ok(self.state.lock().entries.get(key.as_bytes()).cloned())
     }
 
     async fn scan(
@@ -82,7 +77,7 @@ impl Store for Memory {
         let Some(range) = KeyRange::new(prefix.as_bytes(), after.map(Key::as_bytes)) else {
             return Ok(Page::default());
         };
-        let state = self.state();
+        let state = self.state.lock();
         let mut found = state.entries.range((range.lower, range.upper));
         let entries = found
             .by_ref()
@@ -94,7 +89,7 @@ impl Store for Memory {
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         check_batch(&batch)?;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.check(&batch.expectations)?;
         Ok(state.apply(batch))
     }

@@ -1,8 +1,8 @@
-//! The stretch of keys that a scan covers, as bounds that an ordered map understands.
+//! The range of keys that a scan covers, as bounds for an ordered map.
 
 use std::ops::Bound;
 
-/// From the first key of a scan (included or not) up to the first key behind its prefix.
+/// From the first key of a scan (included or not) to the first key after its prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
     pub(crate) lower: Bound<Vec<u8>>,
@@ -27,7 +27,7 @@ impl KeyRange {
     }
 }
 
-/// The first byte string behind all that begin with `prefix`; `None` when nothing is behind them.
+/// The first byte string after all that begin with `prefix`; `None` if there is none.
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut end = prefix.get(..=last)?.to_vec();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_scan_goes_on() {
+    fn where_a_scan_continues() {
         let lower = |after: &[u8]| KeyRange::new(b"b/", Some(after)).map(|range| range.lower);
         assert_eq!(lower(b"b/1"), Some(Bound::Excluded(b"b/1".to_vec())));
         assert_eq!(lower(b"b/"), Some(Bound::Excluded(b"b/".to_vec())));

@@ -1,4 +1,4 @@
-//! Both stores keep the promises of the port.
+//! Runs the conformance suite on both stores.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! kill -9 at random moments, over and over, on the same store. The child (this program again, told
-//! so by a variable) commits from several tasks and prints every acknowledgement; the parent kills
-//! it, opens the store and looks: what was acknowledged is there, every batch is whole, and no
-//! revision comes back.
+//! kill -9 at random moments, over and over, on the same store. The child (this program again, with
+//! a variable set) commits from several tasks and prints every acknowledgement; the parent kills
+//! it, opens the store and checks: every acknowledged commit is there, every batch is complete, and
+//! no revision is given again.
 //!
 //! This shows what a crash of the process does. A loss of power is more than a kill can show: there
 //! the order of flush, sync and acknowledgement counts, which a unit test records.
@@ -73,7 +73,7 @@ fn child(directory: &Path) -> ExitCode {
         }
         tasks.join_all().await;
     });
-    // Nobody gets here alive.
+    // Not reached: the parent kills this process.
     ExitCode::FAILURE
 }
 
@@ -183,7 +183,7 @@ fn kill(mut child: Child, seen: &AtomicU64) {
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&status),
         Some(9),
-        "it ended by itself: {status}"
+        "it was not killed: {status}"
     );
 }
 
@@ -268,7 +268,7 @@ fn journal(task: u64, count: u64) -> Key {
     Key::new(format!("journal/{task:02}/{count:010}"))
 }
 
-/// A value that tells its commit, of some hundred bytes and now and then of thousands.
+/// A value that names its commit, of some hundred bytes and occasionally of thousands.
 fn filled(count: u64, number: u64) -> String {
     let length = if (count + number).is_multiple_of(37) { 9000 } else { 40 + 97 * number as usize };
     format!("{count} {}", "x".repeat(length))

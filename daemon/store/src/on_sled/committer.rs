@@ -1,7 +1,7 @@
-//! The one thread that writes. It takes the commits that wait, as many as a group may have, and
-//! makes them durable together: judge, apply, flush, sync, acknowledge, in this order. While a
-//! group is being synced the next one gathers in the queue, so groups grow with the load and nobody
-//! waits for a timer.
+//! The one thread that writes. It takes the queued commits, as many as a group may have, and makes
+//! them durable together: check, apply, flush, sync, acknowledge, in this order. While a group is
+//! being synced the next one gathers in the queue, so groups grow with the load and no commit waits
+//! for a timer.
 //!
 //! Never here: a retry after a failed write (see `fatal.rs`), a second writer, an answer before the
 //! sync.
@@ -14,7 +14,7 @@ use sled::Tree;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fatal::{Fatal, OnFatal, Step};
-use super::group::{Effects, Group, unavailable};
+use super::group::{Changes, Group, unavailable};
 use super::in_flight::InFlight;
 use super::options::GroupLimits;
 use super::revisions::Revisions;
@@ -22,15 +22,15 @@ use super::write::{Log, SyncFile};
 
 type Answer = Result<Committed, StoreError>;
 
-/// What the committer is asked for.
+/// A request to the committer.
 pub(super) enum Request {
     /// Make this durable.
     Commit(Waiting),
-    /// Finish what came before, flush, end; then drop the sender's other half.
+    /// Finish the earlier commits, flush, end; then answer.
     Close(oneshot::Sender<()>),
 }
 
-/// A commit and whoever waits for it.
+/// A commit in the queue, and the channel of its answer.
 pub(super) struct Waiting {
     pub(super) batch: Batch,
     /// Bytes of its keys and values.
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// All that the thread owns.
+/// The state of the thread.
 pub(super) struct Committer {
     pub(super) tree: Tree,
     pub(super) log: Box<dyn Log>,
@@ -50,8 +50,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Works until it is closed, until nobody can ask any more, or until a write failed. Returns
-    /// whom to tell that it has ended; the caller does so after dropping everything else.
+    /// Runs until it is closed, until every sender is dropped, or until a write fails. Returns the
+    /// channel of a close request; the caller answers it after dropping everything else.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) -> Option<oneshot::Sender<()>> {
         while let Some(request) = queue.blocking_recv() {
             let (group, closing) = self.gather(request, &mut queue);
@@ -60,7 +60,7 @@ impl Committer {
                 .and_then(|()| if closing.is_some() { self.write_out() } else { Ok(()) });
             if let Err(fatal) = done {
                 (self.on_fatal)(&fatal);
-                refuse_the_rest(queue);
+                refuse_queued(queue);
                 return closing;
             }
             if closing.is_some() {
@@ -70,7 +70,7 @@ impl Committer {
         None
     }
 
-    /// The waiting commits up to the limits of a group, and whether closing comes right after them.
+    /// The queued commits up to the limits of a group, and the close request if one follows them.
     fn gather(
         &self,
         first: Request,
@@ -93,20 +93,20 @@ impl Committer {
         (group, None)
     }
 
-    /// Makes a group durable and answers it. After an error everybody has been answered as well.
+    /// Makes a group durable and answers its commits, after an error too.
     fn commit(&mut self, group: Vec<Waiting>) -> Result<(), Arc<Fatal>> {
         let mut staged = Group::new(&self.tree, &mut self.revisions);
-        let judged: Vec<(oneshot::Sender<Answer>, Answer)> = group
+        let checked: Vec<(oneshot::Sender<Answer>, Answer)> = group
             .into_iter()
             .map(|waiting| (waiting.answer, staged.admit(&waiting.batch)))
             .collect();
-        let result = match staged.into_effects() {
-            Some(effects) => self.make_durable(effects),
+        let result = match staged.into_changes() {
+            Some(changes) => self.make_durable(changes),
             None => Ok(()),
         };
-        for (waiting, answer) in judged {
-            // Whoever has gone away does not want to know.
-            let _gone = waiting.send(match &result {
+        for (waiting, answer) in checked {
+            // The caller may have stopped waiting.
+            let _cancelled = waiting.send(match &result {
                 Ok(()) => answer,
                 Err(fatal) => answer.and(Err(StoreError::Unknown(Box::new(Arc::clone(fatal))))),
             });
@@ -114,14 +114,14 @@ impl Committer {
         result
     }
 
-    fn make_durable(&mut self, effects: Effects) -> Result<(), Arc<Fatal>> {
+    fn make_durable(&mut self, changes: Changes) -> Result<(), Arc<Fatal>> {
         let in_flight = Arc::clone(&self.in_flight);
         self.guarded(|this| {
-            let applied = in_flight.apply(effects.before, || this.log.apply(effects.batch));
+            let applied = in_flight.apply(changes.previous, || this.log.apply(changes.batch));
             applied.map_err(|cause| Fatal::new(Step::Apply, cause))?;
             this.flush_and_sync()
         })?;
-        self.in_flight.withdraw();
+        self.in_flight.clear();
         Ok(())
     }
 
@@ -134,8 +134,8 @@ impl Committer {
         self.file.sync_data().map_err(|cause| Fatal::new(Step::Sync, cause))
     }
 
-    /// A panic inside sled is a failed write too. Nothing is used after it but the list of what was
-    /// in flight.
+    /// Treats a panic inside sled as a failed write. After it only the list of the group in flight
+    /// is used.
     fn guarded(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), Fatal>,
@@ -145,12 +145,12 @@ impl Committer {
     }
 }
 
-/// Commits that nobody has begun: they have changed nothing.
-fn refuse_the_rest(mut queue: mpsc::Receiver<Request>) {
+/// Refuses the commits that are still queued: they have changed nothing.
+fn refuse_queued(mut queue: mpsc::Receiver<Request>) {
     queue.close();
     while let Some(request) = queue.blocking_recv() {
         if let Request::Commit(waiting) = request {
-            let _gone =
+            let _cancelled =
                 waiting.answer.send(Err(unavailable("the store has stopped after a failed write")));
         }
     }

@@ -1,5 +1,5 @@
-//! The store's directory before and after sled opens it: ours alone, locked, free of what a crash
-//! may have left, and itself durable.
+//! The store's directory before and after sled opens it: private, locked, free of the remains of a
+//! crash, and itself durable.
 
 use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
 
-/// A directory that nobody else has open as long as this lives.
+/// A directory that no other process can open as a store as long as this lives.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -16,8 +16,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory when it is missing, checks whose it is, locks it, and clears what an
-    /// interrupted start has left.
+    /// Creates the directory if it is missing, checks its owner and mode, locks it, and removes the
+    /// remains of an interrupted start.
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
         let metadata = fs::metadata(path).map_err(OpenError::io(path, "look at"))?;
@@ -32,8 +32,7 @@ impl Directory {
         self.path.join("db")
     }
 
-    /// Makes the names of the files durable: a synced file is of no use when its directory entry is
-    /// lost.
+    /// Makes the directory entries of the files durable: a synced file is lost with its entry.
     pub(super) fn sync(&self) -> Result<(), OpenError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
@@ -47,8 +46,7 @@ impl Directory {
 }
 
 fn make(path: &Path) -> Result<(), OpenError> {
-    // Not recursive for an existing directory: its mode is checked, never changed behind its
-    // owner's back.
+    // The mode of an existing directory is checked, but never changed: that is up to its owner.
     if path.exists() {
         return Ok(());
     }
@@ -67,22 +65,22 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
     }
 }
 
-fn problem(is_directory: bool, is_ours: bool, mode: u32) -> Option<&'static str> {
+fn problem(is_directory: bool, is_own: bool, mode: u32) -> Option<&'static str> {
     if !is_directory {
         return Some("is not a directory");
     }
-    if !is_ours {
+    if !is_own {
         return Some("belongs to another user: run the daemon as its owner, or chown it");
     }
     if mode & 0o077 != 0 {
         return Some(
-            "is open to other users: chmod 700 it, and make sure that nobody has tampered with it",
+            "is open to other users: chmod 700 it, and make sure that no other user has changed it",
         );
     }
     None
 }
 
-/// sled locks its log as well, but its error does not say what happened in words that help.
+/// Locks the directory. sled locks its log as well, but its error does not explain the cause.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join("lock");
     let mut options = fs::OpenOptions::new();
@@ -95,9 +93,9 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Removes what a crash in the middle of an earlier start leaves, and sled then takes for the real
-/// thing: a half-written snapshot (it sorts behind the whole one), and a half-written `conf` of a
-/// store that has never held anything.
+/// Removes two remains of an interrupted start that sled would read as valid files: a half-written
+/// snapshot (it sorts after the complete one), and a half-written `conf` of a store that has never
+/// had data.
 fn clear(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     for entry in entries.map_err(OpenError::io(path, "list"))? {
@@ -125,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_directory_it_is() {
-        for (is_directory, is_ours, mode, says) in [
+    fn owner_and_mode_are_checked() {
+        for (is_directory, is_own, mode, says) in [
             (true, true, 0o40700, None),
             (true, true, 0o40500, None),
             (false, true, 0o100_600, Some("not a directory")),
@@ -135,7 +133,7 @@ mod tests {
             (true, true, 0o40701, Some("chmod 700")),
             (true, true, 0o40777, Some("chmod 700")),
         ] {
-            let problem = problem(is_directory, is_ours, mode);
+            let problem = problem(is_directory, is_own, mode);
             assert_eq!(problem.is_some(), says.is_some(), "{mode:o}: {problem:?}");
             assert!(
                 problem.unwrap_or_default().contains(says.unwrap_or_default()),

@@ -1,13 +1,13 @@
-//! The end of the process for want of durability. After a failed apply, flush or sync nobody knows
-//! what is on the disk, and trying again would report success for pages that the kernel has already
-//! dropped; only a fresh start reads what is really there.
+//! Ends the process when durability is lost. After a failed apply, flush or sync the content of the
+//! disk is unknown, and a retry would report success for pages that the kernel has already dropped;
+//! only a fresh start reads the actual state.
 
 use std::fmt;
 use std::sync::Arc;
 
 use credsmith_core::error::BoxedCause;
 
-/// Where it failed.
+/// The step of a write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Changing sled's tree.
@@ -20,18 +20,18 @@ pub enum Step {
     Panic,
 }
 
-/// A group whose durability is not known.
+/// A failed write: the durability of its group is unknown.
 #[derive(Debug)]
 pub struct Fatal {
     /// The step that failed.
     pub step: Step,
-    /// What it said.
+    /// The error of the step.
     pub cause: BoxedCause,
 }
 
-/// What to do then; it is called once, on the committer's thread. The default logs and aborts the
-/// process. One that returns (in tests) leaves a store that refuses every later commit and goes on
-/// showing what was acknowledged.
+/// The reaction to a failed write, called once, on the committer's thread. The default logs and
+/// aborts the process. One that returns (in tests) leaves a store that refuses every later commit
+/// and still reads what was acknowledged.
 pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 impl Fatal {
@@ -61,7 +61,7 @@ impl std::error::Error for Fatal {
     }
 }
 
-/// Logs and aborts, without running any destructor: nothing may be written any more.
+/// Logs and aborts, without running destructors, since they could write.
 pub(super) fn abort(fatal: &Fatal) {
     tracing::error!(
         step = ?fatal.step,

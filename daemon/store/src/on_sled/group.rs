@@ -1,49 +1,49 @@
-//! Commits that become durable together: each is judged against the tree and what the earlier ones
-//! of its group do. One whose expectation fails is left out, whole; the others become one sled
-//! batch, which keeps each of them whole too.
+//! Commits that become durable together: each is checked against the tree and the earlier commits
+//! of its group. One whose expectation fails is left out as a whole; the others become one sled
+//! batch, which is atomic, and so each of them is.
 
 use std::collections::BTreeMap;
 
 use credsmith_core::ports::store::{Batch, Committed, Expected, Key, Revision, StoreError};
 use sled::{IVec, Tree};
 
-use super::in_flight::Before;
+use super::in_flight::PreviousValues;
 use super::layout;
 use super::revisions::Revisions;
 
-/// A group being put together. It reads the tree and changes nothing.
+/// A group under construction. It reads the tree and changes nothing.
 pub(super) struct Group<'a> {
     tree: &'a Tree,
     revisions: &'a mut Revisions,
-    slots: BTreeMap<IVec, Slot>,
+    keys: BTreeMap<IVec, KeyState>,
 }
 
-/// One key that the group looked at.
-struct Slot {
-    before: Option<IVec>,
-    now: Option<IVec>,
+/// A key that the group has read: its value in the tree, and after the group.
+struct KeyState {
+    stored: Option<IVec>,
+    staged: Option<IVec>,
 }
 
-/// What a group does to the tree.
-pub(super) struct Effects {
+/// The changes of a group to the tree.
+pub(super) struct Changes {
     /// The changes, and the raised ceiling where one is needed.
     pub(super) batch: sled::Batch,
-    /// What the changed keys held.
-    pub(super) before: Before,
+    /// The values of the changed keys before them.
+    pub(super) previous: PreviousValues,
 }
 
 impl<'a> Group<'a> {
     pub(super) fn new(tree: &'a Tree, revisions: &'a mut Revisions) -> Self {
-        Self { tree, revisions, slots: BTreeMap::new() }
+        Self { tree, revisions, keys: BTreeMap::new() }
     }
 
-    /// Takes `batch` in, or says why not; then the group is as it was.
+    /// Adds `batch` to the group, or returns why not and leaves the group unchanged.
     pub(super) fn admit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         for (key, expected) in &batch.expectations {
             self.check(key, *expected)?;
         }
         let mut written = batch.puts.iter().map(|(key, _)| key).chain(&batch.deletes);
-        written.try_for_each(|key| self.look_at(key))?;
+        written.try_for_each(|key| self.load(key))?;
         if batch.puts.is_empty() && batch.deletes.is_empty() {
             return Ok(Committed { revision: self.revisions.last() });
         }
@@ -55,50 +55,51 @@ impl<'a> Group<'a> {
         Ok(Committed { revision })
     }
 
-    /// What is left to do; `None` when nothing changes.
-    pub(super) fn into_effects(self) -> Option<Effects> {
-        let mut effects = Effects { batch: sled::Batch::default(), before: Before::default() };
-        for (key, slot) in self.slots {
-            match slot.now {
-                Some(value) if slot.before.as_ref() != Some(&value) => {
-                    effects.batch.insert(&key, value)
+    /// The changes to apply; `None` if there are none.
+    pub(super) fn into_changes(self) -> Option<Changes> {
+        let mut changes =
+            Changes { batch: sled::Batch::default(), previous: PreviousValues::default() };
+        for (key, state) in self.keys {
+            match state.staged {
+                Some(value) if state.stored.as_ref() != Some(&value) => {
+                    changes.batch.insert(&key, value)
                 }
-                None if slot.before.is_some() => effects.batch.remove(&key),
+                None if state.stored.is_some() => changes.batch.remove(&key),
                 _ => continue,
             }
-            effects.before.note(key, slot.before);
+            changes.previous.insert(key, state.stored);
         }
         let ceiling = self.revisions.raised_ceiling();
         if let Some(ceiling) = ceiling {
-            effects.batch.insert(layout::HEADER_KEY, layout::header(ceiling));
+            changes.batch.insert(layout::HEADER_KEY, layout::header(ceiling));
         }
-        if effects.before.is_empty() && ceiling.is_none() {
+        if changes.previous.is_empty() && ceiling.is_none() {
             return None;
         }
-        Some(effects)
+        Some(changes)
     }
 
     fn check(&mut self, key: &Key, expected: Expected) -> Result<(), StoreError> {
-        self.look_at(key)?;
-        let stored = self.slots.get(layout::stored_key(key.as_bytes()).as_slice());
-        let now = stored.and_then(|slot| slot.now.as_deref());
-        let there = now.map(layout::revision).transpose().map_err(unavailable)?;
+        self.load(key)?;
+        let state = self.keys.get(layout::stored_key(key.as_bytes()).as_slice());
+        let staged = state.and_then(|state| state.staged.as_deref());
+        let current = staged.map(layout::revision).transpose().map_err(unavailable)?;
         let holds = match expected {
-            Expected::Absent => there.is_none(),
-            Expected::At(revision) => there == Some(revision),
+            Expected::Absent => current.is_none(),
+            Expected::At(revision) => current == Some(revision),
         };
         if holds { Ok(()) } else { Err(StoreError::Conflict { key: key.clone() }) }
     }
 
-    /// Reads a key that the group has not met yet.
-    fn look_at(&mut self, key: &Key) -> Result<(), StoreError> {
+    /// Reads a key from the tree, unless the group has read it already.
+    fn load(&mut self, key: &Key) -> Result<(), StoreError> {
         let stored_key = layout::stored_key(key.as_bytes());
-        if self.slots.contains_key(stored_key.as_slice()) {
+        if self.keys.contains_key(stored_key.as_slice()) {
             return Ok(());
         }
-        let before = self.tree.get(&stored_key).map_err(unavailable)?;
-        let now = before.clone();
-        self.slots.insert(IVec::from(stored_key), Slot { before, now });
+        let stored = self.tree.get(&stored_key).map_err(unavailable)?;
+        let staged = stored.clone();
+        self.keys.insert(IVec::from(stored_key), KeyState { stored, staged });
         Ok(())
     }
 
@@ -111,14 +112,14 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn set(&mut self, key: &Key, now: Option<IVec>) {
-        if let Some(slot) = self.slots.get_mut(layout::stored_key(key.as_bytes()).as_slice()) {
-            slot.now = now;
+    fn set(&mut self, key: &Key, value: Option<IVec>) {
+        if let Some(state) = self.keys.get_mut(layout::stored_key(key.as_bytes()).as_slice()) {
+            state.staged = value;
         }
     }
 }
 
-/// Nothing was changed, and this is why.
+/// The error of an operation that changed nothing.
 pub(super) fn unavailable(cause: impl Into<credsmith_core::error::BoxedCause>) -> StoreError {
     StoreError::Unavailable(cause.into())
 }

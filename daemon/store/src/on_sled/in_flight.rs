@@ -1,11 +1,10 @@
-//! What the group in flight replaces. Between apply and sync sled already shows values that a loss
-//! of power could still take back; a read that let one out could carry it into an answer. So the
-//! committer keeps here, from before it applies a group until it is durable, what every key of it
-//! held before, and a read prefers that to what the tree shows.
+//! The values that the group in flight replaces. Between apply and sync sled already returns values
+//! that a loss of power could still undo, and a read must not put one into an answer. So the
+//! committer keeps the previous value of every key of a group here, from before it applies the
+//! group until the group is durable, and a read prefers that to the value in the tree.
 //!
-//! A read holds the lock while it looks into the tree, the committer while it applies: sled would
-//! let one wait for the other too, but by blocking the thread, and that thread has other requests
-//! to serve.
+//! A read holds the lock while it reads the tree, the committer while it applies. sled would
+//! serialise them too, but by blocking the thread, which has other requests to serve.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -14,39 +13,39 @@ use std::ops::Bound;
 use sled::IVec;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-/// For every key that the group in flight changes: the stored value before it, if there was one.
+/// The previous stored value, if there was one, of every key that the group in flight changes.
 /// Empty between groups.
 #[derive(Debug, Default)]
-pub(super) struct Before(BTreeMap<IVec, Option<IVec>>);
+pub(super) struct PreviousValues(BTreeMap<IVec, Option<IVec>>);
 
 /// The one group in flight.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(RwLock<Before>);
+pub(super) struct InFlight(RwLock<PreviousValues>);
 
 impl InFlight {
-    /// For one look into the tree and no longer: the committer waits for it.
-    pub(super) async fn read(&self) -> RwLockReadGuard<'_, Before> {
+    /// Locks for one read of the tree and no longer: the committer waits for it.
+    pub(super) async fn read(&self) -> RwLockReadGuard<'_, PreviousValues> {
         self.0.read().await
     }
 
-    /// Applies a group while nobody reads. Blocks; for the committer's thread alone.
-    pub(super) fn apply<T>(&self, before: Before, apply: impl FnOnce() -> T) -> T {
+    /// Applies a group while no read holds the lock. Blocks; for the committer's thread alone.
+    pub(super) fn apply<T>(&self, previous: PreviousValues, apply: impl FnOnce() -> T) -> T {
         let mut current = self.0.blocking_write();
-        *current = before;
+        *current = previous;
         apply()
     }
 
-    /// To be called once the group is durable, before anybody is told. Blocks; for the committer's
-    /// thread alone.
-    pub(super) fn withdraw(&self) {
+    /// Called once the group is durable, before its commits are acknowledged. Blocks; for the
+    /// committer's thread alone.
+    pub(super) fn clear(&self) {
         let old = mem::take(&mut *self.0.blocking_write());
         drop(old);
     }
 }
 
-impl Before {
-    /// Notes what a key held.
-    pub(super) fn note(&mut self, key: IVec, value: Option<IVec>) {
+impl PreviousValues {
+    /// Adds the previous value of a key.
+    pub(super) fn insert(&mut self, key: IVec, value: Option<IVec>) {
         self.0.insert(key, value);
     }
 
@@ -55,17 +54,16 @@ impl Before {
         self.0.is_empty()
     }
 
-    /// What may be shown for `key`, when the tree showed `seen`.
-    pub(super) fn settled(&self, key: &[u8], seen: Option<IVec>) -> Option<IVec> {
+    /// The durable value of `key`, when the tree returned `seen`.
+    pub(super) fn durable(&self, key: &[u8], seen: Option<IVec>) -> Option<IVec> {
         match self.0.get(key) {
             Some(before) => before.clone(),
             None => seen,
         }
     }
 
-    /// What may be shown for the keys from `lower` to `upper`, when the tree showed `seen`, in
-    /// order.
-    pub(super) fn settled_range(
+    /// The durable entries from `lower` to `upper`, in order, when the tree returned `seen`.
+    pub(super) fn durable_range(
         &self,
         lower: Bound<&[u8]>,
         upper: Bound<&[u8]>,
@@ -75,14 +73,14 @@ impl Before {
         if changed.peek().is_none() {
             return seen;
         }
-        let mut settled: BTreeMap<IVec, IVec> = seen.into_iter().collect();
+        let mut durable: BTreeMap<IVec, IVec> = seen.into_iter().collect();
         for (key, before) in changed {
             match before {
-                Some(value) => settled.insert(key.clone(), value.clone()),
-                None => settled.remove(key),
+                Some(value) => durable.insert(key.clone(), value.clone()),
+                None => durable.remove(key),
             };
         }
-        settled.into_iter().collect()
+        durable.into_iter().collect()
     }
 }
 
@@ -99,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn a_range_shows_what_was_before() {
-        let before = Before(BTreeMap::from([
+    fn a_range_has_the_previous_values() {
+        let before = PreviousValues(BTreeMap::from([
             (IVec::from("a"), Some(IVec::from("old"))),
             (IVec::from("b"), None),
             (IVec::from("c"), Some(IVec::from("gone"))),
@@ -114,10 +112,10 @@ mod tests {
             ]
         };
         let bounds = (Bound::Included(&b"a"[..]), Bound::Excluded(&b"z"[..]));
-        assert_eq!(text(before.settled_range(bounds.0, bounds.1, seen())), "a=old c=gone d=same");
+        assert_eq!(text(before.durable_range(bounds.0, bounds.1, seen())), "a=old c=gone d=same");
         let behind_a = Bound::Excluded(&b"a"[..]);
-        assert_eq!(text(before.settled_range(behind_a, Bound::Included(b"b"), vec![])), "");
-        let nothing = Before::default();
-        assert_eq!(text(nothing.settled_range(bounds.0, bounds.1, seen())), "a=new b=new d=same");
+        assert_eq!(text(before.durable_range(behind_a, Bound::Included(b"b"), vec![])), "");
+        let nothing = PreviousValues::default();
+        assert_eq!(text(nothing.durable_range(bounds.0, bounds.1, seen())), "a=new b=new d=same");
     }
 }

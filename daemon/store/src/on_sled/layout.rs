@@ -1,46 +1,33 @@
-//! What stands in sled's tree. One header under `h`; every entry under `e` and its key, as eight
-//! bytes of revision (big-endian) and the value. Whatever does not look like this was damaged or
-//! put there by another program.
-
-use std::fmt;
+//! The layout of sled's tree. One header under `h`; every entry under `e` and its key, as eight
+//! bytes of revision (big-endian) and the value. Anything else is damaged, or was written by
+//! another program.
 
 use bytes::Bytes;
 use credsmith_core::ports::store::{Key, Revision, Versioned};
 use sled::IVec;
 
-/// Where the header is.
+/// The key of the header.
 pub(super) const HEADER_KEY: &[u8] = b"h";
 const ENTRY: u8 = b'e';
 const FORMAT: u8 = 1;
 const REVISION_BYTES: usize = 8;
 
 /// Bytes in the tree that this store did not write in this form.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Damage {
     /// A format that this version does not know.
+    #[error("the store has format {0}, this version knows format {FORMAT}")]
     Format(u8),
     /// The header has another length.
+    #[error("the header of the store is damaged")]
     Header,
     /// A stored key without its first byte.
+    #[error("a key in the store is not one of this store")]
     Key,
     /// A stored value without its revision.
+    #[error("a value in the store is too short to be one of this store")]
     Value,
 }
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Format(format) => {
-                write!(f, "the store has format {format}, this version knows format {FORMAT}")
-            }
-            Self::Header => f.write_str("the header of the store is damaged"),
-            Self::Key => f.write_str("a key in the store is none of ours"),
-            Self::Value => f.write_str("a value in the store is too short to be one of ours"),
-        }
-    }
-}
-
-impl std::error::Error for Damage {}
 
 /// The first bytes of every entry whose key begins with `prefix`, and the whole stored key where
 /// `prefix` is a key.
@@ -59,7 +46,7 @@ pub(super) fn key(stored: &[u8]) -> Result<Key, Damage> {
     }
 }
 
-/// What is stored for a value that was put at `revision`.
+/// The stored form of a value that was put at `revision`.
 pub(super) fn stored_value(revision: Revision, value: &[u8]) -> IVec {
     let mut stored = Vec::with_capacity(REVISION_BYTES + value.len());
     stored.extend_from_slice(&revision.0.to_be_bytes());
@@ -82,7 +69,7 @@ pub(super) fn versioned(stored: &[u8]) -> Result<Versioned, Damage> {
     })
 }
 
-/// The header for a store in which no revision above `ceiling` was ever given.
+/// The header of a store that has given no revision above `ceiling`.
 pub(super) fn header(ceiling: u64) -> IVec {
     let mut stored = [FORMAT; 1 + REVISION_BYTES];
     if let Some(rest) = stored.last_chunk_mut::<REVISION_BYTES>() {
@@ -119,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_by_its_kind() {
+    fn each_kind_of_damage_is_detected() {
         assert_eq!(key(b""), Err(Damage::Key));
         assert_eq!(key(b"x1"), Err(Damage::Key));
         assert_eq!(revision(b"1234567"), Err(Damage::Value));

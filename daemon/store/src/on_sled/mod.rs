@@ -2,11 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `opening` | from a path to a running store; `directory` makes the place safe, `error` says what is wrong with it |
-//! | `committer` | the thread: gathers waiting commits into a group and makes it durable; `group` judges them, `revisions` counts |
-//! | `in_flight` | why no read sees what could still be lost |
-//! | `write`, `fatal` | the three steps of a write, and what happens when one fails |
-//! | `layout` | the bytes |
+//! | `opening` | from a path to a running store; `directory` prepares its place, `error` has its faults |
+//! | `committer` | the thread: gathers queued commits into a group and makes it durable; `group` checks them, `revisions` counts |
+//! | `in_flight` | why no read returns what could still be lost |
+//! | `write`, `fatal` | the three steps of a write, and the end when one fails |
+//! | `layout` | the stored bytes |
 //!
 //! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled
 //! would keep it beside its log), a write outside the committer's thread.
@@ -44,40 +44,40 @@ pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
 pub use options::{GroupLimits, SledOptions};
 
-/// Entries that a scan takes at one look into the tree, since the committer waits meanwhile.
-const LOOK: usize = 64;
+/// How many entries a scan reads from the tree under one lock, since the committer waits meanwhile.
+const READ_ENTRIES: usize = 64;
 
 /// A store in a directory of its own.
 ///
 /// A commit is durable when it is acknowledged, against loss of power too. Dropping its future does
-/// not take it back: once it is in the queue it may happen.
+/// not cancel it: once it is in the queue it may be applied.
 ///
 /// Reads run on the caller's thread: sled answers from memory, or reads a file that the operating
 /// system mostly has in memory. They wait (without blocking the thread) while a group is applied,
-/// some milliseconds at most, never for a sync; and show only what is durable.
+/// some milliseconds at most, never for a sync; and return durable values only.
 pub struct Sled {
     queue: mpsc::Sender<Request>,
     tree: Tree,
     in_flight: Arc<InFlight>,
-    _ground: Arc<Ground>,
+    _files: Arc<OpenFiles>,
 }
 
-/// What must outlive every use of the tree, in the order in which it is let go: the lock of the
-/// directory last.
-struct Ground {
+/// Outlives every use of the tree. The fields are dropped in this order: the lock of the directory
+/// last.
+struct OpenFiles {
     _db: Db,
     _directory: Directory,
 }
 
 impl Sled {
-    /// Opens the store, and makes it when the directory is missing or empty. Blocks for as long as
-    /// it reads the log that was written since the last start.
+    /// Opens the store, and creates it if the directory is missing or empty. Blocks while it reads
+    /// the log that was written since the last start.
     pub fn open(options: SledOptions) -> Result<Self, OpenError> {
         opening::open(options, |tree, file| (Box::new(tree), Box::new(file)))
     }
 
-    /// Finishes every commit that was handed in before, flushes, syncs and ends the committer;
-    /// later commits are refused, reads go on. The directory is free for another process once the
+    /// Finishes every earlier commit, flushes, syncs and ends the committer; later commits are
+    /// refused, reads still work. The directory is free for another process once the
     /// last handle is dropped as well.
     ///
     /// # Errors
@@ -90,9 +90,8 @@ impl Sled {
         ended.await.map_err(unavailable)
     }
 
-    /// Entries from the tree as they stood before the group in flight, up to `limit` and one more
-    /// to know whether there are more.
-    async fn settled_entries(
+    /// The durable entries of `range`, up to `limit` and one more, which shows that there are more.
+    async fn durable_entries(
         &self,
         range: KeyRange,
         limit: usize,
@@ -101,16 +100,16 @@ impl Sled {
         let KeyRange { mut lower, upper } = range;
         let mut entries = Vec::new();
         loop {
-            let asked = (wanted - entries.len()).min(LOOK);
+            let asked = (wanted - entries.len()).min(READ_ENTRIES);
             let bounds = (as_slice(&lower), as_slice(&upper));
-            let before = self.in_flight.read().await;
+            let previous = self.in_flight.read().await;
             let seen: Vec<_> =
                 self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
             let last =
                 if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
             let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
-            entries.extend(before.settled_range(as_slice(&lower), covered, seen));
-            drop(before);
+            entries.extend(previous.durable_range(as_slice(&lower), covered, seen));
+            drop(previous);
             match last {
                 Some(last) if entries.len() < wanted => lower = Bound::Excluded(last),
                 _ => return Ok(entries),
@@ -124,11 +123,11 @@ impl Store for Sled {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         check_key(key)?;
         let stored_key = layout::stored_key(key.as_bytes());
-        let before = self.in_flight.read().await;
+        let previous = self.in_flight.read().await;
         let seen = self.tree.get(&stored_key).map_err(unavailable)?;
-        let settled = before.settled(&stored_key, seen);
-        drop(before);
-        settled.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
+        let durable = previous.durable(&stored_key, seen);
+        drop(previous);
+        durable.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
     }
 
     async fn scan(
@@ -144,7 +143,7 @@ impl Store for Sled {
         let Some(range) = KeyRange::new(&prefix, after.as_deref()) else {
             return Ok(Page::default());
         };
-        let found = self.settled_entries(range, limit).await.map_err(unavailable)?;
+        let found = self.durable_entries(range, limit).await.map_err(unavailable)?;
         let more = found.len() > limit;
         let entries = found
             .iter()

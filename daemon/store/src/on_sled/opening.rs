@@ -1,4 +1,4 @@
-//! From a path to a running store.
+//! Opens a store and starts its committer.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,21 +19,21 @@ use super::layout;
 use super::options::SledOptions;
 use super::revisions::Revisions;
 use super::write::{Log, SyncFile};
-use super::{Ground, Sled};
+use super::{OpenFiles, Sled};
 
-/// sled puts an item into a file of its own under `blobs/`, which nobody syncs, once it is larger
-/// than a quarter of a segment. The largest item is a leaf: it splits at 17 entries, may hold some
-/// more after a merge, and an entry is at most 33 KiB. With this size a quarter is 1 MiB, room for
-/// 31 of them.
+/// sled writes an item that is larger than a quarter of a segment into a file of its own under
+/// `blobs/`, which is never synced. The largest item is a leaf: it splits at 17 entries, may hold
+/// some more after a merge, and an entry is at most 33 KiB. With this size a quarter is 1 MiB, room
+/// for 31 of them.
 const SEGMENT_BYTES: usize = 4 << 20;
 
-/// How long sled's threads may take to let go of a store that this process has just closed.
-const LET_GO: Duration = Duration::from_secs(5);
+/// How long sled's threads may take to release a store that this process has just closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the committer writes through.
+/// The interfaces that the committer writes through.
 pub(super) type Writers = (Box<dyn Log>, Box<dyn SyncFile>);
 
-/// Opens the store; `writers` may wrap what the committer writes through.
+/// Opens the store; `writers` may wrap the interfaces that the committer writes through.
 pub(super) fn open(
     options: SledOptions,
     writers: impl FnOnce(Tree, File) -> Writers,
@@ -57,23 +57,23 @@ pub(super) fn open(
         limits: options.group,
         on_fatal: options.on_fatal,
     };
-    let ground = Arc::new(Ground { _db: db, _directory: directory });
-    let queue = start(committer, Arc::clone(&ground), options.group.commits)
+    let files = Arc::new(OpenFiles { _db: db, _directory: directory });
+    let queue = start(committer, Arc::clone(&files), options.group.commits)
         .map_err(OpenError::io(&options.path, "start the thread that writes to"))?;
-    Ok(Sled { queue, tree, in_flight, _ground: ground })
+    Ok(Sled { queue, tree, in_flight, _files: files })
 }
 
 fn start(
     committer: Committer,
-    ground: Arc<Ground>,
-    waiting: usize,
+    files: Arc<OpenFiles>,
+    queued: usize,
 ) -> std::io::Result<mpsc::Sender<super::committer::Request>> {
-    let (sender, queue) = mpsc::channel(waiting.max(1));
+    let (sender, queue) = mpsc::channel(queued.max(1));
     thread::Builder::new().name("store-committer".to_owned()).spawn(move || {
         let closing = committer.run(queue);
-        drop(ground);
+        drop(files);
         if let Some(ended) = closing {
-            let _gone = ended.send(());
+            let _cancelled = ended.send(());
         }
     })?;
     Ok(sender)
@@ -84,11 +84,11 @@ pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {
         .path(&options.path)
         .cache_capacity(options.cache_bytes)
         .segment_size(SEGMENT_BYTES);
-    let give_up = Instant::now() + LET_GO;
+    let give_up = Instant::now() + RELEASE_TIMEOUT;
     loop {
         match without_panic(&options.path, || config.open()) {
-            // The directory's lock is ours, so this is sled's pool of threads at the end of an
-            // earlier store of this process.
+            // This process holds the directory's lock, so the holder of sled's lock is its thread
+            // pool, which has not yet released an earlier store.
             Err(OpenError::Io { cause, .. })
                 if is_sleds_lock(&cause) && Instant::now() < give_up =>
             {
@@ -99,7 +99,7 @@ pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {
     }
 }
 
-/// sled panics where it finds what it cannot believe.
+/// Opens sled, and turns a panic into an error: sled panics on inconsistent data.
 fn without_panic(path: &Path, open: impl FnOnce() -> sled::Result<Db>) -> Result<Db, OpenError> {
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(Ok(db)) => Ok(db),

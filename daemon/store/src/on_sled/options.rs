@@ -1,4 +1,4 @@
-//! What is needed to open a store.
+//! The options of a store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,22 +10,22 @@ use super::fatal::{self, OnFatal};
 /// system caches the rest.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// How to open a [`Sled`](super::Sled).
+/// The options of a [`Sled`](super::Sled).
 #[derive(Clone)]
 pub struct SledOptions {
-    /// The store's own directory; made when missing, with mode 0700. Nothing else belongs in it.
+    /// The store's own directory; created with mode 0700 if it is missing. It must have no other
+    /// content.
     pub path: PathBuf,
-    /// Bytes that sled may spend on cached pages. It exceeds that by some megabytes, since it
+    /// Bytes that sled may use for cached pages. It exceeds that by some megabytes, since it
     /// counts late.
     pub cache_bytes: u64,
-    /// How much is made durable at once.
+    /// The limits of a group of commits.
     pub group: GroupLimits,
-    /// What happens when durability is lost; by default the process logs it and aborts.
+    /// The reaction when durability is lost; by default the process logs it and aborts.
     pub on_fatal: OnFatal,
 }
 
-/// When a group is full. It holds at least one commit, and goes over `bytes` by less than one
-/// batch.
+/// The limits of a group. It has at least one commit, and exceeds `bytes` by less than one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupLimits {
     /// Commits in a group; also how many may wait in the queue before callers wait for room in it.

@@ -4,10 +4,10 @@
 
 use credsmith_core::ports::store::Revision;
 
-/// How far the ceiling is raised at once: so rarely that its page is not written with every group.
+/// How far the ceiling is raised at once: far enough that most groups need not write its page.
 const BLOCK: u64 = 1 << 16;
 
-/// The next revision, and how far the durable ceiling reaches.
+/// The last revision and the durable ceiling.
 #[derive(Debug)]
 pub(super) struct Revisions {
     last: u64,
@@ -15,7 +15,7 @@ pub(super) struct Revisions {
 }
 
 impl Revisions {
-    /// Goes on after the ceiling that was found in the store.
+    /// Continues after the ceiling that was read from the store.
     pub(super) fn above(ceiling: u64) -> Self {
         Self { last: ceiling, ceiling }
     }
@@ -25,7 +25,7 @@ impl Revisions {
         Revision(self.last)
     }
 
-    /// A new revision; `None` when there are no more, which no honest store sees.
+    /// A new revision; `None` when the numbers are used up, which happens to no real store.
     pub(super) fn next(&mut self) -> Option<Revision> {
         self.last = self.last.checked_add(1)?;
         Some(Revision(self.last))

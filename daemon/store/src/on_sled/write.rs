@@ -1,14 +1,14 @@
-//! The three steps that make a group durable, as traits: tests put themselves in between to record
-//! the order and to let a step fail.
+//! The three steps that make a group durable, as traits: tests replace them to record the order and
+//! to let a step fail.
 
 use std::fs::File;
 use std::io;
 
 use sled::{Batch, Tree};
 
-/// sled's log as the committer writes it.
+/// The part of sled that the committer writes through.
 pub(super) trait Log: Send {
-    /// Changes the tree, whole or not at all after a crash.
+    /// Changes the tree; after a crash either completely or not at all.
     fn apply(&mut self, batch: Batch) -> sled::Result<()>;
     /// Hands everything applied to the operating system. On Linux sled stops short of durability
     /// here: its write ends in `sync_file_range`, which flushes neither the file's metadata nor the
@@ -16,7 +16,7 @@ pub(super) trait Log: Send {
     fn flush(&mut self) -> sled::Result<()>;
 }
 
-/// The file of sled's log, for the step that sled leaves out.
+/// The file of sled's log, for the step that sled omits.
 pub(super) trait SyncFile: Send {
     /// Returns when everything written to the file would survive a loss of power (fdatasync).
     fn sync_data(&mut self) -> io::Result<()>;
@@ -33,7 +33,7 @@ impl Log for Tree {
 }
 
 /// One handle, opened once and kept: the kernel reports a failed write-back once to every handle
-/// that was open, so that neither sled's own syncs nor a fresh handle could swallow it.
+/// that was open, so that sled's own syncs cannot hide it, which a fresh handle would not see.
 impl SyncFile for File {
     fn sync_data(&mut self) -> io::Result<()> {
         File::sync_data(self)

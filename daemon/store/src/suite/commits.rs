@@ -1,11 +1,11 @@
-//! A batch happens whole, or not at all, as its expectations say.
+//! A batch is applied completely or not at all, by its expectations.
 
 use credsmith_core::ports::store::{Batch, Expected, Revision, Store};
 
 use super::{Factory, assert_conflict, create, key, put, replace, revision, value};
 
 /// A put is read back, bytes and revision; a second one replaces it.
-pub async fn what_is_put_is_there(factory: &impl Factory) {
+pub async fn a_put_is_read_back(factory: &impl Factory) {
     let store = factory.empty().await;
     assert_eq!(value(&*store, "a").await, None);
     let first = put(&*store, "a", "1").await;
@@ -23,7 +23,7 @@ pub async fn what_is_put_is_there(factory: &impl Factory) {
 }
 
 /// A delete takes the key away; of one that is not there it is no error.
-pub async fn what_is_deleted_is_gone(factory: &impl Factory) {
+pub async fn a_deleted_key_is_absent(factory: &impl Factory) {
     let store = factory.empty().await;
     put(&*store, "a", "1").await;
     put(&*store, "b", "1").await;
@@ -66,7 +66,7 @@ pub async fn a_revision_means_this_one(factory: &impl Factory) {
     assert_conflict(store.commit(gone).await, "a");
 }
 
-/// Expectations without a change are judged all the same, also on keys that the batch does not
+/// Expectations without a change are checked too, also on keys that the batch does not
 /// write.
 pub async fn expectations_alone_are_checked(factory: &impl Factory) {
     let store = factory.empty().await;

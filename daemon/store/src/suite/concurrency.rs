@@ -1,5 +1,5 @@
-//! Many callers at once: every commit is judged against all that were acknowledged before it, and
-//! is seen from then on.
+//! Many callers at once: every commit is checked against all that were acknowledged before it, and
+//! is visible from then on.
 
 use std::sync::Arc;
 
@@ -75,8 +75,7 @@ pub async fn one_winner(factory: &impl Factory) {
     }
 }
 
-/// Who is told of a commit, and whoever reads later, sees it or something newer, by `get` and by
-/// `scan`.
+/// A read after an acknowledgement returns that commit or a newer one, by `get` and by `scan`.
 pub async fn acknowledged_is_seen(factory: &impl Factory) {
     let store = factory.empty().await;
     let mut callers = JoinSet::new();
@@ -105,7 +104,7 @@ pub async fn acknowledged_is_seen(factory: &impl Factory) {
     finish(callers).await;
 }
 
-/// Commits that have nothing to do with each other are never refused, and each has a revision of
+/// Independent commits are never refused, and each has a revision of
 /// its own.
 pub async fn unrelated_commits_all_happen(factory: &impl Factory) {
     let store = factory.empty().await;

@@ -1,7 +1,7 @@
-//! What every store must do, as tests. An implementation brings a [`Factory`] and calls
-//! [`conformance_tests!`](crate::conformance_tests) in a test file: one test for each promise of
-//! [`credsmith_core::ports::store`]. The machinery of a failing case panics; so this module is for
-//! tests alone and hides behind the feature `suite`.
+//! The promises of the store port, as tests for every implementation. An implementation brings a
+//! [`Factory`] and calls [`conformance_tests!`](crate::conformance_tests) in a test file: one test
+//! for each promise of [`credsmith_core::ports::store`]. The machinery of a failing case panics; so
+//! this module is for tests alone and hides behind the feature `suite`.
 //!
 //! Cases are in files by promise: [`commits`], [`revisions`], [`scans`], [`limits`],
 //! [`concurrency`], [`reopening`].
@@ -24,17 +24,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Expected, Key, Page, Revision, Store, StoreError};
 
-/// Makes the stores that the suite tries.
+/// Creates the stores that the suite tests.
 #[async_trait]
 pub trait Factory: Send + Sync {
-    /// What is tried.
+    /// The store under test.
     type Store: Store;
 
     /// A new store with nothing in it. Stores of one factory share nothing.
     async fn empty(&self) -> Arc<Self::Store>;
 
-    /// Ends `store`, the only handle to it, and opens again what it has kept; `None` from a store
-    /// that keeps nothing.
+    /// Closes `store`, the only handle to it, and opens its data again; `None` from a store without
+    /// durability.
     async fn reopened(&self, store: Arc<Self::Store>) -> Option<Arc<Self::Store>>;
 }
 
@@ -44,10 +44,10 @@ pub trait Factory: Send + Sync {
 macro_rules! conformance_tests {
     ($factory:expr) => {
         $crate::conformance_tests! { $factory;
-            commits: what_is_put_is_there, what_is_deleted_is_gone, an_empty_batch_changes_nothing,
+            commits: a_put_is_read_back, a_deleted_key_is_absent, an_empty_batch_changes_nothing,
                 absent_means_absent, a_revision_means_this_one, expectations_alone_are_checked,
                 all_or_nothing, the_first_failed_expectation_is_named;
-            revisions: they_only_grow, one_commit_has_one, made_again_is_not_unchanged, the_same_bytes_are_not_unchanged;
+            revisions: they_only_grow, one_commit_has_one, a_recreated_key_has_changed, the_same_bytes_are_a_change;
             scans: in_byte_order, by_prefix_alone, page_by_page, the_edge_of_the_byte_range, from_anywhere, of_nothing;
             limits: of_keys_in_a_batch, of_bytes_in_a_batch, of_a_value, of_a_key, a_key_is_named_once;
             concurrency: a_counter_is_exact, whole_under_contention, one_winner, acknowledged_is_seen, unrelated_commits_all_happen;

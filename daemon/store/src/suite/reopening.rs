@@ -1,5 +1,5 @@
-//! What a store that keeps its data shows when it is opened again. A store that keeps nothing
-//! passes by having nothing to show.
+//! The data of a durable store after it is opened again. A store without durability passes
+//! trivially.
 
 use credsmith_core::ports::store::{Batch, Store};
 

@@ -1,4 +1,4 @@
-//! Revisions are of the whole store and never come twice.
+//! Revisions count for the whole store, and none is given twice.
 
 use credsmith_core::ports::store::{Batch, Store};
 
@@ -29,8 +29,8 @@ pub async fn one_commit_has_one(factory: &impl Factory) {
     }
 }
 
-/// Delete and recreate, even with the same bytes: who read it before is refused.
-pub async fn made_again_is_not_unchanged(factory: &impl Factory) {
+/// After delete and recreate, even with the same bytes, an earlier revision is refused.
+pub async fn a_recreated_key_has_changed(factory: &impl Factory) {
     let store = factory.empty().await;
     let first = put(&*store, "a", "same").await;
     store.commit(Batch::default().delete(key("a"))).await.unwrap();
@@ -39,8 +39,8 @@ pub async fn made_again_is_not_unchanged(factory: &impl Factory) {
     assert_eq!(value(&*store, "a").await.as_deref(), Some("same"));
 }
 
-/// Putting the bytes that are there already is a change.
-pub async fn the_same_bytes_are_not_unchanged(factory: &impl Factory) {
+/// Putting the stored bytes again is a change.
+pub async fn the_same_bytes_are_a_change(factory: &impl Factory) {
     let store = factory.empty().await;
     let first = put(&*store, "a", "same").await;
     let second = put(&*store, "a", "same").await;

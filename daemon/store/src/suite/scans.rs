@@ -42,7 +42,7 @@ pub async fn by_prefix_alone(factory: &impl Factory) {
     }
 }
 
-/// Pages of every size show every entry once, in order; `more` tells the truth at each end.
+/// Pages of every size show every entry once, in order; `more` is right at the end of each.
 pub async fn page_by_page(factory: &impl Factory) {
     let all: Vec<String> = (0..23).map(|number| format!("due/{number:04}")).collect();
     let store = factory.empty().await;

@@ -1,4 +1,4 @@
-//! The directory: whose it is, who else has it, what a crash leaves in it, and what is said when it
+//! The directory: its owner and mode, its lock, the remains of a crash, and the errors when it
 //! cannot be read.
 
 use std::error::Error;
@@ -38,7 +38,7 @@ fn refused(directory: &Path) -> OpenError {
 }
 
 #[test]
-fn it_is_made_for_us_alone() {
+fn it_is_created_private() {
     let directory = TempDir::new().unwrap();
     let nested = directory.path().join("not/there/yet");
     drop(Sled::open(options(&nested)).unwrap());
@@ -53,7 +53,7 @@ fn it_is_made_for_us_alone() {
 }
 
 #[test]
-fn a_place_open_to_others_is_refused_and_left_alone() {
+fn a_directory_open_to_others_is_refused_and_left_alone() {
     let directory = TempDir::new().unwrap();
     let place = directory.path().join("store");
     fs::create_dir(&place).unwrap();

@@ -1,4 +1,4 @@
-//! The order of the steps, what reads show between them, and what follows when one fails.
+//! The order of the steps, the reads between them, and the failure of each.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +22,7 @@ fn put(key: &'static str, value: &'static str) -> Batch {
     Batch::default().put(Key::new(key), value)
 }
 
-/// Lets every task that can go on do so.
+/// Runs every task that can make progress.
 async fn settle() {
     for _ in 0..100 {
         yield_now().await;
@@ -43,7 +43,7 @@ async fn apply_then_flush_then_sync_then_acknowledge() {
 }
 
 #[tokio::test]
-async fn what_is_not_durable_is_not_shown() {
+async fn a_read_returns_durable_values_only() {
     let mut recorded = Recorded::open();
     recorded.put("changed", "old").await;
     recorded.put("deleted", "old").await;
@@ -77,7 +77,7 @@ async fn what_is_not_durable_is_not_shown() {
 }
 
 #[tokio::test]
-async fn those_who_wait_share_a_sync() {
+async fn queued_commits_share_a_sync() {
     let mut recorded = Recorded::open();
     let first = commit(&recorded, put("a", "1"));
     recorded.sync_begins().await;
@@ -95,7 +95,7 @@ async fn those_who_wait_share_a_sync() {
     settle().await;
     assert!(
         group.iter().all(|waiting| !waiting.is_finished()),
-        "a conflict too is told after the sync"
+        "a conflict is answered after the sync too"
     );
     recorded.let_sync();
     let mut answers = Vec::new();
@@ -110,7 +110,7 @@ async fn those_who_wait_share_a_sync() {
     );
     assert!(answers[2].is_ok(), "{:?}", answers[2]);
     let steps: Vec<_> =
-        recorded.record.so_far().into_iter().filter(|what| *what != "ack").collect();
+        recorded.record.so_far().into_iter().filter(|event| *event != "ack").collect();
     assert_eq!(
         steps,
         ["apply", "flush", "sync", "apply", "flush", "sync"],
@@ -136,12 +136,12 @@ async fn a_group_has_limits() {
     for other in others {
         other.await.unwrap().unwrap();
     }
-    let syncs = recorded.record.so_far().iter().filter(|what| **what == "sync").count();
+    let syncs = recorded.record.so_far().iter().filter(|event| **event == "sync").count();
     assert_eq!(syncs, 3, "one commit, then two, then one");
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_not_written() {
+async fn a_commit_without_changes_writes_nothing() {
     let mut recorded = Recorded::open();
     recorded.put("a", "1").await;
     let before = recorded.record.so_far();
@@ -167,10 +167,10 @@ async fn closing_syncs_and_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_failed_write_is_the_end() {
     for step in [Step::Apply, Step::Flush, Step::Sync, Step::Panic] {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let hook = Arc::clone(&told);
-        // The first group of this store is the failing one, so what was acknowledged comes from a
-        // store before it.
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&reported);
+        // The first group of this store fails, so the acknowledged value comes from an earlier
+        // store.
         let mut recorded = Recorded::failing(Some(step), |mut options| {
             let before = super::Sled::open(options.clone()).unwrap();
             tokio::task::block_in_place(|| {
@@ -189,12 +189,12 @@ async fn a_failed_write_is_the_end() {
         assert_eq!(
             recorded.value("a").await.as_deref(),
             Some("old"),
-            "{step:?}: what is uncertain is shown"
+            "{step:?}: an uncertain value is returned"
         );
         assert_eq!(recorded.entries(10).await, "a=old", "{step:?}");
         let late = recorded.store.commit(put("b", "1")).await;
         assert!(matches!(late, Err(StoreError::Unavailable(_))), "{step:?}: {late:?}");
-        assert_eq!(*told.lock().unwrap(), [step], "told once, and of the right step");
+        assert_eq!(*reported.lock().unwrap(), [step], "reported once, with the right step");
         recorded.begun.close();
     }
 }

@@ -1,4 +1,4 @@
-//! What the conformance suite cannot see: the order of the steps, failures of each, and the
+//! Tests beyond the conformance suite: the order of the steps, the failure of each, and the
 //! directory.
 
 mod directories;
@@ -20,13 +20,13 @@ use super::opening;
 use super::write::{Log, SyncFile};
 use super::{Sled, SledOptions, Step};
 
-/// What happened, in order.
+/// The events of a test, in order.
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<&'static str>>>);
 
 impl Record {
-    fn add(&self, what: &'static str) {
-        self.0.lock().unwrap().push(what);
+    fn add(&self, event: &'static str) {
+        self.0.lock().unwrap().push(event);
     }
 
     fn so_far(&self) -> Vec<&'static str> {
@@ -34,7 +34,7 @@ impl Record {
     }
 }
 
-/// sled's log, recorded, and failing at one step if it is told to.
+/// sled's log, recorded, which fails at `fails_at`.
 struct RecordedLog {
     tree: Tree,
     record: Record,
@@ -58,7 +58,7 @@ impl Log for RecordedLog {
     }
 }
 
-/// The log's file, recorded; every sync tells that it has begun and waits until it may go on.
+/// The log's file, recorded; every sync reports its begin and waits for the gate.
 struct GatedFile {
     file: File,
     record: Record,

@@ -1,5 +1,5 @@
-//! Large entries, which must not go where no sync reaches them, and large groups in a small cache,
-//! which read back pages that were written in the same group.
+//! Large entries, which must stay in the synced log, and large groups in a small cache, which read
+//! back pages that were written in the same group.
 
 use std::fs;
 use std::sync::Arc;

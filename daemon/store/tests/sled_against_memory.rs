@@ -1,5 +1,5 @@
-//! The store on disk and the one in memory do the same to any sequence of batches, scans and
-//! restarts: the simple one is the model of the other.
+//! The store on disk behaves like the one in memory under any sequence of batches, scans and
+//! restarts.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use credsmith_core::ports::store::{Batch, Expected, Key, Page, Store, StoreError};
@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// One thing to do to both.
+/// One step on both stores.
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<Change>),
@@ -16,7 +16,7 @@ enum Step {
     Reopen,
 }
 
-/// What a batch expects of one key, and does to it.
+/// The expectation and the operation of a batch on one key.
 #[derive(Debug, Clone)]
 struct Change {
     key: Vec<u8>,
