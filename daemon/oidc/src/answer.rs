@@ -1,5 +1,5 @@
-//! Reads the JSON of a provider. A provider is hostile input: its answers decide who somebody is,
-//! and a lenient reader lets two readers of one answer disagree.
+//! Reads the JSON of a provider strictly. It is hostile input: it decides the identity of a user,
+//! and two lenient readers can understand one answer differently.
 
 use std::fmt;
 
@@ -20,13 +20,13 @@ impl Object {
     /// Reads the whole of `bytes`.
     ///
     /// # Errors
-    /// What was wrong and where, without a word of the answer itself.
+    /// What is wrong and where, without quoting the answer.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         serde_json::from_slice(bytes).map_err(|error| Malformed::at(&error))
     }
 }
 
-/// Why an answer was not understood. Quotes nothing: an answer may hold what must not be logged.
+/// Why an answer could not be read. Quotes nothing: an answer may contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed(String);
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_read_in_two_ways_is_refused() {
+    fn ambiguous_json_is_refused() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         let cases = [
             "",
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_harm_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = Object::parse(&bytes);
         }
     }

@@ -1,27 +1,27 @@
-//! For whom an access token was meant, and whether that is good enough for us.
+//! The audience of an access token, and whether this daemon accepts it.
 
 use serde_json::Value;
 
-/// Which audiences of an access token a provider's users may come with.
+/// The audiences of access tokens that are accepted from a provider.
 ///
-/// A token says by its audience where it may be spent. Without this rule, any site that a user
-/// hands a token of the same provider could spend it here.
+/// The audience of a token names the services that it may be used at. Without this rule, every site
+/// that receives a user's token of the same provider could use it here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audiences {
-    /// At least one of the token's audiences is one of these. A token whose audience cannot be seen
-    /// is refused.
+    /// At least one of the token's audiences is one of these. A token of unknown audience is
+    /// refused.
     OneOf(Vec<String>),
-    /// Every token of the provider will do.
+    /// Every token of the provider is accepted.
     Any,
 }
 
 impl Audiences {
-    /// Judges `aud` as it stood in an introspection answer or in a verified token: a string or a
-    /// list of strings (RFC 7662 section 2.2, RFC 7519 section 4.1.3).
+    /// Checks `aud` of an introspection answer or of a verified token: a string or a list of
+    /// strings (RFC 7662 section 2.2, RFC 7519 section 4.1.3).
     ///
     /// # Errors
     /// The reason for the log.
-    pub(crate) fn admit(&self, aud: Option<&Value>) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, aud: Option<&Value>) -> Result<(), &'static str> {
         let Self::OneOf(wanted) = self else { return Ok(()) };
         let seen = match aud {
             None | Some(Value::Null) => {
@@ -35,8 +35,8 @@ impl Audiences {
                 .ok_or("`aud` is not a list of strings")?,
             Some(_) => return Err("`aud` is neither a string nor a list"),
         };
-        let meant_for_us = seen.iter().any(|audience| wanted.iter().any(|want| want == audience));
-        meant_for_us.then_some(()).ok_or("the access token is meant for somebody else")
+        let accepted = seen.iter().any(|audience| wanted.iter().any(|want| want == audience));
+        accepted.then_some(()).ok_or("the access token is meant for another audience")
     }
 }
 
@@ -47,10 +47,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_common_audience_is_enough_and_an_unseen_one_is_not() {
+    fn one_common_audience_is_enough_and_an_unknown_one_is_not() {
         let rule = Audiences::OneOf(vec!["us".into(), "also-us".into()]);
         for good in [json!("us"), json!(["x", "also-us"]), json!(["us"])] {
-            assert!(rule.admit(Some(&good)).is_ok(), "{good}");
+            assert!(rule.check(Some(&good)).is_ok(), "{good}");
         }
         for bad in [
             json!("US"),
@@ -62,16 +62,16 @@ mod tests {
             json!({}),
             json!(null),
         ] {
-            assert!(rule.admit(Some(&bad)).is_err(), "{bad}");
+            assert!(rule.check(Some(&bad)).is_err(), "{bad}");
         }
-        assert!(rule.admit(None).is_err());
-        assert!(Audiences::OneOf(Vec::new()).admit(Some(&json!("us"))).is_err());
+        assert!(rule.check(None).is_err());
+        assert!(Audiences::OneOf(Vec::new()).check(Some(&json!("us"))).is_err());
     }
 
     #[test]
-    fn any_means_any() {
+    fn any_accepts_every_audience() {
         for aud in [None, Some(json!("x")), Some(json!(7))] {
-            assert!(Audiences::Any.admit(aud.as_ref()).is_ok());
+            assert!(Audiences::Any.check(aud.as_ref()).is_ok());
         }
     }
 }

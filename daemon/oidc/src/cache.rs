@@ -1,6 +1,6 @@
-//! Who was identified a moment ago. The one part of an identification that runs for every request,
-//! so it takes no lock that others wait on for long: quick_cache is sharded and its hits take a
-//! read lock of one shard.
+//! The cache of recent identifications. It is the one part of an identification that runs for every
+//! request, so it must not contend for a lock: quick_cache is sharded, and a hit takes a read lock
+//! of one shard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +17,25 @@ use crate::claims;
 /// claims stays near `entries * UNIT` bytes.
 const UNIT: usize = 4096;
 
-/// Which token of which provider: the position of the provider and the SHA-256 of the token. The
-/// cache holds no token.
+/// A token of a provider: the position of the provider and the SHA-256 of the token. The cache
+/// holds no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) provider: usize,
     pub(crate) digest: [u8; 32],
 }
 
-/// An identity and how long it may be believed.
+/// An identity and the end of its token.
 #[derive(Debug, Clone)]
-pub(crate) struct Known {
+pub(crate) struct CachedIdentity {
     pub(crate) identity: Arc<Identity>,
-    /// When the token ends, where its provider said so.
+    /// When the token expires, if its provider stated that.
     pub(crate) expires: Option<Timestamp>,
 }
 
 #[derive(Clone)]
 struct Entry {
-    known: Known,
+    cached: CachedIdentity,
     fresh_until: Duration,
     weight: u64,
 }
@@ -49,8 +49,8 @@ impl Weighter<Key, Entry> for ByClaims {
     }
 }
 
-/// Successes only, each for at most `ttl` and never past the end of its token; the least used go
-/// first when there are too many.
+/// Caches successes only, each for at most `ttl` and never past the end of its token. When it is
+/// full, the least used entries are evicted first.
 pub(crate) struct IdentityCache {
     entries: Cache<Key, Entry, ByClaims>,
     ttl: Duration,
@@ -64,23 +64,23 @@ impl IdentityCache {
         Self { entries: cache, ttl, clock }
     }
 
-    /// The identity behind `key`, if it is known and still holds.
+    /// The identity of `key`, if it is cached and still valid.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Identity>> {
         let entry = self.entries.get(key)?;
-        let ended = entry.known.expires.is_some_and(|end| end <= self.clock.now());
+        let ended = entry.cached.expires.is_some_and(|end| end <= self.clock.now());
         if ended || entry.fresh_until <= self.clock.monotonic() {
             self.entries.remove(key);
             return None;
         }
-        Some(entry.known.identity)
+        Some(entry.cached.identity)
     }
 
-    /// Remembers `known`.
-    pub(crate) fn put(&self, key: Key, known: Known) {
-        let bytes = claims::text_length(&known.identity.claims);
+    /// Caches `cached` under `key`.
+    pub(crate) fn put(&self, key: Key, cached: CachedIdentity) {
+        let bytes = claims::text_length(&cached.identity.claims);
         let weight = u64::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u64::MAX);
         let fresh_until = self.clock.monotonic().saturating_add(self.ttl);
-        self.entries.insert(key, Entry { known, fresh_until, weight });
+        self.entries.insert(key, Entry { cached, fresh_until, weight });
     }
 }
 
@@ -98,21 +98,21 @@ mod tests {
         Key { provider: 0, digest }
     }
 
-    fn known(claims: usize, expires: Option<Timestamp>) -> Known {
+    fn cached(claims: usize, expires: Option<Timestamp>) -> CachedIdentity {
         let mut map = Claims::new();
         map.insert("x".into(), "y".repeat(claims).into());
         let subject = Subject { issuer: "https://op".into(), subject: "a".into() };
         let identity =
             Identity { provider: ProviderId::parse("op").unwrap(), subject, claims: map };
-        Known { identity: Arc::new(identity), expires }
+        CachedIdentity { identity: Arc::new(identity), expires }
     }
 
     #[test]
     fn an_entry_ends_with_its_time_or_with_its_token() {
         let clock = Arc::new(ManualClock::default());
         let cache = IdentityCache::new(100, Duration::from_secs(30), clock.clone());
-        cache.put(key(1), known(1, None));
-        cache.put(key(2), known(1, Some(clock.now() + Duration::from_secs(10))));
+        cache.put(key(1), cached(1, None));
+        cache.put(key(2), cached(1, Some(clock.now() + Duration::from_secs(10))));
         assert!(cache.get(&key(1)).is_some() && cache.get(&key(2)).is_some());
         assert!(
             cache.get(&Key { provider: 1, ..key(1) }).is_none(),
@@ -129,7 +129,7 @@ mod tests {
         let cache =
             IdentityCache::new(1000, Duration::from_secs(30), Arc::new(ManualClock::default()));
         for n in 0..5000 {
-            cache.put(key(n), known(1, None));
+            cache.put(key(n), cached(1, None));
         }
         assert!(
             cache.entries.len() <= 1000 && cache.entries.len() > 500,
@@ -137,7 +137,7 @@ mod tests {
             cache.entries.len()
         );
         for n in 5000..6000 {
-            cache.put(key(n), known(10 * UNIT, None));
+            cache.put(key(n), cached(10 * UNIT, None));
         }
         assert!(cache.entries.len() <= 1000);
         let large = (5000..6000).filter(|n| cache.get(&key(*n)).is_some()).count();

@@ -1,4 +1,4 @@
-//! What the answers of a provider together say about a user.
+//! The claims about a user, merged from the answers of a provider.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use credsmith_core::caller::Claims;
 use credsmith_core::time::Timestamp;
 use serde_json::Value;
 
-use crate::trouble::Trouble;
+use crate::error::ProviderError;
 
 /// How large the claims of one user may be, as JSON text.
 pub(crate) const MAX_CLAIMS: usize = 64 * 1024;
@@ -14,11 +14,12 @@ pub(crate) const MAX_CLAIMS: usize = 64 * 1024;
 /// Longest subject (OpenID Connect Core section 2: at most 255 ASCII characters).
 const MAX_SUBJECT: usize = 255;
 
-/// What an introspection answer says of the token rather than of the user (RFC 7662 section 2.2).
-const TECHNICAL: [&str; 10] =
+/// The members of an introspection answer that describe the token, not the user (RFC 7662 section
+/// 2.2).
+const TOKEN_MEMBERS: [&str; 10] =
     ["active", "aud", "sub", "iss", "client_id", "token_type", "exp", "iat", "nbf", "jti"];
 
-/// Merges the answers, the later winning: userinfo, introspection without its technical members,
+/// Merges the answers, the later winning: userinfo, introspection without [`TOKEN_MEMBERS`],
 /// `scope` and `scope_list`, `iss` and `sub`.
 ///
 /// # Errors
@@ -33,7 +34,7 @@ pub(crate) fn merge(
     for (name, value) in introspection.unwrap_or_default() {
         if name == "scope" {
             put_scope(&mut claims, &value);
-        } else if !TECHNICAL.contains(&name.as_str()) && !value.is_null() {
+        } else if !TOKEN_MEMBERS.contains(&name.as_str()) && !value.is_null() {
             claims.insert(name, value);
         }
     }
@@ -45,7 +46,7 @@ pub(crate) fn merge(
     Ok(claims)
 }
 
-// Some providers answer with a list where RFC 7662 has a string.
+// Some providers answer with a list instead of the string of RFC 7662.
 fn put_scope(claims: &mut Claims, scope: &Value) {
     let list: Vec<&str> = match scope {
         Value::String(text) => text.split(' ').filter(|word| !word.is_empty()).collect(),
@@ -56,8 +57,8 @@ fn put_scope(claims: &mut Claims, scope: &Value) {
     claims.insert("scope_list".into(), list.into());
 }
 
-/// The claim `name` as the name of a person: a printable string of 1 to 255 bytes. A number or a
-/// list is nobody's name.
+/// The claim `name` as a user's identifier: a printable string of 1 to 255 bytes. A number or a
+/// list identifies no user.
 ///
 /// # Errors
 /// The reason for the log.
@@ -81,8 +82,8 @@ pub(crate) fn text_length(claims: &Claims) -> usize {
 ///
 /// # Errors
 /// The reason for the log.
-pub(crate) fn moment(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Trouble> {
-    let wrong = || Trouble::new(format!("`{name}` is no point in time"));
+pub(crate) fn timestamp(claims: &Claims, name: &str) -> Result<Option<Timestamp>, ProviderError> {
+    let wrong = || ProviderError::new(format!("`{name}` is no point in time"));
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) => {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_answer_wins_and_technical_members_stay_out() {
+    fn the_later_answer_wins_and_token_members_are_left_out() {
         let userinfo = object(
             json!({"sub": "a", "iss": "liar", "name": "Alice", "groups": ["u"], "email": "old"}),
         );

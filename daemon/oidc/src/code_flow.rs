@@ -1,5 +1,5 @@
-//! The two ends of the authorization-code flow: where a browser is sent (with PKCE and nonce, by
-//! the crate openidconnect), and what the code is exchanged for.
+//! The requests of the authorization-code flow: the authorization URL (with PKCE and nonce, by the
+//! crate openidconnect), and the exchange of the code.
 //!
 //! The exchange is read as plain JSON like every other answer of a provider, not by openidconnect:
 //! its typed ID tokens fail for claims that are unusual but harmless (an `email_verified` that is a
@@ -19,50 +19,50 @@ use openidconnect::{
 use serde_json::Value;
 
 use crate::answer::Object;
-use crate::credentials::form_as_us;
-use crate::discovery::{Found, SignInAt};
+use crate::credentials::authenticated_form;
+use crate::discovery::{CodeFlowEndpoints, Discovered};
+use crate::error::ProviderError;
 use crate::options::{CodeFlow, ProviderOptions};
-use crate::trouble::Trouble;
 
 /// Bytes of a nonce and of a PKCE verifier: the 256 bits of RFC 7636 section 7.1.
 const RANDOM_BYTES: usize = 32;
 
 const TOKEN_ENDPOINT: &str = "the token endpoint";
 
-/// Why a sign-in did not come to an end.
+/// Why a sign-in failed.
 #[derive(Debug)]
-pub(crate) enum Setback {
-    /// What the browser or the provider brought does not hold.
-    Refused(Trouble),
-    /// The provider could not be asked, or did not answer what can be understood.
-    Unasked(Trouble),
+pub(crate) enum SignInError {
+    /// The browser or the provider sent something that is invalid.
+    Rejected(ProviderError),
+    /// The provider could not be reached, or its answer cannot be understood.
+    ProviderUnavailable(ProviderError),
 }
 
-/// What the code was exchanged for.
+/// The tokens that the code was exchanged for.
 #[derive(Debug)]
-pub(crate) struct Redeemed {
+pub(crate) struct TokenResponse {
     pub(crate) id_token: Secret,
     pub(crate) access_token: Option<Secret>,
 }
 
-/// Where to send a browser, and what finishing needs.
+/// The URL that the browser is sent to, and the state that finishing needs.
 ///
 /// # Errors
 /// For the log: the redirect URI is no URL.
 pub(crate) fn begin(
     options: &ProviderOptions,
     flow: &CodeFlow,
-    at: &SignInAt,
+    at: &CodeFlowEndpoints,
     redirect_uri: &str,
     state: &str,
     entropy: &dyn Entropy,
-) -> Result<Begun, Trouble> {
+) -> Result<Begun, ProviderError> {
     let (verifier, nonce) = (random(entropy), random(entropy));
     let challenge =
         PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
-    let back = RedirectUrl::new(redirect_uri.to_owned())
-        .map_err(|_| Trouble::new("the redirect URI is no URL"))?;
-    // Issuer and keys are for reading ID tokens, which this client never does.
+    let redirect_url = RedirectUrl::new(redirect_uri.to_owned())
+        .map_err(|_| ProviderError::new("the redirect URI is no URL"))?;
+    // Issuer and keys serve to verify ID tokens, which this client never does.
     let issuer = IssuerUrl::from_url(at.authorization.clone());
     let client = CoreClient::new(
         ClientId::new(options.client_id.clone()),
@@ -70,9 +70,9 @@ pub(crate) fn begin(
         CoreJsonWebKeySet::new(Vec::new()),
     )
     .set_auth_uri(AuthUrl::from_url(at.authorization.clone()))
-    .set_redirect_uri(back);
+    .set_redirect_uri(redirect_url);
     let (state, own_nonce) = (CsrfToken::new(state.to_owned()), Nonce::new(nonce.clone()));
-    // openidconnect adds `openid` by itself.
+    // openidconnect adds `openid` itself.
     let scopes = options.scopes.iter().filter(|scope| *scope != "openid").cloned().map(Scope::new);
     let mut request = client
         .authorize_url(CoreAuthenticationFlow::AuthorizationCode, || state, || own_nonce)
@@ -102,13 +102,13 @@ fn random(entropy: &dyn Entropy) -> String {
 /// Exchanges `code` at the token endpoint (RFC 6749 section 4.1.3).
 pub(crate) async fn redeem(
     options: &ProviderOptions,
-    found: &Found,
-    at: &SignInAt,
+    found: &Discovered,
+    at: &CodeFlowEndpoints,
     flow: &Flow,
     code: &Secret,
-) -> Result<Redeemed, Setback> {
+) -> Result<TokenResponse, SignInError> {
     let (Some(code), Some(verifier)) = (code.expose_str(), flow.verifier.expose_str()) else {
-        return Err(Setback::Refused(Trouble::new("the code is no text")));
+        return Err(SignInError::Rejected(ProviderError::new("the code is no text")));
     };
     let form = [
         ("grant_type", "authorization_code"),
@@ -116,45 +116,48 @@ pub(crate) async fn redeem(
         ("redirect_uri", &flow.redirect_uri),
         ("code_verifier", verifier),
     ];
-    let request = form_as_us(&at.token.url, &form, at.token.credentials, options)
-        .map_err(Setback::Unasked)?;
+    let request = authenticated_form(&at.token.url, &form, at.token.credentials, options)
+        .map_err(SignInError::ProviderUnavailable)?;
     let (status, answer) = found
-        .wire
-        .answer(request, TOKEN_ENDPOINT, found.wire.timeout())
+        .client
+        .answer(request, TOKEN_ENDPOINT, found.client.timeout())
         .await
-        .map_err(Setback::Unasked)?;
+        .map_err(SignInError::ProviderUnavailable)?;
     if status == StatusCode::OK {
-        tokens(answer.map_err(Setback::Unasked)?)
+        tokens(answer.map_err(SignInError::ProviderUnavailable)?)
     } else {
         Err(refusal(status, answer.ok()))
     }
 }
 
-fn tokens(answer: Object) -> Result<Redeemed, Setback> {
+fn tokens(answer: Object) -> Result<TokenResponse, SignInError> {
     let Object(mut members) = answer;
     let mut text = |name: &str| match members.remove(name) {
         Some(Value::String(text)) => Some(Secret::new(text)),
         _ => None,
     };
     let access_token = text("access_token");
-    let id_token = text("id_token")
-        .ok_or_else(|| Setback::Refused(Trouble::new("the provider gave no ID token")))?;
-    Ok(Redeemed { id_token, access_token })
+    let id_token = text("id_token").ok_or_else(|| {
+        SignInError::Rejected(ProviderError::new("the provider gave no ID token"))
+    })?;
+    Ok(TokenResponse { id_token, access_token })
 }
 
-// The error codes of RFC 6749 section 5.2 that mean one thing only. Of the provider's words none is
-// kept.
-fn refusal(status: StatusCode, answer: Option<Object>) -> Setback {
+// Only the error codes of RFC 6749 section 5.2 with a single meaning are distinguished. No text of
+// the provider is kept.
+fn refusal(status: StatusCode, answer: Option<Object>) -> SignInError {
     let error =
         answer.and_then(|Object(members)| members.get("error")?.as_str().map(str::to_owned));
     match error.as_deref() {
-        Some("invalid_grant") => Setback::Refused(Trouble::new(
+        Some("invalid_grant") => SignInError::Rejected(ProviderError::new(
             "the provider refused the code: spent, expired, or given for something else",
         )),
-        Some("invalid_client" | "unauthorized_client") => Setback::Unasked(Trouble::new(
-            "the provider does not accept our client_id and client_secret for a sign-in",
-        )),
-        _ => Setback::Unasked(Trouble::new(format!(
+        Some("invalid_client" | "unauthorized_client") => {
+            SignInError::ProviderUnavailable(ProviderError::new(
+                "the provider does not accept our client_id and client_secret for a sign-in",
+            ))
+        }
+        _ => SignInError::ProviderUnavailable(ProviderError::new(format!(
             "{TOKEN_ENDPOINT}: the provider answered with status {}",
             status.as_u16()
         ))),
@@ -174,13 +177,13 @@ mod tests {
     use crate::credentials::Credentials;
     use crate::discovery::Endpoint;
 
-    fn at() -> SignInAt {
+    fn at() -> CodeFlowEndpoints {
         let url = |text: &str| Url::parse(text).unwrap();
-        SignInAt {
+        CodeFlowEndpoints {
             authorization: url("https://op/authorize?tenant=a"),
             token: Endpoint { url: url("https://op/token"), credentials: Credentials::Basic },
             algorithms: Vec::new(),
-            names_itself: true,
+            redirect_names_issuer: true,
         }
     }
 
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_browser_carries_all_that_the_provider_needs_and_no_secret() {
+    fn the_authorization_url_has_every_parameter_and_no_secret() {
         let entropy = SeededEntropy::new(1);
         let flow = CodeFlow { response_mode: Some("query".into()), ..CodeFlow::default() };
         let (Begun { uri, flow }, query) = begun(&flow, &entropy);
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_in_our_words() {
+    fn a_refusal_quotes_nothing_of_the_provider() {
         let outcome = |status: u16, error: Value| {
             let Value::Object(members) = json!({ "error": error, "error_description": "canary" })
             else {
@@ -244,13 +247,18 @@ mod tests {
             };
             refusal(StatusCode::from_u16(status).unwrap(), Some(Object(members)))
         };
-        assert!(matches!(outcome(400, json!("invalid_grant")), Setback::Refused(_)));
+        assert!(matches!(outcome(400, json!("invalid_grant")), SignInError::Rejected(_)));
         for error in
             [json!("invalid_client"), json!("unauthorized_client"), json!("canary"), json!(7)]
         {
-            let Setback::Unasked(why) = outcome(401, error.clone()) else { panic!("{error}") };
+            let SignInError::ProviderUnavailable(why) = outcome(401, error.clone()) else {
+                panic!("{error}")
+            };
             assert!(!why.to_string().contains("canary"), "{why}");
         }
-        assert!(matches!(refusal(StatusCode::BAD_GATEWAY, None), Setback::Unasked(_)));
+        assert!(matches!(
+            refusal(StatusCode::BAD_GATEWAY, None),
+            SignInError::ProviderUnavailable(_)
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! How we say who we are at an endpoint of the provider (RFC 6749 section 2.3.1).
+//! Client authentication at an endpoint of the provider (RFC 6749 section 2.3.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,24 +8,24 @@ use http::{HeaderValue, Request};
 use openidconnect::core::CoreClientAuthMethod;
 use url::{Url, form_urlencoded};
 
+use crate::error::ProviderError;
 use crate::options::ProviderOptions;
-use crate::trouble::Trouble;
-use crate::wire::Wire;
+use crate::provider_client::ProviderClient;
 
-/// Where our name and our secret go.
+/// How the client id and the client secret are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// In the `Authorization` header.
     Basic,
     /// In the form.
     Post,
-    /// We have no secret: our name stands in the form and proves nothing.
+    /// There is no client secret: the client id in the form proves nothing.
     Public,
 }
 
 impl Credentials {
-    /// Picks among the methods that an endpoint takes; one that names none takes Basic, the
-    /// standard's default. `None` if none will do.
+    /// Picks among the methods that an endpoint supports; an endpoint that names none supports
+    /// Basic, the default of the standard. `None` if none is usable.
     pub(crate) fn among(methods: Option<&Vec<CoreClientAuthMethod>>) -> Option<Self> {
         let Some(methods) = methods else { return Some(Self::Basic) };
         if methods.contains(&CoreClientAuthMethod::ClientSecretBasic) {
@@ -38,16 +38,16 @@ impl Credentials {
     }
 }
 
-/// `fields` as a form for `url`, together with who we are.
+/// A request with `fields` as a form for `url`, authenticated as the client.
 ///
 /// # Errors
-/// For the log: there is no secret where one is needed.
-pub(crate) fn form_as_us(
+/// For the log: a client secret is needed, and none is configured.
+pub(crate) fn authenticated_form(
     url: &Url,
     fields: &[(&str, &str)],
     credentials: Credentials,
     options: &ProviderOptions,
-) -> Result<Request<Bytes>, Trouble> {
+) -> Result<Request<Bytes>, ProviderError> {
     let id = options.client_id.as_str();
     let secret = || {
         let secret = options.client_secret.as_ref().and_then(|secret| secret.expose_str());
@@ -57,7 +57,7 @@ pub(crate) fn form_as_us(
     form.extend_pairs(fields);
     match credentials {
         Credentials::Basic => {
-            let mut request = Wire::post_form(url, form.finish());
+            let mut request = ProviderClient::post_form(url, form.finish());
             authorize(&mut request, "Basic ", basic(id, secret()?).as_bytes())?;
             return Ok(request);
         }
@@ -66,7 +66,7 @@ pub(crate) fn form_as_us(
         }
         Credentials::Public => form.append_pair("client_id", id),
     };
-    Ok(Wire::post_form(url, form.finish()))
+    Ok(ProviderClient::post_form(url, form.finish()))
 }
 
 // RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
@@ -78,14 +78,14 @@ fn basic(id: &str, secret: &str) -> String {
 /// Puts `credentials` into the `Authorization` header.
 ///
 /// # Errors
-/// No header can carry them.
+/// A header cannot carry them.
 pub(crate) fn authorize(
     request: &mut Request<Bytes>,
     scheme: &str,
     credentials: &[u8],
-) -> Result<(), Trouble> {
+) -> Result<(), ProviderError> {
     let mut value = HeaderValue::from_bytes(&[scheme.as_bytes(), credentials].concat())
-        .map_err(|_| Trouble::new("credentials that no header can carry"))?;
+        .map_err(|_| ProviderError::new("credentials that no header can carry"))?;
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);
     Ok(())

@@ -1,11 +1,10 @@
-//! Learns from a provider's discovery document where its endpoints are (OpenID Connect Discovery
-//! 1.0).
+//! Reads a provider's endpoints from its discovery document (OpenID Connect Discovery 1.0).
 //!
-//! The document decides where tokens and our client secret go. So it must be of the configured
-//! issuer, and every endpoint in it has to satisfy the provider's scheme and address policy, the
-//! same as the issuer itself.
+//! The document decides where tokens and the client secret are sent. So it must be of the
+//! configured issuer, and every endpoint in it has to satisfy the provider's scheme and address
+//! policy, as the issuer itself does.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_http::client::{Client, ClientOptions, Destination};
@@ -16,17 +15,18 @@ use openidconnect::core::{
     CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
 };
 use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use crate::answer::Object;
 use crate::credentials::Credentials;
+use crate::error::ProviderError;
 use crate::issuer::Issuer;
 use crate::keys::KeySet;
 use crate::options::{ProviderOptions, WELL_KNOWN, check_endpoint};
-use crate::trouble::Trouble;
-use crate::wire::Wire;
+use crate::provider_client::ProviderClient;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Extra {
@@ -53,106 +53,111 @@ type Metadata = ProviderMetadata<
     CoreSubjectIdentifierType,
 >;
 
-/// What a discovery found.
-pub(crate) struct Found {
-    /// As whom it may speak.
+/// The result of a discovery.
+pub(crate) struct Discovered {
+    /// The issuer that the provider may use in tokens.
     pub(crate) issuer: Issuer,
     pub(crate) userinfo: Url,
-    /// Where to introspect; `None` if the provider does not offer it, or if we shall not or cannot
-    /// use it.
+    /// The introspection endpoint; `None` if the provider has none, or if it is switched off or
+    /// cannot be used without a client secret.
     pub(crate) introspection: Option<Endpoint>,
-    /// Where people sign in with a browser; `None` if they shall not, and why if they cannot:
-    /// bearers of tokens get in all the same.
-    pub(crate) sign_in: Option<Result<SignInAt, Trouble>>,
-    /// Reaches the endpoints of this provider and nothing else.
-    pub(crate) wire: Wire,
+    /// The endpoints for signing in with a browser; `None` without a configured code flow, an error
+    /// if the provider does not support it. Bearer tokens are accepted in either case.
+    pub(crate) sign_in: Option<Result<CodeFlowEndpoints, ProviderError>>,
+    /// Reaches the endpoints of this provider alone.
+    pub(crate) client: ProviderClient,
     keys_url: Url,
     keys: RwLock<Arc<KeySet>>,
 }
 
-/// An endpoint that asks who we are.
+/// An endpoint that requires client authentication.
 pub(crate) struct Endpoint {
     pub(crate) url: Url,
     pub(crate) credentials: Credentials,
 }
 
-/// What a code flow needs to know of the provider.
-pub(crate) struct SignInAt {
-    /// Where browsers are sent. We never go there.
+/// The part of the discovery that a code flow needs.
+pub(crate) struct CodeFlowEndpoints {
+    /// The authorization endpoint, for browsers alone: the daemon never calls it.
     pub(crate) authorization: Url,
     pub(crate) token: Endpoint,
-    /// What ID tokens may be signed with: asymmetric algorithms only.
+    /// The algorithms that may sign ID tokens: asymmetric ones only.
     pub(crate) algorithms: Vec<Algorithm>,
-    /// Whether the provider names itself in every redirect (RFC 9207 section 3).
-    pub(crate) names_itself: bool,
+    /// Whether every redirect names its issuer (RFC 9207 section 3).
+    pub(crate) redirect_names_issuer: bool,
 }
 
-/// Asks the provider for its document and its keys.
+/// Fetches the provider's document and its keys.
 ///
 /// # Errors
-/// For the log: which request failed, or what in the document is not acceptable.
+/// For the log: the request that failed, or the fault of the document.
 pub(crate) async fn discover(
     options: &ProviderOptions,
     timeout: Duration,
-) -> Result<Found, Trouble> {
+) -> Result<Discovered, ProviderError> {
     let address = document_address(options)?;
-    let wire = Wire::new(client(options, [&address])?, timeout);
-    let document = wire.object(Wire::get(&address), "the discovery document").await?;
-    let metadata = understand(document)?;
-    let found = survey(&metadata, options, timeout)?;
+    let client = ProviderClient::new(client_for(options, [&address])?, timeout);
+    let document = client.object(ProviderClient::get(&address), "the discovery document").await?;
+    let metadata = parse(document)?;
+    let found = from_metadata(&metadata, options, timeout)?;
     found.refresh_keys().await?;
     Ok(found)
 }
 
-impl Found {
-    /// Where people sign in.
+impl Discovered {
+    /// The endpoints for signing in.
     ///
     /// # Errors
-    /// For the log: why they cannot.
-    pub(crate) fn sign_in(&self) -> Result<&SignInAt, Trouble> {
+    /// For the log: why users cannot sign in.
+    pub(crate) fn sign_in(&self) -> Result<&CodeFlowEndpoints, ProviderError> {
         let at = self.sign_in.as_ref().ok_or("the provider was discovered without a code flow")?;
-        at.as_ref().map_err(Trouble::clone)
+        at.as_ref().map_err(ProviderError::clone)
     }
 
-    /// Why people cannot sign in although they shall.
-    pub(crate) fn sign_in_trouble(&self) -> Option<Trouble> {
+    /// Why users cannot sign in although a code flow is configured.
+    pub(crate) fn sign_in_error(&self) -> Option<ProviderError> {
         let why = self.sign_in.as_ref()?.as_ref().err()?;
-        Some(Trouble::new(format!("nobody can sign in there with a browser: {why}")))
+        Some(ProviderError::new(format!("users cannot sign in there with a browser: {why}")))
     }
 
-    /// The keys as last fetched.
+    /// The keys of the last successful fetch.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.read())
     }
 
-    /// Fetches the keys anew; those at hand stay if that fails.
-    pub(crate) async fn refresh_keys(&self) -> Result<(), Trouble> {
-        let published =
-            self.wire.object(Wire::get(&self.keys_url), "the keys of the provider").await?;
+    /// Fetches the keys again; the current ones stay if that fails.
+    pub(crate) async fn refresh_keys(&self) -> Result<(), ProviderError> {
+        let published = self
+            .client
+            .object(ProviderClient::get(&self.keys_url), "the keys of the provider")
+            .await?;
         let keys = Arc::new(KeySet::from_published(published)?);
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.keys.write() = keys;
         Ok(())
     }
 }
 
-fn document_address(options: &ProviderOptions) -> Result<Url, Trouble> {
+fn document_address(options: &ProviderOptions) -> Result<Url, ProviderError> {
     let issuer = options.issuer();
     let address = format!("{}{WELL_KNOWN}", issuer.strip_suffix('/').unwrap_or(issuer));
     Ok(check_endpoint(&address, options.allow_insecure)?)
 }
 
-fn understand(document: Object) -> Result<Metadata, Trouble> {
+fn parse(document: Object) -> Result<Metadata, ProviderError> {
     serde_json::from_value(Value::Object(document.0)).map_err(|_| {
-        Trouble::new("the discovery document lacks a required member, or has one of the wrong type")
+        ProviderError::new(
+            "the discovery document lacks a required member, or has one of the wrong type",
+        )
     })
 }
 
-fn survey(
+fn from_metadata(
     metadata: &Metadata,
     options: &ProviderOptions,
     timeout: Duration,
-) -> Result<Found, Trouble> {
-    let issuer = Issuer::discovered(metadata.issuer().as_str(), options)?;
+) -> Result<Discovered, ProviderError> {
+    let issuer =
+        Issuer::discovered(metadata.issuer().as_str(), options.issuer(), &options.tenants)?;
     let userinfo =
         metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
     let userinfo = endpoint("userinfo_endpoint", userinfo.as_str(), options)?;
@@ -164,25 +169,34 @@ fn survey(
     let destinations = [&userinfo, &keys_url]
         .into_iter()
         .chain(called.into_iter().flatten().map(|called| &called.url));
-    let wire = Wire::new(client(options, destinations)?, timeout);
-    Ok(Found { issuer, userinfo, introspection, sign_in, wire, keys_url, keys: RwLock::default() })
+    let client = ProviderClient::new(client_for(options, destinations)?, timeout);
+    Ok(Discovered {
+        issuer,
+        userinfo,
+        introspection,
+        sign_in,
+        client,
+        keys_url,
+        keys: RwLock::default(),
+    })
 }
 
-fn endpoint(name: &str, text: &str, options: &ProviderOptions) -> Result<Url, Trouble> {
-    check_endpoint(text, options.allow_insecure)
-        .map_err(|problem| Trouble::new(format!("{name} in the discovery document: {problem}")))
+fn endpoint(name: &str, text: &str, options: &ProviderOptions) -> Result<Url, ProviderError> {
+    check_endpoint(text, options.allow_insecure).map_err(|problem| {
+        ProviderError::new(format!("{name} in the discovery document: {problem}"))
+    })
 }
 
 fn introspection(
     metadata: &Metadata,
     options: &ProviderOptions,
-) -> Result<Option<Endpoint>, Trouble> {
+) -> Result<Option<Endpoint>, ProviderError> {
     let extra = metadata.additional_metadata();
     let wanted = options.introspection && options.client_secret.is_some();
     let Some(text) = extra.introspection_endpoint.as_ref().filter(|_| wanted) else {
         return Ok(None);
     };
-    // What the provider does not say of this endpoint is taken from its token endpoint.
+    // Methods that the provider does not state for this endpoint are those of its token endpoint.
     let stated = extra.introspection_endpoint_auth_methods_supported.as_ref();
     let credentials = Credentials::among(stated.or(metadata.token_endpoint_auth_methods_supported())).ok_or(
         "the introspection endpoint takes neither client_secret_basic nor client_secret_post; introspection can be switched off",
@@ -190,15 +204,18 @@ fn introspection(
     Ok(Some(Endpoint { url: endpoint("introspection_endpoint", text, options)?, credentials }))
 }
 
-fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, Trouble> {
+fn sign_in(
+    metadata: &Metadata,
+    options: &ProviderOptions,
+) -> Result<CodeFlowEndpoints, ProviderError> {
     let extra = metadata.additional_metadata();
-    // Entra ID knows PKCE and does not say so.
+    // Entra ID supports PKCE and does not announce it.
     if extra
         .code_challenge_methods_supported
         .as_ref()
         .is_some_and(|methods| !methods.iter().any(|m| m == "S256"))
     {
-        return Err(Trouble::new("the provider knows no PKCE with the method S256"));
+        return Err(ProviderError::new("the provider does not support PKCE with the method S256"));
     }
     let token =
         metadata.token_endpoint().ok_or("the discovery document names no token_endpoint")?;
@@ -210,11 +227,11 @@ fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, T
     };
     let algorithms = algorithms(metadata);
     if algorithms.is_empty() {
-        return Err(Trouble::new(
-            "the provider signs its ID tokens with no algorithm that we take",
+        return Err(ProviderError::new(
+            "the provider signs its ID tokens with no algorithm that is accepted here",
         ));
     }
-    Ok(SignInAt {
+    Ok(CodeFlowEndpoints {
         authorization: endpoint(
             "authorization_endpoint",
             metadata.authorization_endpoint().as_str(),
@@ -222,7 +239,7 @@ fn sign_in(metadata: &Metadata, options: &ProviderOptions) -> Result<SignInAt, T
         )?,
         token: Endpoint { url: endpoint("token_endpoint", token.as_str(), options)?, credentials },
         algorithms,
-        names_itself: extra.authorization_response_iss_parameter_supported == Some(true),
+        redirect_names_issuer: extra.authorization_response_iss_parameter_supported == Some(true),
     })
 }
 
@@ -233,11 +250,11 @@ fn algorithms(metadata: &Metadata) -> Vec<Algorithm> {
     known.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac).collect()
 }
 
-/// A client for the places of `urls`, and for nothing else.
-fn client<'a>(
+/// A client for the places of `urls` alone.
+fn client_for<'a>(
     options: &ProviderOptions,
     urls: impl IntoIterator<Item = &'a Url>,
-) -> Result<Client, Trouble> {
+) -> Result<Client, ProviderError> {
     let mut destinations: Vec<Destination> = Vec::new();
     for url in urls {
         let destination = destination(options, url)?;
@@ -246,12 +263,12 @@ fn client<'a>(
         }
     }
     Client::new(ClientOptions { destinations, ..ClientOptions::default() })
-        .map_err(|error| Trouble::new(format!("no connection can be prepared: {error}")))
+        .map_err(|error| ProviderError::new(format!("no connection can be prepared: {error}")))
 }
 
-fn destination(options: &ProviderOptions, url: &Url) -> Result<Destination, Trouble> {
-    let mut destination = Destination::of_url(url.as_str())
-        .ok_or("an endpoint is at no place that can be dialled")?;
+fn destination(options: &ProviderOptions, url: &Url) -> Result<Destination, ProviderError> {
+    let mut destination =
+        Destination::of_url(url.as_str()).ok_or("an endpoint has no host that can be dialled")?;
     destination.addresses = options.addresses.clone();
     if url.scheme() == "https" {
         destination.extra_roots_pem = options.extra_roots_pem.clone();

@@ -1,5 +1,5 @@
-//! What an ID token has to say before it signs somebody in (OpenID Connect Core section 3.1.3.7).
-//! Pure rules over claims whose signature has been verified.
+//! The validation of ID tokens (OpenID Connect Core section 3.1.3.7): pure rules over claims whose
+//! signature has been verified.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use jsonwebtoken::Algorithm;
 use ring::digest;
 use serde_json::Value;
 
-use crate::claims::{self, MAX_CLAIMS, moment};
+use crate::claims::{self, MAX_CLAIMS, timestamp};
+use crate::error::ProviderError;
 use crate::issuer::Issuer;
 use crate::keys::Signed;
-use crate::trouble::Trouble;
 
-/// What the sign-in under way expects of its ID token.
+/// The values that the current sign-in expects in its ID token.
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a Issuer,
-    /// The issuer that the redirect named, where it named one.
-    pub(crate) redirected_by: Option<&'a str>,
+    /// The issuer that the redirect named, if it named one.
+    pub(crate) redirect_issuer: Option<&'a str>,
     pub(crate) algorithms: &'a [Algorithm],
     pub(crate) client_id: &'a str,
     pub(crate) nonce: &'a Secret,
@@ -31,25 +31,25 @@ pub(crate) struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    /// Judges `token` and tells as whom the provider made it.
+    /// Validates `token` and returns its issuer.
     ///
     /// # Errors
     /// The reason for the log.
-    pub(crate) fn judge(&self, token: &Signed) -> Result<String, Trouble> {
+    pub(crate) fn validate(&self, token: &Signed) -> Result<String, ProviderError> {
         let claims = &token.claims;
         if !self.algorithms.contains(&token.algorithm) {
             return Err(
                 "the ID token is signed by an algorithm that the provider does not announce".into(),
             );
         }
-        let issuer = self.issuer.of(claims)?;
-        if self.redirected_by.is_some_and(|named| named != issuer) {
+        let issuer = self.issuer.of_claims(claims)?;
+        if self.redirect_issuer.is_some_and(|named| named != issuer) {
             return Err("the redirect named another issuer than the ID token".into());
         }
-        self.meant_for_us(claims)?;
-        self.in_time(claims)?;
-        self.of_this_flow(claims)?;
-        self.beside_its_access_token(claims, token.algorithm)?;
+        self.check_audience(claims)?;
+        self.check_times(claims)?;
+        self.check_nonce(claims)?;
+        self.check_access_token_hash(claims, token.algorithm)?;
         if claims::text_length(claims) > MAX_CLAIMS {
             return Err("the claims of the user are too large".into());
         }
@@ -57,7 +57,7 @@ impl Expected<'_> {
         Ok(issuer)
     }
 
-    fn meant_for_us(&self, claims: &Claims) -> Result<(), &'static str> {
+    fn check_audience(&self, claims: &Claims) -> Result<(), &'static str> {
         let audiences = match claims.get("aud") {
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(list)) => list
@@ -80,10 +80,10 @@ impl Expected<'_> {
         }
     }
 
-    fn in_time(&self, claims: &Claims) -> Result<(), Trouble> {
-        let end = moment(claims, "exp")?.ok_or("`exp` is missing")?;
-        let made = moment(claims, "iat")?.ok_or("`iat` is missing")?;
-        let start = moment(claims, "nbf")?;
+    fn check_times(&self, claims: &Claims) -> Result<(), ProviderError> {
+        let end = timestamp(claims, "exp")?.ok_or("`exp` is missing")?;
+        let made = timestamp(claims, "iat")?.ok_or("`iat` is missing")?;
+        let start = timestamp(claims, "nbf")?;
         if end + self.skew <= self.now {
             return Err("the ID token has expired".into());
         }
@@ -93,8 +93,8 @@ impl Expected<'_> {
         Ok(())
     }
 
-    // Without the nonce, an ID token that was stolen from another sign-in of ours would do.
-    fn of_this_flow(&self, claims: &Claims) -> Result<(), &'static str> {
+    // Without the nonce, an ID token that was stolen from another sign-in would be accepted.
+    fn check_nonce(&self, claims: &Claims) -> Result<(), &'static str> {
         let nonce =
             claims.get("nonce").and_then(Value::as_str).ok_or("`nonce` is missing or no string")?;
         self.nonce
@@ -103,16 +103,17 @@ impl Expected<'_> {
             .ok_or("the ID token is of another sign-in")
     }
 
-    fn beside_its_access_token(
+    fn check_access_token_hash(
         &self,
         claims: &Claims,
         algorithm: Algorithm,
     ) -> Result<(), &'static str> {
         let Some(stated) = claims.get("at_hash") else { return Ok(()) };
-        let token =
-            self.access_token.ok_or("the ID token speaks of an access token that did not come")?;
-        let own = left_half(algorithm, token.expose());
-        (stated.as_str() == Some(own.as_str()))
+        let token = self
+            .access_token
+            .ok_or("the ID token has the hash of an access token that was not sent")?;
+        let computed = left_half(algorithm, token.expose());
+        (stated.as_str() == Some(computed.as_str()))
             .then_some(())
             .ok_or("`at_hash` is of another access token")
     }
@@ -130,9 +131,9 @@ fn left_half(algorithm: Algorithm, token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(left)
 }
 
-/// Whether the provider says that the `email` is the person's own: `email_verified` of the
+/// Whether the provider states that the `email` is the user's own: `email_verified` of the
 /// standard, or Entra's `xms_edov` (the owner of the email's domain is verified), in the spellings
-/// that are met.
+/// that occur.
 pub(crate) fn email_is_verified(claims: &Claims) -> bool {
     let is = |name: &str, spellings: &[Value]| {
         claims.get(name).is_some_and(|value| spellings.contains(value))
@@ -142,8 +143,8 @@ pub(crate) fn email_is_verified(claims: &Claims) -> bool {
 }
 
 /// Whether the provider left the groups out because there are too many of them: it then names
-/// another place for them (OpenID Connect Core section 5.6.2), or only says that there are some.
-pub(crate) fn groups_are_elsewhere(claims: &Claims) -> bool {
+/// another source for them (OpenID Connect Core section 5.6.2), or only states that there are some.
+pub(crate) fn groups_are_omitted(claims: &Claims) -> bool {
     let named = claims.get("_claim_names").and_then(Value::as_object);
     named.is_some_and(|names| names.contains_key("groups"))
         || claims
@@ -169,16 +170,16 @@ mod tests {
         claims
     }
 
-    fn judge_as(
+    fn validate_as(
         changes: &Value,
         algorithm: Algorithm,
-        redirected_by: Option<&str>,
+        redirect_issuer: Option<&str>,
     ) -> Result<String, String> {
         let (issuer, nonce) = (Issuer::One("https://op".into()), Secret::new("n-1"));
         let access_token = Secret::new("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
         let expected = Expected {
             issuer: &issuer,
-            redirected_by,
+            redirect_issuer,
             algorithms: &[Algorithm::ES256, Algorithm::EdDSA],
             client_id: "us",
             nonce: &nonce,
@@ -187,15 +188,15 @@ mod tests {
             skew: Duration::from_secs(30),
         };
         let token = Signed { claims: claims(changes), algorithm };
-        expected.judge(&token).map_err(|trouble| trouble.to_string())
+        expected.validate(&token).map_err(|error| error.to_string())
     }
 
-    fn judge(changes: &Value) -> Result<String, String> {
-        judge_as(changes, Algorithm::ES256, None)
+    fn validate(changes: &Value) -> Result<String, String> {
+        validate_as(changes, Algorithm::ES256, None)
     }
 
     #[test]
-    fn a_good_token_signs_in() {
+    fn a_valid_token_is_accepted() {
         for good in [
             json!({}),
             json!({"aud": ["us"]}),
@@ -207,13 +208,13 @@ mod tests {
             // The example of OpenID Connect Core, appendix A.4.
             json!({"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"}),
         ] {
-            assert_eq!(judge(&good).as_deref(), Ok("https://op"), "{good}");
+            assert_eq!(validate(&good).as_deref(), Ok("https://op"), "{good}");
         }
-        assert!(judge_as(&json!({}), Algorithm::ES256, Some("https://op")).is_ok());
+        assert!(validate_as(&json!({}), Algorithm::ES256, Some("https://op")).is_ok());
     }
 
     #[test]
-    fn what_does_not_hold_signs_nobody_in() {
+    fn an_invalid_token_is_refused() {
         for (reason, bad) in [
             ("another issuer", json!({"iss": "https://other"})),
             ("another issuer", json!({"iss": "https://op/"})),
@@ -246,20 +247,20 @@ mod tests {
             ("names the user", json!({"sub": "x".repeat(256)})),
             ("too large", json!({"x": "y".repeat(MAX_CLAIMS)})),
         ] {
-            let why = judge(&bad).expect_err(reason);
+            let why = validate(&bad).expect_err(reason);
             assert!(why.contains(reason), "{bad}: {why}");
         }
     }
 
     #[test]
     fn an_algorithm_has_to_be_announced() {
-        let why = judge_as(&json!({}), Algorithm::RS256, None).unwrap_err();
+        let why = validate_as(&json!({}), Algorithm::RS256, None).unwrap_err();
         assert!(why.contains("does not announce"), "{why}");
     }
 
     #[test]
     fn the_redirect_and_the_token_are_of_one_issuer() {
-        let why = judge_as(&json!({}), Algorithm::ES256, Some("https://op2")).unwrap_err();
+        let why = validate_as(&json!({}), Algorithm::ES256, Some("https://op2")).unwrap_err();
         assert!(why.contains("redirect named another issuer"), "{why}");
     }
 
@@ -299,20 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_did_not_come_are_noticed() {
+    fn omitted_groups_are_noticed() {
         for elsewhere in [
             json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph"}}}),
             json!({"hasgroups": true}),
             json!({"hasgroups": "true"}),
         ] {
-            assert!(groups_are_elsewhere(&claims(&elsewhere)), "{elsewhere}");
+            assert!(groups_are_omitted(&claims(&elsewhere)), "{elsewhere}");
         }
         for here in [
             json!({"groups": ["a"]}),
             json!({"_claim_names": {"address": "s"}}),
             json!({"hasgroups": false}),
         ] {
-            assert!(!groups_are_elsewhere(&claims(&here)), "{here}");
+            assert!(!groups_are_omitted(&claims(&here)), "{here}");
         }
     }
 }

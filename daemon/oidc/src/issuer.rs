@@ -1,20 +1,18 @@
-//! Whose word a token is: the issuer of a provider, or the template of one that has an issuer per
-//! tenant.
+//! The issuer of a provider's tokens: one issuer, or one per tenant.
 //!
 //! Entra ID publishes one discovery document for all of its tenants. Its `issuer` then is a
-//! template, and its keys are those of everybody: who may come in is decided here, by the tenants
-//! that the configuration lists.
+//! template, and its keys sign for every tenant: the configuration lists the tenants that are
+//! accepted, and the check is here.
 
 use credsmith_core::caller::Claims;
 use serde_json::Value;
 
-use crate::options::{ProviderOptions, same_issuer};
-use crate::trouble::Trouble;
+use crate::error::ProviderError;
 
-/// What stands in a template in place of the tenant.
+/// The placeholder of the tenant in a template.
 const TENANT: &str = "{tenantid}";
 
-/// Below which paths Entra ID publishes a document for many tenants.
+/// The paths below which Entra ID publishes a document for many tenants.
 const MANY_TENANTS: [&str; 2] = ["/common/v2.0", "/organizations/v2.0"];
 
 /// The issuer template of a provider of many tenants, if `issuer` is the address of one.
@@ -25,26 +23,32 @@ pub(crate) fn template(issuer: &str) -> Option<String> {
     (!authority.contains('/')).then(|| format!("{origin}/{TENANT}/v2.0"))
 }
 
-fn filled(template: &str, tenant: &str) -> String {
+fn of_tenant(template: &str, tenant: &str) -> String {
     template.replace(TENANT, tenant)
 }
 
-/// Every issuer whose word a provider with these options may bring, before anything is discovered.
-pub(crate) fn configured(options: &ProviderOptions) -> Vec<String> {
-    let tenants = template(options.issuer()).map(|template| {
-        options.tenants.iter().map(|tenant| filled(&template, tenant)).collect::<Vec<_>>()
+/// Every issuer that tokens of a provider may name, by its configuration alone.
+pub(crate) fn configured(issuer: &str, tenants: &[String]) -> Vec<String> {
+    let of_tenants = template(issuer).map(|template| {
+        tenants.iter().map(|tenant| of_tenant(&template, tenant)).collect::<Vec<_>>()
     });
-    std::iter::once(options.issuer().to_owned()).chain(tenants.unwrap_or_default()).collect()
+    std::iter::once(issuer.to_owned()).chain(of_tenants.unwrap_or_default()).collect()
 }
 
-/// As whom a provider may speak.
+/// Whether two issuers are equal but for one trailing slash.
+pub(crate) fn same_issuer(one: &str, other: &str) -> bool {
+    let bare = |issuer| -> Option<&str> { str::strip_suffix(issuer, "/") };
+    bare(one).unwrap_or(one) == bare(other).unwrap_or(other)
+}
+
+/// The issuers that tokens of a provider may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Issuer {
-    /// As this one, spelt as in the discovery document.
+    /// This one, spelt as in the discovery document.
     One(String),
-    /// As any of these tenants.
+    /// The issuer of any of these tenants.
     PerTenant {
-        /// How the tenants' issuers are made.
+        /// The issuer of a tenant, with the placeholder in place of its id.
         template: String,
         /// GUIDs in lower case.
         tenants: Vec<String>,
@@ -52,49 +56,53 @@ pub(crate) enum Issuer {
 }
 
 impl Issuer {
-    /// Judges the `issuer` of a discovery document.
+    /// Checks the `issuer` of a discovery document against the configured issuer and tenants.
     ///
     /// # Errors
     /// For the log: it is not the configured one.
-    pub(crate) fn discovered(stated: &str, options: &ProviderOptions) -> Result<Self, Trouble> {
-        let wrong =
-            Trouble::new("the discovery document is of another issuer than the configured one");
-        match template(options.issuer()) {
+    pub(crate) fn discovered(
+        stated: &str,
+        configured: &str,
+        tenants: &[String],
+    ) -> Result<Self, ProviderError> {
+        let wrong = ProviderError::new(
+            "the discovery document is of another issuer than the configured one",
+        );
+        match template(configured) {
             Some(template) if stated == template => {
-                Ok(Self::PerTenant { template, tenants: options.tenants.clone() })
+                Ok(Self::PerTenant { template, tenants: tenants.to_vec() })
             }
             None if stated.contains(TENANT) => {
                 Err("the issuer in the discovery document is a template: the configured address is none for many tenants".into())
             }
-            None if same_issuer(stated, options.issuer()) => Ok(Self::One(stated.to_owned())),
+            None if same_issuer(stated, configured) => Ok(Self::One(stated.to_owned())),
             Some(_) | None => Err(wrong),
         }
     }
 
-    /// What lists show: a tenant's issuer would be only one of them.
-    pub(crate) fn shown<'a>(&'a self, options: &'a ProviderOptions) -> &'a str {
+    /// The issuer that lists of providers show: `configured` where there are many.
+    pub(crate) fn shown<'a>(&'a self, configured: &'a str) -> &'a str {
         match self {
             Self::One(issuer) => issuer,
-            Self::PerTenant { .. } => options.issuer(),
+            Self::PerTenant { .. } => configured,
         }
     }
 
-    /// Whether the provider may speak as `issuer`, spelt like this.
-    pub(crate) fn is(&self, issuer: &str) -> bool {
+    /// Whether `issuer`, in exactly this spelling, is one of them.
+    pub(crate) fn matches(&self, issuer: &str) -> bool {
         match self {
             Self::One(own) => own == issuer,
             Self::PerTenant { template, tenants } => {
-                tenants.iter().any(|tenant| filled(template, tenant) == issuer)
+                tenants.iter().any(|tenant| of_tenant(template, tenant) == issuer)
             }
         }
     }
 
-    /// As whom the provider made these claims, which it signed.
+    /// The issuer of these claims, which the provider signed.
     ///
     /// # Errors
-    /// For the log: `iss` is not its own, or is that of no tenant that is listed, or `tid` says
-    /// otherwise.
-    pub(crate) fn of(&self, claims: &Claims) -> Result<String, &'static str> {
+    /// For the log: `iss` is another issuer, or its tenant is not listed, or `tid` contradicts it.
+    pub(crate) fn of_claims(&self, claims: &Claims) -> Result<String, &'static str> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let iss = text("iss").ok_or("`iss` is missing or no string")?;
         match self {
@@ -106,7 +114,7 @@ impl Issuer {
                     .iter()
                     .find(|tenant| *tenant == tid)
                     .ok_or("the tenant is not listed")?;
-                let own = filled(template, tenant);
+                let own = of_tenant(template, tenant);
                 if own == iss {
                     Ok(own)
                 } else {
@@ -117,12 +125,12 @@ impl Issuer {
     }
 }
 
-/// For whom a key may sign.
+/// The issuer that a key may sign for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Signer {
-    /// For whoever publishes it.
+    /// The provider that publishes it.
     Publisher,
-    /// For this issuer only, which may be a template.
+    /// This issuer only, which may be a template.
     Only(String),
 }
 
@@ -137,14 +145,14 @@ impl Signer {
         }
     }
 
-    /// Whether the key may have signed these claims: were it not asked, the key of one tenant would
-    /// open all others.
+    /// Whether the key may have signed these claims: without this check, the key of one tenant
+    /// could sign for all others.
     pub(crate) fn may_sign(&self, claims: &Claims) -> bool {
         let Self::Only(own) = self else { return true };
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let Some(iss) = text("iss") else { return false };
         if own.contains(TENANT) {
-            text("tid").is_some_and(|tid| filled(own, tid) == iss)
+            text("tid").is_some_and(|tid| of_tenant(own, tid) == iss)
         } else {
             own == iss
         }
@@ -153,7 +161,6 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
-    use credsmith_core::ids::ProviderId;
     use serde_json::json;
 
     use super::*;
@@ -200,10 +207,7 @@ mod tests {
     #[test]
     fn a_document_is_of_the_configured_issuer_or_of_its_template() {
         let discovered = |configured: &str, stated: &str| {
-            let mut options =
-                ProviderOptions::new(ProviderId::parse("op").unwrap(), configured, "us");
-            options.tenants = vec![T1.to_owned()];
-            Issuer::discovered(stated, &options)
+            Issuer::discovered(stated, configured, &[T1.to_owned()])
         };
         assert_eq!(discovered("https://op/common/v2.0", "https://op/{tenantid}/v2.0"), Ok(entra()));
         assert_eq!(
@@ -224,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_speaks_for_itself_and_only_when_listed() {
+    fn the_issuer_of_a_tenant_is_accepted_only_when_listed() {
         let iss = |tenant: &str| format!("https://op/{tenant}/v2.0");
-        assert_eq!(entra().of(&claims(json!({"iss": iss(T1), "tid": T1}))), Ok(iss(T1)));
+        assert_eq!(entra().of_claims(&claims(json!({"iss": iss(T1), "tid": T1}))), Ok(iss(T1)));
         for (attack, bad) in [
             ("not listed", json!({"iss": iss(T2), "tid": T2})),
             ("a listed tenant's issuer, another's tid", json!({"iss": iss(T1), "tid": T2})),
@@ -245,37 +249,45 @@ mod tests {
             ("another host", json!({"iss": format!("https://evil/{T1}/v2.0"), "tid": T1})),
             ("a slash more", json!({"iss": format!("https://op/{T1}/v2.0/"), "tid": T1})),
         ] {
-            assert!(entra().of(&claims(bad)).is_err(), "{attack}");
+            assert!(entra().of_claims(&claims(bad)).is_err(), "{attack}");
         }
-        assert!(entra().is(&iss(T1)));
-        assert!(!entra().is(&iss(T2)) && !entra().is("https://op/{tenantid}/v2.0"));
+        assert!(entra().matches(&iss(T1)));
+        assert!(!entra().matches(&iss(T2)) && !entra().matches("https://op/{tenantid}/v2.0"));
     }
 
     #[test]
-    fn a_provider_without_tenants_speaks_as_itself() {
+    fn a_provider_without_tenants_has_one_issuer() {
         let one = Issuer::One("https://op".into());
-        assert_eq!(one.of(&claims(json!({"iss": "https://op"}))), Ok("https://op".into()));
+        assert_eq!(one.of_claims(&claims(json!({"iss": "https://op"}))), Ok("https://op".into()));
         for bad in [
             json!({"iss": "https://op/"}),
             json!({"iss": 7}),
             json!({}),
             json!({"iss": ["https://op"]}),
         ] {
-            assert!(one.of(&claims(bad.clone())).is_err(), "{bad}");
+            assert!(one.of_claims(&claims(bad.clone())).is_err(), "{bad}");
         }
-        assert!(one.is("https://op") && !one.is("https://op/"));
+        assert!(one.matches("https://op") && !one.matches("https://op/"));
     }
 
     #[test]
-    fn what_may_be_said_is_known_before_discovery() {
-        let mut options =
-            ProviderOptions::new(ProviderId::parse("op").unwrap(), "https://op/common/v2.0", "us");
-        options.tenants = vec![T1.to_owned(), T2.to_owned()];
+    fn the_configured_issuers_are_known_before_discovery() {
         let expected = [
             "https://op/common/v2.0".to_owned(),
             format!("https://op/{T1}/v2.0"),
             format!("https://op/{T2}/v2.0"),
         ];
-        assert_eq!(configured(&options), expected);
+        let tenants = [T1.to_owned(), T2.to_owned()];
+        assert_eq!(configured("https://op/common/v2.0", &tenants), expected);
+    }
+
+    #[test]
+    fn one_trailing_slash_makes_no_other_issuer() {
+        assert!(
+            same_issuer("https://op", "https://op/") && same_issuer("https://op/", "https://op")
+        );
+        for other in ["https://op//", "https://op/a", "https://OP", "http://op", ""] {
+            assert!(!same_issuer("https://op", other), "{other}");
+        }
     }
 }

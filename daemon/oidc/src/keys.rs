@@ -1,12 +1,12 @@
 //! The public keys of a provider, and tokens that are signed with them.
 //!
 //! Most access tokens are opaque. Where one is a JWT that the provider signed, its audience and its
-//! end count as seen (RFC 9068 shows what providers put there; we rely on no more than RFC 7519).
-//! An ID token is always such a JWT.
+//! expiry are used (RFC 9068 shows what providers put there; the code relies on RFC 7519 only). An
+//! ID token is always such a JWT.
 //!
-//! The set is read as plain JSON, key by key: one that we cannot use spoils no other, and the
-//! member `issuer` by which a provider of many tenants says whose key it is is in no standard and
-//! in no library.
+//! The set is read as plain JSON, key by key: an unusable key does not affect the others, and the
+//! member `issuer`, by which a provider of many tenants names the tenant of a key, is in no
+//! standard and in no library.
 
 use credsmith_core::caller::Claims;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::answer::Object;
 use crate::issuer::Signer;
 
-/// More keys than any provider publishes; the rest is not tried.
+/// More keys than any provider publishes; further ones are ignored.
 const MAX_KEYS: usize = 64;
 
 /// Length of an Ed25519 public key (RFC 8032 section 5.1.5).
@@ -33,18 +33,18 @@ struct PublicKey {
 #[derive(Default)]
 pub(crate) struct KeySet(Vec<PublicKey>);
 
-/// What a token turned out to be.
+/// The result of reading a token.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Reading {
-    /// Nothing that could be read: opaque, or signed by somebody else.
+    /// Unreadable: opaque, or not signed by a key of the set.
     Opaque,
     /// A JWT that names a key which is not in the set: the set may be out of date.
     UnknownKey,
-    /// A JWT whose signature holds.
+    /// A JWT with a valid signature.
     Signed(Signed),
 }
 
-/// The content of a JWT whose signature holds.
+/// The content of a JWT with a valid signature.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Signed {
     pub(crate) claims: Claims,
@@ -52,7 +52,7 @@ pub(crate) struct Signed {
 }
 
 impl KeySet {
-    /// Takes the keys over that can verify signatures (RFC 7517 section 5). Symmetric keys are
+    /// Keeps the published keys that can verify signatures (RFC 7517 section 5). Symmetric keys are
     /// never among them: a published one proves nothing.
     ///
     /// # Errors
@@ -65,13 +65,13 @@ impl KeySet {
         Ok(Self(keys.into_iter().filter_map(PublicKey::new).take(MAX_KEYS).collect()))
     }
 
-    /// Reads `token`, should it be a JWT of the provider. Judges the signature, and that the key
-    /// may sign for the issuer that the token names; no other claim.
+    /// Reads `token` if it is a JWT of the provider. Checks the signature, and that the key may
+    /// sign for the issuer that the token names; no other claim.
     pub(crate) fn read(&self, token: &str) -> Reading {
         let Ok(header) = jsonwebtoken::decode_header(token) else { return Reading::Opaque };
         if header.crit.is_some() {
-            // RFC 7515 section 4.1.11: we understand no extension, so a token that insists on one
-            // cannot be judged.
+            // RFC 7515 section 4.1.11: no extension is supported here, so a token with a critical
+            // one cannot be read.
             return Reading::Opaque;
         }
         let named = |key: &&PublicKey| header.kid.is_none() || key.id == header.kid;
@@ -99,7 +99,7 @@ impl PublicKey {
         };
         let usable = key.family() != AlgorithmFamily::Hmac
             && jwk.common.public_key_use != Some(PublicKeyUse::Encryption)
-            && is_whole(&jwk, &key);
+            && has_valid_length(&jwk, &key);
         usable.then(|| Self { id: jwk.common.key_id, algorithm, signer, key })
     }
 
@@ -113,8 +113,8 @@ impl PublicKey {
     }
 }
 
-// The JWT crate takes the first 32 bytes of an Edwards key without asking whether they are there.
-fn is_whole(jwk: &Jwk, key: &DecodingKey) -> bool {
+// The JWT crate takes the first 32 bytes of an Edwards key without checking its length.
+fn has_valid_length(jwk: &Jwk, key: &DecodingKey) -> bool {
     match &jwk.algorithm {
         AlgorithmParameters::OctetKeyPair(pair) => {
             pair.curve == EllipticCurve::Ed25519
@@ -124,8 +124,8 @@ fn is_whole(jwk: &Jwk, key: &DecodingKey) -> bool {
     }
 }
 
-/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Judges no claim:
-/// time and audience are judged elsewhere, by the daemon's clock and by rules of ours.
+/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Checks no claim:
+/// time and audience are checked elsewhere, by the daemon's clock and its own rules.
 pub(crate) fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
     let mut signature_only = Validation::new(algorithm);
     signature_only.required_spec_claims.clear();
@@ -206,8 +206,9 @@ mod tests {
             assert_eq!(set.read(token), Reading::Opaque, "{token}");
         }
     }
+
     #[test]
-    fn a_token_that_insists_on_an_extension_is_not_read() {
+    fn a_token_with_a_critical_extension_is_not_read() {
         let ours = SigningKey::generate("a").unwrap();
         let mut header = jsonwebtoken::Header::new(Algorithm::ES256);
         header.crit = Some(vec!["b64".into()]);
@@ -236,12 +237,12 @@ mod tests {
         assert!(!read(&any, json!({"iss": "https://op/t2/v2.0"})));
         for unreadable in [json!(7), json!(["https://op"]), json!(null)] {
             let set = of_issuer(unreadable.clone());
-            assert!(!read(&set, json!({"iss": unreadable})), "a key for we know not whom");
+            assert!(!read(&set, json!({"iss": unreadable})), "a key with an unreadable issuer");
         }
     }
 
     #[test]
-    fn keys_that_cannot_be_used_spoil_no_other() {
+    fn unusable_keys_do_not_affect_the_others() {
         let ours = SigningKey::generate("a").unwrap();
         let mut encrypts = SigningKey::generate("e").unwrap().public_jwk().clone();
         encrypts["use"] = json!("enc");
@@ -265,7 +266,7 @@ mod tests {
         }
     }
 
-    /// A 2048-bit key whose private half was thrown away when it had signed the token of the test
+    /// A 2048-bit key whose private half was deleted after it had signed the token of the test
     /// below.
     const ENTRA_KEY: &str = concat!(
         "w3gD7Vazy8Ak9_AWM4Xhns2kfzRyeZh8-67OrDyHWs7VDeQaylBQwejv-7Ff_ZJjg2Z8W8ZWXpNQska8w7pC2G6SzlGQwqr1BnV9",
@@ -281,7 +282,8 @@ mod tests {
     );
     const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 
-    /// Entra's keys name no algorithm, have a certificate beside them, and say whose they are.
+    /// Entra's keys name no algorithm, carry a certificate, and name the issuer that they belong
+    /// to.
     #[test]
     fn a_token_as_entra_signs_it_is_read() {
         let part = |value: &str| B64.encode(value);
@@ -319,9 +321,10 @@ mod tests {
     }
 
     proptest! {
-        /// The libraries below do not all look before they cut: no published key may bring us down.
+        /// Some of the libraries below slice without a length check: no published key may cause a
+        /// panic.
         #[test]
-        fn no_key_harms_the_reader(
+        fn no_key_makes_the_reader_panic(
             kty in prop::sample::select(vec!["EC", "RSA", "OKP", "oct", ""]),
             crv in prop::sample::select(vec!["P-256", "P-384", "P-521", "Ed25519", "X25519"]),
             alg in prop::sample::select(vec!["ES256", "ES384", "RS256", "PS512", "EdDSA", "HS256"]),

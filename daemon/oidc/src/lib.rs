@@ -1,15 +1,15 @@
-//! OpenID providers as Credsmith sees them, and the signing of tokens.
+//! The client side of OpenID providers, and the signing of tokens.
 //!
-//! Start with [`OidcProviders`], which implements core's `Providers` port: a bearer token goes in,
-//! an identity comes out. Below it, in order: `cache` (asked for every request), `flights` (one
-//! look-up for all who ask at once), `look_up` (userinfo, introspection, signed tokens),
-//! `discovery` (where the endpoints are, kept up to date in the background by `provider`). The
-//! rules are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer` (whose word a token
-//! is). They implement core's `SignIn` port as well: `sign_in` has the order of things, `code_flow`
-//! the requests, `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are things
-//! of their own.
+//! Start with [`OidcProviders`], which implements core's `Providers` port: it maps a bearer token
+//! to an identity. Below it, in order: `cache` (read for every request), `single_flight` (one
+//! look-up for all concurrent requests of a token), `lookup` (userinfo, introspection, signed
+//! tokens), `discovery` (the endpoints, kept up to date in the background by `provider`). The rules
+//! are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
+//! core's `SignIn` port too: `sign_in` has the order of the steps, `code_flow` the requests,
+//! `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are independent of the
+//! rest.
 //!
-//! Never here: who may do what, a status code, a header of a client, a session. A provider's text
+//! Never here: an authorization, a status code, a header of a client, a session. A provider's text
 //! reaches neither a caller nor the log, and a token neither the log nor the cache.
 #![warn(missing_docs)]
 
@@ -20,20 +20,20 @@ mod claims;
 mod code_flow;
 mod credentials;
 mod discovery;
-mod flights;
+mod error;
 mod id_token;
 mod issuer;
 mod keys;
-mod look_up;
+mod lookup;
 mod options;
 mod provider;
+mod provider_client;
 mod providers;
 mod sign_in;
 pub mod signing;
+mod single_flight;
 pub mod tokens;
-mod trouble;
-mod wire;
 
 pub use audience::Audiences;
 pub use options::{CodeFlow, Fault, Limits, ProviderOptions};
-pub use providers::{OidcProviders, World};
+pub use providers::{OidcProviders, Ports};

@@ -1,4 +1,4 @@
-//! What can be set about providers, and what may be wrong with it.
+//! The options of providers, and their checks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,60 +15,59 @@ use crate::issuer;
 /// Where a discovery document lies below its issuer (OpenID Connect Discovery section 4).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
-/// One provider. The order of the providers is the order in which people see them.
+/// One provider. Lists show the providers in the order of their options.
 #[derive(Clone)]
 pub struct ProviderOptions {
     /// Its id.
     pub id: ProviderId,
-    /// What people call it.
+    /// Its name for users.
     pub description: String,
     /// Its issuer, or the address of its discovery document, which ends in
     /// `/.well-known/openid-configuration`.
     pub issuer: String,
-    /// Our name there.
+    /// The client id of this daemon at the provider.
     pub client_id: String,
-    /// What proves that it is us. Without one, tokens are not introspected: an introspection
-    /// endpoint must ask who we are.
+    /// The client secret. Without one, tokens are not introspected: an introspection endpoint must
+    /// authenticate its clients.
     pub client_secret: Option<Arc<Secret>>,
-    /// What a sign-in asks for; `openid` is among it.
+    /// The scopes that a sign-in requests; `openid` is among them.
     pub scopes: Vec<String>,
-    /// Which tokens of the provider we take.
+    /// The audiences of access tokens that are accepted.
     pub audiences: Audiences,
-    /// The claim that names a person.
+    /// The claim that identifies a user.
     pub subject_claim: String,
-    /// Whether nobody may sign in with it.
+    /// Whether signing in with this provider is disabled.
     pub login_disabled: bool,
-    /// Whether tokens are introspected where the provider offers that. An introspection that fails
-    /// refuses the token; without any, a revoked token is noticed only if the userinfo endpoint
-    /// notices.
+    /// Whether tokens are introspected if the provider supports it. A failed introspection refuses
+    /// the token; without introspection, a revoked token is refused only if the userinfo endpoint
+    /// refuses it.
     pub introspection: bool,
-    /// Which addresses it may live at: for its issuer and for every endpoint that its discovery
-    /// names.
+    /// The addresses that its issuer and every discovered endpoint may have.
     pub addresses: AddressPolicy,
-    /// Certificate authorities to trust besides the system's, as PEM.
+    /// Certificate authorities to trust in addition to the system's, as PEM.
     pub extra_roots_pem: Option<Vec<u8>>,
-    /// Whether `http://` will do. Tokens then travel in the open.
+    /// Whether `http://` is allowed. Tokens are then sent in the clear.
     pub allow_insecure: bool,
-    /// How far its clock may be off.
+    /// The tolerated difference between its clock and the daemon's.
     pub clock_skew: Duration,
-    /// Which tenants may come in, for a provider of many: GUIDs in lower case. Needed for, and only
-    /// for, an `issuer` of Entra ID under `/common/v2.0` or `/organizations/v2.0`, whose discovered
+    /// The accepted tenants of a provider of many: GUIDs in lower case. Required for, and only for,
+    /// an `issuer` of Entra ID under `/common/v2.0` or `/organizations/v2.0`, whose discovered
     /// issuer is a template.
     pub tenants: Vec<String>,
-    /// How people sign in here with a browser; `None` if they cannot.
+    /// How users sign in here with a browser; `None` if they cannot.
     pub code_flow: Option<CodeFlow>,
 }
 
 /// A sign-in with a browser: the authorization-code flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeFlow {
-    /// What the provider is told to ask the user (OpenID Connect Core section 3.1.2.1); `None`
-    /// leaves it to the provider.
+    /// The `prompt` parameter (OpenID Connect Core section 3.1.2.1); `None` leaves the prompts to
+    /// the provider.
     pub prompt: Option<String>,
-    /// How the provider sends its answer: `query`, which is also what it does when nothing is said.
+    /// The `response_mode` parameter: `query`, which is also the default of the flow.
     pub response_mode: Option<String>,
-    /// Whether the `email` claim counts although the provider does not say that it was verified.
-    /// Right only for a provider at which nobody can enter an address that is not theirs.
+    /// Whether the `email` claim is trusted although the provider does not state that it was
+    /// verified. Safe only for a provider where users cannot enter the address of another person.
     pub trust_email: bool,
 }
 
@@ -79,8 +78,8 @@ impl Default for CodeFlow {
 }
 
 impl ProviderOptions {
-    /// A provider with the usual settings: tokens of every kind it introspects meant for
-    /// `client_id`, public addresses, https.
+    /// A provider with the default settings: tokens for the audience `client_id`, public
+    /// addresses, https.
     pub fn new(id: ProviderId, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         let client_id = client_id.into();
         Self {
@@ -103,12 +102,17 @@ impl ProviderOptions {
         }
     }
 
-    /// The configured issuer, whichever way it was written.
+    /// Every issuer that tokens of this provider may name, by its configuration alone.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        issuer::configured(self.issuer(), &self.tenants)
+    }
+
+    /// The configured issuer, without the path of the discovery document.
     pub(crate) fn issuer(&self) -> &str {
         self.issuer.strip_suffix(WELL_KNOWN).unwrap_or(&self.issuer)
     }
 
-    /// Everything that is wrong with these options.
+    /// Every fault of these options.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut wrong = |setting, problem| {
@@ -177,7 +181,7 @@ impl ProviderOptions {
     }
 }
 
-// 8-4-4-4-12 digits of RFC 9562 section 4, in the one spelling that tokens have.
+// 8-4-4-4-12 digits of RFC 9562 section 4, in the spelling that tokens use.
 fn is_guid(text: &str) -> bool {
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
     text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(digits)
@@ -188,7 +192,7 @@ fn is_scope(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
-/// Whether `text` is an address that we would send a token to.
+/// Parses `text` as the URL of an endpoint that may receive a token.
 pub(crate) fn check_endpoint(text: &str, allow_insecure: bool) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "expected a URL")?;
     match url.scheme() {
@@ -205,12 +209,6 @@ pub(crate) fn check_endpoint(text: &str, allow_insecure: bool) -> Result<Url, &'
         return Err("expected a URL with a host, without user and fragment");
     }
     Ok(url)
-}
-
-/// Whether two issuers are the same but for one trailing slash.
-pub(crate) fn same_issuer(one: &str, other: &str) -> bool {
-    let bare = |issuer| -> Option<&str> { str::strip_suffix(issuer, "/") };
-    bare(one).unwrap_or(one) == bare(other).unwrap_or(other)
 }
 
 /// One fault of the options.
@@ -235,17 +233,17 @@ impl std::error::Error for Fault {}
 /// Bounds that hold for all providers.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long an identification is believed without asking again.
+    /// How long an identification is cached.
     pub cache_ttl: Duration,
-    /// How many identifications are remembered.
+    /// How many identifications are cached.
     pub cache_entries: usize,
-    /// How many look-ups of one provider may be under way.
+    /// How many look-ups of one provider may run at once.
     pub look_ups_in_flight: usize,
     /// How many sign-ins at one provider may be finished at once.
     pub sign_ins_in_flight: usize,
     /// How long one look-up, or one request of a discovery, may take.
     pub request_timeout: Duration,
-    /// After how long discovery document and keys are fetched anew.
+    /// After how long the discovery document and the keys are fetched again.
     pub refresh: Duration,
 }
 
@@ -286,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once() {
+    fn every_fault_is_reported_at_once() {
         let mut bad = options("http://op.example");
         bad.client_id.clear();
         bad.client_secret = Some(Arc::new(Secret::new("")));
@@ -339,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_sent_away_with_what_we_can_read_again() {
+    fn only_supported_parameters_of_the_code_flow_are_accepted() {
         let faults = |flow: CodeFlow| {
             let mut options = options("https://op");
             options.code_flow = Some(flow);
@@ -373,15 +371,5 @@ mod tests {
             assert!(check_endpoint(bad, false).is_err(), "{bad}");
         }
         assert!(check_endpoint("http://op", true).is_ok());
-    }
-
-    #[test]
-    fn one_trailing_slash_makes_no_other_issuer() {
-        assert!(
-            same_issuer("https://op", "https://op/") && same_issuer("https://op/", "https://op")
-        );
-        for other in ["https://op//", "https://op/a", "https://OP", "http://op", ""] {
-            assert!(!same_issuer("https://op", other), "{other}");
-        }
     }
 }

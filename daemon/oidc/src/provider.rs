@@ -1,30 +1,31 @@
-//! One provider at work: what discovery found, what is wrong with it, and its look-ups.
+//! One provider: the state of its discovery, and its look-ups.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_core::caller::Claims;
 use credsmith_core::ports::providers::ProviderView;
 use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::cache::Known;
-use crate::discovery::{self, Found};
-use crate::issuer;
+use crate::cache::CachedIdentity;
+use crate::discovery::{self, Discovered};
+use crate::error::ProviderError;
+use crate::issuer::same_issuer;
 use crate::keys::Reading;
-use crate::look_up::LookUp;
-use crate::options::{Limits, ProviderOptions, same_issuer};
-use crate::trouble::Trouble;
+use crate::lookup::Lookup;
+use crate::options::{Limits, ProviderOptions};
 
-/// How long to wait after the first failed discovery. The wait doubles from there.
+/// The wait after the first failed discovery. It doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest wait between two attempts to discover.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Tokens that name an unknown key make us fetch the keys at most this often.
-const KEYS_AT_MOST_EVERY: Duration = Duration::from_secs(60);
+/// How often, at most, tokens that name an unknown key cause a fetch of the keys.
+const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Provider {
     pub(crate) options: ProviderOptions,
@@ -33,8 +34,8 @@ pub(crate) struct Provider {
     refresh: Duration,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
-    keys_asked: Mutex<Option<Duration>>,
-    /// One permit per look-up under way.
+    keys_requested: Mutex<Option<Duration>>,
+    /// One permit per running look-up.
     pub(crate) slots: Arc<Semaphore>,
     /// One permit per sign-in that is being finished.
     pub(crate) sign_in_slots: Semaphore,
@@ -42,8 +43,8 @@ pub(crate) struct Provider {
 
 #[derive(Default, Clone)]
 struct State {
-    found: Option<Arc<Found>>,
-    trouble: Option<Trouble>,
+    found: Option<Arc<Discovered>>,
+    error: Option<ProviderError>,
 }
 
 impl Provider {
@@ -61,9 +62,9 @@ impl Provider {
             clock,
             state: RwLock::new(State {
                 found: None,
-                trouble: Some(Trouble::new("not discovered yet")),
+                error: Some(ProviderError::new("not discovered yet")),
             }),
-            keys_asked: Mutex::default(),
+            keys_requested: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits.look_ups_in_flight.min(Semaphore::MAX_PERMITS))),
             sign_in_slots: Semaphore::new(limits.sign_ins_in_flight.min(Semaphore::MAX_PERMITS)),
         }
@@ -76,7 +77,10 @@ impl Provider {
             description: self.options.description.clone(),
             issuer: found
                 .as_ref()
-                .map_or_else(|| self.options.issuer(), |found| found.issuer.shown(&self.options))
+                .map_or_else(
+                    || self.options.issuer(),
+                    |found| found.issuer.shown(self.options.issuer()),
+                )
                 .to_owned(),
             ready: found.is_some(),
             login_disabled: self.options.login_disabled,
@@ -85,28 +89,27 @@ impl Provider {
     }
 
     pub(crate) fn has_issuer(&self, issuer: &str) -> bool {
-        issuer::configured(&self.options).iter().any(|own| same_issuer(own, issuer))
+        self.options.issuers().iter().any(|own| same_issuer(own, issuer))
     }
 
-    /// What the last successful discovery found.
+    /// The result of the last successful discovery.
     ///
     /// # Errors
-    /// There was none yet.
-    pub(crate) fn found(&self) -> Result<Arc<Found>, Trouble> {
+    /// No discovery has succeeded yet.
+    pub(crate) fn found(&self) -> Result<Arc<Discovered>, ProviderError> {
         Ok(self.state().found.ok_or("the provider has not been discovered yet")?)
     }
 
-    /// Why the last discovery failed, if it did, or what it found to be wrong with signing in.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.state().trouble.map(|trouble| trouble.to_string())
+    /// Why the last discovery failed, if it did, or why it does not permit signing in.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.state().error.map(|error| error.to_string())
     }
 
     fn state(&self) -> State {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.read().clone()
     }
 
-    /// Discovers again and again: soon after a failure, rarely after a success. Never ends by
-    /// itself.
+    /// Repeats the discovery: soon after a failure, rarely after a success. Never returns.
     pub(crate) async fn keep_discovered(&self, entropy: &dyn Entropy) {
         let mut failures = 0_u32;
         loop {
@@ -118,14 +121,14 @@ impl Provider {
         }
     }
 
-    async fn discover(&self) -> Result<(), Trouble> {
+    async fn discover(&self) -> Result<(), ProviderError> {
         let outcome = discovery::discover(&self.options, self.timeout)
             .await
-            .and_then(|found| self.same_as_before(found));
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.trouble = match &outcome {
-            Ok(found) => found.sign_in_trouble(),
-            Err(trouble) => Some(trouble.clone()),
+            .and_then(|found| self.with_same_issuer(found));
+        let mut state = self.state.write();
+        state.error = match &outcome {
+            Ok(found) => found.sign_in_error(),
+            Err(error) => Some(error.clone()),
         };
         if let Ok(found) = outcome.as_ref() {
             state.found = Some(Arc::clone(found));
@@ -133,57 +136,58 @@ impl Provider {
         outcome.map(|_| ())
     }
 
-    // The issuer's spelling is part of every user's name: were it to change while we run, each of
-    // them would become somebody else.
-    fn same_as_before(&self, found: Found) -> Result<Arc<Found>, Trouble> {
+    // The spelling of the issuer is part of every user's identity: if it changed at run time, each
+    // user would become another one.
+    fn with_same_issuer(&self, found: Discovered) -> Result<Arc<Discovered>, ProviderError> {
         match self.state().found {
             Some(before) if before.issuer != found.issuer => {
-                Err(Trouble::new("the provider changed the spelling of its issuer"))
+                Err(ProviderError::new("the provider changed the spelling of its issuer"))
             }
             _ => Ok(Arc::new(found)),
         }
     }
 
-    fn log(&self, outcome: &Result<(), Trouble>, failures_before: u32) {
+    fn log(&self, outcome: &Result<(), ProviderError>, failures_before: u32) {
         let provider = self.options.id.as_str();
         match outcome {
             Ok(()) => {
                 tracing::info!(provider, issuer = self.view().issuer, "provider discovered");
-                if let Some(trouble) = self.trouble() {
+                if let Some(error) = self.error() {
                     tracing::warn!(
                         provider,
-                        cause = trouble,
-                        "a provider identifies bearers of tokens only"
+                        cause = error,
+                        "a provider accepts bearer tokens only"
                     );
                 }
             }
-            Err(trouble) => {
-                tracing::warn!(provider, attempt = failures_before + 1, cause = %trouble, "provider cannot be discovered; will try again");
+            Err(error) => {
+                tracing::warn!(provider, attempt = failures_before + 1, cause = %error, "provider cannot be discovered; will try again");
             }
         }
     }
 
-    /// Asks the provider who holds `token`.
-    pub(crate) async fn look_up(&self, token: &Secret) -> Result<Known, Trouble> {
+    /// Looks up the identity of the holder of `token`.
+    pub(crate) async fn look_up(&self, token: &Secret) -> Result<CachedIdentity, ProviderError> {
         let found = self.found()?;
         let (options, clock) = (&self.options, &*self.clock);
-        let look_up = LookUp { options, found: &found, clock, token, began: clock.monotonic() };
-        let answers = look_up.ask().await?;
+        let look_up =
+            Lookup { options, provider: &found, clock, token, started: clock.monotonic() };
+        let answers = look_up.fetch().await?;
         let signed = self.read_signed(&found, token).await;
-        look_up.judge(answers, signed.as_ref())
+        look_up.validate(answers, signed.as_ref())
     }
 
     /// The claims in the token itself, if it is a JWT of this provider.
-    async fn read_signed(&self, found: &Found, token: &Secret) -> Option<Claims> {
+    async fn read_signed(&self, found: &Discovered, token: &Secret) -> Option<Claims> {
         match self.read(found, token.expose_str()?).await {
             Reading::Signed(signed) => Some(signed.claims),
             Reading::Opaque | Reading::UnknownKey => None,
         }
     }
 
-    /// Reads `token`, should it be a JWT of this provider. Only for tokens that the provider
-    /// accepted or that came from it, so that nobody makes us fetch keys with made-up ones.
-    pub(crate) async fn read(&self, found: &Found, token: &str) -> Reading {
+    /// Reads `token` if it is a JWT of this provider. Only for tokens that the provider accepted or
+    /// issued, so that a forged token cannot cause a fetch of the keys.
+    pub(crate) async fn read(&self, found: &Discovered, token: &str) -> Reading {
         let reading = found.keys().read(token);
         if reading == Reading::UnknownKey && self.refresh_keys(found).await {
             return found.keys().read(token);
@@ -191,17 +195,17 @@ impl Provider {
         reading
     }
 
-    async fn refresh_keys(&self, found: &Found) -> bool {
-        let mut asked = self.keys_asked.lock().await;
+    async fn refresh_keys(&self, found: &Discovered) -> bool {
+        let mut requested = self.keys_requested.lock().await;
         let now = self.clock.monotonic();
-        if asked.is_some_and(|before| now.saturating_sub(before) < KEYS_AT_MOST_EVERY) {
-            // Whoever asked last may have fetched the key that this token names.
+        if requested.is_some_and(|before| now.saturating_sub(before) < KEY_REFRESH_INTERVAL) {
+            // The last refresh may have fetched the key that this token names.
             return true;
         }
-        *asked = Some(now);
+        *requested = Some(now);
         let outcome = found.refresh_keys().await;
-        if let Err(trouble) = &outcome {
-            tracing::warn!(provider = self.options.id.as_str(), cause = %trouble, "keys of the provider not refreshed");
+        if let Err(error) = &outcome {
+            tracing::warn!(provider = self.options.id.as_str(), cause = %error, "keys of the provider not refreshed");
         }
         outcome.is_ok()
     }
@@ -211,7 +215,7 @@ fn pause_after(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
-// Up to a fifth longer, so that many daemons do not ask a recovering provider in step.
+// Up to a fifth longer, so that many daemons do not call a recovering provider at once.
 fn jittered(pause: Duration, entropy: &dyn Entropy) -> Duration {
     let mut byte = [0];
     entropy.fill(&mut byte);

@@ -1,4 +1,4 @@
-//! All configured providers behind core's port.
+//! All configured providers, as core's port `Providers`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::cache::{IdentityCache, Key};
-use crate::flights::{Flights, Grounded};
-use crate::issuer;
-use crate::options::{Fault, Limits, ProviderOptions, same_issuer};
+use crate::error::ProviderError;
+use crate::issuer::same_issuer;
+use crate::options::{Fault, Limits, ProviderOptions};
 use crate::provider::Provider;
-use crate::trouble::Trouble;
+use crate::single_flight::{NoResult, SingleFlight};
 
-/// Said for every token that does not hold, whatever the reason: the provider's own words stay out,
+/// The sentence for every refused token, whatever the reason: it quotes nothing of the provider,
 /// and the log has the cause.
 const NOT_ACCEPTED: &str = "Authorization failed, please check the access token";
 
-/// No access token is longer: request heads are bounded by the same number.
+/// The longest access token: request heads have the same limit.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// What the providers need of the world.
+/// The ports of core that the providers use.
 #[derive(Clone)]
-pub struct World {
+pub struct Ports {
     /// For expiry, refresh and back-off.
     pub clock: Arc<dyn Clock>,
     /// Runs discovery and look-ups.
     pub tasks: Arc<dyn Tasks>,
-    /// For jitter, and for what makes a sign-in unguessable.
+    /// For jitter, and for the random values of a sign-in.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -46,22 +46,22 @@ pub struct OidcProviders {
     providers: Vec<Arc<Provider>>,
     positions: HashMap<ProviderId, usize>,
     cache: Arc<IdentityCache>,
-    flights: Flights<Key, Result<Arc<Identity>, Trouble>>,
+    lookups: SingleFlight<Key, Result<Arc<Identity>, ProviderError>>,
     stopped: watch::Sender<bool>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 impl OidcProviders {
-    /// Checks the options and begins to discover every provider. Waits for none of them: one that
-    /// is down delays nobody.
+    /// Checks the options and starts the discovery of every provider. Waits for none of them: a
+    /// provider that is down does not delay the start.
     ///
     /// # Errors
     /// Every fault of the options.
     pub fn start(
         options: Vec<ProviderOptions>,
         limits: &Limits,
-        world: &World,
+        ports: &Ports,
     ) -> Result<Arc<Self>, Vec<Fault>> {
         let faults = check(&options);
         if !faults.is_empty() {
@@ -71,7 +71,7 @@ impl OidcProviders {
         let providers: Vec<Arc<Provider>> = (0..count)
             .zip(options)
             .map(|(position, options)| {
-                Provider::new(options, count - position, limits, Arc::clone(&world.clock))
+                Provider::new(options, count - position, limits, Arc::clone(&ports.clock))
             })
             .map(Arc::new)
             .collect();
@@ -81,38 +81,38 @@ impl OidcProviders {
             cache: Arc::new(IdentityCache::new(
                 limits.cache_entries,
                 limits.cache_ttl,
-                Arc::clone(&world.clock),
+                Arc::clone(&ports.clock),
             )),
-            flights: Flights::new(Arc::clone(&world.tasks)),
+            lookups: SingleFlight::new(Arc::clone(&ports.tasks)),
             stopped: watch::Sender::new(false),
-            clock: Arc::clone(&world.clock),
-            entropy: Arc::clone(&world.entropy),
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
             providers,
         });
         for provider in &this.providers {
             let work = keep_until_stopped(
                 Arc::clone(provider),
-                Arc::clone(&world.entropy),
+                Arc::clone(&ports.entropy),
                 this.stopped.subscribe(),
             );
-            world.tasks.spawn("provider discovery", Box::pin(work));
+            ports.tasks.spawn("provider discovery", Box::pin(work));
         }
         Ok(this)
     }
 
-    /// Ends the background work, so that a drain can finish. Look-ups under way go on, and what is
-    /// known stays known.
+    /// Ends the background work, so that a drain can finish. Running look-ups continue, and the
+    /// discovered state stays.
     pub fn stop(&self) {
         self.stopped.send_replace(true);
     }
 
-    /// Providers whose last discovery failed, or found that nobody can sign in there with a
-    /// browser, and why, for operators. One that is listed here may be ready still: by what an
-    /// earlier discovery found, or for bearers of tokens.
-    pub fn troubles(&self) -> Vec<(ProviderId, String)> {
-        let trouble =
-            |provider: &Arc<Provider>| Some((provider.options.id.clone(), provider.trouble()?));
-        self.providers.iter().filter_map(trouble).collect()
+    /// The providers whose last discovery failed, or does not permit signing in with a browser, and
+    /// why, for operators. A listed provider may still be ready: by an earlier discovery, or for
+    /// bearer tokens.
+    pub fn errors(&self) -> Vec<(ProviderId, String)> {
+        let error =
+            |provider: &Arc<Provider>| Some((provider.options.id.clone(), provider.error()?));
+        self.providers.iter().filter_map(error).collect()
     }
 
     pub(crate) fn find(&self, id: &ProviderId) -> Option<(usize, &Arc<Provider>)> {
@@ -120,24 +120,24 @@ impl OidcProviders {
         Some((position, self.providers.get(position)?))
     }
 
-    /// What to run for a token that is not in the cache; `None` when enough look-ups are under way.
+    /// The look-up of a token that is not cached; `None` at the limit of running look-ups.
     fn look_up(
         &self,
         key: Key,
         provider: &Arc<Provider>,
         token: Arc<Secret>,
-    ) -> Option<BoxFuture<'static, Result<Arc<Identity>, Trouble>>> {
+    ) -> Option<BoxFuture<'static, Result<Arc<Identity>, ProviderError>>> {
         if let Some(identity) = self.cache.get(&key) {
-            // Another look-up landed between our glance at the cache and now.
+            // Another look-up has ended since the caller read the cache.
             return Some(async move { Ok(identity) }.boxed());
         }
         let slot = Arc::clone(&provider.slots).try_acquire_owned().ok()?;
         let (provider, cache) = (Arc::clone(provider), Arc::clone(&self.cache));
         let work = async move {
-            let known = provider.look_up(&token).await?;
+            let cached = provider.look_up(&token).await?;
             drop(slot);
-            cache.put(key, known.clone());
-            Ok(known.identity)
+            cache.put(key, cached.clone());
+            Ok(cached.identity)
         };
         Some(work.boxed())
     }
@@ -169,13 +169,13 @@ fn check(options: &[ProviderOptions]) -> Vec<Fault> {
     faults
 }
 
-// Two that may speak as one issuer would be two ways to be the same person.
+// Two providers with one issuer would be two ways to become the same user.
 fn overlap(one: &ProviderOptions, other: &ProviderOptions) -> bool {
-    let theirs = issuer::configured(other);
-    issuer::configured(one).iter().any(|own| theirs.iter().any(|their| same_issuer(own, their)))
+    let others = other.issuers();
+    one.issuers().iter().any(|issuer| others.iter().any(|other| same_issuer(issuer, other)))
 }
 
-// b64token of RFC 6750 section 2.1: nothing else can be an access token, nor stand in a header.
+// b64token of RFC 6750 section 2.1: nothing else is an access token or fits into the header.
 fn is_token(token: &[u8]) -> bool {
     let body = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(b);
     let padding = token.iter().rev().take_while(|b| **b == b'=').count();
@@ -222,15 +222,17 @@ impl Providers for OidcProviders {
         if let Some(identity) = self.cache.get(&key) {
             return Ok(identity);
         }
-        match self.flights.join(key, || self.look_up(key, provider, token)).await {
+        match self.lookups.run(key, || self.look_up(key, provider, token)).await {
             Ok(Ok(identity)) => Ok(identity),
-            Ok(Err(trouble)) => Err(unauthenticated(NOT_ACCEPTED).because(trouble)),
-            Err(Grounded::Full) => {
+            Ok(Err(error)) => Err(unauthenticated(NOT_ACCEPTED).because(error)),
+            Err(NoResult::TooMany) => {
                 Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
                     .because("as many token look-ups as the provider may have are under way")
                     .retry_after(Duration::from_secs(1)))
             }
-            Err(Grounded::Lost) => Err(Error::internal("a token look-up ended without an answer")),
+            Err(NoResult::Aborted) => {
+                Err(Error::internal("a token look-up ended without an answer"))
+            }
         }
     }
 }

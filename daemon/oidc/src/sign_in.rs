@@ -1,7 +1,7 @@
-//! Core's port for signing in with a browser, over the configured providers.
+//! Core's port `SignIn`, for signing in with a browser, over the configured providers.
 //!
-//! The order of [`SignIn::finish`] matters: who redirected is asked before the code goes anywhere,
-//! and of the ID token nothing is believed before its signature.
+//! The order of [`SignIn::finish`] matters: the issuer of the redirect is checked before the code
+//! is sent, and the signature of the ID token before any of its claims.
 
 use std::time::Duration;
 
@@ -13,43 +13,43 @@ use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 
 use crate::claims;
-use crate::code_flow::{self, Redeemed, Setback};
-use crate::discovery::{Found, SignInAt};
+use crate::code_flow::{self, SignInError, TokenResponse};
+use crate::discovery::{CodeFlowEndpoints, Discovered};
+use crate::error::ProviderError;
 use crate::id_token::{self, Expected};
 use crate::keys::{Reading, Signed};
 use crate::options::CodeFlow;
 use crate::provider::Provider;
 use crate::providers::OidcProviders;
-use crate::trouble::Trouble;
 
-/// Said for every sign-in that does not hold, whatever the reason: the log has the cause.
+/// The sentence for every refused sign-in, whatever the reason: the log has the cause.
 const NOT_ACCEPTED: &str = "The sign-in was not accepted. Please begin again.";
 const UNREACHABLE: &str = "The sign-in provider cannot be asked at the moment.";
 const UNKNOWN: &str = "There is no such provider to sign in at.";
 
-/// No code is longer: it came in a request head, which is bounded by the same number.
+/// The longest code: it arrives in a request head, which has the same limit.
 const MAX_CODE: usize = 16 * 1024;
 
-impl Setback {
+impl SignInError {
     fn into_error(self) -> Error {
         match self {
-            Self::Refused(trouble) => {
-                Error::new(Kind::Unauthenticated, NOT_ACCEPTED).because(trouble)
+            Self::Rejected(error) => Error::new(Kind::Unauthenticated, NOT_ACCEPTED).because(error),
+            Self::ProviderUnavailable(error) => {
+                Error::new(Kind::Upstream, UNREACHABLE).because(error)
             }
-            Self::Unasked(trouble) => Error::new(Kind::Upstream, UNREACHABLE).because(trouble),
         }
     }
 }
 
-impl From<Trouble> for Setback {
-    /// A trouble with what came in, not with asking.
-    fn from(trouble: Trouble) -> Self {
-        Self::Refused(trouble)
+impl From<ProviderError> for SignInError {
+    /// An error of what was received, not of reaching the provider.
+    fn from(error: ProviderError) -> Self {
+        Self::Rejected(error)
     }
 }
 
 impl OidcProviders {
-    /// The provider `id` and its settings for signing in, if one can sign in there.
+    /// The provider `id` and its code flow, if users can sign in there.
     fn sign_in_at(&self, id: &ProviderId) -> Result<(&Provider, &CodeFlow), Error> {
         let unknown = |cause: &'static str| Error::new(Kind::NotFound, UNKNOWN).because(cause);
         let (_, provider) = self.find(id).ok_or_else(|| unknown("no such provider"))?;
@@ -71,46 +71,50 @@ impl OidcProviders {
         flow: &Flow,
         code: &Secret,
         issuer: Option<&str>,
-    ) -> Result<Vouched, Setback> {
-        let found = provider.found().map_err(Setback::Unasked)?;
-        let at = found.sign_in().map_err(Setback::Unasked)?;
-        redirected_by_the_provider(&found, at, issuer)?;
-        let redeemed = code_flow::redeem(&provider.options, &found, at, flow, code).await?;
-        let token = read(provider, &found, &redeemed).await?;
+    ) -> Result<Vouched, SignInError> {
+        let found = provider.found().map_err(SignInError::ProviderUnavailable)?;
+        let at = found.sign_in().map_err(SignInError::ProviderUnavailable)?;
+        check_redirect_issuer(&found, at, issuer)?;
+        let tokens = code_flow::redeem(&provider.options, &found, at, flow, code).await?;
+        let token = read(provider, &found, &tokens).await?;
         let expected = Expected {
             issuer: &found.issuer,
-            redirected_by: issuer,
+            redirect_issuer: issuer,
             algorithms: &at.algorithms,
             client_id: &provider.options.client_id,
             nonce: &flow.nonce,
-            access_token: redeemed.access_token.as_ref(),
+            access_token: tokens.access_token.as_ref(),
             now: self.clock.now(),
             skew: provider.options.clock_skew,
         };
-        let issuer = expected.judge(&token)?;
+        let issuer = expected.validate(&token)?;
         Ok(vouched(provider, settings, token, issuer)?)
     }
 }
 
-// RFC 9207 section 2.4. Were it not asked, a provider that is configured too could have our codes
-// for another one sent to itself.
-fn redirected_by_the_provider(
-    found: &Found,
-    at: &SignInAt,
+// RFC 9207 section 2.4. Without this check, one configured provider could have codes of another one
+// sent to itself.
+fn check_redirect_issuer(
+    found: &Discovered,
+    at: &CodeFlowEndpoints,
     issuer: Option<&str>,
-) -> Result<(), Trouble> {
+) -> Result<(), ProviderError> {
     match issuer {
-        Some(issuer) if found.issuer.is(issuer) => Ok(()),
+        Some(issuer) if found.issuer.matches(issuer) => Ok(()),
         Some(_) => Err("another issuer sent the browser back".into()),
-        None if at.names_itself => {
+        None if at.redirect_names_issuer => {
             Err("the redirect does not name its issuer, which the provider always does".into())
         }
         None => Ok(()),
     }
 }
 
-async fn read(provider: &Provider, found: &Found, redeemed: &Redeemed) -> Result<Signed, Trouble> {
-    let token = redeemed.id_token.expose_str().ok_or("the ID token is no text")?;
+async fn read(
+    provider: &Provider,
+    found: &Discovered,
+    tokens: &TokenResponse,
+) -> Result<Signed, ProviderError> {
+    let token = tokens.id_token.expose_str().ok_or("the ID token is no text")?;
     match provider.read(found, token).await {
         Reading::Signed(signed) => Ok(signed),
         Reading::UnknownKey => {
@@ -125,16 +129,16 @@ fn vouched(
     settings: &CodeFlow,
     token: Signed,
     issuer: String,
-) -> Result<Vouched, Trouble> {
+) -> Result<Vouched, ProviderError> {
     let options = &provider.options;
     let mut claims = token.claims;
     let subject = claims::subject(&claims, &options.subject_claim)?.to_owned();
-    if id_token::groups_are_elsewhere(&claims) {
-        // Should some have come nevertheless, they are not to be taken for all of them.
+    if id_token::groups_are_omitted(&claims) {
+        // If some were sent nevertheless, rules must not take them for all.
         claims.remove("groups");
         tracing::warn!(
             provider = options.id.as_str(),
-            "the provider left out the groups of somebody who is in too many; rules see none"
+            "the provider left out the groups of a user who is in too many; rules see none"
         );
     }
     Ok(Vouched {
@@ -154,8 +158,12 @@ impl SignIn for OidcProviders {
         state: &str,
     ) -> Result<Begun, Error> {
         let (provider, settings) = self.sign_in_at(provider)?;
-        let found = provider.found().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
-        let at = found.sign_in().map_err(|trouble| Setback::Unasked(trouble).into_error())?;
+        let found = provider
+            .found()
+            .map_err(|error| SignInError::ProviderUnavailable(error).into_error())?;
+        let at = found
+            .sign_in()
+            .map_err(|error| SignInError::ProviderUnavailable(error).into_error())?;
         code_flow::begin(&provider.options, settings, at, redirect_uri, state, &*self.entropy)
             .map_err(Error::internal)
     }
@@ -168,13 +176,13 @@ impl SignIn for OidcProviders {
     ) -> Result<Vouched, Error> {
         let (provider, settings) = self.sign_in_at(&flow.provider)?;
         if code.is_empty() || code.len() > MAX_CODE {
-            return Err(Setback::Refused("the code is empty or too long".into()).into_error());
+            return Err(SignInError::Rejected("the code is empty or too long".into()).into_error());
         }
         let Ok(_slot) = provider.sign_in_slots.try_acquire() else {
             return Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
                 .because("as many sign-ins as the provider may have are being finished")
                 .retry_after(Duration::from_secs(1)));
         };
-        self.vouch(provider, settings, &flow, &code, issuer).await.map_err(Setback::into_error)
+        self.vouch(provider, settings, &flow, &code, issuer).await.map_err(SignInError::into_error)
     }
 }

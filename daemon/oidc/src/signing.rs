@@ -1,5 +1,5 @@
-//! The id tokens of the demo provider, and of those that tests make up. The daemon's own tokens are
-//! those of [`crate::tokens`].
+//! Signs the ID tokens of the demo provider and of tests. [`crate::tokens`] signs the daemon's own
+//! tokens.
 //!
 //! Keys are for ECDSA on P-256 (`ES256`): every OpenID library verifies it, and signing takes
 //! constant time.
@@ -19,7 +19,7 @@ pub struct SigningKey {
     public: Value,
 }
 
-/// A key could not be made or used. The cause is for the log.
+/// A key could not be generated or used. The cause is for the log.
 #[derive(Debug)]
 pub struct SigningError(String);
 
@@ -44,10 +44,10 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A fresh key from the system's randomness. `id` is the `kid` that tokens name it by.
+    /// A fresh key from the system's random source. `id` is its `kid` in tokens.
     ///
     /// # Errors
-    /// The system gave no randomness.
+    /// The system's random source failed.
     pub fn generate(id: &str) -> Result<Self, SigningError> {
         let random = ring::rand::SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
@@ -61,8 +61,8 @@ impl SigningKey {
         Ok(Self { id: id.to_owned(), private, public })
     }
 
-    /// `claims` as a signed compact JWT. `kind` is its `typ`: a token of one kind must not pass for
-    /// another (RFC 8725 section 3.11).
+    /// `claims` as a signed compact JWT. `kind` is its `typ`: a token of one kind must not be
+    /// accepted as another (RFC 8725 section 3.11).
     ///
     /// # Errors
     /// The claims have no JSON form.
@@ -73,7 +73,7 @@ impl SigningKey {
         self.sign_as(&header, claims)
     }
 
-    /// The same under a header of the caller's choice.
+    /// As [`SigningKey::sign`], with this header.
     pub(crate) fn sign_as(
         &self,
         header: &Header,

@@ -1,8 +1,8 @@
-//! Core's port for tokens of our own: Ed25519 signatures (`alg` `EdDSA`, RFC 8037) under one key
-//! that the daemon keeps.
+//! Core's port `Tokens`, for the daemon's own tokens: Ed25519 signatures (`alg` `EdDSA`, RFC 8037)
+//! under one key that the daemon keeps.
 //!
-//! Nothing in a token chooses how it is checked: one algorithm, one key, and the kind that the
-//! caller of [`Tokens::verify`] names.
+//! No part of a token selects how it is verified: one algorithm, one key, and the kind that the
+//! caller of [`Tokens::verify`] passes.
 
 use std::fmt;
 
@@ -19,14 +19,14 @@ use crate::signing::SigningError;
 /// Length of an Ed25519 seed (RFC 8032 section 5.1.5).
 pub const SEED_BYTES: usize = 32;
 
-/// What stands before the seed in a PKCS #8 file (RFC 8410 section 7), the form in which the JWT
+/// The bytes before the seed in a PKCS #8 file (RFC 8410 section 7), the form in which the JWT
 /// crate takes a private key.
 const PKCS8_HEAD: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 
-/// Ours are shorter by far; a longer one is not even looked at.
+/// The daemon's tokens are much shorter; a longer one is refused unread.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// Signs and checks tokens with one Ed25519 key.
+/// Signs and verifies tokens with one Ed25519 key.
 pub struct EdDsaTokens {
     id: String,
     private: EncodingKey,
@@ -41,8 +41,8 @@ impl fmt::Debug for EdDsaTokens {
 }
 
 impl EdDsaTokens {
-    /// The key that grows from `seed`, [`SEED_BYTES`] random bytes. The same seed gives the same
-    /// key and the same `kid`, which is the SHA-256 thumbprint of the public half (RFC 7638).
+    /// The key that is derived from `seed`, [`SEED_BYTES`] random bytes. The same seed gives the
+    /// same key and the same `kid`, which is the SHA-256 thumbprint of the public half (RFC 7638).
     ///
     /// # Errors
     /// A seed of another length.
@@ -90,7 +90,7 @@ impl Tokens for EdDsaTokens {
     fn verify(&self, kind: TokenKind, token: &Secret) -> Option<Claims> {
         let token = token.expose_str().filter(|token| token.len() <= MAX_TOKEN)?;
         let header = jsonwebtoken::decode_header(token).ok()?;
-        // We know every header that we ever wrote: any other one is not of ours.
+        // The daemon writes one header per kind and key: a token with any other one is not its own.
         let ours = header == self.header(kind);
         ours.then(|| keys::verified(token, &self.public, Algorithm::EdDSA)).flatten()
     }
@@ -137,11 +137,11 @@ mod tests {
         let ours = tokens(1);
         for (kind, other) in KINDS.into_iter().zip(KINDS.into_iter().rev()) {
             let token = ours.sign(kind, &claims()).unwrap();
-            assert_eq!(ours.verify(kind, &token), Some(claims()), "times are core's to judge");
+            assert_eq!(ours.verify(kind, &token), Some(claims()), "core checks the times");
             assert_eq!(
                 ours.verify(other, &token),
                 None,
-                "a token of one kind passes for the other"
+                "a token of one kind is accepted as the other"
             );
             let head = jsonwebtoken::decode_header(text(&token)).unwrap();
             assert_eq!(head.typ.as_deref(), Some(typ(kind)));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_under_our_name_signs_nothing() {
+    fn another_key_under_our_kid_is_refused() {
         let (ours, theirs) = (tokens(1), tokens(2));
         let forged =
             jsonwebtoken::encode(&ours.header(TokenKind::Access), &claims(), &theirs.private)
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_cannot_choose_how_it_is_checked() {
+    fn a_header_cannot_select_how_it_is_verified() {
         let ours = tokens(1);
         let token = text(&ours.sign(TokenKind::Access, &claims()).unwrap());
         let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -225,7 +225,7 @@ mod tests {
             ),
             ("another algorithm under our key's name", other_algorithm),
             ("a key that the token brings along", by_its_own_key),
-            ("an extension that we do not know", critical),
+            ("an unsupported extension", critical),
             ("no kid", with_header(json!({"typ": "at+jwt", "alg": "EdDSA"}))),
             ("no typ", with_header(json!({"alg": "EdDSA", "kid": kid}))),
             ("another typ", with_header(json!({"typ": "JWT", "alg": "EdDSA", "kid": kid}))),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_no_text_is_no_token() {
+    fn a_long_or_binary_token_is_refused() {
         let ours = tokens(1);
         let mut large = claims();
         large.insert("x".into(), "y".repeat(MAX_TOKEN).into());

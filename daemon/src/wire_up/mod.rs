@@ -23,7 +23,7 @@ use credsmith_core::leases::{Leases, LeasesParts, Options};
 use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
-use credsmith_oidc::{Limits, OidcProviders, World};
+use credsmith_oidc::{Limits, OidcProviders, Ports};
 use credsmith_store::{Sled, SledOptions};
 use tokio::time::timeout;
 
@@ -166,7 +166,7 @@ pub(crate) async fn open_keyring(
 }
 
 fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders>, Failure> {
-    let world = World {
+    let ports = Ports {
         clock: Arc::clone(&system.clock),
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
@@ -176,7 +176,7 @@ fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders
         .iter()
         .map(|provider| providers::options(provider, config.vault.is_some()))
         .collect();
-    OidcProviders::start(options, &Limits::default(), &world).map_err(|faults| {
+    OidcProviders::start(options, &Limits::default(), &ports).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect();
         Failure::Configuration(config::Faults { faults, warnings: Vec::new() })
     })

@@ -52,8 +52,8 @@ impl Readiness for DaemonReadiness {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let troubles = self.providers.troubles().into_iter();
-        let providers = troubles.map(|(id, why)| format!("the provider {id} is in trouble: {why}"));
+        let errors = self.providers.errors().into_iter();
+        let providers = errors.map(|(id, why)| format!("the provider {id} is in trouble: {why}"));
         let disabled =
             self.services.iter().filter_map(|id| Some((id, self.host.loaded(id).err()?)));
         let services = disabled.map(|(id, why)| format!("the service {id} is disabled: {why}"));

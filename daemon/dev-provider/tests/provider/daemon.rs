@@ -12,7 +12,7 @@ use credsmith_core::ports::sign_in::{Flow, SignIn as _, Vouched};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 use credsmith_dev_provider::TokenSpec;
-use credsmith_oidc::{CodeFlow, Limits, OidcProviders, ProviderOptions, World};
+use credsmith_oidc::{CodeFlow, Limits, OidcProviders, Ports, ProviderOptions};
 use serde_json::json;
 use url::Url;
 
@@ -27,13 +27,13 @@ impl Daemon {
         options.allow_insecure = true;
         options.addresses = loopback();
         options.code_flow = Some(CodeFlow::default());
-        let world = World {
+        let ports = Ports {
             clock: Arc::new(dev.clock.clone()),
             tasks: Arc::new(TestTasks::new()),
             entropy: Arc::new(SeededEntropy::new(1)),
         };
         let limits = Limits { request_timeout: PATIENCE, ..Limits::default() };
-        let providers = OidcProviders::start(vec![options], &limits, &world).unwrap();
+        let providers = OidcProviders::start(vec![options], &limits, &ports).unwrap();
         let ready = async {
             while !providers.list().iter().all(|view| view.ready) {
                 tokio::time::sleep(Duration::from_millis(2)).await;

@@ -28,7 +28,7 @@ pub(super) fn protocol(options: &ServerOptions) -> http1::Builder {
     builder
         .max_buf_size(options.head_bytes.saturating_mul(4).max(LEAST_BUFFER))
         .max_headers(HEADERS)
-        // `PacedStream` limits it, and tells an idle connection from a slow head.
+        // `PacedStream` limits it, and distinguishes an idle connection from a slow head.
         .header_read_timeout(None);
     builder
 }

@@ -1,5 +1,4 @@
-//! A sign-in at a scripted provider: what the daemon began, and ID tokens that the provider makes
-//! up for it.
+//! A sign-in at a scripted provider: the daemon's side of the flow, and ID tokens of the provider.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const REDIRECT: &str = "https://us.example/v1/auth/redirect";
 pub(crate) const CODE: &str = "canary-code";
 
-/// Options for a provider at which one can sign in.
+/// Options for a provider with a code flow.
 pub(crate) fn browser_options(id: &str, issuer: &str) -> ProviderOptions {
     let mut options = options(id, issuer);
     options.code_flow = Some(CodeFlow::default());
@@ -70,7 +69,7 @@ impl Browser {
         self.key.sign("JWT", &self.claims(flow, changes)).unwrap()
     }
 
-    /// The token endpoint hands out `id_token`.
+    /// Makes the token endpoint return `id_token`.
     pub(crate) fn hands_out(&self, id_token: &str) {
         let answer =
             json!({"access_token": "canary-access", "token_type": "Bearer", "id_token": id_token});
@@ -89,7 +88,7 @@ impl Browser {
         self.finish(flow, None).await
     }
 
-    /// A whole sign-in at which the token endpoint answers this.
+    /// A whole sign-in, with this answer of the token endpoint.
     pub(crate) async fn answered(&self, answer: Answer) -> Result<Vouched, Error> {
         self.op.answer("/token", answer);
         self.finish(self.begin().flow, None).await

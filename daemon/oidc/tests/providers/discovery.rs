@@ -1,4 +1,4 @@
-//! Providers that are down, slow, or not what they were taken for.
+//! Providers that are down, slow, or not the configured ones.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 const DOCUMENT: &str = "/.well-known/openid-configuration";
 
-/// An address of loopback where nobody listens.
+/// A loopback address without a listener.
 async fn free_address() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_blocks_nobody_and_is_found_when_it_comes() {
+async fn a_provider_that_is_down_blocks_no_other_and_is_discovered_later() {
     let (up, address) = (Op::start().await, free_address().await);
     let base = format!("http://{address}");
     let daemon = Daemon::start(vec![options("down", &base), options("up", &up.base)]);
@@ -43,7 +43,7 @@ async fn a_provider_that_is_down_blocks_nobody_and_is_found_when_it_comes() {
     daemon.clock.advance(Duration::from_secs(2));
     daemon.all_ready().await;
     assert!(daemon.identify("down", "t").await.is_ok());
-    assert_eq!(daemon.trouble("down"), None);
+    assert_eq!(daemon.error("down"), None);
     drop(op);
 }
 
@@ -66,9 +66,10 @@ async fn attempts_become_rarer() {
     assert!(daemon.clock.monotonic() - start < Duration::from_secs(400), "{pauses:?}");
 }
 
-/// No document here makes a provider ready, and each reason is told without a word of the document.
+/// No document here makes a provider ready, and each reason is reported without quoting the
+/// document.
 #[tokio::test]
-async fn documents_that_do_not_hold_are_refused() {
+async fn invalid_documents_are_refused() {
     let op = Op::start().await;
     let raw = |status, kind, body: &str| Answer::Raw(status, kind, body.to_owned());
     let changed = |changes: Value| Answer::Json(op.document_with(changes));
@@ -101,7 +102,7 @@ async fn documents_that_do_not_hold_are_refused() {
         op.answer(DOCUMENT, answer);
         let daemon = Daemon::start(vec![options("op", &op.base)]);
         daemon.fails("op", reason).await;
-        assert!(!daemon.trouble("op").unwrap().contains("canary"), "{reason}");
+        assert!(!daemon.error("op").unwrap().contains("canary"), "{reason}");
     }
     assert!(op.seen("/elsewhere").is_empty());
 }
@@ -153,14 +154,14 @@ async fn the_discovered_spelling_of_the_issuer_counts_and_stays() {
     until("it sleeps", || daemon.clock.sleepers() == 1).await;
     daemon.clock.advance(Duration::from_secs(2 * 3600));
     until("the change is noticed", || {
-        daemon.trouble("op").is_some_and(|why| why.contains("spelling"))
+        daemon.error("op").is_some_and(|why| why.contains("spelling"))
     })
     .await;
     assert_eq!(daemon.identify("op", "u").await.unwrap().subject.issuer, slashed);
 }
 
 #[tokio::test]
-async fn a_refresh_finds_what_has_moved() {
+async fn a_refresh_finds_moved_endpoints() {
     let op = Op::start().await;
     let daemon = Daemon::knowing(&op).await;
     op.answer("/moved", Answer::Json(json!({"sub": "alice-moved"})));
@@ -174,7 +175,7 @@ async fn a_refresh_finds_what_has_moved() {
 }
 
 #[tokio::test]
-async fn the_background_ends_when_told_or_when_nobody_holds_the_providers() {
+async fn the_background_ends_when_stopped_or_when_the_providers_are_dropped() {
     let op = Op::start().await;
     let base = format!("http://{}", free_address().await);
     let daemon = Daemon::start(vec![options("op", &op.base), options("down", &base)]);

@@ -1,4 +1,4 @@
-//! Who holds a token, by the word of providers that mean well and of some that do not.
+//! The identity behind a token, from honest providers and from hostile ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn userinfo_and_introspection_make_an_identity() {
 }
 
 #[tokio::test]
-async fn the_secret_goes_into_the_form_where_the_provider_wants_it_there() {
+async fn the_secret_is_sent_in_the_form_if_the_provider_requires_it() {
     let op = Op::start().await;
     let document = op.document_with(
         json!({"introspection_endpoint_auth_methods_supported": ["client_secret_post"]}),
@@ -66,10 +66,10 @@ async fn the_secret_goes_into_the_form_where_the_provider_wants_it_there() {
     );
 }
 
-/// Every answer here refuses the token, says the same to the caller and tells the log neither token
-/// nor answer.
+/// Every answer here refuses the token, with the same sentence for the caller, and puts neither
+/// token nor answer into the log.
 #[tokio::test]
-async fn answers_that_do_not_hold_are_refused() {
+async fn invalid_answers_are_refused() {
     let op = Op::start().await;
     let daemon = Daemon::knowing(&op).await;
     let good_userinfo = Answer::Json(json!({"sub": "alice"}));
@@ -77,7 +77,7 @@ async fn answers_that_do_not_hold_are_refused() {
     let now = daemon.clock.now().as_secs();
     let json_text = |text: &str| Answer::Raw(StatusCode::OK, "application/json", text.to_owned());
     let introspected = |value: Value| ("/introspect", Answer::Json(value));
-    let told = |value: Value| ("/userinfo", Answer::Json(value));
+    let userinfo = |value: Value| ("/userinfo", Answer::Json(value));
 
     let cases = [
         (
@@ -125,10 +125,10 @@ async fn answers_that_do_not_hold_are_refused() {
                 json_text(&format!("{{\"sub\":\"alice\",\"a\":\"{}\"}}", "x".repeat(300 * 1024))),
             ),
         ),
-        ("missing or no string", told(json!({"name": "canary"}))),
-        ("missing or no string", told(json!({"sub": 7}))),
-        ("too long", told(json!({"sub": "x".repeat(256)}))),
-        ("too large", told(json!({"sub": "alice", "a": "x".repeat(70 * 1024)}))),
+        ("missing or no string", userinfo(json!({"name": "canary"}))),
+        ("missing or no string", userinfo(json!({"sub": 7}))),
+        ("too long", userinfo(json!({"sub": "x".repeat(256)}))),
+        ("too large", userinfo(json!({"sub": "alice", "a": "x".repeat(70 * 1024)}))),
         ("not active", introspected(json!({"active": false}))),
         ("whether the access token is active", introspected(json!({"aud": "us"}))),
         (
@@ -146,7 +146,7 @@ async fn answers_that_do_not_hold_are_refused() {
         ("no point in time", introspected(json!({"active": true, "aud": "us", "exp": "never"}))),
         ("cannot be seen", introspected(json!({"active": true}))),
         ("cannot be seen", introspected(json!({"active": true, "client_id": "us"}))),
-        ("somebody else", introspected(json!({"active": true, "aud": "them"}))),
+        ("another audience", introspected(json!({"active": true, "aud": "them"}))),
         ("neither a string nor a list", introspected(json!({"active": true, "aud": {"us": true}}))),
     ];
     for (reason, (path, answer)) in cases {
@@ -164,7 +164,7 @@ async fn answers_that_do_not_hold_are_refused() {
         assert!(!cause.contains("canary") && !cause.contains("s3cret"), "{cause}");
     }
     assert_eq!(op.seen("/elsewhere").len(), 0, "a redirect was followed");
-    // None of the refusals was remembered.
+    // No refusal was cached.
     op.answer("/userinfo", good_userinfo);
     op.answer("/introspect", good_introspection);
     assert!(daemon.identify("op", TOKEN).await.is_ok());
@@ -186,7 +186,7 @@ async fn a_slow_provider_costs_its_timeout_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_needs_no_provider_is_said_without_one() {
+async fn some_refusals_need_no_request_to_the_provider() {
     let op = Op::start().await;
     let mut closed = options("closed", "http://127.0.0.1:9");
     closed.login_disabled = true;
@@ -199,7 +199,7 @@ async fn what_needs_no_provider_is_said_without_one() {
     assert_eq!(public("op", "a\r\nx-evil: 1").await, "bad_token");
     assert_eq!(public("op", &"x".repeat(20_000)).await, "bad_token");
     assert_eq!(public("closed", TOKEN).await, "login_disabled");
-    assert_eq!(public("nobody", TOKEN).await, NOT_ACCEPTED);
+    assert_eq!(public("unknown", TOKEN).await, NOT_ACCEPTED);
     assert_eq!(op.seen("/userinfo").len(), 0);
 }
 
@@ -219,7 +219,7 @@ async fn audience_rules_hold() {
 }
 
 #[tokio::test]
-async fn without_introspection_only_a_signed_token_shows_its_audience() {
+async fn without_introspection_only_a_signed_token_has_a_known_audience() {
     let op = Op::start().await;
     let (key, next) = (SigningKey::generate("k1").unwrap(), SigningKey::generate("k2").unwrap());
     op.answer("/jwks", Answer::Json(key.public_jwks()));
@@ -240,7 +240,7 @@ async fn without_introspection_only_a_signed_token_shows_its_audience() {
     assert_eq!(op.seen("/introspect").len(), 0);
     for (reason, token) in [
         ("cannot be seen", TOKEN.to_owned()),
-        ("somebody else", sign(&key, &with(json!({"aud": "them"})))),
+        ("another audience", sign(&key, &with(json!({"aud": "them"})))),
         ("has expired", sign(&key, &with(json!({"exp": now - 31})))),
         ("differ in `sub`", sign(&key, &with(json!({"sub": "mallory"})))),
         ("differ in `iss`", sign(&key, &with(json!({"iss": "https://other"})))),
@@ -250,14 +250,13 @@ async fn without_introspection_only_a_signed_token_shows_its_audience() {
         assert!(cause.contains(reason), "{reason}: {cause}");
     }
 
-    // The end of a signed token counts for the cache.
+    // The expiry of a signed token bounds its entry in the cache.
     daemon.clock.advance(Duration::from_secs(11));
     let asked = op.seen("/userinfo").len();
     assert!(daemon.identify("op", &good).await.is_ok(), "within the clock skew");
     assert_eq!(op.seen("/userinfo").len(), asked + 1);
 
-    // A key that is not known yet makes us look for it, and unknown ones no more than once a
-    // minute.
+    // An unknown key causes a fetch of the keys, at most once a minute.
     op.answer("/jwks", Answer::Json(next.public_jwks()));
     assert!(daemon.identify("op", &sign(&next, &with(json!({"exp": now + 60})))).await.is_ok());
     assert_eq!(op.seen("/jwks").len(), 2);
@@ -279,7 +278,7 @@ async fn without_a_secret_nothing_is_introspected() {
 }
 
 #[tokio::test]
-async fn another_claim_may_name_the_person() {
+async fn another_claim_may_identify_the_user() {
     let op = Op::start().await;
     let mut eppn = options("op", &op.base);
     eppn.subject_claim = "eppn".into();
@@ -294,7 +293,7 @@ async fn another_claim_may_name_the_person() {
 }
 
 #[tokio::test]
-async fn a_success_is_believed_for_its_time() {
+async fn a_success_is_cached_for_its_time() {
     let op = Op::start().await;
     let daemon = Daemon::knowing(&op).await;
     let first = daemon.identify("op", TOKEN).await.unwrap();
@@ -325,7 +324,7 @@ async fn a_success_is_believed_for_its_time() {
 }
 
 #[tokio::test]
-async fn those_who_ask_at_once_share_one_look_up() {
+async fn concurrent_requests_share_one_look_up() {
     let op = Op::start().await;
     let gate = Gate::shut();
     op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
@@ -377,7 +376,7 @@ async fn look_ups_are_limited_by_provider() {
 }
 
 #[tokio::test]
-async fn tokens_are_not_taken_for_those_of_another_provider() {
+async fn a_token_is_not_accepted_for_another_provider() {
     let (one, other) = (Op::start().await, Op::start().await);
     other.answer("/userinfo", Answer::Json(json!({"sub": "mallory"})));
     let daemon =
@@ -387,6 +386,6 @@ async fn tokens_are_not_taken_for_those_of_another_provider() {
     let find = |issuer: &str| daemon.providers.by_issuer(issuer).map(|id| id.to_string());
     assert_eq!(find(&one.base).as_deref(), Some("one"));
     assert_eq!(find(&format!("{}/", other.base)).as_deref(), Some("other"));
-    assert_eq!(find("https://nobody"), None);
-    assert!(daemon.providers.get(&ProviderId::parse("nobody").unwrap()).is_none());
+    assert_eq!(find("https://unknown"), None);
+    assert!(daemon.providers.get(&ProviderId::parse("unknown").unwrap()).is_none());
 }

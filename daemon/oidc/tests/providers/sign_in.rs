@@ -1,5 +1,4 @@
-//! Signing in with a browser: the flow as it should be, and every way in which a provider or a
-//! thief could bend it.
+//! Signing in with a browser: the valid flow, and the attacks of a provider or of a thief.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +21,8 @@ use serde_json::{Value, json};
 const NOT_ACCEPTED: &str = "The sign-in was not accepted. Please begin again.";
 const DOCUMENT: &str = "/.well-known/openid-configuration";
 
-/// The sign-in failed as one that does not hold, for a reason that has `reason` in it and no word
-/// of the provider.
+/// The sign-in was rejected, for a reason that contains `reason` and quotes nothing of the
+/// provider.
 #[track_caller]
 fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
     let error = outcome.expect_err(reason);
@@ -32,26 +31,26 @@ fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
         (Kind::Unauthenticated, NOT_ACCEPTED),
         "{reason}: {error:?}"
     );
-    assert_told_in_our_words(&error, reason);
+    assert_quotes_nothing(&error, reason);
 }
 
-/// The provider could not be asked, or not understood.
+/// The provider was unavailable, or its answer could not be understood.
 #[track_caller]
-fn assert_unasked(outcome: Result<Vouched, Error>, reason: &str) {
+fn assert_unavailable(outcome: Result<Vouched, Error>, reason: &str) {
     let error = outcome.expect_err(reason);
     assert_eq!(error.kind(), Kind::Upstream, "{reason}: {error:?}");
-    assert_told_in_our_words(&error, reason);
+    assert_quotes_nothing(&error, reason);
 }
 
 #[track_caller]
-fn assert_told_in_our_words(error: &Error, reason: &str) {
+fn assert_quotes_nothing(error: &Error, reason: &str) {
     let cause = error.cause().unwrap();
     assert!(cause.contains(reason), "{reason}: {cause}");
     assert!(!format!("{error:?}{cause}{}", error.public()).contains("canary"), "{cause}");
 }
 
 #[tokio::test]
-async fn a_code_becomes_somebody() {
+async fn a_code_is_exchanged_for_an_identity() {
     let browser = Browser::start().await;
     let begun = browser.begin();
     let verifier = begun.flow.verifier.expose_str().unwrap().to_owned();
@@ -79,7 +78,7 @@ async fn a_code_becomes_somebody() {
 }
 
 #[tokio::test]
-async fn a_client_says_who_it_is_as_the_provider_wants_it() {
+async fn the_client_authenticates_as_the_provider_requires() {
     for (methods, secret, ending) in [
         (json!(["client_secret_post"]), true, "&client_id=us&client_secret=s3cret%26"),
         (json!(["none"]), false, "&client_id=us"),
@@ -99,7 +98,7 @@ async fn a_client_says_who_it_is_as_the_provider_wants_it() {
 }
 
 #[tokio::test]
-async fn an_email_counts_when_it_is_verified_or_the_configuration_says_so() {
+async fn an_email_is_trusted_when_it_is_verified_or_configured_to_be() {
     let browser = Browser::start().await;
     let email = json!({"email": "ceo@example.org"});
     assert!(!browser.sign_in(&email).await.unwrap().email_is_trusted);
@@ -111,7 +110,7 @@ async fn an_email_counts_when_it_is_verified_or_the_configuration_says_so() {
 }
 
 #[tokio::test]
-async fn another_claim_may_name_who_signed_in() {
+async fn another_claim_may_identify_the_user() {
     let op = Op::start().await;
     let mut by_oid = browser_options("op", &op.base);
     by_oid.subject_claim = "oid".into();
@@ -120,9 +119,9 @@ async fn another_claim_may_name_who_signed_in() {
     assert_refused(browser.sign_in(&json!({})).await, "names the user");
 }
 
-/// Claims that do not hold. The rules themselves have more cases beside them.
+/// Invalid claims. The unit tests of the rules have more cases.
 #[tokio::test]
-async fn an_id_token_that_does_not_hold_signs_nobody_in() {
+async fn an_invalid_id_token_is_refused() {
     let browser = Browser::start().await;
     for (reason, changes) in [
         ("`iss` is another issuer", json!({"iss": "https://canary.example"})),
@@ -148,7 +147,7 @@ async fn an_id_token_of_another_sign_in_is_refused() {
 }
 
 #[tokio::test]
-async fn an_id_token_cannot_choose_how_it_is_checked() {
+async fn an_id_token_cannot_select_how_it_is_verified() {
     let browser = Browser::start().await;
     let flow = browser.begin().flow;
     let claims = browser.claims(&flow, &json!({"sub": "canary"}));
@@ -222,7 +221,7 @@ async fn an_algorithm_that_the_provider_does_not_announce_is_refused() {
 /// A mix-up (RFC 9207 section 1): the attacker's provider has the browser come back with the code
 /// of an honest one.
 #[tokio::test]
-async fn a_redirect_of_another_issuer_is_refused_before_the_code_goes_anywhere() {
+async fn a_redirect_of_another_issuer_is_refused_before_the_code_is_sent() {
     let browser = Browser::start().await;
     for named in [
         "https://canary.example",
@@ -241,7 +240,7 @@ async fn a_redirect_of_another_issuer_is_refused_before_the_code_goes_anywhere()
 }
 
 #[tokio::test]
-async fn a_redirect_that_hides_its_issuer_is_refused_where_it_is_promised() {
+async fn a_redirect_without_its_announced_issuer_is_refused() {
     let op = Op::start().await;
     let promise = op.document_with(json!({"authorization_response_iss_parameter_supported": true}));
     op.answer(DOCUMENT, Answer::Json(promise));
@@ -255,7 +254,7 @@ async fn a_redirect_that_hides_its_issuer_is_refused_where_it_is_promised() {
 }
 
 #[tokio::test]
-async fn answers_of_the_token_endpoint_that_do_not_hold_are_refused() {
+async fn invalid_answers_of_the_token_endpoint_are_refused() {
     let browser = Browser::start().await;
     let elsewhere = format!("{}/elsewhere", browser.op.base);
     let error = |code: &str| {
@@ -293,7 +292,7 @@ async fn answers_of_the_token_endpoint_that_do_not_hold_are_refused() {
         ),
         ("the token endpoint: ", raw(StatusCode::OK, &large)),
     ] {
-        assert_unasked(browser.answered(answer).await, reason);
+        assert_unavailable(browser.answered(answer).await, reason);
     }
     assert!(
         browser.op.seen("/elsewhere").is_empty(),
@@ -302,7 +301,7 @@ async fn answers_of_the_token_endpoint_that_do_not_hold_are_refused() {
 }
 
 #[tokio::test]
-async fn neither_code_nor_token_nor_a_word_of_the_provider_reaches_the_log() {
+async fn neither_code_nor_token_nor_text_of_the_provider_is_logged() {
     let (lines, _guard) = Lines::record();
     let browser = Browser::start().await;
     browser.sign_in(&json!({"name": "canary"})).await.unwrap();
@@ -322,7 +321,7 @@ async fn neither_code_nor_token_nor_a_word_of_the_provider_reaches_the_log() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_looked_for_and_made_up_ones_not_more_than_once_a_minute() {
+async fn a_new_key_is_fetched_and_forged_ones_at_most_once_a_minute() {
     let browser = Browser::start().await;
     let next = SigningKey::generate("k2").unwrap();
     let sign_in_with = async |key: &SigningKey| {
@@ -345,7 +344,7 @@ async fn a_new_key_is_looked_for_and_made_up_ones_not_more_than_once_a_minute() 
 }
 
 #[tokio::test]
-async fn sign_ins_at_one_provider_are_limited_and_cost_others_nothing() {
+async fn sign_ins_are_limited_for_each_provider() {
     let (op, key) = (Op::start().await, SigningKey::generate("k1").unwrap());
     op.answer("/jwks", Answer::Json(key.public_jwks()));
     let limits = Limits { sign_ins_in_flight: 1, request_timeout: PATIENCE, ..Limits::default() };
@@ -369,7 +368,7 @@ async fn sign_ins_at_one_provider_are_limited_and_cost_others_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_signs_in_where_it_is_not_configured() {
+async fn signing_in_is_refused_where_it_is_not_configured() {
     let op = Op::start().await;
     let mut closed = browser_options("closed", "http://127.0.0.1:9");
     closed.login_disabled = true;
@@ -380,7 +379,7 @@ async fn nobody_signs_in_where_it_is_not_configured() {
     for (id, kind) in [
         ("bearer-only", Kind::NotFound),
         ("closed", Kind::NotFound),
-        ("nobody", Kind::NotFound),
+        ("unknown", Kind::NotFound),
         ("down", Kind::Upstream),
     ] {
         let id = ProviderId::parse(id).unwrap();
@@ -389,7 +388,7 @@ async fn nobody_signs_in_where_it_is_not_configured() {
 }
 
 #[tokio::test]
-async fn a_code_that_no_provider_gives_goes_nowhere() {
+async fn an_invalid_code_is_not_sent() {
     let browser = Browser::start().await;
     for code in [String::new(), "x".repeat(20_000)] {
         let finish = browser.daemon.providers.finish(browser.begin().flow, Secret::new(code), None);
@@ -400,19 +399,19 @@ async fn a_code_that_no_provider_gives_goes_nowhere() {
     assert!(browser.op.seen("/token").is_empty());
 }
 
-/// Nobody can sign in there, and an operator is told why; who comes with a token of such a provider
-/// gets in as before.
+/// Users cannot sign in there, and the operator sees why; bearer tokens of the provider are still
+/// accepted.
 #[tokio::test]
-async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the_same() {
+async fn a_provider_without_a_code_flow_is_reported_and_still_identifies_bearers() {
     let op = Op::start().await;
     for (reason, changes) in [
         ("token_endpoint", json!({"token_endpoint": null})),
         ("token_endpoint", json!({"token_endpoint": "ftp://canary.example"})),
         ("authorization_endpoint", json!({"authorization_endpoint": "javascript:canary"})),
         ("authorization_endpoint", json!({"authorization_endpoint": "https://canary@op/"})),
-        ("no PKCE", json!({"code_challenge_methods_supported": ["plain", "canary"]})),
+        ("does not support PKCE", json!({"code_challenge_methods_supported": ["plain", "canary"]})),
         (
-            "no algorithm that we take",
+            "no algorithm that is accepted here",
             json!({"id_token_signing_alg_values_supported": ["HS256", "none"]}),
         ),
         (
@@ -425,9 +424,9 @@ async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the
     ] {
         op.answer(DOCUMENT, Answer::Json(op.document_with(changes)));
         let daemon = Daemon::discovered(vec![browser_options("op", &op.base)]).await;
-        let why = daemon.trouble("op").unwrap();
+        let why = daemon.error("op").unwrap();
         assert!(
-            why.contains(reason) && why.contains("nobody can sign in") && !why.contains("canary"),
+            why.contains(reason) && why.contains("users cannot sign in") && !why.contains("canary"),
             "{why}"
         );
         let id = ProviderId::parse("op").unwrap();
@@ -443,11 +442,11 @@ async fn a_provider_that_has_no_code_flow_is_told_and_identifies_bearers_all_the
 }
 
 #[tokio::test]
-async fn the_token_endpoint_lives_where_the_provider_may_live() {
+async fn the_token_endpoint_obeys_the_address_policy() {
     let op = Op::start().await;
     let outside = op.document_with(json!({"token_endpoint": "http://[::1]:9/token"}));
     op.answer(DOCUMENT, Answer::Json(outside));
     let options = browser_options("op", &op.base);
     let browser = Browser::with(op, options).await;
-    assert_unasked(browser.sign_in(&json!({})).await, "address");
+    assert_unavailable(browser.sign_in(&json!({})).await, "address");
 }

@@ -1,4 +1,4 @@
-//! A provider that says whatever a test wants, over real connections, and the daemon's side of it.
+//! A scripted provider over real connections, and the daemon's side of it.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use credsmith_http::{
     Drain, Fault, HeaderMap, HeaderValue, Listener, Reply, ReplyBody, Request, Server,
     ServerOptions, StatusCode, Surface, Surfaces, header,
 };
-use credsmith_oidc::{Limits, OidcProviders, ProviderOptions, World};
+use credsmith_oidc::{Limits, OidcProviders, Ports, ProviderOptions};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) enum Answer {
     Never,
 }
 
-/// What a request looked like when it came in.
+/// A request as the provider received it.
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) path: String,
@@ -94,7 +94,7 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// A provider that vouches for `alice` with a token meant for `us`, whatever the token.
+    /// A provider that identifies every token as `alice`, meant for `us`.
     pub(crate) async fn start() -> Self {
         Self::at("127.0.0.1:0").await
     }
@@ -166,8 +166,8 @@ pub(crate) fn options(id: &str, issuer: &str) -> ProviderOptions {
     options
 }
 
-pub(crate) fn world(clock: &ManualClock, tasks: &Arc<TestTasks>) -> World {
-    World {
+pub(crate) fn ports(clock: &ManualClock, tasks: &Arc<TestTasks>) -> Ports {
+    Ports {
         clock: Arc::new(clock.clone()),
         tasks: tasks.clone(),
         entropy: Arc::new(SeededEntropy::new(1)),
@@ -188,8 +188,8 @@ impl Daemon {
 
     pub(crate) fn with_limits(options: Vec<ProviderOptions>, limits: &Limits) -> Self {
         let (clock, tasks) = (ManualClock::default(), Arc::new(TestTasks::new()));
-        let world = world(&clock, &tasks);
-        Self { providers: OidcProviders::start(options, limits, &world).unwrap(), clock, tasks }
+        let ports = ports(&clock, &tasks);
+        Self { providers: OidcProviders::start(options, limits, &ports).unwrap(), clock, tasks }
     }
 
     /// A daemon that knows `op` as `op`, discovered.
@@ -211,9 +211,9 @@ impl Daemon {
         until("providers are ready", || self.providers.list().iter().all(|view| view.ready)).await;
     }
 
-    pub(crate) fn trouble(&self, id: &str) -> Option<String> {
+    pub(crate) fn error(&self, id: &str) -> Option<String> {
         self.providers
-            .troubles()
+            .errors()
             .into_iter()
             .find(|(provider, _)| provider.as_str() == id)
             .map(|(_, why)| why)
@@ -221,7 +221,7 @@ impl Daemon {
 
     /// Waits until the attempts to discover `id` have failed for a reason that contains `reason`.
     pub(crate) async fn fails(&self, id: &str, reason: &str) {
-        until(reason, || self.trouble(id).is_some_and(|why| why.contains(reason))).await;
+        until(reason, || self.error(id).is_some_and(|why| why.contains(reason))).await;
         assert!(!self.providers.get(&ProviderId::parse(id).unwrap()).unwrap().ready);
     }
 
@@ -232,7 +232,7 @@ impl Daemon {
     }
 }
 
-/// What was written to the log, for a test that looks.
+/// The lines that were logged during a test.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 

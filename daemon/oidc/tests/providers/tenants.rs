@@ -1,12 +1,12 @@
-//! A provider of many tenants, as Entra ID is: one document and one key set for all, an issuer for
-//! each.
+//! A provider of many tenants, such as Entra ID: one document and one key set for all, an issuer
+//! for each.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::browser::{Browser, browser_options};
 
-use crate::support::{Answer, Daemon, Lines, Op, options, until, world};
+use crate::support::{Answer, Daemon, Lines, Op, options, ports, until};
 use credsmith_core::Kind;
 use credsmith_core::caller::Subject;
 use credsmith_core::doubles::{ManualClock, TestTasks};
@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 
 const OURS: &str = "11111111-1111-4111-8111-111111111111";
 const SISTER: &str = "22222222-2222-4222-8222-222222222222";
-/// The tenant of everybody who has a personal account.
+/// The tenant of all personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 const STRANGER: &str = "99999999-9999-4999-8999-999999999999";
 
 /// A provider with a document like Entra's under `organizations`: its issuer is a template, and
-/// much in it is in no standard.
+/// it has non-standard members.
 async fn entra() -> Op {
     let op = Op::start().await;
     let mut document = op.document_with(json!({
@@ -49,7 +49,7 @@ async fn entra() -> Op {
         "cloud_instance_name": "microsoftonline.com",
         "rbac_url": "https://pas.windows.net",
     }));
-    // `document_with` leaves out what is null, and this one is there.
+    // `document_with` removes members that are null, but Entra sends this one.
     document["tenant_region_scope"] = Value::Null;
     for path in ["organizations", "common"] {
         let document = Answer::Json(document.clone());
@@ -75,7 +75,7 @@ fn iss(op: &Op, tenant: &str) -> String {
     format!("{}/{tenant}/v2.0", op.base)
 }
 
-/// The claims that make somebody of `tenant`.
+/// The claims of a user of `tenant`.
 fn of_tenant(op: &Op, tenant: &str) -> Value {
     json!({"iss": iss(op, tenant), "tid": tenant, "oid": "o-1"})
 }
@@ -86,7 +86,7 @@ fn issued_for(key: &SigningKey, issuer: &str) -> Value {
     jwk
 }
 
-/// Waits until the daemon has asked for document and keys again.
+/// Waits until the daemon has fetched document and keys again.
 async fn refreshes_keys(browser: &Browser) {
     let asked = browser.op.seen("/jwks").len();
     until("it sleeps", || browser.daemon.clock.sleepers() == 1).await;
@@ -96,7 +96,7 @@ async fn refreshes_keys(browser: &Browser) {
 }
 
 #[tokio::test]
-async fn people_of_the_listed_tenants_sign_in_as_people_of_their_tenant() {
+async fn users_of_the_listed_tenants_sign_in_as_users_of_their_tenant() {
     let browser = browser().await;
     for tenant in [OURS, SISTER] {
         let vouched = browser.sign_in(&of_tenant(&browser.op, tenant)).await.unwrap();
@@ -106,7 +106,7 @@ async fn people_of_the_listed_tenants_sign_in_as_people_of_their_tenant() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_not_listed_or_a_lie_about_it_signs_nobody_in() {
+async fn an_unlisted_or_forged_tenant_is_refused() {
     let browser = browser().await;
     let op = &browser.op;
     for (attack, reason, changes) in [
@@ -146,8 +146,8 @@ async fn a_tenant_that_is_not_listed_or_a_lie_about_it_signs_nobody_in() {
     }
 }
 
-/// Attack: anybody can make a personal account, with any name in it. All of them are of one tenant,
-/// with keys of its own.
+/// Attack: a personal account can be created with any name. All of them are of one tenant, with
+/// keys of its own.
 #[tokio::test]
 async fn a_personal_account_signs_in_only_where_its_tenant_is_listed() {
     for (tenants, comes_in) in [(vec![OURS], false), (vec![OURS, PERSONAL], true)] {
@@ -167,9 +167,9 @@ async fn a_personal_account_signs_in_only_where_its_tenant_is_listed() {
     }
 }
 
-/// The keys of all tenants stand in one set: that of a strange tenant must open no other.
+/// The keys of all tenants are in one set: the key of one must not sign for another.
 #[tokio::test]
-async fn a_key_opens_only_the_tenant_that_it_is_for() {
+async fn a_key_signs_only_for_its_tenant() {
     let browser = browser().await;
     let (op, key) = (&browser.op, &browser.key);
     let refresh = async |issuer: &str| {
@@ -208,7 +208,7 @@ async fn the_redirect_names_the_tenant_of_the_token() {
 }
 
 #[tokio::test]
-async fn groups_that_did_not_fit_give_none_and_are_told() {
+async fn omitted_groups_give_none_and_are_logged() {
     let (lines, _guard) = Lines::record();
     let browser = browser().await;
     for overage in [
@@ -229,18 +229,19 @@ async fn groups_that_did_not_fit_give_none_and_are_told() {
         (&json!(["g-1"]), &json!(["Vault.Admin"]))
     );
     let log = lines.text();
-    let told: Vec<_> = log.lines().filter(|line| line.contains("left out the groups")).collect();
-    assert_eq!(told.len(), 2, "{log}");
+    let warnings: Vec<_> =
+        log.lines().filter(|line| line.contains("left out the groups")).collect();
+    assert_eq!(warnings.len(), 2, "{log}");
     assert!(
-        told.iter().all(|line| line.contains("provider=\"entra\"")) && !log.contains("canary"),
+        warnings.iter().all(|line| line.contains("provider=\"entra\"")) && !log.contains("canary"),
         "{log}"
     );
 }
 
-/// The endpoints say nothing of the tenant. So a bearer token counts only if it is a JWT that says
-/// of which tenant it is.
+/// The endpoints do not name the tenant. So a bearer token is accepted only if it is a JWT that
+/// names its tenant.
 #[tokio::test]
-async fn a_bearer_token_has_to_show_its_tenant() {
+async fn a_bearer_token_has_to_name_its_tenant() {
     let (op, key) = (entra().await, SigningKey::generate("k1").unwrap());
     let for_stranger = SigningKey::generate("k2").unwrap();
     let stolen = issued_for(&for_stranger, &iss(&op, STRANGER));
@@ -268,7 +269,7 @@ async fn a_bearer_token_has_to_show_its_tenant() {
         ),
         ("a stranger's key", "does not show", token(&for_stranger, &iss(&op, OURS), OURS)),
         (
-            "a key of nobody",
+            "a key of no tenant",
             "does not show",
             token(&SigningKey::generate("k1").unwrap(), &iss(&op, OURS), OURS),
         ),
@@ -280,7 +281,7 @@ async fn a_bearer_token_has_to_show_its_tenant() {
 }
 
 #[tokio::test]
-async fn every_tenant_leads_to_the_provider_and_lists_show_what_was_configured() {
+async fn every_tenant_finds_the_provider_and_lists_show_the_configured_issuer() {
     let op = entra().await;
     let configured = format!("{}/organizations/v2.0", op.base);
     let daemon = Daemon::discovered(vec![for_tenants(options("entra", &configured))]).await;
@@ -309,8 +310,8 @@ async fn a_document_that_is_not_the_template_is_refused() {
         let daemon = Daemon::start(vec![for_tenants(browser_options("entra", &configured))]);
         daemon.fails("entra", "another issuer").await;
     }
-    // A template where none was configured: `tenants` cannot be given there, so everybody could
-    // come in.
+    // A template where none was configured: `tenants` cannot be given there, so users of every
+    // tenant could sign in.
     op.answer(
         "/.well-known/openid-configuration",
         Answer::Json(op.document_with(json!({"issuer": iss(&op, "{tenantid}")}))),
@@ -327,7 +328,7 @@ async fn two_providers_of_one_tenant_are_refused_at_the_start() {
         options
     };
     let one_tenant = format!("https://127.0.0.1:9/{OURS}/v2.0");
-    let world = world(&ManualClock::default(), &Arc::new(TestTasks::new()));
+    let ports = ports(&ManualClock::default(), &Arc::new(TestTasks::new()));
     for (other, refused) in [
         (provider("b", "https://127.0.0.1:9/common/v2.0", &[OURS]), true),
         (provider("b", &one_tenant, &[]), true),
@@ -338,7 +339,7 @@ async fn two_providers_of_one_tenant_are_refused_at_the_start() {
             provider("a", "https://127.0.0.1:9/organizations/v2.0", &[OURS, SISTER]),
             other.clone(),
         ];
-        let outcome = OidcProviders::start(both, &Limits::default(), &world);
+        let outcome = OidcProviders::start(both, &Limits::default(), &ports);
         let settings = outcome
             .err()
             .map(|faults| faults.iter().map(|fault| fault.setting).collect::<Vec<_>>());

@@ -1,5 +1,4 @@
-//! The way to a provider: the guarded HTTP client, with the bounds that every answer of a provider
-//! has to keep.
+//! The HTTP client of a provider: the guarded client, with the limits of every answer.
 
 use std::time::Duration;
 
@@ -10,19 +9,18 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use url::Url;
 
 use crate::answer::Object;
-use crate::trouble::Trouble;
+use crate::error::ProviderError;
 
-/// Largest answer of a provider. A key set with certificate chains is the largest that is meant
-/// well.
+/// The limit of an answer. The largest legitimate one is a key set with certificate chains.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// A guarded client together with the time that one request may take.
-pub(crate) struct Wire {
+/// A guarded client with the time limit of one request.
+pub(crate) struct ProviderClient {
     client: Client,
     timeout: Duration,
 }
 
-impl Wire {
+impl ProviderClient {
     /// Requests by `client`, each within `timeout`.
     pub(crate) fn new(client: Client, timeout: Duration) -> Self {
         Self { client, timeout }
@@ -47,13 +45,12 @@ impl Wire {
         prepare(request, url)
     }
 
-    /// Sends `request` and reads the JSON object that comes back with status 200. `what` names it
-    /// in the reason.
+    /// Sends `request` and reads the JSON object of a 200. `what` names it in errors.
     pub(crate) async fn object(
         &self,
         request: Request<Bytes>,
         what: &str,
-    ) -> Result<Object, Trouble> {
+    ) -> Result<Object, ProviderError> {
         self.object_within(request, what, self.timeout).await
     }
 
@@ -63,10 +60,10 @@ impl Wire {
         request: Request<Bytes>,
         what: &str,
         time: Duration,
-    ) -> Result<Object, Trouble> {
+    ) -> Result<Object, ProviderError> {
         let (status, object) = self.answer(request, what, time).await?;
         if status != StatusCode::OK {
-            return Err(Trouble::new(format!(
+            return Err(ProviderError::new(format!(
                 "{what}: the provider answered with status {}",
                 status.as_u16()
             )));
@@ -74,23 +71,24 @@ impl Wire {
         object
     }
 
-    /// Sends `request` and tells the status that comes back, with what became of reading the JSON
-    /// object beside it.
+    /// Sends `request` and returns the status, and the JSON object or why it cannot be read.
     pub(crate) async fn answer(
         &self,
         request: Request<Bytes>,
         what: &str,
         time: Duration,
-    ) -> Result<(StatusCode, Result<Object, Trouble>), Trouble> {
+    ) -> Result<(StatusCode, Result<Object, ProviderError>), ProviderError> {
         let answer = self
             .send(request, time)
             .await
-            .map_err(|failure| Trouble::new(format!("{what}: {failure}")))?;
+            .map_err(|failure| ProviderError::new(format!("{what}: {failure}")))?;
         let object = if is_json(&answer) {
             Object::parse(answer.body())
-                .map_err(|malformed| Trouble::new(format!("{what}: {malformed}")))
+                .map_err(|malformed| ProviderError::new(format!("{what}: {malformed}")))
         } else {
-            Err(Trouble::new(format!("{what}: the provider's answer is not application/json")))
+            Err(ProviderError::new(format!(
+                "{what}: the provider's answer is not application/json"
+            )))
         };
         Ok((answer.status(), object))
     }
@@ -107,8 +105,8 @@ impl Wire {
 }
 
 fn prepare(mut request: Request<Bytes>, url: &Url) -> Request<Bytes> {
-    // Every serialised URL with a host is a URI; were it not, the client would refuse the default
-    // one.
+    // Every serialised URL with a host is a URI. If one were not, the client would refuse the
+    // default URI.
     *request.uri_mut() = url.as_str().parse().unwrap_or_default();
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request
