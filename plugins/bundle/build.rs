@@ -143,9 +143,14 @@ impl Plugin {
 /// What a change of has to run this again.
 fn watch(root: &Path, groups: &[Group]) {
     println!("cargo::rerun-if-env-changed={PREBUILT}");
-    for path in
-        ["Cargo.toml", "Cargo.lock", "plugin-sdk/Cargo.toml", "plugin-sdk/src", "plugin-sdk/wit"]
-    {
+    for path in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "plugin-sdk/Cargo.toml",
+        "plugin-sdk/contract",
+        "plugin-sdk/src",
+        "plugin-sdk/wit",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     for group in groups {

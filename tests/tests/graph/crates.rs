@@ -6,20 +6,22 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What each crate may depend on, of ours. `dev` stands before what only its tests may.
-const ALLOWED: [(&str, &[&str], &[&str]); 12] = [
+/// Each crate with those of ours that it may depend on, and those that its tests may. `contract` is
+/// what the daemon and the SDK both state about plugins: limits, and how a duration is written.
+const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
     ("credsmith-core", &[], &[]),
     ("credsmith-http", &[], &[]),
     ("credsmith-bundle", &[], &[]),
-    ("credsmith-plugin-sdk", &[], &[]),
+    ("credsmith-contract", &[], &[]),
+    ("credsmith-plugin-sdk", &["contract"], &[]),
     ("credsmith-store", &["core"], &["core"]),
     ("credsmith-oidc", &["core", "http"], &["core", "http"]),
-    ("credsmith-host", &["core", "http"], &["core", "http"]),
+    ("credsmith-host", &["contract", "core", "http"], &["core", "http"]),
     ("credsmith-api", &["core", "http"], &["core", "http"]),
     ("credsmith-dev-provider", &["http", "oidc"], &["http", "oidc", "core"]),
     (
         "credsmith",
-        &["api", "bundle", "core", "dev-provider", "host", "http", "oidc", "store"],
+        &["api", "bundle", "contract", "core", "dev-provider", "host", "http", "oidc", "store"],
         &["api", "bundle", "core", "dev-provider", "host", "http", "oidc", "store"],
     ),
     (
