@@ -112,9 +112,10 @@ impl<T: FromText> FromSetting for T {
 
 impl FromSetting for Duration {
     fn read(settings: &Settings, key: &str) -> Result<Self, String> {
-        u64::read(settings, key)
-            .map(Self::from_secs)
-            .map_err(|_| "is missing or is no duration".into())
+        let seconds = f64::read(settings, key).ok();
+        seconds
+            .and_then(|seconds| Self::try_from_secs_f64(seconds).ok())
+            .ok_or_else(|| "is missing or is no duration".into())
     }
 }
 

@@ -44,8 +44,14 @@ impl Service for Reader {
         let text = settings.parse("text", |text: String| {
             if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
         });
-        let (count, flag, span) =
-            (settings.get("count"), settings.get("flag"), settings.get("span"));
+        let (count, flag) = (settings.get("count"), settings.get("flag"));
+        let span = settings.parse("span", |span: Duration| {
+            if span < Duration::from_secs(86_400) {
+                Ok(span)
+            } else {
+                Err("is too long".to_owned())
+            }
+        });
         let (list, map, absent) =
             (settings.get("list"), settings.get("map"), settings.get("absent"));
         let (secret, key) = (settings.get("secret"), settings.get("key"));
@@ -96,7 +102,7 @@ fn every_type_is_read() {
         .setting("text", "t")
         .setting("count", 1)
         .setting("flag", true)
-        .setting("span", 90)
+        .setting("span", "1m30s500ms")
         .setting("list", json!(["x"]))
         .setting("map", json!({}))
         .setting("absent", "here")
@@ -105,7 +111,7 @@ fn every_type_is_read() {
     let algorithms = Some(vec![Algorithm::EcdsaP256Sha256]);
     assert_eq!(
         read(&kit),
-        format!(r#"t 1 true 90s ["x"] {{}} Some("here") Some(Secret(..)) {algorithms:?}"#)
+        format!(r#"t 1 true 90.5s ["x"] {{}} Some("here") Some(Secret(..)) {algorithms:?}"#)
     );
 }
 
@@ -115,13 +121,19 @@ fn all_faults_are_collected() {
         .setting("text", "")
         .setting("count", -1)
         .setting("flag", "maybe")
-        .setting("span", "1h")
+        .setting("span", "2w")
         .setting("list", json!([1]))
         .setting("map", json!([]));
     let faults = kit.configure().unwrap_err();
     let keys: Vec<_> = faults.iter().map(|fault| fault.path[0].as_str()).collect();
     assert_eq!(keys, ["text", "count", "flag", "span", "list", "map"]);
     assert_eq!(faults[1].to_string(), "`count` is no whole number from 0 to 4294967295");
+}
+
+#[test]
+#[should_panic(expected = "`span`: expected a duration like `500ms`, `15m`, `1h30m` or `2w`")]
+fn a_duration_without_a_unit_fails_the_test() {
+    let _ = Kit::<Reader>::new().setting("text", "t").setting("span", 90).configure();
 }
 
 #[test]

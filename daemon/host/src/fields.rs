@@ -6,23 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use credsmith_contract::limits::{
+    MAX_CHOICES, MAX_CONTACT, MAX_DEFAULT, MAX_FIELDS, MAX_HELP, MAX_KEY, MAX_LABEL,
+    MAX_PARAMETER_SETS, MAX_SETTINGS, MAX_VERSION,
+};
 use credsmith_core::error::FieldProblem;
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Offer, Parameter};
 
 use crate::text;
 use crate::v0;
-
-const MAX_SETTINGS: usize = 128;
-const MAX_SETS: usize = 32;
-const MAX_FIELDS: usize = 64;
-const MAX_KEY: usize = 64;
-const MAX_LABEL: usize = 200;
-const MAX_HELP: usize = 2000;
-const MAX_CHOICES: usize = 256;
-const MAX_DEFAULT: usize = 4096;
-const MAX_VERSION: usize = 64;
-const MAX_CONTACT: usize = 256;
 
 /// One value that somebody fills in: an admin, a user, a technician.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,12 +143,12 @@ pub(crate) fn identity(problems: &mut Problems, name: &str, version: &str) -> Op
 pub(crate) fn offer(given: v0::service::Offer) -> Result<Offer, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     problems.require(
-        given.parameter_sets.len() <= MAX_SETS,
+        given.parameter_sets.len() <= MAX_PARAMETER_SETS,
         &["parameter-sets"],
-        format!("expected at most {MAX_SETS}"),
+        format!("expected at most {MAX_PARAMETER_SETS}"),
     );
     let parameter_sets =
-        given.parameter_sets.into_iter().take(MAX_SETS).enumerate().map(|(at, set)| {
+        given.parameter_sets.into_iter().take(MAX_PARAMETER_SETS).enumerate().map(|(at, set)| {
             let set = fields(
                 &mut problems,
                 &["parameter-sets", &at.to_string()],

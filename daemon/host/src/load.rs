@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credsmith_contract::limits::MAX_PROBLEM;
 use credsmith_core::error::FieldProblem;
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Offer, PluginIdentity};
@@ -35,8 +36,6 @@ pub(crate) const DESCRIBE_MEMORY: usize = 256 << 20;
 const DESCRIBE_BYTES: usize = 1 << 20;
 /// Most problems that a plugin may have with its settings.
 const MAX_PROBLEMS: usize = 100;
-/// Longest text of one, in characters.
-const MAX_PROBLEM: usize = 500;
 
 /// Loads a service.
 pub(crate) async fn service(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use credsmith_contract::limits::{MAX_ENTRIES, MAX_ENTRIES_TOTAL};
 use credsmith_core::ids::ServiceId;
 use credsmith_core::secret::Secret;
 use credsmith_http::client::Destination;
@@ -126,7 +127,7 @@ pub struct OutputLimits {
 
 impl Default for OutputLimits {
     fn default() -> Self {
-        Self { entries: 64, bytes: 256 * 1024 }
+        Self { entries: MAX_ENTRIES, bytes: MAX_ENTRIES_TOTAL }
     }
 }
 

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use credsmith_core::ports::plugins::{
-    Entry, EntryKind, IssueOutcome, Issued, MAX_STATE_BYTES, Refusal,
+use credsmith_contract::limits::{
+    LAST_SECOND, MAX_ENTRY_NAME, MAX_EXTENT, MAX_FILE_NAME, MAX_REVOKE_WITH, MAX_STATE,
+    MAX_USER_TEXT,
 };
+use credsmith_core::ports::plugins::{Entry, EntryKind, IssueOutcome, Issued, Refusal};
 use credsmith_core::secret::Secret;
 use credsmith_core::time::Timestamp;
 
@@ -18,20 +20,11 @@ use crate::run::Broke;
 use crate::text;
 use crate::v0;
 
-/// Longest text for a user, in characters.
-const MAX_USER_TEXT: usize = 500;
-/// Longest name of an entry, in characters.
-const MAX_NAME: usize = 256;
-/// Longest name of a file, in characters.
-const MAX_FILE_NAME: usize = 128;
 /// Longest id of a provider, in characters.
 const MAX_PROVIDER: usize = 64;
-/// Largest `revoke-with`, in bytes.
-const MAX_REVOKE_WITH: usize = 4 * 1024;
-/// Largest suggested height or width.
-const MAX_EXTENT: u32 = 10_000;
-/// The end of the year 9999: what is later is no date that anybody writes.
-const LAST_SECOND: u64 = 253_402_300_799;
+
+// Core stores the state, and bounds it as well.
+const _: () = assert!(MAX_STATE == credsmith_core::ports::plugins::MAX_STATE_BYTES);
 
 /// What came of an issue, and what of it log lines must not show.
 pub(crate) struct Checked {
@@ -113,8 +106,8 @@ fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
     if state.is_empty() {
         return Err("the state is empty: it has to name what was made".to_owned());
     }
-    if state.len() > MAX_STATE_BYTES {
-        return Err(format!("the state is longer than {MAX_STATE_BYTES} bytes"));
+    if state.len() > MAX_STATE {
+        return Err(format!("the state is longer than {MAX_STATE} bytes"));
     }
     if !text::is_lines(state) {
         return Err("the state has control characters".to_owned());
@@ -151,7 +144,7 @@ fn check_entries(
 
 fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
     if given.name.trim().is_empty()
-        || given.name.chars().count() > MAX_NAME
+        || given.name.chars().count() > MAX_ENTRY_NAME
         || !text::is_one_line(&given.name)
     {
         return Err("has a name that is empty, too long or has control characters");
@@ -253,7 +246,7 @@ mod tests {
     fn every_fault_is_refused_and_named() {
         let cases: [(Spoil, &str); 20] = [
             (|a| a.state.clear(), "state is empty"),
-            (|a| a.state = "x".repeat(MAX_STATE_BYTES + 1), "state is longer"),
+            (|a| a.state = "x".repeat(MAX_STATE + 1), "state is longer"),
             (|a| a.state = "a\0b".to_owned(), "state has control"),
             (|a| a.state = "it is hunter22".to_owned(), "state contains a secret"),
             (|a| a.revoke_with = Some("x".repeat(MAX_REVOKE_WITH + 1)), "revoke-with"),
@@ -264,7 +257,7 @@ mod tests {
             (|a| a.entries[1].name = "one".to_owned(), "entry 1 has the name of an earlier"),
             (|a| a.entries[0].name = " ".to_owned(), "entry 0 has a name"),
             (|a| a.entries[0].name = "a\nb".to_owned(), "entry 0 has a name"),
-            (|a| a.entries[0].name = "x".repeat(MAX_NAME + 1), "entry 0 has a name"),
+            (|a| a.entries[0].name = "x".repeat(MAX_ENTRY_NAME + 1), "entry 0 has a name"),
             (|a| a.entries[0].kind = "html".to_owned(), "kind"),
             (|a| a.entries[0].value = "two\nlines".to_owned(), "one line"),
             (

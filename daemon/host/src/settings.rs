@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use credsmith_contract::duration::{self, in_seconds};
 use credsmith_core::error::FieldProblem;
 use serde_json::Value;
 
@@ -127,7 +128,7 @@ fn handle(key: &str, setting: &Setting) -> Result<Prepared, String> {
 fn from_text(field: &Field, text: &str) -> Option<Prepared> {
     let fits = match field.kind.as_str() {
         "duration" => {
-            return duration_seconds(text).map(|seconds| Prepared::Text(seconds.to_string()));
+            return duration::parse(text).ok().map(|read| Prepared::Text(in_seconds(read)));
         }
         "integer" | "number" | "boolean" | "list" | "map" => false,
         "choice" => field.choices.iter().any(|choice| choice == text),
@@ -146,7 +147,6 @@ fn from_text(field: &Field, text: &str) -> Option<Prepared> {
 fn from_json(field: &Field, value: &Value) -> Option<Prepared> {
     let fits = match field.kind.as_str() {
         "integer" => value.is_i64() || value.is_u64(),
-        "duration" => value.is_u64(),
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "list" => value.is_array(),
@@ -155,33 +155,6 @@ fn from_json(field: &Field, value: &Value) -> Option<Prepared> {
         _ => false,
     };
     fits.then(|| Prepared::Text(value.to_string()))
-}
-
-/// `90s`, `15m`, `1h30m`, `7d`: whole numbers with a unit each, from large to small.
-fn duration_seconds(text: &str) -> Option<u64> {
-    let mut total = 0_u64;
-    let mut last = u64::MAX;
-    let mut digits = String::new();
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            'd' => 86_400,
-            'h' => 3_600,
-            'm' => 60,
-            's' => 1,
-            _ => return None,
-        };
-        if unit >= last {
-            return None;
-        }
-        last = unit;
-        total = total.checked_add(digits.parse::<u64>().ok()?.checked_mul(unit)?)?;
-        digits.clear();
-    }
-    (digits.is_empty() && last != u64::MAX).then_some(total)
 }
 
 /// `2026-01-31`, without a calendar's finer points.
@@ -212,7 +185,7 @@ fn expected(field: &Field) -> String {
         "boolean" => "true or false".to_owned(),
         "list" => "a list".to_owned(),
         "map" => "a table".to_owned(),
-        "duration" => "a duration like `15m`".to_owned(),
+        "duration" => duration::EXPECTED.to_owned(),
         "url" => "a URL".to_owned(),
         "email" => "an e-mail address".to_owned(),
         "ip-address" => "an IP address".to_owned(),
@@ -265,7 +238,8 @@ mod tests {
             ("from-the-future", text("x"), Some("x")),
             ("duration", text("15m"), Some("900")),
             ("duration", text("1h30m"), Some("5400")),
-            ("duration", Setting::Json(json!(5)), Some("5")),
+            ("duration", text("2w"), Some("1209600")),
+            ("duration", text("500ms"), Some("0.5")),
             ("integer", Setting::Json(json!(-5)), Some("-5")),
             ("number", Setting::Json(json!(1.5)), Some("1.5")),
             ("boolean", Setting::Json(json!(true)), Some("true")),
@@ -301,6 +275,8 @@ mod tests {
             ("signing-key", Setting::SigningKey { pem: Secret::new("hunter2") }, "PEM"),
             ("secret", secret(""), "empty"),
             ("duration", text("hunter2"), "a duration like"),
+            ("duration", text("90"), "a duration like"),
+            ("duration", Setting::Json(json!(90)), "a duration like"),
             ("duration", text("30m1h"), "a duration like"),
             ("duration", text("99999999999999999999d"), "a duration like"),
             ("duration", text(""), "a duration like"),

@@ -2,13 +2,11 @@
 //!
 //! Never here: a decision about what a text means.
 
+use credsmith_contract::limits::SHORTEST_SEARCHED;
 use credsmith_core::secret::Secret;
 
 /// What stands where a secret stood.
 pub(crate) const MASK: &str = "[masked]";
-
-/// Secrets shorter than this are not searched for: they would match by chance, and hide nothing.
-pub(crate) const SHORTEST_SEARCHED: usize = 4;
 
 /// Whether a character may change how a terminal or a reader shows the rest: controls, line
 /// separators, direction marks.

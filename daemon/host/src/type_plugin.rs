@@ -10,8 +10,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credsmith_contract::limits::{
+    KINDS_OF_SETTINGS, MAX_FIELDS, MAX_LABEL, MAX_PROBLEM, MAX_VALUES_TOTAL,
+};
 use credsmith_core::error::FieldProblem;
-use credsmith_core::field::{Field, MAX_FIELDS, ValueType};
+use credsmith_core::field::{Field, ValueType};
 use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Broken, PluginIdentity, Urgency};
 use credsmith_core::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypeValue};
@@ -39,21 +42,15 @@ const NORMALISE_TIMEOUT: Duration = Duration::from_secs(5);
 const NORMALISE_MEMORY: usize = 64 << 20;
 /// How many normalisations may wait for their turn.
 const MAX_WAITING: usize = 256;
-/// All values of a credential together, in bytes: of every field as much as a client may send for
-/// it.
-const MAX_VALUES: usize = MAX_FIELDS * 16 * 1024;
-/// Longest message about a field, in characters.
-const MAX_MESSAGE: usize = 500;
-/// Longest label or scope, in bytes.
-const MAX_LABEL: usize = 200;
 /// Longest URL of a picture, in bytes.
 const MAX_ICON: usize = 2048;
-/// Kinds that only settings are of: a field of a credential would be taken for plain text.
-const FOR_SETTINGS: [&str; 5] = ["secret", "signing-key", "duration", "list", "map"];
 /// What is said of a field that the request did not name.
 const ELSEWHERE: &str = "A value that was not part of the request does not fit.";
 /// What is said of a field that the type does not have.
 const LACKING: &str = "The type lacks a field that its plugin needs.";
+
+// Core defines types of credentials, and bounds their fields as well.
+const _: () = assert!(MAX_FIELDS == credsmith_core::field::MAX_FIELDS);
 
 /// A plugin that can be called.
 pub(crate) struct TypePlugin {
@@ -119,7 +116,7 @@ impl TypePlugin {
             journal: journal.clone(),
             memory: NORMALISE_MEMORY.min(self.machine.max_memory),
             timeout: NORMALISE_TIMEOUT,
-            largest: MAX_VALUES,
+            largest: MAX_VALUES_TOTAL,
         };
         let plugin = self.plugin.clone();
         let given: Vec<v0::types::Field> = definition.iter().map(to_wire).collect();
@@ -237,7 +234,7 @@ fn check_declared(
 
 fn declared_field(problems: &mut Problems, given: fields::Field) -> Field {
     let at = ["declares", "fields", given.key.as_str()];
-    let storable = !FOR_SETTINGS.contains(&given.kind.as_str());
+    let storable = !KINDS_OF_SETTINGS.contains(&given.kind.as_str());
     problems.require(storable, &at, "is of a kind that only settings are of");
     problems.require(
         !(given.computed && given.required),
@@ -304,8 +301,10 @@ fn check_values(
             return Err(Broke::bad_output("it answered a field twice"));
         }
         bytes = bytes.saturating_add(pair.value.len());
-        if bytes > MAX_VALUES {
-            return Err(Broke::bad_output(format!("its values have more than {MAX_VALUES} bytes")));
+        if bytes > MAX_VALUES_TOTAL {
+            return Err(Broke::bad_output(format!(
+                "its values have more than {MAX_VALUES_TOTAL} bytes"
+            )));
         }
         values.push((pair.key, Secret::new(pair.value)));
     }
@@ -330,7 +329,7 @@ fn problems_of(
         let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
         let spoken = field.is_some_and(|field| named.contains(field.as_str())) && !tells;
         let message = match field {
-            Some(_) if spoken => text::cleaned(&problem.message, MAX_MESSAGE),
+            Some(_) if spoken => text::cleaned(&problem.message, MAX_PROBLEM),
             None if !problem.path.is_empty() => LACKING.to_owned(),
             _ => ELSEWHERE.to_owned(),
         };
@@ -376,7 +375,7 @@ mod tests {
         for (given, expected) in [
             (vec![pair("other", "a")], "does not have"),
             (vec![pair("user", "a"), pair("user", "b")], "twice"),
-            (vec![pair("user", &"x".repeat(MAX_VALUES + 1))], "bytes"),
+            (vec![pair("user", &"x".repeat(MAX_VALUES_TOTAL + 1))], "bytes"),
         ] {
             let why = check_values(&definition, given).map(|_| ()).unwrap_err().what;
             assert!(why.contains(expected), "{why}");

@@ -8,8 +8,7 @@ use super::kinds;
 use crate::field::Field;
 use crate::problem::FieldProblem;
 
-/// Longest value, in bytes.
-pub const MAX_VALUE: usize = 16 * 1024;
+pub use credsmith_contract::limits::MAX_VALUE;
 
 /// The values of one credential. Reading them checks each against the kind of its field; a plugin
 /// adds what it alone knows.

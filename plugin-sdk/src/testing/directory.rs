@@ -41,7 +41,9 @@ impl<D: Directory> Kit<D> {
     }
 
     fn directory(&self) -> Result<D, Vec<FieldProblem>> {
-        let settings = Settings::new(&self.described().settings);
+        let description = self.described();
+        self.complain("the settings", self.world.read_durations(&description.settings));
+        let settings = Settings::new(&description.settings);
         let directory = self.world.around(Phase::Configure, || D::configure(&settings));
         self.complain("configure", Vec::new());
         let faults = settings.into_faults();

@@ -84,7 +84,8 @@ pub(crate) mod settings {
     pub(crate) fn get(key: &str) -> Option<String> {
         let world = current();
         world.impure("settings");
-        world.settings.get(key).cloned()
+        let seconds = world.seconds.borrow().get(key).cloned();
+        seconds.or_else(|| world.settings.get(key).cloned())
     }
 
     /// A secret.

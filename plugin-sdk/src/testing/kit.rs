@@ -38,8 +38,9 @@ impl<S> Kit<S> {
         Self { world: Rc::new(World::new()), plugin: PhantomData }
     }
 
-    /// A setting, given as the configuration would: a list as a JSON array, a duration as its
-    /// seconds.
+    /// A setting, given as the configuration would: a list as a JSON array, a duration as a text
+    /// like `1h30m`. A duration that the daemon would refuse, such as a bare number, fails the
+    /// test.
     #[must_use]
     pub fn setting(self, key: &str, value: impl Into<Value>) -> Self {
         let text = match value.into() {
@@ -174,6 +175,7 @@ impl<S: Service> Kit<S> {
 
     fn service(&self) -> Result<S, Vec<FieldProblem>> {
         let description = self.describe();
+        self.complain("the settings", self.world.read_durations(&description.settings));
         let settings = Settings::new(&description.settings);
         let service = self.world.around(Phase::Configure, || S::configure(&settings));
         let faults = settings.into_faults();

@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use credsmith_contract::duration;
+
 use super::http::{Reply, Sent};
 use super::keys::TestKey;
+use crate::field::Field;
 
 /// One line that a plugin logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) struct HeldSecret {
 pub(super) struct World {
     pub(super) phase: Cell<Phase>,
     pub(super) settings: BTreeMap<String, String>,
+    /// The durations among the settings, in seconds: a plugin reads these.
+    pub(super) seconds: RefCell<BTreeMap<String, String>>,
     pub(super) secrets: BTreeMap<String, Rc<HeldSecret>>,
     pub(super) keys: BTreeMap<String, Rc<TestKey>>,
     pub(super) replies: RefCell<VecDeque<Reply>>,
@@ -57,6 +62,7 @@ impl World {
         Self {
             phase: Cell::new(Phase::Call),
             settings: BTreeMap::new(),
+            seconds: RefCell::default(),
             secrets: BTreeMap::new(),
             keys: BTreeMap::new(),
             replies: RefCell::default(),
@@ -67,6 +73,21 @@ impl World {
             grease: true,
             problems: RefCell::default(),
         }
+    }
+
+    /// Reads the durations among the settings, as the daemon does before it configures a plugin,
+    /// and returns what is wrong with them.
+    pub(super) fn read_durations(&self, fields: &[Field]) -> Vec<String> {
+        let durations = fields.iter().filter(|field| field.kind == "duration");
+        let given = durations.filter_map(|field| self.settings.get_key_value(&field.key));
+        let mut complaints = Vec::new();
+        for (key, text) in given {
+            match duration::parse(text).map(duration::in_seconds) {
+                Ok(seconds) => drop(self.seconds.borrow_mut().insert(key.clone(), seconds)),
+                Err(why) => complaints.push(format!("`{key}`: {why}")),
+            }
+        }
+        complaints
     }
 
     /// Notes something that the daemon would not put up with.

@@ -141,8 +141,8 @@ fn it_never_outlives_the_limit_of_the_daemon() {
 #[test]
 fn restrictions_reach_the_certificate() {
     let kit = kit(&json!(["deploy"]))
-        .setting("validity", 5)
-        .setting("backdate", 0)
+        .setting("validity", "5s")
+        .setting("backdate", "0s")
         .setting("extensions", json!(["permit-user-rc", "permit-pty", "permit-pty"]))
         .setting("force_command", "internal-sftp")
         .setting("source_address", json!(["192.0.2.0/24", "2001:db8::/32"]));
@@ -161,8 +161,8 @@ fn restrictions_reach_the_certificate() {
 fn all_faults_are_told_at_once() {
     let kit = Kit::<SshCa>::new()
         .setting("principals", json!(["{a", "b c", "fine"]))
-        .setting("validity", 0)
-        .setting("backdate", 86_400)
+        .setting("validity", "0s")
+        .setting("backdate", "1d")
         .setting("key_id", "{sub}")
         .setting("extensions", json!(["permit-everything"]))
         .setting("force_command", "")

@@ -4,6 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use credsmith_contract::limits::{
+    MAX_COMPANIES, MAX_COMPANY_ID, MAX_COMPANY_IDENTIFIER, MAX_COMPANY_NAME, MAX_CONFIGURATIONS,
+    MAX_CURSOR,
+};
 use credsmith_core::ports::directory::{DirectoryCompany, DirectoryPage};
 use credsmith_core::secret::Secret;
 use serde::de::IgnoredAny;
@@ -11,15 +15,6 @@ use serde::de::IgnoredAny;
 use crate::text;
 use crate::v0;
 
-/// Most companies of a page.
-const MAX_COMPANIES: usize = 1000;
-/// Longest id of a company, identifier, name and cursor, in bytes.
-const MAX_ID: usize = 128;
-const MAX_IDENTIFIER: usize = 256;
-const MAX_NAME: usize = 1024;
-const MAX_CURSOR: usize = 1024;
-/// Longest JSON text about a company, in bytes.
-const MAX_CONFIGURATIONS: usize = 4 << 20;
 /// What an answer may have to be looked at at all, in bytes: somewhat more than what is taken, so
 /// that most refusals say why.
 pub(super) const LARGEST: usize = 6 << 20;
@@ -52,9 +47,9 @@ pub(super) fn page(
 
 fn company(given: v0::directory::Company, guarded: &[&Secret]) -> Result<DirectoryCompany, String> {
     let texts = [
-        ("id", &given.id, MAX_ID),
-        ("identifier", &given.identifier, MAX_IDENTIFIER),
-        ("name", &given.name, MAX_NAME),
+        ("id", &given.id, MAX_COMPANY_ID),
+        ("identifier", &given.identifier, MAX_COMPANY_IDENTIFIER),
+        ("name", &given.name, MAX_COMPANY_NAME),
     ];
     for (what, text, most) in texts {
         if text.trim().is_empty() || text.len() > most || !text::is_one_line(text) {
@@ -146,9 +141,9 @@ mod tests {
         assert_eq!((page.companies.len(), page.next.as_deref()), (2, Some("2")));
         assert_eq!(check(|page| page.companies.clear()).unwrap().companies, []);
         let limits = check(|page| {
-            page.companies[0].id = "1".repeat(MAX_ID);
-            page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER);
-            page.companies[0].name = "n".repeat(MAX_NAME);
+            page.companies[0].id = "1".repeat(MAX_COMPANY_ID);
+            page.companies[0].identifier = "a".repeat(MAX_COMPANY_IDENTIFIER);
+            page.companies[0].name = "n".repeat(MAX_COMPANY_NAME);
             page.next = Some("c".repeat(MAX_CURSOR));
         });
         assert!(limits.is_ok());
@@ -166,15 +161,15 @@ mod tests {
                 "company 1 of its page has the id of an earlier",
             ),
             (|page| page.companies[0].id.clear(), "company 0 of its page has no fit id"),
-            (|page| page.companies[0].id = "1".repeat(MAX_ID + 1), "no fit id"),
+            (|page| page.companies[0].id = "1".repeat(MAX_COMPANY_ID + 1), "no fit id"),
             (|page| page.companies[0].id = "1\n2".to_owned(), "no fit id"),
             (|page| page.companies[0].identifier = " ".to_owned(), "no fit identifier"),
             (
-                |page| page.companies[0].identifier = "a".repeat(MAX_IDENTIFIER + 1),
+                |page| page.companies[0].identifier = "a".repeat(MAX_COMPANY_IDENTIFIER + 1),
                 "no fit identifier",
             ),
             (|page| page.companies[0].name = "\u{1b}[2J".to_owned(), "no fit name"),
-            (|page| page.companies[0].name = "n".repeat(MAX_NAME + 1), "no fit name"),
+            (|page| page.companies[0].name = "n".repeat(MAX_COMPANY_NAME + 1), "no fit name"),
             (|page| page.companies[1].name = "it is hunter\"22".to_owned(), "a secret in its name"),
             (|page| page.next = Some(String::new()), "cursor"),
             (|page| page.next = Some("c".repeat(MAX_CURSOR + 1)), "cursor"),

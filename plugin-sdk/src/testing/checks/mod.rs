@@ -4,46 +4,18 @@ pub(super) mod types;
 
 use std::collections::BTreeSet;
 
+use credsmith_contract::limits::{
+    KINDS_OF_SETTINGS, LAST_SECOND, MAX_COMPANIES, MAX_COMPANY_ID, MAX_COMPANY_IDENTIFIER,
+    MAX_COMPANY_NAME, MAX_CONFIGURATIONS, MAX_CURSOR, MAX_DEFAULT, MAX_ENTRIES, MAX_ENTRIES_TOTAL,
+    MAX_ENTRY_NAME, MAX_EXTENT, MAX_FILE_NAME, MAX_HELP, MAX_KEY, MAX_LABEL, MAX_PLUGIN_NAME,
+    MAX_REVOKE_WITH, MAX_STATE, MAX_USER_TEXT, MAX_VERSION, SHORTEST_SEARCHED,
+};
+
 use crate::description::Description;
 use crate::directory::{Company, Page};
 use crate::field::Field;
 use crate::refusal::Refusal;
 use crate::service::{Entry, Issued, Offer};
-
-/// Longest `state` and `revoke_with`, in bytes.
-const MAX_STATE: usize = 4 * 1024;
-/// Longest text that a refusal shows, in characters.
-const MAX_USER_TEXT: usize = 500;
-/// Most entries.
-const MAX_ENTRIES: usize = 64;
-/// Longest name of an entry, in characters.
-const MAX_NAME: usize = 256;
-/// Longest name of a file, in characters.
-const MAX_FILE_NAME: usize = 128;
-/// Largest suggested height or width.
-const MAX_EXTENT: u32 = 10_000;
-/// All names and values of an answer together, in bytes.
-const MAX_ANSWER: usize = 256 * 1024;
-/// The end of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
-/// Shorter secrets are not searched for: they would be found by chance.
-const SHORTEST_SEARCHED: usize = 4;
-
-/// Most companies of a page.
-const MAX_COMPANIES: usize = 1000;
-/// Longest id of a company, identifier, name and cursor, in bytes.
-const MAX_COMPANY_ID: usize = 128;
-const MAX_IDENTIFIER: usize = 256;
-const MAX_COMPANY_NAME: usize = 1024;
-const MAX_CURSOR: usize = 1024;
-/// Longest JSON text of configurations, in bytes.
-const MAX_CONFIGURATIONS: usize = 4 << 20;
-
-/// Longest key of a field, label, help text and default, in bytes.
-const MAX_KEY: usize = 64;
-const MAX_LABEL: usize = 200;
-const MAX_HELP: usize = 2000;
-const MAX_DEFAULT: usize = 4096;
 
 /// Collects complaints.
 #[derive(Default)]
@@ -73,11 +45,13 @@ pub(super) fn description(description: &Description) -> Vec<String> {
 
 fn identity(complaints: &mut Complaints, name: &str, version: &str) {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let named = (1..=64).contains(&name.len()) && name.bytes().all(word);
+    let named = (1..=MAX_PLUGIN_NAME).contains(&name.len()) && name.bytes().all(word);
+    complaints.unless(named, || {
+        format!("the plugin's name is not 1 to {MAX_PLUGIN_NAME} letters, digits, `-` or `_`")
+    });
+    let versioned = (1..=MAX_VERSION).contains(&version.len()) && is_one_line(version);
     complaints
-        .unless(named, || "the plugin's name is not 1 to 64 letters, digits, `-` or `_`".into());
-    let versioned = (1..=64).contains(&version.len()) && is_one_line(version);
-    complaints.unless(versioned, || "the version is not one line of 1 to 64 bytes".into());
+        .unless(versioned, || format!("the version is not one line of 1 to {MAX_VERSION} bytes"));
 }
 
 pub(super) fn offer(offer: &Offer) -> Vec<String> {
@@ -91,8 +65,7 @@ pub(super) fn offer(offer: &Offer) -> Vec<String> {
 
 fn not_for_settings(complaints: &mut Complaints, what: &str, fields: &[Field]) {
     for Field { key, kind, .. } in fields {
-        let for_settings =
-            ["secret", "signing-key", "duration", "list", "map"].contains(&kind.as_str());
+        let for_settings = KINDS_OF_SETTINGS.contains(&kind.as_str());
         complaints.unless(!for_settings, || {
             format!("the {what} `{key}` is of kind {kind}, which is for settings")
         });
@@ -170,8 +143,8 @@ pub(super) fn issued(issued: &Issued, secrets: &[(String, String)]) -> Vec<Strin
         .unless(state.len() <= MAX_STATE, || format!("the state is longer than {MAX_STATE} bytes"));
     complaints.unless(is_lines(state), || "the state has control characters".into());
     complaints.secrets("the state", state, secrets);
-    let short = revoke_with.as_ref().is_none_or(|secret| secret.len() <= MAX_STATE);
-    complaints.unless(short, || format!("revoke_with is longer than {MAX_STATE} bytes"));
+    let short = revoke_with.as_ref().is_none_or(|secret| secret.len() <= MAX_REVOKE_WITH);
+    complaints.unless(short, || format!("revoke_with is longer than {MAX_REVOKE_WITH} bytes"));
     let ends = expires_at.is_none_or(|second| (1..=LAST_SECOND).contains(&second));
     complaints.unless(ends, || "expires_at is no point in time, in Unix seconds".into());
     entries(&mut complaints, &issued.entries);
@@ -183,15 +156,16 @@ fn entries(complaints: &mut Complaints, entries: &[Entry]) {
         format!("there are more than {MAX_ENTRIES} entries")
     });
     let bytes: usize = entries.iter().map(|entry| entry.name.len() + entry.value.len()).sum();
-    complaints
-        .unless(bytes <= MAX_ANSWER, || format!("the entries are longer than {MAX_ANSWER} bytes"));
+    complaints.unless(bytes <= MAX_ENTRIES_TOTAL, || {
+        format!("the entries are longer than {MAX_ENTRIES_TOTAL} bytes")
+    });
     let mut seen = BTreeSet::new();
     for entry in entries {
         let Entry { name, kind, .. } = entry;
         complaints
             .unless(seen.insert(name.as_str()), || format!("the entry `{name}` is there twice"));
         let named =
-            !name.trim().is_empty() && name.chars().count() <= MAX_NAME && is_one_line(name);
+            !name.trim().is_empty() && name.chars().count() <= MAX_ENTRY_NAME && is_one_line(name);
         complaints.unless(named, || {
             format!("the name {name:?} is empty, too long, or has control characters")
         });
@@ -240,7 +214,7 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
             .unless(seen.insert(id.as_str()), || format!("the company `{id}` is there twice"));
         let texts = [
             (id, MAX_COMPANY_ID, "id"),
-            (identifier, MAX_IDENTIFIER, "identifier"),
+            (identifier, MAX_COMPANY_IDENTIFIER, "identifier"),
             (name, MAX_COMPANY_NAME, "name"),
         ];
         for (text, most, what) in texts {

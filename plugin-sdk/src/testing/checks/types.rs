@@ -2,17 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Complaints, KeyStyle, MAX_LABEL, fields, identity, is_one_line, not_for_settings};
+use credsmith_contract::limits::{MAX_FIELDS, MAX_LABEL, MAX_PROBLEM, MAX_VALUES_TOTAL};
+
+use super::{Complaints, KeyStyle, fields, identity, is_one_line, not_for_settings};
 use crate::credential_type::Description;
 use crate::field::Field;
 use crate::problem::FieldProblem;
-
-/// Most fields of a type of credential.
-const MAX_TYPE_FIELDS: usize = 64;
-/// All values of a credential together, in bytes.
-const MAX_VALUES: usize = MAX_TYPE_FIELDS * 16 * 1024;
-/// Longest message about a field, in characters.
-const MAX_MESSAGE: usize = 500;
 
 pub(in crate::testing) fn description(description: &Description) -> Vec<String> {
     let mut complaints = Complaints::default();
@@ -32,8 +27,8 @@ pub(in crate::testing) fn description(description: &Description) -> Vec<String> 
     complaints.unless(scope, || {
         "the permission scope is not words of [a-z0-9_] with dots between".into()
     });
-    complaints.unless(declared.fields.len() <= MAX_TYPE_FIELDS, || {
-        format!("the declared type has more than {MAX_TYPE_FIELDS} fields")
+    complaints.unless(declared.fields.len() <= MAX_FIELDS, || {
+        format!("the declared type has more than {MAX_FIELDS} fields")
     });
     fields(&mut complaints, "field", &declared.fields, KeyStyle::Mixed);
     not_for_settings(&mut complaints, "field", &declared.fields);
@@ -73,8 +68,9 @@ pub(in crate::testing) fn normalised(
         complaints.unless(false, || format!("it answered without `{key}`, which is required"));
     }
     let bytes: usize = normal.iter().map(|(_, value)| value.len()).sum();
-    complaints
-        .unless(bytes <= MAX_VALUES, || format!("the values are longer than {MAX_VALUES} bytes"));
+    complaints.unless(bytes <= MAX_VALUES_TOTAL, || {
+        format!("the values are longer than {MAX_VALUES_TOTAL} bytes")
+    });
     complaints.0
 }
 
@@ -89,9 +85,9 @@ pub(in crate::testing) fn problems(
         let place = format!("the problem at {path:?}");
         complaints.unless(path.len() == 1, || format!("{place} is not at a field"));
         let fits =
-            !message.is_empty() && message.chars().count() <= MAX_MESSAGE && is_one_line(message);
+            !message.is_empty() && message.chars().count() <= MAX_PROBLEM && is_one_line(message);
         complaints.unless(fits, || {
-            format!("{place} is not told in one line of {MAX_MESSAGE} characters")
+            format!("{place} is not told in one line of {MAX_PROBLEM} characters")
         });
         complaints.secrets(&place, message, given);
     }
