@@ -6,7 +6,8 @@ use std::fmt;
 use credsmith_core::error::FieldProblem;
 
 /// Why there is no host.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {cause}")]
 pub struct HostError {
     what: &'static str,
     cause: String,
@@ -17,14 +18,6 @@ impl HostError {
         Self { what, cause: cause.to_string() }
     }
 }
-
-impl fmt::Display for HostError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.cause)
-    }
-}
-
-impl std::error::Error for HostError {}
 
 /// In which way loading failed, for those who decide by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

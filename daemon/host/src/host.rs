@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,32 +14,31 @@ use credsmith_core::ids::ServiceId;
 use credsmith_core::ports::plugins::{
     CallFailure, IssueCall, IssueReport, LoadedService, NotStarted, RevokeCall, ServicePlugins,
 };
+use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
-use crate::artefacts::Artefacts;
-use crate::directory::{self, DirectoryPlugin};
+use crate::component::artefacts::Artefacts;
+use crate::component::cache::{ComponentCache, Linkers};
+use crate::engine::guest_engine::GuestEngine;
 use crate::error::{HostError, LoadError};
 use crate::inspect::{self, Inspection};
-use crate::load;
-use crate::machine::Machine;
+use crate::load::loader::Loader;
 use crate::options::{ComponentSource, DirectorySetup, HostOptions, ServiceSetup};
-use crate::service::Service;
-use crate::shelf::{Linkers, Shelf};
-use crate::types::TypePluginSet;
+use crate::worlds::credential_type::set::TypePluginSet;
+use crate::worlds::directory::DirectoryPlugin;
+use crate::worlds::service::Service;
 
 /// Runs plugins. Clones share everything.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
 struct Inner {
-    machine: Arc<Machine>,
-    shelf: Arc<Shelf>,
-    network: Handle,
-    services: RwLock<HashMap<ServiceId, Listed>>,
+    loader: Loader,
+    services: RwLock<HashMap<ServiceId, ServiceEntry>>,
 }
 
 #[derive(Clone)]
-enum Listed {
+enum ServiceEntry {
     Loaded(Arc<Service>),
     Disabled(String),
 }
@@ -60,19 +59,18 @@ impl Host {
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let network =
             Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
-        let machine = Machine::start(&options)?;
+        let engine = GuestEngine::start(&options)?;
         let artefacts = options
             .artefacts
             .as_deref()
-            .map(|directory| {
-                Artefacts::open(directory, options.artefact_key.clone(), &machine.engine)
-            })
+            .map(|directory| Artefacts::open(directory, options.artefact_key.clone(), &engine.wasm))
             .transpose()?;
-        let linkers = Linkers::new(&machine.engine).map_err(|why| {
+        let linkers = Linkers::new(&engine.wasm).map_err(|why| {
             HostError::new("the plugin contract cannot be served", format!("{why:#}"))
         })?;
-        let shelf = Arc::new(Shelf::new(machine.engine.clone(), artefacts, linkers));
-        Ok(Self(Arc::new(Inner { machine, shelf, network, services: RwLock::default() })))
+        let components = Arc::new(ComponentCache::new(engine.wasm.clone(), artefacts, linkers));
+        let loader = Loader { engine, components, network };
+        Ok(Self(Arc::new(Inner { loader, services: RwLock::default() })))
     }
 
     /// Loads a service and serves it from now on, in place of what was there under its id. Calls in
@@ -81,21 +79,20 @@ impl Host {
     /// # Errors
     /// [`LoadError`] names cause and fix. What was there before stays.
     pub async fn load(&self, setup: ServiceSetup) -> Result<LoadedService, LoadError> {
-        let service =
-            load::service(&self.0.machine, &self.0.shelf, &self.0.network, &setup).await?;
+        let service = Service::load(&self.0.loader, &setup).await?;
         let loaded = service.loaded();
-        self.list(setup.id, Listed::Loaded(Arc::new(service)));
+        self.list(setup.id, ServiceEntry::Loaded(Arc::new(service)));
         Ok(loaded)
     }
 
     /// Lists a service that cannot be called. `reason` is a sentence for operators.
     pub fn disable(&self, id: ServiceId, reason: impl Into<String>) {
-        self.list(id, Listed::Disabled(reason.into()));
+        self.list(id, ServiceEntry::Disabled(reason.into()));
     }
 
     /// Forgets a service.
     pub fn remove(&self, id: &ServiceId) {
-        self.0.services.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.0.services.write().remove(id);
     }
 
     /// Loads the plugins for types of credentials, in the order of the configuration.
@@ -107,7 +104,7 @@ impl Host {
         &self,
         sources: &[ComponentSource],
     ) -> Result<TypePluginSet, Vec<LoadError>> {
-        TypePluginSet::load(&self.0.machine, &self.0.shelf, sources).await
+        TypePluginSet::load(&self.0.loader, sources).await
     }
 
     /// Loads a directory of companies.
@@ -118,7 +115,7 @@ impl Host {
         &self,
         setup: &DirectorySetup,
     ) -> Result<DirectoryPlugin, LoadError> {
-        directory::load(&self.0.machine, &self.0.shelf, &self.0.network, setup).await
+        DirectoryPlugin::load(&self.0.loader, setup).await
     }
 
     /// Says what a component is, without settings.
@@ -126,7 +123,7 @@ impl Host {
     /// # Errors
     /// [`LoadError`] names cause and fix.
     pub async fn inspect(&self, source: &ComponentSource) -> Result<Inspection, LoadError> {
-        inspect::look_at(&self.0.machine, &self.0.shelf, source).await
+        inspect::inspect_with(&self.0.loader, source).await
     }
 
     /// The yardstick of the benchmark: how long `calls` issues take on one instance that is kept.
@@ -143,15 +140,15 @@ impl Host {
         self.service(&call.service)?.time_kept_instance(call, calls).await
     }
 
-    fn list(&self, id: ServiceId, listed: Listed) {
-        self.0.services.write().unwrap_or_else(PoisonError::into_inner).insert(id, listed);
+    fn list(&self, id: ServiceId, listed: ServiceEntry) {
+        self.0.services.write().insert(id, listed);
     }
 
     fn service(&self, id: &ServiceId) -> Result<Arc<Service>, String> {
-        let services = self.0.services.read().unwrap_or_else(PoisonError::into_inner);
+        let services = self.0.services.read();
         match services.get(id) {
-            Some(Listed::Loaded(service)) => Ok(service.clone()),
-            Some(Listed::Disabled(reason)) => Err(reason.clone()),
+            Some(ServiceEntry::Loaded(service)) => Ok(service.clone()),
+            Some(ServiceEntry::Disabled(reason)) => Err(reason.clone()),
             None => Err(format!("no service {id} is configured")),
         }
     }

@@ -1,21 +1,20 @@
 //! What a component is, for people who are about to trust it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use credsmith_core::ports::types::TypePluginView;
 use credsmith_core::secret::Secret;
 
-use crate::directory;
+use crate::component::cache::Template;
+use crate::component::world::World;
 use crate::error::{LoadError, LoadFault};
-use crate::fields::Description;
 use crate::host::Host;
-use crate::load::{self, DESCRIBE_MEMORY, Loading};
-use crate::machine::Machine;
+use crate::load::fields::Description;
+use crate::load::loader::{DESCRIBE_MEMORY, Loader};
 use crate::options::{ComponentSource, HostOptions};
-use crate::shelf::{Shelf, Template};
-use crate::type_plugin;
-use crate::world::World;
+use crate::worlds::credential_type::plugin::CredentialTypeWorld;
+use crate::worlds::directory::DirectoryWorld;
+use crate::worlds::service::ServiceWorld;
 
 /// What a component is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,22 +65,19 @@ pub async fn inspect(
         .await
 }
 
-pub(crate) async fn look_at(
-    machine: &Arc<Machine>,
-    shelf: &Arc<Shelf>,
+/// Says what the component of `source` is.
+pub(crate) async fn inspect_with(
+    loader: &Loader,
     source: &ComponentSource,
 ) -> Result<Inspection, LoadError> {
-    let plugin = shelf.take(source).await?;
-    let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
-    let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY, weight };
+    let loading = loader.compile(source, "", DESCRIBE_MEMORY).await?;
+    let plugin = &loading.component;
     let described = match &plugin.template {
-        Template::Service(_) => Described::Service(load::describe(&loading, &plugin).await?),
+        Template::Service(_) => Described::Service(loading.describe::<ServiceWorld>().await?),
         Template::CredentialType(_) => {
-            Described::CredentialType(type_plugin::describe(&loading, &plugin).await?)
+            Described::CredentialType(loading.describe::<CredentialTypeWorld>().await?)
         }
-        Template::Directory(_) => {
-            Described::Directory(directory::describe(&loading, &plugin).await?)
-        }
+        Template::Directory(_) => Described::Directory(loading.describe::<DirectoryWorld>().await?),
     };
     Ok(Inspection {
         digest: plugin.digest.clone(),

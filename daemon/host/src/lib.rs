@@ -4,52 +4,39 @@
 //! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as
 //! [`TypePluginSet`] serves [`TypePlugins`](credsmith_core::ports::types::TypePlugins), and as
 //! [`DirectoryPlugin`] [`Directory`](credsmith_core::ports::directory::Directory). A call goes
-//! `host` (who) -> `service` (turn, meaning) -> `run` (a fresh store, its end); what a guest can
-//! reach stands in `capability`, one file for each import of the contract; what comes back is
-//! checked in `outcome`. `v0` has the bindings of the contract.
+//! from `host`, which finds the plugin, to `worlds`, where it waits for its turn and its answer is
+//! put in core's terms, to `call::run`, which gives it a fresh store and ends it. What a guest can
+//! reach is in `capability`, one file for each import of the contract; `call::outcome` checks what
+//! comes back. `load` makes plugins from components and the configuration, `component` compiles
+//! them, `engine` runs them. `v0` has the bindings of the contract.
 //!
 //! Never here: who may call what, what is recorded, what a dialect says. The host decides nothing
 //! about leases.
 #![warn(missing_docs)]
 
-mod account;
-mod artefacts;
+mod call;
 mod capability;
-mod directory;
+mod component;
+mod engine;
 mod error;
-mod fields;
-mod grants;
 mod host;
 mod inspect;
-mod journal;
-mod lane;
-mod limits;
 mod load;
-mod machine;
 mod options;
-mod outcome;
-mod run;
 mod secrets;
-mod service;
-mod settings;
-mod shelf;
-mod state;
 mod text;
-mod ticker;
-mod type_plugin;
-mod types;
 mod v0;
-mod world;
+mod worlds;
 
-pub use directory::DirectoryPlugin;
+pub use component::world::World;
 pub use error::{HostError, LoadError, LoadFault};
-pub use fields::{Description, Field};
 pub use host::Host;
 pub use inspect::{Described, Inspection, inspect};
+pub use load::fields::{Description, Field};
 pub use options::{
     ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting,
     TokenGrant,
 };
 pub use secrets::Endpoint;
-pub use types::TypePluginSet;
-pub use world::World;
+pub use worlds::credential_type::set::TypePluginSet;
+pub use worlds::directory::DirectoryPlugin;

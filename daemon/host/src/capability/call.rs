@@ -15,14 +15,14 @@ use credsmith_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Resource;
 
+use crate::call::state::State;
 use crate::options::TokenGrant;
 use crate::secrets::{GuardedSecret, SecretHandle};
-use crate::state::State;
 use crate::v0;
 
 /// What one call is about.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct RequestData {
     pub(crate) service: ServiceId,
     pub(crate) lease: LeaseId,
     pub(crate) user: CallUser,
@@ -34,7 +34,7 @@ pub(crate) struct Facts {
 /// What a plugin holds of a request.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct RequestHandle(pub(crate) Arc<Facts>);
+pub struct RequestHandle(pub(crate) Arc<RequestData>);
 
 /// What a plugin holds of somebody who signed in.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl v0::call::HostRequest for State {
         &mut self,
         this: Resource<RequestHandle>,
     ) -> wasmtime::Result<Resource<IdentityHandle>> {
-        let facts = self.table.get(&this)?.0.clone();
-        let handle = IdentityHandle::new(&facts.user, self.grants.token.as_ref(), true);
+        let data = self.table.get(&this)?.0.clone();
+        let handle = IdentityHandle::new(&data.user, self.grants.token.as_ref(), true);
         Ok(self.table.push(handle)?)
     }
 
@@ -99,9 +99,9 @@ impl v0::call::HostRequest for State {
         &mut self,
         this: Resource<RequestHandle>,
     ) -> wasmtime::Result<Vec<Resource<IdentityHandle>>> {
-        let facts = self.table.get(&this)?.0.clone();
+        let data = self.table.get(&this)?.0.clone();
         let grant = self.grants.token.clone();
-        let handles = facts
+        let handles = data
             .additional_logins
             .iter()
             .map(|login| IdentityHandle::new(login, grant.as_ref(), false));

@@ -1,7 +1,7 @@
 //! The import `log`: lines go to the call's journal.
 
-use crate::journal::Level;
-use crate::state::State;
+use crate::call::journal::Level;
+use crate::call::state::State;
 use crate::v0;
 
 impl v0::log::Host for State {

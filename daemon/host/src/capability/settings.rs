@@ -9,9 +9,9 @@ use sha2::{Sha256, Sha512};
 use wasmtime::component::Resource;
 use zeroize::Zeroizing;
 
+use crate::call::grants::PreparedSetting;
+use crate::call::state::State;
 use crate::secrets::{GuardedSecret, SecretHandle};
-use crate::settings::Prepared;
-use crate::state::State;
 use crate::v0;
 
 impl v0::settings::Host for State {
@@ -21,14 +21,14 @@ impl v0::settings::Host for State {
 
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         Ok(match self.grants.settings.get(&key) {
-            Some(Prepared::Text(text)) => Some(text.clone()),
+            Some(PreparedSetting::Text(text)) => Some(text.clone()),
             _ => None,
         })
     }
 
     fn get_secret(&mut self, key: String) -> wasmtime::Result<Option<Resource<SecretHandle>>> {
         let secret = match self.grants.settings.get(&key) {
-            Some(Prepared::Secret(secret)) => secret.clone(),
+            Some(PreparedSetting::Secret(secret)) => secret.clone(),
             _ => return Ok(None),
         };
         Ok(Some(self.table.push(SecretHandle(secret))?))
@@ -114,10 +114,6 @@ mod tests {
         })
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
-    }
-
     #[test]
     fn nothing_is_granted_by_itself() {
         let secret = guarded("hunter2", false, false);
@@ -140,9 +136,12 @@ mod tests {
         let message = b"what do ya want for nothing?".to_vec();
         // Key "Jefe", given as prefix and secret.
         let short = chained_hmac(&secret, "sha256", "J", std::slice::from_ref(&message)).unwrap();
-        assert_eq!(hex(&short), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(
+            hex::encode(&short),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
         let long = chained_hmac(&secret, "sha512", "J", &[message]).unwrap();
-        assert_eq!(hex(long.get(..8).unwrap()), "164b7a7bfcf819e2");
+        assert_eq!(hex::encode(long.get(..8).unwrap()), "164b7a7bfcf819e2");
     }
 
     #[test]
@@ -153,7 +152,10 @@ mod tests {
         let messages =
             ["20150830", "us-east-1", "iam", "aws4_request"].map(|part| part.as_bytes().to_vec());
         let key = chained_hmac(&secret, "sha256", "AWS4", &messages).unwrap();
-        assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
+        assert_eq!(
+            hex::encode(&key),
+            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
+        );
     }
 
     #[test]

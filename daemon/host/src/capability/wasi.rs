@@ -14,8 +14,8 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::journal::{Journal, Stream};
-use crate::state::State;
+use crate::call::journal::{Journal, Stream};
+use crate::call::state::State;
 
 /// Most random bytes that one request may ask for.
 const MAX_RANDOM: u64 = 1 << 20;

@@ -21,11 +21,10 @@ use url::Url;
 use wasmtime::component::Resource;
 use zeroize::Zeroizing;
 
+use crate::call::state::State;
 use crate::secrets::{Endpoint, GuardedSecret, SecretHandle};
-use crate::state::State;
-use crate::text;
-use crate::v0;
 use crate::v0::http::Failure;
+use crate::{text, v0};
 
 const MAX_URL: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -79,7 +78,7 @@ pub struct Exchange {
 /// What came back.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Answer {
+pub struct HttpResponse {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
@@ -130,7 +129,7 @@ impl Exchange {
         self.inserted = Vec::new();
     }
 
-    /// About how much memory of the host it holds, in bytes.
+    /// CallLabels how much memory of the host it holds, in bytes.
     fn size(&self) -> usize {
         let url = self.url.as_ref().map_or(0, |url| url.as_str().len());
         let inserted: usize = self.inserted.iter().map(|secret| secret.expose().len()).sum();
@@ -367,7 +366,7 @@ impl v0::http::HostExchange for State {
     async fn send(
         &mut self,
         this: Resource<Exchange>,
-    ) -> wasmtime::Result<Result<Resource<Answer>, Failure>> {
+    ) -> wasmtime::Result<Result<Resource<HttpResponse>, Failure>> {
         match self.send_exchange(&this).await? {
             Ok(answer) => Ok(Ok(self.table.push(answer)?)),
             Err(failure) => Ok(Err(failure)),
@@ -408,7 +407,7 @@ impl State {
     async fn send_exchange(
         &mut self,
         this: &Resource<Exchange>,
-    ) -> wasmtime::Result<Result<Answer, Failure>> {
+    ) -> wasmtime::Result<Result<HttpResponse, Failure>> {
         let Some(transport) = self.grants.http.clone() else {
             return Ok(Err(failure("not-granted", "there is no HTTP in this operation")));
         };
@@ -442,31 +441,35 @@ impl State {
             return Ok(Err(why));
         }
         let (head, body) = answer.into_parts();
-        Ok(Ok(Answer { status: head.status.as_u16(), headers: head.headers, body }))
+        Ok(Ok(HttpResponse { status: head.status.as_u16(), headers: head.headers, body }))
     }
 }
 
 impl v0::http::HostResponse for State {
-    fn status(&mut self, this: Resource<Answer>) -> wasmtime::Result<u16> {
+    fn status(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<u16> {
         Ok(self.table.get(&this)?.status)
     }
 
-    fn header(&mut self, this: Resource<Answer>, name: String) -> wasmtime::Result<Option<String>> {
+    fn header(
+        &mut self,
+        this: Resource<HttpResponse>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         let value = self.table.get(&this)?.headers.get(name.as_str());
         Ok(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
     }
 
-    fn headers(&mut self, this: Resource<Answer>) -> wasmtime::Result<Vec<(String, String)>> {
+    fn headers(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<Vec<(String, String)>> {
         let headers = self.table.get(&this)?.headers.iter();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Ok(headers.map(|(name, value)| (name.to_string(), text(value))).collect())
     }
 
-    fn body(&mut self, this: Resource<Answer>) -> wasmtime::Result<Vec<u8>> {
+    fn body(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<Vec<u8>> {
         Ok(self.table.get(&this)?.body.to_vec())
     }
 
-    fn drop(&mut self, this: Resource<Answer>) -> wasmtime::Result<()> {
+    fn drop(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())
     }

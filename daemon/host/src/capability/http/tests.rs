@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::call::grants::Grants;
+use crate::call::journal::{Journal, LogLines};
 use crate::capability::http::transport::Transport;
-use crate::journal::{Journal, Keep};
 use crate::options::HttpLimits;
-use crate::state::Grants;
 use crate::v0::http::{HostExchange, HostResponse};
 
 /// Keeps what it is given and answers what it was told.
@@ -55,7 +55,7 @@ fn state(recorder: &Arc<Recorder>, limits: HttpLimits) -> State {
     };
     State::new(
         Arc::new(grants),
-        Journal::new(Keep::Held),
+        Journal::new(LogLines::Held),
         0,
         Instant::now() + Duration::from_secs(30),
     )
@@ -301,7 +301,7 @@ async fn send(
     state: &mut State,
     url: &str,
     key: Option<&str>,
-) -> Result<Resource<Answer>, Failure> {
+) -> Result<Resource<HttpResponse>, Failure> {
     let this = HostExchange::new(state, "GET".to_owned(), url.to_owned()).unwrap();
     if let Some(key) = key {
         let handle = state.table.push(SecretHandle(secret(key))).unwrap();
@@ -354,7 +354,7 @@ async fn a_secret_of_an_earlier_request_is_still_looked_for() {
 async fn without_a_grant_nothing_is_sent() {
     let mut state = State::new(
         Arc::new(Grants::default()),
-        Journal::new(Keep::Held),
+        Journal::new(LogLines::Held),
         0,
         Instant::now() + Duration::from_secs(30),
     );

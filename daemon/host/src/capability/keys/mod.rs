@@ -21,8 +21,8 @@ use sec1::{EcParameters, EcPrivateKey};
 use ssh_key::private::{EcdsaKeypair, KeypairData};
 use wasmtime::component::Resource;
 
-use crate::settings::Prepared;
-use crate::state::State;
+use crate::call::grants::PreparedSetting;
+use crate::call::state::State;
 use crate::v0;
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -36,12 +36,12 @@ const MAX_MESSAGE: usize = 1 << 20;
 
 /// A private key that signs.
 pub(crate) struct SigningKey {
-    pair: Pair,
+    pair: PrivateKey,
     /// SubjectPublicKeyInfo, DER.
     public: Vec<u8>,
 }
 
-enum Pair {
+enum PrivateKey {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
@@ -62,7 +62,7 @@ pub struct KeyHandle(Arc<SigningKey>);
 impl v0::keys::Host for State {
     fn get(&mut self, setting: String) -> wasmtime::Result<Option<Resource<KeyHandle>>> {
         let key = match self.grants.settings.get(&setting) {
-            Some(Prepared::Key(key)) => key.clone(),
+            Some(PreparedSetting::Key(key)) => key.clone(),
             _ => return Ok(None),
         };
         Ok(Some(self.table.push(KeyHandle(key))?))
@@ -120,10 +120,10 @@ impl SigningKey {
     /// What [`SigningKey::sign`] accepts.
     pub(crate) fn algorithms(&self) -> &'static [&'static str] {
         match self.pair {
-            Pair::Ed25519(_) => &["ed25519"],
-            Pair::P256(_) => &["ecdsa-p256-sha256"],
-            Pair::P384(_) => &["ecdsa-p384-sha384"],
-            Pair::Rsa(_) => &["rsa-pkcs1-sha256", "rsa-pss-sha256"],
+            PrivateKey::Ed25519(_) => &["ed25519"],
+            PrivateKey::P256(_) => &["ecdsa-p256-sha256"],
+            PrivateKey::P384(_) => &["ecdsa-p384-sha384"],
+            PrivateKey::Rsa(_) => &["rsa-pkcs1-sha256", "rsa-pss-sha256"],
         }
     }
 
@@ -136,14 +136,16 @@ impl SigningKey {
             return Err(format!("the message is longer than {MAX_MESSAGE} bytes"));
         }
         let signature = match (&self.pair, algorithm) {
-            (Pair::Ed25519(pair), "ed25519") => Some(pair.sign(message).as_ref().to_vec()),
-            (Pair::P256(pair), "ecdsa-p256-sha256") | (Pair::P384(pair), "ecdsa-p384-sha384") => {
-                pair.sign(&SystemRandom::new(), message)
-                    .ok()
-                    .map(|signature| signature.as_ref().to_vec())
+            (PrivateKey::Ed25519(pair), "ed25519") => Some(pair.sign(message).as_ref().to_vec()),
+            (PrivateKey::P256(pair), "ecdsa-p256-sha256")
+            | (PrivateKey::P384(pair), "ecdsa-p384-sha384") => pair
+                .sign(&SystemRandom::new(), message)
+                .ok()
+                .map(|signature| signature.as_ref().to_vec()),
+            (PrivateKey::Rsa(pair), "rsa-pkcs1-sha256") => {
+                sign_rsa(pair, &RSA_PKCS1_SHA256, message)
             }
-            (Pair::Rsa(pair), "rsa-pkcs1-sha256") => sign_rsa(pair, &RSA_PKCS1_SHA256, message),
-            (Pair::Rsa(pair), "rsa-pss-sha256") => sign_rsa(pair, &RSA_PSS_SHA256, message),
+            (PrivateKey::Rsa(pair), "rsa-pss-sha256") => sign_rsa(pair, &RSA_PSS_SHA256, message),
             _ => return Err(format!("this key signs with {}", self.algorithms().join(" or "))),
         };
         signature.ok_or_else(|| "the signature could not be made".to_owned())
@@ -233,7 +235,7 @@ fn from_openssh(block: &str) -> Result<SigningKey, String> {
 
 fn ed25519(pair: Ed25519KeyPair) -> Result<SigningKey, String> {
     let public = public_info(ED25519, None, pair.public_key().as_ref())?;
-    Ok(SigningKey { pair: Pair::Ed25519(pair), public })
+    Ok(SigningKey { pair: PrivateKey::Ed25519(pair), public })
 }
 
 fn ecdsa(curve: ObjectIdentifier, private: &[u8], point: &[u8]) -> Result<SigningKey, String> {
@@ -248,8 +250,8 @@ fn ecdsa(curve: ObjectIdentifier, private: &[u8], point: &[u8]) -> Result<Signin
         .map_err(|why| format!("not a usable ECDSA key: {why}"))
     };
     let pair = match curve {
-        P256 => Pair::P256(read(&ECDSA_P256_SHA256_ASN1_SIGNING)?),
-        P384 => Pair::P384(read(&ECDSA_P384_SHA384_ASN1_SIGNING)?),
+        P256 => PrivateKey::P256(read(&ECDSA_P256_SHA256_ASN1_SIGNING)?),
+        P384 => PrivateKey::P384(read(&ECDSA_P384_SHA384_ASN1_SIGNING)?),
         _ => return Err("expected an ECDSA key of the curve P-256 or P-384".to_owned()),
     };
     Ok(SigningKey { pair, public })
@@ -258,7 +260,7 @@ fn ecdsa(curve: ObjectIdentifier, private: &[u8], point: &[u8]) -> Result<Signin
 fn rsa(pair: Result<RsaKeyPair, ring::error::KeyRejected>) -> Result<SigningKey, String> {
     let pair = pair.map_err(|why| format!("not a usable RSA key (2048 bits or more): {why}"))?;
     let public = public_info(RSA, Some(AnyRef::NULL), pair.public_key().as_ref())?;
-    Ok(SigningKey { pair: Pair::Rsa(pair), public })
+    Ok(SigningKey { pair: PrivateKey::Rsa(pair), public })
 }
 
 /// SubjectPublicKeyInfo (RFC 5280, section 4.1), DER.

@@ -81,9 +81,7 @@ fn the_public_half_is_what_openssl_writes() {
             "84b9fa792a2595324805f135a3d761e315d061519a162c45c4d4959352932f32",
         ),
     ] {
-        let hex: String =
-            Sha256::digest(&read(pem).unwrap().public).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, digest);
+        assert_eq!(hex::encode(Sha256::digest(&read(pem).unwrap().public)), digest);
     }
 }
 

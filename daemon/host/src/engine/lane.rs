@@ -4,10 +4,11 @@
 //! Never here: what a call does with its turn.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_core::ports::plugins::Urgency;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -55,7 +56,7 @@ impl Lane {
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     /// A turn, within `patience`. Whoever stops waiting leaves the queue.
@@ -171,7 +172,7 @@ mod tests {
             let (lane, order) = (lane.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
                 let _turn = lane.turn(urgency, LONG).await.unwrap();
-                order.lock().unwrap().push(name);
+                order.lock().push(name);
             }));
             settle().await;
         }
@@ -179,7 +180,7 @@ mod tests {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(*order.lock().unwrap(), ["u1", "u2", "b1", "b2"]);
+        assert_eq!(*order.lock(), ["u1", "u2", "b1", "b2"]);
     }
 
     #[tokio::test]

@@ -13,11 +13,11 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::engine::lane::{Busy, Lane, Turn};
+use crate::engine::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::engine::ticker::Ticker;
 use crate::error::HostError;
-use crate::lane::{Busy, Lane, Turn};
-use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::options::HostOptions;
-use crate::ticker::Ticker;
 
 /// Stack of a guest, in bytes: deep recursion ends here.
 const GUEST_STACK: usize = 512 * 1024;
@@ -43,8 +43,8 @@ const KEPT_TABLE: usize = 16 * 1024;
 pub(crate) type Place = (Turn, OwnedSemaphorePermit);
 
 /// Everything that runs guests.
-pub(crate) struct Machine {
-    pub(crate) engine: Engine,
+pub(crate) struct GuestEngine {
+    pub(crate) wasm: Engine,
     pub(crate) ticker: Ticker,
     /// In front of the pool of instances, which would answer with an error where this waits.
     pub(crate) pool: Arc<Semaphore>,
@@ -54,7 +54,7 @@ pub(crate) struct Machine {
     guest_handle: Handle,
 }
 
-impl Machine {
+impl GuestEngine {
     /// # Errors
     /// When the engine, a thread or the runtime cannot be made. Address space that is short is no
     /// error: instances are then made one by one.
@@ -75,7 +75,7 @@ impl Machine {
             .map_err(|why| HostError::new("the guests' threads cannot be started", why))?;
         let pool_size = usize::try_from(pool_size).unwrap_or(2);
         Ok(Arc::new(Self {
-            engine,
+            wasm: engine,
             ticker,
             pool: Arc::new(Semaphore::new(pool_size)),
             pool_size,
@@ -121,7 +121,7 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for GuestEngine {
     fn drop(&mut self) {
         // A runtime that is simply dropped waits for its threads, which no asynchronous caller may
         // do.

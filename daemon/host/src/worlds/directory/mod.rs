@@ -4,37 +4,40 @@
 //! Never here: when it is walked, what of it is kept, who may look.
 
 mod answer;
-mod load;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use credsmith_core::error::FieldProblem;
 use credsmith_core::ports::directory::{Directory, DirectoryPage};
 use credsmith_core::ports::plugins::{CallFailure, NotStarted, PluginIdentity, Urgency};
 use credsmith_core::secret::Secret;
 use futures_util::future::BoxFuture;
 use wasmtime::Store;
 
-use crate::account::Account;
-use crate::journal::About;
-use crate::lane::Lane;
-use crate::machine::Machine;
+use crate::call::grants::Grants;
+use crate::call::journal::CallLabels;
+use crate::call::record::CallRecord;
+use crate::call::run::{self, GuestFailure, Plan};
+use crate::call::state::State;
+use crate::component::cache::{Compiled, Template};
+use crate::engine::guest_engine::GuestEngine;
+use crate::engine::lane::Lane;
+use crate::error::LoadError;
+use crate::load::configuration::PluginConfiguration;
+use crate::load::fields::{self, Description};
+use crate::load::loader::{Configured, ConfiguredWorld, LoadedPlugin, Loader, PluginWorld};
 use crate::options::DirectorySetup;
-use crate::run::{self, Broke, Plan};
-use crate::shelf::{Compiled, Template};
-use crate::state::{Grants, State};
 use crate::v0;
-
-pub(crate) use self::load::{describe, directory as load};
 
 /// A directory that can be asked. Clones share it.
 #[derive(Clone)]
 pub struct DirectoryPlugin(Arc<Inner>);
 
 struct Inner {
-    machine: Arc<Machine>,
+    engine: Arc<GuestEngine>,
     plugin: Arc<Compiled>,
     identity: PluginIdentity,
     grants: Arc<Grants>,
@@ -63,18 +66,18 @@ fn looks_at_once(places: usize, wanted: usize) -> usize {
 }
 
 impl DirectoryPlugin {
-    fn new(
-        machine: Arc<Machine>,
-        plugin: Arc<Compiled>,
-        setup: &DirectorySetup,
-        identity: PluginIdentity,
-        grants: Grants,
-    ) -> Self {
-        let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
-        let looks = looks_at_once(machine.pool_size / weight, setup.parallel_looks);
+    /// Loads a directory.
+    pub(crate) async fn load(loader: &Loader, setup: &DirectorySetup) -> Result<Self, LoadError> {
+        let loaded = loader.load::<DirectoryWorld>(&PluginConfiguration::from(setup)).await?;
+        Ok(Self::new(loader.engine.clone(), loaded, setup))
+    }
+
+    fn new(engine: Arc<GuestEngine>, loaded: LoadedPlugin<()>, setup: &DirectorySetup) -> Self {
+        let LoadedPlugin { component, weight, identity, grants, offer: () } = loaded;
+        let looks = looks_at_once(engine.pool_size / weight, setup.parallel_looks);
         Self(Arc::new(Inner {
-            machine,
-            plugin,
+            engine,
+            plugin: component,
             identity,
             grants: Arc::new(grants),
             walks: Lane::new(1, setup.queue_length),
@@ -127,10 +130,10 @@ impl Directory for DirectoryPlugin {
 }
 
 /// A call that ended, before anybody looked at what it brought.
-struct Ended<'a, T> {
-    account: Account,
+struct FinishedCall<'a, T> {
+    record: CallRecord,
     grants: &'a Grants,
-    answer: Result<Result<T, v0::types::Refusal>, Broke>,
+    answer: Result<Result<T, v0::types::Refusal>, GuestFailure>,
 }
 
 impl Inner {
@@ -140,7 +143,7 @@ impl Inner {
         operation: &'static str,
         (lane, urgency): (&Arc<Lane>, Urgency),
         work: F,
-    ) -> Result<Ended<'_, T>, CallFailure>
+    ) -> Result<FinishedCall<'_, T>, CallFailure>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(
@@ -150,22 +153,22 @@ impl Inner {
             + Send
             + 'static,
     {
-        let place = self.machine.place(lane, self.weight, urgency, self.queue_wait).await;
+        let place = self.engine.place(lane, self.weight, urgency, self.queue_wait).await;
         let Ok(place) = place else { return Err(CallFailure::NotStarted(NotStarted::Busy)) };
-        let account = Account::open(self.about(operation), self.identity.clone());
+        let record = CallRecord::open(self.labels(operation), self.identity.clone());
         let plan = Plan {
             grants: self.grants.clone(),
-            journal: account.journal.clone(),
+            journal: record.journal.clone(),
             memory: self.memory,
             timeout: self.timeout,
             largest: answer::LARGEST.max(self.grants.http_limits.request_bytes),
         };
-        let answer = run::run(&self.machine, place, plan, work).await;
-        Ok(Ended { account, grants: &self.grants, answer })
+        let answer = run::run(&self.engine, place, plan, work).await;
+        Ok(FinishedCall { record, grants: &self.grants, answer })
     }
 
-    fn about(&self, operation: &'static str) -> About {
-        About {
+    fn labels(&self, operation: &'static str) -> CallLabels {
+        CallLabels {
             service: "".into(),
             plugin: self.identity.name.as_str().into(),
             version: self.identity.version.as_str().into(),
@@ -175,7 +178,7 @@ impl Inner {
     }
 }
 
-impl<T> Ended<'_, T> {
+impl<T> FinishedCall<'_, T> {
     /// What it brought, if `check` finds nothing wrong with it. `check` also gets the secrets that
     /// must not be in it.
     fn end<U>(
@@ -184,18 +187,79 @@ impl<T> Ended<'_, T> {
     ) -> Result<U, CallFailure> {
         let guarded: Vec<&Secret> = self.grants.secrets().collect();
         let outcome = match self.answer {
-            Ok(Ok(given)) => check(given, &guarded).map(Ok).map_err(Broke::bad_output),
+            Ok(Ok(given)) => check(given, &guarded).map(Ok).map_err(GuestFailure::bad_output),
             Ok(Err(given)) => {
-                self.account.refusal(&given, &guarded).map(|no| Err(CallFailure::Refused(no)))
+                self.record.refusal(&given, &guarded).map(|no| Err(CallFailure::Refused(no)))
             }
-            Err(broke) => Err(broke),
+            Err(failure) => Err(failure),
         };
         match outcome {
             Ok(outcome) => {
-                self.account.publish(guarded);
+                self.record.publish(guarded);
                 outcome
             }
-            Err(broke) => Err(self.account.broke(broke)),
+            Err(failure) => Err(self.record.broke(failure)),
+        }
+    }
+}
+
+/// The world of directories.
+pub(crate) struct DirectoryWorld;
+
+impl PluginWorld for DirectoryWorld {
+    const NAME: &'static str = "directory-plugin";
+    const FIX: &'static str = "give the component of a directory plugin";
+    type Answer = v0::directory::Description;
+    type Description = Description;
+
+    fn is_made_by(template: &Template) -> bool {
+        matches!(template, Template::Directory(_))
+    }
+
+    fn describe<'a>(
+        plugin: &'a Compiled,
+        store: &'a mut Store<State>,
+    ) -> BoxFuture<'a, wasmtime::Result<Self::Answer>> {
+        Box::pin(async move {
+            let instance = instance(plugin, store).await?;
+            instance.credsmith_plugin_directory().call_describe(store).await
+        })
+    }
+
+    fn check(answer: Self::Answer, _: &Compiled) -> Result<Description, Vec<FieldProblem>> {
+        fields::description(answer.into())
+    }
+}
+
+impl ConfiguredWorld for DirectoryWorld {
+    type Settled = ();
+    type Offer = ();
+
+    fn configure<'a>(
+        plugin: &'a Compiled,
+        store: &'a mut Store<State>,
+    ) -> BoxFuture<'a, wasmtime::Result<Configured<()>>> {
+        Box::pin(async move {
+            let instance = instance(plugin, store).await?;
+            instance.credsmith_plugin_directory().call_configure(store).await
+        })
+    }
+
+    fn check_offer((): ()) -> Result<(), Vec<FieldProblem>> {
+        Ok(())
+    }
+}
+
+/// Both worlds describe themselves alike, each in a type of its own.
+impl From<v0::directory::Description> for v0::service::Description {
+    fn from(given: v0::directory::Description) -> Self {
+        Self {
+            name: given.name,
+            version: given.version,
+            contact: given.contact,
+            settings: given.settings,
+            open_settings: given.open_settings,
+            extra: given.extra,
         }
     }
 }

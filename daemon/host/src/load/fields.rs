@@ -1,8 +1,8 @@
 //! What plugins say of themselves, checked: descriptions, fields, parameter sets. All faults are
 //! collected.
 //!
-//! Never here: values; those are checked in [`crate::settings`] (what admins set) and in core (what
-//! users send).
+//! Never here: values; those are checked in [`crate::load::settings`] (what admins set) and in core
+//! (what users send).
 
 use std::collections::BTreeSet;
 

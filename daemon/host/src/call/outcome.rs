@@ -15,10 +15,9 @@ use credsmith_core::ports::plugins::{Entry, EntryKind, IssueOutcome, Issued, Ref
 use credsmith_core::secret::Secret;
 use credsmith_core::time::Timestamp;
 
+use crate::call::run::GuestFailure;
 use crate::options::OutputLimits;
-use crate::run::Broke;
-use crate::text;
-use crate::v0;
+use crate::{text, v0};
 
 /// Longest id of a provider, in characters.
 const MAX_PROVIDER: usize = 64;
@@ -27,7 +26,7 @@ const MAX_PROVIDER: usize = 64;
 const _: () = assert!(MAX_STATE == credsmith_core::ports::plugins::MAX_STATE_BYTES);
 
 /// What came of an issue, and what of it log lines must not show.
-pub(crate) struct Checked {
+pub(crate) struct CheckedOutcome {
     pub(crate) outcome: IssueOutcome,
     pub(crate) secrets: Vec<Secret>,
 }
@@ -38,20 +37,20 @@ pub(crate) fn issued(
     given: v0::service::Outcome,
     limits: OutputLimits,
     guarded: &[&Secret],
-) -> Result<Checked, Broke> {
+) -> Result<CheckedOutcome, GuestFailure> {
     match given {
         v0::service::Outcome::Issued(given) => {
             let secrets = secrets_of(&given);
-            let issued = check_issued(given, limits, guarded).map_err(Broke::bad_output)?;
-            Ok(Checked { outcome: IssueOutcome::Issued(issued), secrets })
+            let issued = check_issued(given, limits, guarded).map_err(GuestFailure::bad_output)?;
+            Ok(CheckedOutcome { outcome: IssueOutcome::Issued(issued), secrets })
         }
         v0::service::Outcome::LoginRequired(login) => {
             if leaks(&login.message, guarded) || leaks(&login.provider, guarded) {
-                return Err(Broke::bad_output("its request for a login contains a secret"));
+                return Err(GuestFailure::bad_output("its request for a login contains a secret"));
             }
             let provider = text::cleaned(&login.provider, MAX_PROVIDER);
             let message = text::cleaned(&login.message, MAX_USER_TEXT);
-            Ok(Checked {
+            Ok(CheckedOutcome {
                 outcome: IssueOutcome::LoginRequired { provider, message },
                 secrets: Vec::new(),
             })
@@ -60,9 +59,12 @@ pub(crate) fn issued(
 }
 
 /// Checks a no.
-pub(crate) fn refusal(given: &v0::types::Refusal, guarded: &[&Secret]) -> Result<Refusal, Broke> {
+pub(crate) fn refusal(
+    given: &v0::types::Refusal,
+    guarded: &[&Secret],
+) -> Result<Refusal, GuestFailure> {
     if leaks(&given.user, guarded) {
-        return Err(Broke::bad_output("its refusal contains a secret"));
+        return Err(GuestFailure::bad_output("its refusal contains a secret"));
     }
     let user = text::cleaned(&given.user, MAX_USER_TEXT);
     let user = if user.is_empty() { "The service refused the request.".to_owned() } else { user };
@@ -212,14 +214,14 @@ mod tests {
         }
     }
 
-    fn check(given: v0::service::Issued) -> Result<Checked, String> {
+    fn check(given: v0::service::Issued) -> Result<CheckedOutcome, String> {
         let secret = Secret::new("hunter22");
         issued(
             v0::service::Outcome::Issued(given),
             OutputLimits { entries: 3, bytes: 1000 },
             &[&secret],
         )
-        .map_err(|broke| broke.what)
+        .map_err(|failure| failure.what)
     }
 
     type Spoil = fn(&mut v0::service::Issued);
@@ -312,8 +314,9 @@ mod tests {
             })
         };
         let limits = OutputLimits::default();
-        let Ok(Checked { outcome: IssueOutcome::LoginRequired { provider, message }, .. }) =
-            issued(login("op\n", "sign\nin"), limits, &[])
+        let Ok(CheckedOutcome {
+            outcome: IssueOutcome::LoginRequired { provider, message }, ..
+        }) = issued(login("op\n", "sign\nin"), limits, &[])
         else {
             panic!()
         };

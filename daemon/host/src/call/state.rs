@@ -1,6 +1,6 @@
-//! What one call has: its grants, its handles, its notes. Made for the call, dropped with it.
+//! The data of one store: the grants, handles and journal of one call. Made for the call, dropped
+//! with it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,40 +8,14 @@ use credsmith_core::secret::Secret;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
-use crate::capability::http::transport::Transport;
+use crate::call::grants::Grants;
+use crate::call::journal::Journal;
 use crate::capability::wasi;
-use crate::journal::Journal;
-use crate::limits::Limits;
-use crate::options::{HttpLimits, TokenGrant};
-use crate::settings::Prepared;
+use crate::engine::limits::Limits;
 use crate::v0;
 
 /// Most handles that a call may hold at once, those of WASI included.
 const MAX_HANDLES: usize = 1024;
-
-/// What the configuration gives to a plugin.
-#[derive(Clone, Default)]
-pub(crate) struct Grants {
-    pub(crate) settings: BTreeMap<String, Prepared>,
-    pub(crate) http: Option<Arc<dyn Transport>>,
-    pub(crate) http_limits: HttpLimits,
-    pub(crate) token: Option<TokenGrant>,
-}
-
-impl Grants {
-    /// The same without http and token: for a plugin that reads its settings.
-    pub(crate) fn offline(&self) -> Self {
-        Self { http: None, token: None, ..self.clone() }
-    }
-
-    /// The secrets among the settings.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.settings.values().filter_map(|setting| match setting {
-            Prepared::Secret(secret) => Some(&*secret.value),
-            Prepared::Text(_) | Prepared::Key(_) => None,
-        })
-    }
-}
 
 /// The data of one store.
 pub(crate) struct State {

@@ -12,27 +12,17 @@ use credsmith_contract::duration::{self, in_seconds};
 use credsmith_core::error::FieldProblem;
 use serde_json::Value;
 
+use crate::call::grants::PreparedSetting;
 use crate::capability::keys::SigningKey;
-use crate::fields::{Description, Field, KeyStyle, Problems};
+use crate::load::fields::{Description, Field, KeyStyle, Problems};
 use crate::options::Setting;
 use crate::secrets::GuardedSecret;
-
-/// A setting as a plugin gets it.
-#[derive(Debug, Clone)]
-pub(crate) enum Prepared {
-    /// A value that the plugin may see.
-    Text(String),
-    /// A secret, by handle.
-    Secret(Arc<GuardedSecret>),
-    /// A signing key, by handle.
-    Key(Arc<SigningKey>),
-}
 
 /// Checks `given` and prepares it. Defaults of the plugin are filled in.
 pub(crate) fn prepare(
     description: &Description,
     given: &BTreeMap<String, Setting>,
-) -> Result<BTreeMap<String, Prepared>, Vec<FieldProblem>> {
+) -> Result<BTreeMap<String, PreparedSetting>, Vec<FieldProblem>> {
     let mut problems = Problems::default();
     let mut prepared = BTreeMap::new();
     for field in &description.settings {
@@ -58,15 +48,19 @@ pub(crate) fn prepare(
     problems.or(prepared)
 }
 
-fn absent(field: &Field) -> Result<Option<Prepared>, String> {
+fn absent(field: &Field) -> Result<Option<PreparedSetting>, String> {
     match &field.default {
-        Some(default) => Ok(Some(Prepared::Text(default.clone()))),
+        Some(default) => Ok(Some(PreparedSetting::Text(default.clone()))),
         None if field.required => Err(format!("missing; expected {}", expected(field))),
         None => Ok(None),
     }
 }
 
-fn beyond(description: &Description, key: &str, setting: &Setting) -> Result<Prepared, String> {
+fn beyond(
+    description: &Description,
+    key: &str,
+    setting: &Setting,
+) -> Result<PreparedSetting, String> {
     if !description.open_settings {
         let known: Vec<&str> =
             description.settings.iter().map(|field| field.key.as_str()).collect();
@@ -77,8 +71,8 @@ fn beyond(description: &Description, key: &str, setting: &Setting) -> Result<Pre
         return Err("expected a key like [a-z][a-z0-9_]*".to_owned());
     }
     match setting {
-        Setting::Text(text) => Ok(Prepared::Text(text.clone())),
-        Setting::Json(value) => Ok(Prepared::Text(value.to_string())),
+        Setting::Text(text) => Ok(PreparedSetting::Text(text.clone())),
+        Setting::Json(value) => Ok(PreparedSetting::Text(value.to_string())),
         Setting::Secret { .. } | Setting::SigningKey { .. } => handle(key, setting),
     }
 }
@@ -88,7 +82,7 @@ fn is_secret(field: &Field) -> bool {
     matches!(field.kind.as_str(), "secret" | "password" | "totp-secret") || field.secure
 }
 
-fn one(field: &Field, setting: &Setting) -> Result<Option<Prepared>, String> {
+fn one(field: &Field, setting: &Setting) -> Result<Option<PreparedSetting>, String> {
     let fits = match setting {
         Setting::SigningKey { .. } => field.kind == "signing-key",
         Setting::Secret { .. } => is_secret(field) && field.kind != "signing-key",
@@ -107,11 +101,11 @@ fn one(field: &Field, setting: &Setting) -> Result<Option<Prepared>, String> {
     }
 }
 
-fn handle(key: &str, setting: &Setting) -> Result<Prepared, String> {
+fn handle(key: &str, setting: &Setting) -> Result<PreparedSetting, String> {
     match setting {
         Setting::Secret { value, .. } if value.is_empty() => Err("the secret is empty".to_owned()),
         Setting::Secret { value, destinations, reveal, hmac } => {
-            Ok(Prepared::Secret(Arc::new(GuardedSecret {
+            Ok(PreparedSetting::Secret(Arc::new(GuardedSecret {
                 name: key.to_owned(),
                 value: Arc::new(value.clone()),
                 destinations: destinations.clone(),
@@ -119,16 +113,18 @@ fn handle(key: &str, setting: &Setting) -> Result<Prepared, String> {
                 hmac: *hmac,
             })))
         }
-        Setting::SigningKey { pem } => Ok(Prepared::Key(Arc::new(SigningKey::from_pem(pem)?))),
+        Setting::SigningKey { pem } => {
+            Ok(PreparedSetting::Key(Arc::new(SigningKey::from_pem(pem)?)))
+        }
         Setting::Text(_) | Setting::Json(_) => Err("expected a secret or a signing key".to_owned()),
     }
 }
 
 /// A string of the configuration, where the kind of the field takes one.
-fn from_text(field: &Field, text: &str) -> Option<Prepared> {
+fn from_text(field: &Field, text: &str) -> Option<PreparedSetting> {
     let fits = match field.kind.as_str() {
         "duration" => {
-            return duration::parse(text).ok().map(|read| Prepared::Text(in_seconds(read)));
+            return duration::parse(text).ok().map(|read| PreparedSetting::Text(in_seconds(read)));
         }
         "integer" | "number" | "boolean" | "list" | "map" => false,
         "choice" => field.choices.iter().any(|choice| choice == text),
@@ -140,11 +136,11 @@ fn from_text(field: &Field, text: &str) -> Option<Prepared> {
         "date" => is_date(text),
         _ => true,
     };
-    (fits && !(field.required && text.is_empty())).then(|| Prepared::Text(text.to_owned()))
+    (fits && !(field.required && text.is_empty())).then(|| PreparedSetting::Text(text.to_owned()))
 }
 
 /// Any other value of the configuration, where the kind of the field takes it.
-fn from_json(field: &Field, value: &Value) -> Option<Prepared> {
+fn from_json(field: &Field, value: &Value) -> Option<PreparedSetting> {
     let fits = match field.kind.as_str() {
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
@@ -154,7 +150,7 @@ fn from_json(field: &Field, value: &Value) -> Option<Prepared> {
         "date" => return value.as_str().and_then(|text| from_text(field, text)),
         _ => false,
     };
-    fits.then(|| Prepared::Text(value.to_string()))
+    fits.then(|| PreparedSetting::Text(value.to_string()))
 }
 
 /// `2026-01-31`, without a calendar's finer points.
@@ -199,8 +195,8 @@ fn expected(field: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fields;
-    use crate::fields::tests::{described, field};
+    use crate::load::fields;
+    use crate::load::fields::tests::{described, field};
     use credsmith_core::secret::Secret;
     use serde_json::json;
 
@@ -224,7 +220,7 @@ mod tests {
         let given = BTreeMap::from([("key".to_owned(), setting)]);
         match prepare(&description, &given) {
             Ok(prepared) => Ok(match prepared.get("key") {
-                Some(Prepared::Text(text)) => Some(text.clone()),
+                Some(PreparedSetting::Text(text)) => Some(text.clone()),
                 _ => None,
             }),
             Err(problems) => Err(problems.iter().map(|problem| problem.message.clone()).collect()),
@@ -255,7 +251,7 @@ mod tests {
             (
                 "signing-key",
                 Setting::SigningKey {
-                    pem: Secret::new(include_str!("capability/keys/testdata/ed25519-pkcs8.pem")),
+                    pem: Secret::new(include_str!("../capability/keys/testdata/ed25519-pkcs8.pem")),
                 },
                 None,
             ),
@@ -310,7 +306,9 @@ mod tests {
 
         let given = BTreeMap::from([("needed".to_owned(), text("x"))]);
         let prepared = prepare(&described, &given).unwrap();
-        assert!(matches!(prepared.get("usual"), Some(Prepared::Text(text)) if text == "as ever"));
+        assert!(
+            matches!(prepared.get("usual"), Some(PreparedSetting::Text(text)) if text == "as ever")
+        );
     }
 
     #[test]
@@ -323,8 +321,8 @@ mod tests {
             ("token".to_owned(), secret("hunter2")),
         ]);
         let prepared = prepare(&description, &given).unwrap();
-        assert!(matches!(prepared.get("free"), Some(Prepared::Text(text)) if text == "[1]"));
-        assert!(matches!(prepared.get("token"), Some(Prepared::Secret(_))));
+        assert!(matches!(prepared.get("free"), Some(PreparedSetting::Text(text)) if text == "[1]"));
+        assert!(matches!(prepared.get("token"), Some(PreparedSetting::Secret(_))));
         assert!(prepare(&description, &BTreeMap::from([("No".to_owned(), text("x"))])).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use credsmith_core::secret::Secret;
 use wasmtime::component::{Component, Linker};
 
-use crate::journal::Keep;
+use crate::call::journal::LogLines;
 use crate::options::HostOptions;
 
 const MIB: usize = 1 << 20;
@@ -31,17 +31,17 @@ fn guest(body: &str, rest: &str) -> Component {
                 (export "break" (func $break_core))))))
             (func (export "f") (canon lift (core func $i "f"))))"#
     );
-    Component::new(&MACHINE.engine, wat::parse_str(text).unwrap()).unwrap()
+    Component::new(&ENGINE.wasm, wat::parse_str(text).unwrap()).unwrap()
 }
 
-static MACHINE: LazyLock<Arc<Machine>> = LazyLock::new(|| {
+static ENGINE: LazyLock<Arc<GuestEngine>> = LazyLock::new(|| {
     let options =
         HostOptions { pool_size: 4, guest_threads: 2, ..HostOptions::new(Secret::new("key")) };
-    Machine::start(&options).unwrap()
+    GuestEngine::start(&options).unwrap()
 });
 
-async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Duration) {
-    let mut linker: Linker<State> = Linker::new(&MACHINE.engine);
+async fn call(component: Component, timeout: Duration) -> (Result<(), GuestFailure>, Duration) {
+    let mut linker: Linker<State> = Linker::new(&ENGINE.wasm);
     let mut root = linker.root();
     root.func_wrap_async("wait", |_, ()| Box::new(std::future::pending::<wasmtime::Result<()>>()))
         .unwrap();
@@ -50,14 +50,14 @@ async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Du
     let template = linker.instantiate_pre(&component).unwrap();
     let plan = Plan {
         grants: Arc::default(),
-        journal: Journal::new(Keep::Held),
+        journal: Journal::new(LogLines::Held),
         memory: 16 * MIB,
         timeout,
         largest: 0,
     };
-    let place = MACHINE.pool.clone().acquire_owned().await.unwrap();
+    let place = ENGINE.pool.clone().acquire_owned().await.unwrap();
     let begun = Instant::now();
-    let end = run(&MACHINE, place, plan, move |store| {
+    let end = run(&ENGINE, place, plan, move |store| {
         Box::pin(async move {
             let instance = template.instantiate_async(&mut *store).await?;
             instance.get_typed_func::<(), ()>(&mut *store, "f")?.call_async(&mut *store, ()).await
@@ -73,22 +73,22 @@ async fn call(component: Component, timeout: Duration) -> (Result<(), Broke>, Du
 async fn whoever_needs_much_of_the_pool_takes_many_places() {
     let instances = "(core instance (instantiate $m))".repeat(30);
     let text = format!("(component (core module $m (table 1 funcref)) {instances})");
-    let component = Component::new(&MACHINE.engine, wat::parse_str(text).unwrap()).unwrap();
-    let template = Linker::<State>::new(&MACHINE.engine).instantiate_pre(&component).unwrap();
+    let component = Component::new(&ENGINE.wasm, wat::parse_str(text).unwrap()).unwrap();
+    let template = Linker::<State>::new(&ENGINE.wasm).instantiate_pre(&component).unwrap();
     let needs = component.resources_required().unwrap();
-    let weight = MACHINE.weight(0, needs.num_tables as usize);
+    let weight = ENGINE.weight(0, needs.num_tables as usize);
     assert_eq!(weight, 4);
     let calls = (0..8).map(|_| async {
-        let place = MACHINE.places(weight).await.unwrap();
+        let place = ENGINE.places(weight).await.unwrap();
         let plan = Plan {
             grants: Arc::default(),
-            journal: Journal::new(Keep::Held),
+            journal: Journal::new(LogLines::Held),
             memory: 16 * MIB,
             timeout: Duration::from_secs(60),
             largest: 0,
         };
         let template = template.clone();
-        let end = run(&MACHINE, place, plan, move |store| {
+        let end = run(&ENGINE, place, plan, move |store| {
             Box::pin(async move {
                 template.instantiate_async(&mut *store).await?;
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -105,7 +105,7 @@ async fn weights_are_those_of_the_pool() {
     for (memories, tables, weight) in
         [(0, 0, 1), (1, 2, 1), (2, 8, 1), (3, 1, 2), (4, 8, 2), (1, 9, 2), (1, 100, 4)]
     {
-        assert_eq!(MACHINE.weight(memories, tables), weight, "{memories} {tables}");
+        assert_eq!(ENGINE.weight(memories, tables), weight, "{memories} {tables}");
     }
 }
 
@@ -147,7 +147,7 @@ async fn busy_guests_starve_nobody() {
         assert!(task.await.unwrap_err().is_cancelled());
     }
     // The places come back as soon as the guests reach their next step.
-    let all = MACHINE.pool.acquire_many(4);
+    let all = ENGINE.pool.acquire_many(4);
     drop(tokio::time::timeout(Duration::from_secs(30), all).await.unwrap().unwrap());
 }
 
@@ -155,9 +155,9 @@ async fn busy_guests_starve_nobody() {
 async fn memory_is_bounded() {
     let bomb = guest("(loop (drop (memory.grow (i32.const 16))) br 0)", "(memory 1)");
     let (end, _) = call(bomb, Duration::from_secs(60)).await;
-    let broke = end.unwrap_err();
-    assert_eq!(broke.how, BrokenHow::Trap);
-    assert!(broke.what.contains("memory"), "{}", broke.what);
+    let failure = end.unwrap_err();
+    assert_eq!(failure.how, BrokenHow::Trap);
+    assert!(failure.what.contains("memory"), "{}", failure.what);
     let large = guest("nop", "(memory 1000)");
     assert_eq!(call(large, Duration::from_secs(60)).await.0.unwrap_err().how, BrokenHow::Trap);
     fine().await;
@@ -171,9 +171,9 @@ async fn depth_and_traps_end_the_call_alone() {
         ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "divide"),
     ] {
         let (end, _) = call(guest(body, ""), Duration::from_secs(60)).await;
-        let broke = end.unwrap_err();
-        assert_eq!(broke.how, BrokenHow::Trap);
-        assert!(broke.what.contains(expected), "{}", broke.what);
+        let failure = end.unwrap_err();
+        assert_eq!(failure.how, BrokenHow::Trap);
+        assert!(failure.what.contains(expected), "{}", failure.what);
         fine().await;
     }
 }
@@ -181,9 +181,9 @@ async fn depth_and_traps_end_the_call_alone() {
 #[tokio::test]
 async fn a_fault_of_the_host_ends_the_call_alone() {
     let (end, _) = call(guest("(call $break)", ""), Duration::from_secs(60)).await;
-    let broke = end.unwrap_err();
-    assert_eq!(broke.how, BrokenHow::Trap);
-    assert!(broke.what.contains("host"), "{}", broke.what);
+    let failure = end.unwrap_err();
+    assert_eq!(failure.how, BrokenHow::Trap);
+    assert!(failure.what.contains("host"), "{}", failure.what);
     fine().await;
 }
 
@@ -217,19 +217,19 @@ async fn a_flood_of_output_is_refused_before_it_is_copied() {
         (core instance $i (instantiate $m))
         (func (export "f") (result (list (list u8)))
             (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#;
-    let component = Component::new(&MACHINE.engine, wat::parse_str(text).unwrap()).unwrap();
-    let template = Linker::<State>::new(&MACHINE.engine).instantiate_pre(&component).unwrap();
+    let component = Component::new(&ENGINE.wasm, wat::parse_str(text).unwrap()).unwrap();
+    let template = Linker::<State>::new(&ENGINE.wasm).instantiate_pre(&component).unwrap();
     let plan = |largest| Plan {
         grants: Arc::default(),
-        journal: Journal::new(Keep::Held),
+        journal: Journal::new(LogLines::Held),
         memory: 16 * MIB,
         timeout: Duration::from_secs(60),
         largest,
     };
     let taken = async |largest| {
         let template = template.clone();
-        let place = MACHINE.pool.clone().acquire_owned().await.unwrap();
-        run(&MACHINE, place, plan(largest), move |store| {
+        let place = ENGINE.pool.clone().acquire_owned().await.unwrap();
+        run(&ENGINE, place, plan(largest), move |store| {
             Box::pin(async move {
                 let instance = template.instantiate_async(&mut *store).await?;
                 let f = instance.get_typed_func::<(), (Vec<Vec<u8>>,)>(&mut *store, "f")?;

@@ -19,23 +19,23 @@ use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::{Broken, PluginIdentity, Urgency};
 use credsmith_core::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypeValue};
 use credsmith_core::secret::Secret;
+use futures_util::future::BoxFuture;
 use url::Url;
 use wasmtime::Store;
 
-use crate::error::{LoadError, LoadFault};
-use crate::fields::{self, KeyStyle, Problems};
-use crate::journal::{About, Journal, Keep};
-use crate::lane::Lane;
-use crate::load::{DESCRIBE_MEMORY, Loading};
-use crate::machine::Machine;
+use crate::call::grants::Grants;
+use crate::call::journal::{CallLabels, Journal, LogLines};
+use crate::call::run::{self, GuestFailure, Plan};
+use crate::call::state::State;
+use crate::component::cache::{Compiled, Template};
+use crate::engine::guest_engine::GuestEngine;
+use crate::engine::lane::Lane;
+use crate::error::LoadError;
+use crate::load::fields::{self, KeyStyle, Problems};
+use crate::load::loader::{DESCRIBE_MEMORY, Loader, PluginWorld};
 use crate::options::ComponentSource;
-use crate::run::{self, Broke, Plan};
-use crate::shelf::{Compiled, Shelf, Template};
-use crate::state::{Grants, State};
-use crate::text;
-use crate::v0;
+use crate::{text, v0};
 
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a normalisation may take. It computes and waits for nobody.
 const NORMALISE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Linear memory of one, in bytes.
@@ -54,7 +54,7 @@ const _: () = assert!(MAX_FIELDS == credsmith_core::field::MAX_FIELDS);
 
 /// A plugin that can be called.
 pub(crate) struct TypePlugin {
-    machine: Arc<Machine>,
+    engine: Arc<GuestEngine>,
     plugin: Arc<Compiled>,
     view: TypePluginView,
     turns: Arc<Lane>,
@@ -69,26 +69,14 @@ impl fmt::Debug for TypePlugin {
 }
 
 impl TypePlugin {
-    pub(crate) async fn load(
-        machine: &Arc<Machine>,
-        shelf: &Arc<Shelf>,
-        source: &ComponentSource,
-    ) -> Result<Self, LoadError> {
-        let plugin = shelf.take(source).await?;
-        if !matches!(plugin.template, Template::CredentialType(_)) {
-            return Err(LoadError::new(
-                LoadFault::WrongWorld,
-                &source.origin,
-                format!("it is a {}, not a credential-type-plugin", plugin.world.as_str()),
-                "give the component of a plugin for a type of credential",
-            ));
-        }
-        let weight = machine.weight(plugin.needs.memories, plugin.needs.tables);
-        let loading = Loading { machine, source, service: "", memory: DESCRIBE_MEMORY, weight };
-        let view = describe(&loading, &plugin).await?;
+    /// Loads a plugin.
+    pub(crate) async fn load(loader: &Loader, source: &ComponentSource) -> Result<Self, LoadError> {
+        let loading = loader.compile(source, "", DESCRIBE_MEMORY).await?;
+        let view = loading.describe::<CredentialTypeWorld>().await?;
+        let engine = loader.engine.clone();
         // Like a service, it gets at most half of the pool.
-        let turns = Lane::new(machine.pool_size / 2 / weight, MAX_WAITING);
-        Ok(Self { machine: machine.clone(), plugin, view, turns, weight })
+        let turns = Lane::new(engine.pool_size / 2 / loading.weight, MAX_WAITING);
+        Ok(Self { engine, plugin: loading.component, view, turns, weight: loading.weight })
     }
 
     /// What core may know of it.
@@ -108,20 +96,20 @@ impl TypePlugin {
         values: &[TypeValue],
     ) -> Result<Vec<(String, Secret)>, NormaliseFailure> {
         let place =
-            self.machine.place(&self.turns, self.weight, Urgency::User, NORMALISE_TIMEOUT).await;
+            self.engine.place(&self.turns, self.weight, Urgency::User, NORMALISE_TIMEOUT).await;
         let Ok(place) = place else { return Err(NormaliseFailure::Busy) };
-        let journal = Journal::new(Keep::Counted);
+        let journal = Journal::new(LogLines::Counted);
         let plan = Plan {
             grants: Arc::new(Grants::default()),
             journal: journal.clone(),
-            memory: NORMALISE_MEMORY.min(self.machine.max_memory),
+            memory: NORMALISE_MEMORY.min(self.engine.max_memory),
             timeout: NORMALISE_TIMEOUT,
             largest: MAX_VALUES_TOTAL,
         };
         let plugin = self.plugin.clone();
         let given: Vec<v0::types::Field> = definition.iter().map(to_wire).collect();
         let pairs: Vec<v0::types::Pair> = values.iter().filter_map(pair).collect();
-        let answer = run::run(&self.machine, place, plan, move |store| {
+        let answer = run::run(&self.engine, place, plan, move |store| {
             Box::pin(async move {
                 let instance = instance(&plugin, store).await?;
                 instance
@@ -131,7 +119,7 @@ impl TypePlugin {
             })
         })
         .await;
-        journal.withhold(&self.about());
+        journal.withhold(&self.labels());
         let checked = answer.and_then(|answer| match answer {
             Ok(pairs) => check_values(definition, pairs).map(Ok),
             Err(problems) => Ok(Err(problems_of(definition, problems, values))),
@@ -139,12 +127,12 @@ impl TypePlugin {
         match checked {
             Ok(Ok(values)) => Ok(values),
             Ok(Err(problems)) => Err(NormaliseFailure::Invalid(problems)),
-            Err(broke) => Err(NormaliseFailure::Broken(self.broken(&broke))),
+            Err(failure) => Err(NormaliseFailure::Broken(self.broken(&failure))),
         }
     }
 
-    fn about(&self) -> About {
-        About {
+    fn labels(&self) -> CallLabels {
+        CallLabels {
             service: "".into(),
             plugin: self.name().as_str().into(),
             version: self.view.identity.version.as_str().into(),
@@ -153,13 +141,13 @@ impl TypePlugin {
         }
     }
 
-    fn broken(&self, broke: &Broke) -> Broken {
+    fn broken(&self, failure: &GuestFailure) -> Broken {
         let PluginIdentity { name, version, digest } = &self.view.identity;
         let cause = format!(
             "plugin {name} {version} (sha256 {digest}) failed to normalise: {}",
-            broke.what
+            failure.what
         );
-        Broken { how: broke.how, cause: cause.into() }
+        Broken { how: failure.how, cause: cause.into() }
     }
 }
 
@@ -175,23 +163,32 @@ async fn instance(
     }
 }
 
-/// Asks a plugin for a type of credential what it is.
-pub(crate) async fn describe(
-    loading: &Loading<'_>,
-    plugin: &Arc<Compiled>,
-) -> Result<TypePluginView, LoadError> {
-    let digest = plugin.digest.clone();
-    let plugin = plugin.clone();
-    let nothing = Arc::new(Grants::default());
-    let given = loading
-        .run("describe", &nothing, DESCRIBE_TIMEOUT, move |store| {
-            Box::pin(async move {
-                let instance = instance(&plugin, store).await?;
-                instance.credsmith_plugin_credential_type().call_describe(store).await
-            })
+/// The world of plugins for credential types.
+pub(crate) struct CredentialTypeWorld;
+
+impl PluginWorld for CredentialTypeWorld {
+    const NAME: &'static str = "credential-type-plugin";
+    const FIX: &'static str = "give the component of a plugin for a type of credential";
+    type Answer = v0::credential_type::Description;
+    type Description = TypePluginView;
+
+    fn is_made_by(template: &Template) -> bool {
+        matches!(template, Template::CredentialType(_))
+    }
+
+    fn describe<'a>(
+        plugin: &'a Compiled,
+        store: &'a mut Store<State>,
+    ) -> BoxFuture<'a, wasmtime::Result<Self::Answer>> {
+        Box::pin(async move {
+            let instance = instance(plugin, store).await?;
+            instance.credsmith_plugin_credential_type().call_describe(store).await
         })
-        .await?;
-    check_description(given, digest).map_err(|problems| loading.bad_description(problems))
+    }
+
+    fn check(answer: Self::Answer, plugin: &Compiled) -> Result<TypePluginView, Vec<FieldProblem>> {
+        check_description(answer, plugin.digest.clone())
+    }
 }
 
 fn check_description(
@@ -289,20 +286,22 @@ fn pair(value: &TypeValue) -> Option<v0::types::Pair> {
 fn check_values(
     definition: &[Field],
     given: Vec<v0::types::Pair>,
-) -> Result<Vec<(String, Secret)>, Broke> {
+) -> Result<Vec<(String, Secret)>, GuestFailure> {
     let mut seen = BTreeSet::new();
     let mut bytes = 0_usize;
     let mut values = Vec::with_capacity(given.len().min(definition.len()));
     for pair in given {
         if !definition.iter().any(|field| field.id == pair.key) {
-            return Err(Broke::bad_output("it answered a field that the type does not have"));
+            return Err(GuestFailure::bad_output(
+                "it answered a field that the type does not have",
+            ));
         }
         if !seen.insert(pair.key.clone()) {
-            return Err(Broke::bad_output("it answered a field twice"));
+            return Err(GuestFailure::bad_output("it answered a field twice"));
         }
         bytes = bytes.saturating_add(pair.value.len());
         if bytes > MAX_VALUES_TOTAL {
-            return Err(Broke::bad_output(format!(
+            return Err(GuestFailure::bad_output(format!(
                 "its values have more than {MAX_VALUES_TOTAL} bytes"
             )));
         }

@@ -5,12 +5,12 @@
 //! masked. Never here: plugin text as the message of a log line; it is always a field.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use credsmith_core::caller::Claims;
 use credsmith_core::secret::Secret;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::text;
 
@@ -51,7 +51,7 @@ pub(crate) enum Stream {
 
 /// Whether lines are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum LogLines {
     /// Held until the call ends.
     Held,
     /// Counted only: the call sees secrets that no line may carry.
@@ -65,7 +65,7 @@ struct Line {
 }
 
 #[derive(Debug, Default)]
-struct Notes {
+struct Entries {
     lines: Vec<Line>,
     held: usize,
     offered: usize,
@@ -78,25 +78,18 @@ struct Notes {
 /// The notes of one call.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    keep: Keep,
-    notes: Mutex<Notes>,
+    keep: LogLines,
+    notes: Mutex<Entries>,
 }
 
 /// A call logs without end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it logged more than {} KiB in one call", MAX_OFFERED / 1024)]
 pub(crate) struct LogFlood;
-
-impl fmt::Display for LogFlood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it logged more than {} KiB in one call", MAX_OFFERED / 1024)
-    }
-}
-
-impl std::error::Error for LogFlood {}
 
 /// Which call a line belongs to.
 #[derive(Debug, Clone)]
-pub(crate) struct About {
+pub(crate) struct CallLabels {
     pub(crate) service: Arc<str>,
     pub(crate) plugin: Arc<str>,
     pub(crate) version: Arc<str>,
@@ -106,12 +99,12 @@ pub(crate) struct About {
 }
 
 impl Journal {
-    pub(crate) fn new(keep: Keep) -> Arc<Self> {
+    pub(crate) fn new(keep: LogLines) -> Arc<Self> {
         Arc::new(Self { keep, notes: Mutex::default() })
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notes(&self) -> MutexGuard<'_, Entries> {
+        self.notes.lock()
     }
 
     /// Takes one line.
@@ -159,38 +152,42 @@ impl Journal {
     }
 
     /// Logs the lines of a call that ended in order, masked and escaped.
-    pub(crate) fn publish<'a>(&self, about: &About, secrets: impl IntoIterator<Item = &'a Secret>) {
+    pub(crate) fn publish<'a>(
+        &self,
+        labels: &CallLabels,
+        secrets: impl IntoIterator<Item = &'a Secret>,
+    ) {
         let mut notes = self.notes();
         notes.end_streams(self.keep);
         if !notes.lines.is_empty() {
             let mask = Mask::new(secrets);
             for line in std::mem::take(&mut notes.lines) {
-                log_line(about, line.level, &mask.apply(&line.text));
+                log_line(labels, line.level, &mask.apply(&line.text));
             }
         }
-        log_dropped(about, notes.dropped, self.keep);
+        log_dropped(labels, notes.dropped, self.keep);
     }
 
     /// Logs only how many lines there were: the call broke, so nobody knows which secrets it made.
-    pub(crate) fn withhold(&self, about: &About) {
+    pub(crate) fn withhold(&self, labels: &CallLabels) {
         let mut notes = self.notes();
         notes.end_streams(self.keep);
         let number =
             notes.dropped.saturating_add(u64::try_from(notes.lines.len()).unwrap_or(u64::MAX));
         notes.lines.clear();
-        log_dropped(about, number, Keep::Counted);
+        log_dropped(labels, number, LogLines::Counted);
     }
 }
 
-impl Notes {
+impl Entries {
     fn offer(&mut self, bytes: usize) -> Result<(), LogFlood> {
         self.offered = self.offered.saturating_add(bytes);
         if self.offered > MAX_OFFERED { Err(LogFlood) } else { Ok(()) }
     }
 
-    fn add(&mut self, keep: Keep, level: Level, text: String) {
+    fn add(&mut self, keep: LogLines, level: Level, text: String) {
         let cost = text.len().saturating_add(LINE_COST);
-        if keep == Keep::Counted || self.held.saturating_add(cost) > MAX_HELD {
+        if keep == LogLines::Counted || self.held.saturating_add(cost) > MAX_HELD {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
@@ -198,24 +195,25 @@ impl Notes {
         self.lines.push(Line { level, text });
     }
 
-    fn take_piece(&mut self, keep: Keep, stream: Stream, piece: &[u8]) {
+    fn take_piece(&mut self, keep: LogLines, stream: Stream, piece: &[u8]) {
         let [out, err] = &mut self.partial;
         let partial = if stream == Stream::Out { out } else { err };
-        let room = if keep == Keep::Counted { 0 } else { MAX_HELD.saturating_sub(partial.len()) };
+        let room =
+            if keep == LogLines::Counted { 0 } else { MAX_HELD.saturating_sub(partial.len()) };
         partial.extend(piece.iter().take(room));
         if piece.ends_with(b"\n") {
             self.end_line(keep, stream);
         }
     }
 
-    fn end_line(&mut self, keep: Keep, stream: Stream) {
+    fn end_line(&mut self, keep: LogLines, stream: Stream) {
         let [out, err] = &mut self.partial;
         let bytes = std::mem::take(if stream == Stream::Out { out } else { err });
         let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
         self.add(keep, if stream == Stream::Out { Level::Info } else { Level::Warn }, text);
     }
 
-    fn end_streams(&mut self, keep: Keep) {
+    fn end_streams(&mut self, keep: LogLines) {
         for stream in [Stream::Out, Stream::Err] {
             let [out, err] = &self.partial;
             if !(if stream == Stream::Out { out } else { err }).is_empty() {
@@ -256,15 +254,15 @@ impl Mask {
     }
 }
 
-fn log_line(about: &About, level: Level, text: &str) {
+fn log_line(labels: &CallLabels, level: Level, text: &str) {
     macro_rules! say {
         ($level:ident) => {
             tracing::$level!(
-                service = &*about.service,
-                plugin = &*about.plugin,
-                version = &*about.version,
-                operation = about.operation,
-                lease = about.lease.as_deref(),
+                service = &*labels.service,
+                plugin = &*labels.plugin,
+                version = &*labels.version,
+                operation = labels.operation,
+                lease = labels.lease.as_deref(),
                 text,
                 "a plugin logged"
             )
@@ -278,17 +276,17 @@ fn log_line(about: &About, level: Level, text: &str) {
     }
 }
 
-fn log_dropped(about: &About, number: u64, keep: Keep) {
+fn log_dropped(labels: &CallLabels, number: u64, keep: LogLines) {
     if number == 0 {
         return;
     }
-    let why = if keep == Keep::Counted { "withheld" } else { "more than a call may log" };
+    let why = if keep == LogLines::Counted { "withheld" } else { "more than a call may log" };
     tracing::warn!(
-        service = &*about.service,
-        plugin = &*about.plugin,
-        version = &*about.version,
-        operation = about.operation,
-        lease = about.lease.as_deref(),
+        service = &*labels.service,
+        plugin = &*labels.plugin,
+        version = &*labels.version,
+        operation = labels.operation,
+        lease = labels.lease.as_deref(),
         lines = number,
         why,
         "log lines of a plugin were dropped"
@@ -308,7 +306,7 @@ mod tests {
 
     #[test]
     fn streams_are_cut_into_lines() {
-        let journal = Journal::new(Keep::Held);
+        let journal = Journal::new(LogLines::Held);
         journal.write(Stream::Out, b"one\ntw").unwrap();
         journal.write(Stream::Err, b"other\n").unwrap();
         journal.write(Stream::Out, b"o\r\nthree").unwrap();
@@ -317,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_bounded_and_counted() {
-        let journal = Journal::new(Keep::Held);
+        let journal = Journal::new(LogLines::Held);
         for _ in 0..10_000 {
             journal.line(Level::Info, String::new()).unwrap();
         }
@@ -331,7 +329,7 @@ mod tests {
 
     #[test]
     fn who_logs_without_end_is_ended() {
-        for keep in [Keep::Held, Keep::Counted] {
+        for keep in [LogLines::Held, LogLines::Counted] {
             let journal = Journal::new(keep);
             let lines =
                 (0..MAX_OFFERED).find(|_| journal.line(Level::Info, String::new()).is_err());
@@ -344,7 +342,7 @@ mod tests {
 
     #[test]
     fn counted_lines_are_not_kept() {
-        let journal = Journal::new(Keep::Counted);
+        let journal = Journal::new(LogLines::Counted);
         journal.line(Level::Error, "a secret".to_owned()).unwrap();
         journal.write(Stream::Err, b"a secret\nand its rest").unwrap();
         let notes = journal.notes();
@@ -355,7 +353,7 @@ mod tests {
     #[test]
     fn claims_that_were_read_are_known() {
         let claims = json!({"a": 1, "b": 2, "c": 3}).as_object().unwrap().clone();
-        let journal = Journal::new(Keep::Held);
+        let journal = Journal::new(LogLines::Held);
         journal.claim_read("b");
         journal.claim_read("absent");
         assert_eq!(serde_json::Value::from(journal.claims_read(&claims)), json!({"b": 2}));
@@ -379,7 +377,7 @@ mod tests {
 
     impl std::io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -389,7 +387,7 @@ mod tests {
     }
 
     /// What `work` logs, as lines of JSON.
-    fn logged(work: impl FnOnce(&About)) -> Vec<serde_json::Value> {
+    fn logged(work: impl FnOnce(&CallLabels)) -> Vec<serde_json::Value> {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -397,15 +395,15 @@ mod tests {
             .with_max_level(tracing::Level::DEBUG)
             .with_writer(move || writer.clone())
             .finish();
-        let about = About {
+        let labels = CallLabels {
             service: "ssh".into(),
             plugin: "ssh-ca".into(),
             version: "1.0.0".into(),
             operation: "issue",
             lease: Some("an id".to_owned()),
         };
-        tracing::subscriber::with_default(subscriber, || work(&about));
-        let bytes = written.0.lock().unwrap().clone();
+        tracing::subscriber::with_default(subscriber, || work(&labels));
+        let bytes = written.0.lock().clone();
         String::from_utf8(bytes)
             .unwrap()
             .lines()
@@ -415,13 +413,13 @@ mod tests {
 
     #[test]
     fn plugin_text_is_a_field_of_our_line() {
-        let lines = logged(|about| {
-            let journal = Journal::new(Keep::Held);
+        let lines = logged(|labels| {
+            let journal = Journal::new(LogLines::Held);
             journal
                 .line(Level::Error, "forged\n{\"level\":\"ERROR\"} hunter22".to_owned())
                 .unwrap();
             journal.write(Stream::Err, b"no line end").unwrap();
-            journal.publish(about, [&Secret::new("hunter22")]);
+            journal.publish(labels, [&Secret::new("hunter22")]);
         });
         let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!(first["level"], "ERROR");
@@ -444,11 +442,11 @@ mod tests {
 
     #[test]
     fn of_a_call_that_broke_only_the_number_of_lines_is_logged() {
-        let lines = logged(|about| {
-            let journal = Journal::new(Keep::Held);
+        let lines = logged(|labels| {
+            let journal = Journal::new(LogLines::Held);
             journal.line(Level::Error, "a secret that nobody knows yet".to_owned()).unwrap();
             journal.write(Stream::Out, b"more of it").unwrap();
-            journal.withhold(about);
+            journal.withhold(labels);
         });
         let [only] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!(only["fields"]["lines"], 2);

@@ -5,7 +5,6 @@
 //! in every case, and only then its place in the pool is free again. Never here: what an answer
 //! means.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +15,10 @@ use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::journal::Journal;
-use crate::machine::Machine;
-use crate::state::{Grants, State};
+use crate::call::grants::Grants;
+use crate::call::journal::Journal;
+use crate::call::state::State;
+use crate::engine::guest_engine::GuestEngine;
 use crate::text;
 
 /// What goes from guest to host at once, beyond what a plan asks for: room for names, lists and log
@@ -43,13 +43,13 @@ pub(crate) struct Plan {
 
 /// How a guest broke.
 #[derive(Debug)]
-pub(crate) struct Broke {
+pub(crate) struct GuestFailure {
     pub(crate) how: BrokenHow,
     /// What happened, for the log.
     pub(crate) what: String,
 }
 
-impl Broke {
+impl GuestFailure {
     pub(crate) fn bad_output(what: impl Into<String>) -> Self {
         Self { how: BrokenHow::BadOutput, what: what.into() }
     }
@@ -60,16 +60,9 @@ impl Broke {
 }
 
 /// The mark of a guest that was interrupted because its time was over.
-#[derive(Debug)]
-struct Late;
-
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the deadline has passed")
-    }
-}
-
-impl std::error::Error for Late {}
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline has passed")]
+struct DeadlinePassed;
 
 /// Runs `work` on a fresh store. `held` is what has to be held until the store is gone: the call's
 /// turn, its place in the pool.
@@ -77,11 +70,11 @@ impl std::error::Error for Late {}
 /// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its
 /// next step.
 pub(crate) async fn run<T, H, F>(
-    machine: &Machine,
+    engine: &GuestEngine,
     held: H,
     plan: Plan,
     work: F,
-) -> Result<T, Broke>
+) -> Result<T, GuestFailure>
 where
     T: Send + 'static,
     H: Send + 'static,
@@ -89,22 +82,22 @@ where
 {
     let limit = plan.timeout.min(LONGEST);
     let deadline = Instant::now() + limit;
-    let ticking = machine.ticker.hold();
-    let engine = machine.engine.clone();
-    let running = machine.guests().spawn(async move {
+    let ticking = engine.ticker.hold();
+    let wasm = engine.wasm.clone();
+    let running = engine.guests().spawn(async move {
         let _until_the_store_is_gone = (held, ticking);
-        let mut store = store(&engine, plan, deadline);
+        let mut store = store(&wasm, plan, deadline);
         work(&mut store).await
     });
     match timeout_at(deadline.into(), AbortOnDropHandle::new(running)).await {
         Ok(Ok(Ok(answer))) => Ok(answer),
-        Ok(Ok(Err(why))) if why.is::<Late>() => Err(Broke::timeout(limit)),
+        Ok(Ok(Err(why))) if why.is::<DeadlinePassed>() => Err(GuestFailure::timeout(limit)),
         Ok(Ok(Err(why))) if is_flood(&why) => {
-            Err(Broke::bad_output("it handed over more at once than it may"))
+            Err(GuestFailure::bad_output("it handed over more at once than it may"))
         }
-        Ok(Ok(Err(why))) => Err(Broke { how: BrokenHow::Trap, what: cause(&why) }),
-        Ok(Err(why)) => Err(Broke { how: BrokenHow::Trap, what: host_broke(&why) }),
-        Err(_) => Err(Broke::timeout(limit)),
+        Ok(Ok(Err(why))) => Err(GuestFailure { how: BrokenHow::Trap, what: cause(&why) }),
+        Ok(Err(why)) => Err(GuestFailure { how: BrokenHow::Trap, what: host_broke(&why) }),
+        Err(_) => Err(GuestFailure::timeout(limit)),
     }
 }
 
@@ -115,7 +108,11 @@ fn store(engine: &wasmtime::Engine, plan: Plan, deadline: Instant) -> Store<Stat
     store.set_hostcall_fuel(plan.largest.saturating_add(SMALL_TALK));
     // At every tick a busy guest lets others run; past its deadline it is not resumed.
     store.epoch_deadline_callback(move |_| {
-        if Instant::now() >= deadline { Err(Late.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        if Instant::now() >= deadline {
+            Err(DeadlinePassed.into())
+        } else {
+            Ok(UpdateDeadline::Yield(1))
+        }
     });
     store.set_epoch_deadline(1);
     store

@@ -1,73 +1,84 @@
-//! What a configuration wishes a plugin to have, checked, and made into what its calls get.
+//! What the configuration says about one plugin, checked, and made into the grants of its calls.
 //!
 //! Never here: what a plugin does with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use credsmith_core::error::FieldProblem;
 use credsmith_http::client::{Client, ClientOptions, Destination};
 use tokio::runtime::Handle;
 
+use crate::call::grants::Grants;
 use crate::capability::http::transport::ServiceClient;
+use crate::engine::guest_engine::GuestEngine;
 use crate::error::{LoadError, LoadFault};
-use crate::fields::Description;
-use crate::machine::Machine;
-use crate::options::{DirectorySetup, HttpLimits, ServiceSetup, Setting, TokenGrant};
+use crate::load::fields::Description;
+use crate::load::settings;
+use crate::options::{
+    ComponentSource, DirectorySetup, HttpLimits, ServiceSetup, Setting, TokenGrant,
+};
 use crate::secrets::Endpoint;
-use crate::settings;
-use crate::state::Grants;
 
-/// What the configuration says of one plugin.
-pub(crate) struct Wishes<'a> {
-    origin: &'a str,
+/// What the configuration says about one plugin.
+pub(crate) struct PluginConfiguration<'a> {
+    pub(crate) component: &'a ComponentSource,
+    /// The service's id, for log lines; empty where there is none.
+    pub(crate) service: &'a str,
     settings: &'a BTreeMap<String, Setting>,
     destinations: &'a [Destination],
     /// Linear memory of one call, in bytes.
-    memory: usize,
+    pub(crate) memory: usize,
+    /// Time of one call.
+    pub(crate) timeout: Duration,
     http: HttpLimits,
     token: Option<&'a TokenGrant>,
 }
 
-impl<'a> From<&'a ServiceSetup> for Wishes<'a> {
+impl<'a> From<&'a ServiceSetup> for PluginConfiguration<'a> {
     fn from(setup: &'a ServiceSetup) -> Self {
         Self {
-            origin: &setup.component.origin,
+            component: &setup.component,
+            service: setup.id.as_str(),
             settings: &setup.settings,
             destinations: &setup.destinations,
             memory: setup.memory_bytes,
+            timeout: setup.plugin_timeout,
             http: setup.http,
             token: setup.pass_access_token.as_ref(),
         }
     }
 }
 
-impl<'a> From<&'a DirectorySetup> for Wishes<'a> {
+impl<'a> From<&'a DirectorySetup> for PluginConfiguration<'a> {
     fn from(setup: &'a DirectorySetup) -> Self {
         Self {
-            origin: &setup.component.origin,
+            component: &setup.component,
+            service: "",
             settings: &setup.settings,
             destinations: &setup.destinations,
             memory: setup.memory_bytes,
+            timeout: setup.plugin_timeout,
             http: setup.http,
             token: None,
         }
     }
 }
 
-impl Wishes<'_> {
+impl PluginConfiguration<'_> {
     fn error(&self, fault: LoadFault, cause: impl std::fmt::Display, fix: &str) -> LoadError {
-        LoadError::new(fault, self.origin, cause, fix)
+        LoadError::new(fault, &self.component.origin, cause, fix)
     }
 
     /// Refuses more memory than there is.
-    pub(crate) fn check_memory(&self, machine: &Machine) -> Result<(), LoadError> {
-        if self.memory <= machine.max_memory {
+    pub(crate) fn check_memory(&self, engine: &GuestEngine) -> Result<(), LoadError> {
+        if self.memory <= engine.max_memory {
             return Ok(());
         }
         let cause = format!(
             "it is granted {} bytes of memory; the host has {} for each call",
-            self.memory, machine.max_memory
+            self.memory, engine.max_memory
         );
         let fix = "lower the memory of the plugin, or raise that of the host";
         Err(self.error(LoadFault::BadGrant, cause, fix))
@@ -156,15 +167,19 @@ mod tests {
         ]);
         let token =
             TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false };
-        let wishes = Wishes {
-            origin: "x",
+        let component =
+            ComponentSource { bytes: Vec::new().into(), origin: "x".to_owned(), sha256: None };
+        let configuration = PluginConfiguration {
+            component: &component,
+            service: "ssh",
             settings: &settings,
             destinations: &[Destination::new(Scheme::Https, "API.example", 443)],
             memory: 0,
+            timeout: Duration::ZERO,
             http: HttpLimits::default(),
             token: Some(&token),
         };
-        let problems = wishes.unreachable_secrets();
+        let problems = configuration.unreachable_secrets();
         let told: Vec<_> =
             problems.iter().map(|problem| (problem.place(), problem.message.clone())).collect();
         assert_eq!(told.len(), 2, "{told:?}");

@@ -1,7 +1,7 @@
 //! The configured plugins for types of credentials, by name: core's port [`TypePlugins`].
 //!
 //! The set is made once and never changes. Never here: how one of them runs
-//! ([`crate::type_plugin`]).
+//! ([`crate::worlds::credential_type::plugin`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use credsmith_core::secret::Secret;
 use futures_util::future::join_all;
 
 use crate::error::{LoadError, LoadFault};
-use crate::machine::Machine;
+use crate::load::loader::Loader;
 use crate::options::ComponentSource;
-use crate::shelf::Shelf;
-use crate::type_plugin::TypePlugin;
+use crate::worlds::credential_type::plugin::TypePlugin;
 
 /// Loaded plugins for types of credentials. Clones share them.
 #[derive(Clone)]
@@ -32,11 +31,10 @@ impl fmt::Debug for TypePluginSet {
 impl TypePluginSet {
     /// Loads all at once; every fault is told.
     pub(crate) async fn load(
-        machine: &Arc<Machine>,
-        shelf: &Arc<Shelf>,
+        loader: &Loader,
         sources: &[ComponentSource],
     ) -> Result<Self, Vec<LoadError>> {
-        let loads = sources.iter().map(|source| TypePlugin::load(machine, shelf, source));
+        let loads = sources.iter().map(|source| TypePlugin::load(loader, source));
         let mut plugins: Vec<TypePlugin> = Vec::with_capacity(sources.len());
         let mut errors = Vec::new();
         for (source, loaded) in sources.iter().zip(join_all(loads).await) {

@@ -34,9 +34,9 @@ pub(crate) struct Artefacts {
 }
 
 /// Collects what wasmtime says of an engine's compatibility into a digest.
-struct Collected(Sha256);
+struct HashCollector(Sha256);
 
-impl Hasher for Collected {
+impl Hasher for HashCollector {
     fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -76,7 +76,7 @@ impl Artefacts {
                 directory.display()
             )));
         }
-        let mut collected = Collected(Sha256::new());
+        let mut collected = HashCollector(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut collected);
         Ok(Self {
             directory: directory.to_owned(),

@@ -3,19 +3,20 @@
 //! Never here: settings and grants. Two services may stand on one component.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
-use crate::artefacts::Artefacts;
+use crate::call::state::State;
+use crate::component::artefacts::Artefacts;
+use crate::component::world::{Shape, World};
+use crate::engine::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::error::{LoadError, LoadFault};
-use crate::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::options::ComponentSource;
-use crate::state::State;
 use crate::v0;
-use crate::world::{Shape, World};
 
 /// Largest component that is compiled, in bytes.
 const MAX_COMPONENT: usize = 64 << 20;
@@ -27,12 +28,12 @@ pub(crate) struct Compiled {
     pub(crate) shape: Shape,
     pub(crate) world: World,
     pub(crate) template: Template,
-    pub(crate) needs: Needs,
+    pub(crate) needs: InstanceNeeds,
 }
 
 /// What one instance takes from the pool.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Needs {
+pub(crate) struct InstanceNeeds {
     pub(crate) memories: usize,
     pub(crate) tables: usize,
 }
@@ -47,7 +48,7 @@ pub(crate) enum Template {
 type Slot = Arc<tokio::sync::Mutex<Weak<Compiled>>>;
 
 /// The compiled components in use.
-pub(crate) struct Shelf {
+pub(crate) struct ComponentCache {
     engine: Engine,
     artefacts: Option<Artefacts>,
     linkers: Linkers,
@@ -80,26 +81,26 @@ impl Linkers {
     }
 }
 
-impl Shelf {
+impl ComponentCache {
     pub(crate) fn new(engine: Engine, artefacts: Option<Artefacts>, linkers: Linkers) -> Self {
         Self { engine, artefacts, linkers, slots: Mutex::default() }
     }
 
     /// The component of `source`, compiled. Whoever asks for the same one meanwhile waits for it.
-    pub(crate) async fn take(
+    pub(crate) async fn get(
         self: &Arc<Self>,
         source: &ComponentSource,
     ) -> Result<Arc<Compiled>, LoadError> {
-        let digest = hex(&Sha256::digest(&source.bytes));
+        let digest = hex::encode(Sha256::digest(&source.bytes));
         check_pin(source, &digest)?;
         let slot = self.slot(&digest);
         let mut kept = slot.lock().await;
         if let Some(ready) = kept.upgrade() {
             return Ok(ready);
         }
-        let (shelf, source) = (self.clone(), source.clone());
+        let (cache, source) = (self.clone(), source.clone());
         let origin = source.origin.clone();
-        let compiling = tokio::task::spawn_blocking(move || shelf.compile(&source, digest));
+        let compiling = tokio::task::spawn_blocking(move || cache.compile(&source, digest));
         let compiled = compiling.await.map_err(|why| {
             LoadError::new(
                 LoadFault::Unfit,
@@ -114,7 +115,7 @@ impl Shelf {
     }
 
     fn slot(&self, digest: &str) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         // Slots whose component nobody uses any more go when the next one comes.
         slots.retain(|_, slot| {
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|kept| kept.strong_count() > 0)
@@ -214,7 +215,7 @@ fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
 }
 
 /// What an instance needs. Refuses what no pool can hold, before the first call finds out.
-fn needs(component: &Component, origin: &str) -> Result<Needs, LoadError> {
+fn needs(component: &Component, origin: &str) -> Result<InstanceNeeds, LoadError> {
     let unfit = |cause: String| {
         LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module")
     };
@@ -234,26 +235,17 @@ fn needs(component: &Component, origin: &str) -> Result<Needs, LoadError> {
             "it needs a table of {entries} entries; a plugin has at most {MAX_TABLE_ELEMENTS}"
         )));
     }
-    Ok(Needs { memories, tables })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(InstanceNeeds { memories, tables })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shelf() -> Arc<Shelf> {
+    fn cache() -> Arc<ComponentCache> {
         let engine = Engine::default();
         let linkers = Linkers::new(&engine).unwrap();
-        Arc::new(Shelf::new(engine, None, linkers))
+        Arc::new(ComponentCache::new(engine, None, linkers))
     }
 
     fn source(text: &str) -> ComponentSource {
@@ -319,7 +311,7 @@ mod tests {
                 "5 memories",
             ),
         ] {
-            let refused = shelf().take(&source).await.map(|_| ()).unwrap_err();
+            let refused = cache().get(&source).await.map(|_| ()).unwrap_err();
             assert_eq!(refused.fault(), fault, "{refused}");
             assert!(refused.to_string().contains(expected), "{refused}");
             assert!(
@@ -332,36 +324,36 @@ mod tests {
     #[tokio::test]
     async fn a_pin_holds() {
         let mut source = source(DIRECTORY);
-        let digest = shelf().take(&source).await.unwrap().digest.clone();
+        let digest = cache().get(&source).await.unwrap().digest.clone();
         source.sha256 = Some(digest.to_uppercase());
-        shelf().take(&source).await.unwrap();
+        cache().get(&source).await.unwrap();
         source.sha256 = Some("00".repeat(32));
-        let refused = shelf().take(&source).await.map(|_| ()).unwrap_err();
+        let refused = cache().get(&source).await.map(|_| ()).unwrap_err();
         assert_eq!(refused.fault(), LoadFault::WrongDigest);
         assert!(refused.to_string().contains(&digest), "{refused}");
     }
 
     #[tokio::test]
     async fn one_component_is_compiled_once_and_kept_while_it_is_used() {
-        let shelf = shelf();
+        let cache = cache();
         let source = source(DIRECTORY);
-        let (one, other) = tokio::join!(shelf.take(&source), shelf.take(&source));
+        let (one, other) = tokio::join!(cache.get(&source), cache.get(&source));
         let (one, other) = (one.unwrap(), other.unwrap());
         assert!(Arc::ptr_eq(&one, &other));
         assert_eq!(one.world, World::DirectoryPlugin);
         let gone = Arc::downgrade(&one);
         drop((one, other));
         assert!(gone.upgrade().is_none());
-        shelf.take(&source).await.unwrap();
-        assert_eq!(shelf.slots.lock().unwrap().len(), 1);
+        cache.get(&source).await.unwrap();
+        assert_eq!(cache.slots.lock().len(), 1);
     }
 
     #[tokio::test]
     async fn what_cannot_be_loaded_can_be_tried_again() {
-        let shelf = shelf();
+        let cache = cache();
         let broken = source("(component)");
         for _ in 0..2 {
-            assert!(shelf.take(&broken).await.is_err());
+            assert!(cache.get(&broken).await.is_err());
         }
     }
 }

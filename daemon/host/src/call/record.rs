@@ -1,0 +1,70 @@
+//! How one call of a configured plugin ends: its log lines, its no, and what is said of it when it
+//! breaks.
+
+use std::sync::Arc;
+
+use credsmith_core::ports::plugins::{Broken, CallFailure, PluginIdentity, Refusal};
+use credsmith_core::secret::Secret;
+
+use crate::call::journal::{CallLabels, Journal, Level, LogLines};
+use crate::call::outcome;
+use crate::call::run::GuestFailure;
+use crate::v0;
+
+/// What is kept of a call while it runs.
+pub(crate) struct CallRecord {
+    pub(crate) journal: Arc<Journal>,
+    labels: CallLabels,
+    identity: PluginIdentity,
+}
+
+/// Says which plugin broke, at what, and how.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "plugin {} {} (sha256 {}) failed to {operation}: {what}",
+    identity.name, identity.version, identity.digest
+)]
+struct PluginFailure {
+    identity: PluginIdentity,
+    operation: &'static str,
+    what: String,
+}
+
+impl CallRecord {
+    /// `labels` says whose lines they are.
+    pub(crate) fn open(labels: CallLabels, identity: PluginIdentity) -> Self {
+        Self { journal: Journal::new(LogLines::Held), labels, identity }
+    }
+
+    /// Logs the lines of a call that ended in order, without `secrets`.
+    pub(crate) fn publish<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
+        self.journal.publish(&self.labels, secrets);
+    }
+
+    /// Checks a no, and keeps what it says to the log.
+    pub(crate) fn refusal(
+        &self,
+        given: &v0::types::Refusal,
+        guarded: &[&Secret],
+    ) -> Result<Refusal, GuestFailure> {
+        let refusal = outcome::refusal(given, guarded)?;
+        if !given.log.is_empty() {
+            let line = format!("refused: {}", given.log);
+            self.journal
+                .line(Level::Warn, line)
+                .map_err(|flood| GuestFailure::bad_output(flood.to_string()))?;
+        }
+        Ok(refusal)
+    }
+
+    /// The end of a call that broke.
+    pub(crate) fn broke(&self, failure: GuestFailure) -> CallFailure {
+        self.journal.withhold(&self.labels);
+        let cause = PluginFailure {
+            identity: self.identity.clone(),
+            operation: self.labels.operation,
+            what: failure.what,
+        };
+        CallFailure::Broken(Broken { how: failure.how, cause: Box::new(cause) })
+    }
+}
