@@ -1,8 +1,8 @@
-//! What a plugin with settings says of itself.
+//! The description of a plugin with settings.
 
 use crate::field::Field;
 
-/// Who a plugin is.
+/// Name, version and settings of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
@@ -17,7 +17,7 @@ pub struct Description {
     pub settings: Vec<Field>,
     /// Whether it takes settings beyond those.
     pub open_settings: bool,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 

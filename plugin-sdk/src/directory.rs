@@ -1,8 +1,8 @@
 //! Where companies come from, as a plugin: it walks a directory page by page, and looks up what the
 //! directory knows of one company.
 //!
-//! A directory has settings, secrets and http, as a service has; nobody signs in to it, so it sees
-//! no user. Build such a plugin with `default-features = false` and the feature `directory`.
+//! A directory has settings, secrets and http, as a service has; users do not sign in to it, so it
+//! sees none. Build such a plugin with `default-features = false` and the feature `directory`.
 
 use crate::description::Description;
 use crate::refusal::Refusal;
@@ -44,7 +44,7 @@ use crate::settings::{Noted, Settings};
 /// # fn main() {}
 /// ```
 pub trait Directory: Sized {
-    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing
+    /// Describes the plugin and the settings it takes. Pure: the same at every call, from nothing
     /// but code.
     fn describe() -> Description;
 
@@ -63,7 +63,7 @@ pub trait Directory: Sized {
     /// is over and changes nothing.
     fn companies(&self, cursor: Option<&str>) -> Result<Page, Refusal>;
 
-    /// What the directory knows about the configurations of a company, as JSON text. A user waits
+    /// Returns the configurations of a company, as JSON text. A user waits
     /// for it.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ pub struct Company {
     pub identifier: String,
     /// Its name. One to 1024 bytes of one line.
     pub name: String,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -112,7 +112,7 @@ pub struct Page {
     pub companies: Vec<Company>,
     /// Where the next part begins, at most 1 KiB; `None`: this was the last.
     pub next: Option<String>,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 

@@ -1,6 +1,7 @@
 //! The values that a plugin asks for: settings of an admin, parameters of a user.
 
-/// One value that somebody fills in. Made by the constructor of its kind, then described.
+/// One value that an admin, a user or a technician fills in. Made by the constructor of its kind,
+/// then described.
 ///
 /// ```
 /// use credsmith_plugin_sdk::Field;
@@ -13,9 +14,9 @@ pub struct Field {
     /// `[a-z][a-z0-9_]*` for settings and parameters, `[A-Za-z][A-Za-z0-9_]*` for fields of a
     /// credential.
     pub key: String,
-    /// What a person calls it; the key unless set.
+    /// Its label, for people; the key unless set.
     pub label: String,
-    /// What it is for, in a sentence.
+    /// Its purpose, in a sentence.
     pub help: String,
     /// One of the kinds of the contract; the constructors know them.
     pub kind: String,
@@ -30,7 +31,7 @@ pub struct Field {
     /// What applies when nothing is given, spelled as in the contract: a duration in seconds, a
     /// list as JSON.
     pub default: Option<String>,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -112,14 +113,14 @@ impl Field {
         }
     }
 
-    /// What a person calls it.
+    /// Its label, for people.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// What it is for.
+    /// Its purpose.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();

@@ -7,7 +7,7 @@ pub trait FromText: Sized {
     /// Reads `text`.
     ///
     /// # Errors
-    /// What was expected, as the rest of a sentence that begins with the key. It does not quote the
+    /// The expected form, as the rest of a sentence that begins with the key. It does not quote the
     /// text.
     fn from_text(text: &str) -> Result<Self, String>;
 }

@@ -231,7 +231,7 @@ pub enum Code {
     Resolve,
     /// No connection.
     Connect,
-    /// The server did not prove who it is.
+    /// The server did not prove its identity.
     Tls,
     /// No answer in time.
     Timeout,

@@ -1,5 +1,4 @@
-//! What authors of Credsmith plugins link: the contract of `wit/credsmith-plugin.wit` as plain
-//! Rust.
+//! The library of plugin authors: the contract of `wit/credsmith-plugin.wit` as plain Rust.
 //!
 //! A plugin is a type that implements [`Service`] and one line, [`export_service!`]; or one of its
 //! siblings, [`directory::Directory`] and [`credential_type::CredentialType`]. The same code
@@ -44,8 +43,8 @@ pub mod component;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-// The one seam: what the daemon gives is imported in a component, and played by the test kit
-// elsewhere. Both offer the same calls.
+// The one seam: a component imports the functions of the daemon, and natively the test kit plays
+// them. Both offer the same calls.
 #[cfg(target_arch = "wasm32")]
 use component::imports;
 #[cfg(not(target_arch = "wasm32"))]

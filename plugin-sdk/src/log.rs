@@ -6,7 +6,7 @@
 
 use crate::imports::log::emit;
 
-/// For whoever debugs the plugin.
+/// For debugging the plugin.
 pub fn debug(message: impl AsRef<str>) {
     emit("debug", message.as_ref());
 }
@@ -21,7 +21,7 @@ pub fn warn(message: impl AsRef<str>) {
     emit("warn", message.as_ref());
 }
 
-/// Somebody has to act.
+/// An operator has to act.
 pub fn error(message: impl AsRef<str>) {
     emit("error", message.as_ref());
 }

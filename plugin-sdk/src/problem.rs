@@ -1,4 +1,4 @@
-//! What is wrong with a value that somebody filled in.
+//! Faults of values that an admin or user filled in.
 
 /// One fault and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,7 +6,7 @@ pub struct FieldProblem {
     /// From the key inwards: `["principals", "2"]` is the third element of the setting
     /// `principals`.
     pub path: Vec<String>,
-    /// What is wrong and what was expected, as part of a sentence that begins with the path. It
+    /// The fault and the expected form, as part of a sentence that begins with the path. It
     /// never quotes a secret.
     pub message: String,
 }

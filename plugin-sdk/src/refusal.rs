@@ -1,8 +1,8 @@
-//! How a plugin says no.
+//! The refusal of a plugin.
 
 use crate::http::Failure;
 
-/// A no, for two audiences. From `issue` it promises that nothing was left behind.
+/// A refusal, for two audiences. From `issue` it promises that nothing was left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -15,7 +15,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A final no with the sentence that the user sees.
+    /// A final refusal with the sentence that the user sees.
     pub fn new(user: impl Into<String>) -> Self {
         Self { user: user.into(), log: String::new(), retry_after: None }
     }
@@ -29,14 +29,14 @@ impl Refusal {
             .retry_after(300)
     }
 
-    /// What the operator should read in the log.
+    /// The text for the operator's log.
     #[must_use]
     pub fn log(mut self, log: impl Into<String>) -> Self {
         self.log = log.into();
         self
     }
 
-    /// Not a final no: it may work after `seconds`. The daemon retries a revoke by itself.
+    /// Not final: it may work after `seconds`. The daemon retries a revoke automatically.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
@@ -47,12 +47,12 @@ impl Refusal {
 /// How long to wait before the next try after a failed request, in seconds.
 pub(crate) const RETRY_SECONDS: u32 = 30;
 
-/// What a user reads when a server behind the plugin does not play along: its own words stay in the
+/// The text for users when a server behind the plugin fails: the server's own text stays in the
 /// log.
 pub(crate) const SERVER_TROUBLE: &str =
     "The server behind this service could not be used. Please try again later.";
 
-/// For `revoke` and for what only reads, where trying again is always right.
+/// For `revoke` and for calls that only read, where trying again is always right.
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::new(SERVER_TROUBLE).log(failure.to_string()).retry_after(RETRY_SECONDS)

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// The settings of one service or directory, and the faults that were found while reading them.
 ///
-/// Read everything first, then use `?`: so an admin hears of all faults at once.
+/// Read everything first, then use `?`: then an admin gets all faults at once.
 ///
 /// ```no_run
 /// # use credsmith_plugin_sdk::prelude::*;
@@ -31,7 +31,7 @@ pub struct Settings {
     faults: RefCell<Vec<FieldProblem>>,
 }
 
-/// A fault was noted in the [`Settings`]: proof that the daemon will hear of it.
+/// A fault was noted in the [`Settings`]: proof that the daemon will report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noted(());
 
@@ -63,7 +63,7 @@ impl Settings {
     /// As [`get`](Self::get), and then a check or conversion of the plugin's own.
     ///
     /// # Errors
-    /// [`Noted`]: as with [`get`](Self::get), or the check said what is wrong.
+    /// [`Noted`]: as with [`get`](Self::get), or the check found a fault.
     pub fn parse<T: FromSetting, U>(
         &self,
         key: &str,
@@ -78,7 +78,7 @@ impl Settings {
         Noted(())
     }
 
-    /// What was noted so far.
+    /// The faults that were noted so far.
     pub(crate) fn into_faults(self) -> Vec<FieldProblem> {
         self.faults.into_inner()
     }
@@ -93,7 +93,7 @@ pub trait FromSetting: Sized {
     /// Reads `key`.
     ///
     /// # Errors
-    /// What is wrong, as the rest of a sentence that begins with the key.
+    /// The fault, as the rest of a sentence that begins with the key.
     fn read(settings: &Settings, key: &str) -> Result<Self, String>;
 
     /// Whether the setting is there.

@@ -44,7 +44,7 @@ impl CredentialType for Told {
     }
 }
 
-/// What a type says of itself, written by a test.
+/// The description of a type, written by a test.
 macro_rules! described {
     ($name:ident, $description:expr) => {
         struct $name;

@@ -140,7 +140,7 @@ impl Plugin {
     }
 }
 
-/// What a change of has to run this again.
+/// The paths and variables whose change has to run this script again.
 fn watch(root: &Path, groups: &[Group]) {
     println!("cargo::rerun-if-env-changed={PREBUILT}");
     for path in [
@@ -216,8 +216,8 @@ fn target_directory(out: &Path) -> &Path {
     out.ancestors().find(marked).unwrap_or(out)
 }
 
-/// Installs the standard library for components where it is missing: rustup only does so by itself
-/// where it may.
+/// Installs the standard library for components where it is missing: rustup does so only where it
+/// is allowed to.
 fn ensure_target() -> Result<()> {
     let output = Command::new(needed("RUSTC")?)
         .args(["--print", "target-libdir", "--target", TARGET])

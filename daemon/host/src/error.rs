@@ -1,5 +1,4 @@
-//! What keeps the host or a plugin from working, in sentences for an admin: what is wrong, and what
-//! to do.
+//! Errors of the host and of loading, in sentences for an admin: the cause, and the fix.
 
 use std::fmt;
 
@@ -19,7 +18,7 @@ impl HostError {
     }
 }
 
-/// In which way loading failed, for those who decide by it.
+/// The kind of a failure to load, for code that decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoadFault {
     /// The bytes are no component.
@@ -28,19 +27,19 @@ pub enum LoadFault {
     WrongDigest,
     /// It is a component, of another kind than is needed here.
     WrongWorld,
-    /// It wants something that the contract does not have.
+    /// It imports something that the contract does not have.
     UnknownImport,
     /// It does not fit the engine or its limits.
     Unfit,
-    /// It broke while it was asked what it is or what it offers.
+    /// It broke while it described itself or read its settings.
     Broke,
-    /// What it says of itself is not what the contract allows.
+    /// Its description breaks the contract.
     BadDescription,
     /// The settings do not fit it.
     BadSettings,
-    /// What the configuration grants cannot be granted.
+    /// The grants of the configuration cannot be made.
     BadGrant,
-    /// Another plugin has the name by which it would be known.
+    /// Another plugin has its name.
     NameTaken,
 }
 
@@ -75,7 +74,7 @@ impl LoadError {
         self
     }
 
-    /// In which way it failed.
+    /// The kind of the failure.
     pub fn fault(&self) -> LoadFault {
         self.fault
     }
@@ -91,7 +90,7 @@ impl LoadError {
         &self.problems
     }
 
-    /// What to do about it.
+    /// The fix.
     pub fn fix(&self) -> &str {
         &self.fix
     }

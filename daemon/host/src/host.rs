@@ -1,7 +1,7 @@
 //! The host: every plugin of the daemon, by service.
 //!
 //! Start here to follow a call: [`ServicePlugins::issue`] finds the service and calls it. Never
-//! here: who may call what.
+//! here: authorization.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,11 +73,11 @@ impl Host {
         Ok(Self(Arc::new(Inner { loader, services: RwLock::default() })))
     }
 
-    /// Loads a service and serves it from now on, in place of what was there under its id. Calls in
-    /// work end with what they began with.
+    /// Loads a service and serves it from now on, in place of the one with the same id. Running
+    /// calls end on the service that they began with.
     ///
     /// # Errors
-    /// [`LoadError`] names cause and fix. What was there before stays.
+    /// [`LoadError`] names cause and fix. The service that was there before stays.
     pub async fn load(&self, setup: ServiceSetup) -> Result<LoadedService, LoadError> {
         let service = Service::load(&self.0.loader, &setup).await?;
         let loaded = service.loaded();
@@ -90,7 +90,7 @@ impl Host {
         self.list(id, ServiceEntry::Disabled(reason.into()));
     }
 
-    /// Forgets a service.
+    /// Removes a service.
     pub fn remove(&self, id: &ServiceId) {
         self.0.services.write().remove(id);
     }
@@ -118,7 +118,7 @@ impl Host {
         DirectoryPlugin::load(&self.0.loader, setup).await
     }
 
-    /// Says what a component is, without settings.
+    /// Inspects a component, without settings.
     ///
     /// # Errors
     /// [`LoadError`] names cause and fix.
@@ -126,8 +126,8 @@ impl Host {
         inspect::inspect_with(&self.0.loader, source).await
     }
 
-    /// The yardstick of the benchmark: how long `calls` issues take on one instance that is kept.
-    /// No call that matters is made like this.
+    /// The baseline of the benchmark: how long `calls` issues take on one instance that is kept.
+    /// The daemon makes no call like this.
     ///
     /// # Errors
     /// When the service is not loaded or the plugin fails.

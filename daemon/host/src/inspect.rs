@@ -1,4 +1,4 @@
-//! What a component is, for people who are about to trust it.
+//! Inspects a component, for an admin who is about to trust it.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::worlds::credential_type::plugin::CredentialTypeWorld;
 use crate::worlds::directory::DirectoryWorld;
 use crate::worlds::service::ServiceWorld;
 
-/// What a component is.
+/// The result of an inspection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// SHA-256 of its bytes, in hex: what the configuration pins.
@@ -27,11 +27,11 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Everything that it exports, by name.
     pub exports: Vec<String>,
-    /// What it says of itself.
+    /// Its description of itself.
     pub described: Described,
 }
 
-/// What a plugin says of itself.
+/// The description of a plugin, by world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Described {
     /// A service plugin.
@@ -42,7 +42,7 @@ pub enum Described {
     Directory(Description),
 }
 
-/// Says what the component in `bytes` is. For a single look, without a host; needs a runtime.
+/// Inspects the component in `bytes`. For a single inspection, without a host; needs a runtime.
 /// `origin` names it in errors.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub async fn inspect(
         .await
 }
 
-/// Says what the component of `source` is.
+/// Inspects the component of `source`.
 pub(crate) async fn inspect_with(
     loader: &Loader,
     source: &ComponentSource,

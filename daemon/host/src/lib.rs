@@ -10,7 +10,7 @@
 //! comes back. `load` makes plugins from components and the configuration, `component` compiles
 //! them, `engine` runs them. `v0` has the bindings of the contract.
 //!
-//! Never here: who may call what, what is recorded, what a dialect says. The host decides nothing
+//! Never here: authorization, records, dialects. The host decides nothing
 //! about leases.
 #![warn(missing_docs)]
 

@@ -1,5 +1,5 @@
-//! What the daemon tells the host: plain structs, filled from the configuration and checked where
-//! they are used.
+//! The options of the host: plain structs that the daemon fills from its configuration. They are
+//! checked where they are used.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ pub enum Setting {
     },
 }
 
-/// What a plugin may do with a user's access token.
+/// The grant of a user's access token to a plugin.
 #[derive(Debug, Clone)]
 pub struct TokenGrant {
     /// Where the host may put it.
@@ -116,7 +116,8 @@ impl Default for HttpLimits {
     }
 }
 
-/// How much a plugin may answer. What the contract itself bounds (state, refusals) is not in here.
+/// How much a plugin may answer. The contract's own limits (of state and refusals) are not among
+/// these.
 #[derive(Debug, Clone, Copy)]
 pub struct OutputLimits {
     /// Entries of an issued result.
@@ -138,7 +139,7 @@ pub struct ServiceSetup {
     pub id: ServiceId,
     /// The plugin behind it.
     pub component: ComponentSource,
-    /// What the admin set, by key.
+    /// The settings of the admin, by key.
     pub settings: BTreeMap<String, Setting>,
     /// Where the plugin may send HTTP requests.
     pub destinations: Vec<Destination>,
@@ -185,7 +186,7 @@ impl ServiceSetup {
 pub struct DirectorySetup {
     /// The plugin behind it.
     pub component: ComponentSource,
-    /// What the admin set, by key.
+    /// The settings of the admin, by key.
     pub settings: BTreeMap<String, Setting>,
     /// Where the plugin may send HTTP requests.
     pub destinations: Vec<Destination>,

@@ -47,10 +47,10 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A secret, and what a plugin may do with it.
+/// A secret with the grants of a plugin for it.
 #[derive(Debug)]
 pub(crate) struct GuardedSecret {
-    /// What messages call it: the key of the setting, or `access token`.
+    /// Its name in messages: the key of the setting, or `access token`.
     pub(crate) name: String,
     /// The value.
     pub(crate) value: Arc<Secret>,
@@ -69,7 +69,7 @@ impl GuardedSecret {
     }
 }
 
-/// What a plugin holds of a secret.
+/// The handle of a secret.
 #[derive(Debug, Clone)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct SecretHandle(pub(crate) Arc<GuardedSecret>);

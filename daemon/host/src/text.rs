@@ -1,11 +1,11 @@
-//! Text of plugins, made harmless: escaped for logs, cleaned for people, searched for secrets.
+//! Handles text of plugins: escapes it for logs, cleans it for people, searches it for secrets.
 //!
-//! Never here: a decision about what a text means.
+//! Never here: the meaning of a text.
 
 use credsmith_contract::limits::SHORTEST_SEARCHED;
 use credsmith_core::secret::Secret;
 
-/// What stands where a secret stood.
+/// Replaces a secret in a text.
 pub(crate) const MASK: &str = "[masked]";
 
 /// Whether a character may change how a terminal or a reader shows the rest: controls, line
@@ -58,7 +58,7 @@ fn as_json(secret: &str) -> Option<String> {
 }
 
 /// How `secret` may be spelled in a line of log: plainly, inside a JSON string, or one of its
-/// lines. What is too short to search for is left out.
+/// lines. Spellings that are too short to search for are left out.
 pub(crate) fn spellings(secret: &Secret) -> Vec<String> {
     let Some(text) = secret.expose_str() else { return Vec::new() };
     let whole = [Some(text.to_owned()), as_json(text)];

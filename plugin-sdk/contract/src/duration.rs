@@ -10,7 +10,7 @@ use jiff::fmt::friendly::SpanParser;
 
 static PARSER: SpanParser = SpanParser::new();
 
-/// What a duration looks like, for messages.
+/// The expected form, for messages.
 pub const EXPECTED: &str = "a duration like `500ms`, `15m`, `1h30m` or `2w`";
 
 /// The text is no duration.

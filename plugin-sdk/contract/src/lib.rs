@@ -1,5 +1,5 @@
-//! What the plugin contract says beside its WIT file: [`limits`] of what a plugin may answer, and
-//! the [`duration`] grammar of settings.
+//! The part of the plugin contract that its WIT file does not state: the [`limits`] of a plugin's
+//! answers, and the grammar of durations (`duration`) in settings.
 //!
 //! The daemon's host enforces it, the test kit of the plugin SDK checks it, and both read it here.
 //! Never here: code that a component has to link; so the grammar is a feature.

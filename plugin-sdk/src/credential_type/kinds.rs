@@ -10,7 +10,7 @@ use crate::field::Field;
 /// The value as it is kept.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub(super) fn normal(field: &Field, value: String) -> Result<String, String> {
     let holds = match field.kind.as_str() {
         "multiline" => {
@@ -28,7 +28,7 @@ pub(super) fn normal(field: &Field, value: String) -> Result<String, String> {
         "ip-address" => expect(value.parse::<IpAddr>().is_ok(), "an IPv4 or IPv6 address"),
         "totp-secret" => return TotpSecret::parse(&value).map(TotpSecret::into_text),
         "choice" => expect(field.choices.contains(&value), "one of the choices of the field"),
-        // What nobody knows is text, as the contract says.
+        // An unknown kind is text, as the contract says.
         _ => expect(is_line(&value), "one line without control or direction-override characters"),
     };
     holds.map(|()| value)
@@ -125,7 +125,7 @@ fn is_domain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// RFC 5321 without what nobody has: quoted local parts, address literals, comments.
+/// RFC 5321 without forms that are not in use: quoted local parts, address literals, comments.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
@@ -137,7 +137,7 @@ fn is_email(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Spellings that somebody may try at any kind.
+    /// Spellings that a caller may try with any kind.
     const HOSTILE: &[&str] = &[
         " ",
         "\0",

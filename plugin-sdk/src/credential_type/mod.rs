@@ -2,7 +2,7 @@
 //! them.
 //!
 //! It sees plain secrets and has nothing to send them with. During `normalise` its log is counted
-//! and thrown away, and a problem at a field that the request did not name loses its words. Build
+//! and thrown away, and a problem at a field that the request did not name loses its text. Build
 //! such a plugin with `default-features = false` and the feature `credential-type`; it also brings
 //! `Values`, which checks values by their kinds.
 
@@ -23,7 +23,7 @@ use crate::problem::FieldProblem;
 
 /// A credential type plugin.
 pub trait CredentialType {
-    /// Who the plugin is. Pure: the same at every call.
+    /// Describes the plugin. Pure: the same at every call.
     fn describe() -> Description;
 
     /// Checks and completes the fields of one credential: `values` by the keys of `definition`;
@@ -37,7 +37,7 @@ pub trait CredentialType {
     ) -> Result<Vec<(String, String)>, Vec<FieldProblem>>;
 }
 
-/// Who a credential type plugin is.
+/// The description of a credential type plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
@@ -48,7 +48,7 @@ pub struct Description {
     /// A whole type that exists from the start. Without it, types are defined on this plugin
     /// through the API.
     pub declares: Option<DeclaredType>,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -83,7 +83,7 @@ pub struct DeclaredType {
     pub icon: String,
     /// The permission that its credentials ask for beyond the usual ones.
     pub permission_scope: Option<String>,
-    /// What a credential of the type consists of.
+    /// The fields of a credential of the type.
     pub fields: Vec<Field>,
 }
 

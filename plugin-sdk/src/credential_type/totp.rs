@@ -41,7 +41,7 @@ impl TotpSecret {
     /// thirty seconds), or an URI `otpauth://totp/...`, which says for itself.
     ///
     /// # Errors
-    /// What was expected. Nothing is quoted.
+    /// The expected form. Nothing is quoted.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim_matches(' ');
         if text.contains(':') {
@@ -82,7 +82,7 @@ impl TotpSecret {
         self.period
     }
 
-    /// Who gave the secret, where an URI says so. One line.
+    /// The issuer of the secret, where a URI names one. One line.
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }

@@ -48,8 +48,8 @@ impl<'d> Values<'d> {
     /// Reads `given` by `definition`. `computes`: the fields that this plugin fills in, where a
     /// type has them.
     ///
-    /// An empty value counts as missing. What is given for a computed field is dropped: the plugin
-    /// computes it again.
+    /// An empty value counts as missing. A value that is given for a computed field is dropped: the
+    /// plugin computes it again.
     pub fn read(definition: &'d [Field], given: Vec<(String, String)>, computes: &[&str]) -> Self {
         let mut values = Self { definition, sound: BTreeMap::new(), problems: BTreeMap::new() };
         for field in definition {
@@ -160,7 +160,7 @@ impl<'d> Values<'d> {
     }
 
     /// Notes a fault at a field. `message` says what was expected, and quotes nothing. The first
-    /// fault of a field is the one that is told.
+    /// fault of a field is the one that is reported.
     pub fn problem(&mut self, key: &str, message: impl Into<String>) {
         self.sound.remove(key);
         self.problems.entry(key.to_owned()).or_insert_with(|| message.into());
@@ -245,7 +245,7 @@ mod tests {
             ("password", "b"),
         ]);
         let mut values = Values::read(&definition, given, &["length"]);
-        values.problem("age", "is a second fault, which nobody needs");
+        values.problem("age", "is a second fault, which is dropped");
         values.expect("name");
         values.expect("site");
         values.expect_secure("password");

@@ -1,5 +1,5 @@
-//! A service that users request credentials from: the trait that a plugin implements, and what it
-//! answers with.
+//! A service that users request credentials from: the trait that a plugin implements, and its
+//! answers.
 
 pub(crate) mod key;
 pub(crate) mod not_issued;
@@ -15,7 +15,7 @@ use crate::settings::{Noted, Settings};
 /// A service plugin. The implementing type is the configured service; a new one is made for every
 /// call, so it keeps nothing.
 pub trait Service: Sized {
-    /// Who the plugin is and which settings it takes. Pure: the same at every call, from nothing
+    /// Describes the plugin and the settings it takes. Pure: the same at every call, from nothing
     /// but code.
     fn describe() -> Description;
 
@@ -25,34 +25,33 @@ pub trait Service: Sized {
     /// [`Noted`], when some setting is wrong; the faults themselves are in `settings`.
     fn configure(settings: &Settings) -> Result<Self, Noted>;
 
-    /// What it offers with these settings.
+    /// The offer with these settings.
     fn offer(&self) -> Offer;
 
     /// Makes a credential.
     ///
     /// # Errors
     /// [`NotIssued`]: a refusal promises that nothing was left behind. When that is not certain,
-    /// say [`NotIssued::Unsure`]; a `?` on a failed request chooses by itself.
+    /// say [`NotIssued::Unsure`]; a `?` on a failed request makes the choice.
     fn issue(&self, request: &Request<'_>) -> Result<Outcome, NotIssued>;
 
-    /// Ends a credential. What is gone already is success: the daemon may ask again.
+    /// Ends a credential. A credential that is gone already is a success: the daemon may ask again.
     ///
     /// # Errors
-    /// A refusal. With `retry_after` the daemon tries again by itself; without, the credential
-    /// lives on.
+    /// A refusal. With `retry_after` the daemon tries again; without, the credential stays active.
     fn revoke(&self, request: &Request<'_>, made: &Made) -> Result<(), Refusal>;
 }
 
-/// What a configured service offers.
+/// The parameters that a configured service takes, and whether it can revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Offer {
     /// A request has to fit one of these sets. None: it brings no parameters.
     pub parameter_sets: Vec<Vec<Field>>,
-    /// Whether what is issued can be taken back. If not, the daemon refuses to revoke and counts
+    /// Whether credentials can be revoked. If not, the daemon refuses to revoke and counts
     /// the credential until its end.
     pub can_revoke: bool,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -62,7 +61,7 @@ impl Offer {
         Self { parameter_sets: Vec::new(), can_revoke: true, extra: Vec::new() }
     }
 
-    /// Credentials without parameters that only end by themselves.
+    /// Credentials without parameters that cannot be revoked and only expire.
     pub fn irrevocable() -> Self {
         Self { can_revoke: false, ..Self::revocable() }
     }
@@ -107,15 +106,15 @@ impl From<Issued> for Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Issued {
-    /// What the user gets, once.
+    /// The entries that the user gets, once.
     pub entries: Vec<Entry>,
     /// Names what was made; comes back at the revoke. Not empty, at most 4 KiB, no secret.
     pub state: String,
     /// A secret that the revoke needs; at most 4 KiB, kept sealed, deleted with the lease.
     pub revoke_with: Option<String>,
-    /// Unix seconds at which the credential ends by itself.
+    /// Unix seconds at which the credential expires.
     pub expires_at: Option<u64>,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -146,7 +145,7 @@ impl Issued {
         self
     }
 
-    /// When it ends by itself, in Unix seconds.
+    /// When it expires, in Unix seconds.
     #[must_use]
     pub fn expires_at(mut self, seconds: u64) -> Self {
         self.expires_at = Some(seconds);
@@ -161,11 +160,11 @@ impl Issued {
     }
 }
 
-/// One part of what the user gets. The daemon never stores it.
+/// One part of the credential that the user gets. The daemon never stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// What it is called; each entry has a name of its own.
+    /// Its name, unique among the entries.
     pub name: String,
     /// How it is shown: text, textarea or textfile.
     pub kind: String,
@@ -179,7 +178,7 @@ pub struct Entry {
     pub save_as: Option<String>,
     /// Whether the value is masked in the log.
     pub secret: bool,
-    /// For what nobody foresaw; unknown keys are ignored.
+    /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
 }
 
@@ -204,7 +203,7 @@ impl Entry {
     }
 
     /// An entry of a kind that this crate does not know yet. A daemon that does not know it either
-    /// takes the whole answer for broken.
+    /// refuses the whole answer.
     pub fn of_kind(
         kind: impl Into<String>,
         name: impl Into<String>,
@@ -244,7 +243,7 @@ impl Entry {
     }
 }
 
-/// What a revoke is told about the issue before it.
+/// What the issue answered, for its revoke.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Made {
     state: String,
@@ -256,13 +255,13 @@ impl Made {
         Self { state, revoke_with }
     }
 
-    /// The state that the issue answered. `None`: the issue was cut short, and whatever it may have
-    /// left behind for this credential id has to go; nothing found is success.
+    /// The state that the issue answered. `None`: the issue was cut short. Remove anything that it
+    /// may have left behind for this credential id; finding nothing is a success.
     pub fn state(&self) -> Option<&str> {
         (!self.state.is_empty()).then_some(self.state.as_str())
     }
 
-    /// The secret that the issue answered for this moment.
+    /// The secret that the issue answered for the revoke.
     pub fn revoke_with(&self) -> Option<&str> {
         self.revoke_with.as_deref()
     }

@@ -1,14 +1,14 @@
-//! How a service plugin says that it made nothing, and how it says that it does not know.
+//! The answers of a service plugin that made nothing, or that cannot know whether it did.
 
 use crate::http::Failure;
 use crate::refusal::{RETRY_SECONDS, Refusal, SERVER_TROUBLE};
 
-/// Why `issue` made nothing, or nobody knows.
+/// Why `issue` made nothing, or cannot know whether it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotIssued {
-    /// No, and nothing was left behind.
+    /// A refusal: nothing was left behind.
     Refused(Refusal),
-    /// Something may have been made, and the plugin cannot tell: a request was sent and its answer
+    /// Something may have been made, and the plugin cannot know: a request was sent and its answer
     /// lost. The call breaks off, and the daemon revokes with an empty state until it is sure that
     /// nothing is left. The text is for tests: of a call that breaks off, the daemon logs no line.
     Unsure(String),

@@ -1,4 +1,4 @@
-//! The request that a call is about, and who made it.
+//! The request of a call, and the identities of the user who makes it.
 
 use std::fmt;
 
@@ -18,14 +18,14 @@ impl Request<'_> {
         self.0.service()
     }
 
-    /// The daemon's id of what this call makes or ends: a UUID, the same at every retry and at the
-    /// revoke. Name what you make after it, or send it as idempotency key: then a revoke without
-    /// state can find it.
+    /// The daemon's id of the credential that this call makes or ends: a UUID, the same at every
+    /// retry and at the revoke. Name the object that you make after it, or send it as idempotency
+    /// key: then a revoke without state can find it.
     pub fn credential_id(&self) -> String {
         self.0.credential_id()
     }
 
-    /// Who asked.
+    /// The identity that made the request.
     pub fn user(&self) -> Identity {
         Identity(self.0.user())
     }
@@ -76,7 +76,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// Somebody who signed in at a provider.
+/// An identity that signed in at a provider.
 ///
 /// The daemon keeps the claims that an issue read, and nothing else, for the revoke: read at issue
 /// what the revoke will need.
@@ -98,7 +98,7 @@ impl Identity {
         self.0.issuer()
     }
 
-    /// Who it is at that provider.
+    /// The subject at that provider.
     pub fn subject(&self) -> String {
         self.0.subject()
     }

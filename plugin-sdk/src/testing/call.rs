@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::world::HeldSecret;
 
-/// Somebody who signed in.
+/// An identity that signed in.
 #[derive(Clone)]
 pub struct Login {
     provider: String,
@@ -164,7 +164,7 @@ pub(crate) mod imports {
     }
 
     impl Request {
-        /// What a plugin sees of `call`.
+        /// The request of `call`, as a plugin sees it.
         pub(in crate::testing) fn new(call: &Call, grease: bool) -> Self {
             Self { call: call.clone(), grease }
         }
@@ -179,7 +179,7 @@ pub(crate) mod imports {
             self.call.credential_id.clone()
         }
 
-        /// Who asks.
+        /// The identity that makes the request.
         pub(crate) fn user(&self) -> Identity {
             Identity { login: self.call.user.clone(), grease: self.grease }
         }

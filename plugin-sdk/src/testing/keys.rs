@@ -21,7 +21,7 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
 }
 
-/// What stands before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4 and RFC 5480
+/// The bytes before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4 and RFC 5480
 /// section 2.
 const ED25519_SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const P256_SPKI: &[u8] =

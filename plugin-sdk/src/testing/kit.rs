@@ -18,8 +18,8 @@ use crate::service::request::Request;
 use crate::service::{Issued, Made, Offer, Outcome, Service};
 use crate::settings::{Noted, Settings};
 
-/// Runs the plugin `S`, a [`Service`] or a [`Directory`](crate::directory::Directory), with what
-/// the test gives it.
+/// Runs the plugin `S`, a [`Service`] or a [`Directory`](crate::directory::Directory), in the world
+/// that the test prepares.
 pub struct Kit<S> {
     pub(super) world: Rc<World>,
     plugin: PhantomData<S>,
@@ -31,7 +31,7 @@ impl<S> Default for Kit<S> {
     }
 }
 
-/// What the test gives, and what it finds afterwards.
+/// Preparation by the test, and its view of the plugin's actions.
 impl<S> Kit<S> {
     /// A plugin without settings.
     pub fn new() -> Self {
@@ -129,7 +129,7 @@ impl<S> Kit<S> {
         self.world.sent.borrow().clone()
     }
 
-    /// What the plugin logged so far.
+    /// The lines that the plugin logged so far.
     pub fn log(&self) -> Vec<LogLine> {
         self.world.log.borrow().clone()
     }
@@ -159,7 +159,7 @@ impl<S: Service> Kit<S> {
         description
     }
 
-    /// What the service offers with these settings.
+    /// The offer of the service with these settings.
     ///
     /// # Errors
     /// The faults that the plugin found in its settings.
@@ -191,7 +191,7 @@ impl<S: Service> Kit<S> {
     /// Issues.
     ///
     /// # Errors
-    /// What the plugin said instead.
+    /// The refusal, or that the plugin is unsure.
     ///
     /// # Panics
     /// When the settings are faulty, the daemon would refuse the parameters, or it would not accept

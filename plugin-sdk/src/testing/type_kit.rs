@@ -36,7 +36,7 @@ pub struct TypeKit<T> {
 }
 
 impl<T: CredentialType> TypeKit<T> {
-    /// Credentials of a type with these fields, as somebody defined it on the plugin.
+    /// Credentials of a type with these fields, as a technician defined it on the plugin.
     pub fn of(definition: impl IntoIterator<Item = Field>) -> Self {
         let definition = definition.into_iter().collect();
         Self { world: Rc::new(World::new()), definition, plugin: PhantomData }

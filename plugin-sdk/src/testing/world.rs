@@ -1,4 +1,4 @@
-//! What a plugin finds around it during a test, and what it did there.
+//! The world of a plugin during a test, and a record of its actions.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -90,7 +90,7 @@ impl World {
         complaints
     }
 
-    /// Notes something that the daemon would not put up with.
+    /// Notes something that the daemon would not accept.
     pub(super) fn problem(&self, text: impl Into<String>) {
         self.problems.borrow_mut().push(text.into());
     }

@@ -1,6 +1,6 @@
-//! Access keys of AWS: the shape of key id, secret and account id, so that what was cut off or
-//! mixed up when it was copied is noticed at once. Whether AWS takes the key, nobody can say from
-//! here: a credential type has no network.
+//! Checks access keys of AWS: the shape of key id, secret and account id, so that a value that was
+//! cut off or mixed up when it was copied is noticed at once. Whether AWS accepts the key cannot be
+//! checked here: a credential type has no network.
 //!
 //! Start reading at `Aws`.
 
@@ -51,7 +51,7 @@ impl CredentialType for Aws {
         if values.parse(KEY_ID, key_id) == Some(Lifetime::Temporary)
             && values.get(SESSION_TOKEN).is_none()
         {
-            // At the key id: a problem of a field that was not sent loses its words.
+            // At the key id: a problem of a field that was not sent loses its text.
             values.problem(KEY_ID, "is of a temporary key; expected its session token with it");
         }
         values.finish()
@@ -191,8 +191,7 @@ mod tests {
         assert_eq!(problems.into_keys().collect::<Vec<_>>(), [KEY_ID, SECRET]);
     }
 
-    /// A type on this plugin that somebody defined: with fields of their own, but not with a plain
-    /// secret.
+    /// A type that was defined on this plugin may have fields of its own, but not a plain secret.
     #[test]
     fn types_of_others_keep_the_secret_sealed() {
         let id = || Field::text(KEY_ID).required();

@@ -1,7 +1,7 @@
-//! Reading what ConnectWise answers, and saying no in its place when it does not.
+//! Reads the answers of ConnectWise, and makes refusals of those that cannot be used.
 //!
-//! Its words go to the log alone, cut short. What is no page in order is never taken for the end of
-//! a walk.
+//! Texts of ConnectWise go to the log alone, cut short. An answer that is no page in order is never
+//! taken for the end of a walk.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use credsmith_plugin_sdk::http::{Failure, Response};
 use credsmith_plugin_sdk::{Refusal, clock};
 use serde::Deserialize;
 
-/// What a user reads.
+/// The texts for users.
 const UNAVAILABLE: &str = "ConnectWise could not be asked. Please try again later.";
 const BUSY: &str = "ConnectWise has too much to do. Please try again later.";
 /// When to try again where ConnectWise does not say, in seconds.
@@ -80,7 +80,7 @@ pub(crate) fn unreachable(failure: &Failure) -> Refusal {
     if failure.retry { refusal.retry_after(SOON) } else { refusal }
 }
 
-/// An answer that nobody can use. To ask for it again at once is no use.
+/// An answer that cannot be used. Asking again at once would not help.
 fn garbage(what: &str) -> Refusal {
     Refusal::new(UNAVAILABLE).log(format!("ConnectWise answered what is no answer: {what}"))
 }
@@ -118,7 +118,7 @@ fn quoted(response: &Response) -> String {
     }
 }
 
-/// What `Retry-After` says (RFC 9110, section 10.2.3): seconds, or a date.
+/// The wait of a `Retry-After` header (RFC 9110, section 10.2.3): seconds, or a date.
 fn wait(response: &Response) -> u32 {
     let said = response.header("retry-after").and_then(|text| seconds(text.trim()));
     said.unwrap_or(SOON).clamp(1, LONGEST_WAIT)

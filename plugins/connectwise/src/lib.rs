@@ -1,10 +1,10 @@
 //! Companies and their configurations from ConnectWise Manage, by its REST API.
 //!
 //! It only reads. Companies come by forward-only paging in the order of their ids, so that none is
-//! missed when others come and go during a walk; the cursor is the last id seen. What is not a page
-//! in that order is refused: a walk that ends early would make companies vanish. The private key is
-//! a handle and never seen here. Start reading at `ConnectWise`; `site` builds requests, `answer`
-//! reads answers.
+//! missed when others come and go during a walk; the cursor is the last id seen. An answer that is
+//! not a page in that order is refused: a walk that ends early would make companies vanish. The
+//! private key is a handle and never seen here. Start reading at `ConnectWise`; `site` builds
+//! requests, `answer` reads answers.
 
 mod answer;
 mod site;
@@ -33,7 +33,7 @@ const MAX_CONFIGURATIONS: usize = 4_000_000;
 const MAX_IDENTIFIER: usize = 256;
 const MAX_NAME: usize = 1024;
 
-/// What is read of a company.
+/// The fields that are read of a company.
 #[derive(Deserialize)]
 struct CompanyRow {
     id: u64,
@@ -41,7 +41,7 @@ struct CompanyRow {
     name: String,
 }
 
-/// What is read of a configuration, of which all is passed on.
+/// The field that is read of a configuration; the whole of it is passed on.
 #[derive(Deserialize)]
 struct Numbered {
     id: u64,

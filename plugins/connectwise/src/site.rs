@@ -1,4 +1,4 @@
-//! Where ConnectWise is and who asks there: settings, and the requests made of them.
+//! The API server and the API member: settings, and the requests made from them.
 
 use credsmith_plugin_sdk::{Description, Field, Noted, Refusal, Secret, Settings, http};
 
@@ -7,7 +7,7 @@ use crate::answer;
 /// Most records that ConnectWise gives in one page.
 pub(crate) const MAX_PAGE_SIZE: u32 = 1000;
 
-/// An API server of ConnectWise, and who asks there.
+/// An API server of ConnectWise, and the API member that sends the requests.
 pub(crate) struct Site {
     /// Up to and with `/apis/3.0`.
     base: String,
@@ -73,7 +73,7 @@ impl Site {
     /// Reads them.
     ///
     /// # Errors
-    /// What is wrong was noted.
+    /// The faults were noted.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Noted> {
         let site = settings.parse("site", site);
         let codebase = settings.parse("codebase", codebase);

@@ -223,8 +223,7 @@ fn texts_that_people_typed_stop_no_walk() {
 
 #[test]
 fn configurations_are_joined_to_the_byte() {
-    // Numbers beyond what a double holds, odd spacing, the order of keys: none of it is ours to
-    // change.
+    // Numbers beyond what a double holds, odd spacing, the order of keys: none of it may change.
     let first =
         r#"[ {"id":3,"z":1.10,"a":123456789012345678901234567890}, {"name":"x , ]","id":4} ]"#;
     let second = "[{\"questions\": [{\"answer\": \"a\\u0041\"}], \"id\": 9}]";

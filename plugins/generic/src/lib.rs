@@ -1,5 +1,5 @@
-//! Credentials of any type that somebody defines: each value is checked by the kind of its field,
-//! and nothing else is known about it.
+//! Credentials of any type that is defined through the API: each value is checked by the kind of
+//! its field alone.
 //!
 //! It computes nothing. Start reading at `Values` of the SDK, where the kinds are.
 
@@ -86,7 +86,7 @@ mod tests {
             ("multiline", "bell\u{7}"),
             ("password", "two\nlines"),
             ("url", "javascript:alert(1)"),
-            ("email", "nobody"),
+            ("email", "alice"),
             ("number", "1e9"),
             ("integer", "1.5"),
             ("boolean", "yes!"),
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What looks harmless in one program and does something in another.
+    /// Texts that are harmless in one program and dangerous in another.
     #[test]
     fn hostile_values_do_not_pass_at_any_kind() {
         let kit = TypeKit::<Generic>::of(every_kind());

@@ -13,7 +13,7 @@ pub(crate) struct Authority {
     public: KeyData,
 }
 
-/// What stands before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4; RFC 5480
+/// The bytes before the key itself in a SubjectPublicKeyInfo: RFC 8410 section 4; RFC 5480
 /// section 2, an uncompressed P-256 point.
 const ED25519_SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const P256_SPKI: &[u8] =
@@ -23,7 +23,7 @@ impl Authority {
     /// Takes a key that can sign certificates.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) fn new(key: SigningKey) -> Result<Self, String> {
         let unfit =
             || "is not of a kind that can sign here: expected Ed25519 or ECDSA P-256".to_owned();

@@ -1,8 +1,8 @@
 //! Signs OpenSSH user certificates with a key that stays in the daemon.
 //!
-//! It decides whose certificate says what: principals, validity, restrictions. It never sees a
-//! private key, neither the CA's nor the user's, and never issues a certificate without principals,
-//! since such a one opens every account. Start reading at `SshCa`.
+//! It decides the content of each user's certificate: principals, validity, restrictions. It never
+//! sees a private key, neither the CA's nor the user's, and never issues a certificate without
+//! principals, since such a one opens every account. Start reading at `SshCa`.
 
 mod authority;
 mod public_key;
@@ -115,8 +115,8 @@ impl Service for SshCa {
             .label("Public key")
             .help("One line, as in id_ed25519.pub.")
             .required();
-        // Nothing tells a server that a certificate is not to be trusted any more, so none can be
-        // taken back.
+        // Servers do not learn that a certificate is no longer to be trusted, so none can be
+        // revoked.
         Offer::irrevocable().parameters([key])
     }
 
@@ -137,7 +137,7 @@ impl Service for SshCa {
 
     fn revoke(&self, _: &Request, made: &Made) -> Result<(), Refusal> {
         match made.state() {
-            // A certificate that was signed for an answer that nobody got: nobody has it.
+            // The certificate was signed for an answer that was not delivered, so no client has it.
             None => Ok(()),
             Some(_) => {
                 Err(Refusal::new("An SSH certificate cannot be taken back; it ends by itself."))
@@ -206,7 +206,7 @@ fn issued(
         )
         .log(text(error))
     })?;
-    // What a later revocation list needs to name this certificate.
+    // The names by which a later revocation list can name this certificate.
     let state =
         json!({ "serial": certificate.serial().to_string(), "key_id": certificate.key_id() })
             .to_string();

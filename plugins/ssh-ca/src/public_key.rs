@@ -1,5 +1,5 @@
-//! The public key that a user hands in. Whatever is not exactly one sound key gets a sentence that
-//! says what it was instead.
+//! The public key that a user hands in. A text that is not exactly one sound key is refused with a
+//! sentence that says what it was instead.
 
 use credsmith_plugin_sdk::Refusal;
 use ssh_key::PublicKey;
@@ -111,8 +111,8 @@ fn check_strength(key: &KeyData, rsa_bits: usize) -> Result<(), Refusal> {
     }
 }
 
-/// The points of small order, in every encoding of them but for the sign: under such a key anybody
-/// can sign anything.
+/// The points of small order, in every encoding of them but for the sign: a signature of any
+/// message can be forged for such a key.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     [0; 32],
     edge(1, 0, 0),
@@ -293,7 +293,7 @@ mod tests {
         assert!(stricter.user.contains("at least 3072"));
     }
 
-    /// A certificate for such a key would be everybody's: whoever sees it can use it.
+    /// A certificate for such a key can be used by anyone who sees it.
     #[test]
     fn ed25519_keys_under_which_anybody_can_sign_are_refused() {
         let line = |key: [u8; 32]| {

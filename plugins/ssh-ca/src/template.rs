@@ -18,7 +18,7 @@ enum Part {
 
 impl Template {
     /// # Errors
-    /// What is wrong with the braces.
+    /// The fault in the braces.
     fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -192,7 +192,7 @@ const MOST_KEY_ID: usize = 256;
 /// and the service's.
 const MOST_KEY_ID_TEXT: usize = 128;
 
-/// What servers log about a certificate.
+/// The text that servers log about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyId(Template);
 
@@ -200,7 +200,7 @@ impl KeyId {
     /// Reads the setting.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let template = Template::parse(text)?;
         if !template.claims().any(|name| name == "credential_id") {

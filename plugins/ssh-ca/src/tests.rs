@@ -77,7 +77,7 @@ fn serials_are_random() {
 }
 
 /// A certificate with an empty list of principals is taken by OpenSSH for every account, root
-/// included. Whoever can empty the claim behind the list would own every server.
+/// included. A user who can empty the claim behind the list would control every server.
 #[test]
 fn no_claim_makes_a_certificate_for_every_account() {
     let kit = kit(&json!(["{groups}"]));
@@ -158,7 +158,7 @@ fn restrictions_reach_the_certificate() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_are_reported_at_once() {
     let kit = Kit::<SshCa>::new()
         .setting("principals", json!(["{a", "b c", "fine"]))
         .setting("validity", "0s")
@@ -212,8 +212,7 @@ fn a_key_id_cannot_forge_a_log_line() {
     assert_eq!(long.key_id().len(), 256);
 }
 
-/// Whoever can choose a long name at the provider would push the credential's id out of what
-/// servers log.
+/// A user with a long name at the provider would push the credential's id out of the servers' logs.
 #[test]
 fn no_claim_hides_the_credential_behind_a_certificate() {
     let kit =

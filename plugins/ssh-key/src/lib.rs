@@ -1,7 +1,7 @@
-//! Private SSH keys: read, opened with their passphrase where they have one, and told apart by
+//! Private SSH keys: read, opened with their passphrase where they have one, and identified by
 //! public key and fingerprint.
 //!
-//! What is told is computed from the private half; a public half that comes with it only has to
+//! Both are computed from the private half; a public half that comes with it only has to
 //! agree. Never here: a signature, a key on its way out. Start reading at `SshKey`, then `reading`.
 
 mod public;
@@ -51,7 +51,7 @@ impl CredentialType for SshKey {
         if let Some(text) = values.get(PRIVATE_KEY).map(tidied) {
             let read =
                 reading::public_half(&Given { text: &text, passphrase: values.get(PASSPHRASE) });
-            match read.and_then(|key| told(&key)) {
+            match read.and_then(|key| identify(&key)) {
                 Ok((line, fingerprint)) => {
                     values.compute(PUBLIC_KEY, line);
                     values.compute(FINGERPRINT, fingerprint);
@@ -74,7 +74,7 @@ fn tidied(text: &str) -> String {
 }
 
 /// The line for `authorized_keys`, and the fingerprint as `ssh-keygen -l` shows it.
-fn told(key: &PublicKey) -> Result<(String, String), Fault> {
+fn identify(key: &PublicKey) -> Result<(String, String), Fault> {
     let line =
         key.to_openssh().map_err(|_| Fault::key("has a public half that cannot be written"))?;
     Ok((line, key.fingerprint(HashAlg::Sha256).to_string()))

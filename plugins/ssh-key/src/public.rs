@@ -1,6 +1,5 @@
-//! Public halves, computed from private ones. What a file claims to be its public half has to
-//! agree: else whoever hands a key in could have another one shown, trusted and rolled out under
-//! its name.
+//! Public halves, computed from private ones. The public half in a file has to agree: else an
+//! attacker could submit a key under whose name another one is shown, trusted and rolled out.
 
 use ed25519_dalek::SigningKey;
 use p256::NistP256;
@@ -31,7 +30,7 @@ const LEAST_RSA_BITS: usize = 2048;
 /// RSA keys longer than this are not taken by OpenSSH.
 const MOST_RSA_BITS: usize = 16384;
 
-/// It is none of the kinds that are known.
+/// It is none of the known kinds.
 pub(crate) fn unknown_algorithm() -> Fault {
     Fault::key(
         "expected an Ed25519, ECDSA (P-256, P-384) or RSA key that is no part of a security key",
@@ -81,7 +80,7 @@ pub(crate) fn of_pkcs8(der: &[u8]) -> Result<PublicKey, Fault> {
     }
 }
 
-/// Of SEC 1, DER. `curve`: what is said around it.
+/// Of SEC 1, DER. `curve`: the one that the surrounding structure names.
 pub(crate) fn of_sec1(der: &[u8], curve: Option<ObjectIdentifier>) -> Result<PublicKey, Fault> {
     let key = EcPrivateKey::from_der(der).map_err(|_| unsound())?;
     let named = curve.or_else(|| key.parameters.and_then(EcParameters::named_curve));

@@ -1,8 +1,8 @@
-//! Private keys as text. Each form is told by its first line, opened where it is encrypted, and
-//! read strictly: one key, nothing around it.
+//! Private keys as text. Each form is recognised by its first line, opened where it is encrypted,
+//! and read strictly: one key, nothing around it.
 //!
-//! Opening has a price that the key itself names. It is looked at first, and what takes longer than
-//! a call may take is refused.
+//! Opening has a price that the key itself names. It is checked first, and a key that takes longer
+//! than a call may take is refused.
 
 use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::{Decode, SecretDocument};
@@ -20,7 +20,7 @@ const MOST_PBKDF2_ITERATIONS: u32 = 200_000;
 /// part of what a call has. OpenSSL's default is half of it.
 const MOST_SCRYPT_WORK: u64 = 1 << 18;
 
-/// What is wrong, and at which field.
+/// A fault, and its field.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// At the private key.
@@ -36,11 +36,11 @@ impl Fault {
     }
 }
 
-/// What somebody handed in.
+/// The submitted key.
 pub(crate) struct Given<'a> {
     /// The private key.
     pub(crate) text: &'a str,
-    /// What opens it.
+    /// Its passphrase.
     pub(crate) passphrase: Option<&'a str>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn public_half(given: &Given<'_>) -> Result<PublicKey, Fault> {
     }
 }
 
-/// What the block is called.
+/// The label of the block.
 fn label(text: &str) -> Result<&str, Fault> {
     let first = text.lines().next().unwrap_or_default();
     if first.starts_with("PuTTY-User-Key-File") {

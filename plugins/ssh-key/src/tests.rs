@@ -155,7 +155,8 @@ fn pair(of: &str) -> KeypairData {
     PrivateKey::from_openssh(of).unwrap().key_data().clone()
 }
 
-/// Somebody hands in a key under whose name their own public key would be shown and rolled out.
+/// An attacker submits a key with another public half, so that the attacker's own public key would
+/// be shown and rolled out under its name.
 #[test]
 fn a_public_half_of_another_key_is_refused() {
     let mine = Ed25519PrivateKey::from_bytes(&[7; 32]);
@@ -224,7 +225,7 @@ fn types_of_others_keep_secrets_sealed() {
     assert!(TypeKit::<SshKey>::of([]).normalise(&[]).unwrap_err().contains_key(PRIVATE_KEY));
 }
 
-/// Whoever sends a public key along cannot have it shown.
+/// A public key that is sent along is not shown.
 #[test]
 fn what_is_computed_cannot_be_forged() {
     let forged = [

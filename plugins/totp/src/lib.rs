@@ -1,4 +1,4 @@
-//! Secrets behind one-time passwords (RFC 6238): checked, kept in one spelling, and told apart by
+//! Secrets behind one-time passwords (RFC 6238): checked, kept in one spelling, and identified by
 //! plain fields that say how codes are made.
 //!
 //! It makes no codes. Start reading at `TotpSecret` of the SDK.
@@ -44,7 +44,7 @@ impl CredentialType for Totp {
             Values::read(definition, values, &[ISSUER, ACCOUNT, ALGORITHM, DIGITS, PERIOD]);
         values.expect_secure(SECRET);
         if let Some(secret) = values.parse(SECRET, TotpSecret::parse) {
-            tell(&mut values, &secret);
+            describe_codes(&mut values, &secret);
             values.replace(SECRET, secret.into_text());
         }
         values.finish()
@@ -52,7 +52,7 @@ impl CredentialType for Totp {
 }
 
 /// Fills in what is no secret.
-fn tell(values: &mut Values<'_>, secret: &TotpSecret) {
+fn describe_codes(values: &mut Values<'_>, secret: &TotpSecret) {
     values.compute(ALGORITHM, secret.algorithm());
     values.compute(DIGITS, secret.digits().to_string());
     values.compute(PERIOD, secret.period().to_string());

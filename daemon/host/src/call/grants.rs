@@ -23,7 +23,7 @@ pub(crate) enum PreparedSetting {
     Key(Arc<SigningKey>),
 }
 
-/// What the configuration gives to a plugin.
+/// The settings and grants of a plugin.
 #[derive(Clone, Default)]
 pub(crate) struct Grants {
     pub(crate) settings: BTreeMap<String, PreparedSetting>,

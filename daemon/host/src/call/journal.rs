@@ -1,8 +1,8 @@
-//! What a call did besides answering: its log lines, the claims it read, the secrets it was handed.
+//! The side notes of a call: its log lines and the claims that it read.
 //!
-//! Shared by the call and by whoever waits for it, so that a call that is cut short still leaves
-//! its notes. Lines are held until the call has ended: only then is it known what in them has to be
-//! masked. Never here: plugin text as the message of a log line; it is always a field.
+//! Shared by the call and by the task that waits for it, so that a call that is cut short still
+//! leaves its notes. Lines are held until the call has ended: only then is it known what in them
+//! has to be masked. Never here: plugin text as the message of a log line; it is always a field.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::text;
 
-/// Most bytes of log that one call may leave. What is more is counted and dropped.
+/// Most bytes of log that are kept of one call. Further lines are counted and dropped.
 pub(crate) const MAX_HELD: usize = 64 * 1024;
-/// Most bytes that one call may try to log. What tries more is broken or hostile, and is ended.
+/// Most bytes that one call may try to log. A call that tries more is broken or hostile, and is
+/// ended.
 const MAX_OFFERED: usize = 1024 * 1024;
-/// What a line costs besides its text, so that empty lines are bounded too.
+/// Bytes that a line is charged besides its text, so that empty lines are bounded too.
 const LINE_COST: usize = 64;
 
-/// How bad a line is, by the word of the plugin.
+/// The level of a line, as the plugin gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Debug,
@@ -131,17 +132,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that the call looked at one claim of its user.
+    /// Notes that the call read one claim of its user.
     pub(crate) fn claim_read(&self, name: &str) {
         self.notes().claims.insert(name.to_owned());
     }
 
-    /// Notes that the call looked at all of them.
+    /// Notes that the call read all of them.
     pub(crate) fn all_claims_read(&self) {
         self.notes().all_claims = true;
     }
 
-    /// The part of `claims` that the call looked at.
+    /// Those of `claims` that the call read.
     pub(crate) fn claims_read(&self, claims: &Claims) -> Claims {
         let notes = self.notes();
         claims
@@ -168,7 +169,8 @@ impl Journal {
         log_dropped(labels, notes.dropped, self.keep);
     }
 
-    /// Logs only how many lines there were: the call broke, so nobody knows which secrets it made.
+    /// Logs only how many lines there were: the call broke, so the secrets that it made are
+    /// unknown.
     pub(crate) fn withhold(&self, labels: &CallLabels) {
         let mut notes = self.notes();
         notes.end_streams(self.keep);
@@ -228,7 +230,7 @@ pub(crate) struct Mask(Option<Finder>);
 
 struct Finder {
     secrets: AhoCorasick,
-    /// What stands in place of each. Made once: a plugin may call thousands of lines secret, and
+    /// The mask in place of each. Made once: a plugin may call thousands of lines secret, and
     /// log a thousand.
     masks: Vec<&'static str>,
 }
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn who_logs_without_end_is_ended() {
+    fn a_call_that_logs_without_end_is_ended() {
         for keep in [LogLines::Held, LogLines::Counted] {
             let journal = Journal::new(keep);
             let lines =
@@ -444,7 +446,7 @@ mod tests {
     fn of_a_call_that_broke_only_the_number_of_lines_is_logged() {
         let lines = logged(|labels| {
             let journal = Journal::new(LogLines::Held);
-            journal.line(Level::Error, "a secret that nobody knows yet".to_owned()).unwrap();
+            journal.line(Level::Error, "a secret that is not known yet".to_owned()).unwrap();
             journal.write(Stream::Out, b"more of it").unwrap();
             journal.withhold(labels);
         });

@@ -1,5 +1,5 @@
-//! What plugins answer, checked before anybody believes it: sizes, kinds, names, and that no secret
-//! hides in what is stored or shown.
+//! Checks the answers of plugins before they are used: sizes, kinds, names, and that no secret is
+//! in a text that is stored or shown.
 //!
 //! Never here: a repair. An answer that breaks the contract is a failure of the plugin, but for
 //! texts for people, which are cut and cleaned.
@@ -25,14 +25,14 @@ const MAX_PROVIDER: usize = 64;
 // Core stores the state, and bounds it as well.
 const _: () = assert!(MAX_STATE == credsmith_core::ports::plugins::MAX_STATE_BYTES);
 
-/// What came of an issue, and what of it log lines must not show.
+/// The checked outcome of an issue, and the secrets in it that log lines must not show.
 pub(crate) struct CheckedOutcome {
     pub(crate) outcome: IssueOutcome,
     pub(crate) secrets: Vec<Secret>,
 }
 
-/// Checks what an issue brought. `guarded`: the secrets that must not be in what is stored or
-/// shown.
+/// Checks the answer of an issue. `guarded`: the secrets that must not be in a text that is stored
+/// or shown.
 pub(crate) fn issued(
     given: v0::service::Outcome,
     limits: OutputLimits,
@@ -58,7 +58,7 @@ pub(crate) fn issued(
     }
 }
 
-/// Checks a no.
+/// Checks a refusal.
 pub(crate) fn refusal(
     given: &v0::types::Refusal,
     guarded: &[&Secret],

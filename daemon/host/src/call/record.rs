@@ -1,4 +1,4 @@
-//! How one call of a configured plugin ends: its log lines, its no, and what is said of it when it
+//! The end of one call of a configured plugin: its log lines, its refusal, and the error when it
 //! breaks.
 
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::call::outcome;
 use crate::call::run::GuestFailure;
 use crate::v0;
 
-/// What is kept of a call while it runs.
+/// Identity and journal of a running call.
 pub(crate) struct CallRecord {
     pub(crate) journal: Arc<Journal>,
     labels: CallLabels,
     identity: PluginIdentity,
 }
 
-/// Says which plugin broke, at what, and how.
+/// Names the plugin that broke, the operation and the cause.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "plugin {} {} (sha256 {}) failed to {operation}: {what}",
@@ -31,7 +31,7 @@ struct PluginFailure {
 }
 
 impl CallRecord {
-    /// `labels` says whose lines they are.
+    /// `labels` identifies the call in its log lines.
     pub(crate) fn open(labels: CallLabels, identity: PluginIdentity) -> Self {
         Self { journal: Journal::new(LogLines::Held), labels, identity }
     }
@@ -41,7 +41,7 @@ impl CallRecord {
         self.journal.publish(&self.labels, secrets);
     }
 
-    /// Checks a no, and keeps what it says to the log.
+    /// Checks a refusal, and keeps its text for the log.
     pub(crate) fn refusal(
         &self,
         given: &v0::types::Refusal,

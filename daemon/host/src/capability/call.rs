@@ -1,4 +1,4 @@
-//! The import `call`: who asks for what.
+//! The import `call`: the request, and the identities of the user who makes it.
 //!
 //! Notes which claims of the user a call reads: they are what core keeps for a revoke. Never here:
 //! a claim that the identity does not hold, an access token that the configuration does not grant.
@@ -20,7 +20,7 @@ use crate::options::TokenGrant;
 use crate::secrets::{GuardedSecret, SecretHandle};
 use crate::v0;
 
-/// What one call is about.
+/// The request of one call.
 #[derive(Debug)]
 pub(crate) struct RequestData {
     pub(crate) service: ServiceId,
@@ -31,19 +31,19 @@ pub(crate) struct RequestData {
     pub(crate) not_after: Option<Timestamp>,
 }
 
-/// What a plugin holds of a request.
+/// The handle of a request.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct RequestHandle(pub(crate) Arc<RequestData>);
 
-/// What a plugin holds of somebody who signed in.
+/// The handle of an identity that signed in.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct IdentityHandle {
     identity: Arc<Identity>,
     token: Option<Arc<GuardedSecret>>,
-    /// Whether what is read here is noted. It is for the user alone: nobody else comes back at
-    /// revoke.
+    /// Whether claims that are read here are noted. Only those of the user are: a revoke gets no
+    /// other identity.
     noted: bool,
 }
 
@@ -62,7 +62,7 @@ impl IdentityHandle {
     }
 }
 
-/// A stable, opaque name of one person: the two parts are told apart by their length.
+/// A stable, opaque name of one identity. The length before the issuer separates the two parts.
 fn opaque_id(subject: &Subject) -> String {
     let mut digest = Sha256::new();
     digest.update(u64::try_from(subject.issuer.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -1,6 +1,6 @@
 //! Compiled components on disk, so that a start need not compile them again.
 //!
-//! An artefact is native code: whoever can write one can run anything as the daemon. So the
+//! An artefact is native code: a process that can write one can run anything as the daemon. So the
 //! directory is the daemon's alone, and each file begins with an HMAC over the component's digest,
 //! the engine it was made for and the code, which is verified on the bytes in memory that are then
 //! loaded. What does not verify is compiled again. Never here: a file that is executed unseen.
@@ -33,7 +33,7 @@ pub(crate) struct Artefacts {
     engine_hash: [u8; 32],
 }
 
-/// Collects what wasmtime says of an engine's compatibility into a digest.
+/// Collects wasmtime's description of an engine's compatibility into a digest.
 struct HashCollector(Sha256);
 
 impl Hasher for HashCollector {
@@ -97,7 +97,7 @@ impl Artefacts {
             }
         };
         let Some(code) = self.verified(digest, &bytes) else {
-            tracing::warn!(path = %path.display(), "a compiled plugin is not what this daemon wrote and is made again");
+            tracing::warn!(path = %path.display(), "a compiled plugin was not written by this daemon and is made again");
             return None;
         };
         #[expect(

@@ -1,6 +1,6 @@
 //! Components, compiled once for each digest and kept ready for instances.
 //!
-//! Never here: settings and grants. Two services may stand on one component.
+//! Never here: settings and grants. Two services may use one component.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -31,14 +31,14 @@ pub(crate) struct Compiled {
     pub(crate) needs: InstanceNeeds,
 }
 
-/// What one instance takes from the pool.
+/// The parts of the pool that one instance takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InstanceNeeds {
     pub(crate) memories: usize,
     pub(crate) tables: usize,
 }
 
-/// What instances are made from, by world.
+/// Makes instances, by world.
 pub(crate) enum Template {
     Service(v0::ServicePluginPre<State>),
     CredentialType(v0::CredentialTypePluginPre<State>),
@@ -55,7 +55,7 @@ pub(crate) struct ComponentCache {
     slots: Mutex<HashMap<String, Slot>>,
 }
 
-/// What components of each served world are linked with.
+/// The host functions that components of each world are linked with.
 pub(crate) struct Linkers {
     service: Linker<State>,
     credential_type: Linker<State>,
@@ -86,7 +86,8 @@ impl ComponentCache {
         Self { engine, artefacts, linkers, slots: Mutex::default() }
     }
 
-    /// The component of `source`, compiled. Whoever asks for the same one meanwhile waits for it.
+    /// Returns the component of `source`, compiled. Concurrent calls for the same component wait
+    /// for one compilation.
     pub(crate) async fn get(
         self: &Arc<Self>,
         source: &ComponentSource,
@@ -116,7 +117,7 @@ impl ComponentCache {
 
     fn slot(&self, digest: &str) -> Slot {
         let mut slots = self.slots.lock();
-        // Slots whose component nobody uses any more go when the next one comes.
+        // Slots whose component is no longer used are removed when the next one is added.
         slots.retain(|_, slot| {
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|kept| kept.strong_count() > 0)
         });
@@ -190,7 +191,7 @@ fn check_pin(source: &ComponentSource, digest: &str) -> Result<(), LoadError> {
     }
 }
 
-/// Tells what is no component before the compiler does, in better words.
+/// Refuses bytes that are no component before the compiler does, with a clearer message.
 fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
     let refuse = |cause: &str, fix: &str| {
         Err(LoadError::new(LoadFault::NotAComponent, &source.origin, cause, fix))
@@ -214,7 +215,8 @@ fn check_form(source: &ComponentSource) -> Result<(), LoadError> {
     }
 }
 
-/// What an instance needs. Refuses what no pool can hold, before the first call finds out.
+/// Returns what an instance needs. Refuses a component that no pool can hold at load, not at its
+/// first call.
 fn needs(component: &Component, origin: &str) -> Result<InstanceNeeds, LoadError> {
     let unfit = |cause: String| {
         LoadError::new(LoadFault::Unfit, origin, cause, "build it smaller, or as one module")

@@ -1,5 +1,5 @@
-//! What kind of plugin a component is, told by what it exports, and whether the contract has
-//! everything it asks for.
+//! Finds the world of a component by its exports, and checks that the contract has every import of
+//! it.
 //!
 //! Never here: running it.
 
@@ -54,7 +54,7 @@ impl World {
     }
 }
 
-/// What a component is made of, by name.
+/// The imports and exports of a component, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) imports: Vec<String>,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_tell_the_world() {
+    fn exports_decide_the_world() {
         for (exports, world) in [
             (&["credsmith:plugin/service@0.1.0"][..], World::ServicePlugin),
             (

@@ -1,7 +1,7 @@
 //! The engine and the threads on which guests run. Built once, shared by every plugin.
 //!
-//! Guests have a runtime of their own: a busy guest delays other guests, by a tick at most, and
-//! nobody else. Never here: what a guest may do.
+//! Guests have a runtime of their own: a busy guest delays only other guests, and by a tick at
+//! most. Never here: what a guest may do.
 
 use std::sync::Arc;
 use std::thread;
@@ -115,7 +115,7 @@ impl GuestEngine {
         }
     }
 
-    /// Where guests run.
+    /// The runtime of the guests.
     pub(crate) fn guests(&self) -> &Handle {
         &self.guest_handle
     }
@@ -175,8 +175,8 @@ fn pool(options: &HostOptions, size: u32) -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_unused_warm_slots(WARM_SLOTS);
-    // Where the kernel (6.7 and later) tells which pages are dirty. To wipe all that might be costs
-    // more than it saves.
+    // Only where the kernel (6.7 and later) reports which pages are dirty: wiping every page that
+    // might be costs more than it saves.
     if PoolingAllocationConfig::is_pagemap_scan_available() {
         pool.pagemap_scan(Enabled::Yes)
             .linear_memory_keep_resident(KEPT_MEMORY)

@@ -1,7 +1,7 @@
 //! Waiting one's turn: a bounded number of calls at once, a bounded number in the queue, users
 //! before the daemon's own work.
 //!
-//! Never here: what a call does with its turn.
+//! Never here: the calls themselves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Lane {
         self.queues.lock()
     }
 
-    /// A turn, within `patience`. Whoever stops waiting leaves the queue.
+    /// Waits for a turn, at most `patience`. A dropped future leaves the queue.
     pub(crate) async fn turn(
         self: &Arc<Self>,
         urgency: Urgency,
@@ -67,7 +67,7 @@ impl Lane {
     ) -> Result<Turn, Busy> {
         let waiting = {
             let mut queues = self.queues();
-            // Nobody waits while a turn is free: a turn that ends goes to the next in line.
+            // No call waits while a turn is free: a turn that ends goes to the next in the queue.
             if queues.free > 0 {
                 queues.free -= 1;
                 return Ok(Turn(Some(self.clone())));
@@ -87,7 +87,7 @@ impl Lane {
         }
     }
 
-    /// Hands a turn that ended to the next in line who still waits.
+    /// Hands a turn that ended to the next call in the queue that still waits.
     fn pass_on(self: &Arc<Self>) {
         let mut turn = Turn(Some(self.clone()));
         loop {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_as_wide_as_told() {
+    async fn it_is_as_wide_as_it_was_made() {
         let lane = Lane::new(2, 0);
         let first = lane.turn(Urgency::User, LONG).await.unwrap();
         let _second = lane.turn(Urgency::User, LONG).await.unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_stops_waiting_blocks_nobody() {
+    async fn calls_that_stop_waiting_block_no_other() {
         let lane = Lane::new(1, 100);
         let held = lane.turn(Urgency::User, LONG).await.unwrap();
         let mut gone = Vec::new();

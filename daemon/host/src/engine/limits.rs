@@ -1,4 +1,4 @@
-//! How much of the machine one call may take: memory, tables, instances.
+//! The resources that one call may take: memory, tables, instances.
 
 use wasmtime::{ResourceLimiter, Result, bail};
 

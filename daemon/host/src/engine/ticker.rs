@@ -1,5 +1,5 @@
 //! The clock that interrupts guests: it ticks while calls run and sleeps otherwise, so that an idle
-//! daemon burns nothing.
+//! daemon uses no processor time.
 
 use std::io;
 use std::sync::Arc;

@@ -180,11 +180,11 @@ mod tests {
             token: Some(&token),
         };
         let problems = configuration.unreachable_secrets();
-        let told: Vec<_> =
+        let found: Vec<_> =
             problems.iter().map(|problem| (problem.place(), problem.message.clone())).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!(told[0].0, "settings.slip");
-        assert!(told[0].1.contains("api.example:8443"));
-        assert_eq!(told[1].0, "pass_access_token");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0].0, "settings.slip");
+        assert!(found[0].1.contains("api.example:8443"));
+        assert_eq!(found[1].0, "pass_access_token");
     }
 }

@@ -1,5 +1,4 @@
-//! What plugins say of themselves, checked: descriptions, fields, parameter sets. All faults are
-//! collected.
+//! Checks descriptions, fields and parameter sets of plugins. All faults are collected.
 //!
 //! Never here: values; those are checked in [`crate::load::settings`] (what admins set) and in core
 //! (what users send).
@@ -17,14 +16,14 @@ use credsmith_core::ports::plugins::{Offer, Parameter};
 use crate::text;
 use crate::v0;
 
-/// One value that somebody fills in: an admin, a user, a technician.
+/// One value that an admin, a user or a technician fills in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
     pub key: String,
-    /// What a person calls it.
+    /// Its label, for people.
     pub label: String,
-    /// What it is for.
+    /// A help text.
     pub help: String,
     /// As in the plugin contract: text, secret, integer, ...
     pub kind: String,
@@ -36,20 +35,20 @@ pub struct Field {
     pub secure: bool,
     /// Whether the plugin fills it in.
     pub computed: bool,
-    /// The value that holds when none is given.
+    /// The value that applies when none is given.
     pub default: Option<String>,
 }
 
-/// What a service plugin says of itself.
+/// The description of a service or directory plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// Its name.
     pub name: PluginName,
     /// Its version.
     pub version: String,
-    /// Whom to ask about it.
+    /// Where its authors are reached.
     pub contact: Option<String>,
-    /// What it can be set to.
+    /// The settings it takes.
     pub settings: Vec<Field>,
     /// Whether it takes settings beyond those.
     pub open_settings: bool,
@@ -106,7 +105,7 @@ impl Problems {
     }
 }
 
-/// Checks what a service plugin says of itself.
+/// Checks the description of a service or directory plugin.
 pub(crate) fn description(
     given: v0::service::Description,
 ) -> Result<Description, Vec<FieldProblem>> {
@@ -175,7 +174,7 @@ fn parameter(field: Field) -> Parameter {
     }
 }
 
-/// Checks a list of fields: each by itself, and that no key repeats.
+/// Checks each field of a list, and that no key repeats.
 pub(crate) fn fields(
     problems: &mut Problems,
     path: &[&str],
@@ -283,7 +282,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_at_once() {
+    fn all_faults_are_reported_at_once() {
         let mut given =
             described(vec![field("Host", "text"), field("a", "choice"), field("a", "text")]);
         given.name = "two words".to_owned();

@@ -268,8 +268,8 @@ impl Loading<'_> {
     }
 }
 
-/// What a plugin has against its settings, in its words: bounded, cleaned, and masked, since it has
-/// seen them.
+/// The problems that a plugin has with its settings, in its words: bounded, cleaned, and masked,
+/// since it has seen the settings.
 fn problems_of(given: Vec<v0::types::FieldProblem>, grants: &Grants) -> Vec<FieldProblem> {
     let mask = Mask::new(grants.secrets());
     let one = |problem: v0::types::FieldProblem| {

@@ -1,5 +1,5 @@
-//! What an admin set, checked against what the plugin says it takes, and put into the form in which
-//! plugins get it.
+//! Checks the settings of an admin against the description of the plugin, and puts them into the
+//! form in which plugins get them.
 //!
 //! All faults are collected; none of them quotes a value, since it may be a secret in the wrong
 //! place.
@@ -167,7 +167,7 @@ fn is_date(text: &str) -> bool {
         && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
 }
 
-/// What a value of this field looks like, for messages.
+/// Describes the values that this field takes, for messages.
 fn expected(field: &Field) -> String {
     if field.kind == "signing-key" {
         return "a signing key, given by reference".to_owned();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_missing_and_wrong_are_told_at_once() {
+    fn unknown_missing_and_wrong_are_reported_at_once() {
         let mut needed = field("needed", "text");
         needed.required = true;
         let mut usual = field("usual", "text");

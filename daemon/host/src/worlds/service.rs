@@ -1,4 +1,4 @@
-//! One loaded service: its turns, its calls, and what their ends mean.
+//! One loaded service: its queues, its calls, and how their results are passed to core.
 //!
 //! Never here: how a guest is run ([`crate::call::run`]) or how its answer is checked
 //! ([`crate::call::outcome`]).
@@ -34,7 +34,7 @@ use crate::load::loader::{Configured, ConfiguredWorld, LoadedPlugin, Loader, Plu
 use crate::options::{OutputLimits, ServiceSetup};
 use crate::v0;
 
-/// From a call's deadline until its end is told, at most.
+/// Longest time from a call's deadline until its end is reported.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A service that can be called.
@@ -55,7 +55,7 @@ pub(crate) struct Service {
     labels: ServiceLabels,
 }
 
-/// What every log line of the service carries.
+/// The fields that every log line of the service has.
 struct ServiceLabels {
     service: Arc<str>,
     plugin: Arc<str>,
@@ -110,7 +110,7 @@ impl Service {
         }
     }
 
-    /// What core may know of it.
+    /// Its description, as core reads it.
     pub(crate) fn loaded(&self) -> LoadedService {
         LoadedService {
             plugin: self.identity.clone(),
@@ -337,7 +337,7 @@ impl RequestData {
     }
 }
 
-/// What is kept of a call while it runs, for its logs and its end.
+/// A running call: its request and its record.
 struct ServiceCall<'a> {
     service: &'a Service,
     data: Arc<RequestData>,

@@ -1,4 +1,4 @@
-//! What the daemon would check in a plugin's answers. Each function returns the complaints.
+//! The daemon's checks of a plugin's answers. Each function returns the complaints.
 
 pub(super) mod types;
 

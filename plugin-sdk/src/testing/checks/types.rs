@@ -1,4 +1,4 @@
-//! What the daemon would check in the answers of a credential type.
+//! The daemon's checks of the answers of a credential type.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn is_scope(scope: &str) -> bool {
     scope.contains('.') && scope.split('.').all(is_word) && !taken
 }
 
-/// `normal`: what a plugin made of values of `definition`.
+/// `normal`: the normalised values of `definition`.
 pub(in crate::testing) fn normalised(
     definition: &[Field],
     normal: &[(String, String)],
@@ -74,7 +74,7 @@ pub(in crate::testing) fn normalised(
     complaints.0
 }
 
-/// `problems`: what a plugin has against `given`.
+/// `problems`: those that a plugin has with `given`.
 pub(in crate::testing) fn problems(
     given: &[(String, String)],
     problems: &[FieldProblem],
@@ -86,9 +86,7 @@ pub(in crate::testing) fn problems(
         complaints.unless(path.len() == 1, || format!("{place} is not at a field"));
         let fits =
             !message.is_empty() && message.chars().count() <= MAX_PROBLEM && is_one_line(message);
-        complaints.unless(fits, || {
-            format!("{place} is not told in one line of {MAX_PROBLEM} characters")
-        });
+        complaints.unless(fits, || format!("{place} is not one line of {MAX_PROBLEM} characters"));
         complaints.secrets(&place, message, given);
     }
     complaints.0

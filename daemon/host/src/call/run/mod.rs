@@ -2,8 +2,8 @@
 //!
 //! Three things end a guest: its answer, its deadline by the epoch (when it computes), its deadline
 //! by the wall clock (when it waits in the host, and whatever else happens). The store is dropped
-//! in every case, and only then its place in the pool is free again. Never here: what an answer
-//! means.
+//! in every case, and only then its place in the pool is free again. Never here: the meaning of an
+//! answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,15 +21,15 @@ use crate::call::state::State;
 use crate::engine::guest_engine::GuestEngine;
 use crate::text;
 
-/// What goes from guest to host at once, beyond what a plan asks for: room for names, lists and log
-/// lines.
+/// Bytes from guest to host at once that every call may pass beyond its plan: room for names, lists
+/// and log lines.
 const SMALL_TALK: usize = 256 * 1024;
-/// No call takes longer, whatever a plan says: sums of times then stay in bounds.
+/// No call takes longer, even if its plan allows it: sums of times then stay in bounds.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Longest cause, in characters.
 const MAX_CAUSE: usize = 500;
 
-/// What a call gets.
+/// The grants and limits of a call.
 pub(crate) struct Plan {
     pub(crate) grants: Arc<Grants>,
     pub(crate) journal: Arc<Journal>,
@@ -41,11 +41,11 @@ pub(crate) struct Plan {
     pub(crate) largest: usize,
 }
 
-/// How a guest broke.
+/// The failure of a guest.
 #[derive(Debug)]
 pub(crate) struct GuestFailure {
     pub(crate) how: BrokenHow,
-    /// What happened, for the log.
+    /// The cause, for the log.
     pub(crate) what: String,
 }
 
@@ -59,13 +59,13 @@ impl GuestFailure {
     }
 }
 
-/// The mark of a guest that was interrupted because its time was over.
+/// Marks a guest that was interrupted at its deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("the deadline has passed")]
 struct DeadlinePassed;
 
-/// Runs `work` on a fresh store. `held` is what has to be held until the store is gone: the call's
-/// turn, its place in the pool.
+/// Runs `work` on a fresh store. `held` is kept until the store is dropped: the call's turn and its
+/// place in the pool.
 ///
 /// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its
 /// next step.

@@ -196,8 +196,8 @@ async fn places_come_back() {
     }
 }
 
-/// A text of 32 MiB, the same page 512 times over: little for the guest, much for whoever copies
-/// it.
+/// A text of 32 MiB, the same page 512 times over: little for the guest, much for the host, which
+/// copies it.
 #[tokio::test]
 async fn a_flood_of_output_is_refused_before_it_is_copied() {
     let text = r#"(component

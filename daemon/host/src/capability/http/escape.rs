@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// `secret` as it stands inside a string of `syntax`.
 ///
 /// # Errors
-/// What is in the way, to be put after the secret's name; it quotes nothing.
+/// The reason, to be put after the secret's name; it quotes nothing.
 pub(crate) fn escaped(syntax: &str, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let text = || std::str::from_utf8(secret).map_err(|_| "is not text and can only be raw");
     let bytes = match syntax {

@@ -29,11 +29,11 @@ use crate::{text, v0};
 const MAX_URL: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// What a request in the making costs besides its texts, in bytes.
+/// Bytes that a request under construction is charged besides its texts.
 const EXCHANGE_COST: usize = 1024;
 /// The same for a header, or a secret, in it.
 const PART_COST: usize = 256;
-/// What all requests in the making of one call may hold besides two bodies, in bytes.
+/// Most bytes that all requests under construction of one call hold besides two bodies.
 const HEADS: usize = 1 << 20;
 /// The syntaxes in which a server is likely to show a secret that it was sent.
 const SYNTAXES: [&str; 4] = ["raw", "json", "form", "xml"];
@@ -58,7 +58,7 @@ const RESERVED: [&str; 15] = [
     "via",
 ];
 
-/// A request in the making.
+/// A request under construction.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Exchange {
@@ -69,13 +69,13 @@ pub struct Exchange {
     body: Zeroizing<Vec<u8>>,
     max_body: usize,
     secrets: Vec<Arc<GuardedSecret>>,
-    /// What went out in place of a secret: it must not come back.
+    /// The bytes that were sent in place of a secret: they must not come back.
     inserted: Vec<Secret>,
-    /// The first thing that was wrong. It is told when the request is sent.
+    /// The first fault. It is reported when the request is sent.
     fault: Option<Failure>,
 }
 
-/// What came back.
+/// The response to a request.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct HttpResponse {
@@ -119,7 +119,7 @@ impl Exchange {
         }
     }
 
-    /// Nothing of it will be sent, so nothing of it is kept.
+    /// Records a fault and drops the content: a request with a fault is never sent.
     fn fail(&mut self, why: Failure) {
         self.fault.get_or_insert(why);
         self.headers = HeaderMap::new();
@@ -224,8 +224,8 @@ impl Exchange {
         }
     }
 
-    /// A server that shows what it was sent spells it in the syntax of its answer, whatever the
-    /// request's was.
+    /// A server that echoes a request spells it in the syntax of its answer, which may be another
+    /// than the request's.
     fn note_secret(&mut self, secret: &Arc<GuardedSecret>) {
         if self.fault.is_some() || self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
             return;
@@ -298,7 +298,7 @@ fn check_answer(answer: &Response<Bytes>, secrets: &[Secret]) -> Result<(), Fail
     let sent = |message: &str| Failure { sent: true, ..failure("malformed", message) };
     let packed = answer.headers().get_all(http::header::CONTENT_ENCODING);
     if packed.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(sent("the answer is compressed although nobody asked for it"));
+        return Err(sent("the answer is compressed although the request did not ask for it"));
     }
     let holds = |bytes: &[u8]| secrets.iter().any(|secret| text::contains(bytes, secret.expose()));
     let headers = answer.headers().iter();
@@ -381,8 +381,8 @@ impl v0::http::HostExchange for State {
 }
 
 impl State {
-    /// Changes a request in the making, within what all of them may hold: a plugin's memory is
-    /// limited, so what it has the host keep for it has to be as well.
+    /// Changes a request under construction, within the limit of all of them together: a plugin's
+    /// memory is limited, so the memory that the host keeps for it has to be as well.
     fn change(
         &mut self,
         this: &Resource<Exchange>,

@@ -11,7 +11,7 @@ use crate::capability::http::transport::Transport;
 use crate::options::HttpLimits;
 use crate::v0::http::{HostExchange, HostResponse};
 
-/// Keeps what it is given and answers what it was told.
+/// Keeps the requests that it is given and returns the answers that it was set up with.
 #[derive(Default)]
 struct Recorder {
     requests: Mutex<Vec<Request<Bytes>>>,

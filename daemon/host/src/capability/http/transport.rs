@@ -61,7 +61,7 @@ impl Transport for ServiceClient {
                 retry: why.retry,
                 sent: why.sent,
             }),
-            // The runtime is ending, or the client broke: nobody knows how far the request came.
+            // The runtime is ending, or the client broke: how far the request came is unknown.
             Err(_) => Err(Failure {
                 code: "connect".to_owned(),
                 message: "the request was cut short in the host".to_owned(),

@@ -54,7 +54,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a plugin holds of a signing key.
+/// The handle of a signing key.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct KeyHandle(Arc<SigningKey>);

@@ -2,8 +2,8 @@
 //! credential.
 //!
 //! Such a plugin sees plain secrets, so it gets nothing to send them with: no HTTP, no settings,
-//! and its log is counted and thrown away. What it says about a field that the request did not name
-//! is replaced, else an update would tell what is stored. Never here: storage.
+//! and its log is counted and thrown away. Its message about a field that the request did not name
+//! is replaced: else an update would reveal stored values. Never here: storage.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,7 +36,7 @@ use crate::load::loader::{DESCRIBE_MEMORY, Loader, PluginWorld};
 use crate::options::ComponentSource;
 use crate::{text, v0};
 
-/// How long a normalisation may take. It computes and waits for nobody.
+/// How long a normalisation may take: it only computes.
 const NORMALISE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Linear memory of one, in bytes.
 const NORMALISE_MEMORY: usize = 64 << 20;
@@ -44,9 +44,9 @@ const NORMALISE_MEMORY: usize = 64 << 20;
 const MAX_WAITING: usize = 256;
 /// Longest URL of a picture, in bytes.
 const MAX_ICON: usize = 2048;
-/// What is said of a field that the request did not name.
+/// The message about a field that the request did not name.
 const ELSEWHERE: &str = "A value that was not part of the request does not fit.";
-/// What is said of a field that the type does not have.
+/// The message about a field that the type does not have.
 const LACKING: &str = "The type lacks a field that its plugin needs.";
 
 // Core defines types of credentials, and bounds their fields as well.
@@ -79,12 +79,12 @@ impl TypePlugin {
         Ok(Self { engine, plugin: loading.component, view, turns, weight: loading.weight })
     }
 
-    /// What core may know of it.
+    /// Its description, as core reads it.
     pub(crate) fn view(&self) -> &TypePluginView {
         &self.view
     }
 
-    /// What types call it.
+    /// The name by which types refer to it.
     pub(crate) fn name(&self) -> &PluginName {
         &self.view.identity.name
     }
@@ -236,7 +236,7 @@ fn declared_field(problems: &mut Problems, given: fields::Field) -> Field {
     problems.require(
         !(given.computed && given.required),
         &at,
-        "is computed, so nobody can be required to give it",
+        "is computed, and so cannot be required",
     );
     problems.require(
         given.default.is_none(),
@@ -282,7 +282,8 @@ fn pair(value: &TypeValue) -> Option<v0::types::Pair> {
     Some(v0::types::Pair { key: value.field.clone(), value: value.value.expose_str()?.to_owned() })
 }
 
-/// Checks what came back: fields of the definition alone, each once, of bearable size.
+/// Checks the values of an answer: only fields of the definition, each once, within the limit of
+/// size.
 fn check_values(
     definition: &[Field],
     given: Vec<v0::types::Pair>,
@@ -310,8 +311,8 @@ fn check_values(
     Ok(values)
 }
 
-/// What the plugin has against the values. Of a field that the request did not name it may say that
-/// it does not fit, and no more.
+/// The problems that the plugin has with the values. About a field that the request did not name,
+/// only that its value does not fit.
 fn problems_of(
     definition: &[Field],
     given: Vec<v0::types::FieldProblem>,
@@ -325,10 +326,10 @@ fn problems_of(
     for problem in given.into_iter().take(MAX_FIELDS) {
         let field =
             problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
-        let tells = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
-        let spoken = field.is_some_and(|field| named.contains(field.as_str())) && !tells;
+        let leaks = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
+        let shown = field.is_some_and(|field| named.contains(field.as_str())) && !leaks;
         let message = match field {
-            Some(_) if spoken => text::cleaned(&problem.message, MAX_PROBLEM),
+            Some(_) if shown => text::cleaned(&problem.message, MAX_PROBLEM),
             None if !problem.path.is_empty() => LACKING.to_owned(),
             _ => ELSEWHERE.to_owned(),
         };
@@ -389,7 +390,7 @@ mod tests {
             named,
         };
         let values = [value("user", "a", true), value("password", "hunter22", false)];
-        let told = problems_of(
+        let problems = problems_of(
             &[field("user"), field("password"), field("absent")],
             vec![
                 problem(&["user"], "too\nshort"),
@@ -412,7 +413,7 @@ mod tests {
             FieldProblem::new([], LACKING),
             FieldProblem::new([], ELSEWHERE),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(problems, expected);
     }
 
     type Spoil = fn(&mut v0::credential_type::DeclaredType);
@@ -454,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_type_that_nobody_could_define_is_refused() {
+    fn a_declared_type_that_could_not_be_defined_is_refused() {
         let cases: [(Spoil, &str); 11] = [
             (|declared| declared.label = "Lo\ngin".to_owned(), "declares"),
             (|declared| declared.label = " ".to_owned(), "declares"),

@@ -29,7 +29,7 @@ impl fmt::Debug for TypePluginSet {
 }
 
 impl TypePluginSet {
-    /// Loads all at once; every fault is told.
+    /// Loads all at once, and reports every fault.
     pub(crate) async fn load(
         loader: &Loader,
         sources: &[ComponentSource],

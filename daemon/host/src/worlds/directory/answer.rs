@@ -1,6 +1,6 @@
-//! What directories answer, checked before anybody believes it.
+//! Checks the answers of directories before they are used.
 //!
-//! Never here: a repair, or what it means that a company is not there.
+//! Never here: a repair, or the meaning of a missing company.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use serde::de::IgnoredAny;
 use crate::text;
 use crate::v0;
 
-/// What an answer may have to be looked at at all, in bytes: somewhat more than what is taken, so
-/// that most refusals say why.
+/// Most bytes of an answer that is checked at all: somewhat more than are accepted, so that most
+/// refusals give a reason.
 pub(super) const LARGEST: usize = 6 << 20;
 
 /// Checks a page that begins at `cursor`. `guarded`: the secrets that must not be in it.

@@ -1,7 +1,7 @@
-//! One loaded directory of companies: its turns, its calls, and what their ends mean. It serves
-//! core's port [`Directory`].
+//! One loaded directory of companies: its queues, its calls, and how their results are passed to
+//! core. It serves core's port [`Directory`].
 //!
-//! Never here: when it is walked, what of it is kept, who may look.
+//! Never here: when it is walked, what is stored, authorization.
 
 mod answer;
 
@@ -44,7 +44,7 @@ struct Inner {
     /// Walks over all companies: one request at a time, so that a directory is not asked faster
     /// than it answers.
     walks: Arc<Lane>,
-    /// Looks at one company, which somebody waits for.
+    /// Looks at one company, for which a user waits.
     looks: Arc<Lane>,
     queue_wait: Duration,
     timeout: Duration,
@@ -129,7 +129,7 @@ impl Directory for DirectoryPlugin {
     }
 }
 
-/// A call that ended, before anybody looked at what it brought.
+/// A call that ended, with its answer unchecked.
 struct FinishedCall<'a, T> {
     record: CallRecord,
     grants: &'a Grants,
@@ -179,8 +179,8 @@ impl Inner {
 }
 
 impl<T> FinishedCall<'_, T> {
-    /// What it brought, if `check` finds nothing wrong with it. `check` also gets the secrets that
-    /// must not be in it.
+    /// Its answer, if `check` finds no fault in it. `check` also gets the secrets that must not be
+    /// in it.
     fn end<U>(
         self,
         check: impl FnOnce(T, &[&Secret]) -> Result<U, String>,
