@@ -55,8 +55,8 @@ pub trait Directory: Sized {
     fn configure(settings: &Settings) -> Result<Self, Noted>;
 
     /// The part of the walk over all companies that begins at `cursor`, `None` being the first. The
-    /// daemon goes on with what [`Page::next`] says until it says nothing: then, and only then, it
-    /// knows all companies, and which of them are gone.
+    /// daemon goes on with [`Page::next`] until that is `None`: then, and only then, it knows all
+    /// companies, and which of them are gone.
     ///
     /// # Errors
     /// A refusal. With `retry_after` the daemon asks again with the same cursor; without, the walk
@@ -75,8 +75,8 @@ pub trait Directory: Sized {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Company {
-    /// The directory's own id, which never changes: what the daemon knows a company by. One to 128
-    /// bytes of one line.
+    /// The directory's own id, which never changes: the daemon identifies a company by it. One to
+    /// 128 bytes of one line.
     pub id: String,
     /// Its short name. One to 256 bytes of one line.
     pub identifier: String,

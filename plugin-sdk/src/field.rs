@@ -28,8 +28,8 @@ pub struct Field {
     pub secure: bool,
     /// Filled in by the plugin, never accepted from a client.
     pub computed: bool,
-    /// What applies when nothing is given, spelled as in the contract: a duration in seconds, a
-    /// list as JSON.
+    /// The value that applies when none is given, spelled as in the contract: a duration in
+    /// seconds, a list as JSON.
     pub default: Option<String>,
     /// For later versions of the contract; unknown keys are ignored.
     pub extra: Vec<(String, String)>,
@@ -148,8 +148,8 @@ impl Field {
         self
     }
 
-    /// What applies when nothing is given. A duration in seconds, a list or a map as JSON (`json!`
-    /// makes some).
+    /// The value that applies when none is given. A duration in seconds, a list or a map as JSON
+    /// (`json!` makes some).
     #[must_use]
     pub fn default(mut self, default: impl ToString) -> Self {
         self.default = Some(default.to_string());

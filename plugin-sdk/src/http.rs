@@ -304,7 +304,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What stays as it is in [`segment`]: the unreserved characters of RFC 3986, section 2.3.
+/// The characters that [`segment`] keeps: the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `text` as one segment of a URL's path, or one value of its query. A path of `.` or `..` cannot

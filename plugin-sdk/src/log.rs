@@ -1,8 +1,7 @@
 //! Lines for the operator's log.
 //!
 //! The daemon keeps the lines of a call until it ends, masks the secrets it handed out, and drops
-//! what goes beyond 64 KiB. Anything a user may see belongs into a [`Refusal`](crate::Refusal)
-//! instead.
+//! lines beyond 64 KiB. Anything a user may see belongs into a [`Refusal`](crate::Refusal) instead.
 
 use crate::imports::log::emit;
 

@@ -8,7 +8,7 @@ use crate::imports;
 /// is granted for it.
 pub struct Secret(pub(crate) imports::settings::Secret);
 
-/// What an HMAC is built on.
+/// The hash of an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hash {

@@ -88,7 +88,7 @@ impl Settings {
     }
 }
 
-/// What [`Settings::get`] can read.
+/// Types that [`Settings::get`] can read.
 pub trait FromSetting: Sized {
     /// Reads `key`.
     ///

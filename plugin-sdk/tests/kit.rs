@@ -185,19 +185,13 @@ fn keys_really_sign() {
         let key = this.key.as_ref().unwrap();
         let algorithm = key.algorithms()[0];
         assert!(key.sign(Algorithm::RsaPssSha256, b"m").is_err());
-        let hex =
-            |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let signature = key.sign(algorithm, b"message").unwrap();
         Ok(Issued::new("1")
-            .entry(Entry::text("key", hex(key.public_key())))
-            .entry(Entry::text("signature", hex(signature)))
+            .entry(Entry::text("key", hex::encode(key.public_key())))
+            .entry(Entry::text("signature", hex::encode(signature)))
             .into())
     });
-    let unhex = |text: &str| -> Vec<u8> {
-        (0..text.len() / 2)
-            .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
-            .collect()
-    };
+    let unhex = |text: &str| hex::decode(text).unwrap();
     let kinds: [(TestKey, &dyn VerificationAlgorithm, usize); 3] = [
         (TestKey::ed25519(), &ED25519, 32),
         (TestKey::ecdsa_p256(), &ECDSA_P256_SHA256_ASN1, 65),

@@ -206,7 +206,7 @@ fn worlds(groups: &[Group]) -> Result<BTreeMap<World, Vec<String>>> {
     Ok(worlds)
 }
 
-/// The outer build's target directory, whatever its profile is: what is built beside it serves dev,
+/// The outer build's target directory, of any profile: what is built beside it serves dev,
 /// test and clippy. Cargo marks one that it made with a tag, and keeps what it knows of the
 /// compiler in every one.
 fn target_directory(out: &Path) -> &Path {
@@ -293,7 +293,7 @@ fn table(groups: &[Group]) -> Result<String> {
         for plugin in &group.plugins {
             let path = &plugin.component;
             let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let digest = hex(&Sha256::digest(&bytes));
+            let digest = hex::encode(Sha256::digest(&bytes));
             let Plugin { name, .. } = plugin;
             writeln!(
                 source,
@@ -303,8 +303,4 @@ fn table(groups: &[Group]) -> Result<String> {
         writeln!(source, "];")?;
     }
     Ok(source)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

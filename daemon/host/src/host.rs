@@ -15,11 +15,7 @@ use credsmith_core::ports::plugins::{
     CallFailure, IssueCall, IssueReport, LoadedService, NotStarted, RevokeCall, ServicePlugins,
 };
 use parking_lot::RwLock;
-use tokio::runtime::Handle;
 
-use crate::component::artefacts::Artefacts;
-use crate::component::cache::{ComponentCache, Linkers};
-use crate::engine::guest_engine::GuestEngine;
 use crate::error::{HostError, LoadError};
 use crate::inspect::{self, Inspection};
 use crate::load::loader::Loader;
@@ -57,19 +53,7 @@ impl Host {
     /// When there is no runtime, the engine or its threads cannot be started, or the directory of
     /// artefacts is not fit for native code.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let network =
-            Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
-        let engine = GuestEngine::start(&options)?;
-        let artefacts = options
-            .artefacts
-            .as_deref()
-            .map(|directory| Artefacts::open(directory, options.artefact_key.clone(), &engine.wasm))
-            .transpose()?;
-        let linkers = Linkers::new(&engine.wasm).map_err(|why| {
-            HostError::new("the plugin contract cannot be served", format!("{why:#}"))
-        })?;
-        let components = Arc::new(ComponentCache::new(engine.wasm.clone(), artefacts, linkers));
-        let loader = Loader { engine, components, network };
+        let loader = Loader::start(&options)?;
         Ok(Self(Arc::new(Inner { loader, services: RwLock::default() })))
     }
 

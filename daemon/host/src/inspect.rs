@@ -8,7 +8,6 @@ use credsmith_core::secret::Secret;
 use crate::component::cache::Template;
 use crate::component::world::World;
 use crate::error::{LoadError, LoadFault};
-use crate::host::Host;
 use crate::load::fields::Description;
 use crate::load::loader::{DESCRIBE_MEMORY, Loader};
 use crate::options::{ComponentSource, HostOptions};
@@ -53,16 +52,12 @@ pub async fn inspect(
 ) -> Result<Inspection, LoadError> {
     let options =
         HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("")) };
-    let host = Host::new(options).map_err(|why| {
-        LoadError::new(
-            LoadFault::Broke,
-            origin,
-            why,
-            "see why the plugin engine does not start here",
-        )
+    let loader = Loader::start(&options).map_err(|why| {
+        let fix = "see why the plugin engine does not start here";
+        LoadError::new(LoadFault::Broke, origin, why, fix)
     })?;
-    host.inspect(&ComponentSource { bytes: bytes.into(), origin: origin.to_owned(), sha256: None })
-        .await
+    let source = ComponentSource { bytes: bytes.into(), origin: origin.to_owned(), sha256: None };
+    inspect_with(&loader, &source).await
 }
 
 /// Inspects the component of `source`.

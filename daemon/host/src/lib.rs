@@ -1,14 +1,14 @@
 //! Runs Credsmith's plugins: sandboxed WebAssembly components.
 //!
 //! Start with [`Host`]: it loads services and serves core's port
-//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); what it loads as
+//! [`ServicePlugins`](credsmith_core::ports::plugins::ServicePlugins); the plugins that it loads as
 //! [`TypePluginSet`] serves [`TypePlugins`](credsmith_core::ports::types::TypePlugins), and as
-//! [`DirectoryPlugin`] [`Directory`](credsmith_core::ports::directory::Directory). A call goes
-//! from `host`, which finds the plugin, to `worlds`, where it waits for its turn and its answer is
-//! put in core's terms, to `call::run`, which gives it a fresh store and ends it. What a guest can
-//! reach is in `capability`, one file for each import of the contract; `call::outcome` checks what
-//! comes back. `load` makes plugins from components and the configuration, `component` compiles
-//! them, `engine` runs them. `v0` has the bindings of the contract.
+//! [`DirectoryPlugin`] [`Directory`](credsmith_core::ports::directory::Directory). A call goes from
+//! `host`, which finds the plugin, to `worlds`, where it waits for its turn and its answer is put
+//! in core's terms, to `call::run`, which gives it a fresh store and ends it. The functions that a
+//! guest can call are in `capability`, one file for each import of the contract; `call::outcome`
+//! checks its answer. `load` makes plugins from components and the configuration, `component`
+//! compiles them, `engine` runs them. `v0` has the bindings of the contract.
 //!
 //! Never here: authorization, records, dialects. The host decides nothing
 //! about leases.

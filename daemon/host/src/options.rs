@@ -190,7 +190,7 @@ pub struct DirectorySetup {
     pub settings: BTreeMap<String, Setting>,
     /// Where the plugin may send HTTP requests.
     pub destinations: Vec<Destination>,
-    /// How many looks at configurations run at once. Walks run one at a time, whatever this says.
+    /// How many looks at configurations run at once. Walks run one at a time regardless.
     pub parallel_looks: usize,
     /// How many calls may wait for their turn, of walks and of looks each.
     pub queue_length: usize,

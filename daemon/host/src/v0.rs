@@ -2,7 +2,7 @@
 //! authors get.
 //!
 //! A later version of the contract gets a file of its own beside this one; both are then served.
-//! Never here: behaviour. What the imports do stands in [`crate::capability`].
+//! Never here: behaviour. The imports are implemented in [`crate::capability`].
 
 mod service_plugin {
     wasmtime::component::bindgen!({

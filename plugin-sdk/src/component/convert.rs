@@ -1,4 +1,5 @@
-//! What every world has: fields, problems and refusals between the SDK and the bindings.
+//! Converts the types of every world, fields, problems and refusals, between the SDK and the
+//! bindings.
 
 #[cfg(feature = "credential-type")]
 use super::credential_type::credsmith::plugin::types;

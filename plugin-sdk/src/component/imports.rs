@@ -1,5 +1,5 @@
-//! What the daemon gives, by the names under which the rest of the crate uses it. The test kit has
-//! a module of the same shape.
+//! The functions of the daemon, by the names under which the rest of the crate uses them. The test
+//! kit has a module of the same shape.
 
 #[cfg(feature = "credential-type")]
 pub(crate) use super::credential_type::credsmith::plugin::log;

@@ -1,4 +1,4 @@
-//! What a value of each kind looks like. One function for each kind; none quotes the value.
+//! Checks the form of values. One function for each kind; none quotes the value.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -77,7 +77,7 @@ impl Description {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeclaredType {
-    /// What people call it.
+    /// Its label, for people.
     pub label: String,
     /// The URL of its picture, http or https, or nothing.
     pub icon: String,

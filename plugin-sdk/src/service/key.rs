@@ -46,7 +46,7 @@ impl Algorithm {
 pub struct SigningKey(pub(crate) imports::keys::SigningKey);
 
 impl SigningKey {
-    /// What [`sign`](Self::sign) accepts, as far as this crate knows it.
+    /// The algorithms that [`sign`](Self::sign) accepts, as far as this crate knows them.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         let names = self.0.algorithms();
         Algorithm::ALL

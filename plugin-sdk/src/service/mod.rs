@@ -243,7 +243,7 @@ impl Entry {
     }
 }
 
-/// What the issue answered, for its revoke.
+/// The parts of an issue's answer that its revoke gets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Made {
     state: String,

@@ -63,7 +63,7 @@ impl Request<'_> {
         read.map_err(|expected| Refusal::new(format!("The parameter `{key}` {expected}.")))
     }
 
-    /// Unix seconds at which the daemon will revoke, where there is a limit. What you issue should
+    /// Unix seconds at which the daemon will revoke, where there is a limit. The credential should
     /// not outlive it.
     pub fn not_after(&self) -> Option<u64> {
         self.0.not_after()
@@ -79,7 +79,7 @@ impl fmt::Debug for Request<'_> {
 /// An identity that signed in at a provider.
 ///
 /// The daemon keeps the claims that an issue read, and nothing else, for the revoke: read at issue
-/// what the revoke will need.
+/// the claims that the revoke will need.
 pub struct Identity(imports::call::Identity);
 
 impl Identity {

@@ -215,7 +215,7 @@ pub(crate) mod imports {
         pub(crate) fn id(&self) -> String {
             let both = format!("{} {}", self.login.issuer, self.login.subject);
             let digest = ring::digest::digest(&ring::digest::SHA256, both.as_bytes());
-            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+            hex::encode(digest)
         }
 
         /// The provider's name.

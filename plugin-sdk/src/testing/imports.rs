@@ -1,4 +1,4 @@
-//! What a component imports from the daemon, played by the kit: the same calls as the generated
+//! The imports of a component from the daemon, played by the kit: the same calls as the generated
 //! bindings have.
 
 pub(crate) use super::call::imports as call;

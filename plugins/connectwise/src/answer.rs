@@ -14,7 +14,7 @@ const UNAVAILABLE: &str = "ConnectWise could not be asked. Please try again late
 const BUSY: &str = "ConnectWise has too much to do. Please try again later.";
 /// When to try again where ConnectWise does not say, in seconds.
 const SOON: u32 = 30;
-/// Longest wait that is passed on, in seconds: what says more has its clock wrong.
+/// Longest wait that is passed on, in seconds: a server that says more has a wrong clock.
 const LONGEST_WAIT: u32 = 24 * 3600;
 /// Longest text of ConnectWise in the log, in characters.
 const MAX_QUOTE: usize = 200;

@@ -184,7 +184,7 @@ fn a_no_says_what_to_look_at() {
         "{}",
         refusal.log
     );
-    assert!(!refusal.user.contains("bad"), "its words are not for users");
+    assert!(!refusal.user.contains("bad"), "texts of ConnectWise are not for users");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Shows a user what the daemon knows about them: identity and claims, as entries.
+//! Shows users their identity and claims, as entries.
 //!
-//! It makes nothing anywhere, so a revoke has nothing to take back. It never shows an access token.
+//! It makes no object anywhere, so a revoke has nothing to remove. It never shows an access token.
 
 use credsmith_plugin_sdk::prelude::*;
 
@@ -56,7 +56,7 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
-/// A list has a line for each element; whatever else is no text is shown as JSON.
+/// A list has a line for each element; any other value that is no text is shown as JSON.
 fn claim(name: &str, value: &Value) -> Entry {
     let name = format!("Claim {name}");
     match value {

@@ -46,7 +46,7 @@ fn p256(spki: &[u8]) -> Option<(Algorithm, KeyData)> {
     Some((Algorithm::EcdsaP256Sha256, KeyData::Ecdsa(key)))
 }
 
-/// What `signature` and `ssh_key` need to take the authority for a key.
+/// The traits by which `signature` and `ssh_key` use the authority as a key.
 impl From<&Authority> for KeyData {
     fn from(authority: &Authority) -> Self {
         authority.public.clone()

@@ -1,5 +1,5 @@
-//! What a certificate allows and forbids beyond its principals: extensions and critical options of
-//! PROTOCOL.certkeys (OpenSSH).
+//! Permissions and restrictions of a certificate beyond its principals: extensions and critical
+//! options of PROTOCOL.certkeys (OpenSSH).
 
 use std::net::IpAddr;
 

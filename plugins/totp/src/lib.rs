@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(normal, pairs(&expected));
     }
 
-    /// Plain fields show what the secret says, whatever is sent along.
+    /// Plain fields show the content of the secret; values that are sent along are ignored.
     #[test]
     fn what_is_computed_cannot_be_forged() {
         let forged = [(SECRET, "JBSWY3DPEHPK3PXP"), (ISSUER, "Bank"), (DIGITS, "8")];

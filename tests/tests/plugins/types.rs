@@ -6,7 +6,7 @@ use credsmith_core::ids::PluginName;
 use credsmith_core::ports::plugins::BrokenHow::{self, BadOutput, Trap};
 use credsmith_core::ports::types::{NormaliseFailure, TypePlugins, TypeValue};
 use credsmith_core::secret::Secret;
-use credsmith_host::{LoadFault, TypePluginSet};
+use credsmith_host::{LoadError, LoadFault, TypePluginSet};
 
 use crate::log::Mark;
 use crate::stage::{CANARY, Stage, fixture, source};
@@ -30,6 +30,18 @@ fn broken(failure: NormaliseFailure) -> (BrokenHow, String) {
         NormaliseFailure::Broken(broken) => (broken.how, broken.cause.to_string()),
         other => panic!("it did not break: {other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_that_contradicts_itself_is_not_loaded() {
+    let stage = Stage::new().await;
+    let fickle = source(fixture("hostile-describe-type"));
+    let errors = stage.host.load_types(&[fickle]).await.expect_err("a description of its own");
+    assert_eq!(
+        errors.iter().map(LoadError::fault).collect::<Vec<_>>(),
+        [LoadFault::BadDescription]
+    );
+    assert!(errors[0].to_string().contains("differently"), "{errors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

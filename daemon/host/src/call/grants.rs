@@ -1,6 +1,6 @@
-//! What the configuration gives to a plugin, in the form in which its calls use it.
+//! The settings and grants of a plugin, in the form in which its calls use them.
 //!
-//! Never here: how it is made from the configuration ([`crate::load`]).
+//! Never here: how they are made from the configuration ([`crate::load`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

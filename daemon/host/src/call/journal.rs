@@ -388,7 +388,7 @@ mod tests {
         }
     }
 
-    /// What `work` logs, as lines of JSON.
+    /// The lines that `work` logs, as JSON.
     fn logged(work: impl FnOnce(&CallLabels)) -> Vec<serde_json::Value> {
         let written = Written::default();
         let writer = written.clone();

@@ -1,7 +1,7 @@
-//! One call of a plugin, of whichever world: what it is granted, its store, how it runs and ends,
-//! its log, the checks of its answer.
+//! One call of a plugin, of whichever world: its grants, its store, its run and its end, its log,
+//! the checks of its answer.
 //!
-//! Never here: which plugin is called, and what its answer means to core.
+//! Never here: the choice of a plugin, and the meaning of its answer to core.
 
 pub(crate) mod grants;
 pub(crate) mod journal;

@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) journal: Arc<Journal>,
     pub(crate) grants: Arc<Grants>,
-    /// When the call ends, whatever it does.
+    /// The time at which the call is ended at the latest.
     pub(crate) deadline: Instant,
     /// HTTP requests sent so far.
     pub(crate) requests: u32,

@@ -1,4 +1,4 @@
-//! What a language's standard library expects of its world: WASI preview 2 with an empty context.
+//! The imports of a language's standard library: WASI preview 2 with an empty context.
 //!
 //! A plugin gets the clock and randomness. Files, environment, arguments and sockets exist as
 //! imports, since standard libraries link them, and grant nothing. Standard output and error go to

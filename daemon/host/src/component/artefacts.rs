@@ -3,7 +3,8 @@
 //! An artefact is native code: a process that can write one can run anything as the daemon. So the
 //! directory is the daemon's alone, and each file begins with an HMAC over the component's digest,
 //! the engine it was made for and the code, which is verified on the bytes in memory that are then
-//! loaded. What does not verify is compiled again. Never here: a file that is executed unseen.
+//! loaded. A component whose artefact does not verify is compiled again. Never here: a file that is
+//! executed unseen.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};

@@ -1,7 +1,7 @@
 //! The engine and the threads on which guests run. Built once, shared by every plugin.
 //!
 //! Guests have a runtime of their own: a busy guest delays only other guests, and by a tick at
-//! most. Never here: what a guest may do.
+//! most. Never here: the permissions of a guest.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,7 +1,7 @@
-//! What runs guests: the engine with its threads and its pool of instances, the queues in front of
+//! Runs guests: the engine with its threads and its pool of instances, the queues in front of
 //! it, the clock that interrupts guests, the limits of an instance.
 //!
-//! Never here: components, and what a call is about.
+//! Never here: components, and the content of a call.
 
 pub(crate) mod guest_engine;
 pub(crate) mod lane;

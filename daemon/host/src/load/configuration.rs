@@ -1,6 +1,6 @@
-//! What the configuration says about one plugin, checked, and made into the grants of its calls.
+//! Checks the configuration of one plugin, and makes the grants of its calls from it.
 //!
-//! Never here: what a plugin does with it.
+//! Never here: the use of the grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::options::{
 };
 use crate::secrets::Endpoint;
 
-/// What the configuration says about one plugin.
+/// The configuration of one plugin.
 pub(crate) struct PluginConfiguration<'a> {
     pub(crate) component: &'a ComponentSource,
     /// The service's id, for log lines; empty where there is none.

@@ -20,12 +20,13 @@ use crate::call::grants::Grants;
 use crate::call::journal::{CallLabels, Journal, LogLines, Mask};
 use crate::call::run::{self, GuestFailure, Plan};
 use crate::call::state::State;
-use crate::component::cache::{Compiled, ComponentCache, Template};
+use crate::component::artefacts::Artefacts;
+use crate::component::cache::{Compiled, ComponentCache, Linkers, Template};
 use crate::engine::guest_engine::GuestEngine;
-use crate::error::{LoadError, LoadFault};
+use crate::error::{HostError, LoadError, LoadFault};
 use crate::load::configuration::PluginConfiguration;
 use crate::load::fields::Description;
-use crate::options::ComponentSource;
+use crate::options::{ComponentSource, HostOptions};
 use crate::text;
 use crate::v0;
 
@@ -37,16 +38,16 @@ pub(crate) const DESCRIBE_MEMORY: usize = 256 << 20;
 const DESCRIBE_BYTES: usize = 1 << 20;
 /// Most problems that a plugin may have with its settings.
 const MAX_PROBLEMS: usize = 100;
-/// What to do about a plugin that breaks the contract.
+/// The fix for a plugin that breaks the contract.
 const TELL_AUTHOR: &str = "this is a fault of the plugin; tell its author";
 
 /// A world of the contract, as far as loading needs it.
 pub(crate) trait PluginWorld: 'static {
     /// Its name in the contract.
     const NAME: &'static str;
-    /// What to do about a component of another world.
+    /// The fix for a component of another world.
     const FIX: &'static str;
-    /// What `describe` returns.
+    /// The result of `describe`.
     type Answer: Send + 'static;
     /// The same, checked.
     type Description: PartialEq;
@@ -67,12 +68,12 @@ pub(crate) trait PluginWorld: 'static {
     ) -> Result<Self::Description, Vec<FieldProblem>>;
 }
 
-/// What `configure` returns: the answer, or what the plugin has against its settings.
+/// The result of `configure`: the answer, or the problems that the plugin has with its settings.
 pub(crate) type Configured<T> = Result<T, Vec<v0::types::FieldProblem>>;
 
 /// A world whose plugins have settings and grants.
 pub(crate) trait ConfiguredWorld: PluginWorld<Description = Description> {
-    /// What `configure` returns.
+    /// The answer of `configure`.
     type Settled: Send + 'static;
     /// The same, checked.
     type Offer;
@@ -87,13 +88,12 @@ pub(crate) trait ConfiguredWorld: PluginWorld<Description = Description> {
     fn check_offer(settled: Self::Settled) -> Result<Self::Offer, Vec<FieldProblem>>;
 }
 
-/// Loads plugins. Clones share what it holds.
-#[derive(Clone)]
+/// Loads plugins.
 pub(crate) struct Loader {
     pub(crate) engine: Arc<GuestEngine>,
-    pub(crate) components: Arc<ComponentCache>,
+    components: Arc<ComponentCache>,
     /// The runtime on which connections live.
-    pub(crate) network: Handle,
+    network: Handle,
 }
 
 /// A plugin with settings and grants, as it was loaded.
@@ -107,6 +107,25 @@ pub(crate) struct LoadedPlugin<O> {
 }
 
 impl Loader {
+    /// Starts the engine, on the runtime on which it is called.
+    ///
+    /// # Errors
+    /// When there is no runtime, the engine or its threads cannot be started, or the directory of
+    /// artefacts is not fit for native code.
+    pub(crate) fn start(options: &HostOptions) -> Result<Self, HostError> {
+        let network =
+            Handle::try_current().map_err(|why| HostError::new("the host needs a runtime", why))?;
+        let engine = GuestEngine::start(options)?;
+        let artefacts = options.artefacts.as_deref().map(|directory| {
+            Artefacts::open(directory, options.artefact_key.clone(), &engine.wasm)
+        });
+        let linkers = Linkers::new(&engine.wasm).map_err(|why| {
+            HostError::new("the plugin contract cannot be served", format!("{why:#}"))
+        })?;
+        let components = ComponentCache::new(engine.wasm.clone(), artefacts.transpose()?, linkers);
+        Ok(Self { engine, components: Arc::new(components), network })
+    }
+
     /// Compiles the component of `source`. `service` is for log lines; `memory` bounds the linear
     /// memory of the calls that follow, in bytes.
     pub(crate) async fn compile<'a>(
@@ -201,7 +220,7 @@ impl Loading<'_> {
     }
 
     fn bad_description(&self, problems: Vec<FieldProblem>) -> LoadError {
-        let cause = "what it says of itself breaks the contract";
+        let cause = "its description of itself breaks the contract";
         self.error(LoadFault::BadDescription, cause, TELL_AUTHOR).with_problems(problems)
     }
 

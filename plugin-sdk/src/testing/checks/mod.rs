@@ -196,7 +196,7 @@ pub(super) fn refusal(refusal: &Refusal, secrets: &[(String, String)]) -> Vec<St
     let mut complaints = Complaints::default();
     let user = &refusal.user;
     complaints.secrets("the refusal", user, secrets);
-    complaints.unless(!user.is_empty(), || "the refusal says nothing to the user".into());
+    complaints.unless(!user.is_empty(), || "the refusal has no text for the user".into());
     let short = user.chars().count() <= MAX_USER_TEXT;
     complaints.unless(short, || format!("the refusal is longer than {MAX_USER_TEXT} characters"));
     complaints.unless(is_one_line(user), || "the refusal has control characters".into());

@@ -1,7 +1,7 @@
 //! One call of one guest: a fresh store, its limits, its end.
 //!
 //! Three things end a guest: its answer, its deadline by the epoch (when it computes), its deadline
-//! by the wall clock (when it waits in the host, and whatever else happens). The store is dropped
+//! by the wall clock (when it waits in the host, and in every other case). The store is dropped
 //! in every case, and only then its place in the pool is free again. Never here: the meaning of an
 //! answer.
 
@@ -67,7 +67,7 @@ struct DeadlinePassed;
 /// Runs `work` on a fresh store. `held` is kept until the store is dropped: the call's turn and its
 /// place in the pool.
 ///
-/// Ends by the plan's timeout, whatever the guest does. Dropping the future ends the guest at its
+/// Ends by the plan's timeout in every case. Dropping the future ends the guest at its
 /// next step.
 pub(crate) async fn run<T, H, F>(
     engine: &GuestEngine,

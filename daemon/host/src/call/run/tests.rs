@@ -1,4 +1,4 @@
-//! Guests that misbehave, in a few lines of WebAssembly text: whatever they do, the call ends in
+//! Guests that misbehave, in a few lines of WebAssembly text: in every case the call ends in
 //! time and the next one works.
 
 use super::*;

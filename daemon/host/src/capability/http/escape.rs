@@ -1,4 +1,4 @@
-//! A secret on its way into a body: escaped so that it stays one value, whatever it contains.
+//! Escapes a secret for a body, so that it stays one value even with special characters in it.
 
 use zeroize::Zeroizing;
 

@@ -200,8 +200,8 @@ impl Exchange {
                 format!("the request's body is longer than {} bytes", self.max_body),
             ));
         }
-        // A buffer that grows leaves copies behind: whatever the body has so far is moved by hand
-        // into one that wipes itself.
+        // A buffer that grows leaves copies behind: the content of the body is therefore copied
+        // into a buffer that wipes itself.
         if self.body.capacity() - self.body.len() < bytes.len() {
             let mut larger = Zeroizing::new(Vec::with_capacity(
                 (self.body.len() + bytes.len()).saturating_mul(2),

@@ -117,7 +117,7 @@ impl SigningKey {
         }
     }
 
-    /// What [`SigningKey::sign`] accepts.
+    /// The algorithms that [`SigningKey::sign`] accepts.
     pub(crate) fn algorithms(&self) -> &'static [&'static str] {
         match self.pair {
             PrivateKey::Ed25519(_) => &["ed25519"],

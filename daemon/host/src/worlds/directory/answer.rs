@@ -79,7 +79,7 @@ fn check_next(next: &str, cursor: Option<&str>, guarded: &[&Secret]) -> Result<(
     Ok(())
 }
 
-/// Checks what it says about a company: JSON, whatever it means.
+/// Checks the configurations of a company: they are JSON of any meaning.
 pub(super) fn configurations(given: String, guarded: &[&Secret]) -> Result<String, String> {
     if given.len() > MAX_CONFIGURATIONS {
         return Err(format!(
