@@ -1,4 +1,4 @@
-//! Who can sign in.
+//! The accounts.
 
 use std::sync::Arc;
 
@@ -11,13 +11,12 @@ const RELEASED_BY: [(&str, &[&str]); 2] = [
     ("email", &["email", "email_verified"]),
 ];
 
-/// Somebody who can sign in: without a password, as this provider is for nobody but its own
-/// machine.
+/// An account. It has no password, as this provider is only for the machine it runs on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// What one picks, and the `sub` of the account's tokens.
+    /// Its name on the page, and the `sub` of its tokens.
     pub name: String,
-    /// What is said about it besides `sub`.
+    /// Its claims besides `sub`.
     pub claims: Map<String, Value>,
 }
 

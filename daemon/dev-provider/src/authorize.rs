@@ -1,7 +1,7 @@
 //! The authorization endpoint: the code flow with PKCE (RFC 6749 section 4.1, RFC 7636, OpenID
 //! Connect Core section 3.1.2).
 
-use credsmith_http::{HeaderValue, Reply, ReplyBody, Request, StatusCode, Surface as _, header};
+use credsmith_http::{HeaderValue, Reply, ReplyBody, Request, StatusCode, header};
 use url::Url;
 
 use crate::accounts::Account;
@@ -24,12 +24,12 @@ pub(crate) async fn by_form(provider: &DevProvider, request: &mut Request) -> Re
     match Params::of_form(request).await {
         Ok(params) => answer(provider, &params),
         Err(Unread::Repeated) => page::refusal(REPEATED),
-        Err(Unread::Fault(fault)) => provider.fault(fault),
+        Err(Unread::Fault(fault)) => reply::fault(fault),
     }
 }
 
 fn answer(provider: &DevProvider, params: &Params) -> Reply {
-    // Until client and redirect URI are known to belong together, nobody is sent anywhere.
+    // Until client and redirect URI are known to belong together, there is no redirect.
     let client = params
         .get("client_id")
         .and_then(|id| provider.clients.iter().find(|client| client.id() == id));

@@ -1,5 +1,4 @@
-//! Which applications there are, how one proves to be one of them, and where it may have users sent
-//! back to.
+//! The registered applications, their authentication, and their redirect URIs.
 
 use std::fmt;
 
@@ -27,16 +26,9 @@ impl fmt::Debug for Client {
 }
 
 /// Why an application cannot be registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct ClientError(&'static str);
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for ClientError {}
 
 impl Client {
     /// An application with a secret, or a public one without. A redirect URI counts exactly as
@@ -259,7 +251,7 @@ mod tests {
         assert_eq!(ask(Some(&good), "client_secret=x"), Err(Unproven::Muddled));
         assert_eq!(ask(Some(&good), "client_id=cli"), Err(Unproven::Muddled));
         assert_eq!(ask(None, ""), Err(Unproven::Muddled));
-        for bad in ["app:wrong", "app:", "cli:", "nobody:x", "app"] {
+        for bad in ["app:wrong", "app:", "cli:", "unknown:x", "app"] {
             let header = format!("Basic {}", STANDARD.encode(bad));
             assert_eq!(ask(Some(&header), ""), Err(Unproven::Wrong { by_header: true }), "{bad}");
         }

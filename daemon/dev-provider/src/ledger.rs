@@ -1,16 +1,17 @@
-//! What has been given out: codes, access tokens, refresh tokens. Kept by digest, in memory, and
-//! bounded: the oldest go first.
+//! The codes, access tokens and refresh tokens that have been issued. Kept by digest, in memory,
+//! and bounded: the oldest go first.
 //!
 //! Everything that grew from one sign-in is one family. A code or a refresh token that comes a
-//! second time was stolen from somebody, so its whole family ends (RFC 6749 section 4.1.2, RFC 9700
-//! section 4.14.2).
+//! second time was stolen, so its whole family ends (RFC 6749 section 4.1.2, RFC 9700 section
+//! 4.14.2).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 
 use crate::accounts::Account;
@@ -62,27 +63,27 @@ struct Once<T> {
     spent: bool,
 }
 
-struct Books {
+struct Records {
     codes: Bounded<Once<Code>>,
     refresh: Bounded<Once<Grant>>,
     access: Bounded<Access>,
 }
 
-/// All that has been given out.
-pub(crate) struct Ledger(Mutex<Books>);
+/// Everything that has been issued.
+pub(crate) struct Ledger(Mutex<Records>);
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        let books = Books {
+        let records = Records {
             codes: Bounded::new(MAX_CODES),
             refresh: Bounded::new(MAX_TOKENS),
             access: Bounded::new(MAX_TOKENS),
         };
-        Self(Mutex::new(books))
+        Self(Mutex::new(records))
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock()
     }
 
     /// A code for `code`, good for a minute.
@@ -94,15 +95,15 @@ impl Ledger {
         let (text, digest) = fresh()?;
         let once =
             Once { family: code.grant.family, value: code, expires: now + CODE_LIFE, spent: false };
-        self.books().codes.put(digest, once);
+        self.records().codes.put(digest, once);
         Ok(text)
     }
 
     /// Takes the code that `text` stands for. One that comes again ends its family.
     pub(crate) fn take_code(&self, text: &str, now: SystemTime) -> Option<Code> {
-        let mut books = self.books();
-        let outcome = books.codes.get_mut(&digest(text)).map(|once| once.take(now));
-        books.settle(outcome)
+        let mut records = self.records();
+        let outcome = records.codes.get_mut(&digest(text)).map(|once| once.take(now));
+        records.settle(outcome)
     }
 
     pub(crate) fn give_refresh(
@@ -113,22 +114,21 @@ impl Ledger {
         let (text, digest) = fresh()?;
         let once =
             Once { family: grant.family, value: grant, expires: now + REFRESH_LIFE, spent: false };
-        self.books().refresh.put(digest, once);
+        self.records().refresh.put(digest, once);
         Ok(text)
     }
 
-    /// The grant behind a refresh token that nobody has used; it stays usable. See
-    /// [`Self::take_refresh`].
+    /// The grant of an unused refresh token; it stays usable. See [`Self::take_refresh`].
     pub(crate) fn peek_refresh(&self, text: &str) -> Option<Grant> {
-        self.books().refresh.get(&digest(text)).map(|once| once.value.clone())
+        self.records().refresh.get(&digest(text)).map(|once| once.value.clone())
     }
 
     /// Takes the grant that the refresh token `text` stands for. One that comes again ends its
     /// family.
     pub(crate) fn take_refresh(&self, text: &str, now: SystemTime) -> Option<Grant> {
-        let mut books = self.books();
-        let outcome = books.refresh.get_mut(&digest(text)).map(|once| once.take(now));
-        books.settle(outcome)
+        let mut records = self.records();
+        let outcome = records.refresh.get_mut(&digest(text)).map(|once| once.take(now));
+        records.settle(outcome)
     }
 
     pub(crate) fn give_access(
@@ -138,24 +138,24 @@ impl Ledger {
         life: Duration,
     ) -> Result<String, getrandom::Error> {
         let (text, digest) = fresh()?;
-        self.books().access.put(digest, Access { grant, issued: now, expires: now + life });
+        self.records().access.put(digest, Access { grant, issued: now, expires: now + life });
         Ok(text)
     }
 
     /// The access token `text`, if it is alive.
     pub(crate) fn access(&self, text: &str, now: SystemTime) -> Option<Access> {
-        self.books().access.get(&digest(text)).filter(|access| now < access.expires).cloned()
+        self.records().access.get(&digest(text)).filter(|access| now < access.expires).cloned()
     }
 
-    /// Ends an access token and all that grew from the same sign-in. Tells whether there was one.
+    /// Ends an access token and all that grew from the same sign-in. Returns whether there was one.
     pub(crate) fn revoke(&self, text: &str) -> bool {
-        let mut books = self.books();
-        let family = books.access.get(&digest(text)).map(|access| access.grant.family);
-        family.inspect(|family| books.end_family(family)).is_some()
+        let mut records = self.records();
+        let family = records.access.get(&digest(text)).map(|access| access.grant.family);
+        family.inspect(|family| records.end_family(family)).is_some()
     }
 }
 
-impl Books {
+impl Records {
     fn settle<T>(&mut self, outcome: Option<Taken<T>>) -> Option<T> {
         match outcome? {
             Taken::Good(value) => Some(value),
@@ -313,6 +313,6 @@ mod tests {
         }
         assert!(ledger.take_code(&first, now).is_none());
         assert!(ledger.take_code(&second, now).is_some());
-        assert_eq!(ledger.books().codes.entries.len(), MAX_CODES);
+        assert_eq!(ledger.records().codes.entries.len(), MAX_CODES);
     }
 }

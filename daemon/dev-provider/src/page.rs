@@ -1,5 +1,4 @@
-//! What people see: the account picker, and a page for requests that cannot be answered by a
-//! redirect.
+//! The pages: the account picker, and a page for requests that cannot be answered by a redirect.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}li{margin:.5rem 0}";
 
-/// A page of ours: no script, no foreign content, no frame around it, no form.
+/// A page: no script, no foreign content, no frame around it, no form.
 fn page(status: StatusCode, title: &str, content: &str) -> Reply {
     let title = escape(title);
     let html = format!(
@@ -44,7 +43,7 @@ pub(crate) fn picker(client: &str, choices: impl Iterator<Item = (String, String
     page(StatusCode::OK, "Pick an account", &content)
 }
 
-/// Says what is wrong with a request whose client cannot be told.
+/// A page for a faulty request whose client is not known.
 pub(crate) fn refusal(sentence: &str) -> Reply {
     page(
         StatusCode::BAD_REQUEST,

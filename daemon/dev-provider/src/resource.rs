@@ -1,15 +1,14 @@
-//! What can be learnt with an access token: userinfo (OpenID Connect Core section 5.3),
-//! introspection (RFC 7662).
+//! The endpoints for access tokens: userinfo (OpenID Connect Core section 5.3), introspection (RFC
+//! 7662).
 
-use credsmith_http::{HeaderMap, Reply, Request, StatusCode, Surface as _, header};
+use credsmith_http::{HeaderMap, Reply, Request, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::clients::{self, Unproven};
 use crate::ledger::Access;
 use crate::params::{Params, Unread};
-use crate::provider::DevProvider;
+use crate::provider::{DevProvider, seconds};
 use crate::reply;
-use crate::token::seconds;
 
 /// Errors as RFC 6750 section 3 has them.
 pub(crate) fn userinfo(provider: &DevProvider, headers: &HeaderMap) -> Reply {
@@ -57,12 +56,12 @@ pub(crate) async fn introspect(provider: &DevProvider, request: &mut Request) ->
                 "a parameter came twice",
             );
         }
-        Err(Unread::Fault(fault)) => return provider.fault(fault),
+        Err(Unread::Fault(fault)) => return reply::fault(fault),
     };
     let client = match clients::authenticate(&provider.clients, request.headers(), &form) {
         Ok(client) => client,
-        // Whoever says nothing of who it is gets the same answer as whoever says it wrongly (RFC
-        // 7662 section 2.3).
+        // A client without credentials gets the same answer as one with wrong credentials (RFC 7662
+        // section 2.3).
         Err(Unproven::Muddled) => return Unproven::Wrong { by_header: true }.reply(),
         Err(unproven) => return unproven.reply(),
     };

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credsmith_http::{Reply, Request, StatusCode, Surface as _};
+use credsmith_http::{Reply, Request, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -12,14 +12,14 @@ use subtle::ConstantTimeEq as _;
 use crate::clients::{self, Client};
 use crate::ledger::{Code, Grant};
 use crate::params::{Params, Unread};
-use crate::provider::DevProvider;
+use crate::provider::{DevProvider, seconds};
 use crate::reply;
 
 pub(crate) async fn endpoint(provider: &DevProvider, request: &mut Request) -> Reply {
     let form = match Params::of_form(request).await {
         Ok(form) => form,
         Err(Unread::Repeated) => return refuse("invalid_request", "a parameter came twice"),
-        Err(Unread::Fault(fault)) => return provider.fault(fault),
+        Err(Unread::Fault(fault)) => return reply::fault(fault),
     };
     let client = match clients::authenticate(&provider.clients, request.headers(), &form) {
         Ok(client) => client,
@@ -149,11 +149,6 @@ fn id_claims(
     claims.insert("auth_time".into(), seconds(grant.authenticated).into());
     claims.extend(nonce.map(|nonce| ("nonce".to_owned(), nonce.into())));
     claims
-}
-
-/// Seconds since the epoch.
-pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ async fn tokens_that_do_not_hold_are_refused() {
         (&revoked, "revoked"),
         (&expired, "expired"),
         (&elsewhere, "meant for another"),
-        (&unsaid, "meant for nobody"),
+        (&unsaid, "without an audience"),
         (&no_openid, "without openid"),
     ] {
         assert_eq!(
@@ -148,7 +148,7 @@ async fn a_revocation_and_an_end_are_noticed() {
 }
 
 #[tokio::test]
-async fn somebody_signs_in_with_a_browser() {
+async fn a_user_signs_in_with_a_browser() {
     let dev = Dev::start().await;
     let daemon = Daemon::knowing(&dev).await;
     let back = daemon.sent_and_back(&dev, "alice").await;
@@ -161,10 +161,10 @@ async fn somebody_signs_in_with_a_browser() {
         ),
         ("dev", dev.base.as_str(), "alice")
     );
-    let told = ["preferred_username", "name", "email", "picture", "groups"]
+    let released = ["preferred_username", "name", "email", "picture", "groups"]
         .map(|name| &vouched.claims[name]);
     assert_eq!(
-        told,
+        released,
         [
             &json!("alice"),
             &json!("Alice Example"),

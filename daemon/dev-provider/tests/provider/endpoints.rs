@@ -1,4 +1,4 @@
-//! What each endpoint says no to, and in which words.
+//! The refusals of each endpoint, with their words.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ fn authorize(changes: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_an_address_that_is_not_the_clients() {
+async fn there_is_no_redirect_to_an_address_that_is_not_the_clients() {
     let dev = Dev::start().await;
     for changes in [
-        &[("client_id", "nobody")][..],
+        &[("client_id", "unknown")][..],
         &[("client_id", "")],
         &[("redirect_uri", "")],
         &[("redirect_uri", "https://evil.example/cb")],
@@ -54,7 +54,7 @@ async fn nobody_is_sent_to_an_address_that_is_not_the_clients() {
 }
 
 #[tokio::test]
-async fn other_faults_are_told_to_the_client() {
+async fn other_faults_are_reported_to_the_client() {
     let dev = Dev::start().await;
     for (changes, error) in [
         (&[("response_type", "token")][..], "unsupported_response_type"),
@@ -167,9 +167,9 @@ async fn userinfo_speaks_rfc_6750() {
                 .contains("error=\"invalid_token\"")
         );
     }
-    let nobody = dev.get("/userinfo").await;
-    assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
-    assert!(!nobody.headers()["www-authenticate"].to_str().unwrap().contains("error="));
+    let anonymous = dev.get("/userinfo").await;
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+    assert!(!anonymous.headers()["www-authenticate"].to_str().unwrap().contains("error="));
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_bare_token_is_handed_out_for_every_account() {
 }
 
 #[tokio::test]
-async fn no_answer_is_for_other_origins_and_methods_are_told() {
+async fn no_answer_is_for_other_origins_and_methods_are_listed() {
     let dev = Dev::start().await;
     let paths = [
         "/",

@@ -1,4 +1,4 @@
-//! The crate openidconnect signs somebody in: discovery, code flow with PKCE, userinfo, refresh,
+//! The crate openidconnect signs a user in: discovery, code flow with PKCE, userinfo, refresh,
 //! introspection.
 
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ async fn redeem(
 }
 
 #[tokio::test]
-async fn somebody_signs_in() {
+async fn a_user_signs_in() {
     let dev = Dev::start().await;
     let wire = dev.wire();
     let app = app(&dev, &wire).await;
@@ -171,7 +171,7 @@ async fn refresh_tokens_rotate() {
     let third = refresh(&second).await.unwrap();
     assert!(app.introspect(third.access_token()).request_async(&wire).await.unwrap().active());
 
-    // An old one comes again: somebody has stolen it, so all of the sign-in ends.
+    // An old one comes again: it was stolen, so the whole sign-in ends.
     assert!(refresh(&first).await.is_err());
     assert!(!app.introspect(third.access_token()).request_async(&wire).await.unwrap().active());
     assert!(refresh(&third).await.is_err());
