@@ -27,7 +27,7 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     /// Reads an answer that begins with `bytes`; `None` while it is not complete. `ended`: no more
-    /// bytes will come. Tells how many bytes belong to it.
+    /// bytes will come. Returns how many bytes belong to it.
     ///
     /// # Panics
     /// It is no HTTP/1.1.

@@ -17,7 +17,7 @@ pub fn credsmith() -> Command {
     }))
 }
 
-/// Writes a test plugin into `directory` and tells where.
+/// Writes a test plugin into `directory` and returns its path.
 ///
 /// # Panics
 /// There is none of that name.

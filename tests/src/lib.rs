@@ -1,10 +1,10 @@
 //! What tests of the whole daemon stand on: the real program as a process, a provider in this
-//! process, and a client that sends bytes as it is told.
+//! process, and a client that sends exactly the given bytes.
 //!
 //! Start with [`Site`], a configuration in a directory of its own; [`Site::serve`] starts a
 //! [`Daemon`] of it. [`Provider`] vouches for users and can go down. [`Request`] is what clients
-//! send, well-formed or not; a [`Session`] is somebody who is signed in to the vault. Everything
-//! here blocks and fails loudly: a test has one thread and nothing better to do.
+//! send, well-formed or not; a [`Session`] is a user who is signed in to the vault. Everything here
+//! blocks and fails loudly: a test has one thread and nothing better to do.
 //!
 //! Never here: a part of the daemon. What a test knows, it knows from outside.
 #![expect(

@@ -47,12 +47,12 @@ impl Provider {
         provider
     }
 
-    /// A provider with an address that nobody listens at until [`Self::up`].
+    /// A provider with an address without a listener until [`Self::up`].
     ///
     /// # Panics
     /// There is no port.
     pub fn down(accounts: Vec<Account>) -> Self {
-        // Nobody else is likely to get the port: the kernel hands out others first.
+        // The port is unlikely to be reused: the kernel assigns others first.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         Self::at(address, accounts)
     }

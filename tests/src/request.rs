@@ -1,4 +1,4 @@
-//! What clients send. Nothing is corrected: a path, a header, a body go out as they are told.
+//! The requests of clients. Nothing is corrected: a path, a header, a body are sent as given.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -135,8 +135,7 @@ pub struct Connection<S = TcpStream> {
 impl Connection {
     /// Connects.
     ///
-    /// # Errors
-    /// Nobody listens.
+    /// # Errors There is no listener.
     pub fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
@@ -228,7 +227,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// A peer that refuses a body closes with bytes unread, which TCP tells as a reset; what it sent
+/// A peer that refuses a body closes with bytes unread, which TCP reports as a reset; what it sent
 /// before has arrived.
 fn gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)

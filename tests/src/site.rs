@@ -13,7 +13,7 @@ use crate::binary::{credsmith, fixture};
 use crate::daemon::{Daemon, Ended};
 use crate::provider::{CLIENT_ID, CLIENT_SECRET, Provider};
 
-/// Where `Location` points unless a test says otherwise: nobody dials it.
+/// Where `Location` points unless a test sets another address: no test connects to it.
 pub(crate) const PUBLIC_URL: &str = "http://localhost:7080";
 
 /// Directory, key and configuration of a daemon; what it keeps stays from one start to the next.
@@ -107,7 +107,8 @@ impl Site {
         self.section(&format!("providers.{id}"), &lines)
     }
 
-    /// A service of a test plugin, for everybody in the group users unless `lines` say otherwise.
+    /// A service of a test plugin, for every user in the group users unless `lines` have other
+    /// rules.
     #[must_use]
     pub fn service(self, id: &str, plugin: &str, lines: &str) -> Self {
         let path = fixture(plugin, self.path());
@@ -150,7 +151,7 @@ impl Site {
         self.path().join("data")
     }
 
-    /// Writes the configuration and tells where.
+    /// Writes the configuration and returns its path.
     ///
     /// # Panics
     /// It cannot be written.

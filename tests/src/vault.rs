@@ -22,8 +22,8 @@ impl Site {
         self.section("vault", &format!("sign_ins_per_minute = 0\n{lines}"))
     }
 
-    /// A role of everybody with `group` among their groups; without a group it is given by hand.
-    /// `lines` are further ones of it.
+    /// A role of every user with `group` among their groups; without a group administrators assign
+    /// it. `lines` are further ones of it.
     #[must_use]
     pub fn role(self, name: &str, permissions: &[&str], group: Option<&str>, lines: &str) -> Self {
         let assign = group.map(|group| {
@@ -49,8 +49,7 @@ pub struct SignIn {
 impl SignIn {
     /// Begins one at the daemon at `at`, as soon as that knows its provider.
     ///
-    /// # Panics
-    /// It lets nobody sign in.
+    /// # Panics The vault refuses the sign-in.
     #[track_caller]
     pub fn begin(at: SocketAddr) -> Self {
         Self::begin_at(at, None)
@@ -58,8 +57,7 @@ impl SignIn {
 
     /// The same at a provider of one's choice.
     ///
-    /// # Panics
-    /// It lets nobody sign in there.
+    /// # Panics The vault refuses the sign-in there.
     #[track_caller]
     pub fn begin_at(at: SocketAddr, provider: Option<&str>) -> Self {
         let query = provider.map(|id| format!("?provider={id}")).unwrap_or_default();
@@ -93,7 +91,7 @@ impl SignIn {
         location[path..].to_owned()
     }
 
-    /// Sends the browser of somebody back who takes tokens for lack of a client that waits.
+    /// Sends a browser back that takes the tokens itself, since no client waits.
     ///
     /// # Errors
     /// Of the connection.
@@ -101,7 +99,7 @@ impl SignIn {
         request(self.at, "GET", path).header("Accept", "application/json").try_send(self.at)
     }
 
-    /// Signs `user` in, with nobody waiting.
+    /// Signs `user` in without a waiting client.
     ///
     /// # Panics
     /// They are not let in.
@@ -112,7 +110,7 @@ impl SignIn {
     }
 }
 
-/// Somebody who is signed in.
+/// A user who is signed in.
 #[derive(Debug, Clone)]
 pub struct Session {
     at: SocketAddr,

@@ -72,7 +72,7 @@ impl Written {
         }
     }
 
-    /// Waits for the end of the stream and tells all of it.
+    /// Waits for the end of the stream and returns all of it.
     pub fn all(&self) -> String {
         self.wait(|_| None::<()>);
         self.text()

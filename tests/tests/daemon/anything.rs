@@ -251,9 +251,9 @@ fn well_formed(any: &Any, answer: &Answer) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(answer.header("content-type"), Some("application/json"), "{:?}", answer);
     if answer.status >= 400 {
-        let told = answer.refusal(answer.status);
+        let message = answer.refusal(answer.status);
         prop_assert!(
-            !told.is_empty() && told.len() < 500 && !told.contains(char::is_control),
+            !message.is_empty() && message.len() < 500 && !message.contains(char::is_control),
             "{answer:?}"
         );
     } else {

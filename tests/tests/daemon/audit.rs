@@ -57,9 +57,9 @@ fn it_outlives_a_kill_and_shows_what_was_done_to_it() {
         daemon.ask(&Request::get("/api/v2/op/credential").bearer("nonsense")).refusal(401);
     }
     eventually("all of it to be in the log", || lines(&path).len() >= 4);
-    let mut told = actions(&path);
-    told.sort();
-    assert_eq!(told, ["collect", "issue", "revoke", "sign-in"]);
+    let mut logged = actions(&path);
+    logged.sort();
+    assert_eq!(logged, ["collect", "issue", "revoke", "sign-in"]);
     assert!(!fs::read_to_string(&path).unwrap().contains("nonsense"));
     assert_sound(&[&path], &site);
 
@@ -78,7 +78,7 @@ fn it_outlives_a_kill_and_shows_what_was_done_to_it() {
     .unwrap();
     let (code, faults, _) = verify(&[&path], Some(&site));
     assert_eq!(code, Some(1));
-    assert!(faults.contains("has no end"), "an event that somebody else began: {faults}");
+    assert!(faults.contains("has no end"), "an event that another writer began: {faults}");
     fs::write(&path, ending_with(&format!("{{\"number\":{next},\"previous\":\"{mac}"))).unwrap();
     assert_sound(&[&path], &site);
     let daemon = site.serve();
@@ -135,11 +135,13 @@ fn a_log_that_cannot_be_written_is_an_operators_matter() {
     ready(&daemon);
     let user = User { daemon: &daemon, token: op.token("alice") };
     user.issue("unique", json!({}));
-    let told = || String::from_utf8(daemon.admin("/readyz").body).unwrap();
-    eventually("readiness to tell", || told().contains("the audit log cannot be written"));
+    let readiness = || String::from_utf8(daemon.admin("/readyz").body).unwrap();
+    eventually("readiness to report it", || {
+        readiness().contains("the audit log cannot be written")
+    });
     assert_eq!(daemon.admin("/readyz").status, 200, "it works on");
     fs::remove_dir(&path).unwrap();
     eventually("the log to be written", || actions(&path).contains(&"issue".to_owned()));
-    eventually("readiness to be content", || !told().contains("audit log"));
+    eventually("readiness to recover", || !readiness().contains("audit log"));
     assert_sound(&[&path], &site);
 }

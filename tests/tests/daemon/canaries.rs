@@ -23,7 +23,7 @@ impl Canaries {
         }
     }
 
-    /// Tells how many files there were.
+    /// Returns how many files there were.
     pub(crate) fn absent_below(&self, directory: &Path) -> usize {
         let mut files = 0;
         for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {

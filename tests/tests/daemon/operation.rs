@@ -87,7 +87,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_provider_that_is_down_holds_up_nobody_and_is_found_when_it_comes() {
+fn a_provider_that_is_down_delays_no_one_else_and_is_found_when_it_is_up() {
     let (op, mut late) = (Provider::start(), Provider::down(Vec::new()));
     let site =
         Site::new().provider("op", &op).provider("late", &late).service("unique", "unique", "");
@@ -110,7 +110,7 @@ fn a_provider_that_is_down_holds_up_nobody_and_is_found_when_it_comes() {
     late.up();
     eventually("the other one", || user("late", &token) == 200);
     assert_eq!(daemon.admin("/readyz").expect(200).json()["warnings"], json!([]));
-    // Nobody but the socket tells: the reasons name internals.
+    // Only the socket answers with reasons: they name internals.
     daemon.ask(&Request::get("/readyz")).refusal(404);
     daemon.ask(&Request::get("/healthz")).refusal(404);
 }
@@ -158,7 +158,7 @@ fn data_has_one_daemon_and_outlives_a_kill() {
     assert_eq!(
         daemon.admin("/healthz").status,
         200,
-        "the socket of the dead one was in nobody's way"
+        "the socket of the dead daemon did not block the next one"
     );
     let user = User { daemon: &daemon, token };
     assert_eq!(user.credentials(), [id], "what was acknowledged is there");
@@ -191,7 +191,7 @@ fn credentials_of_a_service_that_is_gone() {
     assert_eq!(user.credentials(), [] as [&str; 0]);
 }
 
-/// A daemon whose standard error is a pipe that nobody reads.
+/// A daemon whose standard error is a pipe that no process reads.
 struct Unread(Child);
 
 impl Drop for Unread {
@@ -202,7 +202,7 @@ impl Drop for Unread {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_nobody() {
+fn a_log_that_is_not_read_delays_no_request() {
     let op = Provider::start();
     let site = Site::new().section("log", "level = \"trace\"").provider("op", &op);
     let started = credsmith()
@@ -560,30 +560,30 @@ fn operators_look_after_the_vault() {
     assert_eq!(operate(&daemon, &["deleted"]), (Some(0), String::new(), String::new()));
     ask("DELETE", &path).expect(200);
     ask("GET", &path).expect(404);
-    let (code, told, _) = operate(&daemon, &["deleted"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((code, &told["kind"], &told["id"]), (Some(0), &json!("credential"), &json!(id)));
+    let (code, output, _) = operate(&daemon, &["deleted"]);
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &output["kind"], &output["id"]), (Some(0), &json!("credential"), &json!(id)));
     assert_eq!(operate(&daemon, &["restore", id]).0, Some(0));
     ask("GET", &path).expect(200);
     ask("DELETE", &path).expect(200);
     assert_eq!(operate(&daemon, &["purge", id]).0, Some(0));
     assert_eq!(operate(&daemon, &["deleted"]).1, "");
-    let (code, told, said) = operate(&daemon, &["restore", id]);
-    assert_eq!((code, told.as_str()), (Some(1), ""));
+    let (code, output, said) = operate(&daemon, &["restore", id]);
+    assert_eq!((code, output.as_str()), (Some(1), ""));
     assert!(said.contains("Nothing deleted has that id."), "{said}");
     for accept in [&["sync"][..], &["sync", "--accept"]] {
-        let (code, told, said) = operate(&daemon, accept);
+        let (code, output, said) = operate(&daemon, accept);
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["vanished"], 0);
+        assert_eq!(serde_json::from_str::<Value>(&output).unwrap()["vanished"], 0);
     }
 
     let log = data.join("audit.jsonl");
-    let told = || fs::read_to_string(&log).unwrap_or_default();
+    let audit_log = || fs::read_to_string(&log).unwrap_or_default();
     eventually("all commands to be audited", || {
         ["delete", "restore", "purge", "synchronise", "operate"]
             .iter()
-            .all(|action| told().contains(&format!("\"action\":\"{action}\"")))
+            .all(|action| audit_log().contains(&format!("\"action\":\"{action}\"")))
     });
-    assert!(told().contains(r#""asked":"GET /vault/deleted""#), "{}", told());
+    assert!(audit_log().contains(r#""asked":"GET /vault/deleted""#), "{}", audit_log());
     assert_eq!(daemon.stop().status.code(), Some(0));
 }

@@ -173,13 +173,13 @@ fn bodies_of_a_request() {
         (r#"{"may":"x"}"#, "parameter"),
         (r#"{"must":"x","behave":"y"}"#, "parameter"),
     ] {
-        let told = post(&format!("{{\"service_id\":\"py\",\"params\":{parameters}}}"));
-        assert!(told.contains(why), "{parameters}: {told}");
+        let message = post(&format!("{{\"service_id\":\"py\",\"params\":{parameters}}}"));
+        assert!(message.contains(why), "{parameters}: {message}");
     }
-    // What follows the value is ignored, as it always was; so is a body that nobody asked for,
-    // unless it is JSON.
-    let told = post("{\"service_id\":\"nosuch\"} and more");
-    assert!(told.contains("does not exist"), "{told}");
+    // What follows the value is ignored, as it always was; so is a body that no route reads, unless
+    // it is JSON.
+    let message = post("{\"service_id\":\"nosuch\"} and more");
+    assert!(message.contains("does not exist"), "{message}");
     user.ask(Request::get(LIST).body("hello")).expect(200);
     assert_eq!(user.ask(Request::get(LIST).body("{}")).refusal(400), MALFORMED);
 }
@@ -293,8 +293,8 @@ fn spellings_of_a_token() {
         &["Bearer a\u{e9}b"],
     ] {
         let answer = with(wrong);
-        let told = answer.refusal(401);
-        assert!(told == "bad_token" || told == UNAUTHENTICATED, "{wrong:?}: {told}");
+        let message = answer.refusal(401);
+        assert!(message == "bad_token" || message == UNAUTHENTICATED, "{wrong:?}: {message}");
         assert_eq!(answer.header("www-authenticate"), Some("authorization"));
     }
     // In the wrong place.
@@ -324,7 +324,7 @@ fn tokens_count_for_their_provider_audience_and_life() {
         ("as it should be", |_| (), 200, 200),
         ("for another", |spec| spec.audience = vec!["other".into()], 401, 200),
         ("for us and another", |spec| spec.audience.push("other".into()), 200, 200),
-        ("for nobody", |spec| spec.audience.clear(), 401, 200),
+        ("without an audience", |spec| spec.audience.clear(), 401, 200),
         ("ended", |spec| spec.lifetime = Duration::ZERO, 401, 401),
         ("without openid", |spec| spec.scopes = vec!["email".into()], 401, 401),
     ];
@@ -339,7 +339,7 @@ fn tokens_count_for_their_provider_audience_and_life() {
 }
 
 #[test]
-fn an_issuer_that_nobody_configured_is_not_dialled() {
+fn an_issuer_that_is_not_configured_is_not_dialled() {
     let world = World::get();
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -373,13 +373,13 @@ fn what_a_plugin_says_and_does() {
         assert_eq!(behave(how), generic, "{how}");
     }
     for broken in ["broken", "nosuch", "", "PY", "../py"] {
-        let told = user.post(broken, json!({})).refusal(400);
-        assert_eq!(told, "The service is disabled or does not exist.", "{broken}");
+        let message = user.post(broken, json!({})).refusal(400);
+        assert_eq!(message, "The service is disabled or does not exist.", "{broken}");
     }
     for how in ["loop", "sleep"] {
         let answer = user.post("hostile", json!({ "how": how }));
-        let told = answer.refusal(504);
-        assert!(told.contains("in time"), "{told}");
+        let message = answer.refusal(504);
+        assert!(message.contains("in time"), "{message}");
     }
     let same = |_| user.post("py", json!({ "behave": "same_state" })).status;
     assert_eq!([0, 1].map(same), [303, 400], "a state that is in use");
@@ -519,7 +519,7 @@ fn more_requests_than_may_be_in_work_are_busy() {
 }
 
 #[test]
-fn clients_that_do_not_send_their_bodies_keep_nobody_out() {
+fn clients_that_do_not_send_their_bodies_do_not_block_others() {
     let (op, _site, daemon) = small(Site::new().server("requests_in_work = 2"));
     let head = format!(
         "POST {LIST} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{",

@@ -294,13 +294,13 @@ fn refusals_are_read_as_refusals() {
         let behave = |how: &str| client.request("py", json!({ "behave": how })).unwrap_err();
         assert_eq!(behave("error"), "sorry, the plugin says no");
         assert_eq!(behave("oidc_login"), LOGIN_HINT);
-        let told = client.request("nosuch", json!({})).unwrap_err();
-        assert!(told.contains("disabled or does not exist"), "{told}");
-        let told = client.request("py", json!({ "surprise": "x" })).unwrap_err();
-        assert!(told.contains("parameter"), "{told}");
+        let message = client.request("nosuch", json!({})).unwrap_err();
+        assert!(message.contains("disabled or does not exist"), "{message}");
+        let message = client.request("py", json!({ "surprise": "x" })).unwrap_err();
+        assert!(message.contains("parameter"), "{message}");
         client.request("info", json!({})).unwrap();
-        let told = client.request("info", json!({})).unwrap_err();
-        assert!(told.starts_with("You have as many credentials"), "{told}");
+        let message = client.request("info", json!({})).unwrap_err();
+        assert!(message.starts_with("You have as many credentials"), "{message}");
     }
 }
 
@@ -308,15 +308,15 @@ fn refusals_are_read_as_refusals() {
 fn without_a_token_lists_of_users_are_refused_and_the_rest_works() {
     let world = WORLD.get(World::start);
     for protocol in [Protocol::V2, Protocol::V1] {
-        let nobody = Wattson { token: None, issuer: None, ..world.client(protocol, "user-5") };
-        assert!(nobody.info().is_ok());
-        assert_eq!(nobody.providers().unwrap().len(), 1);
+        let anonymous = Wattson { token: None, issuer: None, ..world.client(protocol, "user-5") };
+        assert!(anonymous.info().is_ok());
+        assert_eq!(anonymous.providers().unwrap().len(), 1);
         // Without an issuer the path is not complete.
-        assert_eq!(nobody.services().unwrap_err(), "Bad request, please check all parameter");
+        assert_eq!(anonymous.services().unwrap_err(), "Bad request, please check all parameter");
 
         let stranger =
             Wattson { token: Some("no-such-token".into()), ..world.client(protocol, "user-5") };
-        let told = stranger.services().unwrap_err();
-        assert_eq!(told, "Authorization failed, please check the access token");
+        let message = stranger.services().unwrap_err();
+        assert_eq!(message, "Authorization failed, please check the access token");
     }
 }

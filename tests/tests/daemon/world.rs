@@ -119,7 +119,7 @@ pub(crate) fn gated(gate: &Gate) -> Target {
     })
 }
 
-/// Somebody with a token of the provider `op`.
+/// A user with a token of the provider `op`.
 pub(crate) struct User<'w> {
     pub(crate) daemon: &'w Daemon,
     pub(crate) token: String,
@@ -135,7 +135,7 @@ impl User<'_> {
         self.ask(Request::post("/api/v2/op/credential", &body))
     }
 
-    /// Requests a credential and tells the path of its data.
+    /// Requests a credential and returns the path of its data.
     pub(crate) fn issue(&self, service: &str, parameters: Value) -> String {
         path_of(&self.post(service, parameters).expect(303))
     }

@@ -172,7 +172,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         recordings: &[121..=121],
-        reason: "D54: nobody is called `undefined`; the provider of the replay knows the name",
+        reason: "D54: no provider is called `undefined`; the provider of the replay knows the name",
         instead: &[Instead::At("/credential/entries/8/value", "\"user-c5\"")],
     },
 ];

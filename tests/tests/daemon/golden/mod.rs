@@ -17,8 +17,8 @@ use differences::DIFFERENCES;
 use masks::Masks;
 use recording::{Asked, Recorded, Recording};
 
-/// How long a credential can be fetched here: the original gave it ten seconds, which nobody wants
-/// to wait for.
+/// How long a credential can be fetched here: the original gave it ten seconds, which is too long
+/// to wait for in a test.
 const HANDOFF: Duration = Duration::from_secs(4);
 /// How long the one token lives that ends between two recordings.
 const BRIEF: Duration = Duration::from_secs(6);
@@ -98,7 +98,7 @@ impl Original {
         let op = Provider::with(users.into_iter().chain([account("nobody", &[])]).collect());
         let dead = Provider::down(Vec::new());
         let off = Provider::start();
-        let everybody = "allow = [{ provider = \"any\", claim = \"sub\", any = true }]";
+        let any_user = "allow = [{ provider = \"any\", claim = \"sub\", any = true }]";
         let admins = "allow = [{ provider = \"any\", claim = \"groups\", contains = \"admins\" }]";
         let site = Site::new()
             .section("leases", &format!("handoff_lifetime = \"{}s\"", HANDOFF.as_secs()))
@@ -106,13 +106,13 @@ impl Original {
             .provider_at("off", &off.issuer(), "description = \"No login\"\nany_audience = true\ndisable_login = true")
             .provider_at("op", &op.issuer(), "description = \"Loopback OP\"\nany_audience = true")
             .provider_at("dead", &dead.issuer(), "description = \"Provider that is down\"\nany_audience = true")
-            .service("info", "recorded-info", &format!("description = \"Simple Info Service\"\n{everybody}\ncredential_limit = 1\ndisplay_priority = 1"))
-            .service("py", "recorded", &format!("description = \"Python test service\"\n{everybody}\ndisplay_priority = 2\nplugin_timeout = \"3s\"\nsettings.mode = \"fancy\""))
-            .service("two", "recorded", &format!("description = \"Limit of two\"\n{everybody}\ndisplay_priority = 3\ncredential_limit = 2\npass_access_token = true\naccess_token = {{ reveal = true }}"))
+            .service("info", "recorded-info", &format!("description = \"Simple Info Service\"\n{any_user}\ncredential_limit = 1\ndisplay_priority = 1"))
+            .service("py", "recorded", &format!("description = \"Python test service\"\n{any_user}\ndisplay_priority = 2\nplugin_timeout = \"3s\"\nsettings.mode = \"fancy\""))
+            .service("two", "recorded", &format!("description = \"Limit of two\"\n{any_user}\ndisplay_priority = 3\ncredential_limit = 2\npass_access_token = true\naccess_token = {{ reveal = true }}"))
             .service("admins", "recorded", &format!("description = \"Admins only\"\n{admins}\ndisplay_priority = 4\ntooltip = \"you must be a member of admins\""))
             .service("hidden", "recorded", &format!("description = \"Hidden unless admin\"\n{admins}\ndisplay_priority = 5\nhide = true"))
-            .service_of("nostdin", "missing.wasm", &format!("description = \"Disabled (plugin without stdin)\"\n{everybody}\ndisplay_priority = 6"))
-            .service("ssh", "recorded-ssh", &format!("description = \"ssh key service\"\n{everybody}\ndisplay_priority = 7\ncredential_limit = 1"));
+            .service_of("nostdin", "missing.wasm", &format!("description = \"Disabled (plugin without stdin)\"\n{any_user}\ndisplay_priority = 6"))
+            .service("ssh", "recorded-ssh", &format!("description = \"ssh key service\"\n{any_user}\ndisplay_priority = 7\ncredential_limit = 1"));
         let daemon = site.serve();
         eventually("the providers that are up", || {
             let warnings = daemon.admin("/readyz").json()["warnings"].to_string();

@@ -14,7 +14,7 @@ pub(super) struct Recording {
     pub(super) answers: Vec<Recorded>,
 }
 
-/// What curl was told to send.
+/// The request that curl was called with.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Asked {
     pub(super) method: Option<String>,
@@ -98,7 +98,7 @@ impl Asked {
         asked
     }
 
-    /// What curl sends: headers of its own come first, and are replaced by those it is told.
+    /// What curl sends: headers of its own come first, and are replaced by those of its arguments.
     pub(super) fn request(&self) -> Request {
         let method =
             self.method.as_deref().unwrap_or(if self.body.is_some() { "POST" } else { "GET" });
@@ -108,7 +108,7 @@ impl Asked {
             own.push(("Content-Type", "application/x-www-form-urlencoded"));
         }
         own.retain(|(name, _)| {
-            !self.headers.iter().any(|(told, _)| told.eq_ignore_ascii_case(name))
+            !self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
         });
         for (name, value) in own {
             request = request.header(name, value);

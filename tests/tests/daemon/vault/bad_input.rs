@@ -1,4 +1,4 @@
-//! Requests that make no sense: each is told everything that is wrong with it, at its place.
+//! Faulty requests: the answer to each names every fault at its place.
 
 use credsmith_tests::{Answer, Request};
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use super::world::{
 /// The largest body.
 const MOST: usize = 1 << 20;
 
-/// Where something is wrong, in the order in which it is told.
+/// The places of the faults, in the order of the answer.
 #[track_caller]
 fn places(answer: &Answer) -> Vec<String> {
-    refused(answer, 400).iter().map(|told| told.split_once(':').unwrap().0.to_owned()).collect()
+    refused(answer, 400).iter().map(|fault| fault.split_once(':').unwrap().0.to_owned()).collect()
 }
 
 fn has(answer: &Answer, status: u16, message: &str) {
@@ -23,13 +23,13 @@ fn has(answer: &Answer, status: u16, message: &str) {
 }
 
 #[test]
-fn every_fault_of_a_type_is_told_at_once() {
+fn every_fault_of_a_type_is_reported_at_once() {
     let world = World::get();
     let body = json!({
         "name": "",
         "permissionScope": "credential.mine",
         "icon": "javascript:alert(1)",
-        "plugin": "nobody",
+        "plugin": "unknown",
         "colour": "red",
         "fields": [
             { "id": "1st", "name": "x", "required": "yes", "secure": false, "valueType": "hologram" },
@@ -38,8 +38,8 @@ fn every_fault_of_a_type_is_told_at_once() {
             7,
         ],
     });
-    let mut told = places(&world.admin.send("POST", TYPES, &body));
-    told.sort_unstable();
+    let mut found = places(&world.admin.send("POST", TYPES, &body));
+    found.sort_unstable();
     let mut expected = [
         "name",
         "permissionScope",
@@ -56,11 +56,11 @@ fn every_fault_of_a_type_is_told_at_once() {
         "fields.3",
     ];
     expected.sort_unstable();
-    assert_eq!(told, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
-fn every_fault_of_a_credential_is_told_at_once() {
+fn every_fault_of_a_credential_is_reported_at_once() {
     let world = World::get();
     let admin = &world.admin;
     let mut of = type_with("Faulty", "faulty.all", &["user", "secretWord"]);
@@ -90,10 +90,10 @@ fn every_fault_of_a_credential_is_told_at_once() {
         ],
     });
     let answer = admin.send("POST", CREDENTIALS, &body);
-    let mut told = places(&answer);
-    told.sort_unstable();
+    let mut found = places(&answer);
+    found.sort_unstable();
     assert_eq!(
-        told,
+        found,
         [
             "companyId",
             "fields.0.fieldId",
@@ -184,7 +184,8 @@ fn bodies_of_another_kind_or_size() {
     };
     whole(chunked.clone(), 10).expect(200);
     has(&whole(chunked, MOST), 413, "Payload too large");
-    // Who may not, is told that first; and a route without a body looks at none.
+    // A caller without the permission gets 403 before the body is read; a route without a body
+    // reads none.
     has(&world.daemon.ask(&padded(MOST + 1)), 401, "Unauthorized");
     let stranger = world.sign_in("user-150");
     has(&stranger.ask(Request::new("POST", TYPES).body("x")), 403, "Insufficient permissions");
@@ -248,7 +249,7 @@ fn other_methods_and_other_paths() {
         at("c000000000000000000000000", ""),
         format!("{TYPES}/nothing"),
         format!("{TYPES}/c000000000000000000000000/credentials"),
-        format!("{COMPANIES}/nobody"),
+        format!("{COMPANIES}/unknown"),
         format!("{CREDENTIALS}/company/acme"),
         format!("{CREDENTIALS}/company/c000000000000000000000000"),
     ] {
@@ -270,18 +271,18 @@ fn pages_of_lists() {
         ["cw_CompanyId", "cw_Identifier", "id", "name"]
     );
     let place = |query: &str| page(query).expect(200).json()["pagination"].clone();
-    let told =
+    let expected =
         |previous: Value, current: u64, next: Value, pages: u64, records: u64, listed: u64| {
             json!({
                 "previousPage": previous, "currentPage": current, "nextPage": next,
                 "totalPages": pages, "totalRecords": records, "listedRecords": listed,
             })
         };
-    assert_eq!(place("rpp=2"), told(Value::Null, 1, json!(2), 2, 3, 2));
-    assert_eq!(place("rpp=2&page=2"), told(json!(1), 2, Value::Null, 2, 3, 1));
-    assert_eq!(place("rpp=2&page=9"), told(json!(2), 9, Value::Null, 2, 3, 0));
-    assert_eq!(place("search=nobody"), told(Value::Null, 1, Value::Null, 0, 0, 0));
-    assert_eq!(place("search=nobody&page=2"), told(Value::Null, 2, Value::Null, 0, 0, 0));
+    assert_eq!(place("rpp=2"), expected(Value::Null, 1, json!(2), 2, 3, 2));
+    assert_eq!(place("rpp=2&page=2"), expected(json!(1), 2, Value::Null, 2, 3, 1));
+    assert_eq!(place("rpp=2&page=9"), expected(json!(2), 9, Value::Null, 2, 3, 0));
+    assert_eq!(place("search=unknown"), expected(Value::Null, 1, Value::Null, 0, 0, 0));
+    assert_eq!(place("search=unknown&page=2"), expected(Value::Null, 2, Value::Null, 0, 0, 0));
     for (search, found) in [
         ("%20GLOB%20", &["Globex"][..]),
         ("2", &["Globex"]),

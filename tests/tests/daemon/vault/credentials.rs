@@ -170,7 +170,7 @@ fn a_tag_tells_whether_anything_changed() {
         third
     );
     assert_eq!(tag(&read("")), third);
-    // Whoever may not is told so, whatever they know.
+    // A caller without the permission gets 403, whatever the request.
     let stranger = world.sign_in("user-130");
     refused(&stranger.ask(Request::get(at(&id, "")).header("If-None-Match", third.as_str())), 403);
     refused(&stranger.ask(Request::delete(at(&id, "")).header("If-Match", first.as_str())), 403);
@@ -230,8 +230,8 @@ fn what_was_read_may_be_sent_back() {
     let mut view = data(&admin.get(&at(&id, "")));
     (view["companyId"], view["createdAt"], view["nonsense"]) =
         (json!("elsewhere"), json!("never"), json!(1));
-    let told = refused(&admin.send("PATCH", &at(&id, ""), &view), 400);
-    let mut places: Vec<_> = told.iter().map(|told| told.split_once(':').unwrap().0).collect();
+    let faults = refused(&admin.send("PATCH", &at(&id, ""), &view), 400);
+    let mut places: Vec<_> = faults.iter().map(|fault| fault.split_once(':').unwrap().0).collect();
     places.sort_unstable();
     assert_eq!(places, ["companyId", "createdAt", "nonsense"]);
     let mut of = data(&admin.get(&format!("{TYPES}/{of}")));

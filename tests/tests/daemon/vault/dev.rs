@@ -110,11 +110,11 @@ fn types_of_plugins_are_there_and_are_theirs() {
     assert_eq!(data(&made)["fields"], json!({ "accessKeyId": good[0].1 }));
     let bad = [("accessKeyId", "AKIA"), ("secretAccessKey", "hunter2-hunter2")];
     let answer = admin.send("POST", CREDENTIALS, &credential("Bad", id, &acme, &bad));
-    let told = refused(&answer, 400);
-    assert_eq!(told.len(), 2, "{told:?}");
+    let faults = refused(&answer, 400);
+    assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(
-        told[0].starts_with("fields.0.value: ") && told[1].starts_with("fields.1.value: "),
-        "{told:?}"
+        faults[0].starts_with("fields.0.value: ") && faults[1].starts_with("fields.1.value: "),
+        "{faults:?}"
     );
     assert!(!answer.text().contains("hunter2"), "{answer:?}");
     let path = format!("{TYPES}/{id}");
@@ -136,7 +136,7 @@ fn types_of_plugins_are_there_and_are_theirs() {
         (&json!("Example"), &json!("alice"), &json!("8"))
     );
     assert!(fields.get("secret").is_none(), "{fields}");
-    let told = refused(
+    let faults = refused(
         &admin.send(
             "POST",
             CREDENTIALS,
@@ -144,7 +144,7 @@ fn types_of_plugins_are_there_and_are_theirs() {
         ),
         400,
     );
-    assert_eq!(told, ["fields.1.value: This field is computed; no value is taken for it."]);
+    assert_eq!(faults, ["fields.1.value: This field is computed; no value is taken for it."]);
 
     let ssh = data(&admin.get(&format!("{TYPES}/ssh%20KEY")).expect(200));
     let computed: Vec<_> = ssh["fields"]

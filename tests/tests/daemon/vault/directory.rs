@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use credsmith_tests::{Received, Site, Target};
 use serde_json::{Value, json};
 
-/// What it is told by whoever may ask.
+/// The answers of the directory to an authorised caller.
 pub(crate) const PRIVATE_KEY: &str = "canary-connectwise-8c1d";
 
 /// A company: its id, its identifier, its name.
@@ -45,7 +45,7 @@ fn answer(request: &Received, companies: &[Value], of: fn(u64) -> Value) -> (u16
             let company = query["conditions"].strip_prefix("company%2Fid%3D").unwrap();
             page(of(company.parse().unwrap()).as_array().unwrap())
         }
-        other => panic!("nobody asks for {other}"),
+        other => panic!("no test asks for {other}"),
     }
 }
 

@@ -186,7 +186,7 @@ fn use_everything(daemon: &Daemon, canaries: &mut Canaries) {
     admin.get(&at(&id, "/secure-values")).expect(200);
 }
 
-fn nobody_waits_for_a_directory_that_is_down(daemon: &Daemon) {
+fn a_directory_that_is_down_delays_no_request(daemon: &Daemon) {
     let admin = Session::begin(daemon.address(), "alice");
     let answer = admin.get(&format!("{COMPANIES}/7/configurations"));
     refused(&answer, 502);
@@ -214,7 +214,7 @@ fn nothing_secret_of_the_vault_is_written() {
     canaries.add("key of all data", kek.split_whitespace().max_by_key(|word| word.len()).unwrap());
     use_everything(&daemon, &mut canaries);
     drop(directory);
-    nobody_waits_for_a_directory_that_is_down(&daemon);
+    a_directory_that_is_down_delays_no_request(&daemon);
     for path in ["/healthz", "/readyz"] {
         canaries.absent_from(path, &daemon.admin(path).body);
     }

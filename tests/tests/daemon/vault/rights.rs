@@ -13,7 +13,7 @@ fn count(who: &Session, of: &str) -> Value {
     data(&who.get(&format!("{TYPES}/{of}")).expect(200))["credentialCount"].clone()
 }
 
-/// Tries everything that there is to do with a credential; tells what is answered.
+/// Tries every operation on a credential and returns the answers.
 fn everything_at(who: &Session, id: &str) -> Vec<u16> {
     let change = json!({ "fields": values(&[("user", "x")]) });
     vec![
@@ -55,15 +55,16 @@ fn a_scope_keeps_out_who_does_not_hold_it() {
     }
     assert_eq!(patch(&keeper, &json!({ "icon": "https://example.org/i.png" })), 200);
     refused(&keeper.ask(Request::delete(format!("{TYPES}/{id}"))), 403);
-    // Nobody takes what they have not: neither a scope of their own making, nor one of ours.
+    // Users cannot give themselves a right that they lack: neither a scope of their own, nor one of
+    // ours.
     let own = keeper.make_type(&type_with("Own", "keeper.only", &["user"]));
     refused(&keeper.send("POST", CREDENTIALS, &credential("Mine", &own, &acme, &[])), 403);
     for ours in ["credential.fetch", "user.update", "*", "vip.*", "vip"] {
-        let told = refused(
+        let faults = refused(
             &admin.send("PATCH", &format!("{TYPES}/{id}"), &json!({ "permissionScope": ours })),
             400,
         );
-        assert!(told.len() == 1 && told[0].starts_with("permissionScope: "), "{told:?}");
+        assert!(faults.len() == 1 && faults[0].starts_with("permissionScope: "), "{faults:?}");
     }
 
     // By another scope others hold it, at once.
@@ -103,7 +104,7 @@ fn a_role_of_one_company_reaches_no_other() {
         refused(&staff.get(&format!("{COMPANIES}/{name}")), 403);
         refused(&staff.get(&format!("{COMPANIES}/{name}/configurations")), 403);
     }
-    refused(&staff.get(&format!("{COMPANIES}/nobody")), 404);
+    refused(&staff.get(&format!("{COMPANIES}/unknown")), 404);
     assert_eq!(
         data(&staff.get(&format!("{COMPANIES}/acme/configurations")).expect(200)),
         json!([])
@@ -123,7 +124,7 @@ fn a_role_of_one_company_reaches_no_other() {
 }
 
 #[test]
-fn a_user_is_told_what_they_may_do() {
+fn a_user_can_list_their_rights() {
     let world = World::get();
     let granted = |who: &Session| {
         let lines = data(&who.get("/v1/user/@me/permissions").expect(200));

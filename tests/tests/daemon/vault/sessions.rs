@@ -102,11 +102,11 @@ fn what_is_no_access_token_opens_nothing() {
     for token in
         [refresh, &provider, "x", "a.b.c"].into_iter().chain(tampered.iter().map(String::as_str))
     {
-        let told = challenge(&bearing(&world, token));
-        assert!(told.contains("error=\"invalid_token\""), "{told}");
+        let message = challenge(&bearing(&world, token));
+        assert!(message.contains("error=\"invalid_token\""), "{message}");
     }
-    let nobody = challenge(&world.daemon.ask(&Request::get(ME)));
-    assert_eq!(nobody, "Bearer realm=\"credsmith\"", "who shows nothing is told no error");
+    let anonymous = challenge(&world.daemon.ask(&Request::get(ME)));
+    assert_eq!(anonymous, "Bearer realm=\"credsmith\"", "a request without a token gets no error");
     for strange in [
         Request::get(ME).header("Authorization", access),
         Request::get(ME).header("Authorization", format!("Basic {access}")),
@@ -228,7 +228,7 @@ fn a_suspension_binds_every_dialect() {
     assert_ne!(watts.post("unique", json!({})).status, 303);
     let begun = world.begin();
     refused(&begun.come_back(&begun.visit(name)).unwrap(), 401);
-    // Nobody suspends themselves.
+    // Users cannot suspend themselves.
     let own = data(&world.admin.get(ME))["id"].as_str().unwrap().to_owned();
     let answer =
         world.admin.send("PATCH", &format!("/v1/user/users/{own}"), &json!({ "suspended": true }));

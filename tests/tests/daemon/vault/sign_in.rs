@@ -1,4 +1,4 @@
-//! Signing in: how tokens reach a client at its socket, and everybody who must not get them.
+//! Signing in: how tokens reach a client at its socket, and the clients that must not get them.
 
 use credsmith_tests::{Answer, Frame, Request, Session, SignIn, Socket};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn browse(world: &World, path: &str) -> Answer {
     world.daemon.ask(&Request::get(path).header("Accept", HTML))
 }
 
-/// The page that a browser ends at. It has nothing in it that somebody who reads over a shoulder
+/// The page that a browser ends at. It has nothing in it that a person who reads over a shoulder
 /// could use.
 fn page(answer: &Answer, status: u16, says: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
@@ -47,7 +47,7 @@ fn failure(message: &Value) -> String {
 }
 
 #[test]
-fn who_waits_gets_the_tokens_and_nobody_else() {
+fn only_the_waiting_client_gets_the_tokens() {
     let world = World::get();
     let begun = world.begin();
     assert!(
@@ -59,7 +59,7 @@ fn who_waits_gets_the_tokens_and_nobody_else() {
     assert!(begun.uri.contains(&format!("state={}", begun.key)), "{}", begun.uri);
     let socket = open(&world, &begun.key);
     let back = begun.visit("user-100");
-    // Even a browser that takes JSON is told nothing when somebody waits.
+    // Even a browser that accepts JSON gets no tokens when a client waits.
     let answer = begun.come_back(&back).unwrap().expect(200);
     assert_eq!(
         answer.json(),
@@ -92,7 +92,7 @@ fn a_client_without_a_socket_asks_for_json() {
     let world = World::get();
     let begun = world.begin();
     let back = begun.visit("user-102");
-    // What checks links before somebody follows them uses nothing up.
+    // A scanner that checks links before a user follows them does not consume the sign-in.
     refused_head(&world, &back);
     let answer = begun.come_back(&back).unwrap().expect(200);
     assert_eq!(
@@ -175,7 +175,7 @@ fn a_client_that_talks_too_much_is_hung_up_on_and_may_come_again() {
 }
 
 #[test]
-fn a_sign_in_that_fails_is_told_to_who_waits_and_gives_no_tokens() {
+fn a_sign_in_that_fails_is_reported_to_the_waiting_client_and_gives_no_tokens() {
     let world = World::get();
     let denied =
         |begun: &SignIn| format!("/v1/auth/redirect?error=access_denied&state={}", begun.key);
@@ -196,8 +196,8 @@ fn a_sign_in_that_fails_is_told_to_who_waits_and_gives_no_tokens() {
         let begun = world.begin();
         let (waiting, path) = (open(&world, &begun.key), attack(&begun));
         page(&browse(&world, &path), 401, "Not signed in");
-        let told = failure(&waiting.message());
-        assert!(!told.is_empty() && !told.contains(&begun.key), "{told}");
+        let message = failure(&waiting.message());
+        assert!(!message.is_empty() && !message.contains(&begun.key), "{message}");
         // And good for no second attempt.
         page(&browse(&world, &begun.visit("user-104")), 400, "Please begin again.");
 
@@ -223,7 +223,7 @@ fn a_way_back_that_leads_nowhere() {
         page(&browse(&world, &format!("/v1/auth/redirect{query}")), 400, "Not signed in");
     }
     let begun = world.begin();
-    // Which of the two would somebody else have checked?
+    // Two values: different parsers could read either of them.
     page(&browse(&world, &format!("{}&state=x", begun.visit("user-105"))), 400, "Not signed in");
     let hostile = "/v1/auth/redirect?error=%3Cscript%3Ealert(1)%3C%2Fscript%3E&error_description=%3Cscript%3E&state=%3Cb%3E";
     let answer = browse(&world, hostile);
@@ -236,7 +236,7 @@ fn sign_ins_begin_at_a_provider_of_ones_choice() {
     let world = World::get();
     let chosen = SignIn::begin_at(world.daemon.address(), Some("op"));
     assert!(chosen.uri.starts_with(&world.op.issuer()), "{}", chosen.uri);
-    for unknown in ["nobody", "", "OP", "a%20b", "op&provider=op"] {
+    for unknown in ["unknown", "", "OP", "a%20b", "op&provider=op"] {
         let answer = world.daemon.ask(&Request::get(format!("/v1/auth/uri?provider={unknown}")));
         assert!(refused(&answer, 400)[0].starts_with("provider: "), "{unknown}: {answer:?}");
     }

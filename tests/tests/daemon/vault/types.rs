@@ -28,7 +28,7 @@ fn a_change_of_fields_is_seen_at_once_and_never_decrypts() {
     let secret = || data(&admin.get(&at(&one, "/secure-values")).expect(200));
     assert_eq!((plain(), secret()), (json!({ "user": "u", "token": "t0ken-4711" }), json!({})));
 
-    // Plain becomes secure: from the next read on nobody sees it in the open.
+    // Plain becomes secure: from the next read on its value is not shown.
     change(&world, &id, &[field("user", false), field("token", true)]).expect(200);
     assert_eq!((plain(), secret()), (json!({ "user": "u" }), json!({ "token": "t0ken-4711" })));
     for path in [at(&one, "/fields"), format!("{TYPES}/{id}/credentials"), at(&one, "")] {
@@ -160,5 +160,5 @@ fn a_plugin_that_breaks_changes_nothing_and_the_next_call_works() {
     assert_eq!(data(&admin.get(&at(id, "")))["fields"]["userName"], "alice");
     put("bob").expect(200);
     assert_eq!(names(&admin.get(&format!("{TYPES}/{login}/credentials"))), ["Login of alice"]);
-    assert!(!world.daemon.log().contains("canary-hunter2"), "a plugin told the log");
+    assert!(!world.daemon.log().contains("canary-hunter2"), "a plugin logged a secret");
 }

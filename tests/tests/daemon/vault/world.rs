@@ -25,11 +25,12 @@ static WORLD: Shared<World> = Shared::new();
 
 /// The daemon, and who vouches for its users: those of the provider, and `keeper`, who may do
 /// everything with credentials, types and companies but holds no scope, and `acme-staff`, who may
-/// do the same with those of Acme alone. Everybody in the group users may use the service `unique`.
+/// do the same with those of Acme alone. Every user in the group users may use the service
+/// `unique`.
 pub(crate) struct World {
     pub(crate) op: Provider,
     pub(crate) daemon: Daemon,
-    /// Somebody who may do everything.
+    /// An administrator with every permission.
     pub(crate) admin: Session,
     _site: Site,
 }
@@ -164,13 +165,14 @@ pub(crate) fn refused(answer: &Answer, status: u16) -> Vec<String> {
         status == 400 || body["errors"].is_array(),
         "{answer:?}"
     );
-    let told = body["errors"].as_array().into_iter().flatten();
-    told.map(|fault| {
-        let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
-        let path: Vec<_> = fault["path"].as_array().unwrap().iter().map(step).collect();
-        format!("{}: {}", path.join("."), fault["message"].as_str().unwrap())
-    })
-    .collect()
+    let faults = body["errors"].as_array().into_iter().flatten();
+    faults
+        .map(|fault| {
+            let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
+            let path: Vec<_> = fault["path"].as_array().unwrap().iter().map(step).collect();
+            format!("{}: {}", path.join("."), fault["message"].as_str().unwrap())
+        })
+        .collect()
 }
 
 /// Waits until a session is over.

@@ -18,7 +18,7 @@ pub(crate) struct Example {
     pub(crate) signed_in: bool,
     pub(crate) permissions: Vec<String>,
     pub(crate) body: Option<Value>,
-    /// `None` where the answer is told in words.
+    /// `None` where the document describes the answer in words.
     pub(crate) answer: Option<Value>,
 }
 

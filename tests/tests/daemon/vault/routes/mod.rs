@@ -3,7 +3,7 @@
 //! rights it names are the ones that are needed.
 //!
 //! Each example is played on a stage that is set for it, so that the daemon has what the list
-//! shows: the companies and their number, the names, the fields. An example that nobody sets a
+//! shows: the companies and their number, the names, the fields. An example that no code sets a
 //! stage for fails, and so does a stage that no example is played on.
 
 mod document;
@@ -19,7 +19,7 @@ use document::{Document, Example};
 use shape::Shapes;
 use stage::{Play, Stage};
 
-/// Of whom the answer says more than anybody may keep.
+/// The routes whose answers no cache may keep.
 const NO_STORE: [&str; 4] = [
     "GET /auth/uri",
     "POST /auth/refresh",
@@ -33,7 +33,7 @@ const TAGGED: [&str; 4] = [
     "GET /credential/credentials/:id/fields",
     "PUT /credential/credentials/:id/fields",
 ];
-/// The one that is told in words:
+/// The one that is described in words:
 /// [`the_handler_of_redirects_closes_the_window_and_emits_the_tokens`].
 const IN_WORDS: &str = "GET /auth/redirect";
 
@@ -67,7 +67,7 @@ fn differences_of(shapes: &Shapes, example: &Example, answer: &Answer) -> Vec<St
     let name = example.name();
     let is_kept = answer.header("cache-control") != Some("no-store");
     if is_kept && NO_STORE.contains(&name.as_str()) {
-        faults.push("anybody may keep it".to_owned());
+        faults.push("a cache may keep it".to_owned());
     }
     if answer.header("etag").is_some() != TAGGED.contains(&name.as_str()) {
         faults.push(format!("its tag is {:?}", answer.header("etag")));
@@ -82,7 +82,7 @@ fn check(what: &str, faults: &[String], answer: &Answer) {
     assert!(faults.is_empty(), "{what}:\n{}\n\n{answer:?}", faults.join("\n"));
 }
 
-/// Plays an example as nobody, as those who lack one of its rights each, and as somebody who has
+/// Plays an example anonymously, as users who lack one of its rights each, and as a user who has
 /// just these.
 fn play(stage: &Stage, document: &Document, shapes: &Shapes, example: &Example) {
     let Play { request, player } = stage.set(example);
@@ -95,7 +95,7 @@ fn play(stage: &Stage, document: &Document, shapes: &Shapes, example: &Example) 
     };
     if example.signed_in {
         let answer = stage.daemon.ask(&request);
-        refused(401, "nobody", &answer);
+        refused(401, "an anonymous client", &answer);
         assert_eq!(
             answer.header("www-authenticate"),
             Some("Bearer realm=\"credsmith\""),
@@ -112,7 +112,7 @@ fn play(stage: &Stage, document: &Document, shapes: &Shapes, example: &Example) 
     for missing in &example.permissions {
         let rights = example.permissions.iter().filter(|right| *right != missing);
         let answer = stage.with_rights(rights).ask(request.clone());
-        refused(403, &format!("somebody without {missing}"), &answer);
+        refused(403, &format!("a user without {missing}"), &answer);
     }
     let answer = match player {
         Some(player) => player.ask(request),
@@ -165,7 +165,7 @@ fn failures(stage: &Stage, document: &Document, shapes: &Shapes) {
         (401, stage.daemon.ask(&Request::get(types))),
         (403, stage.with_rights([]).get(types)),
         (404, admin.get(nowhere)),
-        // The daemon itself breaks for nobody: a plugin does.
+        // The daemon itself does not fail on request: a plugin does.
         (500, stage.break_a_plugin()),
     ];
     let documented: BTreeSet<_> =

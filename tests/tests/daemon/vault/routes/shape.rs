@@ -118,7 +118,7 @@ impl Shape {
         }
     }
 
-    /// Tells everything in which `value`, which stands at `place`, differs.
+    /// Returns every difference of `value`, which is at `place`.
     pub(crate) fn compare(&self, place: &str, value: &Value, faults: &mut Vec<String>) {
         match (self, value) {
             (Self::Object(shapes), Value::Object(members)) => {

@@ -37,7 +37,7 @@ const PERMISSIONS: [&str; 16] = [
     "credential_type.delete",
 ];
 
-/// The daemon, somebody who may do everything, and what is there from the start.
+/// The daemon, a user with every permission, and the objects that exist from the start.
 pub(crate) struct Stage {
     pub(crate) daemon: Daemon,
     pub(crate) admin: Session,
@@ -52,7 +52,7 @@ pub(crate) struct Stage {
 /// What plays an example.
 pub(crate) struct Play {
     pub(crate) request: Request,
-    /// Who sends it; `None`: nobody in particular.
+    /// The sender; `None`: an anonymous client.
     pub(crate) player: Option<Session>,
 }
 
@@ -106,7 +106,7 @@ impl Stage {
         Self { daemon, admin, company, aws, azure, _op: op, _directory: directory, _site: site }
     }
 
-    /// Somebody with these permissions, no others, and every scope.
+    /// A user with these permissions, no others, and every scope.
     pub(crate) fn with_rights<'r>(&self, rights: impl IntoIterator<Item = &'r String>) -> Session {
         let rights: Vec<_> = rights.into_iter().map(String::as_str).collect();
         Session::begin(self.daemon.address(), &who_may(&rights))
@@ -154,7 +154,7 @@ impl Stage {
                 }
                 path(example.path.replace(":id", &self.azure))
             }
-            other => panic!("nobody sets a stage for {other}"),
+            other => panic!("there is no stage for {other}"),
         };
         let request = match &body {
             Some(body) => Request::json(&example.method, path, body),
