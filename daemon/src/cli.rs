@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program, and nothing of how it is done.
+//! The command line: commands and arguments, not what they do.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0   done; after TERM or INT: everything in work was finished
-  1   something failed while running; the sentence on standard error says what
+  1   something failed while running; the sentence on standard error names it
   2   the command line is wrong
   3   a second TERM or INT ended the daemon at once; what was in work is cleaned up by the next start
   78  the configuration is wrong; every fault is on standard error, one a line";
@@ -20,25 +20,25 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the daemon; `ready http://...` on standard output says that it serves
+    /// Run the daemon; it prints `ready http://...` on standard output when it serves
     #[command(after_help = EXIT_CODES)]
     Serve {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Check a configuration and tell every fault in it, without starting anything
+    /// Check a configuration and report every fault in it, without starting the daemon
     #[command(after_help = EXIT_CODES)]
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Try Credsmith out: a demo configuration and an OpenID provider with demo accounts, on this
-    /// machine only
+    /// Run a demo: a demo configuration and an OpenID provider with demo accounts, on this machine
+    /// only
     #[command(after_help = EXIT_CODES)]
     Dev {
         /// Where the daemon listens; port 0 takes a free one
@@ -47,36 +47,37 @@ pub(crate) enum Command {
         /// Where the demo provider listens; port 0 takes a free one
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = loopback)]
         provider_listen: SocketAddr,
-        /// Keep state in this directory; without it, state is gone at the end
+        /// Keep state in this directory; without it, state is removed at the end
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
-    /// Look at plugins
+    /// Inspect plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Make keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Look at the audit log
+    /// Verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Look after leases that a running daemon could not revoke
+    /// Manage leases that a running daemon could not revoke
     #[command(subcommand)]
     Lease(LeaseCommand),
-    /// Suspend a user of a running daemon on every surface, or let them in again
+    /// Suspend or resume a user of a running daemon on every surface
     #[command(subcommand)]
     User(UserCommand),
-    /// Look after the vault of a running daemon
+    /// Manage the vault of a running daemon
     #[command(subcommand)]
     Vault(VaultCommand),
-    /// Tell a running daemon that the clock is right, after it has jumped and was looked at
+    /// Confirm to a running daemon that the clock is right, after a jump that an operator has
+    /// checked
     TrustClock {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
 }
 
-/// Which daemon is spoken to: one that runs on this machine.
+/// The daemon that a command goes to: one that runs on this machine.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct RunningDaemon {
@@ -88,15 +89,15 @@ pub(crate) struct RunningDaemon {
     pub(crate) socket: Option<PathBuf>,
 }
 
-/// What to do with leases.
+/// Commands for leases.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LeaseCommand {
-    /// List leases that wait for an operator
+    /// List leases that are parked for an operator
     Parked {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Have the revocation of a parked lease tried again
+    /// Retry the revocation of a parked lease
     Retry {
         /// The lease, as `parked` shows it
         #[arg(value_name = "ID", value_parser = id)]
@@ -104,55 +105,54 @@ pub(crate) enum LeaseCommand {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Let go of a parked lease: what it stands for may stay alive at its target
+    /// Give up a parked lease: its credential may stay valid at its target
     Drop {
         /// The lease, as `parked` shows it
         #[arg(value_name = "ID", value_parser = id)]
         id: String,
-        /// Why; it goes into the audit log
+        /// The reason, for the audit log
         #[arg(long, value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Read the whole ledger against itself and tell every contradiction
+    /// Check the whole ledger for consistency and report every contradiction
     Examine {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
 }
 
-/// What to do with the audit log.
+/// Commands for the audit log.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Find every edit, deletion, reordering and truncation in an audit log, whether or not the
     /// daemon runs
     #[command(after_help = EXIT_CODES)]
     Verify {
-        /// Its files, the oldest first where it was moved away on the way
+        /// The files of the log, the oldest first
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
         /// The daemon's configuration file, running or not; without it there is no key, and only
-        /// hashes, numbers and chain are looked at
+        /// hashes, numbers and chain are checked
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// The admin socket of a running daemon in place of its configuration; that of `credsmith
         /// dev --data DIR` is DIR/admin.sock
         #[arg(long, value_name = "PATH", conflicts_with = "config")]
         socket: Option<PathBuf>,
-        /// The number of the line that the files begin with, where older ones were put away for
-        /// good
+        /// The number of the first line in the files, where older ones are no longer kept
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         from: u64,
     },
 }
 
-/// What to do with the vault.
+/// Commands for the vault.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
     /// Synchronise companies with their directory now
     Sync {
-        /// Let a walk count that would mark unusually many companies as missing
+        /// Accept a synchronisation that marks unusually many companies as missing
         #[arg(long)]
         accept: bool,
         #[command(flatten)]
@@ -163,7 +163,7 @@ pub(crate) enum VaultCommand {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Bring back a deleted credential, or a type with all that went along
+    /// Restore a deleted credential, or a type with everything that was deleted with it
     Restore {
         /// As `deleted` shows it
         #[arg(value_name = "ID", value_parser = id)]
@@ -171,7 +171,7 @@ pub(crate) enum VaultCommand {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Remove something deleted for good, before its time
+    /// Remove a deleted credential or type for good, before its time
     Purge {
         /// As `deleted` shows it
         #[arg(value_name = "ID", value_parser = id)]
@@ -181,10 +181,10 @@ pub(crate) enum VaultCommand {
     },
 }
 
-/// What to do with users. A user is known by issuer and subject.
+/// Commands for users. A user is identified by issuer and subject.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Refuse a user everywhere, and take back what is being issued to them
+    /// Refuse a user on every surface, and revoke credentials that are being issued to them
     Suspend {
         /// The issuer, as the provider's discovery document spells it
         issuer: String,
@@ -193,7 +193,7 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Let a suspended user in again
+    /// Let a suspended user sign in again
     Resume {
         /// The issuer, as the provider's discovery document spells it
         issuer: String,
@@ -204,7 +204,7 @@ pub(crate) enum UserCommand {
     },
 }
 
-/// What to do with plugins.
+/// Commands for plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// Show what a component is: world, imports, settings, digest
@@ -222,32 +222,32 @@ pub(crate) enum PluginCommand {
     },
 }
 
-/// What to do with keys.
+/// Commands for keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make the key that protects all data; an existing file is left alone
+    /// Make the key that protects all data; an existing file is not overwritten
     Init {
-        /// Where to put it (mode 600)
+        /// The file to create (mode 600)
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
 }
 
-/// Ids stand in the paths that the daemon is asked by.
+/// Ids become part of the paths of requests to the daemon.
 fn id(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let expected = "expected letters, digits and hyphens, as the daemon shows the id";
     fits.then(|| text.to_owned()).ok_or_else(|| expected.to_owned())
 }
 
-/// Anybody can have tokens from the demo provider: it serves this machine only.
+/// Accepts loopback addresses only: every client gets tokens from the demo provider.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "expected an address with a port, like 127.0.0.1:8080".to_owned())?;
     if !address.ip().is_loopback() {
         return Err(format!(
-            "{} is not a loopback address: whoever reaches the demo can be any of its users, so that it \
+            "{} is not a loopback address: a client that reaches the demo can sign in as any of its users, so that it \
              listens on 127.0.0.1 or [::1] only",
             address.ip()
         ));

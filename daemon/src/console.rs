@@ -1,12 +1,12 @@
-//! The two streams: sentences for people on standard error, and the one line that says the daemon
-//! serves on standard output.
+//! The two streams: sentences for people on standard error, and results and the line `ready` on
+//! standard output.
 //!
-//! A stream that is closed is no reason to fail.
+//! A closed stream is not an error.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-/// Says something on standard error.
+/// Prints a sentence on standard error.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

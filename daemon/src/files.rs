@@ -1,15 +1,14 @@
-//! Files and directories that are the daemon's alone.
+//! Files and directories that only the user of the daemon may read.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Writes a file that nobody else can read (mode 600), durably. Never over an existing one, and
-/// never through a link.
+/// Writes a file that no other user can read (mode 600), durably. It never overwrites a file and
+/// never follows a link.
 ///
-/// # Errors
-/// `AlreadyExists`, and whatever else the file system says.
+/// # Errors `AlreadyExists`, and every other error of the file system.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -19,7 +18,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Makes a directory that is ours alone (mode 700), or finds it to be so.
+/// Creates a directory that no other user can read (mode 700), or checks that an existing one is
+/// so.
 ///
 /// # Errors
 /// A sentence.

@@ -1,24 +1,26 @@
-//! The log: lines on standard error, for eyes or for machines.
+//! The log: lines on standard error, as text for people or as JSON for programs.
 //!
-//! A line is formatted where the event happens and written by a thread of its own, so that whoever
-//! does not read our standard error holds up no request: what does not fit the queue is dropped and
-//! counted, and the count is logged. That thread takes all lines that wait at once and then rests
-//! for a moment: waking it for each line cost more than the rest of a cheap request. Errors are the
-//! exception: they are written at once, and whoever logs one waits for that a little, since the end
-//! of the process may be next. Text of others is data: the writer escapes every control character,
-//! so that one event is one line and no terminal obeys it.
+//! A line is formatted in the thread of its event and written by a separate thread, so that a
+//! process that does not read our standard error holds up no request: lines that do not fit into
+//! the queue are dropped and counted, and the count is logged. The writing thread takes all queued
+//! lines at once and then rests for a moment: waking it for each line cost more than the rest of a
+//! cheap request. Errors are the exception: they are written at once, and the thread that logs one
+//! waits for that for a short time, since the process may be about to end. Foreign text is data:
+//! the writer escapes every control character, so that one event is one line and cannot control a
+//! terminal.
 //!
-//! Other crates are heard from `warn` upwards only, whatever the level: below that, libraries for
-//! HTTP and TLS show what they carry.
+//! Events of other crates are logged from `warn` upwards only, whatever the level: below that,
+//! libraries for HTTP and TLS log the data that they transport.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
 use tracing_subscriber::Layer as _;
@@ -31,18 +33,19 @@ use crate::config::log::Format;
 
 /// The target of audit events; they are logged at every level.
 pub(crate) const AUDIT: &str = "audit";
-/// Most bytes that wait to be written. As many again may be with the thread that writes.
+/// Most bytes in the queue. The writing thread may hold as many again.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Room that the queue keeps for the next lines.
 const KEPT_ROOM: usize = 64 * 1024;
 /// How long lines gather after some were written.
 const REST: Duration = Duration::from_millis(2);
-/// How long an error waits for being written, unless it is known that nobody reads.
+/// How long the thread that logs an error waits until it is written, unless the log is known to be
+/// stalled.
 const ERROR_WAIT: Duration = Duration::from_millis(100);
 /// How long the end of the daemon waits for the last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Writes what is still queued when dropped, as far as somebody reads it.
+/// Writes the queued lines when it is dropped, and waits for that for at most [`FLUSH`].
 #[derive(Debug)]
 pub(crate) struct Flush {
     lines: Arc<Lines>,
@@ -50,9 +53,9 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
-    /// Has the writer end once nothing waits any more.
+    /// Makes the writer end once the queue is empty.
     fn begin(&self) {
-        self.lines.lock().ending = true;
+        self.lines.waiting.lock().ending = true;
         self.lines.look.notify_one();
     }
 }
@@ -94,15 +97,15 @@ struct Queue {
     urgent: bool,
 }
 
-/// The lines between those who log and the thread that writes.
+/// The queue between the threads that log and the thread that writes.
 #[derive(Debug)]
 struct Lines {
-    /// How long an error waits for being written.
+    /// How long the thread that logs an error waits until it is written.
     patience: Duration,
     waiting: Mutex<Waiting>,
-    /// There is something for the writer to look at.
+    /// Wakes the writer.
     look: Condvar,
-    /// The writer has written.
+    /// Wakes threads that wait for an error to be written.
     wrote: Condvar,
 }
 
@@ -113,11 +116,11 @@ struct Waiting {
     /// Bytes that were ever queued, and how many of them have been written.
     queued: u64,
     written: u64,
-    /// The writer sleeps until it is told to look.
+    /// The writer sleeps until it is woken.
     idle: bool,
-    /// Something is not to wait until the writer has rested.
+    /// A line has to be written without waiting for the rest of the writer.
     urgent: bool,
-    /// An error waited in vain: nobody reads.
+    /// The wait for an error timed out: standard error is not being read.
     stalled: bool,
     ending: bool,
 }
@@ -148,7 +151,7 @@ fn start(
 fn write_all(lines: &Lines, mut target: impl Write, format: Format) {
     let mut batch = Vec::new();
     while let Some((dropped, until)) = lines.take(&mut batch) {
-        // There is nowhere to tell that the log cannot be written.
+        // There is no place to report that the log cannot be written.
         let _ = target.write_all(&batch);
         if dropped > 0 {
             let _ = target.write_all(lost(dropped, format).as_bytes());
@@ -161,20 +164,16 @@ fn write_all(lines: &Lines, mut target: impl Write, format: Format) {
 }
 
 impl Lines {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For the writer: waits for lines and moves them into `batch`, which is empty. Gives how many
-    /// others were dropped, and up to where the lines go; `None` at the end.
+    /// For the writer: waits for lines and moves them into `batch`, which is empty. Returns how
+    /// many other lines were dropped and the number of bytes queued so far; `None` at the end.
     fn take(&self, batch: &mut Vec<u8>) -> Option<(u64, u64)> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         while waiting.text.is_empty() && waiting.dropped == 0 {
             if waiting.ending {
                 return None;
             }
             waiting.idle = true;
-            waiting = self.look.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            self.look.wait(&mut waiting);
             waiting.idle = false;
         }
         waiting.urgent = false;
@@ -182,18 +181,18 @@ impl Lines {
         Some((mem::take(&mut waiting.dropped), waiting.queued))
     }
 
-    /// For the writer: what was queued up to `until` is written; now lines may gather.
+    /// For the writer: marks the bytes up to `until` as written and rests, while lines gather.
     fn rest(&self, until: u64) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.written = until;
         waiting.stalled = false;
         self.wrote.notify_all();
         let goes_on = |waiting: &mut Waiting| !waiting.urgent && !waiting.ending;
-        drop(self.look.wait_timeout_while(waiting, REST, goes_on));
+        self.look.wait_while_for(&mut waiting, goes_on, REST);
     }
 
     fn put(&self, line: &[u8], urgent: bool) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if waiting.text.len() + line.len() > MAX_BYTES {
             waiting.dropped += 1;
             return;
@@ -207,15 +206,14 @@ impl Lines {
         if urgent && !waiting.stalled {
             let until = waiting.queued;
             let unwritten = |waiting: &mut Waiting| waiting.written < until;
-            let waited = self.wrote.wait_timeout_while(waiting, self.patience, unwritten);
-            let (mut waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            waiting.stalled = timeout.timed_out();
+            self.wrote.wait_while_for(&mut waiting, unwritten, self.patience);
+            waiting.stalled = unwritten(&mut waiting);
         }
     }
 }
 
 fn lost(dropped: u64, format: Format) -> String {
-    let message = format!("{dropped} log lines were dropped: nobody read the log fast enough");
+    let message = format!("{dropped} log lines were dropped: the log was not read fast enough");
     match format {
         Format::Human => format!("WARN credsmith: {message}\n"),
         Format::Json => {
@@ -237,7 +235,7 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-/// The formatter hands over one whole event a call.
+/// The formatter passes one whole event per call.
 impl Write for Queue {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let body = event.strip_suffix(b"\n");
@@ -255,7 +253,8 @@ impl Write for Queue {
     }
 }
 
-/// The event as one line: what a terminal or a log reader could take for something else is escaped.
+/// Formats the event as one line: characters that a terminal or a log reader could misinterpret are
+/// escaped.
 fn one_line(event: &str, format: Format) -> String {
     let body = event.strip_suffix('\n').unwrap_or(event);
     let mut line = String::with_capacity(event.len());
@@ -281,7 +280,6 @@ fn misleads(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc;
 
     use super::*;
@@ -291,13 +289,13 @@ mod tests {
 
     impl Sink {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.0.lock().clone()).unwrap()
         }
     }
 
     impl Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -305,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Blocks until it is let go.
+    /// Blocks until it is released.
     struct Stalled(mpsc::Receiver<()>, Sink);
 
     impl Write for Stalled {
@@ -353,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stalls_costs_lines_and_nobody_time() {
+    fn a_stalled_reader_costs_lines_and_delays_no_thread() {
         let (go, stalled) = mpsc::channel::<()>();
         let sink = Sink::default();
         let (mut queue, flush) = start(Stalled(stalled, sink.clone()), Format::Human, ERROR_WAIT);
@@ -363,7 +361,7 @@ mod tests {
         for _ in 0..20 {
             queue.write_all(&line).unwrap();
         }
-        assert!(queue.lines.lock().text.len() <= MAX_BYTES);
+        assert!(queue.lines.waiting.lock().text.len() <= MAX_BYTES);
         drop(go);
         flush.begin();
         flush.written.recv().unwrap();
@@ -400,13 +398,13 @@ mod tests {
         let (queue, flush) = start(Stalled(stalled, Sink::default()), Format::Human, ERROR_WAIT);
         let mut errors = Queue { urgent: true, ..queue };
         errors.write_all(b"the first\n").unwrap();
-        assert!(flush.lines.lock().stalled);
+        assert!(flush.lines.waiting.lock().stalled);
         let begun = std::time::Instant::now();
         for _ in 0..1000 {
             errors.write_all(b"another\n").unwrap();
         }
         assert!(begun.elapsed() < ERROR_WAIT * 500, "each of them waited");
-        // Nobody will read: its end is not to wait either.
+        // The sink is never read: the end of the writer must not wait for it either.
         mem::forget(flush);
     }
 }

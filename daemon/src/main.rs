@@ -1,23 +1,22 @@
 //! Credsmith: a daemon that issues and revokes credentials through sandboxed plugins.
 //!
-//! This package is the only place where all parts meet. `cli` says what can be asked, `config` what
-//! can be configured, `wire_up` puts the parts together, `run` is the life of the daemon, `dev` the
-//! same for trying out.
+//! This package is the only place where all crates meet. `cli` defines the command line, `config`
+//! the configuration, `wire_up` builds the daemon, `run` runs it until a signal comes, `dev` does
+//! the same for a demo, `commands` has the other commands.
 //!
-//! Never here: a decision about who may do what, a word of a dialect, wasm, sled, hyper.
+//! Never here: a decision about access, a term of a dialect, wasm, sled, hyper.
 
 mod audit;
 mod cli;
+mod commands;
 mod config;
 mod console;
 mod dev;
-mod end;
+mod failure;
 mod files;
-mod keys;
 mod logging;
-mod operator;
-mod plugins;
 mod run;
+mod sentence;
 mod system;
 mod wire_up;
 
@@ -28,11 +27,12 @@ use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand};
+use commands::{key, plugin, running};
 use config::Log;
-use end::Failure;
+use failure::Failure;
 
 fn main() -> ExitCode {
-    match obey(Cli::parse().command) {
+    match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             console::say(&failure);
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(command: Command) -> Result<(), Failure> {
+fn run_command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { config } => {
             let loaded = run::load(&config)?;
@@ -53,28 +53,26 @@ fn obey(command: Command) -> Result<(), Failure> {
             block_on(dev::run(listen, provider_listen, data.as_deref()))
         }
         Command::Check { config } => check(&config),
-        Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugins::inspect(&file)),
+        Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugin::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => {
-            block_on(plugins::list(run::load(&config)?))
+            block_on(plugin::list(run::load(&config)?))
         }
-        Command::Key(KeyCommand::Init { file }) => keys::init(&file),
+        Command::Key(KeyCommand::Init { file }) => key::init(&file),
         Command::Audit(AuditCommand::Verify { files, config, socket, from }) => {
-            block_on(audit::verify(files, config.as_deref(), socket.as_deref(), from))
+            block_on(commands::audit::verify(files, config.as_deref(), socket.as_deref(), from))
         }
-        Command::Lease(command) => block_on(operator::lease(command)),
-        Command::User(command) => block_on(operator::user(command)),
-        Command::Vault(command) => block_on(operator::vault(command)),
-        Command::TrustClock { daemon } => block_on(operator::trust_clock(daemon)),
+        Command::Lease(command) => block_on(running::lease(command)),
+        Command::User(command) => block_on(running::user(command)),
+        Command::Vault(command) => block_on(running::vault(command)),
+        Command::TrustClock { daemon } => block_on(running::trust_clock(daemon)),
     }
 }
 
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime: Runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::run(run::sentence(&error)))?;
+    let runtime: Runtime =
+        Builder::new_multi_thread().enable_all().build().map_err(Failure::error)?;
     let result = runtime.block_on(work);
-    // What still runs after a drain, or after a second signal, is not waited for.
+    // Tasks that still run after a drain, or after a second signal, are not waited for.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! The machine behind the core's ports: its clocks, its tasks, its randomness.
+//! The core's ports on this machine: clocks, tasks, random numbers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,8 +24,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A clock before 1970 is wrong anyway; the epoch is as good a wrong answer as any, and
-        // every certificate fails with it.
+        // A clock before 1970 is wrong in any case; at the epoch every certificate is refused.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -56,20 +55,20 @@ pub(crate) struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         if let Err(error) = getrandom::fill(bytes) {
-            // Ids and nonces that can be guessed are worse than no daemon.
+            // A daemon with guessable ids and nonces is worse than none.
             tracing::error!(%error, "the operating system gives no random numbers; the daemon ends at once");
             std::process::abort();
         }
     }
 }
 
-/// What every part is given of the machine.
+/// The ports of this machine, for every part of the daemon.
 #[derive(Clone)]
 pub(crate) struct System {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Connections of clients. Drained first: what a request in work still needs goes on until it
+    /// Connections of clients. They drain first: the work that a request needs continues until it
     /// is answered.
     pub(crate) connections: Drain,
     /// Everything else: effects, background work, the operators' socket.

@@ -100,7 +100,7 @@ impl Dev {
             BODY.len()
         )
         .unwrap();
-        // The server says this once somebody reads the body.
+        // The server sends this once the body is being read.
         let mut go_on = [0; 25];
         stream.read_exact(&mut go_on).unwrap();
         assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");

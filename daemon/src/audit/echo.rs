@@ -1,7 +1,7 @@
-//! The lines of the audit log, echoed as log lines of the target `audit`, which every log level lets
-//! through: for operators who watch. What has to last is in the audit log.
+//! Events of the audit log as log lines of the target `audit`, which is logged at every level. They
+//! are for operators who watch the log; the durable record is the audit log.
 //!
-//! What people and providers wrote (a subject, a reason) is a field of the line, never its message.
+//! Foreign text (a subject, a reason) is a field of the line, never its message.
 
 use credsmith_core::caller::Interface;
 use credsmith_core::ports::audit::{Actor, AuditEcho, Event, Outcome};
@@ -15,12 +15,14 @@ impl AuditEcho for Echo {
         let (actor, acting, interface) = match &event.actor {
             None => ("daemon", None, None),
             Some(Actor::Operator) => ("operator", None, None),
-            Some(Actor::Stranger(interface)) => ("stranger", None, Some(door(*interface))),
+            Some(Actor::Stranger(interface)) => {
+                ("stranger", None, Some(interface_name(*interface)))
+            }
             Some(Actor::User(subject, interface)) => {
-                ("user", Some(subject), Some(door(*interface)))
+                ("user", Some(subject), Some(interface_name(*interface)))
             }
             Some(Actor::Member { subject, .. }) => {
-                ("user", Some(subject), Some(door(Interface::Vault)))
+                ("user", Some(subject), Some(interface_name(Interface::Vault)))
             }
         };
         let (outcome, reason) = match &event.outcome {
@@ -49,7 +51,7 @@ impl AuditEcho for Echo {
     }
 }
 
-fn door(interface: Interface) -> &'static str {
+fn interface_name(interface: Interface) -> &'static str {
     match interface {
         Interface::Rest => "rest",
         Interface::Web => "web",
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_daemon_does_by_itself_has_no_subject() {
+    fn an_event_of_the_daemon_itself_has_no_subject() {
         let line = logged(Event {
             at: Timestamp::from_secs(7),
             actor: None,

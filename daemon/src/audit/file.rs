@@ -10,8 +10,8 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::audit::AuditFile;
 use credsmith_http::Bytes;
 
-/// The file at a path. It is opened anew each time: whoever moves it away makes room for another
-/// one.
+/// The file at a path. It is opened for each call, so that an operator may rename it at any time:
+/// the next call then creates a new one.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
@@ -60,7 +60,7 @@ impl AuditFile for LogFile {
             let is_new = !path.exists();
             let mut file = open(path, OpenOptions::new().append(true).create(true).mode(0o600))?;
             if file.metadata()?.len() != at {
-                return Err(io::Error::other("somebody else writes it too"));
+                return Err(io::Error::other("another process writes to it too"));
             }
             file.write_all(&bytes)?;
             file.sync_data()?;
@@ -79,7 +79,7 @@ impl AuditFile for LogFile {
     }
 }
 
-/// Opens a file; a named pipe, which would wait for its other end, is none.
+/// Opens a regular file. A named pipe is refused: opening it would wait for its other end.
 fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     match std::fs::metadata(path) {
         Ok(about) if !about.is_file() => Err(io::Error::other("this is not a regular file")),
@@ -87,7 +87,7 @@ fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     }
 }
 
-/// A file that is new is there after a loss of power only if its directory says so.
+/// Makes the entry of a new file durable: without that, the file is missing after a loss of power.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -114,7 +114,11 @@ mod tests {
         );
         assert_eq!(&file.read(4, 100).await.unwrap()[..], b"two\n");
         assert_eq!(file.read(100, 100).await.unwrap().len(), 0);
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "nobody else reads it");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().mode() & 0o777,
+            0o600,
+            "no other user reads it"
+        );
         assert!(file.append(4, "x".into()).await.is_err(), "it is longer than that");
         file.cut(4).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");

@@ -1,10 +1,9 @@
-//! The audit log on this machine: the file, its verification, and an echo of it in the daemon's own
-//! log. What is told, and in which form, is core's.
+//! The audit log on this machine: the file, its verification, and a copy of its events in the log
+//! of the daemon. Core decides which events there are and how they are written.
 
-mod command;
 mod echo;
 mod file;
-mod read;
+pub(crate) mod read;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,33 +16,32 @@ use credsmith_http::Drain;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-pub(crate) use command::verify;
 pub(crate) use echo::Echo;
 pub(crate) use file::LogFile;
 
-/// Verifies for operators what the daemon itself writes.
-pub(crate) struct Checker {
+/// Verifies the log that this daemon writes, for operators.
+pub(crate) struct DaemonLogCheck {
     pub(crate) log: Arc<AuditLog>,
-    /// The end of the daemon does not wait for a long log.
+    /// Ends the verification when the daemon drains.
     pub(crate) drain: Drain,
 }
 
-/// Somebody waits for a verdict.
-struct Waiting(Arc<AtomicBool>);
+/// Present as long as the caller waits for the verdict.
+struct AwaitedFlag(Arc<AtomicBool>);
 
-impl Drop for Waiting {
+impl Drop for AwaitedFlag {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }
 }
 
-impl AuditCheck for Checker {
+impl AuditCheck for DaemonLogCheck {
     fn verify(&self, files: Vec<PathBuf>, from: u64) -> BoxFuture<'_, Result<Verdict, Error>> {
         async move {
-            // Asked before the files are read: the daemon goes on writing.
+            // Taken before the files are read, since the daemon keeps writing.
             let check = self.log.check(from).await?;
             let is_awaited = Arc::new(AtomicBool::new(true));
-            let _waiting = Waiting(Arc::clone(&is_awaited));
+            let _waiting = AwaitedFlag(Arc::clone(&is_awaited));
             let drain = self.drain.clone();
             let give_up = move || drain.has_begun() || !is_awaited.load(Ordering::Relaxed);
             let read =

@@ -1,4 +1,4 @@
-//! Reading the files of an audit log, however long they are.
+//! Reads the files of an audit log, in pieces, however long they are.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,11 +9,10 @@ use credsmith_core::audit::{Check, Verdict, Verifier};
 /// How much is read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// What `files`, which follow each other, come to when they are held against `check`.
+/// Verifies `files`, which follow each other, against `check`.
 ///
-/// # Errors
-/// A sentence, when one cannot be read, or `give_up` says so.
-pub(super) fn against(
+/// # Errors A sentence, when a file cannot be read, or `give_up` returns true.
+pub(crate) fn against(
     files: &[PathBuf],
     check: Check,
     give_up: impl Fn() -> bool,
@@ -27,15 +26,15 @@ pub(super) fn against(
 }
 
 fn read(path: &Path, verifier: &mut Verifier, give_up: &impl Fn() -> bool) -> io::Result<()> {
-    // A named pipe would wait for its other end for ever.
+    // Opening a named pipe would wait for its other end for ever.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut file = File::open(path)?;
     let mut piece = vec![0; PIECE];
     loop {
         if give_up() {
-            return Err(io::Error::other("nobody waits for it any more"));
+            return Err(io::Error::other("the caller no longer waits for the verdict"));
         }
         match file.read(&mut piece) {
             Ok(0) => break,
@@ -61,7 +60,7 @@ mod tests {
         let verdict = against(&paths, Check { from: 1, ..Check::default() }, || false).unwrap();
         assert_eq!(verdict.lines, PIECE as u64);
         let given_up = against(&paths, Check::default(), || true).unwrap_err();
-        assert!(given_up.contains("nobody waits"), "{given_up}");
+        assert!(given_up.contains("no longer waits"), "{given_up}");
         for missing in [dir.path().join("absent"), dir.path().to_owned()] {
             let error = against(&[missing], Check::default(), || false).unwrap_err();
             assert!(error.contains("cannot be read"), "{error}");

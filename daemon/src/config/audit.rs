@@ -26,7 +26,7 @@ impl Audit {
 
 fn file(value: &Value<'_>) -> Option<PathBuf> {
     let path = value.path()?;
-    if let Err(why) = value.reading.machine().appendable(&path) {
+    if let Err(why) = value.reading.environment().appendable(&path) {
         value.fault(format!("is {}, which {why}", path.display()));
         return None;
     }

@@ -1,16 +1,17 @@
-//! `[companies]`: where companies come from, a plugin that speaks to a directory or a list.
+//! `[companies]`: the source of companies, a plugin that queries a directory or a list.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credsmith_core::ports::directory::DirectoryCompany;
 
-use super::component::{self, Destination, Plugin, Setting};
-use super::grants;
+use super::component::{self, Plugin, Setting};
+use super::destinations::{self, Destination};
+use super::keys::{self, Key};
 use super::read::{Table, Value};
 use super::source::Kind;
 
-/// Where companies come from.
+/// The source of companies.
 #[derive(Debug)]
 pub(crate) enum Companies {
     /// A list in the configuration.
@@ -19,19 +20,56 @@ pub(crate) enum Companies {
     Directory(Directory),
 }
 
-/// A plugin that speaks to a directory.
+/// A plugin that queries a directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) plugin: Plugin,
     pub(crate) sha256: Option<String>,
     pub(crate) settings: Vec<(String, Setting)>,
     pub(crate) http: Vec<Destination>,
-    /// How often the list is synchronised.
+    pub(crate) options: DirectoryOptions,
+}
+
+/// Settings of a directory that have a default.
+#[derive(Debug)]
+pub(crate) struct DirectoryOptions {
     pub(crate) interval: Duration,
     pub(crate) plugin_timeout: Duration,
-    /// Memory of an instance, in bytes.
+    /// In bytes.
     pub(crate) memory: u64,
 }
+
+impl Default for DirectoryOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15 * 60),
+            plugin_timeout: Duration::from_secs(60),
+            memory: 64 << 20,
+        }
+    }
+}
+
+/// The keys of [`DirectoryOptions`].
+pub(super) const KEYS: &[Key<DirectoryOptions>] = &[
+    Key::duration(
+        "interval",
+        |options| &mut options.interval,
+        Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600),
+        "How often the daemon asks the directory for all companies.",
+    ),
+    Key::duration(
+        "plugin_timeout",
+        |options| &mut options.plugin_timeout,
+        Duration::from_secs(1)..=Duration::from_secs(600),
+        "How long one answer may take.",
+    ),
+    Key::size(
+        "memory",
+        |options| &mut options.memory,
+        1 << 20..=4 << 30,
+        "Memory of one plugin instance.",
+    ),
+];
 
 impl Companies {
     /// Reads the section.
@@ -53,21 +91,17 @@ impl Companies {
     }
 }
 
-/// What goes with a plugin; the plugin itself is filled in by who knows that there is one.
+/// Reads the keys that belong to a plugin. The caller fills in the plugin itself.
 fn directory(table: &Table<'_>) -> Directory {
-    let http = table.or("http", Vec::new(), grants::destinations);
+    let mut options = DirectoryOptions::default();
+    keys::read(KEYS, table, &mut options);
+    let http = table.or("http", Vec::new(), destinations::read);
     Directory {
         plugin: Plugin::Bundled(String::new()),
         sha256: table.optional("sha256", component::digest),
         settings: table.or("settings", Vec::new(), |value| component::settings(value, &http)),
         http,
-        interval: table.or("interval", Duration::from_secs(15 * 60), |value| {
-            value.duration(Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600))
-        }),
-        plugin_timeout: table.or("plugin_timeout", Duration::from_secs(60), |value| {
-            value.duration(Duration::from_secs(1)..=Duration::from_secs(600))
-        }),
-        memory: table.or("memory", 64 << 20, |value| value.size(1 << 20..=4 << 30)),
+        options,
     }
 }
 

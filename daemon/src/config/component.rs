@@ -1,18 +1,18 @@
-//! A component and what it is given: what services and the directory of companies have in common.
+//! A component and its settings: shared by services and the directory of companies.
 
 use std::path::PathBuf;
 
 use credsmith_core::secret::Secret;
-use ipnet::IpNet;
 use serde_json::Value as Json;
 
-use super::grants::{self, Origin};
+use super::destinations::{self, Destination};
+use super::origin::Origin;
 use super::read::Value;
 use super::report::did_you_mean;
 use super::secrets;
 use super::source::{Kind, Node};
 
-/// Where a component comes from.
+/// The source of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plugin {
     /// Built into the daemon.
@@ -21,7 +21,7 @@ pub(crate) enum Plugin {
     File(PathBuf),
 }
 
-/// A value that a plugin is given.
+/// The value of a setting of a plugin.
 #[derive(Debug)]
 pub(crate) enum Setting {
     /// A string.
@@ -32,19 +32,7 @@ pub(crate) enum Setting {
     Secret { value: Secret, reveal: bool, hmac: bool, destinations: Vec<Origin> },
 }
 
-/// A server that a plugin may send requests to.
-#[derive(Debug)]
-pub(crate) struct Destination {
-    pub(crate) origin: Origin,
-    /// Addresses that are not public and may be dialled all the same.
-    pub(crate) addresses: Vec<IpNet>,
-    /// Further roots of trust, PEM.
-    pub(crate) roots: Option<Vec<u8>>,
-    /// What the daemon proves itself with: certificates (PEM) and key (PEM).
-    pub(crate) identity: Option<(Vec<u8>, Secret)>,
-}
-
-/// Reads where a component comes from: `bundled:NAME` or a path.
+/// Reads the source of a component: `bundled:NAME` or a path.
 pub(super) fn plugin(value: &Value<'_>) -> Option<Plugin> {
     let text = value.line()?;
     match text.strip_prefix("bundled:") {
@@ -73,12 +61,12 @@ pub(super) fn digest(value: &Value<'_>) -> Option<String> {
     let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !fits {
         value
-            .fault("is no SHA-256, expected 64 hexadecimal digits, as `credsmith plugin inspect` shows them");
+            .fault("is not a SHA-256, expected 64 hexadecimal digits, as `credsmith plugin inspect` shows them");
     }
     fits.then(|| text.to_ascii_lowercase())
 }
 
-/// Reads what a plugin is given. A secret goes to servers of `http` only.
+/// Reads the settings of a plugin. A secret may be sent only to servers of `http`.
 pub(super) fn settings(value: &Value<'_>, http: &[Destination]) -> Option<Vec<(String, Setting)>> {
     value.named(|key, value| setting(value, http).map(|setting| (key.to_owned(), setting)))
 }
@@ -86,7 +74,7 @@ pub(super) fn settings(value: &Value<'_>, http: &[Destination]) -> Option<Vec<(S
 fn setting(value: &Value<'_>, http: &[Destination]) -> Option<Setting> {
     if secrets::is_reference(value) {
         let (fetched, (reveal, hmac, destinations)) = secrets::secret_with(value, |table| {
-            let destinations = grants::secret_destinations(table, http);
+            let destinations = destinations::secret_destinations(table, http);
             (
                 table.or("reveal", false, Value::flag),
                 table.or("hmac", false, Value::flag),

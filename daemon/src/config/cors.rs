@@ -1,6 +1,6 @@
 //! `[cors]`: web pages of other origins that may call the vault.
 
-use super::grants::Origin;
+use super::origin::Origin;
 use super::read::{Table, Value};
 
 /// Reads the exact origins, as browsers send them.

@@ -1,13 +1,17 @@
-//! `[data]`: where state is kept.
+//! `[data]`: the directory of the state.
 
 use std::path::PathBuf;
 
+use super::keys::{self, Key};
 use super::read::{Table, Value};
 
-/// The file by which a data directory of `credsmith dev` is known.
-pub(crate) const DEV_MARKER: &str = "made-by-credsmith-dev";
+/// The default of `cache`.
+pub(super) const DEFAULT_CACHE: u64 = 16 << 20;
+/// The key `cache`.
+pub(super) const CACHE: &[Key<u64>] =
+    &[Key::size("cache", |cache| cache, 1 << 20..=64 << 30, "Memory for the store's cache.")];
 
-/// Where state is kept.
+/// The directory of the state.
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) directory: PathBuf,
@@ -18,18 +22,20 @@ pub(crate) struct Data {
 impl Data {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
+        let mut cache = DEFAULT_CACHE;
+        keys::read(CACHE, table, &mut cache);
         Some(Self {
-            cache: table.or("cache", 16 << 20, |value| value.size(1 << 20..=64 << 30)),
             directory: table.required("directory", "\"/var/lib/credsmith\"", directory)?,
+            cache,
         })
     }
 
-    /// Where compiled plugins are kept.
+    /// The directory of compiled plugins.
     pub(crate) fn artefacts(&self) -> PathBuf {
         self.directory.join("artefacts")
     }
 
-    /// Where the store is.
+    /// The directory of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.directory.join("store")
     }
@@ -37,7 +43,7 @@ impl Data {
 
 fn directory(value: &Value<'_>) -> Option<PathBuf> {
     let path = value.path()?;
-    if value.reading.machine().made_by_dev(&path) {
+    if value.reading.environment().made_by_dev(&path) {
         value.fault(format!(
             "is {}, which `credsmith dev` made: its key lies beside the data; expected a directory of its own",
             path.display()

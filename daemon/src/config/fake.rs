@@ -1,41 +1,41 @@
-//! A machine of the tests' making.
+//! An environment for tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use credsmith_core::secret::Secret;
 
-use super::machine::Machine;
+use super::environment::{DEV_MARKER, Environment};
 
-/// Has the files and variables that it was given; with [`FakeMachine::anything`], every other one
+/// Holds the files and variables that it was given; with [`FakeEnvironment::anything`], every other one
 /// too.
 #[derive(Debug, Default)]
-pub(crate) struct FakeMachine {
+pub(crate) struct FakeEnvironment {
     files: BTreeMap<PathBuf, String>,
     variables: BTreeMap<String, String>,
     otherwise: Option<String>,
 }
 
-impl FakeMachine {
-    /// Has every file and variable there can be, all with this text.
+impl FakeEnvironment {
+    /// Holds every possible file and variable, all with this text.
     pub(crate) fn anything(text: &str) -> Self {
         Self { otherwise: Some(text.into()), ..Self::default() }
     }
 
-    /// Has this file.
+    /// Adds a file.
     pub(crate) fn with(mut self, path: &str, text: &str) -> Self {
         self.files.insert(path.into(), text.into());
         self
     }
 
-    /// Has this variable.
+    /// Adds a variable.
     pub(crate) fn variable(mut self, name: &str, text: &str) -> Self {
         self.variables.insert(name.into(), text.into());
         self
     }
 }
 
-impl Machine for FakeMachine {
+impl Environment for FakeEnvironment {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
         let text = self.files.get(path).or(self.otherwise.as_ref());
         text.map(|text| text.clone().into_bytes())
@@ -64,7 +64,7 @@ impl Machine for FakeMachine {
     }
 
     fn made_by_dev(&self, directory: &Path) -> bool {
-        self.files.contains_key(&directory.join(super::data::DEV_MARKER))
+        self.files.contains_key(&directory.join(DEV_MARKER))
     }
 
     fn lies_in(&self, file: &Path, directory: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! `[keyring]`: the key that all others are wrapped with.
+//! `[keyring]`: the key that wraps all other keys.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::source::Kind;
 pub(crate) struct Keyring {
     /// The text of the key file.
     pub(crate) key: Secret,
-    /// Where it came from.
+    /// The file that it was read from.
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -28,7 +28,8 @@ fn key(value: &Value<'_>) -> Option<Keyring> {
     if let Kind::Table(entries) = value.kind()
         && entries.iter().any(|entry| entry.key == "env")
     {
-        // A process's environment is read by its children and by whoever collects crash reports.
+        // The environment of a process is visible to its children and often ends up in crash
+        // reports.
         value.fault(
             "is a variable of the environment, expected `{ file = \"...\" }` or `{ credential = \"...\" }`",
         );

@@ -1,53 +1,89 @@
-//! `[leases]`: how long things wait, and how hard the daemon tries to revoke.
+//! `[leases]`: how long results and records wait, and how hard the daemon tries to revoke.
 
 use std::time::Duration;
 
-use super::read::{Table, Value};
+use credsmith_core::leases::Options;
+
+use super::keys::{self, Key};
+use super::read::Table;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Spans of a lease's life. Their meaning is that of the fields of the same name in
-/// `credsmith_core::leases::Options`.
-#[derive(Debug, Clone)]
-pub(crate) struct LeaseSettings {
-    pub(crate) handoff_lifetime: Duration,
-    pub(crate) settle: Duration,
-    pub(crate) skew: Duration,
-    pub(crate) retry_after_min: Duration,
-    pub(crate) retry_after_max: Duration,
-    pub(crate) park_after: Duration,
-    pub(crate) keep_ended: Duration,
-    pub(crate) background_revocations: u32,
-    pub(crate) max_effects: u32,
-    pub(crate) allow_dropping: bool,
-}
+/// The keys of the section. Their defaults are those of [`Options`].
+pub(super) const KEYS: &[Key<Options>] = &[
+    Key::duration(
+        "handoff_lifetime",
+        |options| &mut options.handoff_lifetime,
+        SECOND..=HOUR,
+        "How long an issued credential waits to be fetched, once.",
+    ),
+    Key::duration(
+        "settle",
+        |options| &mut options.settle,
+        SECOND..=HOUR,
+        "How long a request to a target may still take effect after the plugin that sent it was cut short.",
+    ),
+    Key::duration(
+        "skew",
+        |options| &mut options.skew,
+        Duration::ZERO..=HOUR,
+        "By how much the clocks of targets may differ from ours.",
+    ),
+    Key::duration(
+        "retry_after_min",
+        |options| &mut options.retry_after_min,
+        SECOND..=DAY,
+        "The shortest wait between two attempts to revoke.",
+    ),
+    Key::duration(
+        "retry_after_max",
+        |options| &mut options.retry_after_max,
+        SECOND..=WEEK,
+        "The longest wait between two attempts to revoke.",
+    ),
+    Key::duration(
+        "park_after",
+        |options| &mut options.park_after,
+        HOUR..=YEAR,
+        "How long the daemon tries to revoke before it parks the lease for an operator.",
+    ),
+    Key::duration(
+        "keep_ended",
+        |options| &mut options.keep_ended,
+        HOUR..=YEAR,
+        "How long the record of an ended lease is kept.",
+    ),
+    Key::count(
+        "background_revocations",
+        |options| &mut options.background_revocations,
+        1..=256,
+        "Revocations of one service that the daemon runs on its own account at a time.",
+    ),
+    Key::count(
+        "max_effects",
+        |options| &mut options.max_effects,
+        2..=65_536,
+        "Issues and revocations in work at a time, of all services; one service has at most half of them, one user a quarter.",
+    ),
+    Key::flag(
+        "allow_dropping",
+        |options| &mut options.allow_dropping,
+        "Whether users may drop credentials of services that are no longer configured; what was issued then stays alive at its target.",
+    ),
+];
 
-impl LeaseSettings {
-    /// Reads the section.
-    pub(crate) fn read(table: &Table<'_>) -> Self {
-        let span = |key, default, least, most| {
-            table.or(key, default, |value| value.duration(least..=most))
-        };
-        let leases = Self {
-            handoff_lifetime: span("handoff_lifetime", 10 * SECOND, SECOND, HOUR),
-            settle: span("settle", 60 * SECOND, SECOND, HOUR),
-            skew: span("skew", 60 * SECOND, Duration::ZERO, HOUR),
-            retry_after_min: span("retry_after_min", 10 * SECOND, SECOND, DAY),
-            retry_after_max: span("retry_after_max", HOUR, SECOND, 7 * DAY),
-            park_after: span("park_after", 7 * DAY, HOUR, 365 * DAY),
-            keep_ended: span("keep_ended", DAY, HOUR, 365 * DAY),
-            background_revocations: table
-                .or("background_revocations", 4, |value| value.count(1..=256)),
-            max_effects: table.or("max_effects", 1024, |value| value.count(2..=65_536)),
-            allow_dropping: table.or("allow_dropping", false, Value::flag),
-        };
-        if leases.retry_after_min > leases.retry_after_max {
-            table.value().fault(
-                "retry_after_min is longer than retry_after_max, expected it to be at most as long",
-            );
-        }
-        leases
+/// Reads the section.
+pub(super) fn read(table: &Table<'_>) -> Options {
+    let mut options = Options::default();
+    keys::read(KEYS, table, &mut options);
+    if options.retry_after_min > options.retry_after_max {
+        table.value().fault(
+            "retry_after_min is longer than retry_after_max, expected it to be at most as long",
+        );
     }
+    options
 }

@@ -1,19 +1,19 @@
-//! `[log]`: what is written to standard error.
+//! `[log]`: the log on standard error.
 
 use tracing::level_filters::LevelFilter;
 
 use super::read::Table;
 
-/// How lines look.
+/// The format of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For eyes.
+    /// Text for people.
     Human,
     /// One JSON object a line.
     Json,
 }
 
-/// What is logged, and how.
+/// The level and the format of the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
     pub(crate) format: Format,

@@ -1,12 +1,12 @@
-//! The configuration: one TOML file and what it includes, read strictly, with every fault told at
-//! once.
+//! The configuration: one TOML file and what it includes, read strictly, with every fault reported
+//! at once.
 //!
-//! Start at [`load`]. Each topic has a file with its struct, how it is read and what is checked
-//! about it; `read` has the strict readers, `source` the parsing, `report` the faults. This module
-//! alone knows TOML: what comes out are plain structs, secrets fetched, which `wire_up` turns into
-//! the options of the crates.
+//! Start at [`load`]. Each topic has a file with its struct, its reader and its checks; a key with
+//! a default and bounds is a row (`keys`); `read` has the strict readers, `source` the parsing,
+//! `report` the faults. This module alone knows TOML: the result is plain structs with the secrets
+//! read, which `wire_up` turns into the options of the crates.
 //!
-//! Never here: a default that is unsafe, a value that is silently put right, a secret written out.
+//! Never here: a default that is unsafe, a value that is silently corrected, a literal secret.
 
 mod admin;
 mod audit;
@@ -14,13 +14,16 @@ mod companies;
 mod component;
 mod cors;
 mod data;
+mod destinations;
+mod environment;
 #[cfg(test)]
 pub(crate) mod fake;
-mod grants;
 mod keyring;
+mod keys;
 mod leases;
 pub(crate) mod log;
-mod machine;
+mod networks;
+mod origin;
 mod pem;
 mod plugins;
 mod providers;
@@ -38,6 +41,7 @@ mod units;
 mod vault;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 use credsmith_core::ids::ProviderId;
@@ -46,13 +50,13 @@ use credsmith_core::rules::{Configured, ProviderMatch, Rule, Rules};
 pub(crate) use admin::Admin;
 pub(crate) use audit::Audit;
 pub(crate) use companies::{Companies, Directory};
-pub(crate) use component::{Destination, Plugin, Setting};
-pub(crate) use data::{DEV_MARKER, Data};
-pub(crate) use grants::Origin;
+pub(crate) use component::{Plugin, Setting};
+pub(crate) use data::Data;
+pub(crate) use destinations::Destination;
+pub(crate) use environment::{DEV_MARKER, Environment, SystemEnvironment};
 pub(crate) use keyring::Keyring;
-pub(crate) use leases::LeaseSettings;
 pub(crate) use log::Log;
-pub(crate) use machine::{Machine, ThisMachine};
+pub(crate) use origin::Origin;
 pub(crate) use pem::tls_identity;
 pub(crate) use plugins::Plugins;
 pub(crate) use providers::{Audiences, Provider};
@@ -63,7 +67,7 @@ pub(crate) use services::Service;
 
 pub(crate) use vault::Vault;
 
-use read::{Reading, Table, Value};
+use read::{ReadContext, Table, Value};
 use report::did_you_mean;
 
 /// Everything that can be configured.
@@ -75,9 +79,9 @@ pub(crate) struct Config {
     pub(crate) keyring: Keyring,
     pub(crate) audit: Audit,
     pub(crate) log: Log,
-    pub(crate) leases: LeaseSettings,
+    pub(crate) leases: credsmith_core::leases::Options,
     pub(crate) plugins: Plugins,
-    /// In the order of the file: clients list the first one first.
+    /// In the order of the file: clients use the first one by default.
     pub(crate) providers: Vec<Provider>,
     pub(crate) services: Vec<Service>,
     /// `None`: the vault is not served.
@@ -88,7 +92,7 @@ pub(crate) struct Config {
     pub(crate) origins: Vec<String>,
 }
 
-/// A configuration that may be used, and what an operator should know about it, a line each.
+/// A valid configuration, and warnings about it, a line each.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
@@ -102,15 +106,29 @@ pub(crate) struct Faults {
     pub(crate) warnings: Vec<String>,
 }
 
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "{fault}")?;
+        }
+        let count = self.faults.len();
+        let noun = if count == 1 { "fault" } else { "faults" };
+        write!(f, "The configuration has {count} {noun}.")
+    }
+}
+
 /// Reads and checks the configuration at `path`.
 ///
 /// # Errors
 /// [`Faults`] has all of them.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Faults> {
-    let mut reading = Reading::new(Box::new(ThisMachine));
+    let mut reading = ReadContext::new(Box::new(SystemEnvironment));
     let node = source::read(path, &mut reading.report);
     if reading.report.path_of(0).is_none() {
-        // Nothing could be read: that every key is missing then is no news.
+        // The file could not be read: reports of missing keys would only repeat that.
         return Err(Faults { faults: reading.report.faults(), warnings: Vec::new() });
     }
     judge(&reading, &node)
@@ -124,14 +142,14 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Faults> {
 pub(crate) fn load_text(
     path: &Path,
     text: String,
-    machine: Box<dyn Machine>,
+    environment: Box<dyn Environment>,
 ) -> Result<Loaded, Faults> {
-    let mut reading = Reading::new(machine);
+    let mut reading = ReadContext::new(environment);
     let node = source::read_text(path, text, &mut reading.report);
     judge(&reading, &node)
 }
 
-fn judge(reading: &Reading, node: &source::Node) -> Result<Loaded, Faults> {
+fn judge(reading: &ReadContext, node: &source::Node) -> Result<Loaded, Faults> {
     let config = Value::root(reading, node).table(Config::read).flatten();
     let warnings = reading.report.warnings();
     match config {
@@ -148,7 +166,7 @@ impl Config {
         let keyring = table.section("keyring", Keyring::read).flatten();
         let audit = table.section("audit", Audit::read);
         let log = table.section("log", Log::read);
-        let leases = table.section("leases", LeaseSettings::read);
+        let leases = table.section("leases", leases::read);
         let plugins = table.section("plugins", Plugins::read);
         let providers = table.required("providers", "{ my-login = { ... } }", providers::read);
         let services = table.or("services", Vec::new(), services::read);
@@ -195,7 +213,7 @@ impl Config {
         })
     }
 
-    /// The rules of a service, among the providers there are.
+    /// The rules of a service, over the configured providers.
     pub(crate) fn rules(&self, service: &Service) -> Rules {
         let configured = Configured {
             providers: self.providers.iter().map(|provider| provider.id.clone()).collect(),
@@ -207,7 +225,7 @@ impl Config {
     }
 }
 
-/// The system cannot bind a socket with a longer path, and would say so only at the start.
+/// Refuses a path that the system cannot bind a socket to: the error would come only at the start.
 fn refuse_long_socket(table: &Table<'_>, data: &Data, admin: &Admin) {
     let length = admin.socket_path(data).as_os_str().len();
     if length > admin::MAX_SOCKET_PATH {
@@ -223,21 +241,22 @@ fn refuse_long_socket(table: &Table<'_>, data: &Data, admin: &Admin) {
     }
 }
 
-/// A sign-in that somebody stole could not be told from an honest one by where it comes from.
+/// Warns if all clients seem to have one address: `same_address` then cannot detect a stolen
+/// sign-in.
 fn warn_of_one_address(table: &Table<'_>, vault: &Vault, server: &Server) {
     if vault.same_address && server.takes_clients_for_its_proxy() {
-        let message = "tells nobody apart: the listeners are on loopback and public_url is not, so that every client seems to come from \
+        let message = "has no effect: the listeners are on loopback and public_url is not, so that every client seems to come from \
              the proxy in front; set server.trusted_proxies to its address";
         let at = table.get("vault").map(|value| value.at());
         table.value().reading.report.warning(at, "vault.same_address", message);
     }
 }
 
-/// Whoever takes the data away would take the key with it.
+/// Refuses a key file in the data directory: a copy of the data would include the key.
 fn refuse_key_beside_data(table: &Table<'_>, data: &Data, keyring: &Keyring) {
     let Some(file) = &keyring.file else { return };
     let reading = table.value().reading;
-    if reading.machine().lies_in(file, &data.directory) {
+    if reading.environment().lies_in(file, &data.directory) {
         let at = table.get("keyring").map(|value| value.at());
         let message = format!(
             "lies beside the data that it protects, in {}; expected another place",
@@ -247,18 +266,20 @@ fn refuse_key_beside_data(table: &Table<'_>, data: &Data, keyring: &Keyring) {
     }
 }
 
-/// Nobody gives a role by hand who does not hold what is in it: somebody has to begin.
+/// Warns if no user can have every permission. Only a user who holds all permissions of a role may
+/// assign it, so that the first administrator has to come from a rule.
 fn warn_of_no_admin(table: &Table<'_>, roles: &[ConfiguredRole]) {
     if roles.iter().any(ConfiguredRole::makes_an_admin) {
         return;
     }
     let at = table.get("roles").map(|value| value.at());
-    let message = "has no role with the permission `*` for all companies and a rule that gives it, so that nobody can give roles by hand";
+    let message = "has no role with the permission `*` for all companies and a rule that assigns it, so that no user can assign roles";
     table.value().reading.report.warning(at, "roles", message);
 }
 
-/// Such a rule is kept and fails closed (an allow rule never matches, a forbid rule always does): a
-/// provider may be taken out for a while without opening a service.
+/// Warns about rules for providers that are not configured. Such a rule is kept and fails closed
+/// (an allow rule never matches, a forbid rule always does), so that removing a provider for a
+/// while opens no service.
 fn warn_of_unknown_providers(
     table: &Table<'_>,
     providers: &[Provider],
@@ -268,7 +289,7 @@ fn warn_of_unknown_providers(
     let known: BTreeSet<&ProviderId> = providers.iter().map(|provider| &provider.id).collect();
     let lines = |service: &'_ Service| -> Vec<(RuleLine, &'static str)> {
         let allow = service.allow.iter().map(|line| (line.clone(), "never matches"));
-        let forbid = service.forbid.iter().map(|line| (line.clone(), "forbids everybody"));
+        let forbid = service.forbid.iter().map(|line| (line.clone(), "forbids every user"));
         allow.chain(forbid).collect()
     };
     let assignments = roles.iter().flat_map(|role| role.assign.iter().cloned());

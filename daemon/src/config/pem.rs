@@ -1,4 +1,4 @@
-//! PEM files that a configuration names: read and tried at start, not at the first connection.
+//! PEM files that a configuration names: read and checked at start, not at the first connection.
 
 use credsmith_core::secret::Secret;
 use credsmith_http::TlsIdentity;
@@ -10,7 +10,7 @@ use super::read::Value;
 /// The certificates in the file that `value` names.
 pub(crate) fn certificates(value: &Value<'_>) -> Option<Vec<u8>> {
     let path = value.path()?;
-    match value.reading.machine().file(&path) {
+    match value.reading.environment().file(&path) {
         Ok(text) if text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----") => {
             Some(text)
         }
@@ -31,7 +31,7 @@ pub(crate) fn certificates(value: &Value<'_>) -> Option<Vec<u8>> {
 /// The certificates in the file that `value` names, as roots of trust.
 pub(crate) fn roots(value: &Value<'_>) -> Option<Vec<u8>> {
     let roots = certificates(value)?;
-    // Nothing is dialled: a client is the one who knows whether it can use them.
+    // Only a client can check whether it can use the roots; it opens no connection here.
     let anywhere = Destination {
         extra_roots_pem: Some(roots.clone()),
         ..Destination::new(Scheme::Https, "localhost", 443)
@@ -42,12 +42,12 @@ pub(crate) fn roots(value: &Value<'_>) -> Option<Vec<u8>> {
             value.fault(format!("cannot be used as roots of trust: {error}"));
             None
         }
-        // What else may be wrong is not the file's fault, and told where it matters.
+        // Other errors do not concern the file and are reported where they matter.
         Ok(_) | Err(_) => Some(roots),
     }
 }
 
-/// Tries whether certificates and key belong together.
+/// Checks that certificates and key belong together.
 pub(crate) fn check_identity(
     value: &Value<'_>,
     certificates: &[u8],

@@ -1,26 +1,52 @@
-//! `[plugins]`: what all plugins share.
+//! `[plugins]`: settings of all plugins together.
 
-use super::read::{Table, Value};
+use credsmith_core::secret::Secret;
+use credsmith_host::HostOptions;
 
-/// What all plugins share.
+use super::keys::{self, Key};
+use super::read::Table;
+
+/// Settings of all plugins together.
 #[derive(Debug, Clone)]
 pub(crate) struct Plugins {
-    /// Whether the daemon starts although a service cannot be loaded; the service is then listed as
-    /// disabled.
     pub(crate) tolerate_broken_services: bool,
-    /// Most plugin instances at a time.
-    pub(crate) instances: u32,
-    /// Threads that plugins run on; `None`: one per core.
+    pub(crate) instances: usize,
+    /// Threads that plugins run on; `None`: the host decides.
     pub(crate) threads: Option<u32>,
 }
+
+impl Default for Plugins {
+    fn default() -> Self {
+        let host = HostOptions::new(Secret::new(""));
+        Self {
+            tolerate_broken_services: false,
+            instances: usize::try_from(host.pool_size).unwrap_or(usize::MAX),
+            threads: None,
+        }
+    }
+}
+
+/// The keys of the section that have a default.
+pub(super) const KEYS: &[Key<Plugins>] = &[
+    Key::flag(
+        "tolerate_broken_services",
+        |plugins| &mut plugins.tolerate_broken_services,
+        "Whether the daemon starts although a service cannot be loaded. The service is then listed as disabled.",
+    ),
+    Key::count(
+        "instances",
+        |plugins| &mut plugins.instances,
+        2..=4096,
+        "Plugin instances at a time, of all services; one service has at most half of them.",
+    ),
+];
 
 impl Plugins {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Self {
-        Self {
-            tolerate_broken_services: table.or("tolerate_broken_services", false, Value::flag),
-            instances: table.or("instances", 128, |value| value.count(2..=4096)),
-            threads: table.optional("threads", |value| value.count(1..=1024)),
-        }
+        let mut plugins = Self::default();
+        keys::read(KEYS, table, &mut plugins);
+        plugins.threads = table.optional("threads", |value| value.count(1..=1024));
+        plugins
     }
 }

@@ -1,4 +1,4 @@
-//! `[providers.<id>]`: who vouches for users.
+//! `[providers.<id>]`: OpenID providers, which authenticate users.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::read::{Table, Value};
-use super::report::At;
-use super::{pem, secrets};
+use super::report::Position;
+use super::{networks, pem, secrets};
 
 /// One OpenID provider.
 #[derive(Debug)]
@@ -26,31 +26,31 @@ pub(crate) struct Provider {
     pub(crate) subject_claim: String,
     pub(crate) disable_login: bool,
     pub(crate) allow_insecure_issuer: bool,
-    /// Addresses that are not public and may be dialled all the same.
+    /// Addresses that are not public and to which connections are allowed.
     pub(crate) addresses: Vec<IpNet>,
     /// Further roots of trust, PEM.
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) clock_skew: Duration,
-    /// Whether tokens are introspected where the provider offers that.
+    /// Whether tokens are introspected at a provider that supports it.
     pub(crate) introspection: bool,
-    /// What the provider is to ask a browser for at every sign-in; `None`: nothing in particular.
+    /// The prompt that the provider shows at every sign-in; `None`: none in particular.
     pub(crate) prompt: Option<String>,
-    /// How the browser brings the code back; `None`: as the provider does by itself.
+    /// How the browser returns the code; `None`: the default of the provider.
     pub(crate) response_mode: Option<String>,
-    /// Whether rules may look at an email address that the provider has not verified.
+    /// Whether rules may use an email address that the provider has not verified.
     pub(crate) trust_email: bool,
     /// Tenants whose users may sign in, where the issuer is a template.
     pub(crate) tenants: Vec<String>,
-    at: At,
+    at: Position,
     key: String,
 }
 
-/// For whom a token must have been made.
+/// The audience that a token must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Audiences {
-    /// For one of these.
+    /// One of these.
     OneOf(Vec<String>),
-    /// For whomever.
+    /// Any.
     Any,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Provider>> {
     providers
 }
 
-/// With two providers of one issuer, whose rules count for a token would be chance.
+/// Refuses two providers with one issuer: it would be undefined which of them a token belongs to.
 fn refuse_shared_issuers(providers: &[Provider], value: &Value<'_>) {
     let mut seen: BTreeMap<&str, &Provider> = BTreeMap::new();
     for provider in providers {
@@ -96,7 +96,7 @@ impl Provider {
             scopes: table.or("scopes", vec!["openid".into(), "profile".into()], scopes),
             subject_claim: table.or("subject_claim", "sub".into(), Value::line),
             disable_login: table.or("disable_login", false, Value::flag),
-            addresses: table.or("addresses", Vec::new(), networks),
+            addresses: table.or("addresses", Vec::new(), networks::read),
             clock_skew: table.or("clock_skew", Duration::from_secs(30), |value| {
                 value.duration(Duration::ZERO..=Duration::from_secs(300))
             }),
@@ -136,7 +136,7 @@ fn issuer(value: &Value<'_>, allow_insecure: bool) -> Option<String> {
         "https" => return value.text(),
         "http" if allow_insecure => return value.text(),
         "http" => value.fault(
-            "begins with http://, so anybody on the way can pose as any user; expected https://, or \
+            "begins with http://, so that an attacker on the network can impersonate any user; expected https://, or \
              allow_insecure_issuer = true for trying things out",
         ),
         _ => value.fault(format!("is not usable, expected {expected}")),
@@ -164,7 +164,7 @@ fn audiences(table: &Table<'_>) -> Option<Audiences> {
         }
         (None, false) => {
             table.value().fault(
-                "says for whom a token must have been made neither by audience nor by any_audience, expected \
+                "sets neither audience nor any_audience, so that no audience of a token is defined; expected \
                  `audience = [\"credsmith\"]`, or `any_audience = true` to accept tokens made for other services",
             );
             None
@@ -200,26 +200,8 @@ fn scopes(value: &Value<'_>) -> Option<Vec<String>> {
     })?;
     if !scopes.iter().any(|scope| scope == "openid") {
         value.fault(
-            "has no \"openid\", expected it: without it a provider need not say who a user is",
+            "has no \"openid\", expected it: without it a provider need not identify the user",
         );
     }
     Some(scopes)
-}
-
-/// Networks like `10.0.0.0/8`; a bare address is a network of one.
-pub(crate) fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
-    value.list(|item| {
-        let text = item.text()?;
-        let network =
-            text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-        match network {
-            Ok(network) => Some(network.trunc()),
-            Err(_) => {
-                item.fault(format!(
-                    "is {text:?}, expected a network like \"10.1.0.0/16\" or an address"
-                ));
-                None
-            }
-        }
-    })
 }

@@ -1,8 +1,8 @@
-//! Reading a tree strictly: a [`Table`] remembers which keys were asked for, and every other key in
-//! it is a fault.
+//! Reads a tree strictly: a [`Table`] records which keys its reader asks for, and every other key
+//! in it is a fault.
 //!
 //! A reader is a function `fn(&Value) -> Option<T>` that reports its fault and returns `None`.
-//! Start at [`Value::table`]. Nothing here stops at the first fault, and nothing knows a particular
+//! Start at [`Value::table`]. No reader stops at the first fault, and none here knows a particular
 //! key.
 
 use std::cell::RefCell;
@@ -12,34 +12,34 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::machine::Machine;
-use super::report::{At, Report, did_you_mean};
+use super::environment::Environment;
+use super::report::{Position, Report, did_you_mean};
 use super::source::{Entry, Kind, Node};
 use super::units;
 
-/// What all readers of one configuration share.
-pub(crate) struct Reading {
+/// The state that all readers of one configuration share.
+pub(crate) struct ReadContext {
     pub(crate) report: Report,
-    machine: Box<dyn Machine>,
-    /// Every key that was asked for, ids replaced by `*`: what the example has to document.
+    environment: Box<dyn Environment>,
+    /// Every key that readers asked for, with `*` for ids: the example has to document them.
     asked: RefCell<BTreeSet<String>>,
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for ReadContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("ReadContext").field("report", &self.report).finish_non_exhaustive()
     }
 }
 
-impl Reading {
-    /// A reading with nothing read.
-    pub(crate) fn new(machine: Box<dyn Machine>) -> Self {
-        Self { report: Report::default(), machine, asked: RefCell::default() }
+impl ReadContext {
+    /// The state before the first key is read.
+    pub(crate) fn new(environment: Box<dyn Environment>) -> Self {
+        Self { report: Report::default(), environment, asked: RefCell::default() }
     }
 
-    /// Where files and variables come from.
-    pub(crate) fn machine(&self) -> &dyn Machine {
-        self.machine.as_ref()
+    /// The source of files and variables.
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        self.environment.as_ref()
     }
 
     /// Every key that readers asked for so far.
@@ -49,12 +49,12 @@ impl Reading {
     }
 }
 
-/// A value, with what it takes to speak about it.
+/// A value, with its place and its key for faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Value<'r> {
-    pub(crate) reading: &'r Reading,
+    pub(crate) reading: &'r ReadContext,
     node: &'r Node,
-    /// As the admin sees it: `services.ssh.limit`.
+    /// As the administrator writes it: `services.ssh.limit`.
     key: String,
     /// The same with `*` for ids and `[]` for places in lists.
     pattern: String,
@@ -62,12 +62,12 @@ pub(crate) struct Value<'r> {
 
 impl<'r> Value<'r> {
     /// The root of a configuration.
-    pub(crate) fn root(reading: &'r Reading, node: &'r Node) -> Self {
+    pub(crate) fn root(reading: &'r ReadContext, node: &'r Node) -> Self {
         Self { reading, node, key: String::new(), pattern: String::new() }
     }
 
-    /// Where it stands.
-    pub(crate) fn at(&self) -> At {
+    /// Its place.
+    pub(crate) fn at(&self) -> Position {
         self.node.at
     }
 
@@ -76,7 +76,7 @@ impl<'r> Value<'r> {
         &self.key
     }
 
-    /// What it is.
+    /// Its kind.
     pub(crate) fn kind(&self) -> &'r Kind {
         &self.node.kind
     }
@@ -104,7 +104,7 @@ impl<'r> Value<'r> {
         }
     }
 
-    /// A string that says something: not empty, one line, no control characters.
+    /// A string that is one line: not empty, without control characters.
     pub(crate) fn line(&self) -> Option<String> {
         let text = self.text()?;
         if text.trim().is_empty() || text.chars().any(char::is_control) {
@@ -192,7 +192,7 @@ impl<'r> Value<'r> {
         found
     }
 
-    /// What `T` reads from text; `expected` completes the sentence.
+    /// A `T` parsed from a string; `expected` completes the fault.
     pub(crate) fn parsed<T: std::str::FromStr>(&self, expected: &str) -> Option<T> {
         let Kind::Text(text) = &self.node.kind else { return self.mismatch(expected) };
         let parsed = text.parse().ok();
@@ -202,14 +202,14 @@ impl<'r> Value<'r> {
         parsed
     }
 
-    /// A path; a relative one starts at the directory of the file that it stands in.
+    /// A path; a relative one starts at the directory of its configuration file.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let text = self.line()?;
         let file = self.reading.report.path_of(self.node.at.file)?;
         Some(file.parent().map_or_else(|| PathBuf::from(&text), |directory| directory.join(&text)))
     }
 
-    /// A list whose values all read; the faults of all that do not are reported.
+    /// A list. `None` if any item has a fault; the faults of all items are reported.
     pub(crate) fn list<T>(&self, read: impl Fn(&Value<'r>) -> Option<T>) -> Option<Vec<T>> {
         let Kind::List(items) = &self.node.kind else { return self.mismatch("a list") };
         let mut values = Vec::with_capacity(items.len());
@@ -234,7 +234,7 @@ impl<'r> Value<'r> {
         Some(result)
     }
 
-    /// A table whose keys the admin chooses, in the order of the file.
+    /// A table whose keys the administrator chooses, in the order of the file.
     pub(crate) fn named<T>(&self, read: impl Fn(&str, &Value<'r>) -> Option<T>) -> Option<Vec<T>> {
         let Kind::Table(entries) = &self.node.kind else { return self.mismatch("a table") };
         let mut values = Vec::with_capacity(entries.len());
@@ -263,7 +263,7 @@ pub(crate) struct Table<'r> {
 }
 
 impl<'r> Table<'r> {
-    /// The table as a value, to report at.
+    /// The table as a value, for faults.
     pub(crate) fn value(&self) -> &Value<'r> {
         &self.value
     }
@@ -276,7 +276,7 @@ impl<'r> Table<'r> {
         Some(self.value.child(entry, key))
     }
 
-    /// `key` as `read` has it, if it is set.
+    /// The value of `key` by `read`, if it is set.
     pub(crate) fn optional<T>(
         &self,
         key: &'static str,
@@ -285,7 +285,8 @@ impl<'r> Table<'r> {
         read(&self.get(key)?)
     }
 
-    /// `key` as `read` has it, else `default` (also after a fault: nothing starts then anyway).
+    /// The value of `key` by `read`, else `default` (also after a fault: the daemon does not start
+    /// then anyway).
     pub(crate) fn or<T>(
         &self,
         key: &'static str,
@@ -295,7 +296,7 @@ impl<'r> Table<'r> {
         self.optional(key, read).unwrap_or(default)
     }
 
-    /// `key` as `read` has it; its absence is a fault that shows `example`.
+    /// The value of `key` by `read`; its absence is a fault that shows `example`.
     pub(crate) fn required<T>(
         &self,
         key: &'static str,
@@ -317,8 +318,8 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// A section: read from an empty table when it is not there, so that its required keys are
-    /// missed all the same.
+    /// A section. An absent one is read from an empty table, so that its missing keys are reported
+    /// all the same.
     pub(crate) fn section<T>(
         &self,
         key: &'static str,
@@ -362,18 +363,18 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::fake::FakeMachine;
+    use crate::config::fake::FakeEnvironment;
     use crate::config::source;
 
     fn faults(text: &str, read: impl FnOnce(&Table<'_>)) -> Vec<String> {
-        let mut reading = Reading::new(Box::new(FakeMachine::default()));
+        let mut reading = ReadContext::new(Box::new(FakeEnvironment::default()));
         let node = source::read_text(Path::new("c.toml"), text.into(), &mut reading.report);
         Value::root(&reading, &node).table(read);
         reading.report.faults()
     }
 
     #[test]
-    fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    fn an_unknown_key_is_reported_with_the_nearest_known_one() {
         let found = faults("lisen = 1\n", |table| {
             table.get("listen");
             table.get("public_url");
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_is_told_with_an_example() {
+    fn a_missing_key_is_reported_with_an_example() {
         let found = faults("[a]\n", |table| {
             table.section("a", |a| a.required("b", "\"x\"", Value::text));
             table.section("c", |c| c.required("d", "1", |value| value.count(0..=1)));
@@ -433,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_relative_path_starts_at_its_file() {
-        let mut reading = Reading::new(Box::new(FakeMachine::default()));
+        let mut reading = ReadContext::new(Box::new(FakeEnvironment::default()));
         let node = source::read_text(
             Path::new("/etc/c/c.toml"),
             "a = \"x/y\"\nb = \"/z\"\n".into(),

@@ -1,8 +1,8 @@
-//! What is wrong with a configuration: every fault, each at its place.
+//! Faults and warnings of a configuration, each at its place.
 //!
 //! A line reads `file:line:column: key: what is wrong, what was expected (did you mean ...)`.
-//! Nothing here decides what a fault is, and no line ever quotes the value of a secret: who reports
-//! a fault chooses the words.
+//! Nothing here decides what a fault is. No line may quote the value of a secret: the caller that
+//! reports a fault chooses the words.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// A place in one of the files of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct At {
+pub(crate) struct Position {
     /// Which file, by its number in the report.
     pub(crate) file: usize,
     /// Bytes from its beginning.
@@ -24,19 +24,19 @@ struct Source {
     text: String,
 }
 
-/// How much a problem weighs.
+/// The severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weight {
+enum Severity {
     /// The daemon does not start.
     Fault,
-    /// It starts, and says so.
+    /// The daemon starts and logs it.
     Warning,
 }
 
 #[derive(Debug)]
 struct Problem {
-    weight: Weight,
-    at: Option<At>,
+    severity: Severity,
+    at: Option<Position>,
     key: String,
     message: String,
 }
@@ -60,39 +60,39 @@ impl Report {
         self.sources.get(file).map(|source| source.path.as_path())
     }
 
-    /// Something that stops the start. An empty `key` means the file as a whole.
-    pub(crate) fn fault(&self, at: Option<At>, key: &str, message: impl Into<String>) {
-        self.add(Weight::Fault, at, key, message.into());
+    /// Adds a problem that stops the start. An empty `key` means the file as a whole.
+    pub(crate) fn fault(&self, at: Option<Position>, key: &str, message: impl Into<String>) {
+        self.add(Severity::Fault, at, key, message.into());
     }
 
-    /// Something that an operator should know and may want.
-    pub(crate) fn warning(&self, at: Option<At>, key: &str, message: impl Into<String>) {
-        self.add(Weight::Warning, at, key, message.into());
+    /// Adds a problem that an operator may have intended.
+    pub(crate) fn warning(&self, at: Option<Position>, key: &str, message: impl Into<String>) {
+        self.add(Severity::Warning, at, key, message.into());
     }
 
-    fn add(&self, weight: Weight, at: Option<At>, key: &str, message: String) {
-        self.problems.borrow_mut().push(Problem { weight, at, key: key.to_owned(), message });
+    fn add(&self, severity: Severity, at: Option<Position>, key: &str, message: String) {
+        self.problems.borrow_mut().push(Problem { severity, at, key: key.to_owned(), message });
     }
 
-    /// Whether anything stops the start.
+    /// Whether there is a fault.
     pub(crate) fn has_faults(&self) -> bool {
-        self.problems.borrow().iter().any(|problem| problem.weight == Weight::Fault)
+        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Fault)
     }
 
     /// The faults, one a line, in the order of their places.
     pub(crate) fn faults(&self) -> Vec<String> {
-        self.lines(Weight::Fault)
+        self.lines(Severity::Fault)
     }
 
     /// The warnings, likewise.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.lines(Weight::Warning)
+        self.lines(Severity::Warning)
     }
 
-    fn lines(&self, weight: Weight) -> Vec<String> {
+    fn lines(&self, severity: Severity) -> Vec<String> {
         let problems = self.problems.borrow();
         let mut chosen: Vec<_> =
-            problems.iter().filter(|problem| problem.weight == weight).collect();
+            problems.iter().filter(|problem| problem.severity == severity).collect();
         chosen.sort_by_key(|problem| problem.at);
         chosen.into_iter().map(|problem| self.line(problem)).collect()
     }
@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// `file:line:column`, both counted from one, the column in characters.
-    pub(crate) fn describe(&self, at: At) -> Option<String> {
+    pub(crate) fn describe(&self, at: Position) -> Option<String> {
         let source = self.sources.get(at.file)?;
         let before = source.text.get(..at.offset.min(source.text.len())).unwrap_or(&source.text);
         let line = before.matches('\n').count() + 1;
@@ -119,8 +119,8 @@ impl Report {
     }
 }
 
-/// The known name that somebody most likely meant by `written`, if one is near enough to be worth
-/// naming.
+/// The known name that is most similar to `written`, if it is similar enough to be a likely
+/// correction.
 pub(crate) fn nearest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -144,7 +144,7 @@ mod tests {
     fn places_count_lines_and_characters_from_one() {
         let mut report = Report::default();
         let file = report.add_source("a.toml".into(), "x = 1\nöö = 2\n".into());
-        let place = |offset| report.describe(At { file, offset }).unwrap();
+        let place = |offset| report.describe(Position { file, offset }).unwrap();
         assert_eq!(place(0), "a.toml:1:1");
         assert_eq!(place(6), "a.toml:2:1");
         assert_eq!(place(10), "a.toml:2:3");
@@ -155,8 +155,8 @@ mod tests {
     fn lines_come_in_the_order_of_the_file_and_warnings_apart() {
         let mut report = Report::default();
         let file = report.add_source("a.toml".into(), "x = 1\ny = 2\n".into());
-        report.fault(Some(At { file, offset: 6 }), "y", "second");
-        report.fault(Some(At { file, offset: 0 }), "x", "first");
+        report.fault(Some(Position { file, offset: 6 }), "y", "second");
+        report.fault(Some(Position { file, offset: 0 }), "x", "first");
         report.warning(None, "", "by the way");
         assert_eq!(report.faults(), ["a.toml:1:1: x: first", "a.toml:2:1: y: second"]);
         assert_eq!(report.warnings(), ["by the way"]);

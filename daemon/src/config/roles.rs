@@ -1,4 +1,4 @@
-//! `[roles.<name>]`: permissions of the vault, and who has them.
+//! `[roles.<name>]`: permissions of the vault, and rules that assign them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -16,16 +16,16 @@ use super::rules::{self, RuleLine};
 /// Longest name of a role, in bytes.
 const MAX_NAME: usize = 64;
 
-/// A role, and the rules that give it.
+/// A role, and the rules that assign it.
 #[derive(Debug)]
 pub(crate) struct ConfiguredRole {
     pub(crate) role: Arc<Role>,
-    /// Users with such claims have it. Without any it is given by hand alone.
+    /// Users whose claims match have it. Without any rule only administrators assign it.
     pub(crate) assign: Vec<RuleLine>,
 }
 
 impl ConfiguredRole {
-    /// Whether a rule gives somebody every permission, for all companies.
+    /// Whether a rule assigns every permission, for all companies.
     pub(crate) fn makes_an_admin(&self) -> bool {
         let everything = self.role.permissions.iter().any(|pattern| pattern.as_str() == "*");
         everything && self.role.companies.is_none() && !self.assign.is_empty()
@@ -42,7 +42,7 @@ fn role(name: &str, table: &Table<'_>) -> Option<ConfiguredRole> {
     let named = name.len() <= MAX_NAME && !name.is_empty() && !name.chars().any(char::is_control);
     if !named {
         value.fault(format!(
-            "is no name of a role, expected 1 to {MAX_NAME} bytes without control characters"
+            "is not the name of a role, expected 1 to {MAX_NAME} bytes without control characters"
         ));
     }
     let permissions = table.required("permissions", "[\"company.*\"]", |value| value.list(pattern));
@@ -63,8 +63,8 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
     parsed.ok()
 }
 
-/// A slip in a permission gives nobody anything, and nobody would be told. What is none of ours may
-/// be the scope of a type.
+/// Warns about a permission that covers no route: it is most likely misspelled. A permission with
+/// an unknown first word may be the scope of a type.
 fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     let known = &*PERMISSIONS;
     if known.iter().any(|permission| pattern.covers(permission)) {
@@ -85,8 +85,8 @@ fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     }
 }
 
-/// Every permission that a route asks for: worked out once, however many permissions a
-/// configuration has.
+/// Every permission that a route needs: collected once, however many permissions a configuration
+/// has.
 static PERMISSIONS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     let needed = |route: &Route| match route.access() {
         Access::Needs { permissions, .. } => permissions,
@@ -95,27 +95,28 @@ static PERMISSIONS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     vault::routes().iter().flat_map(needed).copied().collect()
 });
 
-/// Companies that are bound to by identifiers which stand for none: the role then reaches nothing.
+/// Warns about identifiers in `companies` that match no company, or several: the role then has no
+/// effect for them.
 pub(super) fn warn_of_unknown_companies(
     root: &Value<'_>,
     roles: &[ConfiguredRole],
     listed: &[DirectoryCompany],
 ) {
-    let of = |identifier: &str| {
+    let count = |identifier: &str| {
         listed.iter().filter(|company| fold(&company.identifier) == fold(identifier)).count()
     };
     for role in roles {
         for identifier in role.role.companies.iter().flat_map(|companies| companies.iter()) {
-            let what = match of(identifier) {
+            let matches = match count(identifier) {
                 0 => "none of the companies in the list",
                 1 => continue,
-                _ => "several companies in the list, and so reaches none of them",
+                _ => "several companies in the list, so that the role covers none of them",
             };
             let key = format!("roles.{}.companies", role.role.name);
             root.reading.report.warning(
                 None,
                 &key,
-                format!("names {identifier:?}, which stands for {what}"),
+                format!("names {identifier:?}, which matches {matches}"),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `allow` and `forbid`: who may use a service.
+//! `allow` and `forbid`: rules for the users of a service.
 //!
 //! A line is `{ provider = "any", claim = "groups", contains = "users" }`: a provider's id or
 //! `any`, a claim, and one test.
@@ -6,15 +6,15 @@
 use credsmith_core::rules::{ProviderMatch, Rule, RuleError, Test};
 
 use super::read::{Table, Value};
-use super::report::At;
+use super::report::Position;
 
 const TESTS: &str = "contains, is_member_of, equals, regexp, any";
 
-/// A rule and its place, for what can be said only once all providers are known.
+/// A rule and its place, for the checks that need all providers.
 #[derive(Debug, Clone)]
 pub(crate) struct RuleLine {
     pub(crate) rule: Rule,
-    pub(crate) at: At,
+    pub(crate) at: Position,
     pub(crate) key: String,
 }
 

@@ -1,7 +1,7 @@
-//! Secrets by reference: the configuration says where one is, never what it is.
+//! Secrets by reference: the configuration names the place of a secret, never its value.
 //!
 //! `{ file = "..." }`, `{ env = "..." }`, or `{ credential = "..." }` for a credential of systemd.
-//! A secret written out is a fault. A message here never quotes a value, since the value may be the
+//! A literal secret is a fault. A message here never quotes a value, since the value may be the
 //! secret.
 
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(crate) fn secret(value: &Value<'_>) -> Option<Secret> {
     secret_with(value, |_| ()).map(|(fetched, ())| fetched.secret)
 }
 
-/// The same, and by `more` what else may stand in the reference's table.
+/// Like [`secret`], and reads the other keys of the reference by `more`.
 pub(crate) fn secret_with<T>(
     value: &Value<'_>,
     more: impl FnOnce(&Table<'_>) -> T,
@@ -50,7 +50,7 @@ pub(crate) fn secret_with<T>(
     Some((fetch(value, place?)?, rest))
 }
 
-/// Whether a table means a secret: it names a place of one.
+/// Whether a table is a reference: it has a key for a place.
 pub(crate) fn is_reference(value: &Value<'_>) -> bool {
     let Kind::Table(entries) = value.kind() else { return false };
     entries.iter().any(|entry| matches!(entry.key.as_str(), "file" | "env" | "credential"))
@@ -85,18 +85,19 @@ fn credential_name(value: &Value<'_>) -> Option<String> {
 }
 
 fn fetch(value: &Value<'_>, place: Place) -> Option<Fetched> {
-    let machine = value.reading.machine();
+    let environment = value.reading.environment();
     let (name, file, found) = match place {
         Place::File(path) => (
             format!("the file {}", path.display()),
             Some(path.clone()),
-            machine.private_file(&path),
+            environment.private_file(&path),
         ),
-        Place::Env(name) => (format!("the variable {name}"), None, machine.variable(&name)),
+        Place::Env(name) => (format!("the variable {name}"), None, environment.variable(&name)),
         Place::Credential(name) => {
-            let path =
-                machine.credentials_directory().map(|directory| directory.join(Path::new(&name)));
-            let found = path.clone().and_then(|path| machine.private_file(&path));
+            let path = environment
+                .credentials_directory()
+                .map(|directory| directory.join(Path::new(&name)));
+            let found = path.clone().and_then(|path| environment.private_file(&path));
             (format!("the credential {name}"), path.ok(), found)
         }
     };
@@ -108,7 +109,7 @@ fn fetch(value: &Value<'_>, place: Place) -> Option<Fetched> {
     None
 }
 
-/// Editors end a file with a line end that is not part of the secret.
+/// Removes the line end that editors put at the end of a file.
 fn without_line_end(secret: &Secret) -> Secret {
     let bytes = secret.expose();
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -118,17 +119,17 @@ fn without_line_end(secret: &Secret) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::fake::FakeMachine;
-    use crate::config::read::Reading;
+    use crate::config::fake::FakeEnvironment;
+    use crate::config::read::ReadContext;
     use crate::config::source;
 
     fn read(text: &str) -> (Option<Fetched>, Vec<String>) {
-        let machine = FakeMachine::default()
+        let environment = FakeEnvironment::default()
             .with("/c/k", "hunter2\n")
             .with("/credentials/k", "hunter3")
             .with("/c/empty", "\n")
             .variable("K", "hunter4");
-        let mut reading = Reading::new(Box::new(machine));
+        let mut reading = ReadContext::new(Box::new(environment));
         let node = source::read_text(Path::new("/c/c.toml"), text.into(), &mut reading.report);
         let found = Value::root(&reading, &node)
             .table(|table| table.optional("s", |value| secret_with(value, |_| ())))
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_told_with_its_place() {
+    fn a_secret_that_cannot_be_read_is_reported_with_its_place() {
         for (text, expected) in [
             ("s = { file = \"absent\" }", "c.toml:1:5: s: the file /c/absent cannot be read"),
             ("s = { file = \"empty\" }", "the file /c/empty is empty"),

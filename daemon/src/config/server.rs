@@ -1,35 +1,62 @@
-//! `[server]`: where clients come in, and how many at once.
+//! `[server]`: listeners, and limits for clients.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use credsmith_core::secret::Secret;
+use credsmith_http::ServerOptions;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use super::keys::{self, Key};
 use super::read::{Table, Value};
-use super::report::At;
-use super::{pem, providers, secrets};
+use super::report::Position;
+use super::{networks, pem, secrets};
+
+const SHORTEST: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The keys of the section that limit clients. Their defaults are those of [`ServerOptions`].
+pub(super) const LIMITS: &[Key<ServerOptions>] = &[
+    Key::count(
+        "requests_in_work",
+        |limits| &mut limits.in_work,
+        1..=65_536,
+        "Requests in work at a time; one more is answered 503. Waiting for a plugin does not count.",
+    ),
+    Key::count(
+        "connections",
+        |limits| &mut limits.connections,
+        1..=1_000_000,
+        "Connections at a time; further ones wait to be accepted.",
+    ),
+    Key::duration(
+        "head_timeout",
+        |limits| &mut limits.head_timeout,
+        SHORTEST..=HOUR,
+        "How long the head of a request may take to arrive.",
+    ),
+    Key::duration(
+        "idle_timeout",
+        |limits| &mut limits.idle_timeout,
+        SHORTEST..=HOUR,
+        "How long a connection may wait for its next request.",
+    ),
+];
 
 /// Where and how clients are served.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// What clients call the daemon; ends with `/`.
+    /// The public address of the daemon; ends with `/`.
     pub(crate) public_url: Url,
     /// At least one.
     pub(crate) listen: Vec<Listen>,
-    /// The values of `host` that are answered; `None`: any.
+    /// The values of the header `host` that are accepted; `None`: any.
     pub(crate) hosts: Option<Vec<String>>,
-    /// Proxies whose word about the address of a client is taken.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Most requests in work at once.
-    pub(crate) requests_in_work: u32,
-    /// Most connections at once.
-    pub(crate) connections: u32,
-    /// How long the head of a request may take to arrive.
-    pub(crate) head_timeout: Duration,
-    /// How long a connection may wait for its next request.
-    pub(crate) idle_timeout: Duration,
+    /// How many clients are served at once, and how long they may take.
+    pub(crate) limits: ServerOptions,
 }
 
 /// One listener.
@@ -37,11 +64,11 @@ pub(crate) struct Server {
 pub(crate) struct Listen {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Tls>,
-    at: At,
+    at: Position,
     key: String,
 }
 
-/// What a listener proves itself with.
+/// The certificate and key of a listener.
 #[derive(Debug)]
 pub(crate) struct Tls {
     pub(crate) certificate: Vec<u8>,
@@ -57,15 +84,12 @@ impl Server {
         let listen = table.required("listen", "[{ address = \"127.0.0.1:8080\" }]", |value| {
             value.list(|item| item.table(|table| Listen::read(table, plain)).flatten())
         });
+        let mut limits = ServerOptions::default();
+        keys::read(LIMITS, table, &mut limits);
         let server = Self {
             hosts: table.optional("hosts", |value| value.list(Value::line)),
-            trusted_proxies: table.or("trusted_proxies", Vec::new(), providers::networks),
-            requests_in_work: table.or("requests_in_work", 256, |value| value.count(1..=65_536)),
-            connections: table.or("connections", 4096, |value| value.count(1..=1_000_000)),
-            head_timeout: table
-                .or("head_timeout", Duration::from_secs(10), |value| value.duration(brief())),
-            idle_timeout: table
-                .or("idle_timeout", Duration::from_secs(60), |value| value.duration(brief())),
+            trusted_proxies: table.or("trusted_proxies", Vec::new(), networks::read),
+            limits,
             public_url: public_url?,
             listen: listen?,
         };
@@ -101,8 +125,8 @@ impl Server {
 }
 
 impl Server {
-    /// Whether all clients seem to come from this machine, because a proxy on it lets them in and
-    /// its word is not taken.
+    /// Whether all clients seem to come from this machine, because they come through a proxy on it
+    /// whose `X-Forwarded-For` is not trusted.
     pub(crate) fn takes_clients_for_its_proxy(&self) -> bool {
         let is_local = match self.public_url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -155,10 +179,6 @@ impl Listen {
     }
 }
 
-fn brief() -> std::ops::RangeInclusive<Duration> {
-    Duration::from_millis(100)..=Duration::from_secs(3600)
-}
-
 fn public_url(value: &Value<'_>) -> Option<Url> {
     let expected = "an absolute http:// or https:// address without user, query and fragment, like \
                     \"https://credsmith.example.org/\"";
@@ -178,7 +198,7 @@ fn public_url(value: &Value<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// Whether both cannot be listened on. Port 0 is a new port each time.
+/// Whether two listeners cannot have these addresses at once. Port 0 is a new port each time.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let any = |ip: IpAddr| ip.is_unspecified();
     let same_family = one.is_ipv4() == other.is_ipv4();

@@ -1,8 +1,8 @@
-//! From files to one tree: TOML is parsed here and nowhere else, `include` is followed, and every
-//! value remembers its place.
+//! Reads files into one tree: the only place that parses TOML. It follows `include`, and every
+//! value keeps its place.
 //!
-//! Each file brings whole tables: two files may add to the same section (say, one service each),
-//! but a key is set once. Nothing here knows which keys there are.
+//! Two files may add to the same section (one service each, for example), but a key is set once.
+//! Nothing here knows a particular key.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{At, Report};
+use super::report::{Position, Report};
 
 /// Larger than any honest configuration; keeps a wrong path (say, a device) from filling the
 /// memory.
@@ -20,10 +20,10 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Most files that one configuration includes.
 const MAX_FILES: usize = 256;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) at: At,
+    pub(crate) at: Position,
     pub(crate) kind: Kind,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What it is, for a sentence.
+    /// Its name in a fault.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
@@ -58,30 +58,30 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    pub(crate) at: At,
+    pub(crate) at: Position,
     pub(crate) value: Node,
 }
 
-/// Reads `path` and all that it includes into one table. Faults go to `report`; what could be read
+/// Reads `path` and all that it includes into one table. Faults go to `report`; the readable part
 /// is returned all the same, so that its own faults are found too.
 pub(crate) fn read(path: &Path, report: &mut Report) -> Node {
     let mut merged = Vec::new();
     let mut open = Vec::new();
     read_into(&mut merged, path, None, &mut open, report);
-    Node { at: At { file: 0, offset: 0 }, kind: Kind::Table(merged) }
+    Node { at: Position { file: 0, offset: 0 }, kind: Kind::Table(merged) }
 }
 
 /// Parses `text` alone, as if it stood in `path`. Includes are followed relative to it.
 pub(crate) fn read_text(path: &Path, text: String, report: &mut Report) -> Node {
     let mut merged = Vec::new();
     add_file(&mut merged, path, text, &mut Vec::new(), report);
-    Node { at: At { file: 0, offset: 0 }, kind: Kind::Table(merged) }
+    Node { at: Position { file: 0, offset: 0 }, kind: Kind::Table(merged) }
 }
 
 fn read_into(
     merged: &mut Vec<Entry>,
     path: &Path,
-    from: Option<At>,
+    from: Option<Position>,
     open: &mut Vec<PathBuf>,
     report: &mut Report,
 ) {
@@ -134,7 +134,7 @@ fn add_file(
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
         report.fault(
-            Some(At { file: number, offset }),
+            Some(Position { file: number, offset }),
             "",
             error.message().trim().replace('\n', ", "),
         );
@@ -151,7 +151,7 @@ fn add_file(
     }
 }
 
-fn take_includes(entries: &mut Vec<Entry>, report: &Report) -> Vec<(At, String)> {
+fn take_includes(entries: &mut Vec<Entry>, report: &Report) -> Vec<(Position, String)> {
     let Some(found) = entries.iter().position(|entry| entry.key == "include") else {
         return Vec::new();
     };
@@ -227,8 +227,8 @@ fn node(file: usize, value: Spanned<DeValue<'_>>) -> Node {
         DeValue::String(text) => Kind::Text(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Kind::Integer(number),
-            // Too large for any key: read as what no key takes, so that the reader reports it at
-            // its place.
+            // Too large for any key: represented as a value that no key takes, so that the reader
+            // reports it at its place.
             Err(_) => Kind::Float(f64::INFINITY),
         },
         DeValue::Float(number) => Kind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
@@ -242,8 +242,8 @@ fn node(file: usize, value: Spanned<DeValue<'_>>) -> Node {
     Node { at: place, kind }
 }
 
-fn at(file: usize, span: Range<usize>) -> At {
-    At { file, offset: span.start }
+fn at(file: usize, span: Range<usize>) -> Position {
+    Position { file, offset: span.start }
 }
 
 #[cfg(test)]
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_syntax_is_told_at_once() {
+    fn every_fault_of_syntax_is_reported_at_once() {
         let mut report = Report::default();
         read_text(Path::new("x.toml"), "a = \nb = 1\nb = 2\nc = [1,\n".into(), &mut report);
         let faults = report.faults();

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::fake::FakeMachine;
-use super::read::Reading;
+use super::fake::FakeEnvironment;
+use super::keys::Key;
+use super::read::ReadContext;
 use super::source::{self, Kind, Node};
-use super::{Companies, Config, Faults, Loaded, judge};
+use super::{
+    Companies, Config, Faults, Loaded, Plugins, Vault, companies, data, judge, leases, plugins,
+    server, services, vault,
+};
 
 const EXAMPLE: &str = include_str!("../../../config/credsmith.example.toml");
+const README: &str = include_str!("../../../config/README.md");
 const KEK: &str = "credsmith-kek-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 
 /// What the example shows as an alternative to what stands beside it.
@@ -29,30 +34,33 @@ fn uncommented() -> String {
     EXAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
 }
 
-fn machine() -> FakeMachine {
+fn environment() -> FakeEnvironment {
     let signed = rcgen::generate_simple_self_signed(vec!["credsmith.example.org".into()]).unwrap();
     let pem = format!("{}{}", signed.cert.pem(), signed.signing_key.serialize_pem());
-    FakeMachine::anything(&pem).with("/etc/credsmith/kek", KEK).with(
+    FakeEnvironment::anything(&pem).with("/etc/credsmith/kek", KEK).with(
         "/etc/credsmith/broken.pem",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     )
 }
 
-fn read_with(machine: FakeMachine, text: &str) -> (Result<Loaded, Faults>, BTreeSet<String>) {
-    let mut reading = Reading::new(Box::new(machine));
+fn read_with(
+    environment: FakeEnvironment,
+    text: &str,
+) -> (Result<Loaded, Faults>, BTreeSet<String>) {
+    let mut reading = ReadContext::new(Box::new(environment));
     let node =
         source::read_text(Path::new("/etc/credsmith/c.toml"), text.into(), &mut reading.report);
     (judge(&reading, &node), reading.asked())
 }
 
 fn faults(text: &str) -> Vec<String> {
-    match read_with(machine(), text).0 {
+    match read_with(environment(), text).0 {
         Ok(_) => Vec::new(),
         Err(faults) => faults.faults,
     }
 }
 
-/// Every key of a tree, as [`Reading::asked`] has them.
+/// Every key of a tree, as [`ReadContext::asked`] has them.
 fn keys(node: &Node, prefix: &str, into: &mut BTreeSet<String>) {
     match &node.kind {
         Kind::Table(entries) => {
@@ -81,7 +89,7 @@ fn keys(node: &Node, prefix: &str, into: &mut BTreeSet<String>) {
 }
 
 fn keys_of(text: &str) -> BTreeSet<String> {
-    let mut reading = Reading::new(Box::new(FakeMachine::default()));
+    let mut reading = ReadContext::new(Box::new(FakeEnvironment::default()));
     let node = source::read_text(Path::new("c.toml"), text.into(), &mut reading.report);
     let mut found = BTreeSet::new();
     keys(&node, "", &mut found);
@@ -91,13 +99,13 @@ fn keys_of(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_example_is_a_configuration() {
     let loaded =
-        read_with(machine(), EXAMPLE).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
+        read_with(environment(), EXAMPLE).0.unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
     assert_eq!(loaded.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn the_example_with_everything_set_is_a_configuration() {
-    let loaded = read_with(machine(), &uncommented())
+    let loaded = read_with(environment(), &uncommented())
         .0
         .unwrap_or_else(|faults| panic!("{:#?}", faults.faults));
     assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -107,12 +115,12 @@ fn the_example_with_everything_set_is_a_configuration() {
 /// is a fault.
 #[test]
 fn the_example_has_every_key_that_is_read() {
-    let (_, asked) = read_with(machine(), &uncommented());
-    // The three places of a secret are told once, at the head of the example.
-    let told_once = |key: &&String| {
+    let (_, asked) = read_with(environment(), &uncommented());
+    // The three places of a secret are documented once, at the head of the example.
+    let documented_once = |key: &&String| {
         !key.ends_with(".file") && !key.ends_with(".env") && !key.ends_with(".credential")
     };
-    // Keys that are the same in several places are told in one of them.
+    // Keys that are the same in several places are documented in one of them.
     let same = [
         (".forbid[]", ".allow[]"),
         ("roles.*.assign[]", "services.*.allow[]"),
@@ -123,12 +131,110 @@ fn the_example_has_every_key_that_is_read() {
         |key: &String| same.iter().fold(key.clone(), |key, (from, to)| key.replace(from, to));
     let asked: BTreeSet<_> = asked.iter().map(rule).filter(|key| key != "companies.list").collect();
     let written = keys_of(&uncommented());
-    let missing: Vec<_> = asked.difference(&written).filter(told_once).collect();
+    let missing: Vec<_> = asked.difference(&written).filter(documented_once).collect();
     assert!(missing.is_empty(), "the example lacks {missing:?}");
     for place in ["file", "env", "credential"] {
         assert!(EXAMPLE.contains(&format!("{{ {place} = ")), "{place}");
     }
     assert!(asked.len() > 80, "only {} keys were asked for", asked.len());
+}
+
+/// The comment and the setting of each key of `section` in the example, as `(comment, setting)`.
+fn stated(section: &str) -> Vec<(String, String)> {
+    let header = format!("[{section}]");
+    let lines = EXAMPLE.lines().skip_while(|line| line.trim_start_matches('#') != header).skip(1);
+    let (mut found, mut comment) = (Vec::new(), Vec::new());
+    for line in lines.take_while(|line| !line.trim_start_matches('#').starts_with('[')) {
+        match line.strip_prefix("# ") {
+            Some(text) => comment.push(text),
+            None => {
+                found.push((comment.join(" "), line.trim_start_matches('#').to_owned()));
+                comment.clear();
+            }
+        }
+    }
+    found
+}
+
+fn assert_stated<S>(section: &str, keys: &[Key<S>], mut defaults: S) {
+    let stated = stated(section);
+    for key in keys {
+        let setting = format!("{} = {}", key.name, key.spelled(&mut defaults));
+        assert!(
+            stated.contains(&(key.doc.to_owned(), setting.clone())),
+            "[{section}] of the example lacks\n# {}\n#{setting}",
+            key.doc
+        );
+    }
+}
+
+#[test]
+fn the_example_states_default_and_documentation_of_each_row() {
+    assert_stated("server", server::LIMITS, credsmith_http::ServerOptions::default());
+    assert_stated("data", data::CACHE, data::DEFAULT_CACHE);
+    assert_stated("leases", leases::KEYS, credsmith_core::leases::Options::default());
+    assert_stated("plugins", plugins::KEYS, Plugins::default());
+    assert_stated("services.info", services::KEYS, services::ServiceOptions::default());
+    assert_stated("vault", vault::KEYS, Vault::default());
+    assert_stated("companies", companies::KEYS, companies::DirectoryOptions::default());
+}
+
+/// The options of a session need a provider, so that the section cannot begin with them.
+#[test]
+fn the_defaults_of_sessions_are_those_of_the_core() {
+    let provider = credsmith_core::ids::ProviderId::parse("op").unwrap();
+    let core = credsmith_core::session::Options::new(
+        String::new(),
+        String::new(),
+        String::new(),
+        provider,
+    );
+    let vault = Vault::default();
+    assert_eq!(vault.same_address, core.same_address);
+    assert_eq!(vault.access_token_lifetime, core.access_lifetime);
+    assert_eq!((vault.session_idle, vault.session_lifetime), (core.idle, core.lifetime));
+    assert_eq!(u32::try_from(vault.sign_ins_per_minute).ok(), core.begun_per_minute);
+}
+
+#[test]
+fn the_keys_that_the_reference_names_exist() {
+    let known = keys_of(&uncommented());
+    let sections: BTreeSet<_> = known.iter().filter_map(|key| key.split('.').next()).collect();
+    let is_word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let quoted: Vec<_> = README.split('`').skip(1).step_by(2).collect();
+    let whole = quoted
+        .iter()
+        .filter(|text| text.split('.').all(is_word) && !text.ends_with(".jsonl"))
+        .filter(|text| text.split_once('.').is_some_and(|(section, _)| sections.contains(section)));
+    let mut count = 0;
+    for key in whole {
+        assert!(known.contains(*key), "config/README.md names {key}, which is no key");
+        count += 1;
+    }
+    let last: BTreeSet<_> = known.iter().filter_map(|key| key.rsplit('.').next()).collect();
+    let set = quoted.iter().filter_map(|text| text.split_once(" = "));
+    for (key, _) in set.filter(|(key, _)| is_word(key) && *key != "include") {
+        assert!(last.contains(key), "config/README.md sets {key}, which is no key");
+        count += 1;
+    }
+    assert!(count > 10, "only {count} keys were found");
+}
+
+#[test]
+fn the_configurations_in_the_reference_have_known_keys() {
+    let blocks: Vec<_> = README
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|block| block.split("```").next())
+        .filter(|block| block.contains("\n["))
+        .collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let reported = faults(block).join("\n");
+        assert!(!reported.contains("is not a known key"), "{reported}");
+    }
 }
 
 #[test]
@@ -137,7 +243,7 @@ fn the_alternative_in_the_example_is_a_configuration() {
         .lines()
         .find_map(|line| line.strip_prefix('#').filter(|line| line.starts_with(ALTERNATIVE)));
     let text = format!("{EXAMPLE}\n[companies]\n{}\n", line.unwrap());
-    let config = read_with(machine(), &text)
+    let config = read_with(environment(), &text)
         .0
         .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
         .config;
@@ -151,13 +257,15 @@ fn the_alternative_in_the_example_is_a_configuration() {
 
 #[test]
 fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
-    let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
-    let bare =
-        read_with(machine(), &format!("{EXAMPLE}\n[vault]\n[roles.a]\npermissions = [\"*\"]\n"))
-            .0
-            .ok()
-            .unwrap()
-            .config;
+    let with = read_with(environment(), &uncommented()).0.ok().unwrap().config;
+    let bare = read_with(
+        environment(),
+        &format!("{EXAMPLE}\n[vault]\n[roles.a]\npermissions = [\"*\"]\n"),
+    )
+    .0
+    .ok()
+    .unwrap()
+    .config;
     let shared = |config: &Config| {
         let vault = config.vault.as_ref().unwrap();
         let provider = config.providers.first().unwrap();
@@ -174,32 +282,32 @@ fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
 }
 
 #[test]
-fn faults_of_the_vault_are_told_where_they_are() {
+fn faults_of_the_vault_are_reported_at_their_place() {
     let vault = "[vault]\nprovider = \"oops\"\nsession_idle = \"8d\"\n[vault.types.generic]\nplugin = \"bundled:generic\"\n";
     let roles =
         "[roles.r]\npermissions = [\"company*\"]\n[cors]\norigins = [\"https://a.example/x\"]\n";
     let companies = "[companies]\nplugin = \"bundled:connectwise\"\nlist = []\n";
-    let told = faults(&format!("{}\n{vault}{roles}{companies}", small(&[]))).join("\n");
+    let reported = faults(&format!("{}\n{vault}{roles}{companies}", small(&[]))).join("\n");
     for part in [
         "vault.provider: is `oops`, which is not among the providers (did you mean `op`?)",
         "session_idle is longer than session_lifetime",
-        "vault.types.generic: is the plugin that is always there",
+        "vault.types.generic: is the plugin that is always present",
         "roles.r.permissions[0]: is \"company*\", expected a permission like",
         "cors.origins[0]: is \"https://a.example/x\", expected an origin",
         "companies: has a plugin and a list",
     ] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
 }
 
-/// A slip that takes rights away says nothing by itself.
+/// A misspelled permission removes rights without any other sign.
 #[test]
-fn rights_that_reach_nothing_are_warned_of() {
+fn rights_without_effect_have_a_warning() {
     let vault = "[vault]\n[roles.a]\npermissions = [\"*\"]\nassign = [{ provider = \"op\", claim = \"sub\", any = true }]\n";
     let roles = "[roles.r]\ncompanies = [\"acme\", \"nosuch\", \"GLOBEX\"]\npermissions = [\"credential.secure_value.read\", \"company\", \"credentials.*\", \"demo.*\", \"company.*\", \"user.roles.update\"]\n";
     let companies = "[companies]\nlist = [{ id = 1, identifier = \"acme\", name = \"Acme\" }, { id = 2, identifier = \"globex\", name = \"G\" }, { id = 3, identifier = \"Globex\", name = \"G\" }]\n";
     let text = format!("{}\n{vault}{roles}{companies}", small(&[]));
-    let warnings = read_with(machine(), &text)
+    let warnings = read_with(environment(), &text)
         .0
         .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
         .warnings
@@ -208,8 +316,8 @@ fn rights_that_reach_nothing_are_warned_of() {
         "roles.r.permissions[0]: is \"credential.secure_value.read\", which covers no permission of a route (did you mean `credential.secure_values.read`?)",
         "roles.r.permissions[1]: is \"company\", which covers no permission of a route",
         "roles.r.permissions[2]: is \"credentials.*\", which covers no permission of a route (did you mean `credential.*`?)",
-        "roles.r.companies: names \"nosuch\", which stands for none of the companies",
-        "roles.r.companies: names \"GLOBEX\", which stands for several companies",
+        "roles.r.companies: names \"nosuch\", which matches none of the companies",
+        "roles.r.companies: names \"GLOBEX\", which matches several companies",
     ] {
         assert!(warnings.contains(part), "{part} is not in\n{warnings}");
     }
@@ -218,16 +326,16 @@ fn rights_that_reach_nothing_are_warned_of() {
     }
 }
 
-/// Where addresses cannot be told apart, a stolen sign-in looks like an honest one.
+/// Where all clients have one address, a stolen sign-in cannot be detected.
 #[test]
-fn a_proxy_whose_word_is_not_taken_is_warned_of() {
+fn a_proxy_that_is_not_trusted_has_a_warning() {
     let warned = |edits: &[(&str, &str)], vault: &str| {
         let text = format!("{}\n{vault}[roles.a]\npermissions = [\"*\"]\n", small(edits));
-        let warnings = read_with(machine(), &text)
+        let warnings = read_with(environment(), &text)
             .0
             .unwrap_or_else(|faults| panic!("{:#?}", faults.faults))
             .warnings;
-        warnings.iter().any(|line| line.contains("vault.same_address: tells nobody apart"))
+        warnings.iter().any(|line| line.contains("vault.same_address: has no effect"))
     };
     let listen = "listen = [{ address = \"127.0.0.1:8080\" }]";
     let trusting = format!("{listen}\ntrusted_proxies = [\"127.0.0.1\"]");
@@ -246,27 +354,28 @@ fn a_proxy_whose_word_is_not_taken_is_warned_of() {
 }
 
 #[test]
-fn the_audit_log_lies_beside_the_data_or_where_it_is_told_to() {
+fn the_audit_log_is_beside_the_data_or_where_it_is_configured() {
     let file = |more: &str| {
-        let config = read_with(machine(), &format!("{}{more}", small(&[]))).0.ok().unwrap().config;
+        let config =
+            read_with(environment(), &format!("{}{more}", small(&[]))).0.ok().unwrap().config;
         config.audit.file(&config.data).display().to_string()
     };
     assert_eq!(file(""), "/var/lib/credsmith/audit.jsonl");
     assert_eq!(file("[audit]\nfile = \"log/a.jsonl\"\n"), "/etc/credsmith/log/a.jsonl");
-    let told = faults(&format!("{}[audit]\nfile = \"/absent/a.jsonl\"\n", small(&[])));
-    assert_eq!(told.len(), 1);
+    let reported = faults(&format!("{}[audit]\nfile = \"/absent/a.jsonl\"\n", small(&[])));
+    assert_eq!(reported.len(), 1);
     assert!(
-        told[0].contains(
+        reported[0].contains(
             "audit.file: is /absent/a.jsonl, which lies in a directory that is not there"
         ),
-        "{told:?}"
+        "{reported:?}"
     );
 }
 
 #[test]
 fn the_defaults_in_the_example_are_the_defaults() {
-    let with = read_with(machine(), &uncommented()).0.ok().unwrap().config;
-    let without = read_with(machine(), EXAMPLE).0.ok().unwrap().config;
+    let with = read_with(environment(), &uncommented()).0.ok().unwrap().config;
+    let without = read_with(environment(), EXAMPLE).0.ok().unwrap().config;
     let shared = |config: &Config| {
         let (server, service) = (&config.server, config.services.first().unwrap());
         let provider = config.providers.first().unwrap();
@@ -275,19 +384,19 @@ fn the_defaults_in_the_example_are_the_defaults() {
             (
                 (&config.log, &config.leases, config.data.cache),
                 (
-                    server.requests_in_work,
-                    server.connections,
-                    server.head_timeout,
-                    server.idle_timeout
+                    server.limits.in_work,
+                    server.limits.connections,
+                    server.limits.head_timeout,
+                    server.limits.idle_timeout
                 ),
                 (config.plugins.tolerate_broken_services, config.plugins.instances),
                 (
                     service.parallel_runner,
-                    service.queue_length,
-                    service.queue_wait,
-                    service.plugin_timeout
+                    service.options.queue_length,
+                    service.options.queue_wait,
+                    service.options.plugin_timeout
                 ),
-                (service.memory, service.hide, service.allow_same_state),
+                (service.options.memory, service.options.hide, service.options.allow_same_state),
                 (
                     &provider.scopes,
                     &provider.subject_claim,
@@ -343,7 +452,7 @@ fn an_empty_file_misses_everything_at_once() {
 }
 
 #[test]
-fn each_fault_is_told_at_its_place() {
+fn each_fault_is_reported_at_its_place() {
     let cases: &[(&str, &str, &str)] = &[
         (
             "public_url = \"https://c.example.org\"",
@@ -430,7 +539,7 @@ fn each_fault_is_told_at_its_place() {
         (
             "audience = [\"c\"]",
             "",
-            "c.toml:9:1: providers.op: says for whom a token must have been made neither by",
+            "c.toml:9:1: providers.op: sets neither audience nor any_audience",
         ),
         ("audience = [\"c\"]", "audience = []", "providers.op.audience: is empty"),
         (
@@ -456,7 +565,7 @@ fn each_fault_is_told_at_its_place() {
         (
             "plugin = \"bundled:info\"",
             "plugin = \"bundled:info\"\nsha256 = \"abc\"",
-            "services.info.sha256: is no SHA-256",
+            "services.info.sha256: is not a SHA-256",
         ),
         (
             "plugin = \"bundled:info\"",
@@ -519,8 +628,8 @@ fn two_providers_of_one_issuer_are_refused() {
 
 #[test]
 fn data_that_dev_made_is_refused() {
-    let machine = machine().with("/var/lib/credsmith/made-by-credsmith-dev", "");
-    let found = read_with(machine, &small(&[])).0.err().unwrap().faults;
+    let environment = environment().with("/var/lib/credsmith/made-by-credsmith-dev", "");
+    let found = read_with(environment, &small(&[])).0.err().unwrap().faults;
     assert!(
         found[0].contains("data.directory: is /var/lib/credsmith, which `credsmith dev` made"),
         "{found:?}"
@@ -528,9 +637,9 @@ fn data_that_dev_made_is_refused() {
 }
 
 #[test]
-fn a_rule_with_an_unknown_provider_is_kept_and_told() {
+fn a_rule_with_an_unknown_provider_is_kept_with_a_warning() {
     let text = small(&[("provider = \"op\"", "provider = \"opp\"")]);
-    let loaded = read_with(machine(), &text).0.ok().unwrap();
+    let loaded = read_with(environment(), &text).0.ok().unwrap();
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(
         loaded.warnings[0].contains(
@@ -544,23 +653,23 @@ fn a_rule_with_an_unknown_provider_is_kept_and_told() {
 }
 
 #[test]
-fn a_vault_without_an_admin_is_told() {
+fn a_vault_without_an_administrator_has_a_warning() {
     let admin = "[roles.a]\npermissions = [\"*\"]\n";
     let rule = "assign = [{ provider = \"op\", claim = \"sub\", equals = \"root\" }]\n";
-    for (rest, told) in [
+    for (rest, is_warned) in [
         ("[vault]\n".to_owned(), true),
         (format!("[vault]\n{admin}"), true),
         (format!("[vault]\n{admin}companies = [\"acme\"]\n{rule}"), true),
         (format!("[vault]\n[roles.a]\npermissions = [\"user.*\"]\n{rule}"), true),
         (format!("[vault]\n{admin}{rule}"), false),
-        // Without a vault nobody has a role.
+        // Without a vault roles have no effect.
         (admin.to_owned(), false),
     ] {
-        let loaded = read_with(machine(), &format!("{}\n{rest}", small(&[]))).0.ok().unwrap();
+        let loaded = read_with(environment(), &format!("{}\n{rest}", small(&[]))).0.ok().unwrap();
         let warnings = loaded.warnings.join("\n");
         assert_eq!(
             warnings.contains("has no role with the permission `*`"),
-            told,
+            is_warned,
             "{rest}: {warnings}"
         );
     }
@@ -581,7 +690,7 @@ fn providers_keep_the_order_of_the_file() {
         "[providers.op]",
         "[providers.zz]\ndescription = \"d\"\nissuer = \"https://zz.example.org\"\nclient_id = \"c\"\nany_audience = true\n[providers.op]",
     );
-    let config = read_with(machine(), &text).0.ok().unwrap().config;
+    let config = read_with(environment(), &text).0.ok().unwrap().config;
     let ids: Vec<_> = config.providers.iter().map(|provider| provider.id.as_str()).collect();
     assert_eq!(ids, ["zz", "op"]);
 }

@@ -7,27 +7,29 @@ use std::time::Duration;
 use credsmith_core::ids::{PluginName, ProviderId};
 
 use super::component::{self, Plugin};
+use super::keys::{self, Key};
 use super::providers::Provider;
 use super::read::{Table, Value};
-use super::report::{At, did_you_mean};
+use super::report::{Position, did_you_mean};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+const QUARTER: Duration = Duration::from_secs(90 * 24 * 3600);
+const DECADE: Duration = Duration::from_secs(3650 * 24 * 3600);
 
 /// The vault.
 #[derive(Debug)]
 pub(crate) struct Vault {
-    /// Where users sign in who name no provider; `None`: at the first one.
-    provider: Option<(ProviderId, At)>,
-    /// Whether the browser and the socket have to come from the address that asked for the URI.
+    /// The provider for sign-ins that name none; `None`: the first one.
+    provider: Option<(ProviderId, Position)>,
     pub(crate) same_address: bool,
     pub(crate) access_token_lifetime: Duration,
     pub(crate) session_idle: Duration,
     pub(crate) session_lifetime: Duration,
-    /// Sign-ins that one address may begin in a minute; 0: any number.
-    pub(crate) sign_ins_per_minute: u32,
-    /// How long what was deleted can be restored; zero: not at all.
+    pub(crate) sign_ins_per_minute: usize,
     pub(crate) undelete_window: Duration,
     /// Plugins for types of credentials besides `generic`, in the order of the file.
     pub(crate) types: Vec<TypePlugin>,
@@ -36,33 +38,77 @@ pub(crate) struct Vault {
 /// A plugin for a type of credential.
 #[derive(Debug)]
 pub(crate) struct TypePlugin {
-    /// What types of credentials call it; the name that it gives itself.
+    /// The name in the description of the plugin, by which types of credentials refer to it.
     pub(crate) name: PluginName,
     pub(crate) plugin: Plugin,
     pub(crate) sha256: Option<String>,
 }
 
+impl Default for Vault {
+    fn default() -> Self {
+        Self {
+            provider: None,
+            same_address: true,
+            access_token_lifetime: 15 * MINUTE,
+            session_idle: 12 * HOUR,
+            session_lifetime: 7 * DAY,
+            sign_ins_per_minute: 60,
+            undelete_window: 30 * DAY,
+            types: Vec::new(),
+        }
+    }
+}
+
+/// The keys of the section that have a default.
+pub(super) const KEYS: &[Key<Vault>] = &[
+    Key::flag(
+        "same_address",
+        |vault| &mut vault.same_address,
+        "Whether a sign-in is finished only from the address that began it. Otherwise an attacker who makes a user follow a sign-in link gets the tokens of that user. A client whose server asks for the link needs false.",
+    ),
+    Key::count(
+        "sign_ins_per_minute",
+        |vault| &mut vault.sign_ins_per_minute,
+        0..=1_000_000,
+        "Sign-ins that one address may begin in a minute; 0 for any number.",
+    ),
+    Key::duration(
+        "access_token_lifetime",
+        |vault| &mut vault.access_token_lifetime,
+        MINUTE..=HOUR,
+        "How long an access token is valid before it has to be renewed.",
+    ),
+    Key::duration(
+        "session_idle",
+        |vault| &mut vault.session_idle,
+        FIVE_MINUTES..=MONTH,
+        "How long a session lasts that is not used.",
+    ),
+    Key::duration(
+        "session_lifetime",
+        |vault| &mut vault.session_lifetime,
+        FIVE_MINUTES..=QUARTER,
+        "How long a session lasts at most.",
+    ),
+    Key::duration(
+        "undelete_window",
+        |vault| &mut vault.undelete_window,
+        Duration::ZERO..=DECADE,
+        "How long deleted credentials and types can be restored; \"0s\" for not at all.",
+    ),
+];
+
 impl Vault {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Self {
-        let span = |key, default, least, most| {
-            table.or(key, default, |value| value.duration(least..=most))
-        };
-        let vault = Self {
-            provider: table.optional("provider", |value| {
-                let id = ProviderId::parse(&value.line()?)
-                    .map_err(|error| value.fault(error.to_string()));
-                Some((id.ok()?, value.at()))
-            }),
-            same_address: table.or("same_address", true, Value::flag),
-            access_token_lifetime: span("access_token_lifetime", 15 * MINUTE, MINUTE, HOUR),
-            session_idle: span("session_idle", 12 * HOUR, 5 * MINUTE, 30 * DAY),
-            session_lifetime: span("session_lifetime", 7 * DAY, 5 * MINUTE, 90 * DAY),
-            sign_ins_per_minute: table
-                .or("sign_ins_per_minute", 60, |value| value.count(0..=1_000_000)),
-            undelete_window: span("undelete_window", 30 * DAY, Duration::ZERO, 3650 * DAY),
-            types: table.or("types", Vec::new(), types),
-        };
+        let mut vault = Self::default();
+        keys::read(KEYS, table, &mut vault);
+        vault.provider = table.optional("provider", |value| {
+            let id =
+                ProviderId::parse(&value.line()?).map_err(|error| value.fault(error.to_string()));
+            Some((id.ok()?, value.at()))
+        });
+        vault.types = table.or("types", Vec::new(), types);
         if vault.session_idle > vault.session_lifetime {
             table.value().fault(
                 "session_idle is longer than session_lifetime, expected it to be at most as long",
@@ -71,7 +117,7 @@ impl Vault {
         vault
     }
 
-    /// Where users sign in who name no provider.
+    /// The provider for sign-ins that name none.
     pub(crate) fn provider(&self, providers: &[Provider]) -> Option<ProviderId> {
         let first = || {
             providers
@@ -82,7 +128,7 @@ impl Vault {
         self.provider.as_ref().map(|(id, _)| id.clone()).or_else(first)
     }
 
-    /// Reports what can be said only once the providers are known.
+    /// Checks the provider against the configured providers.
     pub(crate) fn check_provider(&self, root: &Value<'_>, providers: &[Provider]) {
         let Some((id, at)) = &self.provider else { return };
         let report = &root.reading.report;
@@ -91,7 +137,7 @@ impl Vault {
                 report.fault(
                     Some(*at),
                     "vault.provider",
-                    format!("is `{id}`, at which nobody may sign in (disable_login)"),
+                    format!("is `{id}`, at which sign-ins are disabled (disable_login)"),
                 );
             }
             Some(_) => {}
@@ -122,7 +168,7 @@ fn type_plugin(name: &str, table: &Table<'_>) -> Option<TypePlugin> {
     let value = table.value();
     let parsed = PluginName::parse(name).map_err(|error| value.fault(error.to_string())).ok();
     if name == "generic" {
-        value.fault("is the plugin that is always there, expected another name");
+        value.fault("is the plugin that is always present, expected another name");
     }
     let plugin = table.required("plugin", "\"bundled:aws\"", component::plugin);
     let sha256 = table.optional("sha256", component::digest);

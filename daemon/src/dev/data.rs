@@ -1,5 +1,5 @@
-//! The data directory of `credsmith dev`: made, marked, and removed at the end unless it was asked
-//! for.
+//! The data directory of `credsmith dev`: created, marked, and removed at the end unless the
+//! command line names it.
 
 use std::fs::Permissions;
 use std::io;
@@ -28,7 +28,7 @@ const CA_PUBLIC: &str = "ssh-ca.pub";
 pub(super) struct DevData {
     path: PathBuf,
     kek_text: Secret,
-    /// Whether nothing was there before.
+    /// Whether the directory did not exist, or was empty, before.
     new: bool,
     /// Removes the directory when dropped.
     temporary: Option<TempDir>,
@@ -76,7 +76,7 @@ impl DevData {
         self.kek_text.clone()
     }
 
-    /// What an SSH server would be told to trust.
+    /// The public key of the demo CA, for `TrustedUserCAKeys` of an SSH server.
     pub(super) fn ca_public(&self) -> PathBuf {
         self.path.join(CA_PUBLIC)
     }
@@ -92,8 +92,8 @@ impl DevData {
     }
 }
 
-/// A directory with other data in it is left alone: it may be that of a real daemon. Says whether
-/// the directory was new.
+/// Marks a new directory and returns whether it was new. A directory with other data is refused: it
+/// may be that of a real daemon.
 fn mark(path: &Path) -> Result<bool, String> {
     let marker = path.join(DEV_MARKER);
     if marker.exists() {
@@ -111,7 +111,7 @@ fn mark(path: &Path) -> Result<bool, String> {
     Ok(true)
 }
 
-/// What the file has; if it is not there yet, what `make` makes.
+/// The content of the file; if the file does not exist, `make` provides it.
 fn kept(path: &Path, make: impl FnOnce() -> Secret) -> Result<Secret, String> {
     let fresh = match std::fs::read(path) {
         Ok(bytes) => return Ok(Secret::new(bytes)),
@@ -137,7 +137,7 @@ fn make_ca(path: &Path) -> Result<(), String> {
     let pem = Secret::new(pem(pkcs8.as_ref()));
     let public = ssh_public(pair.public_key().as_ref());
     let cannot = |error: io::Error| format!("The key for the SSH demo cannot be written: {error}.");
-    // The public half first: a start that was cut in between makes both anew.
+    // The public half first: a start that was interrupted in between creates both again.
     std::fs::write(path.join(CA_PUBLIC), public).map_err(cannot)?;
     files::write_private(&private, pem.expose()).map_err(cannot)
 }

@@ -1,5 +1,4 @@
-//! What the vault of `credsmith dev` has in it from the first minute: a type of credential and two
-//! credentials.
+//! The initial content of the vault of `credsmith dev`: a type of credential and two credentials.
 
 use std::sync::Arc;
 
@@ -19,10 +18,9 @@ use crate::wire_up::VaultHalf;
 const TYPE: &str = "Demo login";
 const SCOPE: &str = "demo.login";
 
-/// Fills a vault that is new.
+/// Fills a new vault.
 ///
-/// # Errors
-/// What the vault says to anybody.
+/// # Errors Every error of the vault.
 pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
     let filler = filler()?;
     let made = half
@@ -52,7 +50,7 @@ pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
     Ok(())
 }
 
-/// Somebody who may fill the demo, and exists for that alone.
+/// A member with every permission, used only to fill the demo.
 fn filler() -> Result<Member, Error> {
     let everything = Pattern::parse("*").map_err(Error::internal)?;
     let role = Role { name: "demo".into(), permissions: vec![everything], companies: None };
@@ -95,6 +93,5 @@ fn value(field: &str, value: Secret) -> Option<ValueDraft> {
 fn password() -> Secret {
     let mut bytes = [0; 12];
     SystemEntropy.fill(&mut bytes);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Secret::new(format!("demo-{hex}"))
+    Secret::new(format!("demo-{}", hex::encode(bytes)))
 }

@@ -1,13 +1,13 @@
 //! `credsmith dev`: the daemon with a demo configuration and a demo provider, for one machine.
 //!
-//! It is the daemon of `serve`, put together by the same code from a configuration that is built in
-//! (`config/demo/demo.toml`). What is different: it listens on loopback only and answers to
-//! loopback names only, since anybody can have tokens here; and its key may lie beside its data,
-//! which is why its data is marked and `serve` refuses it.
+//! It is the daemon of `serve`, built by the same code from a built-in configuration
+//! (`config/demo/demo.toml`). The differences: it listens on loopback only and accepts loopback
+//! names only, since every client gets tokens here; and its key may lie beside its data, so that
+//! its data is marked and `serve` refuses it.
 
 mod data;
 mod demo;
-mod machine;
+mod environment;
 mod welcome;
 
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ use credsmith_dev_provider::{Client, DevProvider, Options};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
 
 use crate::config::{self, Config};
-use crate::end::Failure;
+use crate::failure::Failure;
 use crate::run;
 use crate::system::{System, SystemEntropy};
-use crate::wire_up::{Entrance, wire_up};
+use crate::wire_up::{BoundListener, wire_up};
 use data::DevData;
-use machine::DevMachine;
+use environment::DevEnvironment;
 
 const DEMO: &str = include_str!("../../../config/demo/demo.toml");
 /// The name of the daemon at the demo provider, as the demo configuration has it.
@@ -40,20 +40,20 @@ pub(crate) async fn run(
     let mut signals = run::Signals::install()?;
     let data = DevData::open(data).map_err(Failure::run)?;
     let system = System::new();
-    let entrance = bind(listen).await?;
-    let provider_entrance = bind(provider_listen).await?;
+    let listener = bind(listen).await?;
+    let provider_listener = bind(provider_listen).await?;
     let client_secret = random_text();
-    let public = format!("http://{}", entrance.address);
-    let issuer = format!("http://{}", provider_entrance.address);
-    let config = configuration(&entrance, &public, &issuer, &data, &client_secret)?;
-    serve_provider(provider_entrance, &issuer, &public, &client_secret, &system)?;
-    let hosts = loopback_names(entrance.address);
+    let public = format!("http://{}", listener.address);
+    let issuer = format!("http://{}", provider_listener.address);
+    let config = configuration(&listener, &public, &issuer, &data, &client_secret)?;
+    serve_provider(provider_listener, &issuer, &public, &client_secret, &system)?;
+    let hosts = loopback_names(listener.address);
     let daemon = tokio::select! {
-        daemon = wire_up(config, entrance.into_entrances(), hosts, system) => daemon?,
+        daemon = wire_up(config, listener.into_bound(), hosts, system) => daemon?,
         () = signals.next() => return Ok(()),
     };
     if let Some(half) = daemon.vault().filter(|_| data.is_new()) {
-        demo::fill(half).await.map_err(|error| Failure::run(run::sentence(&error)))?;
+        demo::fill(half).await.map_err(Failure::error)?;
     }
     let welcome = Some(welcome::text(&public, &issuer, &data));
     let ready = run::Ready { line: format!("ready {public}"), welcome };
@@ -61,26 +61,25 @@ pub(crate) async fn run(
 }
 
 /// A listener with its real address.
-struct Bound {
+struct LocalListener {
     listener: Listener,
     address: SocketAddr,
 }
 
-impl Bound {
-    fn into_entrances(self) -> Vec<Entrance> {
-        vec![Entrance { tls: false, listener: self.listener }]
+impl LocalListener {
+    fn into_bound(self) -> Vec<BoundListener> {
+        vec![BoundListener { tls: false, listener: self.listener }]
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    let listener =
-        Listener::tcp(address).await.map_err(|error| Failure::run(run::sentence(&error)))?;
+async fn bind(address: SocketAddr) -> Result<LocalListener, Failure> {
+    let listener = Listener::tcp(address).await.map_err(Failure::error)?;
     let address = listener.local_addr().unwrap_or(address);
-    Ok(Bound { listener, address })
+    Ok(LocalListener { listener, address })
 }
 
-/// The names under which a browser or a tool on this machine says it reached `address`. Any other
-/// name means that some web page made its own name lead here.
+/// The names in the header `host` of a browser or a tool on this machine that connects to
+/// `address`. Any other name means that a web page has made its own name resolve to loopback.
 fn loopback_names(address: SocketAddr) -> HostPolicy {
     let port = address.port();
     let mut names = vec![
@@ -101,7 +100,7 @@ fn loopback_names(address: SocketAddr) -> HostPolicy {
 }
 
 fn configuration(
-    entrance: &Bound,
+    listener: &LocalListener,
     public: &str,
     issuer: &str,
     data: &DevData,
@@ -114,22 +113,22 @@ fn configuration(
         ))
     })?;
     let mut text = DEMO.to_owned();
-    let address = entrance.address.to_string();
+    let address = listener.address.to_string();
     for (word, value) in
         [("public_url", public), ("address", &address), ("issuer", issuer), ("data", directory)]
     {
-        // A JSON string is a basic string of TOML, whatever is in it.
+        // A JSON string is a basic string of TOML, whatever its content.
         text = text.replace(&format!("@{word}@"), &serde_json::Value::from(value).to_string());
     }
-    let machine = DevMachine::new(data.path(), data.kek_text(), client_secret.clone());
+    let environment = DevEnvironment::new(data.path(), data.kek_text(), client_secret.clone());
     let path = data.path().join("demo.toml");
-    config::load_text(&path, text, Box::new(machine))
+    config::load_text(&path, text, Box::new(environment))
         .map(|loaded| loaded.config)
         .map_err(Failure::Configuration)
 }
 
 fn serve_provider(
-    entrance: Bound,
+    listener: LocalListener,
     issuer: &str,
     public: &str,
     client_secret: &Secret,
@@ -144,9 +143,9 @@ fn serve_provider(
     let provider =
         DevProvider::new(Options::new(issuer, vec![client])).map_err(|error| broken(&error))?;
     let options =
-        ServerOptions { hosts: loopback_names(entrance.address), ..ServerOptions::default() };
+        ServerOptions { hosts: loopback_names(listener.address), ..ServerOptions::default() };
     Server::new(options, Surfaces::new(Arc::new(provider)), system.drain.clone())
-        .serve(entrance.listener);
+        .serve(listener.listener);
     Ok(())
 }
 
@@ -154,7 +153,7 @@ fn serve_provider(
 fn random_text() -> Secret {
     let mut bytes = [0; 32];
     SystemEntropy.fill(&mut bytes);
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    Secret::new(hex::encode(bytes))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! What `credsmith dev` says when it serves: commands that do the main job, for pasting.
+//! The text that `credsmith dev` prints when it serves: commands for the main use cases, to be
+//! pasted.
 
 use super::data::DevData;
 
-/// The welcome. Each block works by itself after the first line of the first one, and works again
+/// The welcome. Each block works on its own after the first line of the first one, and works again
 /// when repeated.
 pub(super) fn text(public: &str, issuer: &str, data: &DevData) -> String {
     let ca = data.ca_public();
@@ -42,7 +43,8 @@ Paste into another shell:
   ssh-keygen -L -f demo_key-cert.pub
   # It opens a server that has this line in its sshd_config: TrustedUserCAKeys {ca}
 
-  # The vault, where alice may do everything and bob is a technician: sign in (the provider would ask in a browser; login_hint answers)
+  # The vault, where alice may do everything and bob is a technician: sign in (in a browser the
+  # provider shows its accounts; login_hint picks one)
   V={public}/v1
   URI=$(curl -sS $V/auth/uri | grep -o '"uri":"[^"]*"' | cut -d '"' -f 4)
   TOKENS=$(curl -sSL -H 'Accept: application/json' "$URI&login_hint=alice")
@@ -55,7 +57,7 @@ Paste into another shell:
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL; echo
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL/secure-values; echo
 
-  # The same for a client that sends somebody to a browser: it waits at a WebSocket, and gets the tokens when the page at `uri` is done
+  # The same for a client that opens a browser for its user: it waits at a WebSocket, and gets the tokens when the page at `uri` is done
   #   curl -sS $V/auth/uri
   #   npx wscat -c "{socket}/v1/auth/socket?callbackKey=<callbackKey>"
 

@@ -1,7 +1,7 @@
-//! Puts the parts together: what depends on what, in the order in which it is made.
+//! Builds the daemon from its parts, in the order of their dependencies.
 //!
-//! Nothing here waits for a provider: discovery goes on in the background. What fails here stops
-//! the start with a sentence.
+//! Nothing here waits for a provider: discovery runs in the background. A failure here stops the
+//! start with a sentence.
 
 mod plugins;
 mod providers;
@@ -19,7 +19,7 @@ use credsmith_core::audit::AuditLog;
 use credsmith_core::catalogue::{self, Catalogue};
 use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
 use credsmith_core::keyring::{Kek, Keyring};
-use credsmith_core::leases::{Leases, LeasesParts, Options};
+use credsmith_core::leases::{Leases, LeasesParts};
 use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
@@ -27,16 +27,16 @@ use credsmith_oidc::{Limits, OidcProviders, Ports};
 use credsmith_store::{Sled, SledOptions};
 use tokio::time::timeout;
 
-use crate::audit::{Checker, Echo, LogFile};
-use crate::config::{self, Config, Data, LeaseSettings};
-use crate::end::Failure;
+use crate::audit::{DaemonLogCheck, Echo, LogFile};
+use crate::config::{self, Config, Data};
+use crate::failure::Failure;
 use crate::files;
-use crate::run::sentence;
+use crate::sentence::sentence;
 use crate::system::System;
 use readiness::DaemonReadiness;
 
 pub(crate) use plugins::{component, host_options, load_each};
-use vault::HalfParts;
+use vault::VaultDependencies;
 pub(crate) use vault::VaultHalf;
 
 /// Largest body of a request, in bytes (section 14 of the WaTTS specification).
@@ -46,8 +46,7 @@ const MAX_BODY: usize = 64 * 1024;
 const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 /// The shortest deadline: signing in may take two look-ups at a provider.
 const MIN_DEADLINE: Duration = Duration::from_secs(30);
-/// How long after the last deadline a client may still take to read its answer, when the daemon is
-/// ending.
+/// How long after the last deadline a client may take to read its answer while the daemon ends.
 const READING: Duration = Duration::from_secs(30);
 /// How long an operator's command may take: to read a whole ledger or audit log, to wait for a
 /// directory that throttles.
@@ -56,20 +55,20 @@ pub(crate) const LONGEST_COMMAND: Duration = Duration::from_secs(2 * 3600);
 const OPERATORS: usize = 16;
 
 /// A bound listener.
-pub(crate) struct Entrance {
+pub(crate) struct BoundListener {
     pub(crate) tls: bool,
     pub(crate) listener: Listener,
 }
 
-impl Entrance {
-    /// Its address as a URL, with the port that was really bound.
+impl BoundListener {
+    /// Its address as a URL, with the port that the system assigned.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}", self.listener)
     }
 }
 
-/// The parts that have an end.
+/// The running daemon: the parts that have to be stopped.
 pub(crate) struct Daemon {
     system: System,
     leases: Arc<Leases>,
@@ -82,10 +81,10 @@ pub(crate) struct Daemon {
     begun: Instant,
 }
 
-/// Makes everything and begins to serve.
+/// Builds everything and begins to serve.
 pub(crate) async fn wire_up(
     config: Config,
-    entrances: Vec<Entrance>,
+    listeners: Vec<BoundListener>,
     hosts: HostPolicy,
     system: System,
 ) -> Result<Daemon, Failure> {
@@ -110,15 +109,15 @@ pub(crate) async fn wire_up(
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
         catalogue: catalogue(&config)?,
-        options: options(&config.leases),
+        options: config.leases.clone(),
     };
     let leases = Leases::new(Arc::clone(&ground), parts);
-    leases.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+    leases.start().await.map_err(Failure::error)?;
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
     audit.start();
 
-    let half = HalfParts {
+    let dependencies = VaultDependencies {
         config: &config,
         ground: &ground,
         leases: &leases,
@@ -127,7 +126,7 @@ pub(crate) async fn wire_up(
         providers: &providers,
     };
     let vault = match &config.vault {
-        Some(options) => Some(VaultHalf::make(half, options).await?),
+        Some(options) => Some(VaultHalf::make(dependencies, options).await?),
         None => None,
     };
     let daemon = Daemon {
@@ -140,17 +139,18 @@ pub(crate) async fn wire_up(
         deadline: deadline(&config),
         begun,
     };
-    // What can still fail comes first: a client that was let in is not turned out again.
+    // The operators' listener comes first, since it can still fail: no client is served before the
+    // start is certain.
     daemon.serve_operators(&config, host).await?;
-    daemon.serve_clients(&config, entrances, hosts)?;
+    daemon.serve_clients(&config, listeners, hosts)?;
     Ok(daemon)
 }
 
 pub(crate) async fn open_store(data: &Data) -> Result<Sled, Failure> {
     let options = SledOptions { cache_bytes: data.cache, ..SledOptions::new(data.store()) };
     let opened = tokio::task::spawn_blocking(|| Sled::open(options)).await;
-    let store = opened.map_err(|error| Failure::run(sentence(&error)))?;
-    store.map_err(|error| Failure::run(sentence(&error)))
+    let store = opened.map_err(Failure::error)?;
+    store.map_err(Failure::error)
 }
 
 pub(crate) async fn open_keyring(
@@ -158,11 +158,10 @@ pub(crate) async fn open_keyring(
     store: Arc<dyn Store>,
     system: &System,
 ) -> Result<Keyring, Failure> {
-    let kek =
-        Kek::parse(config.keyring.key.expose()).map_err(|error| Failure::run(sentence(&error)))?;
+    let kek = Kek::parse(config.keyring.key.expose()).map_err(Failure::error)?;
     let keyring =
         Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
-    keyring.map_err(|error| Failure::run(sentence(&error)))
+    keyring.map_err(Failure::error)
 }
 
 fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders>, Failure> {
@@ -187,7 +186,7 @@ fn make_host(config: &Config, keyring: &Keyring) -> Result<Host, Failure> {
         artefacts: Some(config.data.artefacts()),
         ..plugins::host_options(config, keyring.derive("plugin artefacts"))
     };
-    Host::new(options).map_err(|error| Failure::run(sentence(&error)))
+    Host::new(options).map_err(Failure::error)
 }
 
 fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
@@ -196,36 +195,18 @@ fn catalogue(config: &Config) -> Result<Catalogue, Failure> {
         description: service.description.clone(),
         display_priority: service.display_priority,
         limit: service.credential_limit,
-        allow_same_state: service.allow_same_state,
+        allow_same_state: service.options.allow_same_state,
         pass_access_token: service.access_token.is_some(),
         max_lifetime: service.max_lifetime,
         rules: config.rules(service),
-        hide: service.hide,
+        hide: service.options.hide,
         tooltip: service.tooltip.clone(),
     };
-    Catalogue::new(config.services.iter().map(service).collect())
-        .map_err(|error| Failure::run(sentence(&error)))
-}
-
-fn options(leases: &LeaseSettings) -> Options {
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    Options {
-        handoff_lifetime: leases.handoff_lifetime,
-        settle: leases.settle,
-        skew: leases.skew,
-        max_effects: count(leases.max_effects),
-        background_revocations: count(leases.background_revocations),
-        retry_after_min: leases.retry_after_min,
-        retry_after_max: leases.retry_after_max,
-        park_after: leases.park_after,
-        keep_ended: leases.keep_ended,
-        allow_dropping: leases.allow_dropping,
-        ..Options::default()
-    }
+    Catalogue::new(config.services.iter().map(service).collect()).map_err(Failure::error)
 }
 
 impl Daemon {
-    /// How long ago its start began.
+    /// The time since its start began.
     pub(crate) fn age(&self) -> Duration {
         self.begun.elapsed()
     }
@@ -238,10 +219,9 @@ impl Daemon {
     fn serve_clients(
         &self,
         config: &Config,
-        entrances: Vec<Entrance>,
+        listeners: Vec<BoundListener>,
         hosts: HostPolicy,
     ) -> Result<(), Failure> {
-        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let watts = Watts::new(
             Arc::clone(&self.leases),
             watts::Options {
@@ -250,24 +230,17 @@ impl Daemon {
                 max_body: MAX_BODY,
             },
         );
-        let options = ServerOptions {
-            in_work: count(config.server.requests_in_work),
-            connections: count(config.server.connections),
-            deadline: self.deadline,
-            head_timeout: config.server.head_timeout,
-            idle_timeout: config.server.idle_timeout,
-            hosts,
-            ..ServerOptions::default()
-        };
+        let options =
+            ServerOptions { deadline: self.deadline, hosts, ..config.server.limits.clone() };
         let surfaces = self.surfaces(config, watts)?;
         let server = Server::new(options, surfaces, self.system.connections.clone());
-        for entrance in entrances {
-            server.serve(entrance.listener);
+        for bound in listeners {
+            server.serve(bound.listener);
         }
         Ok(())
     }
 
-    /// Who answers which paths.
+    /// Assigns paths to surfaces.
     fn surfaces(&self, config: &Config, watts: Watts) -> Result<Surfaces, Failure> {
         let openapi = OpenApi::new(&public_url(config), env!("CARGO_PKG_VERSION"));
         let surfaces = Surfaces::new(Arc::new(watts)).with(openapi::PATH, Arc::new(openapi));
@@ -286,15 +259,14 @@ impl Daemon {
             cors_origins: config.origins.clone(),
             trusted_proxies: trusted_proxies(config)?,
         };
-        let surface = vault_api::Vault::new(parts, options)
-            .map_err(|error| Failure::run(sentence(&error)))?;
+        let surface = vault_api::Vault::new(parts, options).map_err(Failure::error)?;
         let surface = Arc::new(surface);
         Ok(surfaces.with("/v1", Arc::clone(&surface) as _).with("/.well-known", surface))
     }
 
     async fn serve_operators(&self, config: &Config, host: Arc<Host>) -> Result<(), Failure> {
         let listener = Listener::unix(config.admin.socket_path(&config.data)).await;
-        let listener = listener.map_err(|error| Failure::run(sentence(&error)))?;
+        let listener = listener.map_err(Failure::error)?;
         let readiness = DaemonReadiness::new(
             Arc::clone(&self.leases),
             Arc::clone(&self.providers),
@@ -314,13 +286,16 @@ impl Daemon {
             Arc::new(readiness),
             Arc::clone(&self.leases),
             self.vault_parts(),
-            Arc::new(Checker { log: Arc::clone(&self.audit), drain: self.system.drain.clone() }),
+            Arc::new(DaemonLogCheck {
+                log: Arc::clone(&self.audit),
+                drain: self.system.drain.clone(),
+            }),
         )));
         Server::new(options, ops, self.system.drain.clone()).serve(listener);
         Ok(())
     }
 
-    /// What operators command of the vault.
+    /// The parts of the vault that operators' commands use.
     fn vault_parts(&self) -> Option<VaultParts> {
         let VaultHalf { companies, vault, .. } = self.vault.as_ref()?;
         Some(VaultParts { companies: Arc::clone(companies), vault: Arc::clone(vault) })
@@ -330,8 +305,8 @@ impl Daemon {
     /// began.
     pub(crate) async fn drain(&self) {
         self.system.connections.begin();
-        // By then every request was answered: what is left are clients that do not read, and they
-        // hold up nobody for ever.
+        // After that time every request has been answered: the remaining clients do not read, and
+        // must not hold up the end for ever.
         if timeout(self.deadline + READING, self.system.connections.wait()).await.is_err() {
             tracing::warn!("some clients did not read their answers; their connections are closed");
             self.system.connections.stop();
@@ -360,29 +335,32 @@ impl Daemon {
     /// Closes the store.
     pub(crate) async fn close(self) {
         if let Err(error) = self.store.close().await {
-            // All that was acknowledged is durable already.
+            // Everything that was acknowledged is durable already.
             tracing::warn!(error = sentence(&error), "the store did not close in order");
         }
     }
 }
 
-/// Whose word about the address of a client is taken.
+/// The proxies whose `X-Forwarded-For` is trusted.
 fn trusted_proxies(config: &Config) -> Result<TrustedProxies, Failure> {
     let mut proxies = TrustedProxies::default();
     for network in &config.server.trusted_proxies {
-        proxies.add(&network.to_string()).map_err(|error| Failure::run(sentence(&error)))?;
+        proxies.add(&network.to_string()).map_err(Failure::error)?;
     }
     Ok(proxies)
 }
 
-/// What clients call the daemon, without a slash at the end.
+/// The public address of the daemon, without a slash at the end.
 fn public_url(config: &Config) -> String {
     config.server.public_url.as_str().trim_end_matches('/').to_owned()
 }
 
 /// Deadlines nest: the plugin's own fires first.
 fn deadline(config: &Config) -> Duration {
-    let longest =
-        config.services.iter().map(|service| service.queue_wait + service.plugin_timeout).max();
+    let longest = config
+        .services
+        .iter()
+        .map(|service| service.options.queue_wait + service.options.plugin_timeout)
+        .max();
     longest.unwrap_or_default().max(MIN_DEADLINE) + DEADLINE_MARGIN
 }

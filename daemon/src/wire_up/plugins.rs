@@ -1,4 +1,4 @@
-//! Services as the configuration has them, as the host takes them; and loading them, all at once.
+//! Turns services of the configuration into those of the host, and loads all of them at once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,27 +17,30 @@ use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, Origin, Plugin, Service};
-use crate::end::Failure;
-use crate::run::as_sentence;
+use crate::failure::Failure;
+use crate::sentence::as_sentence;
 
 /// Largest component that is read: those of interpreted languages have some 20 MB.
 const MAX_COMPONENT: u64 = 128 << 20;
 
-/// What the configuration says about the host as a whole; without a place for artefacts.
+/// The options of the host, without a directory for artefacts.
 pub(crate) fn host_options(config: &Config, artefact_key: Secret) -> HostOptions {
     let defaults = HostOptions::new(artefact_key);
     let threads = config.plugins.threads.and_then(|threads| usize::try_from(threads).ok());
-    let memory =
-        config.services.iter().filter_map(|service| usize::try_from(service.memory).ok()).max();
+    let memory = config
+        .services
+        .iter()
+        .filter_map(|service| usize::try_from(service.options.memory).ok())
+        .max();
     HostOptions {
-        pool_size: config.plugins.instances,
+        pool_size: u32::try_from(config.plugins.instances).unwrap_or(u32::MAX),
         guest_threads: threads.unwrap_or(defaults.guest_threads),
         max_memory_bytes: memory.unwrap_or(defaults.max_memory_bytes),
         ..defaults
     }
 }
 
-/// A service, and what became of loading it.
+/// The result of loading a service.
 pub(crate) type Outcome = Result<LoadedService, String>;
 
 /// Loads every service, all at once; in the order of the configuration.
@@ -82,8 +85,8 @@ async fn load(host: &Host, service: &Service) -> Outcome {
     host.load(setup).await.map_err(|error| error.to_string())
 }
 
-/// In the configuration a signing key is a reference like every secret; only the plugin knows which
-/// of them it signs with.
+/// In the configuration a signing key is a reference like every secret; only the description of the
+/// plugin tells them apart.
 async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), String> {
     if !setup.settings.values().any(|setting| matches!(setting, Setting::Secret { .. })) {
         return Ok(());
@@ -105,17 +108,16 @@ async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), 
 }
 
 fn setup(service: &Service) -> Result<ServiceSetup, String> {
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let mut component = component(&service.plugin)?;
     component.sha256.clone_from(&service.sha256);
     Ok(ServiceSetup {
         settings: settings(&service.settings),
         destinations: destinations(&service.http),
         parallel_runner: service.parallel_runner.map(Into::into),
-        queue_length: count(service.queue_length),
-        queue_wait: service.queue_wait,
-        plugin_timeout: service.plugin_timeout,
-        memory_bytes: usize::try_from(service.memory).unwrap_or(usize::MAX),
+        queue_length: service.options.queue_length,
+        queue_wait: service.options.queue_wait,
+        plugin_timeout: service.options.plugin_timeout,
+        memory_bytes: usize::try_from(service.options.memory).unwrap_or(usize::MAX),
         pass_access_token: service.access_token.as_ref().map(|grant| TokenGrant {
             destinations: endpoints(&grant.destinations),
             reveal: grant.reveal,
@@ -140,7 +142,7 @@ pub(crate) fn component(plugin: &Plugin) -> Result<ComponentSource, String> {
         }
         Plugin::File(path) => {
             let bytes = read(path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
             Ok(ComponentSource {
                 bytes: Cow::Owned(bytes),
                 origin: path.display().to_string(),
@@ -170,12 +172,12 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What a plugin is given.
+/// The settings of a plugin.
 pub(super) fn settings(settings: &[(String, config::Setting)]) -> BTreeMap<String, Setting> {
     settings.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
 }
 
-/// Where a plugin may send requests.
+/// The servers that a plugin may send requests to.
 pub(super) fn destinations(http: &[config::Destination]) -> Vec<Destination> {
     http.iter().map(destination).collect()
 }

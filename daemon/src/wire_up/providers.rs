@@ -1,4 +1,4 @@
-//! Providers as the configuration has them, as the OpenID crate takes them.
+//! Turns providers of the configuration into those of the OpenID crate.
 
 use std::sync::Arc;
 

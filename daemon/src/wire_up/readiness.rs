@@ -1,4 +1,4 @@
-//! Whether the daemon can do its work, gathered from its parts.
+//! The readiness of the daemon, collected from its parts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use credsmith_host::Host;
 use credsmith_http::Drain;
 use credsmith_oidc::OidcProviders;
 
-/// Asks the parts anew each time.
+/// Asks the parts at each call.
 pub(super) struct DaemonReadiness {
     leases: Arc<Leases>,
     providers: Arc<OidcProviders>,
@@ -43,10 +43,11 @@ impl Readiness for DaemonReadiness {
         if self.connections.has_begun() && obstacles.is_empty() {
             obstacles.push("the daemon is ending".into());
         }
-        // One provider that is down stops its own users only; without any, nobody can sign in.
+        // A provider that is down affects its own users only; without any provider no user can sign
+        // in.
         let providers = self.leases.providers();
         if !providers.is_empty() && providers.iter().all(|provider| !provider.ready) {
-            obstacles.push("no provider is ready, so that nobody can sign in".into());
+            obstacles.push("no provider is ready, so that no user can sign in".into());
         }
         obstacles
     }

@@ -20,17 +20,17 @@ use credsmith_oidc::tokens::EdDsaTokens;
 
 use super::plugins;
 use crate::config::{self, Config};
-use crate::end::Failure;
-use crate::run::{as_sentence, sentence};
+use crate::failure::Failure;
+use crate::sentence::{as_sentence, sentence};
 
-/// The plugin of types that name none.
+/// The plugin of types that name no plugin.
 const GENERIC: &str = "generic";
-/// A list in the configuration changes at a start alone.
+/// A list in the configuration changes only at a start.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often the vault looks for due work when nothing calls for it.
+/// How often the vault looks for due work when no event triggers it.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// What the vault half is made of.
+/// The use-cases of the vault half.
 pub(crate) struct VaultHalf {
     pub(crate) companies: Arc<Companies>,
     pub(crate) users: Arc<Users>,
@@ -38,8 +38,8 @@ pub(crate) struct VaultHalf {
     pub(crate) vault: Arc<Vault>,
 }
 
-/// What it is made from.
-pub(super) struct HalfParts<'a> {
+/// The parts that the vault half is built from.
+pub(super) struct VaultDependencies<'a> {
     pub(super) config: &'a Config,
     pub(super) ground: &'a Arc<Ground>,
     pub(super) leases: &'a Arc<Leases>,
@@ -49,19 +49,19 @@ pub(super) struct HalfParts<'a> {
 }
 
 impl VaultHalf {
-    /// Puts the vault half together and starts what it does by itself.
+    /// Builds the vault half and starts its background work.
     ///
     /// # Errors
     /// A plugin that cannot be loaded, or a store that fails.
     pub(super) async fn make(
-        parts: HalfParts<'_>,
+        parts: VaultDependencies<'_>,
         options: &config::Vault,
     ) -> Result<Self, Failure> {
         let types = type_plugins(parts.host, options).await?;
         let companies = parts.companies().await?;
         let users = Arc::new(Users::new(Arc::clone(parts.leases), roles(parts.config)));
         let sessions = parts.sessions(&users, options)?;
-        let generic = PluginName::parse(GENERIC).map_err(|error| Failure::run(sentence(&error)))?;
+        let generic = PluginName::parse(GENERIC).map_err(Failure::error)?;
         let vault = Vault::new(
             Arc::clone(parts.ground),
             Arc::new(types),
@@ -72,13 +72,13 @@ impl VaultHalf {
                 sweep_every: SWEEP_EVERY,
             },
         );
-        companies.start().await.map_err(|error| Failure::run(sentence(&error)))?;
-        vault.start().await.map_err(|error| Failure::run(sentence(&error)))?;
+        companies.start().await.map_err(Failure::error)?;
+        vault.start().await.map_err(Failure::error)?;
         sessions.start();
         Ok(Self { companies, users, sessions, vault })
     }
 
-    /// Begins nothing more.
+    /// Stops its background work.
     pub(super) fn stop(&self) {
         self.companies.stop();
         self.vault.stop();
@@ -88,9 +88,9 @@ impl VaultHalf {
 async fn type_plugins(host: &Host, options: &config::Vault) -> Result<TypePluginSet, Failure> {
     let mut sources =
         vec![plugins::component(&config::Plugin::Bundled(GENERIC.to_owned())).map_err(failed)?];
-    for of in &options.types {
-        let mut source = plugins::component(&of.plugin).map_err(failed)?;
-        source.sha256.clone_from(&of.sha256);
+    for configured in &options.types {
+        let mut source = plugins::component(&configured.plugin).map_err(failed)?;
+        source.sha256.clone_from(&configured.sha256);
         sources.push(source);
     }
     let set = host.load_types(&sources).await.map_err(|errors| {
@@ -100,11 +100,11 @@ async fn type_plugins(host: &Host, options: &config::Vault) -> Result<TypePlugin
             .collect();
         Failure::run(lines.join("\n"))
     })?;
-    for of in &options.types {
-        if !set.list().iter().any(|plugin| plugin.identity.name == of.name) {
+    for configured in &options.types {
+        if !set.list().iter().any(|plugin| plugin.identity.name == configured.name) {
             return Err(Failure::run(format!(
-                "The plugin configured as vault.types.{} gives itself another name: `credsmith plugin inspect` shows it.",
-                of.name
+                "The plugin configured as vault.types.{} has another name in its description: `credsmith plugin inspect` shows it.",
+                configured.name
             )));
         }
     }
@@ -115,7 +115,7 @@ fn failed(why: String) -> Failure {
     Failure::run(as_sentence(&why))
 }
 
-/// Roles as core takes them, with rules among the providers there are.
+/// Turns roles of the configuration into those of core, with rules over the configured providers.
 fn roles(config: &Config) -> Roles {
     let configured = Configured {
         providers: config.providers.iter().map(|provider| provider.id.clone()).collect(),
@@ -131,12 +131,12 @@ fn roles(config: &Config) -> Roles {
     Roles::new(config.roles.iter().map(role).collect())
 }
 
-impl HalfParts<'_> {
+impl VaultDependencies<'_> {
     async fn companies(&self) -> Result<Arc<Companies>, Failure> {
         let (source, interval) = match &self.config.companies {
             config::Companies::Listed(companies) => (Source::Listed(companies.clone()), NEVER),
             config::Companies::Directory(directory) => {
-                (Source::Directory(self.directory(directory).await?), directory.interval)
+                (Source::Directory(self.directory(directory).await?), directory.options.interval)
             }
         };
         Ok(Companies::new(Arc::clone(self.ground), source, interval))
@@ -151,8 +151,8 @@ impl HalfParts<'_> {
         let setup = DirectorySetup {
             settings: plugins::settings(&directory.settings),
             destinations: plugins::destinations(&directory.http),
-            plugin_timeout: directory.plugin_timeout,
-            memory_bytes: usize::try_from(directory.memory).unwrap_or(usize::MAX),
+            plugin_timeout: directory.options.plugin_timeout,
+            memory_bytes: usize::try_from(directory.options.memory).unwrap_or(usize::MAX),
             ..DirectorySetup::new(component)
         };
         let loaded = self.host.load_directory(&setup).await.map_err(|error| {
@@ -171,7 +171,7 @@ impl HalfParts<'_> {
     ) -> Result<Arc<Sessions>, Failure> {
         let public = super::public_url(self.config);
         let seed = self.keyring.derive("vault tokens");
-        let tokens = EdDsaTokens::new(&seed).map_err(|error| Failure::run(sentence(&error)))?;
+        let tokens = EdDsaTokens::new(&seed).map_err(Failure::error)?;
         let provider = options.provider(&self.config.providers).ok_or_else(|| {
             Failure::run("There is no provider at which users of the vault can sign in.")
         })?;
@@ -181,7 +181,9 @@ impl HalfParts<'_> {
             idle: options.session_idle,
             lifetime: options.session_lifetime,
             same_address: options.same_address,
-            begun_per_minute: Some(options.sign_ins_per_minute).filter(|most| *most > 0),
+            begun_per_minute: u32::try_from(options.sign_ins_per_minute)
+                .ok()
+                .filter(|most| *most > 0),
             ..session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider)
         };
         let (ground, users) = (Arc::clone(self.ground), Arc::clone(users));

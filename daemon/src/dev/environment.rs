@@ -1,19 +1,20 @@
-//! What the demo configuration finds: the files of the data directory, and two secrets that are in
-//! memory.
+//! The environment of the demo configuration: the files of the data directory, and two secrets that are
+//! kept in memory.
 
 use std::path::{Path, PathBuf};
 
 use credsmith_core::secret::Secret;
 
-use crate::config::{Machine, ThisMachine};
+use crate::config::{Environment, SystemEnvironment};
 
-/// This machine, with two more files and without the rule that keeps keys away from data.
-pub(super) struct DevMachine {
+/// The environment of this process, with two more files and without the rule that keeps keys away from
+/// data.
+pub(super) struct DevEnvironment {
     kek: (PathBuf, Secret),
     client_secret: (PathBuf, Secret),
 }
 
-impl DevMachine {
+impl DevEnvironment {
     /// The files are those that the demo configuration names.
     pub(super) fn new(data: &Path, kek: Secret, client_secret: Secret) -> Self {
         Self {
@@ -23,26 +24,27 @@ impl DevMachine {
     }
 }
 
-impl Machine for DevMachine {
+impl Environment for DevEnvironment {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
-        ThisMachine.file(path)
+        SystemEnvironment.file(path)
     }
 
     fn private_file(&self, path: &Path) -> Result<Secret, String> {
         let in_memory = [&self.kek, &self.client_secret].into_iter().find(|(file, _)| file == path);
-        in_memory.map_or_else(|| ThisMachine.private_file(path), |(_, secret)| Ok(secret.clone()))
+        in_memory
+            .map_or_else(|| SystemEnvironment.private_file(path), |(_, secret)| Ok(secret.clone()))
     }
 
     fn appendable(&self, path: &Path) -> Result<(), String> {
-        ThisMachine.appendable(path)
+        SystemEnvironment.appendable(path)
     }
 
     fn variable(&self, name: &str) -> Result<Secret, String> {
-        ThisMachine.variable(name)
+        SystemEnvironment.variable(name)
     }
 
     fn credentials_directory(&self) -> Result<PathBuf, String> {
-        ThisMachine.credentials_directory()
+        SystemEnvironment.credentials_directory()
     }
 
     fn made_by_dev(&self, _directory: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! `credsmith audit verify`: whether an audit log is as the daemon wrote it.
+//! `credsmith audit verify`: checks that an audit log is as the daemon wrote it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use credsmith_core::ports::store::Store;
 use credsmith_http::{Bytes, Method, StatusCode, local};
 use serde_json::{Value, json};
 
-use super::read;
+use crate::audit::read;
 use crate::config::Config;
-use crate::console;
-use crate::end::Failure;
-use crate::run::{self, sentence};
+use crate::failure::Failure;
+use crate::sentence::{as_sentence, sentence};
 use crate::system::System;
 use crate::wire_up::{self, open_keyring, open_store};
+use crate::{console, run};
 
 /// Verifies `files`, which follow each other and begin with line `from`. Without a configuration
-/// there is no key to verify lines with.
+/// there is no key to verify the MACs of lines.
 pub(crate) async fn verify(
     files: Vec<PathBuf>,
     config: Option<&Path>,
@@ -26,7 +26,7 @@ pub(crate) async fn verify(
     from: u64,
 ) -> Result<(), Failure> {
     let files: Result<Vec<_>, _> = files.iter().map(std::path::absolute).collect();
-    let files = files.map_err(|error| Failure::run(sentence(&error)))?;
+    let files = files.map_err(Failure::error)?;
     let verdict = match (config, socket) {
         (Some(config), _) => by_configuration(&files, config, from).await?,
         (None, Some(socket)) => {
@@ -37,7 +37,7 @@ pub(crate) async fn verify(
         (None, None) => read::against(&files, Check { from, ..Check::default() }, || false)
             .map_err(Failure::Run)?,
     };
-    tell(&verdict, config.is_some() || socket.is_some())
+    print_verdict(&verdict, config.is_some() || socket.is_some())
 }
 
 async fn ask(files: &[PathBuf], socket: &Path, from: u64) -> io::Result<(StatusCode, Bytes)> {
@@ -50,12 +50,12 @@ fn unanswered(socket: &Path, error: &io::Error) -> Failure {
     Failure::run(format!("The daemon at {} does not answer: {error}.", socket.display()))
 }
 
-fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
+fn print_verdict(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     verdict.faults.iter().for_each(console::print);
     let Verdict { lines, last, unfinished, faults } = verdict;
     if *unfinished {
         console::say(
-            "An unfinished line follows, which is not part of the log: the daemon is writing it, or died of it and writes it anew.",
+            "An unfinished line follows, which is not part of the log: the daemon is writing it, or was killed while writing it and will write it again.",
         );
     }
     match faults.len() {
@@ -65,7 +65,7 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
             ));
         }
         0 => console::say(format!(
-            "The {lines} lines are whole and follow each other. Whether somebody wrote all of them anew, or cut off the end, takes --config FILE or --socket PATH."
+            "The {lines} lines are whole and follow each other. Detecting a log that was rewritten as a whole, or cut off at its end, takes --config FILE or --socket PATH."
         )),
         1 => return Err(Failure::run("The audit log has 1 fault.")),
         count => return Err(Failure::run(format!("The audit log has {count} faults."))),
@@ -73,8 +73,7 @@ fn tell(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the daemon that runs, which has the key and keeps its store to itself; where none runs,
-/// opens its store.
+/// Asks the running daemon, which has the key and locks its store; if none runs, opens the store.
 async fn by_configuration(files: &[PathBuf], config: &Path, from: u64) -> Result<Verdict, Failure> {
     let config = run::load(config)?.config;
     let socket = config.admin.socket_path(&config.data);
@@ -86,7 +85,7 @@ async fn by_configuration(files: &[PathBuf], config: &Path, from: u64) -> Result
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            let check = check_of_resting(&config, from).await?;
+            let check = check_of_stopped(&config, from).await?;
             read::against(files, check, || false).map_err(Failure::Run)
         }
         Err(error) => Err(unanswered(&socket, &error)),
@@ -101,15 +100,15 @@ fn answered(status: StatusCode, answer: &[u8]) -> Result<Verdict, Failure> {
     else {
         let error = answer.get("error").and_then(Value::as_str);
         let nothing = format!("the daemon answers {status} and no verdict");
-        return Err(Failure::run(run::as_sentence(&error.unwrap_or(&nothing))));
+        return Err(Failure::run(as_sentence(&error.unwrap_or(&nothing))));
     };
     let text = |fault: &Value| fault.as_str().unwrap_or_default().to_owned();
     let unfinished = answer.get("unfinished").and_then(Value::as_bool).unwrap_or_default();
     Ok(Verdict { lines, last, unfinished, faults: faults.iter().map(text).collect() })
 }
 
-/// What the log is held against, out of the store of a daemon that does not run.
-async fn check_of_resting(config: &Config, from: u64) -> Result<Check, Failure> {
+/// The reference for the log, from the store of a daemon that does not run.
+async fn check_of_stopped(config: &Config, from: u64) -> Result<Check, Failure> {
     let place = config.data.store();
     if !place.exists() {
         return Err(Failure::run(format!("There is no daemon's store at {}.", place.display())));
@@ -123,7 +122,7 @@ async fn check_of_resting(config: &Config, from: u64) -> Result<Check, Failure> 
     if let Err(error) = opened.close().await {
         console::say(sentence(&error));
     }
-    check.map_err(|error| Failure::run(sentence(&error)))
+    check.map_err(Failure::error)
 }
 
 #[cfg(test)]

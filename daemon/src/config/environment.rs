@@ -1,5 +1,6 @@
-//! What a check asks of the machine: files, variables, credentials. A seam, so that a configuration
-//! can be judged without the files that it names (the example is, by a test).
+//! What a check reads from outside the configuration: files, variables, credentials. It is a trait, so
+//! that a test can check a configuration without the files that it names (it does so for the
+//! example).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -8,43 +9,47 @@ use std::path::{Path, PathBuf};
 
 use credsmith_core::secret::Secret;
 
+/// The file that marks a data directory made by `credsmith dev`.
+pub(crate) const DEV_MARKER: &str = "made-by-credsmith-dev";
 /// Larger than any key file or certificate chain.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// The variable by which systemd names the directory with the credentials of a unit.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Errors are predicates that continue the name of what was asked for: `cannot be read: ...`.
-pub(crate) trait Machine: Send + Sync {
-    /// A file that is no secret.
+/// Access to files, variables and credentials. An error is a predicate that continues the name of the
+/// file or variable: `cannot be read: ...`.
+pub(crate) trait Environment: Send + Sync {
+    /// Reads a file that is not secret.
     fn file(&self, path: &Path) -> Result<Vec<u8>, String>;
-    /// A file that nobody else may read.
+    /// Reads a file that no other user may read.
     fn private_file(&self, path: &Path) -> Result<Secret, String>;
-    /// Whether a file can be written to at its end, or made.
+    /// Checks that a file can be appended to, or created.
     fn appendable(&self, path: &Path) -> Result<(), String>;
-    /// A variable of the environment.
+    /// Reads an environment variable.
     fn variable(&self, name: &str) -> Result<Secret, String>;
-    /// Where systemd keeps the unit's credentials.
+    /// The directory in which systemd keeps the unit's credentials.
     fn credentials_directory(&self) -> Result<PathBuf, String>;
     /// Whether `credsmith dev` made the data in `directory`.
     fn made_by_dev(&self, directory: &Path) -> bool;
-    /// Whether `file` lies in `directory`, links followed where they can be.
+    /// Whether `file` lies in `directory`, with links resolved where possible.
     fn lies_in(&self, file: &Path, directory: &Path) -> bool;
 }
 
-/// The machine that the daemon runs on.
+/// The environment of this process.
 #[derive(Debug)]
-pub(crate) struct ThisMachine;
+pub(crate) struct SystemEnvironment;
 
-impl Machine for ThisMachine {
+impl Environment for SystemEnvironment {
     fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
         read_bounded(open(path)?)
     }
 
-    /// Only the owner may read it; where the owner is root, its group may too, which is how a
-    /// daemon that is not root is given a file that it cannot change.
+    /// Only the owner may read the file. If the owner is root, its group may read it too: a daemon
+    /// that is not root gets such a file when it must not change it.
     fn private_file(&self, path: &Path) -> Result<Secret, String> {
         let file = open(path)?;
-        // Asked of the open file: the one that is judged is the one that is read.
+        // The mode is read from the open file, so that the file that is checked is the file that is
+        // read.
         let about = file.metadata().map_err(cannot)?;
         let forbidden = if about.uid() == 0 { 0o037 } else { 0o077 };
         if about.is_file() && about.mode() & forbidden != 0 {
@@ -88,7 +93,7 @@ impl Machine for ThisMachine {
     }
 
     fn made_by_dev(&self, directory: &Path) -> bool {
-        directory.join(super::data::DEV_MARKER).exists()
+        directory.join(DEV_MARKER).exists()
     }
 
     fn lies_in(&self, file: &Path, directory: &Path) -> bool {
@@ -100,8 +105,7 @@ impl Machine for ThisMachine {
 }
 
 fn open(path: &Path) -> Result<File, String> {
-    // A named pipe would hold the start up for ever: the kind is asked before opening, which waits
-    // for a writer.
+    // The kind is checked before opening: opening a named pipe would wait for a writer for ever.
     let about = std::fs::metadata(path).map_err(cannot)?;
     if !about.is_file() {
         return Err("is not a regular file".into());
@@ -144,7 +148,7 @@ mod tests {
             (0o666, false),
         ] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            match ThisMachine.private_file(&path) {
+            match SystemEnvironment.private_file(&path) {
                 Ok(secret) => assert!(fine && secret.verify(b"hunter2"), "{mode:o}"),
                 Err(why) => {
                     assert!(!fine && why.starts_with("is open to others"), "{mode:o}: {why}")
@@ -168,7 +172,7 @@ mod tests {
             ("k", false),
             ("data/../k", false),
         ] {
-            assert_eq!(ThisMachine.lies_in(&dir.path().join(file), &data), inside, "{file}");
+            assert_eq!(SystemEnvironment.lies_in(&dir.path().join(file), &data), inside, "{file}");
         }
     }
 
@@ -178,13 +182,13 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("there"), "x").unwrap();
         for name in ["there", "new"] {
-            assert_eq!(ThisMachine.appendable(&path(name)), Ok(()), "{name}");
+            assert_eq!(SystemEnvironment.appendable(&path(name)), Ok(()), "{name}");
         }
         assert_eq!(std::fs::read(path("there")).unwrap(), b"x");
         assert!(!path("new").exists(), "a check makes nothing");
-        assert_eq!(ThisMachine.appendable(dir.path()).unwrap_err(), "is not a regular file");
+        assert_eq!(SystemEnvironment.appendable(dir.path()).unwrap_err(), "is not a regular file");
         assert!(
-            ThisMachine
+            SystemEnvironment
                 .appendable(&path("absent/new"))
                 .unwrap_err()
                 .starts_with("lies in a directory")
@@ -192,14 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_or_too_large_is_refused() {
+    fn a_directory_and_a_large_file_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(ThisMachine.file(dir.path()).unwrap_err(), "is not a regular file");
+        assert_eq!(SystemEnvironment.file(dir.path()).unwrap_err(), "is not a regular file");
         assert!(
-            ThisMachine.file(&dir.path().join("absent")).unwrap_err().starts_with("cannot be read")
+            SystemEnvironment
+                .file(&dir.path().join("absent"))
+                .unwrap_err()
+                .starts_with("cannot be read")
         );
         let large = dir.path().join("large");
         std::fs::write(&large, vec![0; 300 * 1024]).unwrap();
-        assert_eq!(ThisMachine.file(&large).unwrap_err(), "is larger than 256 KiB");
+        assert_eq!(SystemEnvironment.file(&large).unwrap_err(), "is larger than 256 KiB");
     }
 }

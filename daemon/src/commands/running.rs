@@ -1,13 +1,12 @@
-//! Commands to a daemon that runs on this machine, over its admin socket.
+//! Commands for a daemon that runs on this machine, over its admin socket.
 
 use credsmith_http::{Bytes, Method, local};
 use serde_json::{Value, json};
 
 use crate::cli::{LeaseCommand, RunningDaemon, UserCommand, VaultCommand};
-use crate::console;
-use crate::end::Failure;
-use crate::run;
-use crate::wire_up;
+use crate::failure::Failure;
+use crate::sentence::as_sentence;
+use crate::{console, run, wire_up};
 
 pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
     match command {
@@ -59,7 +58,7 @@ pub(crate) async fn trust_clock(daemon: RunningDaemon) -> Result<(), Failure> {
     done(ask(&daemon, Method::POST, "/clock/trust", None).await?)
 }
 
-/// Asks the daemon, and has its no as a failure.
+/// Sends a request to the daemon. A refusal is a failure.
 async fn ask(
     daemon: &RunningDaemon,
     method: Method,
@@ -72,7 +71,7 @@ async fn ask(
             let config = run::load(config)?.config;
             config.admin.socket_path(&config.data)
         }
-        (None, None) => return Err(Failure::run("Which daemon? Give --config or --socket.")),
+        (None, None) => return Err(Failure::run("Give --config or --socket to name the daemon.")),
     };
     let json = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
     let answer = local::call(&socket, method, path, json, wire_up::LONGEST_COMMAND).await;
@@ -80,18 +79,21 @@ async fn ask(
         Failure::run(format!("No daemon answers at {}: {error}.", socket.display()))
     })?;
     let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
-        Failure::run(format!("What answers at {} is no daemon of ours.", socket.display()))
+        Failure::run(format!(
+            "The process that answers at {} is not a Credsmith daemon.",
+            socket.display()
+        ))
     })?;
     if status.is_success() { Ok(answer) } else { Err(Failure::run(refusal(&answer))) }
 }
 
 fn refusal(answer: &Value) -> String {
     let word = |key| answer.get(key).and_then(Value::as_str);
-    let error = run::as_sentence(&word("error").unwrap_or("the daemon refused"));
+    let error = as_sentence(&word("error").unwrap_or("the daemon refused"));
     word("cause").map_or_else(|| error.clone(), |cause| format!("{error} ({cause})"))
 }
 
-/// One JSON object a line: for eyes and for tools.
+/// Prints one JSON object per line.
 fn list(answer: Value) -> Result<(), Failure> {
     let Value::Array(items) = answer else { return done(answer) };
     for item in items {

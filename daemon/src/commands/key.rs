@@ -4,13 +4,12 @@ use std::path::Path;
 
 use credsmith_core::keyring::Kek;
 
-use crate::console;
-use crate::end::Failure;
-use crate::files;
+use crate::failure::Failure;
 use crate::system::SystemEntropy;
+use crate::{console, files};
 
-/// Makes the key-encryption key. An existing file is left alone: with another key in it, no data
-/// could be read again.
+/// Makes the key-encryption key. An existing file is not overwritten: without its key the data
+/// cannot be read.
 pub(crate) fn init(path: &Path) -> Result<(), Failure> {
     let place = path.display();
     let kek = Kek::generate(&SystemEntropy);
@@ -22,9 +21,9 @@ pub(crate) fn init(path: &Path) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Failure::run(format!("{place} exists already and is left as it is.")))
+            Err(Failure::run(format!("The file {place} exists already and is not overwritten.")))
         }
-        Err(error) => Err(Failure::run(format!("{place} cannot be written: {error}."))),
+        Err(error) => Err(Failure::run(format!("The file {place} cannot be written: {error}."))),
     }
 }
 

@@ -1,7 +1,7 @@
-//! `credsmith plugin`: what a component is, and what the plugins of a configuration offer.
+//! `credsmith plugin`: describes a component, and the plugins of a configuration.
 //!
-//! What a plugin says of itself is printed with control characters escaped: it may have been
-//! written to fool a terminal.
+//! Text of a plugin is printed with control characters escaped: it may contain sequences that
+//! control a terminal.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,12 +11,11 @@ use credsmith_core::secret::Secret;
 use credsmith_host::{Described, Description, Field, Host, Inspection};
 
 use crate::config::{Loaded, Plugin};
-use crate::console;
-use crate::end::Failure;
-use crate::run::{as_sentence, sentence};
-use crate::wire_up;
+use crate::failure::Failure;
+use crate::sentence::as_sentence;
+use crate::{console, wire_up};
 
-/// Prints what the component at `path` is; `bundled:NAME` is one that is built in.
+/// Prints a description of the component at `path`; `bundled:NAME` is one that is built in.
 pub(crate) async fn inspect(path: &Path) -> Result<(), Failure> {
     let plugin = match path.to_str().and_then(|text| text.strip_prefix("bundled:")) {
         Some(name) => Plugin::Bundled(name.to_owned()),
@@ -24,21 +23,19 @@ pub(crate) async fn inspect(path: &Path) -> Result<(), Failure> {
     };
     let source = wire_up::component(&plugin).map_err(|why| Failure::run(as_sentence(&why)))?;
     let inspection = credsmith_host::inspect(source.bytes, &source.origin).await;
-    console::print(
-        describe(&inspection.map_err(|error| Failure::run(sentence(&error)))?).trim_end(),
-    );
+    console::print(describe(&inspection.map_err(Failure::error)?).trim_end());
     Ok(())
 }
 
-/// Loads the plugins of a configuration and prints what each service offers. Nothing of it serves,
-/// and no data is touched.
+/// Loads the plugins of a configuration and prints what each service offers. It serves nothing and
+/// touches no data.
 ///
 /// # Errors
 /// When some service cannot be loaded, after all have been printed.
 pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
     // Without artefacts: their key is in the data, which may be in use.
     let host = Host::new(wire_up::host_options(&loaded.config, Secret::new("")));
-    let host = host.map_err(|error| Failure::run(sentence(&error)))?;
+    let host = host.map_err(Failure::error)?;
     let outcomes = wire_up::load_each(&host, &loaded.config).await;
     let mut text = String::new();
     let mut broken = 0;
@@ -142,7 +139,7 @@ fn setting(field: &Field) -> String {
     text
 }
 
-/// Without anything that a terminal obeys.
+/// Escapes control characters.
 fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
