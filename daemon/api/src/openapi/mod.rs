@@ -2,10 +2,11 @@
 //! their route tables and from the types that write their answers. The operators' surface is not in
 //! it: it has no clients.
 //!
-//! `document` puts the parts together, `vault` and `watts` translate rows, `schemas` collects what
-//! types say about themselves.
+//! `document` assembles the document, `vault` and `watts` translate rows with the helpers of `parts`,
+//! `schemas` collects the schemas that types derive.
 
 mod document;
+mod parts;
 #[cfg(test)]
 pub(crate) mod said;
 mod schemas;

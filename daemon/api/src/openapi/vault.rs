@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::document::{self, header, json_response, set};
+use super::parts::{self, header, json_response, set};
 use super::schemas::Schemas;
 use crate::docs::{Answer, Content, Data, schema_of};
 use crate::vault::{Access, Pagination, Route, message};
@@ -51,17 +51,17 @@ pub(super) fn security() -> Value {
 
 /// `path` is what the document calls the path of the route.
 pub(super) fn operation(route: &Route, path: &str, schemas: &mut Schemas) -> Value {
-    let mut parameters = document::parameters(path, &route.docs, schemas);
+    let mut parameters = parts::parameters(path, &route.docs, schemas);
     parameters.extend(condition(route));
     let mut operation = json!({
-        "operationId": document::operation_id(route.method(), route.path()),
+        "operationId": parts::operation_id(route.method(), route.path()),
         "tags": [tag(route.path())],
         "summary": route.docs.summary,
         "security": needs(route.access()),
         "parameters": parameters,
         "responses": responses(route, schemas),
     });
-    if let Some(body) = document::body(&route.docs, schemas) {
+    if let Some(body) = parts::body(&route.docs, schemas) {
         set(&mut operation, "requestBody", body);
     }
     operation
@@ -102,7 +102,7 @@ fn condition(route: &Route) -> Option<Value> {
 
 fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
     let mut responses: Map<_, _> =
-        failures_of(route).into_iter().map(|status| document::failure(FAILURE, status)).collect();
+        failures_of(route).into_iter().map(|status| parts::failure(FAILURE, status)).collect();
     for answer in &route.docs.answers {
         let mut response = response(answer, schemas);
         if route.docs.tagged && *route.method() != Method::DELETE {
@@ -127,7 +127,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
 
 /// What tells at which revision a record is.
 fn revision() -> Value {
-    json!({ "ETag": document::required_header("The revision of the record.") })
+    json!({ "ETag": parts::required_header("The revision of the record.") })
 }
 
 fn failures_of(route: &Route) -> BTreeSet<StatusCode> {
@@ -208,13 +208,13 @@ fn beside(mut first: Value, mut other: Value) -> Value {
 /// A response for each status of failure.
 pub(super) fn failures() -> Map<String, Value> {
     let statuses = ALWAYS.into_iter().chain(OF_A_BODY).chain(OTHERS);
-    statuses.map(|status| (document::failure_name(FAILURE, status), failed(status))).collect()
+    statuses.map(|status| (parts::failure_name(FAILURE, status), failed(status))).collect()
 }
 
 fn failed(status: StatusCode) -> Value {
     let mut response = json_response(message(status), &failure(status));
     let headers = match (header_of(status), status) {
-        (Some((name, about)), _) => json!({ name: document::required_header(about) }),
+        (Some((name, about)), _) => json!({ name: parts::required_header(about) }),
         (None, StatusCode::FORBIDDEN) => {
             json!({ "WWW-Authenticate": header("Which scopes the token lacks, where that is why (RFC 6750).") })
         }

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::document::{self, header, json_response, set};
+use super::parts::{self, header, json_response, set};
 use super::schemas::Schemas;
 use crate::docs::{Content, schema_of};
 use crate::watts::{Row, Said};
@@ -38,14 +38,14 @@ pub(super) fn security() -> Value {
 /// `path` is what the document calls the path of the row.
 pub(super) fn operation(row: &Row, path: &str, schemas: &mut Schemas) -> Value {
     let mut operation = json!({
-        "operationId": document::operation_id(&row.method, row.path),
+        "operationId": parts::operation_id(&row.method, row.path),
         "tags": ["watts"],
         "summary": row.docs.summary,
         "security": if row.secured { json!([{ SECURITY: [] }]) } else { json!([]) },
-        "parameters": document::parameters(path, &row.docs, schemas),
+        "parameters": parts::parameters(path, &row.docs, schemas),
         "responses": responses(row, schemas),
     });
-    if let Some(body) = document::body(&row.docs, schemas) {
+    if let Some(body) = parts::body(&row.docs, schemas) {
         set(&mut operation, "requestBody", body);
     }
     operation
@@ -59,7 +59,7 @@ fn responses(row: &Row, schemas: &mut Schemas) -> Map<String, Value> {
         _ => row.method == Method::GET,
     });
     let mut responses: Map<_, _> =
-        ALWAYS.into_iter().chain(more).map(|status| document::failure(FAILURE, status)).collect();
+        ALWAYS.into_iter().chain(more).map(|status| parts::failure(FAILURE, status)).collect();
     for answer in &row.docs.answers {
         let response = match answer.content {
             Content::Json { about, schema } => json_response(about, &schemas.written(schema)),
@@ -97,7 +97,7 @@ pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
             if let Some((name, about)) = headers {
                 set(&mut response, "headers", json!({ name: header(about) }));
             }
-            (document::failure_name(FAILURE, status), response)
+            (parts::failure_name(FAILURE, status), response)
         })
         .collect()
 }

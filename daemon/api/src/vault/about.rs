@@ -4,8 +4,8 @@
 use credsmith_core::ids::{CompanyId, CredentialId, TypeId, UserId};
 use credsmith_core::ports::audit::Target;
 
+use super::cx::Params;
 use super::route::{Route, parameter_name};
-use super::table::Params;
 
 /// The records that the parameters of `row` name by their ids. A name, and whatever else callers
 /// write into a path, stays out: it may be anything, a secret that was put into the wrong place

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use credsmith_core::Error;
 use credsmith_core::caller::Member;
 use credsmith_core::ids::InvalidId;
 use credsmith_core::paging::Page;
-use credsmith_core::{Error, Kind};
-use credsmith_http::{Fault, Handshake, Peer, Reply, ReplyBody, Slot};
+use credsmith_http::{Fault, Handshake, Peer, ReplyBody, Slot};
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method, StatusCode, request};
 use serde::Serialize;
@@ -16,9 +16,7 @@ use serde::Serialize;
 use super::body::Body;
 use super::envelope::{self, Pagination, Success};
 use super::query::Query;
-use super::refuse::Refusal;
-use super::route::{Content, Outcome, Route};
-use super::table::Params;
+use super::refuse::{Outcome, Refusal};
 use super::{App, Parts, tag};
 use crate::negotiate::{self, ContentType};
 
@@ -44,10 +42,22 @@ pub(super) async fn receive(headers: &HeaderMap, body: &mut credsmith_http::Body
     Ok(body.read(MAX_BODY).await.map_err(Fault::from)?)
 }
 
-/// One request that was let in.
+/// The parameters of a path, decoded, under the names that the row gives them.
+pub(super) type Params = Vec<(&'static str, String)>;
+
+/// The part of a row that its handler uses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// The path with its parameters in braces.
+    pub(super) path: &'static str,
+    /// Status and message of the envelope that a success is answered with.
+    pub(super) success: Option<(StatusCode, &'static str)>,
+}
+
+/// An admitted request.
 pub(super) struct Cx {
     app: Arc<App>,
-    route: Arc<Route>,
+    row: Row,
     member: Option<Member>,
     params: Params,
     parts: request::Parts,
@@ -57,13 +67,13 @@ pub(super) struct Cx {
 impl Cx {
     pub(super) fn new(
         app: Arc<App>,
-        route: Arc<Route>,
+        row: Row,
         member: Option<Member>,
         params: Params,
         parts: request::Parts,
         sent: Option<Received>,
     ) -> Self {
-        Self { app, route, member, params, parts, sent }
+        Self { app, row, member, params, parts, sent }
     }
 
     /// What the dialect translates.
@@ -86,7 +96,7 @@ impl Cx {
     pub(super) fn param(&self, name: &str) -> Result<&str, Refusal> {
         let param = self.params.iter().find(|(own, _)| *own == name);
         param.map(|(_, value)| value.as_str()).ok_or_else(|| {
-            Error::internal(format!("{:?} has no parameter `{name}`", self.route)).into()
+            Error::internal(format!("{} has no parameter `{name}`", self.row.path)).into()
         })
     }
 
@@ -116,8 +126,8 @@ impl Cx {
     pub(super) fn body(&mut self) -> Result<Body, Refusal> {
         let unsaid = || {
             Error::internal(format!(
-                "{:?} does not say what it reads, or reads it twice",
-                self.route
+                "{} {} declares no body, or reads it twice",
+                self.parts.method, self.row.path
             ))
         };
         let bytes = self.sent.take().ok_or_else(unsaid)??;
@@ -207,24 +217,14 @@ impl Cx {
     }
 
     fn say<T: Serialize>(&self, data: Option<T>, pagination: Option<Pagination>) -> Outcome {
-        let Some(answer) = self.route.docs.answers.first() else { return Err(self.speechless()) };
-        let Content::Envelope { message, .. } = answer.content else {
-            return Err(self.speechless());
-        };
-        let status = answer.status;
+        let (status, message) = self.row.success.ok_or_else(|| self.undeclared_success())?;
         let successful = status.is_success();
         let body = Success { status: status.as_u16(), message, data, pagination, successful };
         Ok(envelope::json(status, &body))
     }
 
-    fn speechless(&self) -> Refusal {
-        Error::new(Kind::Internal, "Something went wrong in the daemon; its log says what.")
-            .because(format!("{:?} does not say what it answers", self.route))
-            .into()
+    fn undeclared_success(&self) -> Refusal {
+        let cause = format!("{} {} declares no envelope", self.parts.method, self.row.path);
+        Error::internal(cause).into()
     }
-}
-
-/// Marks what the row says nobody may keep; its refusals too.
-pub(super) fn finish(route: &Route, reply: Reply) -> Reply {
-    if route.no_store { envelope::no_store(reply) } else { reply }
 }

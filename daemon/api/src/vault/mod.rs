@@ -49,10 +49,9 @@ use http::{HeaderMap, HeaderValue, Method, request};
 use serde_json::Value;
 
 use cors::Cors;
-use cx::Cx;
-use refuse::Refusal;
-use route::Outcome;
-use table::{Params, Table};
+use cx::{Cx, Params};
+use refuse::{Outcome, Refusal};
+use table::Table;
 
 pub(crate) use envelope::Pagination;
 pub(crate) use refuse::message;
@@ -160,12 +159,12 @@ impl Vault {
             Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
         let params = found.params(&row);
         let reply = self.serve(&row, params, parts, body).await.unwrap_or_else(refuse::present);
-        Ok(cx::finish(&row, reply))
+        Ok(if row.no_store { envelope::no_store(reply) } else { reply })
     }
 
     async fn serve(
         &self,
-        row: &Arc<Route>,
+        row: &Route,
         params: Params,
         parts: request::Parts,
         mut body: Body,
@@ -180,7 +179,7 @@ impl Vault {
             member = self.let_in(row, &about, &parts.headers).await?;
         }
         let asker = member.clone();
-        let cx = Cx::new(Arc::clone(&self.app), Arc::clone(row), member, params, parts, sent);
+        let cx = Cx::new(Arc::clone(&self.app), row.row(), member, params, parts, sent);
         let outcome = (row.handler)(cx).await;
         outcome.inspect_err(|refusal| self.remark_refusal(asker.as_ref(), row, &about, refusal))
     }
@@ -217,7 +216,7 @@ impl Vault {
         about: &Target,
         refusal: &Refusal,
     ) {
-        if let (Some(asker), Refusal::Leases(error)) = (asker, refusal)
+        if let (Some(asker), Refusal::Core(error)) = (asker, refusal)
             && error.kind() == Kind::Forbidden
         {
             let asked = Some(format!("{} {}", row.method(), row.path()));

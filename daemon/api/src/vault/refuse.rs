@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// Core said it.
-    Leases(Error),
+    Core(Error),
     /// HTTP said it.
     Fault(Fault),
     /// Nothing lives at this path, or nothing of this name.
@@ -39,9 +39,12 @@ pub(super) enum Refusal {
     UpgradeRequired,
 }
 
+/// The result of a handler.
+pub(super) type Outcome = Result<Reply, Refusal>;
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::Leases(error)
+        Self::Core(error)
     }
 }
 
@@ -73,7 +76,7 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Leases(error) => status(error.kind()),
+            Self::Core(error) => status(error.kind()),
             Self::Fault(fault) => fault.status(),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -87,7 +90,7 @@ impl Refusal {
     /// What a person is told.
     pub(super) fn sentence(&self) -> String {
         match self {
-            Self::Leases(error) => error.public().to_owned(),
+            Self::Core(error) => error.public().to_owned(),
             Self::Invalid(problems) => {
                 let told = problems
                     .iter()
@@ -102,7 +105,7 @@ impl Refusal {
     fn problems(self) -> Vec<FieldProblem> {
         match self {
             Self::Invalid(problems) => problems,
-            Self::Leases(error)
+            Self::Core(error)
                 if matches!(
                     status(error.kind()),
                     StatusCode::BAD_REQUEST | StatusCode::CONFLICT
@@ -113,7 +116,7 @@ impl Refusal {
                     fields => fields.to_vec(),
                 }
             }
-            Self::Leases(error) if error.kind() == Kind::Forbidden => error.fields().to_vec(),
+            Self::Core(error) if error.kind() == Kind::Forbidden => error.fields().to_vec(),
             Self::Fault(Fault::BadRequest(sentence)) => vec![FieldProblem::new([], sentence)],
             _ => Vec::new(),
         }
@@ -121,7 +124,7 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Leases(error) => {
+            Self::Core(error) => {
                 let later = matches!(
                     status(error.kind()),
                     StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
@@ -142,7 +145,7 @@ impl Refusal {
         match self {
             Self::NoToken => Some(BEARER.to_owned()),
             Self::BadToken => Some(format!("{BEARER}, error=\"invalid_token\"")),
-            Self::Leases(error) if error.kind() == Kind::Unauthenticated => {
+            Self::Core(error) if error.kind() == Kind::Unauthenticated => {
                 Some(format!("{BEARER}, error=\"invalid_token\""))
             }
             Self::TokenTooNarrow(scopes) => Some(format!(
@@ -230,7 +233,7 @@ struct Failure<'a> {
 
 /// Words a refusal, and logs it, where core was the one who refused.
 pub(super) fn present(refusal: Refusal) -> Reply {
-    if let Refusal::Leases(error) = &refusal {
+    if let Refusal::Core(error) = &refusal {
         told::log(error);
     }
     let status = refusal.status();
@@ -273,7 +276,7 @@ mod tests {
     }
 
     fn core(kind: Kind) -> Refusal {
-        Refusal::Leases(Error::new(kind, "so it is"))
+        Refusal::Core(Error::new(kind, "so it is"))
     }
 
     #[test]

@@ -4,19 +4,15 @@
 
 use std::fmt;
 
-use credsmith_http::Reply;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
 
-use super::cx::Cx;
-use super::refuse::Refusal;
+use super::cx::{Cx, Row};
 use crate::docs::{Answer, Data, Docs, Parameter, Place, schema_of};
 
+pub(super) use super::refuse::Outcome;
 pub(super) use crate::docs::Content;
-
-/// What a handler comes to.
-pub(super) type Outcome = Result<Reply, Refusal>;
 
 /// Decode, one core call, encode. Written as `|cx| list(cx).boxed()`.
 pub(super) type Handler = fn(Cx) -> BoxFuture<'static, Outcome>;
@@ -207,6 +203,15 @@ impl Route {
     /// Who may call it.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// What its handler needs to know of it.
+    pub(super) fn row(&self) -> Row {
+        let success = self.docs.answers.first().and_then(|answer| match answer.content {
+            Content::Envelope { message, .. } => Some((answer.status, message)),
+            _ => None,
+        });
+        Row { path: self.path, success }
     }
 
     /// Whether it reads a body.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::cx::Params;
 use super::route::{Route, parameter_name};
 
 /// Two rows that cannot both be, or a path that is none.
@@ -43,9 +44,6 @@ pub(super) struct Found<'t, 'p> {
     place: &'t Place,
     values: Vec<Cow<'p, str>>,
 }
-
-/// The parameters of a path, decoded, under the names that the row gives them.
-pub(super) type Params = Vec<(&'static str, String)>;
 
 impl Table {
     /// # Errors

@@ -1,28 +1,23 @@
 //! Credentials.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credsmith_core::access::authorize_creation;
 use credsmith_core::access::vault::{ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
 use credsmith_core::ids::{CompanyId, CredentialId};
-use credsmith_core::secret::Secret;
 use credsmith_core::vault::credentials::{CredentialView, TypeOfCredential};
 use credsmith_core::vault::credentials::{Shown, ShownValue};
 use credsmith_core::vault::draft::{CredentialDraft, ValueDraft};
 use futures_util::FutureExt as _;
 use http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::body::{Decoder, Object};
 use super::company::CompanyOf;
-use super::credential_type::FieldBody;
 use super::cx::Cx;
-use super::present::{Moment, RecordId};
+use super::present::{CredentialOfType, FieldBody, Moment, RecordId, Revealed, Values};
 use super::route::{Access, Outcome, Route};
 use crate::docs::never_null;
 
@@ -105,18 +100,6 @@ struct ListedCredential {
     company: CompanyOf,
 }
 
-/// A credential where its type is known.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CredentialOfType")]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CredentialOfType {
-    id: RecordId,
-    name: String,
-    type_id: RecordId,
-    company_id: RecordId,
-    fields: Values,
-}
-
 /// What an update of its values answers.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ChangedCredential")]
@@ -148,46 +131,6 @@ struct ValueBody {
     /// Of a secure value the ciphertext, in base64.
     value: String,
 }
-
-/// Plain values by field, in the order of the definition.
-struct Values(Vec<(String, String)>);
-
-/// Secure values by field, in the order of the definition.
-struct Revealed(Vec<(String, Secret)>);
-
-impl Serialize for Values {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(field, value)| (field, value)))
-    }
-}
-
-impl Serialize for Revealed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Values came as JSON strings: there is no other.
-        let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
-        serializer.collect_map(self.0.iter().map(|(field, value)| (field, text(value))))
-    }
-}
-
-macro_rules! map_of_texts {
-    ($($name:ident),*) => {$(
-        impl JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                HashMap::<String, String>::json_schema(generator)
-            }
-        }
-    )*};
-}
-
-map_of_texts!(Values, Revealed);
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
@@ -235,18 +178,6 @@ struct ChangeSent {
     /// `null` takes it away.
     #[schemars(required, extend("type" = ["string", "null"]))]
     value: Option<String>,
-}
-
-impl From<CredentialView> for CredentialOfType {
-    fn from(view: CredentialView) -> Self {
-        Self {
-            id: view.id.into(),
-            name: view.name,
-            type_id: view.of.id.into(),
-            company_id: view.company.id.into(),
-            fields: Values(view.values),
-        }
-    }
 }
 
 impl From<TypeOfCredential> for TypeOf {

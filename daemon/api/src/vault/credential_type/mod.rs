@@ -1,25 +1,21 @@
 //! Types of credentials.
 
-use std::borrow::Cow;
-
 use credsmith_core::access::{
     authorize_list_of_type, authorize_type, authorize_type_change, authorize_type_creation,
     authorize_type_deletion, authorize_types,
 };
-use credsmith_core::field::{Field, ValueType};
 use credsmith_core::ids::TypeId;
 use credsmith_core::vault::draft::{FieldDraft, TypeDraft};
 use credsmith_core::vault::types::TypeView;
 use futures_util::FutureExt as _;
 use http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::body::{Decoder, Object};
-use super::credential::CredentialOfType;
 use super::cx::Cx;
-use super::present::{Moment, RecordId};
+use super::present::{CredentialOfType, FieldBody, Kind, Moment, RecordId};
 use super::route::{Access, Outcome, Route};
 use crate::docs::never_null;
 
@@ -112,45 +108,6 @@ struct ChangedType {
     fields: Vec<FieldBody>,
 }
 
-/// A field of a type.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CredentialTypeField")]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FieldBody {
-    id: String,
-    name: String,
-    required: bool,
-    /// Kept sealed, and shown when it is revealed.
-    secure: bool,
-    value_type: Kind,
-    /// The values allowed; only there for a choice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    choices: Vec<String>,
-    /// Filled in by the plugin; only there when it is so.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    computed: bool,
-}
-
-/// What values of a field look like.
-struct Kind(ValueType);
-
-impl Serialize for Kind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
-    }
-}
-
-impl JsonSchema for Kind {
-    fn schema_name() -> Cow<'static, str> {
-        "ValueType".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names = ValueType::ALL.map(ValueType::as_str);
-        json_schema!({ "type": "string", "enum": names, "description": "What values of a field look like." })
-    }
-}
-
 /// What a permission scope looks like.
 const SCOPE: &str = r"^[a-z0-9_]+(\.[a-z0-9_]+)+$";
 
@@ -202,20 +159,6 @@ struct FieldSent {
     choices: Option<Vec<String>>,
     #[schemars(transform = never_null)]
     computed: Option<bool>,
-}
-
-impl From<Field> for FieldBody {
-    fn from(field: Field) -> Self {
-        Self {
-            id: field.id,
-            name: field.name,
-            required: field.required,
-            secure: field.secure,
-            value_type: Kind(field.value_type),
-            choices: field.choices,
-            computed: field.computed,
-        }
-    }
 }
 
 impl From<TypeView> for CreatedType {
