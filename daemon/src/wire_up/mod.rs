@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credsmith_api::openapi::{self, OpenApi};
-use credsmith_api::ops::{Ops, VaultParts};
+use credsmith_api::ops::{Ops, VaultCore};
 use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
 use credsmith_core::audit::AuditLog;
@@ -296,9 +296,9 @@ impl Daemon {
     }
 
     /// The parts of the vault that operators' commands use.
-    fn vault_parts(&self) -> Option<VaultParts> {
+    fn vault_parts(&self) -> Option<VaultCore> {
         let VaultHalf { companies, vault, .. } = self.vault.as_ref()?;
-        Some(VaultParts { companies: Arc::clone(companies), vault: Arc::clone(vault) })
+        Some(VaultCore { companies: Arc::clone(companies), vault: Arc::clone(vault) })
     }
 
     /// Answers the requests in work, then finishes the effects that they and the daemon itself

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credsmith_api::ops::{Readiness, VaultParts};
+use credsmith_api::ops::{Readiness, VaultCore};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::ids::ServiceId;
 use credsmith_core::leases::Leases;
@@ -17,7 +17,7 @@ pub(super) struct DaemonReadiness {
     providers: Arc<OidcProviders>,
     host: Arc<Host>,
     services: Vec<ServiceId>,
-    vault: Option<VaultParts>,
+    vault: Option<VaultCore>,
     audit: Arc<AuditLog>,
     connections: Drain,
 }
@@ -29,7 +29,7 @@ impl DaemonReadiness {
         providers: Arc<OidcProviders>,
         host: Arc<Host>,
         services: Vec<ServiceId>,
-        vault: Option<VaultParts>,
+        vault: Option<VaultCore>,
         audit: Arc<AuditLog>,
         connections: Drain,
     ) -> Self {

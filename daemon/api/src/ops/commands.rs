@@ -1,186 +1,202 @@
-//! What only operators do: suspend somebody, look after parked leases, trust the clock again.
+//! The commands of operators: suspensions, parked leases, the ledger, the vault, the clock, the
+//! audit log.
 //!
-//! | request | body | what it does |
+//! | request | body | effect |
 //! |---|---|---|
-//! | `POST /suspensions` | `{"issuer", "subject"}` | suspends somebody on every surface |
+//! | `POST /suspensions` | `{"issuer", "subject"}` | suspends the subject on every surface |
 //! | `DELETE /suspensions` | the same | lifts the suspension |
 //! | `GET /leases/parked` | | lists leases that wait for an operator |
-//! | `POST /leases/ID/retry` | | has the revocation of a parked lease tried again |
-//! | `POST /leases/ID/drop` | `{"reason"}` | lets go of a parked lease |
-//! | `GET /ledger` | | reads the whole ledger against itself |
+//! | `POST /leases/{id}/retry` | | tries the revocation of a parked lease again |
+//! | `POST /leases/{id}/drop` | `{"reason"}` | gives a parked lease up |
+//! | `GET /ledger` | | checks the whole ledger for contradictions |
 //! | `POST /vault/sync` | `{"accept"}` | synchronises companies |
-//! | `GET /vault/deleted` | | lists what can be restored |
-//! | `POST /vault/deleted/ID/restore` | | brings it back |
-//! | `DELETE /vault/deleted/ID` | | removes it for good |
-//! | `POST /clock/trust` | | takes the clock for right after it has jumped |
-//! | `POST /audit/verify` | `{"files", "from"}` | holds the audit log against what the daemon knows of it |
+//! | `GET /vault/deleted` | | lists deleted types and credentials that can be restored |
+//! | `POST /vault/deleted/{id}/restore` | | restores a deleted type or credential |
+//! | `DELETE /vault/deleted/{id}` | | removes it for good |
+//! | `POST /clock/trust` | | accepts the present time after the clock has jumped |
+//! | `POST /audit/verify` | `{"files", "from"}` | compares the audit log with what the daemon knows of it |
 //!
-//! All of it is audited: what changes something with the change, the rest here.
+//! Every command is audited: [`Audit`] says where. A request that is no command is not.
 
-use bytes::Bytes;
-use credsmith_core::caller::Subject;
-use credsmith_core::ids::LeaseId;
-use credsmith_core::leases::operate::ParkedView;
-use credsmith_core::{Error, Kind, access};
-use credsmith_http::{Fault, Reply, Request, StrictJson, Surface as _};
-use http::{Method, StatusCode};
-use serde::de::DeserializeSeed as _;
-use serde_json::{Map, Value, json};
+use credsmith_core::access;
+use credsmith_http::{Fault, Request};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+use http::Method;
+use serde_json::Value;
 
-use super::{Ops, answer};
+use super::request::{Call, Refusal};
+use super::{Ops, audit, leases, vault};
 
-/// Largest body, in bytes.
-const MAX_BODY: usize = 16 * 1024;
-/// Most parked leases in one list.
-const MAX_PARKED: usize = 1000;
+type Handler = for<'c> fn(&'c Ops, Call<'c>) -> BoxFuture<'c, Result<Value, Refusal>>;
 
-/// A no to an operator.
-pub(super) enum Refusal {
-    Fault(Fault),
-    Error(Error),
+/// Where the event of a command comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audit {
+    /// The command changes nothing that has an event of its own: it is recorded here.
+    Here,
+    /// The use-case writes the event in the batch of the change. A failure is recorded here.
+    WithChange,
+    /// The use-case writes the event, of a failure too.
+    ByUseCase,
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
+/// One command.
+struct Command {
+    method: Method,
+    /// `{id}` stands for any one segment.
+    path: &'static str,
+    audit: Audit,
+    handler: Handler,
+}
+
+static COMMANDS: [Command; 12] = [
+    Command::new(Method::POST, "/suspensions", Audit::WithChange, |ops, call| {
+        leases::suspend(ops, call).boxed()
+    }),
+    Command::new(Method::DELETE, "/suspensions", Audit::WithChange, |ops, call| {
+        leases::resume(ops, call).boxed()
+    }),
+    Command::new(Method::GET, "/leases/parked", Audit::Here, |ops, _| {
+        leases::list_parked(ops).boxed()
+    }),
+    Command::new(Method::POST, "/leases/{id}/retry", Audit::WithChange, |ops, call| {
+        leases::retry(ops, call).boxed()
+    }),
+    Command::new(Method::POST, "/leases/{id}/drop", Audit::WithChange, |ops, call| {
+        leases::drop_lease(ops, call).boxed()
+    }),
+    Command::new(Method::GET, "/ledger", Audit::Here, |ops, _| leases::examine(ops).boxed()),
+    Command::new(Method::POST, "/vault/sync", Audit::ByUseCase, |ops, call| {
+        vault::sync(ops, call).boxed()
+    }),
+    Command::new(Method::GET, "/vault/deleted", Audit::Here, |ops, _| {
+        vault::list_deleted(ops).boxed()
+    }),
+    Command::new(Method::POST, "/vault/deleted/{id}/restore", Audit::WithChange, |ops, call| {
+        vault::restore(ops, call).boxed()
+    }),
+    Command::new(Method::DELETE, "/vault/deleted/{id}", Audit::WithChange, |ops, call| {
+        vault::purge(ops, call).boxed()
+    }),
+    Command::new(Method::POST, "/clock/trust", Audit::Here, |ops, _| {
+        ready(Ok(leases::trust_clock(ops))).boxed()
+    }),
+    Command::new(Method::POST, "/audit/verify", Audit::Here, |ops, call| {
+        audit::verify(ops, call).boxed()
+    }),
+];
+
+impl Command {
+    const fn new(method: Method, path: &'static str, audit: Audit, handler: Handler) -> Self {
+        Self { method, path, audit, handler }
     }
-}
 
-impl Refusal {
-    /// In the dialect of operators: they get the cause too.
-    pub(super) fn reply(&self, ops: &Ops) -> Reply {
-        let error = match self {
-            Self::Fault(fault) => return ops.fault(*fault),
-            Self::Error(error) => error,
-        };
-        tracing::warn!(%error, cause = error.cause(), "an operator's command failed");
-        let status = match error.kind() {
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Invalid => StatusCode::BAD_REQUEST,
-            Kind::Conflict | Kind::Stale => StatusCode::CONFLICT,
-            Kind::Busy | Kind::LimitReached => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Upstream => StatusCode::BAD_GATEWAY,
-            Kind::Unauthenticated
-            | Kind::Forbidden
-            | Kind::Disabled
-            | Kind::LoginRequired
-            | Kind::Refused
-            | Kind::PluginFailed
-            | Kind::PluginTimeout
-            | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        answer(status, &json!({ "error": error.public(), "cause": error.cause() }))
+    /// Whether a request that came to `failure`, or to none, is still to be recorded here.
+    fn is_recorded_here(&self, failed: bool) -> bool {
+        match self.audit {
+            Audit::Here => true,
+            Audit::WithChange => failed,
+            Audit::ByUseCase => false,
+        }
     }
 }
 
 impl Ops {
-    /// Does what an operator asks, and has it audited where the change that it makes does not tell
-    /// of it.
-    pub(super) async fn audited_command(&self, request: &mut Request) -> Result<Value, Refusal> {
+    /// Carries out the command that `request` names, and records it in the audit log where its
+    /// use-case does not.
+    pub(super) async fn command(&self, request: &mut Request) -> Result<Value, Refusal> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let done = self.command(request).await;
-        let refused = match &done {
+        let (command, id) = find(&method, &path)?;
+        let result = (command.handler)(self, Call::new(id, request)).await;
+        let failure = match &result {
             Ok(_) => None,
             Err(Refusal::Error(error)) => Some(error),
-            // Nothing was commanded.
-            Err(Refusal::Fault(_)) => return done,
+            Err(Refusal::Fault(_) | Refusal::MethodNotAllowed(_)) => return result,
         };
-        let tells = refused.is_none()
-            && method != Method::GET
-            && !path.starts_with("/clock/")
-            && !path.starts_with("/audit/");
-        // Synchronising tells of itself also where it comes to nothing.
-        if !tells && path != "/vault/sync" {
+        if command.is_recorded_here(failure.is_some()) {
             let asked = format!("{method} {path}");
-            self.core.record_command(access::operator(), asked, refused).await?;
+            self.leases.record_command(access::operator(), asked, failure).await?;
         }
-        done
-    }
-
-    async fn command(&self, request: &mut Request) -> Result<Value, Refusal> {
-        let path = request.uri().path().to_owned();
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        match (request.method().clone(), segments.as_slice()) {
-            (Method::POST, ["suspensions"]) => {
-                let subject = subject(&body(request).await?)?;
-                self.core.suspend(access::operator(), &subject).await?;
-                Ok(json!({ "suspended": subject }))
-            }
-            (Method::DELETE, ["suspensions"]) => {
-                let subject = subject(&body(request).await?)?;
-                self.core.resume(access::operator(), &subject).await?;
-                Ok(json!({ "resumed": subject }))
-            }
-            (Method::GET, ["leases", "parked"]) => {
-                let parked = self.core.parked(access::operator(), MAX_PARKED).await?;
-                Ok(parked.iter().map(parked_json).collect())
-            }
-            (Method::POST, ["leases", id, "retry"]) => {
-                self.core.retry(access::operator(), lease(id)?).await?;
-                Ok(json!({ "retried": id }))
-            }
-            (Method::POST, ["leases", id, "drop"]) => {
-                let reason = text(&body(request).await?, "reason")?;
-                self.core.drop_lease(access::operator(), lease(id)?, &reason).await?;
-                Ok(json!({ "dropped": id }))
-            }
-            (Method::GET, ["ledger"]) => {
-                let examination = self.core.examine(access::operator()).await?;
-                Ok(json!({ "counted": examination.counted.len(), "faults": examination.faults }))
-            }
-            (Method::POST, ["clock", "trust"]) => {
-                self.core.trust_clock(access::operator());
-                Ok(json!({ "trusted": true }))
-            }
-            (Method::POST, ["audit", "verify"]) => self.verify_audit(request).await,
-            (method, ["vault", rest @ ..]) => self.vault_command(&method, rest, request).await,
-            (_, ["suspensions"]) => method("POST, DELETE"),
-            (_, ["leases", "parked"] | ["ledger"]) => method("GET"),
-            (_, ["leases", _, "retry" | "drop"] | ["clock", "trust"] | ["audit", "verify"]) => {
-                method("POST")
-            }
-            _ => Err(Refusal::Fault(Fault::NotFound)),
-        }
+        result
     }
 }
 
-pub(super) fn method<T>(allow: &'static str) -> Result<T, Refusal> {
-    Err(Refusal::Fault(Fault::MethodNotAllowed { allow }))
-}
-
-fn parked_json(parked: &ParkedView) -> Value {
-    json!({
-        "id": parked.id.to_string(),
-        "issuer": parked.owner.issuer,
-        "subject": parked.owner.subject,
-        "service": parked.service.as_str(),
-        "since": parked.since.as_millis(),
-        "reason": parked.reason,
+/// The command of `method` at `path`, and the segment that its path writes `{id}`.
+fn find<'p>(method: &Method, path: &'p str) -> Result<(&'static Command, &'p str), Refusal> {
+    let at_path: Vec<_> =
+        COMMANDS.iter().filter_map(|command| Some((command, id_in(command.path, path)?))).collect();
+    let found = at_path.iter().find(|(command, _)| command.method == *method);
+    found.copied().ok_or_else(|| match at_path.as_slice() {
+        [] => Refusal::Fault(Fault::NotFound),
+        others => {
+            let methods: Vec<_> =
+                others.iter().map(|(command, _)| command.method.as_str()).collect();
+            Refusal::MethodNotAllowed(methods.join(", "))
+        }
     })
 }
 
-pub(super) async fn body(request: &mut Request) -> Result<Map<String, Value>, Refusal> {
-    let bytes: Bytes =
-        request.body_mut().read(MAX_BODY).await.map_err(|fault| Refusal::Fault(fault.into()))?;
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let value = StrictJson::new(4).deserialize(&mut reader);
-    match (value, reader.end()) {
-        (Ok(Value::Object(members)), Ok(())) => Ok(members),
-        _ => Err(Refusal::Fault(Fault::BadRequest("the body is no JSON object"))),
+/// The segment of `path` at the place of `{id}` in `pattern`, empty where there is none; `None` when
+/// the two do not fit.
+fn id_in<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
+    if pattern.split('/').count() != path.split('/').count() {
+        return None;
     }
+    let mut id = "";
+    for (wanted, segment) in pattern.split('/').zip(path.split('/')) {
+        match wanted {
+            "{id}" => id = segment,
+            word if word == segment => {}
+            _ => return None,
+        }
+    }
+    Some(id)
 }
 
-fn text(body: &Map<String, Value>, key: &'static str) -> Result<String, Refusal> {
-    let text = body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let missing = || Error::new(Kind::Invalid, format!("The body has no text `{key}`."));
-    text.map(ToOwned::to_owned).ok_or_else(|| missing().into())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn subject(body: &Map<String, Value>) -> Result<Subject, Refusal> {
-    Ok(Subject { issuer: text(body, "issuer")?, subject: text(body, "subject")? })
-}
+    /// The table of the module's documentation has the rows of the code, in their order.
+    #[test]
+    fn the_documentation_lists_every_command() {
+        let written: Vec<_> = include_str!("commands.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `")?.split_once('`'))
+            .map(|(request, _)| request.to_owned())
+            .collect();
+        let rows: Vec<_> =
+            COMMANDS.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
+        assert_eq!(written, rows);
+    }
 
-fn lease(id: &str) -> Result<LeaseId, Refusal> {
-    LeaseId::parse(id)
-        .map_err(|_| Error::new(Kind::NotFound, "There is no parked lease of that id.").into())
+    #[test]
+    fn a_path_fits_segment_by_segment() {
+        for (pattern, path, id) in [
+            ("/ledger", "/ledger", Some("")),
+            ("/leases/{id}/drop", "/leases/x/drop", Some("x")),
+            ("/leases/{id}/drop", "/leases//drop", Some("")),
+            ("/leases/{id}/drop", "/leases/x/retry", None),
+            ("/leases/{id}/drop", "/leases/x/drop/", None),
+            ("/ledger", "/", None),
+        ] {
+            assert_eq!(id_in(pattern, path), id, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_learns_the_right_ones() {
+        for (path, methods) in [
+            ("/suspensions", "POST, DELETE"),
+            ("/ledger", "GET"),
+            ("/vault/deleted/x", "DELETE"),
+            ("/leases/x/drop", "POST"),
+        ] {
+            let Err(Refusal::MethodNotAllowed(allow)) = find(&Method::PATCH, path) else {
+                panic!("{path}")
+            };
+            assert_eq!(allow, methods, "{path}");
+        }
+    }
 }

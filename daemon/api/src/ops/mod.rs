@@ -1,9 +1,12 @@
-//! What operators and their tools ask over the admin socket: `/healthz` (the process answers) and
-//! `/readyz` (it can do its work, or why not), and what only they may do (`commands`). Never on a
-//! public listener: whoever reaches this surface is an operator.
+//! The surface of operators and their tools, on the admin socket: `/healthz` (the process answers),
+//! `/readyz` (it can do its work, or why not), and the commands that only operators may give
+//! (`commands`). Never on a public listener: every client that reaches this surface counts as an
+//! operator.
 
 mod audit;
 mod commands;
+mod leases;
+mod request;
 mod vault;
 
 use std::sync::Arc;
@@ -24,21 +27,21 @@ pub use audit::AuditCheck;
 pub trait Readiness: Send + Sync + 'static {
     /// Why not, one sentence each; empty when ready.
     fn obstacles(&self) -> Vec<String>;
-    /// What an operator should know although the daemon is ready: a provider that is down, a
-    /// disabled service.
+    /// What an operator should know although the daemon is ready, one sentence each: a provider
+    /// that is down, a disabled service.
     fn warnings(&self) -> Vec<String>;
 }
 
 /// The operators' surface.
 pub struct Ops {
     readiness: Arc<dyn Readiness>,
-    core: Arc<Leases>,
-    vault: Option<VaultParts>,
+    leases: Arc<Leases>,
+    vault: Option<VaultCore>,
     audit: Arc<dyn AuditCheck>,
 }
 
-/// What operators command of the vault.
-pub struct VaultParts {
+/// The use-cases of the vault that operators command.
+pub struct VaultCore {
     /// The companies.
     pub companies: Arc<Companies>,
     /// Types and credentials.
@@ -46,15 +49,15 @@ pub struct VaultParts {
 }
 
 impl Ops {
-    /// A surface that asks `readiness` and `audit`, and commands `core`, and `vault` where there is
-    /// one.
+    /// A surface that asks `readiness` and `audit`, and commands `leases`, and `vault` where one is
+    /// configured.
     pub fn new(
         readiness: Arc<dyn Readiness>,
-        core: Arc<Leases>,
-        vault: Option<VaultParts>,
+        leases: Arc<Leases>,
+        vault: Option<VaultCore>,
         audit: Arc<dyn AuditCheck>,
     ) -> Self {
-        Self { readiness, core, vault, audit }
+        Self { readiness, leases, vault, audit }
     }
 
     async fn answer(&self, mut request: Request) -> Reply {
@@ -68,7 +71,7 @@ impl Ops {
                 reply
             }
             Some(_) => self.fault(Fault::MethodNotAllowed { allow: "GET, HEAD" }),
-            None => match self.audited_command(&mut request).await {
+            None => match self.command(&mut request).await {
                 Ok(done) => answer(StatusCode::OK, &done),
                 Err(refusal) => refusal.reply(self),
             },
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_audit_log_is_verified_by_whoever_has_the_key() {
+    async fn the_audit_log_is_verified() {
         let verify = |body| ask(Method::POST, "/audit/verify", &[], body);
         let verdict = json!({ "lines": 1, "last": 7, "unfinished": true, "faults": ["/a", "/b"] });
         assert_eq!(verify(r#"{"files":["/a","/b"],"from":7}"#).await, (StatusCode::OK, verdict));
@@ -242,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn every_command_is_audited_once() {
         let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;
-        for (method, path, body, told) in [
+        for (method, path, body, recorded) in [
             (Method::GET, "/leases/parked", "", Some("GET /leases/parked")),
             (Method::GET, "/ledger", "", Some("GET /ledger")),
             (Method::POST, "/clock/trust", "", Some("POST /clock/trust")),
@@ -264,7 +267,7 @@ mod tests {
             AuditLog::new(ground, file, audit.clone()).finish().await.unwrap();
             let events = audit.take().into_iter().filter(|event| event.action == Action::Operate);
             let asked: Vec<_> = events.map(|event| event.target.asked.unwrap()).collect();
-            assert_eq!(asked, told.into_iter().collect::<Vec<_>>(), "{path}");
+            assert_eq!(asked, recorded.into_iter().collect::<Vec<_>>(), "{path}");
         }
     }
 

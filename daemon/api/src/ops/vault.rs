@@ -1,51 +1,42 @@
-//! Commands about the vault: synchronising companies, bringing back what was deleted.
+//! Commands about the vault: synchronising companies, restoring and removing what was deleted.
 
 use credsmith_core::vault::deleted::{DeletedId, DeletedView};
 use credsmith_core::{Error, Kind, access};
-use credsmith_http::{Fault, Request};
-use http::Method;
 use serde_json::{Value, json};
 
-use super::commands::{Refusal, body, method};
-use super::{Ops, VaultParts};
+use super::request::{Call, Refusal};
+use super::{Ops, VaultCore};
 
-impl Ops {
-    pub(super) async fn vault_command(
-        &self,
-        asked: &Method,
-        path: &[&str],
-        request: &mut Request,
-    ) -> Result<Value, Refusal> {
-        let missing = || Error::new(Kind::NotFound, "The vault is not configured.");
-        let VaultParts { companies, vault } = self.vault.as_ref().ok_or_else(missing)?;
-        match (asked.as_str(), path) {
-            ("POST", ["sync"]) => {
-                let accept =
-                    body(request).await?.get("accept").and_then(Value::as_bool).unwrap_or(false);
-                let done = companies.sync(access::operator(), accept).await?;
-                Ok(json!({
-                    "new": done.counts.new,
-                    "changed": done.counts.changed,
-                    "returned": done.counts.returned,
-                    "vanished": done.counts.vanished,
-                    "unusable": done.unusable,
-                }))
-            }
-            ("GET", ["deleted"]) => {
-                Ok(vault.deleted(access::operator()).await?.iter().map(deleted).collect())
-            }
-            ("POST", ["deleted", id, "restore"]) => {
-                Ok(json!({ "restored": name(&vault.restore(access::operator(), id).await?) }))
-            }
-            ("DELETE", ["deleted", id]) => {
-                Ok(json!({ "purged": name(&vault.purge_now(access::operator(), id).await?) }))
-            }
-            (_, ["sync"] | ["deleted", _, "restore"]) => method("POST"),
-            (_, ["deleted"]) => method("GET"),
-            (_, ["deleted", _]) => method("DELETE"),
-            _ => Err(Refusal::Fault(Fault::NotFound)),
-        }
-    }
+pub(super) async fn sync(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
+    let VaultCore { companies, .. } = configured(ops)?;
+    let accept = call.body().await?.get("accept").and_then(Value::as_bool).unwrap_or(false);
+    let done = companies.sync(access::operator(), accept).await?;
+    Ok(json!({
+        "new": done.counts.new,
+        "changed": done.counts.changed,
+        "returned": done.counts.returned,
+        "vanished": done.counts.vanished,
+        "unusable": done.unusable,
+    }))
+}
+
+pub(super) async fn list_deleted(ops: &Ops) -> Result<Value, Refusal> {
+    let deleted = configured(ops)?.vault.deleted(access::operator()).await?;
+    Ok(deleted.iter().map(deleted_json).collect())
+}
+
+pub(super) async fn restore(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let restored = configured(ops)?.vault.restore(access::operator(), call.id).await?;
+    Ok(json!({ "restored": name(&restored) }))
+}
+
+pub(super) async fn purge(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let purged = configured(ops)?.vault.purge_now(access::operator(), call.id).await?;
+    Ok(json!({ "purged": name(&purged) }))
+}
+
+fn configured(ops: &Ops) -> Result<&VaultCore, Error> {
+    ops.vault.as_ref().ok_or_else(|| Error::new(Kind::NotFound, "The vault is not configured."))
 }
 
 fn name(id: &DeletedId) -> String {
@@ -55,7 +46,7 @@ fn name(id: &DeletedId) -> String {
     }
 }
 
-fn deleted(view: &DeletedView) -> Value {
+fn deleted_json(view: &DeletedView) -> Value {
     let (kind, id) = match view.id {
         DeletedId::Type(id) => ("type", id.to_string()),
         DeletedId::Credential(id) => ("credential", id.to_string()),

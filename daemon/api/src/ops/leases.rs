@@ -1,0 +1,66 @@
+//! Commands about subjects, leases and the clock.
+
+use credsmith_core::ids::LeaseId;
+use credsmith_core::leases::operate::ParkedView;
+use credsmith_core::{Error, Kind, access};
+use serde_json::{Value, json};
+
+use super::Ops;
+use super::request::{Call, Refusal, text};
+
+/// Most parked leases in one list.
+const MAX_PARKED: usize = 1000;
+
+pub(super) async fn suspend(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
+    let subject = call.subject().await?;
+    ops.leases.suspend(access::operator(), &subject).await?;
+    Ok(json!({ "suspended": subject }))
+}
+
+pub(super) async fn resume(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
+    let subject = call.subject().await?;
+    ops.leases.resume(access::operator(), &subject).await?;
+    Ok(json!({ "resumed": subject }))
+}
+
+pub(super) async fn list_parked(ops: &Ops) -> Result<Value, Refusal> {
+    let parked = ops.leases.parked(access::operator(), MAX_PARKED).await?;
+    Ok(parked.iter().map(parked_json).collect())
+}
+
+pub(super) async fn retry(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    ops.leases.retry(access::operator(), lease(call.id)?).await?;
+    Ok(json!({ "retried": call.id }))
+}
+
+pub(super) async fn drop_lease(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
+    let reason = text(&call.body().await?, "reason")?;
+    ops.leases.drop_lease(access::operator(), lease(call.id)?, &reason).await?;
+    Ok(json!({ "dropped": call.id }))
+}
+
+pub(super) async fn examine(ops: &Ops) -> Result<Value, Refusal> {
+    let examination = ops.leases.examine(access::operator()).await?;
+    Ok(json!({ "counted": examination.counted.len(), "faults": examination.faults }))
+}
+
+pub(super) fn trust_clock(ops: &Ops) -> Value {
+    ops.leases.trust_clock(access::operator());
+    json!({ "trusted": true })
+}
+
+fn parked_json(parked: &ParkedView) -> Value {
+    json!({
+        "id": parked.id.to_string(),
+        "issuer": parked.owner.issuer,
+        "subject": parked.owner.subject,
+        "service": parked.service.as_str(),
+        "since": parked.since.as_millis(),
+        "reason": parked.reason,
+    })
+}
+
+fn lease(id: &str) -> Result<LeaseId, Refusal> {
+    LeaseId::parse(id)
+        .map_err(|_| Error::new(Kind::NotFound, "There is no parked lease of that id.").into())
+}
