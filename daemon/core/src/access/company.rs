@@ -26,6 +26,21 @@ const FETCH: &str = "company.fetch";
 const FETCH_MANY: &str = "company.fetch.many";
 const FETCH_CONFIGURATIONS: &str = "company.fetch.configurations";
 
+impl FetchCompany {
+    /// The permissions that it needs, for that company.
+    pub const PERMISSIONS: &'static [&'static str] = &[FETCH];
+}
+
+impl FetchConfigurations {
+    /// The permissions that it needs, for that company.
+    pub const PERMISSIONS: &'static [&'static str] = &[FETCH, FETCH_CONFIGURATIONS];
+}
+
+impl ListCompanies {
+    /// The permissions that it needs.
+    pub const PERMISSIONS: &'static [&'static str] = &[FETCH_MANY];
+}
+
 /// Leave for `member` to see the company that `name` stands for ([`CompanyView::resolve`]).
 ///
 /// # Errors
@@ -36,7 +51,7 @@ pub fn authorize_company(
     companies: &CompanyView,
     name: &str,
 ) -> Result<Grant<FetchCompany>, Error> {
-    Ok(Grant::of(FetchCompany(one(member, companies, name, &[FETCH])?)))
+    Ok(Grant::of(FetchCompany(one(member, companies, name, FetchCompany::PERMISSIONS)?)))
 }
 
 /// Leave for `member` to see the configurations of the company that `name` stands for.
@@ -52,7 +67,7 @@ pub fn authorize_configurations(
         member,
         companies,
         name,
-        &[FETCH, FETCH_CONFIGURATIONS],
+        FetchConfigurations::PERMISSIONS,
     )?)))
 }
 
@@ -61,7 +76,7 @@ pub fn authorize_configurations(
 /// # Errors
 /// `Forbidden` without the permission `company.fetch.many`.
 pub fn authorize_companies(member: &Member) -> Result<Grant<ListCompanies>, Error> {
-    member.rights.require(&[FETCH_MANY])?;
+    member.rights.require(ListCompanies::PERMISSIONS)?;
     Ok(Grant::of(ListCompanies(member.rights.reach(FETCH_MANY))))
 }
 

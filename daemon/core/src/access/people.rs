@@ -30,16 +30,32 @@ pub struct SuspendUser {
     user: UserId,
 }
 
-const FETCH_MANY: &str = "user.fetch.many";
-const UPDATE: &str = "user.update";
-const UPDATE_ROLES: &str = "user.roles.update";
+impl ListUsers {
+    /// The permissions that it needs.
+    pub const PERMISSIONS: &'static [&'static str] = &["user.fetch.many"];
+}
+
+impl ChangeProfile {
+    /// The scopes that it needs.
+    pub const SCOPES: &'static [&'static str] = &[Member::WRITE];
+}
+
+impl AssignRoles {
+    /// The permissions that it needs.
+    pub const PERMISSIONS: &'static [&'static str] = &["user.roles.update"];
+}
+
+impl SuspendUser {
+    /// The permissions that it needs.
+    pub const PERMISSIONS: &'static [&'static str] = &["user.update"];
+}
 
 /// Leave for `member` to list users.
 ///
 /// # Errors
 /// `Forbidden` without the permission `user.fetch.many`.
 pub fn authorize_users(member: &Member) -> Result<Grant<ListUsers>, Error> {
-    member.rights.require(&[FETCH_MANY])?;
+    member.rights.require(ListUsers::PERMISSIONS)?;
     Ok(Grant::of(ListUsers(())))
 }
 
@@ -48,7 +64,7 @@ pub fn authorize_users(member: &Member) -> Result<Grant<ListUsers>, Error> {
 /// # Errors
 /// `Forbidden` when the token has not the scope `user.write`.
 pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error> {
-    if member.has_scope(Member::WRITE) {
+    if ChangeProfile::SCOPES.iter().all(|scope| member.has_scope(scope)) {
         return Ok(Grant::of(ChangeProfile(member.clone())));
     }
     Err(forbidden("the token has not the scope user.write"))
@@ -60,7 +76,7 @@ pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error>
 /// # Errors
 /// `Forbidden` without the permission `user.roles.update`, and for one's own roles.
 pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRoles>, Error> {
-    member.rights.require(&[UPDATE_ROLES])?;
+    member.rights.require(AssignRoles::PERMISSIONS)?;
     not_oneself(member, user)?;
     Ok(Grant::of(AssignRoles { member: member.clone(), user }))
 }
@@ -71,7 +87,7 @@ pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRole
 /// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out
 /// finds nobody to let them in.
 pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
-    member.rights.require(&[UPDATE])?;
+    member.rights.require(SuspendUser::PERMISSIONS)?;
     not_oneself(member, user)?;
     Ok(Grant::of(SuspendUser { member: member.clone(), user }))
 }

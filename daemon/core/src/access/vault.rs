@@ -21,6 +21,11 @@ const TYPE_DELETE: &str = "credential_type.delete";
 const FETCH: &str = "credential.fetch";
 const FETCH_MANY: &str = "credential.fetch.many";
 const CREATE: &str = "credential.create";
+const UPDATE: &str = "credential.update";
+const DELETE: &str = "credential.delete";
+const FETCH_FIELDS: &str = "credential.fields.fetch";
+const UPDATE_FIELDS: &str = "credential.fields.update";
+const READ_SECURE_VALUES: &str = "credential.secure_values.read";
 
 /// Something that is done at one credential. Only the kinds of this module are.
 pub trait AtOne: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
@@ -33,7 +38,7 @@ mod sealed {
 }
 
 macro_rules! at_one {
-    ($(#[$doc:meta])* $kind:ident, $($permission:literal),+) => {
+    ($(#[$doc:meta])* $kind:ident, $($permission:ident),+) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $kind {}
@@ -46,27 +51,27 @@ macro_rules! at_one {
 
 at_one!(
     /// Seeing a credential, without its secure values.
-    Fetch, "credential.fetch"
+    Fetch, FETCH
 );
 at_one!(
     /// Seeing its values, the secure ones as they are stored.
-    FetchValues, "credential.fetch", "credential.fields.fetch"
+    FetchValues, FETCH, FETCH_FIELDS
 );
 at_one!(
     /// Having its secure values decrypted and handed out.
-    Reveal, "credential.fetch", "credential.secure_values.read"
+    Reveal, FETCH, READ_SECURE_VALUES
 );
 at_one!(
     /// Calling it something else.
-    Rename, "credential.update"
+    Rename, UPDATE
 );
 at_one!(
     /// Changing its values.
-    ChangeValues, "credential.update", "credential.fields.update"
+    ChangeValues, UPDATE, UPDATE_FIELDS
 );
 at_one!(
     /// Deleting it.
-    Delete, "credential.delete"
+    Delete, DELETE
 );
 
 /// The action `K` at one credential.
@@ -116,6 +121,26 @@ pub struct ChangeType(Member);
 #[derive(Debug)]
 pub struct DeleteType(Member);
 
+macro_rules! permissions {
+    ($($action:ident: $($permission:ident),+;)+) => {
+        $(impl $action {
+            /// The permissions that it needs.
+            pub const PERMISSIONS: &'static [&'static str] = &[$($permission),+];
+        })+
+    };
+}
+
+permissions!(
+    CreateCredential: CREATE;
+    ListOfCompany: FETCH_MANY;
+    ListOfType: TYPE_FETCH, FETCH_MANY;
+    FetchType: TYPE_FETCH;
+    ListTypes: TYPE_FETCH_MANY;
+    CreateType: TYPE_CREATE;
+    ChangeType: TYPE_UPDATE;
+    DeleteType: TYPE_DELETE;
+);
+
 /// What a change does to the scope of a type and to what the scope protects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScopeChange<'a> {
@@ -148,7 +173,7 @@ pub fn authorize_credential<K: AtOne>(
 /// # Errors
 /// `Forbidden` without `credential.create`.
 pub fn authorize_creation(member: &Member) -> Result<Grant<CreateCredential>, Error> {
-    member.rights.require(&[CREATE])?;
+    member.rights.require(CreateCredential::PERMISSIONS)?;
     Ok(Grant::of(CreateCredential(member.clone())))
 }
 
@@ -164,7 +189,7 @@ pub fn authorize_place(
 ) -> Result<Grant<PlaceCredential>, Error> {
     let member = grant.member();
     if let Some(company) = company {
-        reach(member, companies, company, &[CREATE])?;
+        reach(member, companies, company, CreateCredential::PERMISSIONS)?;
     }
     hold_scope(member, scope)?;
     Ok(Grant::of(PlaceCredential(member.clone())))
@@ -179,10 +204,10 @@ pub fn authorize_list_of_company(
     companies: &CompanyView,
     company: CompanyId,
 ) -> Result<Grant<ListOfCompany>, Error> {
-    member.rights.require(&[FETCH_MANY])?;
+    member.rights.require(ListOfCompany::PERMISSIONS)?;
     let found = companies.by_id(company);
     let found = found.ok_or_else(|| Error::new(Kind::NotFound, "There is no such company."))?;
-    reach(member, companies, found, &[FETCH_MANY])?;
+    reach(member, companies, found, ListOfCompany::PERMISSIONS)?;
     Ok(Grant::of(ListOfCompany { member: member.clone(), company }))
 }
 
@@ -192,7 +217,7 @@ pub fn authorize_list_of_company(
 /// # Errors
 /// `Forbidden` without `credential_type.fetch` and `credential.fetch.many`.
 pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Error> {
-    member.rights.require(&[TYPE_FETCH, FETCH_MANY])?;
+    member.rights.require(ListOfType::PERMISSIONS)?;
     Ok(Grant::of(ListOfType(member.clone())))
 }
 
@@ -201,7 +226,7 @@ pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Erro
 /// # Errors
 /// `Forbidden` without `credential_type.fetch`.
 pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
-    member.rights.require(&[TYPE_FETCH])?;
+    member.rights.require(FetchType::PERMISSIONS)?;
     Ok(Grant::of(FetchType(member.clone())))
 }
 
@@ -210,7 +235,7 @@ pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
 /// # Errors
 /// `Forbidden` without `credential_type.fetch.many`.
 pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
-    member.rights.require(&[TYPE_FETCH_MANY])?;
+    member.rights.require(ListTypes::PERMISSIONS)?;
     Ok(Grant::of(ListTypes(member.clone())))
 }
 
@@ -219,7 +244,7 @@ pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
 /// # Errors
 /// `Forbidden` without `credential_type.create`.
 pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Error> {
-    member.rights.require(&[TYPE_CREATE])?;
+    member.rights.require(CreateType::PERMISSIONS)?;
     Ok(Grant::of(CreateType(member.clone())))
 }
 
@@ -229,7 +254,7 @@ pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Err
 /// # Errors
 /// `Forbidden` without `credential_type.update`.
 pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error> {
-    member.rights.require(&[TYPE_UPDATE])?;
+    member.rights.require(ChangeType::PERMISSIONS)?;
     Ok(Grant::of(ChangeType(member.clone())))
 }
 
@@ -238,7 +263,7 @@ pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error
 /// # Errors
 /// `Forbidden` without `credential_type.delete`.
 pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Error> {
-    member.rights.require(&[TYPE_DELETE])?;
+    member.rights.require(DeleteType::PERMISSIONS)?;
     Ok(Grant::of(DeleteType(member.clone())))
 }
 

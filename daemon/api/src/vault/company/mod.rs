@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use credsmith_core::Error;
-use credsmith_core::access::authorize_companies;
+use credsmith_core::access::{
+    FetchCompany, FetchConfigurations, ListCompanies, authorize_companies,
+};
 use credsmith_core::model::company::Company;
 use futures_util::FutureExt as _;
 use http::StatusCode;
@@ -17,14 +19,13 @@ use super::present::{Moment, RecordId};
 use super::query::Listing;
 use super::route::{Access, Outcome, Route};
 
-const FETCH: Access = Access::permissions(&["company.fetch"]);
-const FETCH_MANY: Access = Access::permissions(&["company.fetch.many"]);
-const FETCH_CONFIGURATIONS: Access =
-    Access::permissions(&["company.fetch", "company.fetch.configurations"]);
+const FETCH: Access = Access::permissions(FetchCompany::PERMISSIONS);
+const LIST: Access = Access::permissions(ListCompanies::PERMISSIONS);
+const FETCH_CONFIGURATIONS: Access = Access::permissions(FetchConfigurations::PERMISSIONS);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/v1/company/companies", FETCH_MANY, |cx| list(cx).boxed())
+        Route::get("/v1/company/companies", LIST, |cx| list(cx).boxed())
             .summary("Lists companies, by name.")
             .answers_page_of::<CompanyBody>("Companies Fetched Successfully!"),
         Route::get("/v1/company/companies/{identifier}", FETCH, |cx| fetch(cx).boxed())

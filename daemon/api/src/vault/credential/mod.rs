@@ -2,8 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use credsmith_core::access::authorize_creation;
-use credsmith_core::access::vault::{ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
+use credsmith_core::access::vault::{
+    AtOne as _, ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal,
+};
+use credsmith_core::access::{CreateCredential, ListOfCompany, authorize_creation};
 use credsmith_core::ids::{CompanyId, CredentialId};
 use credsmith_core::vault::credentials::{CredentialView, TypeOfCredential};
 use credsmith_core::vault::credentials::{Shown, ShownValue};
@@ -21,15 +23,14 @@ use super::present::{CredentialOfType, FieldBody, Moment, RecordId, Revealed, Va
 use super::route::{Access, Outcome, Route};
 use crate::docs::never_null;
 
-const FETCH: Access = Access::permissions(&["credential.fetch"]);
-const FETCH_MANY: Access = Access::permissions(&["credential.fetch.many"]);
-const CREATE: Access = Access::permissions(&["credential.create"]);
-const UPDATE: Access = Access::permissions(&["credential.update"]);
-const UPDATE_FIELDS: Access =
-    Access::permissions(&["credential.update", "credential.fields.update"]);
-const FETCH_FIELDS: Access = Access::permissions(&["credential.fetch", "credential.fields.fetch"]);
-const REVEAL: Access = Access::permissions(&["credential.fetch", "credential.secure_values.read"]);
-const DELETE: Access = Access::permissions(&["credential.delete"]);
+const FETCH: Access = Access::permissions(Fetch::PERMISSIONS);
+const LIST_OF_COMPANY: Access = Access::permissions(ListOfCompany::PERMISSIONS);
+const CREATE: Access = Access::permissions(CreateCredential::PERMISSIONS);
+const RENAME: Access = Access::permissions(Rename::PERMISSIONS);
+const CHANGE_VALUES: Access = Access::permissions(ChangeValues::PERMISSIONS);
+const FETCH_VALUES: Access = Access::permissions(FetchValues::PERMISSIONS);
+const REVEAL: Access = Access::permissions(Reveal::PERMISSIONS);
+const DELETE: Access = Access::permissions(Delete::PERMISSIONS);
 
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/v1/credential/credentials";
@@ -40,7 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("One credential, without its secure values.")
             .answers::<CredentialBody>(StatusCode::OK, "Credential Fetched Successfully!")
             .tagged(),
-        Route::get("/v1/credential/credentials/company/{companyId}", FETCH_MANY, |cx| {
+        Route::get("/v1/credential/credentials/company/{companyId}", LIST_OF_COMPANY, |cx| {
             list_of_company(cx).boxed()
         })
         .summary("Lists the credentials of a company, by name.")
@@ -50,12 +51,12 @@ pub(super) fn routes() -> Vec<Route> {
             .reads::<CredentialSent>()
             .answers::<CredentialOfType>(StatusCode::CREATED, "Credential Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
-        Route::patch(ONE, UPDATE, |cx| rename(cx).boxed())
+        Route::patch(ONE, RENAME, |cx| rename(cx).boxed())
             .summary("Calls a credential something else.")
             .reads::<RenameSent>()
             .answers::<CredentialBody>(StatusCode::OK, "Credential Updated Successfully!")
             .tagged(),
-        Route::put(FIELDS, UPDATE_FIELDS, |cx| change_values(cx).boxed())
+        Route::put(FIELDS, CHANGE_VALUES, |cx| change_values(cx).boxed())
             .summary(
                 "Sets the values that it names, and keeps the others. `null` takes an optional one away.",
             )
@@ -63,7 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<ChangedCredential>(StatusCode::OK, "Credential Fields Updated Successfully!")
             .fails(&[StatusCode::CONFLICT])
             .tagged(),
-        Route::get(FIELDS, FETCH_FIELDS, |cx| values(cx).boxed())
+        Route::get(FIELDS, FETCH_VALUES, |cx| values(cx).boxed())
             .summary("All values as they are stored: secure ones encrypted, in base64.")
             .answers::<Vec<ValueBody>>(StatusCode::OK, "Credential Fields Fetched Successfully!")
             .tagged(),

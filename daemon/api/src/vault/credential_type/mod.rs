@@ -1,8 +1,9 @@
 //! Types of credentials.
 
 use credsmith_core::access::{
-    authorize_list_of_type, authorize_type, authorize_type_change, authorize_type_creation,
-    authorize_type_deletion, authorize_types,
+    ChangeType, CreateType, DeleteType, FetchType, ListOfType, ListTypes, authorize_list_of_type,
+    authorize_type, authorize_type_change, authorize_type_creation, authorize_type_deletion,
+    authorize_types,
 };
 use credsmith_core::ids::TypeId;
 use credsmith_core::vault::draft::{FieldDraft, TypeDraft};
@@ -19,20 +20,19 @@ use super::present::{CredentialOfType, FieldBody, Kind, Moment, RecordId};
 use super::route::{Access, Outcome, Route};
 use crate::docs::never_null;
 
-const FETCH: Access = Access::permissions(&["credential_type.fetch"]);
-const FETCH_MANY: Access = Access::permissions(&["credential_type.fetch.many"]);
-const CREATE: Access = Access::permissions(&["credential_type.create"]);
-const UPDATE: Access = Access::permissions(&["credential_type.update"]);
-const DELETE: Access = Access::permissions(&["credential_type.delete"]);
-const FETCH_CREDENTIALS: Access =
-    Access::permissions(&["credential_type.fetch", "credential.fetch.many"]);
+const FETCH: Access = Access::permissions(FetchType::PERMISSIONS);
+const LIST: Access = Access::permissions(ListTypes::PERMISSIONS);
+const CREATE: Access = Access::permissions(CreateType::PERMISSIONS);
+const CHANGE: Access = Access::permissions(ChangeType::PERMISSIONS);
+const DELETE: Access = Access::permissions(DeleteType::PERMISSIONS);
+const LIST_CREDENTIALS: Access = Access::permissions(ListOfType::PERMISSIONS);
 
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/v1/credential-type/credential-types";
     const BY_IDENTIFIER: &str = "/v1/credential-type/credential-types/{identifier}";
     const ONE: &str = "/v1/credential-type/credential-types/{id}";
     vec![
-        Route::get(ALL, FETCH_MANY, |cx| list(cx).boxed())
+        Route::get(ALL, LIST, |cx| list(cx).boxed())
             .summary("Lists all types, by name.")
             .answers::<Vec<ListedType>>(StatusCode::OK, "Credential Types Fetched Successfully!"),
         Route::get(BY_IDENTIFIER, FETCH, |cx| fetch(cx).boxed())
@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             .reads::<TypeSent>()
             .answers::<CreatedType>(StatusCode::CREATED, "Credential Type Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
-        Route::patch(ONE, UPDATE, |cx| change(cx).boxed())
+        Route::patch(ONE, CHANGE, |cx| change(cx).boxed())
             .summary("Replaces what it names. A field that has secure values, be they out of sight, keeps its valueType and choices \
                  and never becomes plain: 409.")
             .reads::<TypeChangeSent>()
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Deletes a type, and its credentials with it.")
             .answers::<()>(StatusCode::OK, "Credential Type Deleted Successfully!")
             .fails(&[StatusCode::CONFLICT]),
-        Route::get("/v1/credential-type/credential-types/{id}/credentials", FETCH_CREDENTIALS, |cx| {
+        Route::get("/v1/credential-type/credential-types/{id}/credentials", LIST_CREDENTIALS, |cx| {
             credentials(cx).boxed()
         })
         .summary("Lists the credentials of a type, by name.")

@@ -1,8 +1,10 @@
 //! Users: oneself, and for those who may, the others.
 
 use credsmith_core::access::{
-    authorize_profile, authorize_roles, authorize_suspension, authorize_users,
+    AssignRoles, ChangeProfile, ListUsers, SuspendUser, authorize_profile, authorize_roles,
+    authorize_suspension, authorize_users,
 };
+use credsmith_core::caller::Member;
 use credsmith_core::ids::UserId;
 use credsmith_core::user::{Granted, ProfileChange, UserView, granted};
 use futures_util::FutureExt as _;
@@ -17,32 +19,32 @@ use super::query::Listing;
 use super::route::{Access, Outcome, Route};
 use crate::docs::never_null;
 
-const READ: Access = Access::scopes(&["user.read"]);
-const WRITE: Access = Access::scopes(&["user.write"]);
-const FETCH_MANY: Access = Access::permissions(&["user.fetch.many"]);
-const UPDATE: Access = Access::permissions(&["user.update"]);
-const UPDATE_ROLES: Access = Access::permissions(&["user.roles.update"]);
+const READ: Access = Access::scopes(&[Member::READ]);
+const CHANGE_PROFILE: Access = Access::scopes(ChangeProfile::SCOPES);
+const LIST: Access = Access::permissions(ListUsers::PERMISSIONS);
+const SUSPEND: Access = Access::permissions(SuspendUser::PERMISSIONS);
+const ASSIGN_ROLES: Access = Access::permissions(AssignRoles::PERMISSIONS);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/user/@me", READ, |cx| me(cx).boxed())
             .summary("The user of the token.")
             .answers::<UserBody>(StatusCode::OK, "Fetched user."),
-        Route::patch("/v1/user/@me", WRITE, |cx| change_me(cx).boxed())
+        Route::patch("/v1/user/@me", CHANGE_PROFILE, |cx| change_me(cx).boxed())
             .summary("Changes the name or the picture of the user of the token.")
             .reads::<ProfileSent>()
             .answers::<ProfileBody>(StatusCode::OK, "Successfully updated user."),
         Route::get("/v1/user/@me/permissions", READ, |cx| permissions(cx).boxed())
             .summary("What the user of the token may do: for buttons, not for decisions.")
             .answers::<Vec<GrantedBody>>(StatusCode::OK, "Fetched permissions."),
-        Route::get("/v1/user/users", FETCH_MANY, |cx| list(cx).boxed())
+        Route::get("/v1/user/users", LIST, |cx| list(cx).boxed())
             .summary("Lists users, by name.")
             .answers_page_of::<ListedBody>("Users Fetched Successfully!"),
-        Route::patch("/v1/user/users/{id}", UPDATE, |cx| suspend(cx).boxed())
+        Route::patch("/v1/user/users/{id}", SUSPEND, |cx| suspend(cx).boxed())
             .summary("Suspends a user, which ends all their sessions, or lifts that. Never oneself.")
             .reads::<SuspensionSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Updated Successfully!"),
-        Route::put("/v1/user/users/{id}/roles", UPDATE_ROLES, |cx| assign(cx).boxed())
+        Route::put("/v1/user/users/{id}/roles", ASSIGN_ROLES, |cx| assign(cx).boxed())
             .summary("Gives a user these roles by hand, and no others. Never to oneself, and none that grants more than one holds.")
             .reads::<RolesSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Roles Updated Successfully!"),
