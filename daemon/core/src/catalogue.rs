@@ -10,10 +10,6 @@ use std::time::Duration;
 use crate::ids::ServiceId;
 use crate::rules::Rules;
 
-/// What a list says to a user who may not use a service that has no tooltip of its own. The very
-/// text of WaTTS 1.6.1: clients show it.
-pub const DEFAULT_TOOLTIP: &str = "Your authorisation is insufficient for this service. This may be due to missing group membership or due to a too low Level of Assurance (LoA) (Yes, we already support that kind of stuff ;D)";
-
 /// A configured service.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -36,15 +32,8 @@ pub struct Service {
     pub rules: Rules,
     /// Whether it is left out of the lists of users who may not use it.
     pub hide: bool,
-    /// What lists tell users who may not use it; `None`: [`DEFAULT_TOOLTIP`].
+    /// The tooltip of lists for users who may not use it; `None`: the dialect's usual one.
     pub tooltip: Option<String>,
-}
-
-impl Service {
-    /// What lists tell users who may not use it.
-    pub fn tooltip_text(&self) -> &str {
-        self.tooltip.as_deref().unwrap_or(DEFAULT_TOOLTIP)
-    }
 }
 
 /// Two services share an id.
@@ -155,12 +144,5 @@ mod tests {
         assert_eq!(catalogue.get("B").unwrap().id.as_str(), "B");
         assert!(catalogue.get("b").is_none());
         assert!(catalogue.get("no such").is_none());
-    }
-
-    #[test]
-    fn a_tooltip_of_its_own_wins() {
-        assert_eq!(service("a", None).tooltip_text(), DEFAULT_TOOLTIP);
-        let own = Service { tooltip: Some("ask Bob".into()), ..service("a", None) };
-        assert_eq!(own.tooltip_text(), "ask Bob");
     }
 }

@@ -43,12 +43,90 @@ pub enum Kind {
     Internal,
 }
 
-/// One step on the way into a body.
+/// A field of a request. Every dialect spells it in its own words, exhaustively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestField {
+    /// The name of a user, a type, a credential or a field.
+    Name,
+    /// The picture of a user.
+    Image,
+    /// The names of a user's roles.
+    Roles,
+    /// The number of a page.
+    Page,
+    /// How many entries a page has.
+    PerPage,
+    /// The permission that narrows a type.
+    PermissionScope,
+    /// The picture of a type.
+    Icon,
+    /// The plugin of a type.
+    Plugin,
+    /// The fields of a type; in a credential, their values.
+    Fields,
+    /// The id of a field, in the definition of a type.
+    Id,
+    /// Whether a field is required.
+    Required,
+    /// Whether a field is secure.
+    Secure,
+    /// The type of a field's values.
+    ValueType,
+    /// The values that a field allows.
+    Choices,
+    /// The type of a credential.
+    Type,
+    /// The company of a credential.
+    Company,
+    /// The id of the field that a value is for.
+    Field,
+    /// The value of a field.
+    Value,
+    /// The provider of a sign-in.
+    Provider,
+    /// The state of a sign-in, as the browser brings it back.
+    State,
+    /// The key with which a client waits for a sign-in.
+    CallbackKey,
+}
+
+impl RequestField {
+    /// Its name for logs and operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Image => "image",
+            Self::Roles => "roles",
+            Self::Page => "page",
+            Self::PerPage => "per_page",
+            Self::PermissionScope => "permission_scope",
+            Self::Icon => "icon",
+            Self::Plugin => "plugin",
+            Self::Fields => "fields",
+            Self::Id => "id",
+            Self::Required => "required",
+            Self::Secure => "secure",
+            Self::ValueType => "value_type",
+            Self::Choices => "choices",
+            Self::Type => "type",
+            Self::Company => "company",
+            Self::Field => "field",
+            Self::Value => "value",
+            Self::Provider => "provider",
+            Self::State => "state",
+            Self::CallbackKey => "callback_key",
+        }
+    }
+}
+
+/// One step on the way into a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     /// The place in a list, from 0.
     Index(usize),
-    /// The key in an object.
+    /// A field of the request, which the dialect spells.
+    Field(RequestField),
+    /// A key as it was written: by a client, by a plugin, or as the id of a field.
     Key(Cow<'static, str>),
 }
 
@@ -56,8 +134,15 @@ impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Index(index) => index.fmt(f),
+            Self::Field(field) => f.write_str(field.as_str()),
             Self::Key(key) => f.write_str(key),
         }
+    }
+}
+
+impl From<RequestField> for Segment {
+    fn from(field: RequestField) -> Self {
+        Self::Field(field)
     }
 }
 
@@ -88,7 +173,7 @@ impl PartialEq<&str> for Segment {
 /// One fault of a request: where, and what was wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
-    /// Segments from the root of the request's body.
+    /// Segments from the root of the request's body, or of its query.
     pub path: Vec<Segment>,
     /// A sentence for the caller.
     pub message: String,

@@ -1,6 +1,6 @@
 //! Parts of long lists, as people leaf through them: pages of equal length, counted from 1.
 
-use crate::error::FieldProblem;
+use crate::error::{FieldProblem, RequestField};
 
 /// Which page is asked for, and how long pages are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +18,18 @@ impl Paging {
     /// Page `page`, from 1, of pages with `per_page` entries, 1 to [`Paging::MAX_PER_PAGE`].
     ///
     /// # Errors
-    /// Every number that is out of its bounds, at `["page"]` and `["rpp"]`.
+    /// Every number that is out of its bounds, at its field.
     pub fn new(page: usize, per_page: usize) -> Result<Self, Vec<FieldProblem>> {
         let mut problems = Vec::new();
         if page == 0 {
-            problems.push(FieldProblem::new(["page".into()], "Expected a whole number from 1."));
+            problems.push(FieldProblem::new(
+                [RequestField::Page.into()],
+                "Expected a whole number from 1.",
+            ));
         }
         if !(1..=Self::MAX_PER_PAGE).contains(&per_page) {
             let sentence = format!("Expected a whole number from 1 to {}.", Self::MAX_PER_PAGE);
-            problems.push(FieldProblem::new(["rpp".into()], sentence));
+            problems.push(FieldProblem::new([RequestField::PerPage.into()], sentence));
         }
         if problems.is_empty() { Ok(Self { page, per_page }) } else { Err(problems) }
     }
@@ -135,8 +138,8 @@ mod tests {
             let problems = Paging::new(page, per_page).unwrap_err();
             problems.iter().map(FieldProblem::place).collect::<Vec<_>>()
         };
-        assert_eq!(places(0, 0), ["page", "rpp"]);
-        assert_eq!(places(1, 1001), ["rpp"]);
+        assert_eq!(places(0, 0), ["page", "per_page"]);
+        assert_eq!(places(1, 1001), ["per_page"]);
         assert_eq!(places(0, 1000), ["page"]);
         assert_eq!(Paging::default(), Paging::new(1, 30).unwrap());
     }

@@ -18,6 +18,7 @@ mod credential;
 mod credential_type;
 mod cx;
 mod envelope;
+mod field_names;
 mod present;
 mod query;
 mod refuse;

@@ -89,11 +89,14 @@ fn number(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::field_names::spelled;
     use super::*;
 
     fn listing(query: &str) -> Result<Listing, Vec<String>> {
         Query::parse(Some(query)).listing().map_err(|refusal| match refusal {
-            Refusal::Invalid(problems) => problems.iter().map(FieldProblem::place).collect(),
+            Refusal::Invalid(problems) => {
+                problems.iter().map(|problem| spelled(problem).place()).collect()
+            }
             other => panic!("{other:?}"),
         })
     }

@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::envelope;
+use super::field_names::{key, spelled};
 use crate::told;
 
 /// When to come back, where nothing says better.
@@ -92,10 +93,11 @@ impl Refusal {
         match self {
             Self::Core(error) => error.public().to_owned(),
             Self::Invalid(problems) => {
-                let told = problems
+                let sentences = problems
                     .iter()
+                    .map(spelled)
                     .map(|problem| format!("{}: {}", problem.place(), problem.message));
-                told.collect::<Vec<_>>().join(" ")
+                sentences.collect::<Vec<_>>().join(" ")
             }
             _ => format!("{}.", message(self.status())),
         }
@@ -216,6 +218,7 @@ impl Serialize for Wire<'_> {
         }
         let path = self.0.path.iter().map(|segment| match segment {
             Segment::Index(index) => Step::Index(*index),
+            Segment::Field(field) => Step::Key(key(*field)),
             Segment::Key(key) => Step::Key(key),
         });
         Problem { path: path.collect(), message: &self.0.message }.serialize(serializer)
@@ -267,6 +270,7 @@ fn allow(refusal: &Refusal) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use credsmith_core::error::RequestField;
     use serde_json::{Value, json};
 
     use super::*;
@@ -327,6 +331,22 @@ mod tests {
             Error::new(Kind::Conflict, "x").with_fields(vec![FieldProblem::new([], "y")]).into(),
         );
         assert_eq!(body(&reply)["errors"], json!([{ "path": [], "message": "y" }]));
+    }
+
+    #[test]
+    fn fields_of_core_are_spelled_as_clients_know_them() {
+        let path = [RequestField::Fields.into(), 0.into(), RequestField::ValueType.into()];
+        let type_of_value = FieldProblem::new(path, "No.");
+        let per_page = FieldProblem::new([RequestField::PerPage.into()], "No.");
+        let refusal = || Refusal::Invalid(vec![type_of_value.clone(), per_page.clone()]);
+        assert_eq!(refusal().sentence(), "fields.0.valueType: No. rpp: No.");
+        assert_eq!(
+            body(&present(refusal()))["errors"],
+            json!([
+                { "path": ["fields", 0, "valueType"], "message": "No." },
+                { "path": ["rpp"], "message": "No." },
+            ])
+        );
     }
 
     #[test]

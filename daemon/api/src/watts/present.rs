@@ -11,6 +11,10 @@ use serde::Serialize;
 
 use super::path::Version;
 
+/// The tooltip of a service that has none of its own: the very text of WaTTS 1.6.1, which clients
+/// show.
+const DEFAULT_TOOLTIP: &str = "Your authorisation is insufficient for this service. This may be due to missing group membership or due to a too low Level of Assurance (LoA) (Yes, we already support that kind of stuff ;D)";
+
 /// What `info` says.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Info<'a> {
@@ -137,7 +141,7 @@ pub(super) fn services(version: Version, services: &[ServiceView]) -> impl Seria
                 description: &service.description,
                 enabled: service.enabled,
                 authorized: service.authorized,
-                authz_tooltip: &service.tooltip,
+                authz_tooltip: service.tooltip.as_deref().unwrap_or(DEFAULT_TOOLTIP),
                 cred_count: service.count,
                 cred_limit: service.limit.map_or(-1, i64::from),
                 limit_reached: service.limit_reached,

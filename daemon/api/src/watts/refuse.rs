@@ -16,6 +16,10 @@ pub(super) const UNAUTHENTICATED: &str = "Authorization failed, please check the
 /// For everything that is not found: what exists is told to nobody else.
 pub(super) const NOT_FOUND: &str = "There is no such resource.";
 
+/// The answer of a request whose plugin demands a sign-in elsewhere, which a token cannot do.
+/// Clients compare this very text.
+const LOGIN_REQUIRED: &str = "login is required, please use the web interface";
+
 /// When to come back, where nothing says better.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -135,7 +139,11 @@ pub(super) fn refusal(error: &Error, during: During) -> Refusal {
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let busy = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON);
-    Refusal { status, message: error.public().to_owned(), retry_after: error.retry_hint().or(busy) }
+    let message = match error.kind() {
+        Kind::LoginRequired => LOGIN_REQUIRED,
+        _ => error.public(),
+    };
+    Refusal { status, message: message.to_owned(), retry_after: error.retry_hint().or(busy) }
 }
 
 #[cfg(test)]
@@ -156,6 +164,15 @@ mod tests {
         let later = Duration::from_secs(7);
         assert_eq!(told(&Error::new(Kind::Busy, "busy").retry_after(later)), Some(later));
         assert_eq!(told(&Error::new(Kind::Refused, "no")), None);
+    }
+
+    #[test]
+    fn a_login_elsewhere_has_the_text_that_clients_compare() {
+        let error = Error::new(Kind::LoginRequired, "in the words of core");
+        assert_eq!(
+            refusal(&error, During::Request).message,
+            "login is required, please use the web interface"
+        );
     }
 
     #[test]

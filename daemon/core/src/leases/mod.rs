@@ -127,8 +127,8 @@ pub struct ServiceView {
     pub enabled: bool,
     /// Whether the user may use it.
     pub authorized: bool,
-    /// What to tell users who may not.
-    pub tooltip: String,
+    /// The tooltip for users who may not; `None`: the dialect's usual one.
+    pub tooltip: Option<String>,
     /// Leases of the user that count.
     pub count: u64,
     /// Most leases that one user may have; `None`: no limit.
@@ -282,7 +282,7 @@ impl Leases {
             description: service.description.clone(),
             enabled: disabled_reason.is_none(),
             authorized,
-            tooltip: service.tooltip_text().to_owned(),
+            tooltip: service.tooltip.clone(),
             count,
             limit: service.limit,
             limit_reached: service.limit.is_some_and(|limit| count >= u64::from(limit)),

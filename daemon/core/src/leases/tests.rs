@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::caller::Interface;
-use crate::catalogue::{DEFAULT_TOOLTIP, Service};
+use crate::catalogue::Service;
 use crate::doubles::{self, IssueStep, PROVIDER, caller};
 use crate::error::Kind;
 use crate::ids::ProviderId;
@@ -39,9 +39,9 @@ async fn the_list_shows_what_the_user_may_see() {
     assert!(!broken.enabled && broken.authorized && broken.pass_access_token);
     assert_eq!(broken.parameter_sets.len(), 0);
     assert_eq!(broken.disabled_reason.as_deref(), Some("it does not compile"));
-    assert_eq!(broken.tooltip, "ask Bob");
+    assert_eq!(broken.tooltip.as_deref(), Some("ask Bob"));
     assert!(closed.enabled && !closed.authorized);
-    assert_eq!(closed.tooltip, DEFAULT_TOOLTIP);
+    assert_eq!(closed.tooltip, None);
 
     let bobs = world.leases.services(&caller("bob")).await.unwrap();
     assert_eq!((bobs[0].count, bobs[0].limit_reached), (0, false));

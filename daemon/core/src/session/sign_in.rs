@@ -14,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::under_way::{Failure, Found, KeyHash, NotSeated, hash};
 use super::{Address, Sessions, TokenPair, hex};
 use crate::caller::Interface;
-use crate::error::{Error, FieldProblem, Kind};
+use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
 use crate::ids::{ProviderId, UserId};
 use crate::ports::audit::{Action, Actor, Target};
@@ -179,7 +179,7 @@ impl Sessions {
 
     async fn who(&self, flow: Flow, began_from: Address, back: Back) -> Result<UserId, Error> {
         if self.options.same_address && back.from != began_from {
-            return Err(other_address("The browser", "state"));
+            return Err(other_address("The browser", RequestField::State));
         }
         let Answer::Code(code) = back.answer else {
             return Err(Error::new(Kind::Unauthenticated, "The provider did not sign you in."));
@@ -239,7 +239,7 @@ impl fmt::Debug for Seat {
 fn not_seated(why: NotSeated) -> Error {
     match why {
         NotSeated::Unknown => Error::new(Kind::NotFound, "There is no such sign-in under way."),
-        NotSeated::OtherAddress => other_address("The client", "callbackKey"),
+        NotSeated::OtherAddress => other_address("The client", RequestField::CallbackKey),
         NotSeated::Taken => {
             Error::new(Kind::Conflict, "Another client waits for this sign-in already.")
         }
@@ -248,7 +248,7 @@ fn not_seated(why: NotSeated) -> Error {
 
 /// Names the setting, and what `who` came with: also a program that reads no sentences beside the
 /// fields has to learn of it.
-fn other_address(who: &str, with: &'static str) -> Error {
+fn other_address(who: &str, with: RequestField) -> Error {
     let sentence = format!(
         "{who} is not at the address that began this sign-in. Where that is meant to be so, the operator sets `same_address = false`."
     );
@@ -261,12 +261,15 @@ fn unknown_state() -> Error {
         Kind::Invalid,
         "This sign-in is unknown, over, or took too long. Please begin again.",
     )
-    .with_fields(vec![FieldProblem::new(["state".into()], "It is unknown, spent or too old.")])
+    .with_fields(vec![FieldProblem::new(
+        [RequestField::State.into()],
+        "It is unknown, spent or too old.",
+    )])
 }
 
 fn no_such_provider() -> Error {
     Error::new(Kind::Invalid, "There is no such provider.").with_fields(vec![FieldProblem::new(
-        ["provider".into()],
+        [RequestField::Provider.into()],
         "There is no provider of that id to sign in at.",
     )])
 }

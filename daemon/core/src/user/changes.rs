@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::views::no_such_user;
 use super::{ATTEMPTS, UserView, Users};
 use crate::access::{AssignRoles, ChangeProfile, Grant, SuspendUser};
-use crate::error::{Error, FieldProblem, Kind};
+use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::too_contended;
 use crate::ids::UserId;
 use crate::link::check_link;
@@ -32,13 +32,16 @@ pub struct ProfileChange {
 impl ProfileChange {
     /// What is wrong with it: all of it.
     pub fn problems(&self) -> Vec<FieldProblem> {
-        let name =
-            self.name.as_deref().and_then(|name| check_name(name).err().map(|why| ("name", why)));
+        let name = self
+            .name
+            .as_deref()
+            .and_then(|name| check_name(name).err().map(|why| (RequestField::Name, why)));
         let image = self.image.as_ref().and_then(Option::as_deref);
-        let image = image.and_then(|image| check_link(image).err().map(|why| ("image", why)));
+        let image =
+            image.and_then(|image| check_link(image).err().map(|why| (RequestField::Image, why)));
         name.into_iter()
             .chain(image)
-            .map(|(key, why)| FieldProblem::new([key.into()], why))
+            .map(|(field, why)| FieldProblem::new([field.into()], why))
             .collect()
     }
 
@@ -84,7 +87,7 @@ impl Users {
     /// keep.
     ///
     /// # Errors
-    /// `Invalid` at `["roles", i]` for every name that is no role's; `NotFound` when there is no
+    /// `Invalid` at its place in the roles for every name that is no role's; `NotFound` when there is no
     /// such user; `Forbidden` when a role would be given or taken that grants more than the member
     /// holds; `Internal` when the store fails.
     pub async fn assign_roles(
@@ -123,7 +126,10 @@ impl Users {
             names.iter().enumerate().filter(|(_, name)| unknown(name)).map(|(place, _)| place);
         places
             .map(|place| {
-                FieldProblem::new(["roles".into(), place.into()], "There is no such role.")
+                FieldProblem::new(
+                    [RequestField::Roles.into(), place.into()],
+                    "There is no such role.",
+                )
             })
             .collect()
     }

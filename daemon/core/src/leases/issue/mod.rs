@@ -38,8 +38,7 @@ use crate::ports::store::Versioned;
 /// Longest secret that a plugin may want back at revoke.
 const MAX_REVOKE_WITH_BYTES: usize = 4 * 1024;
 
-/// What clients of the REST interface compare: this very text.
-const LOGIN_REQUIRED: &str = "login is required, please use the web interface";
+const LOGIN_REQUIRED: &str = "The plugin of this service wants you to sign in elsewhere first.";
 const PLUGIN_FAILED: &str =
     "The plugin of this service had a problem; please contact the administrator.";
 

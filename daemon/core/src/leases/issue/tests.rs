@@ -287,7 +287,10 @@ async fn what_left_nothing_behind_leaves_nothing_behind() {
                 assert_eq!(error.retry_hint(), refusal.retry_after);
             }
             IssueStep::Login { provider } if provider == "op" => {
-                assert_eq!(error.public(), "login is required, please use the web interface");
+                assert_eq!(
+                    error.public(),
+                    "The plugin of this service wants you to sign in elsewhere first."
+                );
             }
             _ => {}
         }

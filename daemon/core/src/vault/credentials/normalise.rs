@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, FieldProblem, Kind, Segment};
+use crate::error::{Error, FieldProblem, Kind, RequestField, Segment};
 use crate::model::credential_type::CredentialType;
 use crate::model::values::{Extent, MAX_VALUE_BYTES};
 use crate::ports::plugins::{Broken, BrokenHow};
@@ -56,17 +56,16 @@ impl Named {
                 continue;
             };
             let fault = match of.field(id) {
-                None => Some(("fieldId", "The type has no such field.")),
+                None => Some((RequestField::Field, "The type has no such field.")),
                 Some(_) if !seen.insert(id.as_str()) => {
-                    Some(("fieldId", "This field is named twice."))
+                    Some((RequestField::Field, "This field is named twice."))
                 }
-                Some(field) => {
-                    value_fault(field.computed, field.required, draft).map(|why| ("value", why))
-                }
+                Some(field) => value_fault(field.computed, field.required, draft)
+                    .map(|why| (RequestField::Value, why)),
             };
             match (fault, &draft.value) {
-                (Some((key, why)), _) => {
-                    problems.add(["fields".into(), index.into(), key.into()], why);
+                (Some((part, why)), _) => {
+                    problems.add([RequestField::Fields.into(), index.into(), part.into()], why);
                     named.fault(id);
                 }
                 (None, None) => named.fault(id),
@@ -149,7 +148,7 @@ impl Vault {
         mut problems: Problems,
     ) -> Result<Vec<(String, Secret)>, Error> {
         if !hidden.and(whole.iter().map(|value| value.value.len())).fits() {
-            problems.add(["fields".into()], TOO_MUCH);
+            problems.add([RequestField::Fields.into()], TOO_MUCH);
             return Err(problems.into_error());
         }
         let answer = self.plugins.normalise(&of.plugin, &of.fields, whole).await;
@@ -165,7 +164,7 @@ impl Vault {
                 }
                 // Words that there was nothing to hang on: it did not fit all the same.
                 if problems.is_empty() {
-                    problems.add(["fields".into()], QUOTED);
+                    problems.add([RequestField::Fields.into()], QUOTED);
                 }
                 return Err(problems.into_error());
             }
@@ -178,7 +177,7 @@ impl Vault {
         let kept: Vec<_> = returned.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         if !hidden.and(kept.iter().map(|(_, value)| value.len())).fits() {
             return Err(crate::vault::draft::invalid(vec![FieldProblem::new(
-                ["fields".into()],
+                [RequestField::Fields.into()],
                 TOO_MUCH,
             )]));
         }
@@ -195,7 +194,7 @@ fn field_of(problem: &FieldProblem) -> String {
 
 /// Where problems of a field go that the request did not name, or named without a value.
 fn at_field(field: &str) -> [Segment; 2] {
-    ["fields".into(), field.to_owned().into()]
+    [RequestField::Fields.into(), field.to_owned().into()]
 }
 
 /// Takes over what a plugin has against the values, at the place that the request knows it by.
@@ -209,9 +208,10 @@ fn tell(
     let quotes = whole.iter().any(|value| contains(&problem.message, &value.value));
     let message = if quotes { QUOTED.to_owned() } else { cleaned(&problem.message) };
     match named.values.get(&field) {
-        Some((index, _)) => {
-            problems.add(["fields".into(), (*index).into(), "value".into()], message)
-        }
+        Some((index, _)) => problems.add(
+            [RequestField::Fields.into(), (*index).into(), RequestField::Value.into()],
+            message,
+        ),
         // It saw less than there is to be, and may complain of that.
         None if named.any_fault => {}
         None => {
@@ -219,7 +219,7 @@ fn tell(
             let saw_stored = whole.iter().any(|value| !value.named);
             let message = if saw_stored { ELSEWHERE.to_owned() } else { message };
             let place = of.field(&field).map(|field| field.id.clone().into());
-            problems.add(std::iter::once("fields".into()).chain(place), message);
+            problems.add(std::iter::once(RequestField::Fields.into()).chain(place), message);
         }
     }
 }

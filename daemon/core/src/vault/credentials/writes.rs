@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::normalise::Named;
 use crate::access::vault::{AtOne, ChangeValues, Delete, Rename, authorize_place};
 use crate::access::{CreateCredential, Grant};
-use crate::error::{Error, FieldProblem};
+use crate::error::{Error, FieldProblem, RequestField};
 use crate::ground::outcome_of;
 use crate::ground::too_contended;
 use crate::ids::{CredentialId, SecureValueId};
@@ -73,13 +73,14 @@ impl Vault {
 
             let mut problems = Problems::met(problems.clone());
             let name = draft.name.as_deref();
-            let name =
-                name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
+            let name = name.and_then(|name| {
+                definition::name(&mut problems, &[RequestField::Name.into()], name)
+            });
             if draft.of.is_some() && of.is_none() {
-                problems.add(["typeId".into()], "There is no such type.");
+                problems.add([RequestField::Type.into()], "There is no such type.");
             }
             if draft.company.is_some() && company.is_none() {
-                problems.add(["companyId".into()], "There is no such company.");
+                problems.add([RequestField::Company.into()], "There is no such company.");
             }
             let (Some(of), Some(drafts)) = (of, &draft.values) else {
                 return Err(problems.into_error());
@@ -145,8 +146,9 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             check_version(expected, &at.loaded)?;
             let mut problems = Problems::met(problems.clone());
-            let name =
-                name.and_then(|name| definition::name(&mut problems, &["name".into()], name));
+            let name = name.and_then(|name| {
+                definition::name(&mut problems, &[RequestField::Name.into()], name)
+            });
             problems.none_or_invalid()?;
             let before = &at.loaded.stored;
             let Some(name) = name.filter(|name| *name != before.value.name) else {

@@ -206,7 +206,7 @@ fn one_of(choices: &[&str], draft: Draft) -> Draft {
     Draft { choices: Some(choices), ..of_type("choice", draft) }
 }
 
-const TYPE_STAYS: &str = "fields.1.valueType: There are secure values of this field, deleted credentials included: its type stays.";
+const TYPE_STAYS: &str = "fields.1.value_type: There are secure values of this field, deleted credentials included: its type stays.";
 
 /// Attack: without the right to reveal, narrow down what a secret may be, and see whether the next
 /// update is refused.

@@ -140,11 +140,11 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
         [
             "fields.5",
             "name",
-            "companyId",
-            "fields.0.fieldId",
+            "company",
+            "fields.0.field",
             "fields.2.value",
             "fields.3.value",
-            "fields.4.fieldId",
+            "fields.4.field",
             "fields.1.value"
         ]
     );

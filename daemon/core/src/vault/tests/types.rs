@@ -86,7 +86,7 @@ async fn every_fault_is_told_with_those_met_before() {
         places(refused).iter().map(|told| told.split(':').next().unwrap().to_owned()).collect();
     assert_eq!(
         told,
-        ["fields.1", "name", "permissionScope", "icon", "plugin", "fields.0.valueType"]
+        ["fields.1", "name", "permission_scope", "icon", "plugin", "fields.0.value_type"]
     );
 }
 
@@ -163,7 +163,7 @@ async fn a_deleted_type_takes_its_credentials_along_at_once() {
     assert_eq!(world.of_company(&admin(), world.acme).await.unwrap(), [""; 0]);
     assert_eq!(kind(world.of_type(&admin(), made.id).await), Kind::NotFound);
     let again = world.create_as(&admin(), (made.id, world.acme), "x", &[]).await;
-    assert_eq!(places(again), ["typeId: There is no such type."]);
+    assert_eq!(places(again), ["type: There is no such type."]);
     // Its name is free.
     world.create_type("AWS", Vec::new()).await;
 }

@@ -1,6 +1,7 @@
 //! What a change of a type's fields asks for. Decided from the two definitions alone; what is
 //! stored is looked at where the plan says so.
 
+use crate::error::RequestField;
 use crate::field::Field;
 use crate::model::credential_type::Former;
 
@@ -34,12 +35,12 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Its name in the API.
-    pub(crate) const fn key(self) -> &'static str {
+    /// The field of a request that asks to change it.
+    pub(crate) const fn field(self) -> RequestField {
         match self {
-            Self::Secure => "secure",
-            Self::ValueType => "valueType",
-            Self::Choices => "choices",
+            Self::Secure => RequestField::Secure,
+            Self::ValueType => RequestField::ValueType,
+            Self::Choices => RequestField::Choices,
         }
     }
 

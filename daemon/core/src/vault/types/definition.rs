@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Segment;
+use crate::error::{RequestField, Segment};
 use crate::field::{Field, MAX_FIELDS, ValueType};
 use crate::text;
 use crate::vault::draft::{FieldDraft, Problems};
@@ -11,7 +11,7 @@ use crate::vault::draft::{FieldDraft, Problems};
 pub(in crate::vault) const MAX_NAME_CHARS: usize = 200;
 /// Longest id of a field.
 const MAX_FIELD_ID: usize = 64;
-/// Longest `permissionScope`.
+/// Longest permission that narrows a type.
 const MAX_SCOPE: usize = 128;
 /// Most choices of a field, and the longest of them in characters.
 const MAX_CHOICES: usize = 200;
@@ -52,14 +52,15 @@ pub(crate) fn scope(problems: &mut Problems, given: &str) -> Option<String> {
     } else {
         return Some(given.to_owned());
     };
-    problems.add(["permissionScope".into()], message);
+    problems.add([RequestField::PermissionScope.into()], message);
     None
 }
 
 /// The fields of a type. `None` where there is a problem; all of them are recorded.
 pub(crate) fn fields(problems: &mut Problems, given: &[Option<FieldDraft>]) -> Option<Vec<Field>> {
     if given.len() > MAX_FIELDS {
-        problems.add(["fields".into()], format!("Expected at most {MAX_FIELDS} fields."));
+        problems
+            .add([RequestField::Fields.into()], format!("Expected at most {MAX_FIELDS} fields."));
         return None;
     }
     let mut seen = BTreeSet::new();
@@ -68,7 +69,7 @@ pub(crate) fn fields(problems: &mut Problems, given: &[Option<FieldDraft>]) -> O
         let Some(draft) = draft else { continue };
         let mut at = At { problems, index };
         if let Some(id) = draft.id.as_deref().filter(|id| !seen.insert(*id)) {
-            at.problem("id", format!("The type has a field {id} already.").as_str());
+            at.problem(RequestField::Id, format!("The type has a field {id} already.").as_str());
         }
         fields.extend(field(&mut at, draft));
     }
@@ -82,24 +83,24 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    fn path(&self, key: &'static str) -> [Segment; 3] {
-        ["fields".into(), self.index.into(), key.into()]
+    fn path(&self, field: RequestField) -> [Segment; 3] {
+        [RequestField::Fields.into(), self.index.into(), field.into()]
     }
 
-    fn problem(&mut self, key: &'static str, message: &str) {
-        let path = self.path(key);
+    fn problem(&mut self, field: RequestField, message: &str) {
+        let path = self.path(field);
         self.problems.add(path, message);
     }
 }
 
 fn field(at: &mut At<'_>, draft: &FieldDraft) -> Option<Field> {
     let id = draft.id.as_deref().and_then(|id| field_id(at, id));
-    let path = at.path("name");
+    let path = at.path(RequestField::Name);
     let name = draft.name.as_deref().and_then(|given| name(at.problems, &path, given));
     let value_type = draft.value_type.as_deref().and_then(|word| value_type(at, word));
     let computed = draft.computed.unwrap_or(false);
     if computed && draft.required == Some(true) {
-        at.problem("required", "A computed field is never required.");
+        at.problem(RequestField::Required, "A computed field is never required.");
         return None;
     }
     let choices = choices(at, draft, value_type)?;
@@ -121,7 +122,7 @@ fn field_id(at: &mut At<'_>, id: &str) -> Option<String> {
     if fits {
         return Some(id.to_owned());
     }
-    at.problem("id", "Expected a letter, then letters, digits and _, 64 at most.");
+    at.problem(RequestField::Id, "Expected a letter, then letters, digits and _, 64 at most.");
     None
 }
 
@@ -129,7 +130,7 @@ fn value_type(at: &mut At<'_>, word: &str) -> Option<ValueType> {
     let found = ValueType::parse(word);
     if found.is_none() {
         let names: Vec<_> = ValueType::ALL.iter().map(|known| known.as_str()).collect();
-        at.problem("valueType", &format!("Expected one of {}.", names.join(", ")));
+        at.problem(RequestField::ValueType, &format!("Expected one of {}.", names.join(", ")));
     }
     found
 }
@@ -161,7 +162,7 @@ fn choices(
         }
         (true, given) => return (given == choices.len()).then_some(choices),
     };
-    at.problem("choices", message);
+    at.problem(RequestField::Choices, message);
     None
 }
 
@@ -240,7 +241,7 @@ mod tests {
             places(&given),
             [
                 "fields.0.id",
-                "fields.0.valueType",
+                "fields.0.value_type",
                 "fields.2.id",
                 "fields.2.name",
                 "fields.3.required",
@@ -285,14 +286,15 @@ mod tests {
         ] {
             let mut problems = Problems::default();
             assert_eq!(scope(&mut problems, bad), None, "{bad}");
-            assert_eq!(told(problems), ["permissionScope"]);
+            assert_eq!(told(problems), ["permission_scope"]);
         }
     }
 
     /// Attack: a name that looks like another, or breaks out of its line.
     #[test]
     fn names_are_trimmed_lines() {
-        let checked = |given: &str| name(&mut Problems::default(), &["name".into()], given);
+        let checked =
+            |given: &str| name(&mut Problems::default(), &[RequestField::Name.into()], given);
         assert_eq!(checked("  AWS "), Some("AWS".to_owned()));
         assert_eq!(checked(&"ä".repeat(200)).map(|name| name.len()), Some(400));
         for bad in ["", "  ", "a\nb", "a\0", "a\u{202e}b", &"ä".repeat(201)] {

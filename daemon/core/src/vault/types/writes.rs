@@ -10,7 +10,7 @@ use super::definition;
 use crate::access::vault::{ScopeChange, check_scope_change};
 use crate::access::{ChangeType, CreateType, DeleteType, Grant};
 use crate::caller::Member;
-use crate::error::{Error, FieldProblem};
+use crate::error::{Error, FieldProblem, RequestField};
 use crate::field::Field;
 use crate::ground::too_contended;
 use crate::ids::{PluginName, TypeId};
@@ -246,7 +246,7 @@ impl Vault {
             };
             if let Some(Held { field, part }) = held.iter().find(holds) {
                 let place = wanted.iter().position(|other| other.id == *field).unwrap_or_default();
-                let path = ["fields".into(), place.into(), part.key().into()];
+                let path = [RequestField::Fields.into(), place.into(), part.field().into()];
                 return Ok(Some(conflict(path, part.why())));
             }
         }
@@ -262,15 +262,15 @@ impl Vault {
     ) -> Result<CredentialType, Error> {
         let mut drawn = of.clone();
         if let Some(given) = &draft.name {
-            drawn.name =
-                definition::name(&mut problems, &["name".into()], given).unwrap_or_default();
+            drawn.name = definition::name(&mut problems, &[RequestField::Name.into()], given)
+                .unwrap_or_default();
         }
         if let Some(given) = &draft.permission_scope {
             drawn.permission_scope = definition::scope(&mut problems, given);
         }
         if let Some(given) = &draft.icon {
             if let Some(Err(message)) = given.as_deref().map(check_link) {
-                problems.add(["icon".into()], message);
+                problems.add([RequestField::Icon.into()], message);
             }
             drawn.icon.clone_from(given);
         }
@@ -287,7 +287,7 @@ impl Vault {
         }
         if encode(&drawn)?.len() > MAX_TYPE_BYTES {
             problems.add(
-                ["fields".into()],
+                [RequestField::Fields.into()],
                 "All names and choices together, those of former secure fields included, are too long.",
             );
         }
@@ -300,7 +300,10 @@ impl Vault {
         let found = configured.iter().find(|known| known.as_str() == name).cloned();
         if found.is_none() {
             let names: Vec<_> = configured.iter().map(PluginName::as_str).collect();
-            problems.add(["plugin".into()], format!("Expected one of {}.", names.join(", ")));
+            problems.add(
+                [RequestField::Plugin.into()],
+                format!("Expected one of {}.", names.join(", ")),
+            );
         }
         found
     }
@@ -345,7 +348,9 @@ fn says(drafts: &[Option<FieldDraft>], fields: &[Field]) -> bool {
 fn check_name(types: &Projection, wanted: &CredentialType) -> Result<(), Error> {
     match types.by_name(&wanted.name).filter(|other| other.value.id != wanted.id) {
         None => Ok(()),
-        Some(_) => Err(conflict(["name".into()], "There is a type of this name already.")),
+        Some(_) => {
+            Err(conflict([RequestField::Name.into()], "There is a type of this name already."))
+        }
     }
 }
 
