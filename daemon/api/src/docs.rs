@@ -1,11 +1,12 @@
-//! What is written about a route, by the dialect that serves it. `openapi` makes a document of it;
-//! types that write answers describe themselves, so that the two cannot disagree.
+//! The documentation of a route, written by the dialect that serves it. `openapi` makes a document
+//! of it; the schemas of answers are derived from the types that write them, so that the two cannot
+//! disagree.
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-/// Writes the schema of a type, and those that it refers to.
+/// Writes the schema of a type, and the schemas that it refers to.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The schema of `T`.
@@ -13,7 +14,7 @@ pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schem
     generator.subschema_for::<T>()
 }
 
-/// Takes `null` out of what an `Option` may be: the key may be left out, and that is all.
+/// Removes `null` from the schema of an `Option`: the key may be left out, but not be `null`.
 pub(crate) fn never_null(schema: &mut Schema) {
     let Some(Value::Array(types)) = schema.get_mut("type") else { return };
     types.retain(|of| of != "null");
@@ -23,21 +24,21 @@ pub(crate) fn never_null(schema: &mut Schema) {
     }
 }
 
-/// What is written about a route.
+/// The documentation of a route.
 #[derive(Default)]
 pub(crate) struct Docs {
     pub(crate) summary: &'static str,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<SchemaOf>,
-    /// What it says when it worked.
+    /// Its answers when it succeeds.
     pub(crate) answers: Vec<Answer>,
-    /// How it may fail, beyond what follows from the rest.
+    /// Statuses of its failures, beyond those that follow from the rest.
     pub(crate) failures: Vec<StatusCode>,
     /// Whether the record has an entity tag.
     pub(crate) tagged: bool,
 }
 
-/// Where a parameter stands.
+/// The place of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Query,
@@ -53,17 +54,17 @@ pub(crate) struct Parameter {
     pub(crate) schema: SchemaOf,
 }
 
-/// An answer: no failure, or one that has another content than failures have, beside it.
+/// An answer: a success, or a failure whose content differs from that of failures.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content: Content,
 }
 
-/// What an answer consists of.
+/// The content of an answer.
 pub(crate) enum Content {
     /// The envelope of the vault dialect.
     Envelope { message: &'static str, data: Data },
-    /// JSON as it is.
+    /// JSON without an envelope.
     Json { about: &'static str, schema: SchemaOf },
     /// Something of this media type.
     Other { about: &'static str, media_type: &'static str },

@@ -7,8 +7,8 @@
 //! | [`openapi`] | `/openapi.json`, which describes the two | [`openapi::OpenApi`] |
 //! | [`ops`] | the admin socket | [`ops::Ops`] |
 //!
-//! Never here: a decision about who may do what, or about what becomes of a lease. A handler that
-//! grows past some fifteen lines hides a use-case that belongs in `credsmith-core`.
+//! Never here: a decision about rights, or about the next state of a lease. A handler that grows
+//! past some fifteen lines hides a use-case that belongs in `credsmith-core`.
 
 mod docs;
 mod negotiate;

@@ -1,7 +1,7 @@
-//! The two header grammars that the dialects have to read: `Content-Type` and `Accept` (RFC 9110
-//! sections 8.3 and 12.5.1).
+//! The two header grammars that the dialects read: `Content-Type` and `Accept` (RFC 9110 sections
+//! 8.3 and 12.5.1).
 
-/// What a `Content-Type` header says.
+/// The meaning of a `Content-Type` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentType {
     Json,
@@ -19,7 +19,7 @@ pub(crate) fn content_type(value: &[u8]) -> ContentType {
     }
 }
 
-/// What an `Accept` header means for a JSON answer.
+/// The meaning of an `Accept` header for a JSON answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accept {
     Json,
@@ -49,7 +49,7 @@ pub(crate) fn accept(value: &[u8]) -> Accept {
     }
 }
 
-/// Whether an `Accept` header names `essence` itself, by no wildcard, and wants it.
+/// Whether an `Accept` header names `essence` itself, not by a wildcard, with a weight above zero.
 pub(crate) fn names(value: &[u8], essence: &str) -> bool {
     split_outside_quotes(value, b',').filter_map(media_type).any(|(kind, subtype, parameters)| {
         let named = [kind, subtype].join(&b'/');

@@ -1,8 +1,8 @@
-//! The log's part of a failed core call. Each dialect words the rest.
+//! Logging of failed core calls. Each dialect presents them in its own words.
 
 use credsmith_core::{Error, Kind};
 
-/// Logs what the core refused. To be called once for each error, where it leaves for the client.
+/// Logs a failed core call. To be called once for each error, where it leaves for the client.
 pub(crate) fn log(error: &Error) {
     match (error.kind(), error.cause()) {
         (Kind::Internal, cause) => {

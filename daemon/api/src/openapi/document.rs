@@ -47,9 +47,8 @@ pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
     paths
 }
 
-/// What the document calls `path`. Where rows differ in nothing but the names of parameters there
-/// is one path, called as the first of them calls it: to OpenAPI the others would be the same path
-/// once more.
+/// The name of `path` in the document. Paths that differ only in the names of their parameters
+/// share the name of the first: to OpenAPI they are the same path.
 fn known_as(paths: &Map<String, Value>, path: &str) -> String {
     paths.keys().find(|known| shape(known) == shape(path)).map_or(path, String::as_str).to_owned()
 }

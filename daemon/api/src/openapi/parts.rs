@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::schemas::Schemas;
 use crate::docs::{Docs, Place};
 
-/// Gives `object` one more member.
+/// Adds a member to `object`.
 pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(members) = object {
         members.insert(key.to_owned(), value);
     }
 }
 
-/// What an operation is called: its method and path in one word.
+/// The id of an operation: its method and path in one word.
 pub(super) fn operation_id(method: &Method, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<_> = std::iter::once(method.as_str().to_ascii_lowercase())
@@ -66,7 +66,7 @@ pub(super) fn required_header(about: &str) -> Value {
     json!({ "description": about, "required": true, "schema": { "type": "string" } })
 }
 
-/// What a failure of `status` is called among the responses of a dialect.
+/// The name of the failure of `status` among the responses of a dialect.
 pub(super) fn failure_name(dialect: &str, status: StatusCode) -> String {
     format!("{dialect}{}", status.as_u16())
 }

@@ -1,4 +1,4 @@
-//! Whether an answer of the vault is one that the document knows: for the tests that ask the vault,
+//! Checks answers of the vault against the document: for the tests that send requests to the vault,
 //! so that each of them checks it.
 
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| super::document("https://vault.example", "1.2.3"))
 }
 
-/// Panics unless the document has the status, the content type, the headers and the body of this
+/// Panics unless the document has the status, the content type, the headers and the body of an
 /// answer.
 pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8]) {
     let place = format!("{method} {path}: {}", parts.status);
@@ -41,7 +41,7 @@ pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8])
     check_body(response, parts, body, &place);
 }
 
-/// Of the paths that fit, the one with the fewest parameters: words come before them.
+/// Of the paths that fit, the one with the fewest parameters: words come before parameters.
 fn item(path: &str) -> Option<&'static Map<String, Value>> {
     let paths = document()["paths"].as_object().unwrap();
     let fits = |template: &str| {
@@ -65,7 +65,7 @@ fn resolve(response: &'static Value) -> &'static Value {
     }
 }
 
-/// What goes with a status is there when it has to be, and documented when it is there.
+/// Required headers are there, and headers that are there are documented.
 fn check_headers(response: &Value, parts: &Parts, place: &str) {
     let documented = response["headers"].as_object().cloned().unwrap_or_default();
     for (name, header) in &documented {

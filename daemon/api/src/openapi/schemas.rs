@@ -1,4 +1,4 @@
-//! What types say about themselves, as schemas that refer to each other by name.
+//! The schemas of types, which refer to each other by name.
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::docs::SchemaOf;
 
-/// Collects schemas. What is written and what is read are two views of a type: a key may be
-/// optional in one and not in the other.
+/// Collects schemas. Writing and reading have two views of a type: a key may be optional in one and
+/// not in the other.
 pub(super) struct Schemas {
     written: SchemaGenerator,
     read: SchemaGenerator,
@@ -25,17 +25,17 @@ impl Schemas {
         }
     }
 
-    /// The schema of what an answer has in it.
+    /// The schema of a type that answers contain.
     pub(super) fn written(&mut self, schema: SchemaOf) -> Value {
         closed(schema(&mut self.written))
     }
 
-    /// The schema of what a request has in it.
+    /// The schema of a type that requests contain.
     pub(super) fn read(&mut self, schema: SchemaOf) -> Value {
         closed(schema(&mut self.read))
     }
 
-    /// What is called the same in both views and is not the same.
+    /// The names that have different schemas in the two views.
     #[cfg(test)]
     pub(super) fn conflicts(&self) -> Vec<&String> {
         let read = self.read.definitions();
@@ -45,8 +45,7 @@ impl Schemas {
         self.written.definitions().iter().filter(differs).map(|(name, _)| name).collect()
     }
 
-    /// All that have a name. What is read and what is written are called the same only where they
-    /// are the same.
+    /// All schemas that have a name. Both views share a name only where the schema is the same.
     pub(super) fn into_named(mut self) -> Map<String, Value> {
         let mut named = self.written.take_definitions(true);
         named.extend(self.read.take_definitions(true));
@@ -61,7 +60,7 @@ fn closed(schema: Schema) -> Value {
     schema
 }
 
-/// Objects have the keys that they name and no others, unless they say something else.
+/// Allows objects only the keys that they name, unless their schema says otherwise.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

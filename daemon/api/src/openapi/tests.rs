@@ -223,7 +223,7 @@ fn names_mean_one_thing() {
     assert_eq!(schemas.conflicts(), Vec::<&String>::new());
 }
 
-/// Whoever reads the document and sends `null` must not be told that a text was expected.
+/// A client that follows the document and sends `null` must not be refused for it.
 #[test]
 fn null_may_be_sent_where_it_takes_something_away_and_nowhere_else() {
     let document = of_us();

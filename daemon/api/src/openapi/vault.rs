@@ -10,11 +10,11 @@ use super::schemas::Schemas;
 use crate::docs::{Answer, Content, Data, schema_of};
 use crate::vault::{Access, Pagination, Route, message};
 
-/// The name of its security scheme, and of its failures.
+/// The names of its security scheme and of its failures.
 pub(super) const SECURITY: &str = "vault";
 const FAILURE: &str = "VaultFailure";
 
-/// What everything may come to: the layers below a dialect refuse requests too.
+/// Failures of every route: the layers below a dialect refuse requests too.
 const ALWAYS: [StatusCode; 5] = [
     StatusCode::BAD_REQUEST,
     StatusCode::MISDIRECTED_REQUEST,
@@ -27,7 +27,7 @@ const OF_A_BODY: [StatusCode; 3] = [
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
 ];
-/// Those that are neither, and that rows name themselves or that follow from them.
+/// Failures that rows name themselves, or that follow from their access, path or tag.
 const OTHERS: [StatusCode; 8] = [
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
@@ -49,7 +49,7 @@ pub(super) fn security() -> Value {
     })
 }
 
-/// `path` is what the document calls the path of the route.
+/// `path` is the name of the route's path in the document.
 pub(super) fn operation(route: &Route, path: &str, schemas: &mut Schemas) -> Value {
     let mut parameters = parts::parameters(path, &route.docs, schemas);
     parameters.extend(condition(route));
@@ -112,7 +112,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         let response = match responses.remove(&status) {
             None => response,
             Some(first) if answer.status.is_success() => beside(first, response),
-            // A reference cannot be added to.
+            // A reference cannot be extended.
             Some(_) => beside(failed(answer.status), response),
         };
         responses.insert(status, response);
@@ -125,7 +125,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
     responses
 }
 
-/// What tells at which revision a record is.
+/// The header with the revision of a record.
 fn revision() -> Value {
     json!({ "ETag": parts::required_header("The revision of the record.") })
 }
@@ -179,7 +179,7 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
     object(&members, &[])
 }
 
-/// What every envelope has.
+/// The members that every envelope has.
 fn said(status: StatusCode, message: &str) -> Map<String, Value> {
     Map::from_iter([
         ("status".to_owned(), json!({ "const": status.as_u16() })),
@@ -188,13 +188,13 @@ fn said(status: StatusCode, message: &str) -> Map<String, Value> {
     ])
 }
 
-/// An object that has these keys and no others, and may lack only the optional ones.
+/// An object of exactly these keys, of which only the `optional` ones may be left out.
 fn object(members: &Map<String, Value>, optional: &[&str]) -> Value {
     let required: Vec<_> = members.keys().filter(|key| !optional.contains(&key.as_str())).collect();
     json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
 }
 
-/// `first`, which may be of the content of `other` as well.
+/// `first`, with the content of `other` as an alternative.
 fn beside(mut first: Value, mut other: Value) -> Value {
     let more = other.get_mut("content").and_then(Value::as_object_mut);
     if let (Some(content), Some(more)) =

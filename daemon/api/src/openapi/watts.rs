@@ -8,7 +8,7 @@ use super::schemas::Schemas;
 use crate::docs::{Content, schema_of};
 use crate::watts::{Row, Said};
 
-/// The name of its security scheme, and of its failures.
+/// The names of its security scheme and of its failures.
 pub(super) const SECURITY: &str = "provider";
 const FAILURE: &str = "WattsFailure";
 
@@ -35,7 +35,7 @@ pub(super) fn security() -> Value {
     })
 }
 
-/// `path` is what the document calls the path of the row.
+/// `path` is the name of the row's path in the document.
 pub(super) fn operation(row: &Row, path: &str, schemas: &mut Schemas) -> Value {
     let mut operation = json!({
         "operationId": parts::operation_id(&row.method, row.path),

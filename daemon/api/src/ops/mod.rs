@@ -25,7 +25,7 @@ pub use audit::AuditCheck;
 
 /// Whether the daemon can do its work.
 pub trait Readiness: Send + Sync + 'static {
-    /// Why not, one sentence each; empty when ready.
+    /// The reasons why not, one sentence each; empty when ready.
     fn obstacles(&self) -> Vec<String>;
     /// What an operator should know although the daemon is ready, one sentence each: a provider
     /// that is down, a disabled service.
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// A log that says which files were asked about.
+    /// A log whose verdict names the files that it was asked to verify.
     struct NoLog;
 
     impl AuditCheck for NoLog {
@@ -241,7 +241,7 @@ mod tests {
         );
     }
 
-    /// What changes something has its own event, in the batch of the change.
+    /// A command that changes something has its own event, in the batch of the change.
     #[tokio::test]
     async fn every_command_is_audited_once() {
         let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;

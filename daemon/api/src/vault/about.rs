@@ -1,5 +1,4 @@
-//! What a path is about, for the audit: whoever reads of a refusal wants to know what was asked
-//! for, not just how.
+//! The target of a request, for the audit event of a refusal: the records that its path names.
 
 use credsmith_core::ids::{CompanyId, CredentialId, TypeId, UserId};
 use credsmith_core::ports::audit::Target;
@@ -7,9 +6,8 @@ use credsmith_core::ports::audit::Target;
 use super::cx::Params;
 use super::route::{Route, parameter_name};
 
-/// The records that the parameters of `row` name by their ids. A name, and whatever else callers
-/// write into a path, stays out: it may be anything, a secret that was put into the wrong place
-/// included.
+/// The records that the parameters of `row` name by their ids. A parameter that is no id stays out
+/// of the event: it may hold anything, a misplaced secret included.
 pub(super) fn target(row: &Route, params: &Params) -> Target {
     let mut target = Target::default();
     for (word, (_, value)) in words(row.path()).zip(params) {
@@ -24,7 +22,7 @@ pub(super) fn target(row: &Route, params: &Params) -> Target {
     target
 }
 
-/// The word before each parameter, which says what it is.
+/// The word before each parameter, which says what kind of record the parameter names.
 fn words(path: &'static str) -> impl Iterator<Item = &'static str> {
     let before = path.split('/');
     before

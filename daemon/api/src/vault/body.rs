@@ -1,9 +1,8 @@
-//! Reading bodies: a decoder that goes on after a fault, so that a client learns of all of them at
-//! once.
+//! Reading bodies: a decoder that goes on after a fault, so that one answer reports all of them.
 //!
-//! A body is read into a draft by asking for its keys one after the other. What cannot be read is
-//! `None` in the draft, with its problem recorded; keys that nobody asked for are problems too.
-//! Core adds what it knows to be wrong to the same list.
+//! A body is read into a draft by asking for its keys one after the other. A value that cannot be
+//! read is `None` in the draft, with its problem recorded; unknown keys are problems too. Core adds
+//! the faults that it finds to the same list.
 //!
 //! ```text
 //! let (draft, problems) = cx.body()?.decode(|object| Draft {
@@ -29,22 +28,22 @@ use super::refuse::Refusal;
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 32;
 
-/// How many values a body may hold. A small object takes up eighty times its text: a megabyte of
-/// them would be most of a hundred.
+/// How many values a body may hold. A small object takes eighty times the memory of its text: one
+/// megabyte of small objects would take most of a hundred.
 const MOST_VALUES: usize = 10_000;
 
-/// How many problems are told. A body of nothing but faults would otherwise be answered by one many
-/// times its size.
+/// How many problems are reported. The answer to a body of nothing but faults would otherwise be
+/// many times its size.
 const MOST_PROBLEMS: usize = 1000;
 
-/// A body that is an object, not looked into yet.
+/// A body that is a JSON object, not decoded yet.
 #[derive(Debug)]
 pub(super) struct Body(Map<String, Value>);
 
 impl Body {
     /// # Errors
-    /// A 400 at `[]` for what is no JSON, is no object, names a key twice, nests too deep or holds
-    /// too much: there is nothing else to be found in it.
+    /// A 400 at `[]` when the body is no JSON, is no object, repeats a key, nests too deep or holds
+    /// too many values. It is not decoded any further.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         if values(bytes) > MOST_VALUES {
             return Err(Refusal::invalid([], format!("Expected at most {MOST_VALUES} values.")));
@@ -63,8 +62,8 @@ impl Body {
         }
     }
 
-    /// What `read` makes of it, and everything that is wrong with it, in the order in which `read`
-    /// looked; unknown keys last.
+    /// The draft that `read` makes of it, and all problems, in the order in which `read` asked for
+    /// the keys; unknown keys come last.
     pub(super) fn decode<T>(
         self,
         read: impl FnOnce(&mut Object<'_>) -> T,
@@ -75,8 +74,8 @@ impl Body {
     }
 }
 
-/// How many values JSON text has in it: each but the first comes behind one of four characters. No
-/// more are there if it is no JSON.
+/// An upper bound of the values in JSON text: each but the first follows one of four characters.
+/// Text that is no JSON has no more values than that either.
 fn values(bytes: &[u8]) -> usize {
     let (mut count, mut quoted, mut escaped) = (1, false, false);
     for byte in bytes {
@@ -93,7 +92,7 @@ fn values(bytes: &[u8]) -> usize {
 
 const EXPECTED_OBJECT: &str = "Expected an object.";
 
-/// Reads values, knows where it is, and collects what is wrong.
+/// Reads values, keeps the path of the present one, and collects problems.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     path: Vec<Segment>,
@@ -101,7 +100,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Records a problem here.
+    /// Records a problem at the present path.
     pub(super) fn problem(&mut self, message: &str) {
         match self.problems.len() {
             MOST_PROBLEMS => {
@@ -134,7 +133,7 @@ impl Decoder {
         }
     }
 
-    /// A string that nobody may see.
+    /// A string that is never logged or written back.
     pub(super) fn secret(&mut self, value: Value) -> Option<Secret> {
         self.string(value).map(Secret::new)
     }
@@ -190,12 +189,12 @@ impl Decoder {
 #[derive(Debug)]
 pub(super) struct Object<'d> {
     decoder: &'d mut Decoder,
-    /// Those that nobody asked for yet.
+    /// The members that were not asked for yet.
     members: Map<String, Value>,
 }
 
 impl Object<'_> {
-    /// What has to be there, and not `null`.
+    /// The value of a key that is required and not `null`.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -207,7 +206,7 @@ impl Object<'_> {
         }
     }
 
-    /// What may be left out, but is not `null`.
+    /// The value of a key that may be left out, but is not `null`.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -217,7 +216,7 @@ impl Object<'_> {
         self.decoder.at(key.into(), |decoder| read(decoder, value))
     }
 
-    /// What may be left out, or be `null`, which is `Some(None)`.
+    /// The value of a key that may be left out, or be `null`, which is `Some(None)`.
     pub(super) fn nullable<T>(
         &mut self,
         key: &'static str,
@@ -229,7 +228,7 @@ impl Object<'_> {
         }
     }
 
-    /// What has to be there, and may be `null`, which is `Some(None)`.
+    /// The value of a key that is required and may be `null`, which is `Some(None)`.
     pub(super) fn required_or_null<T>(
         &mut self,
         key: &'static str,
@@ -241,13 +240,13 @@ impl Object<'_> {
         })
     }
 
-    /// A key that is allowed and means nothing.
+    /// A key that is allowed and ignored.
     pub(super) fn ignored(&mut self, key: &'static str) {
         self.members.remove(key);
     }
 
-    /// Allows what nobody asked for where it says what `present`, the record's own view, says: a
-    /// client may send back what it got. To be called last.
+    /// Allows the remaining keys where their values equal those of `present`, the record's own
+    /// view: a client may send back the record that it got. To be called last.
     pub(super) fn read_only(&mut self, present: &impl Serialize) {
         let Ok(Value::Object(present)) = serde_json::to_value(present) else { return };
         for (key, value) in present {
@@ -268,7 +267,7 @@ impl Object<'_> {
     }
 }
 
-/// The draft, when nothing is wrong with it and core has nothing to add.
+/// The draft, when it has no problems.
 ///
 /// # Errors
 /// A 400 with all problems.
@@ -432,7 +431,7 @@ mod tests {
         }
         assert!(Body::parse(b"{\"a\":\"\xff\"}").is_err());
         assert!(Body::parse(b" {}\n").is_ok());
-        // What is JSON and makes no sense is a fault of its place.
+        // A JSON value of the wrong kind is a problem at its path.
         for (value, fault) in [
             ("123456789012345678901234567890", "name: Expected a string."),
             ("-0.0e-400", "name: Expected a string."),
@@ -446,7 +445,7 @@ mod tests {
         }
     }
 
-    /// The attack: a megabyte of small objects, which take up eighty.
+    /// Attack: a megabyte of small objects, which would take up eighty.
     #[test]
     fn a_body_holds_so_much_and_no_more() {
         let of = |count: usize| json!({ "name": "x", "parts": vec![json!({}); count] }).to_string();
@@ -468,7 +467,7 @@ mod tests {
         }
     }
 
-    /// The attack: faults by the thousand, to be answered by many times as much.
+    /// Attack: thousands of faults, whose report would be many times as large.
     #[test]
     fn a_flood_of_faults_is_cut() {
         let body = json!({ "name": "x", "parts": vec![0; 9_000] });

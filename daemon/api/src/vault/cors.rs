@@ -1,5 +1,5 @@
-//! What pages of other origins may do: an exact list of origins may call, never with credentials
-//! (there are no cookies to send), and `*` is nobody.
+//! Access of pages of other origins: an exact list of origins may call, never with credentials
+//! (there are no cookies to send). `*` matches no origin.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -27,7 +27,7 @@ impl Cors {
         Self { listed, ours: ours.map(|origin| origin.ascii_serialization()) }
     }
 
-    /// The one origin that a request names, if it is listed.
+    /// The origin that a request names, if it names one alone and that is listed.
     fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         self.if_listed(only(headers)?)
     }
@@ -39,8 +39,8 @@ impl Cors {
             .then(|| origin.clone())
     }
 
-    /// Whether a page that may open sockets sent this: ours, or a listed one; or it was no page at
-    /// all. Browsers let every page open a socket anywhere, so the server has to look.
+    /// Whether the sender may open a socket: a page of our origin or of a listed one, or a program
+    /// that is no page. Browsers let every page open a socket anywhere, so the server has to check.
     pub(super) fn admits_socket(&self, headers: &HeaderMap) -> bool {
         if !headers.contains_key(ORIGIN) {
             return true;
@@ -63,7 +63,7 @@ impl Cors {
         reply
     }
 
-    /// What `reply` needs before the page that asked gets to see it.
+    /// Adds the headers that let the page that sent the request read `reply`.
     pub(super) fn mark(&self, reply: &mut Reply, origin: &Asker) {
         if self.listed.is_empty() {
             return;
@@ -75,18 +75,18 @@ impl Cors {
         }
     }
 
-    /// Whom [`Cors::mark`] will have to tell.
+    /// The origin for which [`Cors::mark`] marks the reply.
     pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
         Asker(self.listed(headers))
     }
 
-    /// The same where nothing but the origin is known of a request.
+    /// The same where only the origin of a request is known.
     pub(super) fn asker_of(&self, origin: Option<&HeaderValue>) -> Asker {
         Asker(origin.and_then(|origin| self.if_listed(origin)))
     }
 }
 
-/// The listed origin that a request came from, if any.
+/// The listed origin that a request came from, if it came from one.
 pub(super) struct Asker(Option<HeaderValue>);
 
 fn only(headers: &HeaderMap) -> Option<&HeaderValue> {

@@ -1,4 +1,4 @@
-//! What a handler works with: everything is pulled, nothing is injected.
+//! The context of a handler: it pulls the parts of a request that it needs, nothing is injected.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::negotiate::{self, ContentType};
 /// Largest body in bytes; 413 beyond.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The bytes of a body, or what is wrong with how it was sent. A handler hears of it when it asks:
-/// rights come before.
+/// The bytes of a body, or the fault of its transmission. The fault is reported when the handler
+/// asks for the body, since rights are checked first.
 pub(super) type Received = Result<Bytes, Refusal>;
 
-/// Reads a body that is called JSON.
+/// Reads a body whose content type is JSON.
 ///
 /// # Errors
-/// 415, 413 in this order, and what can happen to a body on its way.
+/// 415, 413 in this order, and the faults of a body's transmission.
 pub(super) async fn receive(headers: &HeaderMap, body: &mut credsmith_http::Body) -> Received {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let is_json = types.next().is_some_and(|one| {
@@ -76,15 +76,15 @@ impl Cx {
         Self { app, row, member, params, parts, sent }
     }
 
-    /// What the dialect translates.
+    /// The use-cases of core.
     pub(super) fn core(&self) -> &Parts {
         &self.app.core
     }
 
-    /// Who asks.
+    /// The caller.
     ///
     /// # Errors
-    /// A 401 at a public route, which knows nobody.
+    /// A 401 at a public route, whose callers are not authenticated.
     pub(super) fn member(&self) -> Result<&Member, Refusal> {
         self.member.as_ref().ok_or(Refusal::NoToken)
     }
@@ -103,7 +103,7 @@ impl Cx {
     /// A parameter of the path that is an id: `cx.id("id", CredentialId::parse)`.
     ///
     /// # Errors
-    /// A 404 for what is of no form that we give out.
+    /// A 404 for a value that has not the form of an id.
     pub(super) fn id<T>(
         &self,
         name: &str,
@@ -117,12 +117,12 @@ impl Cx {
         Query::parse(self.parts.uri.query())
     }
 
-    /// The body, found to be a JSON object. It is here already: no handler waits for one, since
-    /// what a handler knows of rights would be old by the time that it came.
+    /// The body, which is a JSON object. It was received before the handler was called: a handler
+    /// that waited for it would decide by rights that may have changed meanwhile.
     ///
     /// # Errors
-    /// 415, 413, 400 in this order, and what can happen to a body on its way. A 500 for a row that
-    /// does not say what it reads.
+    /// 415, 413, 400 in this order, and the faults of a body's transmission. A 500 for a row that
+    /// declares no body.
     pub(super) fn body(&mut self) -> Result<Body, Refusal> {
         let unsaid = || {
             Error::internal(format!(
@@ -137,7 +137,7 @@ impl Cx {
     /// The one value of a header, as text.
     ///
     /// # Errors
-    /// A 400 when there are several, or it is no text.
+    /// A 400 when the header is repeated, or its value is no text.
     pub(super) fn header(&self, name: &HeaderName) -> Result<Option<&str>, Refusal> {
         const BAD: Fault = Fault::BadRequest("a header is repeated or unreadable");
         let mut all = self.parts.headers.get_all(name).iter();
@@ -159,37 +159,37 @@ impl Cx {
     /// The handshake of a WebSocket: `Ok(cx.handshake()?.accept(|socket| ...))`.
     ///
     /// # Errors
-    /// 426 when the request asks for none, 400 when it does not as it should.
+    /// 426 when the request asks for no WebSocket, 400 when its handshake is malformed.
     pub(super) fn handshake(&self) -> Result<Handshake, Refusal> {
         Ok(Handshake::read(&self.parts)?)
     }
 
-    /// Whether whoever asks for a WebSocket is no page of somebody else's.
+    /// Whether the sender may open a WebSocket: pages of foreign origins may not.
     pub(super) fn origin_may_open_sockets(&self) -> bool {
         self.app.cors.admits_socket(&self.parts.headers)
     }
 
-    /// Where the client is, by the connection or by the word of a proxy that is believed.
+    /// The address of the client: that of the connection, or the one that a trusted proxy reports.
     pub(super) fn address(&self) -> Option<IpAddr> {
         let peer = self.parts.extensions.get::<Peer>()?;
         self.app.trusted_proxies.client(peer, &self.parts.headers)
     }
 
-    /// Gives the place among the requests in work back: from here on something else bounds what the
-    /// request costs (decision 0002).
+    /// Releases the slot of the request: from here on another bound limits its cost (decision
+    /// 0002).
     pub(super) fn release(&self) {
         if let Some(slot) = self.parts.extensions.get::<Slot>() {
             slot.release();
         }
     }
 
-    /// The revisions that `If-Match` names: the record has to be at one of them. `None`: it does
-    /// not matter.
+    /// The revisions that `If-Match` names: the record has to be at one of them. `None`: any
+    /// revision will do.
     pub(super) fn expected(&self) -> Option<Vec<u64>> {
         tag::expected(&self.parts.headers)
     }
 
-    /// What the row says when it worked, with this data.
+    /// The success that the row declares, with `data`.
     pub(super) fn success(&self, data: &impl Serialize) -> Outcome {
         self.say(Some(data), None)
     }
@@ -204,7 +204,7 @@ impl Cx {
         self.say(Some(&page.items), Some(Pagination::from(page)))
     }
 
-    /// The same with the record's entity tag. Who reads, and has it already, gets a 304.
+    /// The same with the record's entity tag; a 304 to a reader that has this revision already.
     pub(super) fn tagged(&self, revision: u64, data: &impl Serialize) -> Outcome {
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         let known = reads

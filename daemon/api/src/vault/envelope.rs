@@ -1,4 +1,4 @@
-//! What every JSON answer of the dialect is wrapped in (`spec/ttscm.md`, "Envelope").
+//! The envelope of every JSON answer of the dialect (`spec/ttscm.md`, "Envelope").
 
 use credsmith_core::paging::Page;
 use credsmith_http::{Reply, ReplyBody};
@@ -19,7 +19,7 @@ pub(super) struct Success<'a, T> {
     pub(super) successful: bool,
 }
 
-/// Where in a list a page is.
+/// The position of a page in its list.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Pagination {
@@ -30,7 +30,7 @@ pub(crate) struct Pagination {
     next_page: Option<usize>,
     total_pages: usize,
     total_records: usize,
-    /// How many there are on this page.
+    /// How many records this page has.
     listed_records: usize,
 }
 
@@ -47,15 +47,15 @@ impl<T> From<&Page<T>> for Pagination {
     }
 }
 
-/// `body` as an answer, which no browser takes for anything else than JSON.
+/// `body` as an answer that no browser takes for anything but JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Reply {
-    // Text and numbers under string keys always encode; an empty body would be seen by every test.
+    // Text and numbers under string keys always encode; every test would notice an empty body.
     let mut reply = ReplyBody::json(status, serde_json::to_vec(body).unwrap_or_default());
     reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 
-/// `reply`, which nobody may keep.
+/// Marks `reply` so that no cache keeps it.
 pub(super) fn no_store(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply

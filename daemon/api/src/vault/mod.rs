@@ -1,13 +1,14 @@
 //! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see
 //! companies, and keep credentials with secure fields.
 //!
-//! `table` finds the row of a request, `admit` lets its caller in or not, and once more when the
-//! body that the row reads is here; the row's handler does the rest with a `cx::Cx`: it decodes
-//! (`body`, `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and
-//! 405 of the path, 401, 403, then 415, 413 and 400 of the body. One file for each resource has its
-//! rows and handlers; [`routes`] lists all rows.
+//! `table` finds the row of a request, `admit` checks its caller, and once more when a body that
+//! the row reads has arrived; the row's handler does the rest with a `cx::Cx`: it decodes (`body`,
+//! `query`), makes one core call and encodes (`envelope`). The order of decisions: 404 and 405 of
+//! the path, 401, 403, then 415, 413 and 400 of the body. One file for each resource has its rows
+//! and handlers; [`routes`] lists all rows.
 //!
-//! Never here: a right beyond those that a row names. What object it is about, core judges.
+//! Never here: a check of rights beyond those that a row names. Core judges the object of a
+//! request.
 
 mod about;
 mod auth;
@@ -59,7 +60,7 @@ pub(crate) use refuse::message;
 pub use route::{Access, Route};
 pub use table::RouteConflict;
 
-/// What the dialect has to know of the configuration.
+/// The options of the dialect.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Absolute URL under which clients reach the daemon, base path included, without a trailing
@@ -67,7 +68,7 @@ pub struct Options {
     pub public_url: String,
     /// Origins, as browsers spell them, whose pages may call.
     pub cors_origins: Vec<String>,
-    /// Proxies whose word is taken for where a client is.
+    /// Proxies that are trusted to report the address of a client.
     pub trusted_proxies: TrustedProxies,
 }
 
@@ -87,9 +88,9 @@ pub fn routes() -> Vec<Route> {
     .collect()
 }
 
-/// Who tells members from strangers.
+/// Authenticates callers by their access tokens.
 pub trait Doors: Send + Sync + 'static {
-    /// Whose access token this is, with the rights of this moment.
+    /// The member whose access token this is, with the present rights.
     ///
     /// # Errors
     /// `Unauthenticated`.
@@ -99,9 +100,9 @@ pub trait Doors: Send + Sync + 'static {
     fn public_keys(&self) -> Value;
 }
 
-/// What the dialect translates.
+/// The use-cases of core that the dialect translates.
 pub struct Parts {
-    /// Who tells members from strangers.
+    /// Authenticates callers by their access tokens.
     pub doors: Arc<dyn Doors>,
     /// Sign-ins and sessions.
     pub sessions: Arc<Sessions>,
@@ -113,7 +114,7 @@ pub struct Parts {
     pub vault: Arc<credsmith_core::vault::Vault>,
 }
 
-/// What all handlers share.
+/// The state that all handlers share.
 struct App {
     core: Parts,
     cors: Cors,
@@ -175,8 +176,8 @@ impl Vault {
         let mut sent = None;
         if row.reads_body() {
             sent = Some(cx::receive(&parts.headers, &mut body).await);
-            // Whoever sends slowly has time to be suspended, to sign out, to lose a role: what was
-            // true before the body counts no more.
+            // While a body arrives slowly, its sender may be suspended, sign out or lose a role:
+            // the check before the body is not enough.
             member = self.let_in(row, &about, &parts.headers).await?;
         }
         let asker = member.clone();
@@ -185,7 +186,7 @@ impl Vault {
         outcome.inspect_err(|refusal| self.remark_refusal(asker.as_ref(), row, &about, refusal))
     }
 
-    /// Who asks, where the row wants to know and lets them in.
+    /// The caller, authenticated where the row demands it, and admitted by the row.
     async fn let_in(
         &self,
         row: &Route,
@@ -199,7 +200,7 @@ impl Vault {
         Ok(member)
     }
 
-    /// Who asks, where the row wants to know.
+    /// The caller, where the row demands authentication.
     async fn member(&self, access: Access, headers: &HeaderMap) -> Result<Option<Member>, Refusal> {
         match access {
             Access::Public => Ok(None),
@@ -209,7 +210,7 @@ impl Vault {
         }
     }
 
-    /// Who may not is audited, whichever of the two said so: the row, or core about its object.
+    /// Audits a refusal for want of rights, whether the row refused or core did about the object.
     fn remark_refusal(
         &self,
         asker: Option<&Member>,
@@ -226,7 +227,7 @@ impl Vault {
     }
 }
 
-/// Whether the row lets `member` in.
+/// Checks the scopes and permissions that the row demands of `member`.
 fn admit(access: Access, member: Option<&Member>) -> Result<(), Refusal> {
     let (Access::Needs { scopes, permissions }, Some(member)) = (access, member) else {
         return Ok(());
@@ -253,19 +254,19 @@ impl Surface for Vault {
     }
 }
 
-/// A fault of HTTP in the envelope.
+/// Presents a fault of HTTP in the envelope.
 pub(crate) fn word(fault: Fault) -> Reply {
     refuse::present(fault.into())
 }
 
-/// The bearer token: the one `Authorization` header, of this scheme in any case (RFC 9110 section
-/// 11.1), with something behind it.
+/// The bearer token: that of the only `Authorization` header, whose scheme may be in any case (RFC
+/// 9110 section 11.1) and whose token is not empty.
 fn bearer(headers: &HeaderMap) -> Result<Secret, Refusal> {
     const SCHEME: &[u8] = b"Bearer ";
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Refusal::NoToken) };
     let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len()).unwrap_or_default();
-    // Two tokens: which one would a proxy have checked?
+    // Of two tokens, a proxy may have checked the other one.
     let is_one =
         scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() && values.next().is_none();
     if is_one { Ok(Secret::new(token)) } else { Err(Refusal::BadToken) }

@@ -71,18 +71,18 @@ pub(super) struct FieldBody {
     id: String,
     name: String,
     required: bool,
-    /// Kept sealed, and shown when it is revealed.
+    /// Kept sealed, and shown only when it is revealed.
     secure: bool,
     value_type: Kind,
     /// The values allowed; only there for a choice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     choices: Vec<String>,
-    /// Filled in by the plugin; only there when it is so.
+    /// Filled in by the plugin; only there when true.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     computed: bool,
 }
 
-/// What values of a field look like.
+/// The type of a field's values.
 pub(super) struct Kind(ValueType);
 
 impl Serialize for Kind {
@@ -128,7 +128,7 @@ impl Serialize for Values {
 
 impl Serialize for Revealed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Values came as JSON strings: there is no other.
+        // Values arrived as JSON strings: all of them are UTF-8.
         let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
         serializer.collect_map(self.0.iter().map(|(field, value)| (field, text(value))))
     }

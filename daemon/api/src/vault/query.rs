@@ -1,4 +1,4 @@
-//! The query of a request: parameters that nobody asks for are ignored.
+//! The query of a request. Parameters that no handler asks for are ignored.
 
 use credsmith_core::FieldProblem;
 use credsmith_core::paging::Paging;
@@ -9,11 +9,11 @@ use super::refuse::Refusal;
 /// The query, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
-/// Which part of a list is asked for.
+/// The part of a list that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listing {
     pub(super) paging: Paging,
-    /// As it was sent; empty when it was not.
+    /// As it was sent; empty when it was left out.
     pub(super) search: String,
 }
 
@@ -38,7 +38,7 @@ impl Query {
     /// The value of `name`.
     ///
     /// # Errors
-    /// A 400 when it stands there more than once: two readers would not agree on what was said.
+    /// A 400 when it is repeated: two readers could take different values of it.
     pub(super) fn one(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
         self.single(name).map_err(|problem| Refusal::Invalid(vec![problem]))
     }
@@ -55,7 +55,7 @@ impl Query {
     /// `page`, `rpp` and `search`.
     ///
     /// # Errors
-    /// A 400 that names all of them that are bad.
+    /// A 400 that names all of them that are invalid.
     pub(super) fn listing(&self) -> Result<Listing, Refusal> {
         let mut problems = Vec::new();
         let mut single = |name| {
@@ -80,8 +80,8 @@ impl Query {
     }
 }
 
-/// A number as digits alone (`parse` would take a sign); 0, which is never in bounds, for what is
-/// none.
+/// A number of digits alone (`parse` would accept a sign); 0, which is always out of bounds, for
+/// any other text.
 fn number(text: &str) -> usize {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).unwrap_or(0)

@@ -1,5 +1,5 @@
-//! How the dialect says no (`spec/ttscm.md`, "Envelope"): the message is fixed by the status; what
-//! the caller can do something about stands in `errors`.
+//! Refusals of the dialect (`spec/ttscm.md`, "Envelope"): the status decides the message; `errors`
+//! lists the problems that the caller can fix.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use super::envelope;
 use super::field_names::{key, spelled};
 use crate::told;
 
-/// When to come back, where nothing says better.
+/// When to try again, where nothing more precise is known.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A no on its way to the client.
+/// A refusal on its way to the client.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// Core said it.
+    /// Core refused.
     Core(Error),
-    /// HTTP said it.
+    /// HTTP refused.
     Fault(Fault),
-    /// Nothing lives at this path, or nothing of this name.
+    /// There is no route of this path, or no record of this name.
     NotFound,
-    /// Something lives there that answers to these methods.
+    /// The path has routes, of these methods alone.
     MethodNotAllowed(String),
     /// No token at all.
     NoToken,
-    /// Something that is no token of ours.
+    /// A token that is not one of ours.
     BadToken,
-    /// The token is not for this: it lacks one of these scopes.
+    /// The token lacks one of these scopes.
     TokenTooNarrow(&'static [&'static str]),
-    /// The body or the query does not fit.
+    /// The body or the query has these problems.
     Invalid(Vec<FieldProblem>),
-    /// Only as a WebSocket.
+    /// The route answers as a WebSocket only.
     UpgradeRequired,
 }
 
@@ -67,7 +67,7 @@ impl From<HandshakeError> for Refusal {
 }
 
 impl Refusal {
-    /// One fault of a body or a query.
+    /// One problem of a body or a query.
     pub(super) fn invalid(
         path: impl IntoIterator<Item = Segment>,
         message: impl Into<String>,
@@ -88,7 +88,7 @@ impl Refusal {
         }
     }
 
-    /// What a person is told.
+    /// The sentence for a person.
     pub(super) fn sentence(&self) -> String {
         match self {
             Self::Core(error) => error.public().to_owned(),
@@ -103,7 +103,7 @@ impl Refusal {
         }
     }
 
-    /// What a 400 has at least one of, and a 403 or a 409 may have.
+    /// The problems, of which a 400 has at least one, and a 403 or a 409 may have some.
     fn problems(self) -> Vec<FieldProblem> {
         match self {
             Self::Invalid(problems) => problems,
@@ -141,7 +141,7 @@ impl Refusal {
         }
     }
 
-    /// RFC 6750 section 3: a request that shows no token is told no error.
+    /// RFC 6750 section 3: the challenge to a request without a token names no error.
     fn challenge(&self) -> Option<String> {
         const BEARER: &str = "Bearer realm=\"credsmith\"";
         match self {
@@ -159,14 +159,14 @@ impl Refusal {
     }
 }
 
-/// What a kind of failure is called in HTTP.
+/// The status of a kind of failure.
 fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::Invalid | Kind::Refused => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
-        // Nothing in this dialect can send anybody to sign in elsewhere.
+        // This dialect has no way to send a user to another sign-in.
         Kind::Conflict | Kind::LoginRequired => StatusCode::CONFLICT,
         Kind::Stale => StatusCode::PRECONDITION_FAILED,
         Kind::LimitReached => StatusCode::TOO_MANY_REQUESTS,
@@ -191,7 +191,7 @@ pub(crate) fn message(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => "Too many requests",
         StatusCode::BAD_GATEWAY => "Directory unavailable",
         StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
-        // Those that follow are not in the specification, which knows no layer below the dialect.
+        // The rest is not in the specification, which knows no layer below the dialect.
         StatusCode::REQUEST_TIMEOUT => "Request timeout",
         StatusCode::MISDIRECTED_REQUEST => "Misdirected request",
         StatusCode::UPGRADE_REQUIRED => "Upgrade required",
@@ -200,7 +200,7 @@ pub(crate) fn message(status: StatusCode) -> &'static str {
     }
 }
 
-/// One of `errors`, as it is sent. A place in a list is a number.
+/// One of `errors`, as it is sent. A position in a list is a number.
 struct Wire<'a>(&'a FieldProblem);
 
 impl Serialize for Wire<'_> {
@@ -234,7 +234,7 @@ struct Failure<'a> {
     successful: bool,
 }
 
-/// Words a refusal, and logs it, where core was the one who refused.
+/// Presents a refusal, and logs it where core refused.
 pub(super) fn present(refusal: Refusal) -> Reply {
     if let Refusal::Core(error) = &refusal {
         told::log(error);

@@ -1,6 +1,6 @@
-//! One row for each route: what it is, who may call it, what it does, and what is written about it.
-//! The rows stand beside their handlers, one file for each resource; `super::routes` lists them
-//! all, for the table, the OpenAPI document and the test of rights.
+//! One row for each route: method, path, access, handler and documentation. The rows stand beside
+//! their handlers, one file for each resource; `super::routes` lists them all, for the table, the
+//! OpenAPI document and the test of rights.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ pub(super) use crate::docs::Content;
 /// Decode, one core call, encode. Written as `|cx| list(cx).boxed()`.
 pub(super) type Handler = fn(Cx) -> BoxFuture<'static, Outcome>;
 
-/// Who may call a route. An outer check: what object it is about, core judges.
+/// The rights that a route demands. An outer check: core judges the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody. `Authorization` is ignored.
+    /// None. `Authorization` is ignored.
     Public,
-    /// Whoever is signed in.
+    /// The caller is signed in.
     Caller,
-    /// Whoever is signed in, with a token of all these scopes, and has all these permissions.
+    /// The caller is signed in, with a token of all these scopes, and has all these permissions.
     Needs {
         /// Of the token.
         scopes: &'static [&'static str],
@@ -51,7 +51,7 @@ pub struct Route {
     path: &'static str,
     access: Access,
     pub(super) handler: Handler,
-    /// Whether its answers may not be kept by anybody.
+    /// Whether no cache may keep its answers.
     pub(super) no_store: bool,
     pub(crate) docs: Docs,
 }
@@ -82,14 +82,14 @@ impl Route {
         Self::new(Method::DELETE, path, access, handler)
     }
 
-    /// What it does, in a sentence.
+    /// Adds what it does, in one sentence.
     #[must_use]
     pub(super) fn summary(mut self, summary: &'static str) -> Self {
         self.docs.summary = summary;
         self
     }
 
-    /// What is said when it worked: this message, with a `T` as data. `()` is `null`.
+    /// Adds the answer of a success: this message, with a `T` as data. `()` is `null`.
     #[must_use]
     pub(super) fn answers<T: JsonSchema>(self, status: StatusCode, message: &'static str) -> Self {
         self.envelope(status, message, Data::One(schema_of::<T>))
@@ -121,14 +121,14 @@ impl Route {
         self
     }
 
-    /// It reads a body that looks like `T`.
+    /// It reads a body of the schema of `T`.
     #[must_use]
     pub(super) fn reads<T: JsonSchema>(mut self) -> Self {
         self.docs.body = Some(schema_of::<T>);
         self
     }
 
-    /// It looks at this parameter of the query, if it is there.
+    /// It reads this parameter of the query, which may be left out.
     #[must_use]
     pub(super) fn query<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
         self.parameter::<T>(Place::Query, name, about, false)
@@ -144,7 +144,7 @@ impl Route {
         self.parameter::<T>(Place::Query, name, about, true)
     }
 
-    /// It looks at this header.
+    /// It reads this header.
     #[must_use]
     pub(super) fn header<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
         self.parameter::<T>(Place::Header, name, about, false)
@@ -174,16 +174,16 @@ impl Route {
         self
     }
 
-    /// What it answers carries a secret or a token: nobody may keep it.
+    /// Its answers carry a secret or a token: no cache may keep them.
     #[must_use]
     pub(super) fn no_store(mut self) -> Self {
         self.no_store = true;
         self
     }
 
-    /// How else it may fail. What follows from the rest of the row needs no mention: 401, 403 and
-    /// 404 of access and path, 408, 413 and 415 of a body, 412 of a tag, and what everything may
-    /// come to: 400, 421, 431, 500 and 503.
+    /// Adds statuses of failures. Those that follow from the rest of the row need no mention: 401,
+    /// 403 and 404 of access and path, 408, 413 and 415 of a body, 412 of a tag, and those of every
+    /// route: 400, 421, 431, 500 and 503.
     #[must_use]
     pub(super) fn fails(mut self, statuses: &[StatusCode]) -> Self {
         self.docs.failures.extend_from_slice(statuses);
@@ -200,12 +200,12 @@ impl Route {
         self.path
     }
 
-    /// Who may call it.
+    /// The rights that it demands.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// What its handler needs to know of it.
+    /// The part that its handler uses.
     pub(super) fn row(&self) -> Row {
         let success = self.docs.answers.first().and_then(|answer| match answer.content {
             Content::Envelope { message, .. } => Some((answer.status, message)),

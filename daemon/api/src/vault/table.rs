@@ -1,7 +1,7 @@
-//! From a path to the rows that live at it.
+//! Finds the rows of a path.
 //!
-//! Two rows may call the same parameter differently (`{identifier}`, `{id}`): the tree knows
-//! parameters by their place, each row by its own names.
+//! Two rows may name the same parameter differently (`{identifier}`, `{id}`): the tree knows
+//! parameters by their position, each row by its own names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::cx::Params;
 use super::route::{Route, parameter_name};
 
-/// Two rows that cannot both be, or a path that is none.
+/// Two rows contradict each other, or a path is malformed.
 #[derive(Debug)]
 pub struct RouteConflict(String);
 
@@ -31,7 +31,7 @@ pub(super) struct Table {
     places: Vec<Place>,
 }
 
-/// What lives at one path.
+/// The rows of one path.
 struct Place {
     shape: String,
     rows: Vec<Arc<Route>>,
@@ -39,7 +39,7 @@ struct Place {
     allow: String,
 }
 
-/// A path at which something lives.
+/// A path that has rows, with the values of its parameters.
 pub(super) struct Found<'t, 'p> {
     place: &'t Place,
     values: Vec<Cow<'p, str>>,
@@ -68,8 +68,8 @@ impl Table {
         Ok(Self { tree, places })
     }
 
-    /// What lives at `path`, which is still encoded. An escape that is broken or no UTF-8 leads
-    /// nowhere, and so does an empty segment.
+    /// The rows of `path`, which is still encoded. A path with a broken escape, with one that is no
+    /// UTF-8, or with an empty segment has none.
     pub(super) fn find<'p>(&self, path: &'p str) -> Option<Found<'_, 'p>> {
         if path.ends_with('/') || path.contains("//") {
             return None;
@@ -103,13 +103,13 @@ impl<'t> Found<'t, '_> {
         &self.place.allow
     }
 
-    /// The parameters as `row` calls them.
+    /// The parameters under the names of `row`.
     pub(super) fn params(self, row: &Route) -> Params {
         row.path_parameters().zip(self.values.into_iter().map(Cow::into_owned)).collect()
     }
 }
 
-/// A path whose parameters are called by their place.
+/// A path whose parameters are named by their position.
 fn shape(path: &'static str) -> String {
     let mut next = 0;
     let segments = path.split('/').map(|segment| match parameter_name(segment) {

@@ -1,5 +1,5 @@
 //! Entity tags: the revision of a record in quotes (RFC 9110 sections 8.8.3 and 13.1). Never
-//! derived from content, which would tell it.
+//! derived from content, which the tag would disclose.
 
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,18 +10,18 @@ pub(super) fn of(revision: u64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// The name that goes with [`of`].
+/// The name of the header whose value is [`of`].
 pub(super) const NAME: HeaderName = ETAG;
 
-/// The revisions at one of which a record has to be for a write to go on: `None`, it does not
-/// matter. What is no tag of ours, a weak one included, matches no record.
+/// The revisions at one of which a record has to be for a write to proceed; `None`: any will do. A
+/// tag that is not one of ours, a weak one included, matches no record.
 pub(super) fn expected(headers: &HeaderMap) -> Option<Vec<u64>> {
     let mut expected = None;
     for value in headers.get_all(IF_MATCH) {
         let revisions: &mut Vec<u64> = expected.get_or_insert_default();
         for tag in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if tag == b"*" {
-                // Whoever is refused for want of a record gets a 404 for it anyhow.
+                // A record that does not exist is a 404 in any case.
                 return None;
             }
             revisions.extend(revision(tag));
@@ -30,7 +30,7 @@ pub(super) fn expected(headers: &HeaderMap) -> Option<Vec<u64>> {
     expected
 }
 
-/// Whether the client has what is there at `revision`. Weak tags count.
+/// Whether the client has the record at revision `at` already. Weak tags count.
 pub(super) fn is_known(headers: &HeaderMap, at: u64) -> bool {
     let tags = headers
         .get_all(IF_NONE_MATCH)

@@ -25,14 +25,14 @@ use tokio::sync::watch;
 use super::{Doors, Options, Parts, Vault};
 use crate::openapi::said::assert_known;
 
-/// Lets in whose token says what they may: `scopes|permissions@company`, each list with commas.
-/// Without scopes in front they have both, without a company behind the permissions are bound to
-/// none. Everybody is the same user.
+/// Authenticates callers whose token lists their rights: `scopes|permissions@company`, each list
+/// with commas. Without scopes in front the caller has both; without a company behind, the
+/// permissions are bound to none. All callers are the same user.
 pub(super) struct ByToken {
     member: Member,
-    /// What every token says from now on, whatever it said before.
+    /// The token for which every other token is taken from now on.
     now: Mutex<Option<&'static str>>,
-    /// How often somebody was let in or not.
+    /// How often a token was looked at.
     pub(super) asked: watch::Sender<usize>,
 }
 
@@ -41,7 +41,7 @@ impl ByToken {
         Self { member, now: Mutex::default(), asked: watch::Sender::new(0) }
     }
 
-    /// Takes every token for `token`, or again for itself.
+    /// Takes every token for `token`; `None`: for itself again.
     pub(super) fn take_all_for(&self, token: Option<&'static str>) {
         *self.now.lock().unwrap() = token;
     }
@@ -85,11 +85,11 @@ pub(super) struct World {
     /// Ids of two companies: Acme Corp and Globex.
     pub(super) acme: String,
     pub(super) globex: String,
-    /// Id of a user who never asks for anything.
+    /// Id of a user who sends no requests.
     pub(super) friend: String,
 }
 
-/// What came back.
+/// An answer, decoded.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -143,7 +143,7 @@ impl World {
         };
         let (acme, globex) = (id("acmecorp"), id("globex"));
         let helper = role_of("nobody", "helper", &["user.roles.update"]);
-        // However often a test asks to sign in.
+        // A test may begin any number of sign-ins.
         let sessions = session::Options { begun_per_minute: None, ..session_options() };
         let people = People::new(vec![helper], sessions).await;
         let (bob, friend) =
@@ -188,7 +188,7 @@ impl World {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    /// What the audit log says that refusals were about, in their order.
+    /// The targets of the refusals in the audit log, in their order.
     pub(super) async fn refused(&self) -> Vec<Value> {
         let file = MemoryFile::default();
         let (ground, echo) = (Arc::clone(&self.ground), Arc::new(RecordingAudit::new()));
@@ -199,7 +199,7 @@ impl World {
         refused.map(|event| event["target"].clone()).collect()
     }
 
-    /// As somebody who may do everything.
+    /// Asks as a caller with all permissions.
     pub(super) async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
         self.ask_with((method, path), "*", &[], &body).await
     }

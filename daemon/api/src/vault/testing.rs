@@ -1,4 +1,4 @@
-//! Whether what a route reads is what its row says that it reads.
+//! Checks that a route reads the body that its row declares.
 
 use std::collections::BTreeSet;
 

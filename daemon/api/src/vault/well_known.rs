@@ -1,5 +1,5 @@
-//! What others need to check tokens of ours: the public keys (RFC 7517). No envelope: their readers
-//! know none.
+//! The public keys with which others check our tokens (RFC 7517). No envelope: its readers know
+//! none.
 
 use futures_util::FutureExt as _;
 use http::StatusCode;

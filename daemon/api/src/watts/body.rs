@@ -1,5 +1,5 @@
 //! Reading the bodies of the dialect: one JSON value, in which no key stands twice (`spec/watts.md`
-//! section 14); what follows it is ignored, as clients are used to.
+//! section 14). Anything behind it is ignored, as in the original.
 
 use credsmith_http::StrictJson;
 use serde::de::{Deserialize as _, DeserializeSeed as _};
@@ -28,8 +28,8 @@ pub(super) fn issue(bytes: &[u8]) -> Option<IssueBody> {
     Some(IssueBody { service, parameters })
 }
 
-/// Whether a body that nobody asked for is JSON: such a request is malformed, any other body is
-/// ignored.
+/// Whether the body of a request that takes none is JSON: such a request is malformed, any other
+/// body is ignored.
 pub(super) fn is_json(bytes: &[u8]) -> bool {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde::de::IgnoredAny::deserialize(&mut reader).is_ok()

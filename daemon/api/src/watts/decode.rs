@@ -1,6 +1,5 @@
-//! From an HTTP request to what it asks for (`spec/watts.md` sections 1.3 and 1.4). Everything that
-//! can be refused without knowing who asks is refused here, so that a malformed request is 400
-//! before it is 401.
+//! From an HTTP request to a call (`spec/watts.md` sections 1.3 and 1.4). Every fault that does not
+//! depend on the caller is refused here, so that a malformed request is 400 before it is 401.
 
 use bytes::Bytes;
 use credsmith_core::ids::{HandoffId, LeaseId, ProviderId};
@@ -24,7 +23,7 @@ pub(super) struct Asked {
     pub(super) call: Call,
 }
 
-/// What is asked for, with what it needs.
+/// The core call that a request asks for, with its arguments.
 #[derive(Debug)]
 pub(super) enum Call {
     Providers,
@@ -34,7 +33,7 @@ pub(super) enum Call {
     Services(Issuer),
     Credentials(Issuer),
     Issue(Issuer, IssueBody),
-    /// `None`: the id is of no form that we give out, so there is nothing behind it.
+    /// `None`: the text has not the form of an id, so no record has it.
     Collect(Issuer, Option<HandoffId>),
     Revoke(Issuer, Option<LeaseId>),
 }
@@ -43,7 +42,7 @@ pub(super) enum Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Issuer {
     Configured(ProviderId),
-    /// An issuer URL that nobody configured. It is never dialled.
+    /// An issuer URL that is not configured. It is never dialled.
     Unknown,
 }
 
@@ -103,7 +102,8 @@ fn issuer_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     first.map(|value| value.to_str().map_err(|_| Refusal::malformed())).transpose()
 }
 
-/// Which provider `text` names: the id of one that lets users sign in, or an `https` issuer.
+/// The provider that `text` names: by the id of one that lets users sign in, or by an `https`
+/// issuer.
 fn resolve(core: &Leases, text: &str) -> Option<Issuer> {
     if let Ok(id) = ProviderId::parse(text)
         && let Some(provider) = core.provider(&id)
@@ -140,8 +140,8 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// What a conditional request comes to, where nothing has an entity tag: it proceeds, or it ends
-/// with this status.
+/// The outcome of a conditional request, where no resource has an entity tag: it proceeds, or it
+/// ends with this status.
 pub(super) fn precondition(method: &Method, headers: &HeaderMap) -> Result<(), StatusCode> {
     let names_tags =
         |name| headers.get_all(name).iter().any(|value| value.as_bytes().trim_ascii() != b"*");

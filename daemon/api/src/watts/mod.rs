@@ -2,11 +2,11 @@
 //! services, request a credential, follow the 303 to it once, and revoke it.
 //!
 //! `decode` turns a request into a `decode::Call`, `Watts::act` makes the core call, `present`
-//! writes the answer, `refuse` the no. The order of decisions is that of section 1.3: malformed,
-//! unauthenticated, not acceptable, not found, precondition, action.
+//! writes the answer, `refuse` the refusal. The order of decisions is that of section 1.3:
+//! malformed, unauthenticated, not acceptable, not found, precondition, action.
 //!
-//! Later dialect parts (`/oidc`, `/rsp`, the web page) become modules beside these and doors beside
-//! `Watts::sign_in`.
+//! Later parts of the dialect (`/oidc`, `/rsp`, the web page) become modules beside these, each
+//! with its own way to authenticate beside `Watts::sign_in`.
 
 mod body;
 mod decode;
@@ -42,12 +42,12 @@ use crate::told;
 
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
-/// For the one answer with secrets in it.
+/// For the only answer with secrets in it.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-cache, no-store");
-/// What clients of the original know; it names no scheme that they would have to understand.
+/// The challenge of the original; it names no scheme that clients would have to understand.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("authorization");
 
-/// What the dialect has to know of the configuration.
+/// The options of the dialect.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Absolute URL under which clients reach the daemon, base path included, without a trailing
@@ -91,7 +91,7 @@ impl Watts {
         body.read(self.options.max_body).await.map_err(|fault| refuse::fault(fault.into()))
     }
 
-    /// Who asks, where the call needs to know.
+    /// The caller, where the call needs one.
     async fn sign_in(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
         let issuer = match call {
             Call::Providers | Call::Info | Call::Logout => return Ok(None),
@@ -157,7 +157,7 @@ impl Watts {
         }
     }
 
-    /// What is open to everybody. Tokens have no session, so there is nothing to log out of.
+    /// Answers a call that needs no caller. A token has no session, so a logout does nothing.
     fn open(&self, version: Version, call: &Call) -> Reply {
         match call {
             Call::Providers => json(&present::providers(version, &self.core.providers())),
@@ -184,7 +184,7 @@ impl Watts {
         Ok(reply)
     }
 
-    /// Version 1 names no issuer in it: its clients repeat the header.
+    /// The address of a result. In version 1 it names no issuer: clients repeat the header.
     fn location(
         &self,
         version: Version,
@@ -201,7 +201,7 @@ impl Watts {
             .map_err(|cause| told(During::Request)(Error::internal(cause)))
     }
 
-    /// A HEAD looks whether the data is there and leaves it: it can be read only once.
+    /// A HEAD checks whether the data is there and leaves it: it can be read only once.
     async fn collect(
         &self,
         version: Version,
@@ -247,15 +247,15 @@ impl Surface for Watts {
     }
 }
 
-/// The request permit is for work of ours; waiting for a plugin is bounded by its own queue
-/// (decision 0002).
+/// Releases the slot of the request, which bounds our own work: waiting for a plugin is bounded by
+/// its own queue (decision 0002).
 fn release(parts: &request::Parts) {
     if let Some(slot) = parts.extensions.get::<Slot>() {
         slot.release();
     }
 }
 
-/// What follows `/api`, where that is a whole segment.
+/// The rest of a path behind `/api`, where that is a whole segment.
 fn behind_api(path: &str) -> Option<&str> {
     path.strip_prefix("/api").filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -264,7 +264,7 @@ fn conditional(parts: &request::Parts) -> Result<(), Refusal> {
     decode::precondition(&parts.method, &parts.headers).map_err(refuse::precondition)
 }
 
-/// Logs what the core refused, once, and translates it.
+/// Logs a failed core call, once, and translates it.
 fn told(during: During) -> impl Fn(Error) -> Refusal {
     move |error| {
         told::log(&error);
@@ -296,7 +296,7 @@ fn json(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, encode(body))
 }
 
-/// Text and numbers under string keys always encode; an empty body would be seen by every test.
+/// Text and numbers under string keys always encode; every test would notice an empty body.
 fn encode(body: &impl Serialize) -> Bytes {
     serde_json::to_vec(body).unwrap_or_default().into()
 }

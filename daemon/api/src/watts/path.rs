@@ -10,7 +10,7 @@ pub(super) enum Version {
     V2,
 }
 
-/// What is asked for.
+/// The resource of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
     Providers,
@@ -22,7 +22,7 @@ pub(super) enum Resource {
     AccessToken,
 }
 
-/// A path that follows the grammar. Whether its parts name anything is asked later.
+/// A path that follows the grammar. `decode` checks later whether its parts name anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path<'p> {
     pub(super) version: Version,

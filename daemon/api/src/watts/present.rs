@@ -1,5 +1,5 @@
-//! What the dialect's answers look like (`spec/watts.md` section 1.6). Bodies only; statuses and
-//! headers are the surface's.
+//! The bodies of the dialect's answers (`spec/watts.md` section 1.6). The surface decides statuses
+//! and headers.
 
 use credsmith_core::caller::Interface;
 use credsmith_core::ids::LeaseId;
@@ -15,7 +15,7 @@ use super::path::Version;
 /// show.
 const DEFAULT_TOOLTIP: &str = "Your authorisation is insufficient for this service. This may be due to missing group membership or due to a too low Level of Assurance (LoA) (Yes, we already support that kind of stuff ;D)";
 
-/// What `info` says.
+/// The answer of `info`.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Info<'a> {
     code_documentation: bool,
@@ -108,11 +108,11 @@ pub(super) struct ServiceV2<'a> {
     authorized: bool,
     authz_tooltip: &'a str,
     cred_count: u64,
-    /// -1: as many as one likes.
+    /// -1: no limit.
     cred_limit: i64,
     limit_reached: bool,
     pass_access_token: bool,
-    /// Sets of parameters: a request names those of one.
+    /// Sets of parameters: a request names the parameters of one set.
     params: Vec<Vec<ParameterEntry<'a>>>,
 }
 
@@ -185,7 +185,7 @@ enum LeaseItem<'a> {
     V2(LeaseEntry<'a>),
 }
 
-/// What version 1 wraps it in.
+/// The wrapper of an entry in version 1.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct LeaseV1<'a> {
     id: LeaseEntry<'a>,
@@ -269,7 +269,7 @@ struct CredentialData<'a> {
     entries: Vec<DataEntry<'a>>,
 }
 
-/// What version 2 makes of it.
+/// An issued credential in version 2.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Issued<'a> {
     result: Fine,
@@ -321,7 +321,7 @@ enum OidcLogin {
     OidcLogin,
 }
 
-/// Says that the plugin wants another sign-in first.
+/// The plugin wants another sign-in first.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct LoginFirst<'a> {
     oidc_login: LoginAt<'a>,
@@ -340,7 +340,7 @@ pub(super) fn login<'a>(provider: &'a str, url: &'a str, message: &'a str) -> Lo
     LoginFirst { oidc_login: LoginAt { msg: message, provider, url }, result: OidcLogin::OidcLogin }
 }
 
-/// Says that it is done, and nothing else.
+/// The call succeeded, and has no other result.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Done {
     result: Fine,

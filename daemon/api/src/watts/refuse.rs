@@ -1,5 +1,5 @@
-//! How the dialect says no: one JSON object, `{"result":"error","user_msg":"..."}`, whatever went
-//! wrong (`spec/watts.md` sections 1.7 and 14).
+//! Refusals of the dialect: one JSON object, `{"result":"error","user_msg":"..."}`, for every
+//! failure (`spec/watts.md` sections 1.7 and 14).
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What clients of the original are used to read when a request is malformed.
+/// The text of the original for a malformed request.
 pub(super) const MALFORMED: &str = "Bad request, please check all parameter";
-/// For a token that its provider does not vouch for, or a provider that nobody configured.
+/// For a token that its provider does not accept, or a provider that is not configured.
 pub(super) const UNAUTHENTICATED: &str = "Authorization failed, please check the access token";
-/// For everything that is not found: what exists is told to nobody else.
+/// For everything that is not found, so that the answer does not disclose what exists.
 pub(super) const NOT_FOUND: &str = "There is no such resource.";
 
 /// The answer of a request whose plugin demands a sign-in elsewhere, which a token cannot do.
 /// Clients compare this very text.
 const LOGIN_REQUIRED: &str = "login is required, please use the web interface";
 
-/// When to come back, where nothing says better.
+/// When to try again, where nothing more precise is known.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A no on its way to the client.
+/// A refusal on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -71,13 +71,12 @@ pub(super) fn bad_token() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "bad_token")
 }
 
-/// An issuer URL that is not configured: it is not dialled, and the answer does not tell it from a
-/// bad token.
+/// An issuer URL that is not configured: it is not dialled, and the answer is that of a bad token.
 pub(super) fn unknown_issuer() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
 }
 
-/// A resource of web sessions; a token is none.
+/// A resource of web sessions, which a token does not open.
 pub(super) fn no_session() -> Refusal {
     Refusal::new(
         StatusCode::UNAUTHORIZED,
@@ -101,7 +100,7 @@ pub(super) fn precondition(status: StatusCode) -> Refusal {
     )
 }
 
-/// Words a fault of the layers around the surface.
+/// Translates a fault of the layers around the surface.
 pub(super) fn fault(fault: Fault) -> Refusal {
     let message = match fault {
         Fault::NotFound => NOT_FOUND,
@@ -111,8 +110,8 @@ pub(super) fn fault(fault: Fault) -> Refusal {
     Refusal { status: fault.status(), message: message.to_owned(), retry_after }
 }
 
-/// Which call failed: a plugin's no is 400 to a request and 500 to a revocation, as clients know
-/// it.
+/// The call that failed: a plugin's refusal is 400 to a request and 500 to a revocation, as in the
+/// original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum During {
     Request,

@@ -1,5 +1,5 @@
-//! The grammar of the dialect as a table, for those who read about it: one row for each request
-//! that it understands, in its plainest spelling. `path` and `decode` know the other spellings.
+//! The grammar of the dialect as a table, for the OpenAPI document: one row for each request that
+//! it understands, in its plainest spelling. `path` and `decode` know the other spellings.
 
 use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -22,14 +22,14 @@ pub(crate) struct Row {
     pub(crate) docs: Docs,
 }
 
-/// What a request for a credential says. What else stands there is ignored, as clients are used to.
+/// The body of a request for a credential. Other keys are ignored, as in the original.
 #[derive(JsonSchema)]
 #[schemars(rename = "WattsRequest", extend("additionalProperties" = true))]
 #[expect(dead_code, reason = "it describes what `body` reads")]
 struct Request {
     /// A service of the list.
     service_id: String,
-    /// Those of one of the service's sets.
+    /// The parameters of one of the service's sets.
     #[serde(default)]
     params: Map<String, Value>,
 }

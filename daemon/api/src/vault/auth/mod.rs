@@ -1,7 +1,8 @@
-//! Signing in: the address to go to, the way back, the socket on which a client waits, and the
-//! tokens' later life.
+//! Signing in: the address of the provider, the redirect back, the socket on which a client waits,
+//! and refreshing and ending a session.
 //!
-//! Nothing of a query or a header of these routes is ever logged: they carry codes, states, tokens.
+//! Never here: a query or a header of these routes in a log line. They carry codes, states and
+//! tokens.
 
 mod page;
 
@@ -92,17 +93,17 @@ fn redirect() -> Route {
 struct Begun<'a> {
     /// Where to send the browser.
     uri: &'a str,
-    /// What to wait with.
+    /// The key to wait with.
     callback_key: &'a str,
 }
 
-/// What opens the vault.
+/// The tokens of a session.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Tokens<'a> {
-    /// For minutes.
+    /// Valid for minutes.
     access_token: &'a str,
-    /// For the next pair, once.
+    /// Good for the next pair, once.
     refresh_token: &'a str,
 }
 
@@ -135,7 +136,7 @@ async fn begin(cx: Cx) -> Outcome {
 }
 
 async fn finish(cx: Cx) -> Outcome {
-    // Whatever looks at an address before somebody goes there must not use it up.
+    // A program that checks an address before its user opens it must not use the state up.
     if cx.method() == Method::HEAD {
         return Err(Refusal::MethodNotAllowed("GET, OPTIONS".to_owned()));
     }
@@ -153,7 +154,7 @@ async fn finish(cx: Cx) -> Outcome {
     }
 }
 
-/// What the browser brought. `code` beside `error` is no answer of a provider.
+/// The callback that the browser brought. `code` beside `error` is no answer of a provider.
 fn back(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
     let state = query
         .one("state")?
@@ -181,8 +182,8 @@ async fn wait(cx: Cx) -> Outcome {
     cx.release();
     Ok(handshake.accept(move |socket| {
         async move {
-            // A socket counts until it is closed: who reads slowly, or breaks the rules, makes no
-            // room for the next one meanwhile.
+            // A socket counts until it is closed: a client that reads slowly, or breaks the
+            // protocol, frees no place for another one meanwhile.
             socket.deliver(outcome(&seat)).await;
             drop(seat);
         }
@@ -190,7 +191,7 @@ async fn wait(cx: Cx) -> Outcome {
     }))
 }
 
-/// The one text that a client waits for.
+/// The only text that a waiting client gets.
 async fn outcome(seat: &Seat) -> String {
     let text = match seat.tokens().await {
         Ok(pair) => json!({ "event": "auth:callback", "data": Tokens::from(&pair) }),
@@ -213,7 +214,7 @@ async fn sign_out(cx: Cx) -> Outcome {
     cx.success(&())
 }
 
-/// Only who names JSON, and no page, is a program.
+/// Whether the client is a program: its `Accept` names JSON, and no page.
 fn wants_json(cx: &Cx) -> bool {
     let names = |kind| {
         cx.headers().get_all(ACCEPT).iter().any(|value| negotiate::names(value.as_bytes(), kind))
@@ -221,18 +222,17 @@ fn wants_json(cx: &Cx) -> bool {
     names("application/json") && !names("text/html")
 }
 
-/// Where the client is. All those are at one place of whom nobody knows it.
+/// The address of the client. All clients of unknown address share one.
 fn from(cx: &Cx) -> Address {
     cx.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).into()
 }
 
-/// A provider that cannot be reached is no directory of companies: later it may be.
+/// A provider that cannot be reached is 503: 502 is for the directory of companies.
 fn later(error: Error) -> Refusal {
     unreached(error, Kind::Busy, "The provider cannot be reached; please try again later.")
 }
 
-/// A sign-in whose provider could not be asked is over: there is nothing that one could send again
-/// later.
+/// A sign-in whose provider could not be asked is over: the client has nothing to send again.
 fn in_vain(error: Error) -> Refusal {
     unreached(
         error,

@@ -1,4 +1,4 @@
-//! The page that a browser ends at: it says what happened and tries to close its window. It loads
+//! The page at the end of a sign-in: it says what happened and tries to close its window. It loads
 //! nothing, and nothing may frame it.
 
 use credsmith_http::{Reply, ReplyBody};
@@ -11,12 +11,12 @@ use http::{HeaderValue, StatusCode};
 use super::super::refuse::Refusal;
 use super::refuse;
 
-/// What a browser is told that signed in.
+/// The page of a sign-in that succeeded.
 pub(super) fn good(nonce: &str) -> Reply {
     page(StatusCode::OK, nonce, "Signed in", "You are signed in. You can close this window.")
 }
 
-/// What a browser is told that did not. The headers are those of the refusal.
+/// The page of a sign-in that failed. The headers are those of the refusal.
 pub(super) fn bad(nonce: &str, refusal: Refusal) -> Reply {
     let sentence = refusal.sentence();
     let reply = refuse::present(refusal);
@@ -52,8 +52,7 @@ fn page(status: StatusCode, nonce: &str, title: &str, sentence: &str) -> Reply {
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     reply.headers_mut().extend(fixed);
-    // A nonce of letters and digits is always a header value; without a policy nothing may run at
-    // all.
+    // A nonce of letters and digits is always a header value; the fallback lets nothing run.
     let policy = HeaderValue::try_from(policy)
         .unwrap_or(HeaderValue::from_static("default-src 'none'; sandbox"));
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
@@ -81,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// Attack: words of a provider, or of a link, that would be markup.
+    /// Attack: text of a provider, or of a link, that would be markup.
     #[test]
     fn everything_is_escaped() {
         let error = Error::new(Kind::Unauthenticated, "<script>alert('x')</script> & \"more\"");

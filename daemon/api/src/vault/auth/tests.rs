@@ -16,7 +16,7 @@ use super::super::{Options, Parts, Vault};
 use super::*;
 use crate::openapi::said::assert_known;
 
-/// What was written to the log.
+/// The lines written to the log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -139,14 +139,14 @@ impl World {
         key.to_owned()
     }
 
-    /// The query with which a browser comes back that signed in as `user`.
+    /// The query with which a browser returns after signing in as `user`.
     fn back(&self, key: &str, user: &str) -> String {
         let code = format!("{user}-{key}");
         self.people.provider.add_code(&code, vouched(user));
         format!("redirect?code={code}&state={key}")
     }
 
-    /// Tokens by the way of a program: access and refresh.
+    /// The tokens of a sign-in by a program: access and refresh.
     async fn tokens(&self, user: &str) -> [String; 2] {
         let key = self.begin().await;
         let body = self.get(&self.back(&key, user), &[JSON]).await.json();
@@ -176,7 +176,7 @@ async fn a_program_gets_tokens_in_the_envelope() {
     assert!(world.opens(body["data"]["accessToken"].as_str().unwrap()).await);
 }
 
-/// Attack: a page reads tokens out of what a browser was told.
+/// Attack: a page reads tokens out of the answer to a browser.
 #[tokio::test]
 async fn a_browser_gets_a_page_without_tokens() {
     let world = World::new().await;
@@ -243,8 +243,7 @@ async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
     assert_eq!(world.get(&good, &[]).await.status, 200);
 }
 
-/// An exchange that fails is a sign-in that failed, whosever fault it was; to begin one can be
-/// tried again.
+/// A failed exchange is a failed sign-in, whatever its cause; a client may begin another one.
 #[tokio::test]
 async fn a_provider_that_is_down() {
     let world = World::new().await;
@@ -293,7 +292,7 @@ async fn a_client_waits_on_a_socket() {
     assert_eq!((plain.status, plain.header("upgrade")), (426, "websocket"));
     let socket = world.get(&path, &SOCKET).await;
     assert_eq!((socket.status, socket.upgrades), (101, true));
-    // Its handler is in the reply, which is dropped: the client is gone, and may come again.
+    // Its handler is in the reply, which is dropped: the client is gone, and may return.
     let reply = world.get(&world.back(&key, "alice"), &[JSON]).await;
     assert_eq!(reply.json()["data"], Value::Null, "a client waited for these");
     assert_eq!(world.get(&path, &SOCKET).await.status, 101);
@@ -339,7 +338,7 @@ async fn a_second_socket() {
     assert_eq!((second.status, &second.json()["message"]), (409, &json!("Conflict")));
 }
 
-/// Attack: whoever saw the key waits with it, or has somebody else sign in for it.
+/// Attack: an attacker who saw the key waits with it, or makes a victim sign in for it.
 #[tokio::test]
 async fn a_stolen_callback_key() {
     let world = World::new().await;
@@ -348,7 +347,7 @@ async fn a_stolen_callback_key() {
     let refused = world.ask_from("192.0.2.2", "GET", &path, &SOCKET).await;
     assert_eq!(refused.status, 403);
     assert!(refused.text.contains("same_address"), "the setting is named");
-    // Nor by writing a header that only a proxy may write.
+    // Nor with a header that only a proxy may write.
     let forged = [&SOCKET[..], &[("x-forwarded-for", "192.0.2.1")]].concat();
     assert_eq!(world.ask_from("192.0.2.2", "GET", &path, &forged).await.status, 403);
     assert_eq!(
@@ -418,8 +417,7 @@ async fn nobody_but_the_configuration_says_where_the_browser_goes() {
     }
 }
 
-/// Attack: whoever can read the log, or is told of an error, learns what a query or a header
-/// carried.
+/// Attack: a reader of the log, or of an error, learns the content of a query or a header.
 #[tokio::test]
 async fn nothing_that_was_brought_is_said_again() {
     let (lines, _guard) = Lines::record();
@@ -460,7 +458,7 @@ async fn nothing_that_was_brought_is_said_again() {
     }
 }
 
-/// What carries tokens, or leads to them, is kept by no cache, however it ends.
+/// An answer that carries tokens, or leads to them, is kept by no cache, however the call ends.
 #[tokio::test]
 async fn nobody_keeps_an_answer_that_is_about_tokens() {
     let world = World::new().await;
@@ -556,7 +554,7 @@ async fn refresh_replay() {
     assert_eq!(world.refresh(body["data"]["refreshToken"].as_str().unwrap()).await.status, 401);
 }
 
-/// Attack: the refresh token opens, the access token refreshes.
+/// Attack: the refresh token is used for access, the access token for a refresh.
 #[tokio::test]
 async fn token_confusion() {
     let world = World::new().await;

@@ -67,7 +67,7 @@ pub(super) struct CompanyOf {
 
 impl From<&Company> for CompanyBody {
     fn from(company: &Company) -> Self {
-        // A number that would come back with another spelling is a text.
+        // An id that would change its spelling as a number is a text.
         let number = company.directory_id.parse().ok();
         Self {
             id: company.id.into(),

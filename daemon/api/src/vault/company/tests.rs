@@ -14,7 +14,7 @@ use super::super::{Doors, Options, Parts, Vault};
 use super::*;
 use crate::openapi::said::assert_known;
 
-/// Lets everybody in, with one role.
+/// Authenticates every caller, with one role.
 struct OneRole(Arc<Role>);
 
 impl Doors for OneRole {
@@ -49,7 +49,7 @@ impl World {
             FakeDirectory::company("007", "12345", "Bond"),
         ]);
         let companies = companies(Source::Directory(directory.clone())).await;
-        // The walk at the start may be under way: one at a time.
+        // The walk of the start may still run: only one runs at a time.
         while companies.sync(operator(), false).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -144,8 +144,8 @@ async fn one_is_found_by_each_of_its_names() {
     }
 }
 
-/// Attack: somebody who is bound to one company asks for others: by list, search, count, name, and
-/// by the twin whose identifier is the number of their own.
+/// Attack: a caller bound to one company asks for others: by list, search, count, name, and by the
+/// twin whose identifier is the number of the caller's own company.
 #[tokio::test]
 async fn a_bound_role_sees_its_company_only() {
     let world = World::new(&["company.*"], Some(&["12345"])).await;

@@ -101,7 +101,7 @@ struct ListedCredential {
     company: CompanyOf,
 }
 
-/// What an update of its values answers.
+/// The answer to an update of its values.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ChangedCredential")]
 struct ChangedCredential {
@@ -163,7 +163,7 @@ struct ValuesSent {
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 #[serde(rename_all = "camelCase")]
 struct ValueSent {
-    /// Means nothing.
+    /// Ignored.
     id: Option<Value>,
     field_id: String,
     value: String,
@@ -173,7 +173,7 @@ struct ValueSent {
 #[expect(dead_code, reason = "it describes a body that is read by hand")]
 #[serde(rename_all = "camelCase")]
 struct ChangeSent {
-    /// Means nothing.
+    /// Ignored.
     id: Option<Value>,
     field_id: String,
     /// `null` takes it away.

@@ -84,7 +84,7 @@ async fn a_rename_answers_the_whole_credential() {
     assert_eq!(now.body["data"]["name"], "Updated Credential Name");
     assert_eq!(renamed.body, success(200, "Credential Updated Successfully!", &now.body["data"]));
     assert_eq!(renamed.header("etag"), now.header("etag"));
-    // What it got, a client may send back; what it did not get, it may not.
+    // A client may send back the members that it got, with the values that it got, and no others.
     assert_eq!(world.ask("PATCH", &path, now.body["data"].clone()).await.body, renamed.body);
     assert_eq!(world.ask("PATCH", &path, json!({})).await.body, renamed.body);
     let refused = world
@@ -314,8 +314,8 @@ async fn a_write_names_the_versions_it_expects_as_http_does() {
     assert_eq!(gone.status, 404);
 }
 
-/// What is wrong with a body is told of a version that is there: who is out of date reads again
-/// first.
+/// Faults of a body are reported for the present version only: a client with an old version reads
+/// again first.
 #[tokio::test]
 async fn an_old_version_is_told_before_faults_of_the_body() {
     let (world, _, id) = one().await;

@@ -79,11 +79,11 @@ struct TypeBody {
 struct ListedType {
     #[serde(flatten)]
     created: CreatedType,
-    /// How many credentials of it the asker may see.
+    /// How many credentials of it the caller may see.
     credential_count: u64,
 }
 
-/// A type as it was made.
+/// A type as it was created.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CreatedCredentialType")]
 #[serde(rename_all = "camelCase")]
@@ -99,7 +99,7 @@ struct CreatedType {
     fields: Vec<FieldBody>,
 }
 
-/// What an update of a type answers.
+/// The answer to an update of a type.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ChangedCredentialType")]
 struct ChangedType {
@@ -108,7 +108,7 @@ struct ChangedType {
     fields: Vec<FieldBody>,
 }
 
-/// What a permission scope looks like.
+/// The pattern of a permission scope.
 const SCOPE: &str = r"^[a-z0-9_]+(\.[a-z0-9_]+)+$";
 
 #[derive(JsonSchema)]

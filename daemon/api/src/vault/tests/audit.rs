@@ -1,4 +1,4 @@
-//! What the audit log says of refusals.
+//! The events of refusals in the audit log.
 
 use super::*;
 use crate::vault::route::parameter_name;
@@ -22,7 +22,7 @@ async fn refused_reveals_of_two_credentials_are_told_apart() {
     assert_eq!(world.refused().await, expected);
 }
 
-/// Not only the row says no: so does core, of what it finds.
+/// Core refuses too, because of the record that it finds.
 #[tokio::test]
 async fn a_refusal_about_the_record_itself_names_it_too() {
     let world = World::new().await;
@@ -60,7 +60,7 @@ async fn every_route_with_a_parameter_names_what_it_is_about() {
     assert!(expected.len() > 10);
 }
 
-/// Attack: words of one's own in the log, as a path or a query.
+/// Attack: text of the caller's choice in the log, by a path or a query.
 #[tokio::test]
 async fn what_is_no_id_stays_out() {
     let world = World::new().await;

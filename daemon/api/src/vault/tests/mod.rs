@@ -22,7 +22,7 @@ use super::*;
 use crate::vault::body::{Decoder, sound};
 use crate::vault::route::Outcome;
 
-/// Knows two tokens: `good` of somebody with rights, `poor` of somebody without.
+/// Knows three tokens: `good` with all rights, `half` with one of them, `poor` without any.
 struct TestDoors;
 
 impl Doors for TestDoors {
@@ -192,7 +192,7 @@ async fn a_page_says_where_it_is() {
     assert_eq!((bad.status, paths), (400, vec![&json!(["page"]), &json!(["rpp"])]));
 }
 
-/// Each request has everything wrong that later decisions are about.
+/// Each request has every fault that later decisions are about.
 #[tokio::test]
 async fn things_are_refused_in_their_order() {
     let huge = "x".repeat(1024 * 1024 + 1);

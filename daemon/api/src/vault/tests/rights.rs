@@ -1,8 +1,7 @@
-//! Every route, called by everybody: what [`ROWS`] says of it is the specification's word, not that
-//! of the routes themselves. For each row there are nobody, a bad token, somebody without rights,
-//! somebody with each single right of all there are, with all but that one, with rights that look
-//! alike, somebody bound to the company it is about, to another one, without the scope of the type,
-//! and an admin.
+//! The rights of every route. [`ROWS`] is written after the specification, independently of the
+//! routes. Each row is called without a token, with a bad token, without rights, with each single
+//! right, with all rights but that one, with rights of similar names, with rights bound to the
+//! company of the call and to another one, without the scope of the type, and by an administrator.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +9,12 @@ use super::super::test_vault::{Answer, World};
 use super::super::{Access, routes};
 use super::*;
 
-/// What a route is, and who may call it.
+/// A route, and the rights that it demands.
 pub(super) struct Row {
     pub(super) call: (&'static str, &'static str),
     needs: Needs,
     about: About,
-    /// The status for whoever may.
+    /// The status of a caller with the rights.
     pub(super) status: u16,
     pub(super) body: fn(&Things) -> Value,
 }
@@ -32,7 +31,7 @@ enum Needs {
     Permissions(&'static [&'static str]),
 }
 
-/// What narrows a route further.
+/// A further restriction of a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum About {
     /// Nothing: neither companies nor the scope of the type.
@@ -47,13 +46,13 @@ enum About {
     CredentialsOfCompany,
     /// A list of credentials of all companies.
     Credentials,
-    /// A type, which tells how many of its credentials one may see.
+    /// A type, whose view counts the credentials that the caller may see.
     Counted,
     /// A type, and what its scope protects.
     ScopeOfType,
 }
 
-/// What the calls are about: made anew for each, since some take it away.
+/// The records that a call is about: made anew for each, since some calls delete them.
 pub(super) struct Things {
     user: String,
     of: String,
@@ -62,7 +61,7 @@ pub(super) struct Things {
 }
 
 const SCOPE: &str = "aws.credentials";
-/// Well-formed, and nobody's.
+/// Well-formed, and no record's id.
 const UNKNOWN: &str = "c000000000000000000000000";
 
 const ONE: &str = "/v1/credential/credentials/{id}";
@@ -77,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/v1/auth/uri", Needs::Nothing),
     row("GET", "/v1/auth/redirect", Needs::Nothing).answers(400),
     row("GET", "/v1/auth/socket", Needs::Nothing).answers(404),
-    // For want of a refresh token, which is no matter of rights.
+    // 401 because the refresh token is missing, not because of rights.
     row("POST", "/v1/auth/refresh", Needs::Nothing).answers(401),
     row("POST", "/v1/auth/logout", Needs::Token),
     row("GET", "/v1/user/@me", Needs::Scope("user.read")),
@@ -169,7 +168,7 @@ impl Row {
         }
     }
 
-    /// What its caller needs, the scope of the type included where it stands in the way.
+    /// The rights that a caller needs, the scope of the type included where it restricts the route.
     fn all(&self) -> Vec<&'static str> {
         let scoped = matches!(self.about, About::Credential | About::ScopeOfType);
         self.permissions().iter().copied().chain(scoped.then_some(SCOPE)).collect()
@@ -205,12 +204,12 @@ fn credential(of: &str, company: &str) -> Value {
     json!({ "name": "Login", "typeId": of, "companyId": company, "fields": fields })
 }
 
-/// One route, and a vault to call it at.
+/// One route, and a vault to call it in.
 pub(super) struct Probe {
     row: &'static Row,
     pub(super) world: World,
     made: u32,
-    /// What a call that was refused has left as it was.
+    /// The records that a refused call has left unchanged.
     left: Option<[Things; 2]>,
 }
 
@@ -262,7 +261,7 @@ impl Probe {
         check_refused(&answer, self.row, token);
     }
 
-    /// The rights that are needed, and no other, decide.
+    /// Exactly the rights that the route demands decide.
     async fn judges(&mut self, held: &[&str]) {
         let token = if held.is_empty() { "nothing".to_owned() } else { held.join(",") };
         if self.row.all().iter().all(|needed| held.contains(needed)) {
@@ -374,7 +373,7 @@ async fn patterns_open_what_is_below_them() {
     }
 }
 
-/// Scopes are the token's: no permission makes up for one, and none is needed beside it.
+/// Scopes belong to the token: no permission replaces one, and none is needed beside it.
 #[tokio::test]
 async fn scopes_are_asked_of_the_token() {
     for row in ROWS {
@@ -428,7 +427,7 @@ async fn a_bound_role_reaches_its_own_company_and_no_foreign_one() {
     }
 }
 
-/// Lists and counts tell of their own company, and of nothing else.
+/// Lists and counts contain their own company, and nothing else.
 fn check_left_out(row: &Row, answer: &Answer, own: &Things, foreign: &Things) {
     let seen = answer.body["data"].to_string();
     match row.about {
@@ -488,8 +487,7 @@ async fn the_scope_of_a_type_narrows_further() {
     }
 }
 
-/// Whoever lacks the permission does not learn what there is; whoever has it is told that it is not
-/// there.
+/// A caller without the permission does not learn which records exist; a caller with it gets a 404.
 #[tokio::test]
 async fn what_is_not_there_is_told_to_those_who_may_look() {
     for row in ROWS.iter().filter(|row| row.call.1.contains('{')) {

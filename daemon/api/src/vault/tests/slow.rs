@@ -1,5 +1,5 @@
-//! Bodies that arrive in two pieces, at a server on the wire: between the pieces the caller loses
-//! what let them in.
+//! Bodies that arrive in two pieces, at a real server: between the pieces the caller loses the
+//! right to call.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use super::rights::{Probe, ROWS, Row};
 use super::*;
 use crate::vault::test_vault::World;
 
-/// Longer than anything takes, on whatever machine.
+/// Longer than any step takes, on any machine.
 const EVER: Duration = Duration::from_secs(30);
 
 async fn serve(surface: &Arc<Vault>) -> (SocketAddr, Drain) {
@@ -25,8 +25,8 @@ async fn serve(surface: &Arc<Vault>) -> (SocketAddr, Drain) {
     (address, drain)
 }
 
-/// The status of an answer to a body in two pieces. What `between` does happens when the caller is
-/// let in and the body is waited for.
+/// The status of an answer to a body in two pieces. `between` runs when the caller is admitted and
+/// the server waits for the rest of the body.
 async fn in_two_pieces(
     (surface, asked): (&Arc<Vault>, &watch::Sender<usize>),
     token: &str,
@@ -54,7 +54,7 @@ async fn in_two_pieces(
     said.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap().parse().unwrap()
 }
 
-/// What anybody can see of everything that a call may change.
+/// Every view of the records that a call may change.
 async fn seen(world: &World) -> Vec<Value> {
     let mut all = Vec::new();
     let of_acme = format!("credential/credentials/company/{}", world.acme);
@@ -77,12 +77,12 @@ fn rows_with_a_body() -> impl Iterator<Item = &'static Row> {
     })
 }
 
-/// Attack: the head while one may, the rest of the body when one may not any more.
+/// Attack: the head is sent with the right, the rest of the body after the right is lost.
 #[tokio::test]
 async fn rights_that_went_while_the_body_came_count_no_more() {
     for row in rows_with_a_body() {
-        // Suspended or signed out, it is no token any more. Without the role, or the scope, it is
-        // one of somebody with less.
+        // After a suspension or a sign-out the token is invalid. Without the role, or the scope, it
+        // is that of a caller with fewer rights.
         let less = if row.is_by_scope() { "|*" } else { "nothing" };
         for (token_now, status) in [("?", 401), (less, 403)] {
             let mut probe = Probe::new(row).await;
@@ -98,7 +98,7 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
             assert_eq!(answered, status, "{:?} as {token_now}", row.call);
             world.doors.take_all_for(None);
             assert_eq!(seen(world).await, before, "{:?} as {token_now}", row.call);
-            // The same call of somebody whose rights stay.
+            // The same call of a caller who keeps the rights.
             let answered = in_two_pieces(site, "*", call, &body, async {});
             assert_eq!(
                 tokio::time::timeout(EVER, answered).await.unwrap(),
@@ -116,7 +116,7 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
     }
 }
 
-/// The sessions as they are, and how often they were asked.
+/// The real sessions, and a count of the authentications.
 struct Counted(Arc<Sessions>, watch::Sender<usize>);
 
 impl Doors for Counted {

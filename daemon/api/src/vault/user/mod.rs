@@ -1,4 +1,4 @@
-//! Users: oneself, and for those who may, the others.
+//! Users: the caller, and with the permissions for it, other users.
 
 use credsmith_core::access::{
     AssignRoles, ChangeProfile, ListUsers, SuspendUser, authorize_profile, authorize_roles,
@@ -67,7 +67,7 @@ struct UserBody {
     updated_at: Moment,
 }
 
-/// What a user can change, and what goes with it.
+/// The profile of a user.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Profile")]
 struct ProfileBody {
@@ -77,7 +77,7 @@ struct ProfileBody {
     image: Option<String>,
 }
 
-/// A user as those see them who look after users.
+/// A user as administrators of users see it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ListedUser")]
 struct ListedBody {
@@ -86,13 +86,13 @@ struct ListedBody {
     suspended: bool,
 }
 
-/// One line of what a user may do.
+/// A permission that a user has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Granted")]
 struct GrantedBody {
     /// A permission, `*`, or one that ends in `.*` and covers everything below.
     permission: String,
-    /// For which companies alone; `null`: for all.
+    /// The companies to which it is bound; `null`: all.
     companies: Option<Vec<String>>,
 }
 
@@ -217,7 +217,7 @@ async fn assign(mut cx: Cx) -> Outcome {
     cx.success(&ListedBody::from(user))
 }
 
-/// What cannot be read keeps its place.
+/// A name that cannot be read keeps its position.
 fn roles(object: &mut Object<'_>) -> Vec<Option<String>> {
     let names = object.required("roles", |decoder, value| decoder.list(value, Decoder::string));
     names.unwrap_or_default()
