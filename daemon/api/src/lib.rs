@@ -11,9 +11,9 @@
 //! past some fifteen lines hides a use-case that belongs in `credsmith-core`.
 
 mod docs;
+mod log;
 mod negotiate;
 pub mod openapi;
 pub mod ops;
-mod told;
 pub mod vault;
 pub mod watts;

@@ -247,8 +247,8 @@ impl Daemon {
         let Some(VaultHalf { companies, users, sessions, vault }) = &self.vault else {
             return Ok(surfaces);
         };
-        let parts = vault_api::Parts {
-            doors: Arc::clone(sessions) as _,
+        let parts = vault_api::Core {
+            authenticator: Arc::clone(sessions) as _,
             sessions: Arc::clone(sessions),
             users: Arc::clone(users),
             companies: Arc::clone(companies),

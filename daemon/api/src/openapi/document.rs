@@ -35,12 +35,12 @@ pub(super) fn of(public_url: &str, version: &str) -> Value {
 pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
     let mut paths = Map::new();
     for route in crate::vault::routes() {
-        let path = known_as(&paths, route.path());
+        let path = name_of(&paths, route.path());
         let operation = vault::operation(&route, &path, schemas);
         add(&mut paths, path, route.method(), operation);
     }
     for row in crate::watts::rows() {
-        let path = known_as(&paths, row.path);
+        let path = name_of(&paths, row.path);
         let operation = watts::operation(&row, &path, schemas);
         add(&mut paths, path, &row.method, operation);
     }
@@ -49,7 +49,7 @@ pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
 
 /// The name of `path` in the document. Paths that differ only in the names of their parameters
 /// share the name of the first: to OpenAPI they are the same path.
-fn known_as(paths: &Map<String, Value>, path: &str) -> String {
+fn name_of(paths: &Map<String, Value>, path: &str) -> String {
     paths.keys().find(|known| shape(known) == shape(path)).map_or(path, String::as_str).to_owned()
 }
 

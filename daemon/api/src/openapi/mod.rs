@@ -2,13 +2,13 @@
 //! their route tables and from the types that write their answers. The operators' surface is not in
 //! it: it has no clients.
 //!
-//! `document` assembles the document, `vault` and `watts` translate rows with the helpers of `parts`,
-//! `schemas` collects the schemas that types derive.
+//! `document` assembles the document, `vault` and `watts` translate rows with the helpers of
+//! `parts`, `schemas` collects the schemas that types derive.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod document;
 mod parts;
-#[cfg(test)]
-pub(crate) mod said;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -56,7 +56,7 @@ impl Surface for OpenApi {
     }
 
     fn fault(&self, fault: Fault) -> Reply {
-        crate::vault::word(fault)
+        crate::vault::present_fault(fault)
     }
 }
 

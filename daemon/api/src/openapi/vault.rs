@@ -44,8 +44,8 @@ pub(super) fn security() -> Value {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token of a session: sign in by /v1/auth/uri. What stands behind it in an operation are the scopes that the \
-            token, and the permissions that its user needs.",
+        "description": "An access token of a session: sign in at /v1/auth/uri. An operation lists behind it the scopes that the \
+            token needs, and the permissions that its user needs.",
     })
 }
 
@@ -111,15 +111,15 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
         let status = answer.status.as_str().to_owned();
         let response = match responses.remove(&status) {
             None => response,
-            Some(first) if answer.status.is_success() => beside(first, response),
+            Some(first) if answer.status.is_success() => with_alternative(first, response),
             // A reference cannot be extended.
-            Some(_) => beside(failed(answer.status), response),
+            Some(_) => with_alternative(failed(answer.status), response),
         };
         responses.insert(status, response);
     }
     if route.docs.tagged && reads(route) {
         let response =
-            json!({ "description": "The client has it already.", "headers": revision() });
+            json!({ "description": "The client has the present revision.", "headers": revision() });
         responses.insert("304".to_owned(), response);
     }
     responses
@@ -164,7 +164,7 @@ fn response(answer: &Answer, schemas: &mut Schemas) -> Value {
 }
 
 fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas) -> Value {
-    let mut members = said(status, message);
+    let mut members = envelope_members(status, message);
     match data {
         Data::Absent => {}
         Data::One(schema) => {
@@ -180,7 +180,7 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
 }
 
 /// The members that every envelope has.
-fn said(status: StatusCode, message: &str) -> Map<String, Value> {
+fn envelope_members(status: StatusCode, message: &str) -> Map<String, Value> {
     Map::from_iter([
         ("status".to_owned(), json!({ "const": status.as_u16() })),
         ("message".to_owned(), json!({ "const": message })),
@@ -195,7 +195,7 @@ fn object(members: &Map<String, Value>, optional: &[&str]) -> Value {
 }
 
 /// `first`, with the content of `other` as an alternative.
-fn beside(mut first: Value, mut other: Value) -> Value {
+fn with_alternative(mut first: Value, mut other: Value) -> Value {
     let more = other.get_mut("content").and_then(Value::as_object_mut);
     if let (Some(content), Some(more)) =
         (first.get_mut("content").and_then(Value::as_object_mut), more)
@@ -216,7 +216,7 @@ fn failed(status: StatusCode) -> Value {
     let headers = match (header_of(status), status) {
         (Some((name, about)), _) => json!({ name: parts::required_header(about) }),
         (None, StatusCode::FORBIDDEN) => {
-            json!({ "WWW-Authenticate": header("Which scopes the token lacks, where that is why (RFC 6750).") })
+            json!({ "WWW-Authenticate": header("The scopes that the token lacks, where that is the reason (RFC 6750).") })
         }
         (None, _) => return response,
     };
@@ -225,7 +225,7 @@ fn failed(status: StatusCode) -> Value {
 }
 
 fn failure(status: StatusCode) -> Value {
-    let mut members = said(status, message(status));
+    let mut members = envelope_members(status, message(status));
     let may = matches!(status, StatusCode::FORBIDDEN | StatusCode::CONFLICT);
     if may || status == StatusCode::BAD_REQUEST {
         members.insert("errors".to_owned(), problems());
@@ -245,12 +245,12 @@ fn problems() -> Value {
 fn header_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
     match status {
         StatusCode::UNAUTHORIZED => {
-            Some(("WWW-Authenticate", "What is wrong with the token (RFC 6750)."))
+            Some(("WWW-Authenticate", "The fault of the token (RFC 6750)."))
         }
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            Some(("Retry-After", "When to come back, in seconds."))
+            Some(("Retry-After", "When to try again, in seconds."))
         }
-        StatusCode::UPGRADE_REQUIRED => Some(("Upgrade", "What to upgrade to.")),
+        StatusCode::UPGRADE_REQUIRED => Some(("Upgrade", "The protocol to upgrade to.")),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::parts::{self, header, json_response, set};
 use super::schemas::Schemas;
 use crate::docs::{Content, schema_of};
-use crate::watts::{Row, Said};
+use crate::watts::{RefusalBody, Row};
 
 /// The names of its security scheme and of its failures.
 pub(super) const SECURITY: &str = "provider";
@@ -70,7 +70,7 @@ fn responses(row: &Row, schemas: &mut Schemas) -> Map<String, Value> {
         responses.insert(answer.status.as_str().to_owned(), response);
     }
     if let Some(redirect) = responses.get_mut(StatusCode::SEE_OTHER.as_str()) {
-        set(redirect, "headers", json!({ "Location": header("Where it waits.") }));
+        set(redirect, "headers", json!({ "Location": header("The address of the result.") }));
     }
     responses
 }
@@ -83,14 +83,14 @@ pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
             let about = status.canonical_reason().unwrap_or_default();
             let mut response = match status {
                 StatusCode::NOT_MODIFIED => json!({ "description": about }),
-                _ => json_response(about, &schemas.written(schema_of::<Said>)),
+                _ => json_response(about, &schemas.written(schema_of::<RefusalBody>)),
             };
             let headers = match status {
                 StatusCode::UNAUTHORIZED => {
                     Some(("WWW-Authenticate", "That a bearer token is needed."))
                 }
                 StatusCode::SERVICE_UNAVAILABLE => {
-                    Some(("Retry-After", "When to come back, in seconds."))
+                    Some(("Retry-After", "When to try again, in seconds."))
                 }
                 _ => None,
             };

@@ -137,8 +137,8 @@ fn find<'p>(method: &Method, path: &'p str) -> Result<(&'static Command, &'p str
     })
 }
 
-/// The segment of `path` at the place of `{id}` in `pattern`, empty where there is none; `None` when
-/// the two do not fit.
+/// The segment of `path` at the place of `{id}` in `pattern`, empty where there is none; `None`
+/// when the two do not fit.
 fn id_in<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     if pattern.split('/').count() != path.split('/').count() {
         return None;

@@ -271,7 +271,7 @@ impl Object<'_> {
 ///
 /// # Errors
 /// A 400 with all problems.
-pub(super) fn sound<T>((draft, problems): (T, Vec<FieldProblem>)) -> Result<T, Refusal> {
+pub(super) fn without_problems<T>((draft, problems): (T, Vec<FieldProblem>)) -> Result<T, Refusal> {
     if problems.is_empty() { Ok(draft) } else { Err(Refusal::Invalid(problems)) }
 }
 
@@ -439,9 +439,9 @@ mod tests {
         ] {
             let body = Body::parse(format!("{{\"name\":{value}}}").as_bytes()).unwrap();
             let problems = body.decode(draft).1;
-            let told: Vec<_> =
+            let reported: Vec<_> =
                 problems.iter().map(|one| format!("{}: {}", one.place(), one.message)).collect();
-            assert_eq!(told, [fault], "{value}");
+            assert_eq!(reported, [fault], "{value}");
         }
     }
 
@@ -487,7 +487,7 @@ mod tests {
 
     #[test]
     fn problems_refuse_a_draft_that_core_does_not_look_at() {
-        assert_eq!(sound((5, vec![])).unwrap(), 5);
-        assert!(sound((5, vec![FieldProblem::new([], "x")])).is_err());
+        assert_eq!(without_problems((5, vec![])).unwrap(), 5);
+        assert!(without_problems((5, vec![FieldProblem::new([], "x")])).is_err());
     }
 }

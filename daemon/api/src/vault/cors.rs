@@ -64,7 +64,7 @@ impl Cors {
     }
 
     /// Adds the headers that let the page that sent the request read `reply`.
-    pub(super) fn mark(&self, reply: &mut Reply, origin: &Asker) {
+    pub(super) fn mark(&self, reply: &mut Reply, origin: &ListedOrigin) {
         if self.listed.is_empty() {
             return;
         }
@@ -76,18 +76,18 @@ impl Cors {
     }
 
     /// The origin for which [`Cors::mark`] marks the reply.
-    pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
-        Asker(self.listed(headers))
+    pub(super) fn listed_origin(&self, headers: &HeaderMap) -> ListedOrigin {
+        ListedOrigin(self.listed(headers))
     }
 
     /// The same where only the origin of a request is known.
-    pub(super) fn asker_of(&self, origin: Option<&HeaderValue>) -> Asker {
-        Asker(origin.and_then(|origin| self.if_listed(origin)))
+    pub(super) fn listed_origin_from(&self, origin: Option<&HeaderValue>) -> ListedOrigin {
+        ListedOrigin(origin.and_then(|origin| self.if_listed(origin)))
     }
 }
 
 /// The listed origin that a request came from, if it came from one.
-pub(super) struct Asker(Option<HeaderValue>);
+pub(super) struct ListedOrigin(Option<HeaderValue>);
 
 fn only(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut all = headers.get_all(ORIGIN).iter();
@@ -110,7 +110,7 @@ mod tests {
 
     fn preflight(cors: &Cors, headers: &HeaderMap) -> Reply {
         let mut reply = cors.options(headers, "GET, HEAD, OPTIONS");
-        cors.mark(&mut reply, &cors.asker(headers));
+        cors.mark(&mut reply, &cors.listed_origin(headers));
         reply
     }
 
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_does() {
+    fn other_origins_learn_nothing() {
         let two = from(&[PAGE, "https://evil.example"]);
         for other in [
             "https://evil.example",
@@ -166,7 +166,7 @@ mod tests {
         assert!(!Cors::new(vec![], "").admits_socket(&from(&[""])));
         assert!(
             !Cors::new(vec![], "data:x").admits_socket(&from(&["null"])),
-            "an opaque origin is nobody's"
+            "an opaque origin is never ours"
         );
     }
 }

@@ -17,7 +17,7 @@ use super::body::Body;
 use super::envelope::{self, Pagination, Success};
 use super::query::Query;
 use super::refuse::{Outcome, Refusal};
-use super::{App, Parts, tag};
+use super::{App, Core, tag};
 use crate::negotiate::{self, ContentType};
 
 /// Largest body in bytes; 413 beyond.
@@ -77,7 +77,7 @@ impl Cx {
     }
 
     /// The use-cases of core.
-    pub(super) fn core(&self) -> &Parts {
+    pub(super) fn core(&self) -> &Core {
         &self.app.core
     }
 
@@ -191,17 +191,17 @@ impl Cx {
 
     /// The success that the row declares, with `data`.
     pub(super) fn success(&self, data: &impl Serialize) -> Outcome {
-        self.say(Some(data), None)
+        self.respond(Some(data), None)
     }
 
     /// The same without data.
     pub(super) fn success_without_data(&self) -> Outcome {
-        self.say(None::<()>, None)
+        self.respond(None::<()>, None)
     }
 
     /// The same with a page of a list.
     pub(super) fn page(&self, page: &Page<impl Serialize>) -> Outcome {
-        self.say(Some(&page.items), Some(Pagination::from(page)))
+        self.respond(Some(&page.items), Some(Pagination::from(page)))
     }
 
     /// The same with the record's entity tag; a 304 to a reader that has this revision already.
@@ -216,7 +216,7 @@ impl Cx {
         Ok(reply)
     }
 
-    fn say<T: Serialize>(&self, data: Option<T>, pagination: Option<Pagination>) -> Outcome {
+    fn respond<T: Serialize>(&self, data: Option<T>, pagination: Option<Pagination>) -> Outcome {
         let (status, message) = self.row.success.ok_or_else(|| self.undeclared_success())?;
         let successful = status.is_success();
         let body = Success { status: status.as_u16(), message, data, pagination, successful };

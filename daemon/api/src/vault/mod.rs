@@ -10,7 +10,7 @@
 //! Never here: a check of rights beyond those that a row names. Core judges the object of a
 //! request.
 
-mod about;
+mod audit_target;
 mod auth;
 mod body;
 mod company;
@@ -89,7 +89,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// Authenticates callers by their access tokens.
-pub trait Doors: Send + Sync + 'static {
+pub trait Authenticator: Send + Sync + 'static {
     /// The member whose access token this is, with the present rights.
     ///
     /// # Errors
@@ -101,9 +101,9 @@ pub trait Doors: Send + Sync + 'static {
 }
 
 /// The use-cases of core that the dialect translates.
-pub struct Parts {
+pub struct Core {
     /// Authenticates callers by their access tokens.
-    pub doors: Arc<dyn Doors>,
+    pub authenticator: Arc<dyn Authenticator>,
     /// Sign-ins and sessions.
     pub sessions: Arc<Sessions>,
     /// The users.
@@ -116,7 +116,7 @@ pub struct Parts {
 
 /// The state that all handlers share.
 struct App {
-    core: Parts,
+    core: Core,
     cors: Cors,
     trusted_proxies: TrustedProxies,
 }
@@ -132,21 +132,21 @@ impl Vault {
     ///
     /// # Errors
     /// When two rows contradict each other, which is a mistake in this crate.
-    pub fn new(parts: Parts, options: Options) -> Result<Self, RouteConflict> {
-        Self::with(routes(), parts, options)
+    pub fn new(core: Core, options: Options) -> Result<Self, RouteConflict> {
+        Self::with(routes(), core, options)
     }
 
-    fn with(routes: Vec<Route>, parts: Parts, options: Options) -> Result<Self, RouteConflict> {
+    fn with(routes: Vec<Route>, core: Core, options: Options) -> Result<Self, RouteConflict> {
         let Options { public_url, cors_origins, trusted_proxies } = options;
         let cors = Cors::new(cors_origins, &public_url);
-        let app = Arc::new(App { core: parts, cors, trusted_proxies });
+        let app = Arc::new(App { core, cors, trusted_proxies });
         Ok(Self { app, table: Table::new(routes)? })
     }
 
     async fn answer(&self, request: Request) -> Reply {
-        let asker = self.app.cors.asker(request.headers());
+        let origin = self.app.cors.listed_origin(request.headers());
         let mut reply = self.decide(request).await.unwrap_or_else(refuse::present);
-        self.app.cors.mark(&mut reply, &asker);
+        self.app.cors.mark(&mut reply, &origin);
         reply
     }
 
@@ -171,32 +171,32 @@ impl Vault {
         parts: request::Parts,
         mut body: Body,
     ) -> Outcome {
-        let about = about::target(row, &params);
-        let mut member = self.let_in(row, &about, &parts.headers).await?;
+        let target = audit_target::target(row, &params);
+        let mut member = self.admitted_caller(row, &target, &parts.headers).await?;
         let mut sent = None;
         if row.reads_body() {
             sent = Some(cx::receive(&parts.headers, &mut body).await);
             // While a body arrives slowly, its sender may be suspended, sign out or lose a role:
             // the check before the body is not enough.
-            member = self.let_in(row, &about, &parts.headers).await?;
+            member = self.admitted_caller(row, &target, &parts.headers).await?;
         }
-        let asker = member.clone();
+        let caller = member.clone();
         let cx = Cx::new(Arc::clone(&self.app), row.row(), member, params, parts, sent);
         let outcome = (row.handler)(cx).await;
-        outcome.inspect_err(|refusal| self.remark_refusal(asker.as_ref(), row, &about, refusal))
+        outcome.inspect_err(|refusal| self.remark_refusal(caller.as_ref(), row, &target, refusal))
     }
 
     /// The caller, authenticated where the row demands it, and admitted by the row.
-    async fn let_in(
+    async fn admitted_caller(
         &self,
         row: &Route,
-        about: &Target,
+        target: &Target,
         headers: &HeaderMap,
     ) -> Result<Option<Member>, Refusal> {
         let member = self.member(row.access(), headers).await?;
         let admitted = admit(row.access(), member.as_ref());
         admitted
-            .inspect_err(|refusal| self.remark_refusal(member.as_ref(), row, about, refusal))?;
+            .inspect_err(|refusal| self.remark_refusal(member.as_ref(), row, target, refusal))?;
         Ok(member)
     }
 
@@ -205,7 +205,7 @@ impl Vault {
         match access {
             Access::Public => Ok(None),
             Access::Caller | Access::Needs { .. } => {
-                Ok(Some(self.app.core.doors.authenticate(&bearer(headers)?).await?))
+                Ok(Some(self.app.core.authenticator.authenticate(&bearer(headers)?).await?))
             }
         }
     }
@@ -213,16 +213,20 @@ impl Vault {
     /// Audits a refusal for want of rights, whether the row refused or core did about the object.
     fn remark_refusal(
         &self,
-        asker: Option<&Member>,
+        caller: Option<&Member>,
         row: &Route,
-        about: &Target,
+        target: &Target,
         refusal: &Refusal,
     ) {
-        if let (Some(asker), Refusal::Core(error)) = (asker, refusal)
+        if let (Some(caller), Refusal::Core(error)) = (caller, refusal)
             && error.kind() == Kind::Forbidden
         {
             let asked = Some(format!("{} {}", row.method(), row.path()));
-            self.app.core.sessions.remark_refusal(asker, Target { asked, ..about.clone() }, error);
+            self.app.core.sessions.remark_refusal(
+                caller,
+                Target { asked, ..target.clone() },
+                error,
+            );
         }
     }
 }
@@ -248,14 +252,14 @@ impl Surface for Vault {
     }
 
     fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
-        let mut reply = word(fault);
-        self.app.cors.mark(&mut reply, &self.app.cors.asker_of(origin));
+        let mut reply = present_fault(fault);
+        self.app.cors.mark(&mut reply, &self.app.cors.listed_origin_from(origin));
         reply
     }
 }
 
 /// Presents a fault of HTTP in the envelope.
-pub(crate) fn word(fault: Fault) -> Reply {
+pub(crate) fn present_fault(fault: Fault) -> Reply {
     refuse::present(fault.into())
 }
 

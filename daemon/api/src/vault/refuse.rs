@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::envelope;
 use super::field_names::{key, spelled};
-use crate::told;
+use crate::log;
 
 /// When to try again, where nothing more precise is known.
-const SOON: Duration = Duration::from_secs(1);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -131,11 +131,14 @@ impl Refusal {
                     status(error.kind()),
                     StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
                 );
-                error.retry_hint().or(later.then_some(SOON))
+                error.retry_hint().or(later.then_some(DEFAULT_RETRY_AFTER))
             }
             Self::Fault(fault) => {
                 let unavailable = fault.status() == StatusCode::SERVICE_UNAVAILABLE;
-                fault.retry_after().map(Duration::from_secs).or(unavailable.then_some(SOON))
+                fault
+                    .retry_after()
+                    .map(Duration::from_secs)
+                    .or(unavailable.then_some(DEFAULT_RETRY_AFTER))
             }
             _ => None,
         }
@@ -201,9 +204,9 @@ pub(crate) fn message(status: StatusCode) -> &'static str {
 }
 
 /// One of `errors`, as it is sent. A position in a list is a number.
-struct Wire<'a>(&'a FieldProblem);
+struct WireProblem<'a>(&'a FieldProblem);
 
-impl Serialize for Wire<'_> {
+impl Serialize for WireProblem<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         #[serde(untagged)]
@@ -230,14 +233,14 @@ struct Failure<'a> {
     status: u16,
     message: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Wire<'a>>,
+    errors: Vec<WireProblem<'a>>,
     successful: bool,
 }
 
 /// Presents a refusal, and logs it where core refused.
 pub(super) fn present(refusal: Refusal) -> Reply {
     if let Refusal::Core(error) = &refusal {
-        told::log(error);
+        log::failure(error);
     }
     let status = refusal.status();
     let headers = [
@@ -246,7 +249,7 @@ pub(super) fn present(refusal: Refusal) -> Reply {
         (ALLOW, allow(&refusal).map(str::to_owned)),
     ];
     let problems = refusal.problems();
-    let errors = problems.iter().map(Wire).collect();
+    let errors = problems.iter().map(WireProblem).collect();
     let upgrade = (status == StatusCode::UPGRADE_REQUIRED).then(HandshakeError::headers);
     let failure =
         Failure { status: status.as_u16(), message: message(status), errors, successful: false };
@@ -400,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_no_socket_where_there_is_one_is_told_how() {
+    fn a_request_without_an_upgrade_learns_what_to_upgrade_to() {
         let reply = present(HandshakeError::UpgradeRequired.into());
         assert_eq!(
             (reply.status().as_u16(), &reply.headers()["upgrade"]),

@@ -28,11 +28,11 @@ impl std::error::Error for RouteConflict {}
 /// All routes.
 pub(super) struct Table {
     tree: matchit::Router<usize>,
-    places: Vec<Place>,
+    places: Vec<PathRows>,
 }
 
 /// The rows of one path.
-struct Place {
+struct PathRows {
     shape: String,
     rows: Vec<Arc<Route>>,
     /// The value of `allow`.
@@ -40,8 +40,8 @@ struct Place {
 }
 
 /// A path that has rows, with the values of its parameters.
-pub(super) struct Found<'t, 'p> {
-    place: &'t Place,
+pub(super) struct PathMatch<'t, 'p> {
+    place: &'t PathRows,
     values: Vec<Cow<'p, str>>,
 }
 
@@ -49,14 +49,16 @@ impl Table {
     /// # Errors
     /// When two rows have the same method and path, or the paths cannot be told apart.
     pub(super) fn new(routes: Vec<Route>) -> Result<Self, RouteConflict> {
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<PathRows> = Vec::new();
         for route in routes {
             let shape = shape(route.path());
             match places.iter_mut().find(|place| place.shape == shape) {
                 Some(place) => place.add(route)?,
-                None => {
-                    places.push(Place { shape, allow: String::new(), rows: vec![Arc::new(route)] })
-                }
+                None => places.push(PathRows {
+                    shape,
+                    allow: String::new(),
+                    rows: vec![Arc::new(route)],
+                }),
             }
         }
         let mut tree = matchit::Router::new();
@@ -70,18 +72,18 @@ impl Table {
 
     /// The rows of `path`, which is still encoded. A path with a broken escape, with one that is no
     /// UTF-8, or with an empty segment has none.
-    pub(super) fn find<'p>(&self, path: &'p str) -> Option<Found<'_, 'p>> {
+    pub(super) fn find<'p>(&self, path: &'p str) -> Option<PathMatch<'_, 'p>> {
         if path.ends_with('/') || path.contains("//") {
             return None;
         }
         let matched = self.tree.at(path).ok()?;
         let place = self.places.get(*matched.value)?;
         let values: Option<_> = matched.params.iter().map(|(_, value)| decode(value)).collect();
-        Some(Found { place, values: values? })
+        Some(PathMatch { place, values: values? })
     }
 }
 
-impl Place {
+impl PathRows {
     fn add(&mut self, route: Route) -> Result<(), RouteConflict> {
         if self.rows.iter().any(|row| row.method() == route.method()) {
             return Err(RouteConflict(format!("{route:?} stands twice")));
@@ -91,7 +93,7 @@ impl Place {
     }
 }
 
-impl<'t> Found<'t, '_> {
+impl<'t> PathMatch<'t, '_> {
     /// The row for `method`. HEAD is GET without a body.
     pub(super) fn row(&self, method: &Method) -> Option<&'t Arc<Route>> {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };

@@ -22,8 +22,8 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Doors, Options, Parts, Vault};
-use crate::openapi::said::assert_known;
+use super::{Authenticator, Core, Options, Vault};
+use crate::openapi::conformance::assert_documented;
 
 /// Authenticates callers whose token lists their rights: `scopes|permissions@company`, each list
 /// with commas. Without scopes in front the caller has both; without a company behind, the
@@ -47,7 +47,7 @@ impl ByToken {
     }
 }
 
-impl Doors for ByToken {
+impl Authenticator for ByToken {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         self.asked.send_modify(|asked| *asked += 1);
         let now = *self.now.lock().unwrap();
@@ -79,7 +79,7 @@ impl Doors for ByToken {
 
 pub(super) struct World {
     pub(super) surface: Arc<Vault>,
-    pub(super) doors: Arc<ByToken>,
+    pub(super) authenticator: Arc<ByToken>,
     ground: Arc<Ground>,
     pub(super) plugins: Arc<ScriptedTypePlugins>,
     /// Ids of two companies: Acme Corp and Globex.
@@ -142,17 +142,18 @@ impl World {
             trusted_proxies: TrustedProxies::default(),
         };
         let (acme, globex) = (id("acmecorp"), id("globex"));
-        let helper = role_of("nobody", "helper", &["user.roles.update"]);
+        let helper = role_of("unassigned", "helper", &["user.roles.update"]);
         // A test may begin any number of sign-ins.
         let sessions = session::Options { begun_per_minute: None, ..session_options() };
         let people = People::new(vec![helper], sessions).await;
         let (bob, friend) =
             (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());
         let People { sessions, users, ground, .. } = people;
-        let doors = Arc::new(ByToken::new(bob));
-        let parts = Parts { doors: doors.clone(), sessions, users, companies, vault };
+        let authenticator = Arc::new(ByToken::new(bob));
+        let parts =
+            Core { authenticator: authenticator.clone(), sessions, users, companies, vault };
         let surface = Arc::new(Vault::new(parts, options).unwrap());
-        Self { surface, doors, ground, plugins, acme, globex, friend }
+        Self { surface, authenticator, ground, plugins, acme, globex, friend }
     }
 
     pub(super) async fn ask_with(
@@ -182,7 +183,7 @@ impl World {
         }
         let reply = self.surface.call(request.body(Body::from(body.to_string())).unwrap()).await;
         let (parts, body) = reply.into_parts();
-        assert_known(method, path, &parts, body.bytes());
+        assert_documented(method, path, &parts, body.bytes());
         let body: Value = serde_json::from_slice(body.bytes()).unwrap_or_default();
         assert!(body.get("status").is_none_or(|status| *status == parts.status.as_u16()));
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

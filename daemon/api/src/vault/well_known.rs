@@ -31,5 +31,5 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn keys_of_ours(cx: Cx) -> Outcome {
-    Ok(envelope::json(StatusCode::OK, &cx.core().doors.public_keys()))
+    Ok(envelope::json(StatusCode::OK, &cx.core().authenticator.public_keys()))
 }

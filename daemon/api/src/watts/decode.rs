@@ -18,7 +18,7 @@ pub(super) const ISSUER_HEADER: HeaderName = HeaderName::from_static("x-openid-c
 
 /// A well-formed request.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct DecodedRequest {
     pub(super) version: Version,
     pub(super) call: Call,
 }
@@ -48,12 +48,12 @@ pub(super) enum Issuer {
 
 /// Reads a request whose body has been read already.
 pub(super) fn decode(
-    core: &Leases,
+    leases: &Leases,
     method: &Method,
     behind_api: &str,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<Asked, Refusal> {
+) -> Result<DecodedRequest, Refusal> {
     let content_type = match headers.get(CONTENT_TYPE) {
         None => ContentType::Other,
         Some(value) => negotiate::content_type(value.as_bytes()),
@@ -64,7 +64,7 @@ pub(super) fn decode(
     let issuer_header = issuer_header(headers)?;
     let path = path::parse(behind_api, issuer_header).ok_or_else(Refusal::malformed)?;
     let issuer = || {
-        path.issuer.as_deref().and_then(|text| resolve(core, text)).ok_or_else(Refusal::malformed)
+        path.issuer.as_deref().and_then(|text| resolve(leases, text)).ok_or_else(Refusal::malformed)
     };
     let reads = method == Method::GET || method == Method::HEAD;
     if method != Method::POST && body::is_json(body) {
@@ -90,7 +90,7 @@ pub(super) fn decode(
         }
         _ => return Err(Refusal::malformed()),
     };
-    Ok(Asked { version: path.version, call })
+    Ok(DecodedRequest { version: path.version, call })
 }
 
 fn issuer_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
@@ -104,14 +104,14 @@ fn issuer_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 /// The provider that `text` names: by the id of one that lets users sign in, or by an `https`
 /// issuer.
-fn resolve(core: &Leases, text: &str) -> Option<Issuer> {
+fn resolve(leases: &Leases, text: &str) -> Option<Issuer> {
     if let Ok(id) = ProviderId::parse(text)
-        && let Some(provider) = core.provider(&id)
+        && let Some(provider) = leases.provider(&id)
     {
         return (!provider.login_disabled).then_some(Issuer::Configured(id));
     }
     let is_url = text.len() > 8 && text.starts_with("https://");
-    is_url.then(|| core.provider_by_issuer(text).map_or(Issuer::Unknown, Issuer::Configured))
+    is_url.then(|| leases.provider_by_issuer(text).map_or(Issuer::Unknown, Issuer::Configured))
 }
 
 /// The bearer token: exactly one `Authorization` header that begins with exactly `Bearer ` and has

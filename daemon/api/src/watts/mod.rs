@@ -31,14 +31,14 @@ use http::header::{ALLOW, CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use serde::Serialize;
 
-use decode::{Asked, Call, Issuer};
-pub(crate) use refuse::Said;
+use decode::{Call, DecodedRequest, Issuer};
+pub(crate) use refuse::RefusalBody;
 pub(crate) use rows::{Row, rows};
 
 use path::Version;
 use refuse::{During, Refusal};
 
-use crate::told;
+use crate::log;
 
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -61,14 +61,14 @@ pub struct Options {
 
 /// The WaTTS surface.
 pub struct Watts {
-    core: Arc<Leases>,
+    leases: Arc<Leases>,
     options: Options,
 }
 
 impl Watts {
-    /// A surface over `core`.
-    pub fn new(core: Arc<Leases>, options: Options) -> Self {
-        Self { core, options }
+    /// A surface over `leases`.
+    pub fn new(leases: Arc<Leases>, options: Options) -> Self {
+        Self { leases, options }
     }
 
     async fn answer(&self, request: Request) -> Result<Reply, Refusal> {
@@ -81,10 +81,11 @@ impl Watts {
         }
         let behind_api = behind_api(parts.uri.path()).ok_or_else(Refusal::not_found)?;
         let bytes = self.read(&mut body).await?;
-        let asked = decode::decode(&self.core, &parts.method, behind_api, &parts.headers, &bytes)?;
-        let caller = self.sign_in(&asked.call, &parts.headers).await?;
+        let request =
+            decode::decode(&self.leases, &parts.method, behind_api, &parts.headers, &bytes)?;
+        let caller = self.sign_in(&request.call, &parts.headers).await?;
         decode::negotiate(&parts.headers)?;
-        self.act(asked, caller, parts).await
+        self.act(request, caller, parts).await
     }
 
     async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
@@ -105,20 +106,20 @@ impl Watts {
         let token = decode::bearer(headers).ok_or_else(refuse::bad_token)?;
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let caller = self
-            .core
+            .leases
             .sign_in(provider, token, Interface::Rest)
             .await
-            .map_err(told(During::Request))?;
+            .map_err(refused(During::Request))?;
         Ok(Some(caller))
     }
 
     async fn act(
         &self,
-        asked: Asked,
+        request: DecodedRequest,
         caller: Option<Caller>,
         parts: request::Parts,
     ) -> Result<Reply, Refusal> {
-        let Asked { version, call } = asked;
+        let DecodedRequest { version, call } = request;
         let Some(caller) = caller else {
             conditional(&parts)?;
             return Ok(self.open(version, &call));
@@ -126,12 +127,14 @@ impl Watts {
         match call {
             Call::Services(_) => {
                 conditional(&parts)?;
-                let services = self.core.services(&caller).await.map_err(told(During::Request))?;
+                let services =
+                    self.leases.services(&caller).await.map_err(refused(During::Request))?;
                 Ok(json(&present::services(version, &services)))
             }
             Call::Credentials(_) => {
                 conditional(&parts)?;
-                let leases = self.core.credentials(&caller).await.map_err(told(During::Request))?;
+                let leases =
+                    self.leases.credentials(&caller).await.map_err(refused(During::Request))?;
                 Ok(json(&present::credentials(version, &leases)))
             }
             Call::Issue(_, body) => {
@@ -142,13 +145,13 @@ impl Watts {
             Call::Revoke(_, id) => {
                 let id = id.ok_or_else(Refusal::not_found)?;
                 let grant = self
-                    .core
+                    .leases
                     .authorize_revoke(&caller, id)
                     .await
-                    .map_err(told(During::Revocation))?;
+                    .map_err(refused(During::Revocation))?;
                 conditional(&parts)?;
                 release(&parts);
-                self.core.revoke(grant).await.map_err(told(During::Revocation))?;
+                self.leases.revoke(grant).await.map_err(refused(During::Revocation))?;
                 Ok(json(&present::done()))
             }
             Call::Providers | Call::Info | Call::Logout | Call::AccessToken => {
@@ -160,7 +163,7 @@ impl Watts {
     /// Answers a call that needs no caller. A token has no session, so a logout does nothing.
     fn open(&self, version: Version, call: &Call) -> Reply {
         match call {
-            Call::Providers => json(&present::providers(version, &self.core.providers())),
+            Call::Providers => json(&present::providers(version, &self.leases.providers())),
             Call::Info => json(&present::info(&self.options.version, &self.redirect_path())),
             _ => json(&present::done()),
         }
@@ -173,11 +176,11 @@ impl Watts {
         body: body::IssueBody,
         parts: &request::Parts,
     ) -> Result<Reply, Refusal> {
-        let told = told(During::Request);
-        let grant = self.core.authorize_issue(caller, &body.service).map_err(&told)?;
+        let refused = refused(During::Request);
+        let grant = self.leases.authorize_issue(caller, &body.service).map_err(&refused)?;
         let parameters = body.parameters.ok_or_else(refuse::parameters_are_no_object)?;
         release(parts);
-        let id = self.core.issue(grant, parameters).await.map_err(&told)?;
+        let id = self.leases.issue(grant, parameters).await.map_err(&refused)?;
         let location = self.location(version, caller, id)?;
         let mut reply = reply(StatusCode::SEE_OTHER, Bytes::new());
         reply.headers_mut().insert(LOCATION, location);
@@ -198,7 +201,7 @@ impl Watts {
             Version::V2 => format!("{base}/api/v2/{provider}/credential_data/{id}"),
         };
         HeaderValue::try_from(location)
-            .map_err(|cause| told(During::Request)(Error::internal(cause)))
+            .map_err(|cause| refused(During::Request)(Error::internal(cause)))
     }
 
     /// A HEAD checks whether the data is there and leaves it: it can be read only once.
@@ -209,12 +212,12 @@ impl Watts {
         id: Option<HandoffId>,
         parts: &request::Parts,
     ) -> Result<Reply, Refusal> {
-        let id = id.filter(|id| self.core.holds(caller, *id)).ok_or_else(Refusal::not_found)?;
+        let id = id.filter(|id| self.leases.holds(caller, *id)).ok_or_else(Refusal::not_found)?;
         conditional(parts)?;
         if parts.method == Method::HEAD {
             return Ok(secret(reply(StatusCode::OK, Bytes::new())));
         }
-        let handoff = self.core.collect(caller, id).await.map_err(told(During::Request))?;
+        let handoff = self.leases.collect(caller, id).await.map_err(refused(During::Request))?;
         Ok(secret(match &handoff {
             Handoff::Credential { id, entries } => {
                 json(&present::credential(version, *id, entries))
@@ -265,9 +268,9 @@ fn conditional(parts: &request::Parts) -> Result<(), Refusal> {
 }
 
 /// Logs a failed core call, once, and translates it.
-fn told(during: During) -> impl Fn(Error) -> Refusal {
+fn refused(during: During) -> impl Fn(Error) -> Refusal {
     move |error| {
-        told::log(&error);
+        log::failure(&error);
         refuse::refusal(&error, during)
     }
 }
@@ -277,7 +280,7 @@ fn options() -> Reply {
 }
 
 fn present_refusal(refusal: Refusal) -> Reply {
-    let body = refuse::Said::new(&refusal.message);
+    let body = refuse::RefusalBody::new(&refusal.message);
     let mut reply = reply(refusal.status, encode(&body));
     let headers = reply.headers_mut();
     if refusal.status == StatusCode::UNAUTHORIZED {

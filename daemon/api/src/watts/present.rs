@@ -170,7 +170,7 @@ fn parameters(set: &[Parameter]) -> Vec<ParameterEntry<'_>> {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct LeaseEntry<'a> {
     #[schemars(with = "String")]
-    cred_id: LeaseText,
+    cred_id: LeaseIdText,
     #[serde(skip_serializing_if = "Option::is_none")]
     cred_state: Option<&'static str>,
     ctime: String,
@@ -192,9 +192,9 @@ pub(super) struct LeaseV1<'a> {
 }
 
 /// A lease id as JSON text.
-struct LeaseText(LeaseId);
+struct LeaseIdText(LeaseId);
 
-impl Serialize for LeaseText {
+impl Serialize for LeaseIdText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -206,7 +206,7 @@ pub(super) fn credentials(version: Version, leases: &[LeaseView]) -> impl Serial
         .iter()
         .map(|lease| {
             let entry = LeaseEntry {
-                cred_id: LeaseText(lease.id),
+                cred_id: LeaseIdText(lease.id),
                 cred_state: (version == Version::V1).then_some("hidden"),
                 ctime: httpdate::fmt_http_date(lease.created.into()),
                 interface: interface(lease.interface),
@@ -272,7 +272,7 @@ struct CredentialData<'a> {
 /// An issued credential in version 2.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Issued<'a> {
-    result: Fine,
+    result: OkResult,
     credential: Credential<'a>,
 }
 
@@ -297,7 +297,7 @@ impl Serialize for CredentialData<'_> {
                 serializer.collect_seq(std::iter::once(&id).chain(&self.entries))
             }
             Version::V2 => Issued {
-                result: Fine::Ok,
+                result: OkResult::Ok,
                 credential: Credential { id: &self.id, entries: &self.entries },
             }
             .serialize(serializer),
@@ -309,7 +309,7 @@ impl Serialize for CredentialData<'_> {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-enum Fine {
+enum OkResult {
     Ok,
 }
 
@@ -343,12 +343,12 @@ pub(super) fn login<'a>(provider: &'a str, url: &'a str, message: &'a str) -> Lo
 /// The call succeeded, and has no other result.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Done {
-    result: Fine,
+    result: OkResult,
 }
 
 /// `{"result":"ok"}`.
 pub(super) fn done() -> Done {
-    Done { result: Fine::Ok }
+    Done { result: OkResult::Ok }
 }
 
 /// The names of the lists.

@@ -21,7 +21,7 @@ pub(super) const NOT_FOUND: &str = "There is no such resource.";
 const LOGIN_REQUIRED: &str = "login is required, please use the web interface";
 
 /// When to try again, where nothing more precise is known.
-const SOON: Duration = Duration::from_secs(1);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A refusal on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,21 +48,21 @@ impl Refusal {
 /// A refusal as it is sent.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "WattsRefusal")]
-pub(crate) struct Said<'a> {
-    result: Failed,
+pub(crate) struct RefusalBody<'a> {
+    result: ErrorResult,
     user_msg: &'a str,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-enum Failed {
+enum ErrorResult {
     Error,
 }
 
-impl<'a> Said<'a> {
+impl<'a> RefusalBody<'a> {
     pub(super) fn new(message: &'a str) -> Self {
-        Self { result: Failed::Error, user_msg: message }
+        Self { result: ErrorResult::Error, user_msg: message }
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) fn refusal(error: &Error, during: During) -> Refusal {
         Kind::Busy | Kind::Upstream => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let busy = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON);
+    let busy = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(DEFAULT_RETRY_AFTER);
     let message = match error.kind() {
         Kind::LoginRequired => LOGIN_REQUIRED,
         _ => error.public(),
@@ -150,19 +150,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugins_no_depends_on_the_question() {
+    fn the_status_of_a_plugins_refusal_depends_on_the_call() {
         let error = Error::new(Kind::Refused, "no");
         assert_eq!(refusal(&error, During::Request).status, StatusCode::BAD_REQUEST);
         assert_eq!(refusal(&error, During::Revocation).status, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
-    fn who_finds_us_busy_is_told_when_to_come_back() {
-        let told = |error: &Error| refusal(error, During::Request).retry_after;
-        assert_eq!(told(&Error::new(Kind::Busy, "busy")), Some(SOON));
+    fn a_busy_refusal_says_when_to_try_again() {
+        let retry_after = |error: &Error| refusal(error, During::Request).retry_after;
+        assert_eq!(retry_after(&Error::new(Kind::Busy, "busy")), Some(DEFAULT_RETRY_AFTER));
         let later = Duration::from_secs(7);
-        assert_eq!(told(&Error::new(Kind::Busy, "busy").retry_after(later)), Some(later));
-        assert_eq!(told(&Error::new(Kind::Refused, "no")), None);
+        assert_eq!(retry_after(&Error::new(Kind::Busy, "busy").retry_after(later)), Some(later));
+        assert_eq!(retry_after(&Error::new(Kind::Refused, "no")), None);
     }
 
     #[test]

@@ -47,8 +47,8 @@ fn rows_of(version: Version) -> [Row; 9] {
     [
         get(path("/api/v1/oidcp", "/api/v2/oidcp"), "Lists the providers at which users sign in.")
             .json("The providers.", say(providers::<ProviderV1>, providers::<ProviderV2>)),
-        get(path("/api/v1/info", "/api/v2/info"), "Says what the daemon is.")
-            .json("What it is.", schema_of::<Info>),
+        get(path("/api/v1/info", "/api/v2/info"), "Describes the daemon.")
+            .json("The description.", schema_of::<Info>),
         get(
             path("/api/v1/logout", "/api/v2/logout"),
             "Ends a web session. A token has none to end.",
@@ -71,17 +71,17 @@ fn rows_of(version: Version) -> [Row; 9] {
         Row::new(
             Method::POST,
             path("/api/v1/{issuer}/credential", "/api/v2/{issuer}/credential"),
-            "Requests a credential; `location` of the answer is where it waits, to be read once.",
+            "Requests a credential; `location` of the answer is its address, to be read once.",
         )
         .secured()
         .reads::<Request>()
-        .answers(StatusCode::SEE_OTHER, Content::Nothing { about: "It is there." }),
+        .answers(StatusCode::SEE_OTHER, Content::Nothing { about: "The credential waits there." }),
         get(
             path("/api/v1/{issuer}/credential_data/{id}", "/api/v2/{issuer}/credential_data/{id}"),
-            "Hands out what was issued, once.",
+            "Hands out an issued credential, once.",
         )
         .secured()
-        .json("What was issued, or where to sign in first.", say(issued_v1, issued_v2)),
+        .json("The issued credential, or where to sign in first.", say(issued_v1, issued_v2)),
         Row::new(
             Method::DELETE,
             path("/api/v1/{issuer}/credential/{id}", "/api/v2/{issuer}/credential/{id}"),

@@ -21,13 +21,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Doors;
+use super::Authenticator;
 use super::cx::Cx;
 use super::query::Query;
 use super::refuse::{self, Refusal};
 use super::route::{Access, Outcome, Route};
 use crate::docs::Content;
-use crate::{negotiate, told};
+use crate::{log, negotiate};
 
 const X_REFRESH_TOKEN: HeaderName = HeaderName::from_static("x-refresh-token");
 
@@ -35,13 +35,13 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/auth/uri", Access::Public, |cx| begin(cx).boxed())
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
-            .query::<String>("provider", "Id of the provider to sign in at. Without it the usual one.")
+            .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
             .fails(&[StatusCode::TOO_MANY_REQUESTS])
             .no_store(),
         redirect(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
-            .summary("Waits as a WebSocket for what comes of a sign-in: one text with the tokens, or with what went wrong.")
+            .summary("Waits as a WebSocket for the result of a sign-in: one text with the tokens, or with an error.")
             .needs_query::<String>("callbackKey", "The callback key.")
             .answer(StatusCode::SWITCHING_PROTOCOLS, Content::Nothing { about: "The socket." })
             .fails(&[
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
             ])
             .no_store(),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
-            .summary("New tokens for a refresh token, which is spent by that. Showing a spent one ends the session.")
+            .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session.")
             .header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
             .fails(&[StatusCode::UNAUTHORIZED])
@@ -67,11 +67,11 @@ pub(super) fn routes() -> Vec<Route> {
 fn redirect() -> Route {
     const PAGE: Content = Content::Other { about: "A page that says so.", media_type: "text/html" };
     let row = Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx).boxed())
-        .summary("Where a provider sends the browser back to.")
+        .summary("The address to which a provider sends the browser back.")
         .needs_query::<String>("state", "The callback key.")
-        .query::<String>("code", "What the provider gives for a sign-in.")
-        .query::<String>("error", "What it says instead.")
-        .query::<String>("iss", "Who it is (RFC 9207).")
+        .query::<String>("code", "The code of the provider for a sign-in.")
+        .query::<String>("error", "The error of the provider instead of a code.")
+        .query::<String>("iss", "The issuer (RFC 9207).")
         .answers::<Option<Tokens>>(StatusCode::OK, "Signed in.")
         .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
         .no_store();
@@ -115,7 +115,7 @@ impl<'a> From<&'a TokenPair> for Tokens<'a> {
     }
 }
 
-impl Doors for Sessions {
+impl Authenticator for Sessions {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         self.authenticate(token).boxed()
     }
@@ -130,7 +130,8 @@ async fn begin(cx: Cx) -> Outcome {
     let provider = query.one("provider")?.map(ProviderId::parse).transpose();
     let provider = provider
         .map_err(|_| Refusal::invalid(["provider".into()], "Expected the id of a provider."))?;
-    let begun = cx.core().sessions.begin(provider.as_ref(), from(&cx)).map_err(later)?;
+    let begun =
+        cx.core().sessions.begin(provider.as_ref(), client_address(&cx)).map_err(begin_refusal)?;
     let callback_key = begun.callback_key.expose_str().unwrap_or_default();
     cx.success(&Begun { uri: &begun.uri, callback_key })
 }
@@ -141,21 +142,21 @@ async fn finish(cx: Cx) -> Outcome {
         return Err(Refusal::MethodNotAllowed("GET, OPTIONS".to_owned()));
     }
     let wants_json = wants_json(&cx);
-    let finished = match back(&cx.query(), from(&cx), wants_json) {
-        Ok(back) => cx.core().sessions.finish(back).await.map_err(in_vain),
+    let finished = match callback(&cx.query(), client_address(&cx), wants_json) {
+        Ok(callback) => cx.core().sessions.finish(callback).await.map_err(finish_refusal),
         Err(refusal) => Err(refusal),
     };
     match (finished, wants_json) {
         (Ok(Finished::Tokens(pair)), _) => cx.success(&Some(Tokens::from(&pair))),
         (Ok(Finished::Delivered), true) => cx.success(&None::<Tokens<'_>>),
-        (Ok(Finished::Delivered), false) => Ok(page::good(&cx.core().sessions.nonce())),
+        (Ok(Finished::Delivered), false) => Ok(page::signed_in(&cx.core().sessions.nonce())),
         (Err(refusal), true) => Err(refusal),
-        (Err(refusal), false) => Ok(page::bad(&cx.core().sessions.nonce(), refusal)),
+        (Err(refusal), false) => Ok(page::not_signed_in(&cx.core().sessions.nonce(), refusal)),
     }
 }
 
 /// The callback that the browser brought. `code` beside `error` is no answer of a provider.
-fn back(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
+fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
     let state = query
         .one("state")?
         .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
@@ -175,7 +176,7 @@ async fn wait(cx: Cx) -> Outcome {
     }
     let query = cx.query();
     let key = Secret::new(query.one("callbackKey")?.ok_or(Refusal::NotFound)?);
-    let (sessions, from) = (&cx.core().sessions, from(&cx));
+    let (sessions, from) = (&cx.core().sessions, client_address(&cx));
     sessions.expects(&key, from)?;
     let handshake = cx.handshake()?;
     let seat = sessions.attach(&key, from)?;
@@ -196,7 +197,7 @@ async fn outcome(seat: &Seat) -> String {
     let text = match seat.tokens().await {
         Ok(pair) => json!({ "event": "auth:callback", "data": Tokens::from(&pair) }),
         Err(error) => {
-            told::log(&error);
+            log::failure(&error);
             json!({ "event": "auth:error", "data": { "message": error.public() } })
         }
     };
@@ -223,25 +224,25 @@ fn wants_json(cx: &Cx) -> bool {
 }
 
 /// The address of the client. All clients of unknown address share one.
-fn from(cx: &Cx) -> Address {
+fn client_address(cx: &Cx) -> Address {
     cx.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).into()
 }
 
 /// A provider that cannot be reached is 503: 502 is for the directory of companies.
-fn later(error: Error) -> Refusal {
-    unreached(error, Kind::Busy, "The provider cannot be reached; please try again later.")
+fn begin_refusal(error: Error) -> Refusal {
+    upstream_as(error, Kind::Busy, "The provider cannot be reached; please try again later.")
 }
 
 /// A sign-in whose provider could not be asked is over: the client has nothing to send again.
-fn in_vain(error: Error) -> Refusal {
-    unreached(
+fn finish_refusal(error: Error) -> Refusal {
+    upstream_as(
         error,
         Kind::Unauthenticated,
         "The provider could not be asked who you are; please begin again.",
     )
 }
 
-fn unreached(error: Error, kind: Kind, sentence: &'static str) -> Refusal {
+fn upstream_as(error: Error, kind: Kind, sentence: &'static str) -> Refusal {
     match error.kind() {
         Kind::Upstream => Error::new(kind, sentence).because(error).into(),
         _ => error.into(),

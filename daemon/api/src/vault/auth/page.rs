@@ -12,12 +12,12 @@ use super::super::refuse::Refusal;
 use super::refuse;
 
 /// The page of a sign-in that succeeded.
-pub(super) fn good(nonce: &str) -> Reply {
+pub(super) fn signed_in(nonce: &str) -> Reply {
     page(StatusCode::OK, nonce, "Signed in", "You are signed in. You can close this window.")
 }
 
 /// The page of a sign-in that failed. The headers are those of the refusal.
-pub(super) fn bad(nonce: &str, refusal: Refusal) -> Reply {
+pub(super) fn not_signed_in(nonce: &str, refusal: Refusal) -> Reply {
     let sentence = refusal.sentence();
     let reply = refuse::present(refusal);
     let sentence = format!("{sentence} You can close this window.");
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn everything_is_escaped() {
         let error = Error::new(Kind::Unauthenticated, "<script>alert('x')</script> & \"more\"");
-        let reply = bad("abc123", error.into());
+        let reply = not_signed_in("abc123", error.into());
         assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
         let html = String::from_utf8(reply.body().bytes().to_vec()).unwrap();
         assert!(
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_what_has_the_nonce_runs() {
-        let reply = good("abc123");
+        let reply = signed_in("abc123");
         let header = |name: &str| reply.headers()[name].to_str().unwrap();
         let policy = header("content-security-policy");
         assert!(

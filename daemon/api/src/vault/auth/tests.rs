@@ -12,9 +12,9 @@ use credsmith_core::session::Options as SessionOptions;
 use credsmith_http::{Body, Peer, Surface as _, TrustedProxies, Upgrade};
 use http::{HeaderMap, Request};
 
-use super::super::{Options, Parts, Vault};
+use super::super::{Core, Options, Vault};
 use super::*;
-use crate::openapi::said::assert_known;
+use crate::openapi::conformance::assert_documented;
 
 /// The lines written to the log.
 #[derive(Clone, Default)]
@@ -97,8 +97,8 @@ impl World {
             trusted_proxies,
         };
         let companies = companies(Source::Listed(Vec::new())).await;
-        let parts = Parts {
-            doors: people.sessions.clone(),
+        let parts = Core {
+            authenticator: people.sessions.clone(),
             sessions: Arc::clone(&people.sessions),
             users: Arc::clone(&people.users),
             vault: vault(Arc::clone(&companies), Arc::default()).await,
@@ -115,7 +115,7 @@ impl World {
         let mut request = request.body(Body::from(String::new())).unwrap();
         request.extensions_mut().insert(Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 4711)));
         let (parts, body) = self.vault.call(request).await.into_parts();
-        assert_known(method, &format!("/v1/auth/{path}"), &parts, body.bytes());
+        assert_documented(method, &format!("/v1/auth/{path}"), &parts, body.bytes());
         Reply {
             status: parts.status.as_u16(),
             upgrades: parts.extensions.get::<Upgrade>().is_some(),
@@ -207,7 +207,7 @@ async fn a_browser_gets_a_page_without_tokens() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_said_on_a_page_or_in_the_envelope() {
+async fn a_failure_is_on_a_page_or_in_the_envelope() {
     let world = World::new().await;
     let cases = [
         ("redirect".to_owned(), 400),
@@ -390,7 +390,7 @@ async fn a_stolen_callback_key_in_the_next_network() {
 
 /// Attack: a name for us, or a parameter, that would lead browser and code elsewhere.
 #[tokio::test]
-async fn nobody_but_the_configuration_says_where_the_browser_goes() {
+async fn only_the_configuration_decides_where_the_browser_goes() {
     let world = World::new().await;
     let lies = [
         ("host", "evil.example"),
@@ -419,7 +419,7 @@ async fn nobody_but_the_configuration_says_where_the_browser_goes() {
 
 /// Attack: a reader of the log, or of an error, learns the content of a query or a header.
 #[tokio::test]
-async fn nothing_that_was_brought_is_said_again() {
+async fn no_query_or_header_is_logged_or_repeated() {
     let (lines, _guard) = Lines::record();
     let world = World::new().await;
     let key = world.begin().await;
@@ -460,7 +460,7 @@ async fn nothing_that_was_brought_is_said_again() {
 
 /// An answer that carries tokens, or leads to them, is kept by no cache, however the call ends.
 #[tokio::test]
-async fn nobody_keeps_an_answer_that_is_about_tokens() {
+async fn no_cache_keeps_an_answer_about_tokens() {
     let world = World::new().await;
     let [key, other] = [world.begin().await, world.begin().await];
     let good = world.back(&key, "alice");

@@ -10,14 +10,14 @@ use credsmith_http::{Body, Surface as _, TrustedProxies};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::super::{Doors, Options, Parts, Vault};
+use super::super::{Authenticator, Core, Options, Vault};
 use super::*;
-use crate::openapi::said::assert_known;
+use crate::openapi::conformance::assert_documented;
 
 /// Authenticates every caller, with one role.
 struct OneRole(Arc<Role>);
 
-impl Doors for OneRole {
+impl Authenticator for OneRole {
     fn authenticate<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         let member = Member {
             user: UserId::from_random([1; 16]),
@@ -65,8 +65,13 @@ impl World {
         };
         let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
         let vault = vault(Arc::clone(&companies), Arc::default()).await;
-        let parts =
-            Parts { doors: Arc::new(OneRole(Arc::new(role))), sessions, users, companies, vault };
+        let parts = Core {
+            authenticator: Arc::new(OneRole(Arc::new(role))),
+            sessions,
+            users,
+            companies,
+            vault,
+        };
         Self { vault: Vault::new(parts, options).unwrap(), directory }
     }
 
@@ -77,7 +82,7 @@ impl World {
             .body(Body::from(String::new()))
             .unwrap();
         let (parts, body) = self.vault.call(request).await.into_parts();
-        assert_known("GET", &format!("/v1/company/companies{path}"), &parts, body.bytes());
+        assert_documented("GET", &format!("/v1/company/companies{path}"), &parts, body.bytes());
         let cached =
             parts.headers.get("cache-control").map(|value| value.to_str().unwrap().to_owned());
         (parts.status.as_u16(), cached, String::from_utf8(body.bytes().to_vec()).unwrap())
@@ -116,7 +121,7 @@ async fn a_list_is_that_of_the_route_list() {
     assert_eq!(body, expected);
     assert_eq!(world.names("").await, ["Acme Corp", "Bond", "Zürich & Söhne"]);
     assert_eq!(world.names("?search=%20Z%C3%9CRICH+").await, ["Zürich & Söhne"]);
-    assert_eq!(world.names("?search=nobody").await, [""; 0]);
+    assert_eq!(world.names("?search=unknown").await, [""; 0]);
     assert_eq!(world.get("?page=0&rpp=1001").await["errors"].as_array().unwrap().len(), 2);
 }
 
@@ -139,7 +144,7 @@ async fn one_is_found_by_each_of_its_names() {
         Value::Null,
         "not a number's own spelling"
     );
-    for unknown in ["/nobody", "/12346", "/Acme%20Corp", "/%00"] {
+    for unknown in ["/unknown", "/12346", "/Acme%20Corp", "/%00"] {
         assert_eq!(world.get(unknown).await["message"], "Resource not found", "{unknown}");
     }
 }
@@ -185,7 +190,7 @@ async fn each_route_wants_its_own_permission() {
 }
 
 #[tokio::test]
-async fn configurations_pass_unchanged_and_are_kept_by_nobody() {
+async fn configurations_pass_unchanged_and_are_kept_by_no_cache() {
     let world = World::new(&["company.*"], None).await;
     let answer = "[ {\"id\": 1.50, \"id\": 12345678901234567890123, \"password\": \"hunter2\"} ]";
     world.directory.set_configurations(answer);
@@ -215,7 +220,7 @@ async fn a_directory_that_fails_or_lies_is_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn what_the_directory_lost_says_since_when() {
+async fn a_company_lost_by_the_directory_says_since_when() {
     let world = World::new(&["company.*"], None).await;
     world.directory.set([FakeDirectory::company("12345", "AcmeCorp", "Acme Corp")]);
     let companies = &world.vault.app.core.companies;

@@ -45,20 +45,23 @@ pub(super) fn routes() -> Vec<Route> {
             list_of_company(cx).boxed()
         })
         .summary("Lists the credentials of a company, by name.")
-        .answers::<Vec<ListedCredential>>(StatusCode::OK, "Company Credentials Fetched Successfully!"),
+        .answers::<Vec<ListedCredential>>(
+            StatusCode::OK,
+            "Company Credentials Fetched Successfully!",
+        ),
         Route::post(ALL, CREATE, |cx| create(cx).boxed())
-            .summary("Makes a credential.")
+            .summary("Creates a credential.")
             .reads::<CredentialSent>()
             .answers::<CredentialOfType>(StatusCode::CREATED, "Credential Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::patch(ONE, RENAME, |cx| rename(cx).boxed())
-            .summary("Calls a credential something else.")
+            .summary("Renames a credential.")
             .reads::<RenameSent>()
             .answers::<CredentialBody>(StatusCode::OK, "Credential Updated Successfully!")
             .tagged(),
         Route::put(FIELDS, CHANGE_VALUES, |cx| change_values(cx).boxed())
             .summary(
-                "Sets the values that it names, and keeps the others. `null` takes an optional one away.",
+                "Sets the named values and keeps the others. `null` removes an optional value.",
             )
             .reads::<ValuesSent>()
             .answers::<ChangedCredential>(StatusCode::OK, "Credential Fields Updated Successfully!")
@@ -68,10 +71,12 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("All values as they are stored: secure ones encrypted, in base64.")
             .answers::<Vec<ValueBody>>(StatusCode::OK, "Credential Fields Fetched Successfully!")
             .tagged(),
-        Route::get("/v1/credential/credentials/{id}/secure-values", REVEAL, |cx| reveal(cx).boxed())
-            .summary("All secure values, decrypted. Every call is audited.")
-            .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!")
-            .no_store(),
+        Route::get("/v1/credential/credentials/{id}/secure-values", REVEAL, |cx| {
+            reveal(cx).boxed()
+        })
+        .summary("All secure values, decrypted. Every call is audited.")
+        .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!")
+        .no_store(),
         Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
             .summary("Deletes a credential with all its values.")
             .answers::<()>(StatusCode::OK, "Credential Deleted Successfully!")
@@ -176,7 +181,7 @@ struct ChangeSent {
     /// Ignored.
     id: Option<Value>,
     field_id: String,
-    /// `null` takes it away.
+    /// `null` removes it.
     #[schemars(required, extend("type" = ["string", "null"]))]
     value: Option<String>,
 }

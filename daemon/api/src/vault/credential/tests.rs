@@ -65,7 +65,7 @@ async fn a_credential_is_that_of_the_route_list() {
         world.get(&format!("{CREDENTIALS}/company/{}", world.globex)).await.body["data"],
         json!([])
     );
-    for unknown in ["c0000000000000000000000000", "nobody", "acmecorp"] {
+    for unknown in ["c0000000000000000000000000", "unknown", "acmecorp"] {
         assert_eq!(
             world.get(&format!("{CREDENTIALS}/company/{unknown}")).await.status,
             404,
@@ -167,7 +167,7 @@ async fn secure_values_stand_in_no_other_answer() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_body_is_told_with_its_path() {
+async fn every_fault_of_a_body_is_reported_with_its_path() {
     let world = World::new().await;
     let of = world.aws().await;
     let body = json!({
@@ -210,7 +210,8 @@ async fn every_fault_of_a_body_is_told_with_its_path() {
         nothing.paths(),
         [r#"["name"]"#, r#"["typeId"]"#, r#"["companyId"]"#, r#"["fields"]"#]
     );
-    let unknown = json!({ "name": "x", "typeId": "nobody", "companyId": world.acme, "fields": [] });
+    let unknown =
+        json!({ "name": "x", "typeId": "unknown", "companyId": world.acme, "fields": [] });
     assert_eq!(world.ask("POST", CREDENTIALS, unknown).await.paths(), [r#"["typeId"]"#]);
 }
 
@@ -317,7 +318,7 @@ async fn a_write_names_the_versions_it_expects_as_http_does() {
 /// Faults of a body are reported for the present version only: a client with an old version reads
 /// again first.
 #[tokio::test]
-async fn an_old_version_is_told_before_faults_of_the_body() {
+async fn an_old_version_is_reported_before_faults_of_the_body() {
     let (world, _, id) = one().await;
     let fields = format!("{CREDENTIALS}/{id}/fields");
     let faulty = json!({ "fields": [{ "fieldId": "nothing", "value": "x" }] });
@@ -409,7 +410,7 @@ async fn each_route_wants_its_own_permissions() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_fails_is_told_by_the_status() {
+async fn the_status_shows_that_a_plugin_failed() {
     let (world, _, id) = one().await;
     let path = format!("{CREDENTIALS}/{id}/fields");
     for (step, status) in [
@@ -431,7 +432,7 @@ async fn a_plugin_that_fails_is_told_by_the_status() {
 }
 
 #[test]
-fn what_is_read_is_what_is_described() {
+fn bodies_are_read_as_they_are_documented() {
     assert_reads::<CredentialSent>(|object| drop(new_credential(object)));
     assert_reads::<RenameSent>(|object| drop(new_name(object, &json!({}))));
     assert_reads::<ValuesSent>(|object| drop(changes(object, &json!({}))));

@@ -39,12 +39,12 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("One type, by its id or by its name, whatever the case.")
             .answers::<TypeBody>(StatusCode::OK, "Credential Type Fetched Successfully!"),
         Route::post(ALL, CREATE, |cx| create(cx).boxed())
-            .summary("Makes a type.")
+            .summary("Creates a type.")
             .reads::<TypeSent>()
             .answers::<CreatedType>(StatusCode::CREATED, "Credential Type Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::patch(ONE, CHANGE, |cx| change(cx).boxed())
-            .summary("Replaces what it names. A field that has secure values, be they out of sight, keeps its valueType and choices \
+            .summary("Replaces the named properties. A field that has secure values, hidden ones included, keeps its valueType and choices \
                  and never becomes plain: 409.")
             .reads::<TypeChangeSent>()
             .answers::<ChangedType>(StatusCode::OK, "Credential Type Updated Successfully!")

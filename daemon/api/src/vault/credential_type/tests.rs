@@ -52,7 +52,7 @@ async fn a_type_is_that_of_the_route_list() {
     let slashed = json!({ "name": "A/B 100%", "permissionScope": "a.b", "fields": [] });
     let slashed = world.ask("POST", TYPES, slashed).await.id();
     assert_eq!(world.get(&format!("{TYPES}/a%2Fb%20100%25")).await.id(), slashed);
-    for unknown in ["nobody", "%00", "aw"] {
+    for unknown in ["unknown", "%00", "aw"] {
         let found = world.get(&format!("{TYPES}/{unknown}")).await;
         assert_eq!(
             found.body,
@@ -129,7 +129,7 @@ async fn a_client_may_send_back_what_it_got() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_body_is_told_with_its_path() {
+async fn every_fault_of_a_body_is_reported_with_its_path() {
     let world = World::new().await;
     let body = json!({
         "nmae": "x",
@@ -253,7 +253,7 @@ async fn the_credentials_of_a_type_have_five_keys() {
 }
 
 #[test]
-fn what_is_read_is_what_is_described() {
+fn bodies_are_read_as_they_are_documented() {
     assert_reads::<TypeSent>(|object| drop(new_type(object)));
     assert_reads::<TypeChangeSent>(|object| drop(changed_type(object, &json!({}))));
 }

@@ -8,7 +8,7 @@ const ID: &str = "c0123456789abcdefghijklmn";
 const OTHER: &str = "c1123456789abcdefghijklmn";
 
 #[tokio::test]
-async fn refused_reveals_of_two_credentials_are_told_apart() {
+async fn refused_reveals_of_two_credentials_are_distinguished() {
     let world = World::new().await;
     for id in [ID, OTHER] {
         let reveal = format!("credential/credentials/{id}/secure-values");
@@ -62,7 +62,7 @@ async fn every_route_with_a_parameter_names_what_it_is_about() {
 
 /// Attack: text of the caller's choice in the log, by a path or a query.
 #[tokio::test]
-async fn what_is_no_id_stays_out() {
+async fn parameters_that_are_no_ids_stay_out() {
     let world = World::new().await;
     let long = "x".repeat(5000);
     for word in ["AWS", "%0a%22%7d", "..", "C0123456789ABCDEFGHIJKLMN", &long] {

@@ -19,13 +19,13 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::vault::body::{Decoder, sound};
+use crate::vault::body::{Decoder, without_problems};
 use crate::vault::route::Outcome;
 
 /// Knows three tokens: `good` with all rights, `half` with one of them, `poor` without any.
-struct TestDoors;
+struct TestAuthenticator;
 
-impl Doors for TestDoors {
+impl Authenticator for TestAuthenticator {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         let permissions: &[&str] = match token.expose() {
             b"good" => &["thing.*"],
@@ -85,7 +85,8 @@ async fn list(cx: Cx) -> Outcome {
 }
 
 async fn create(mut cx: Cx) -> Outcome {
-    let name = sound(cx.body()?.decode(|object| object.required("name", Decoder::string)))?;
+    let name =
+        without_problems(cx.body()?.decode(|object| object.required("name", Decoder::string)))?;
     cx.success(&name)
 }
 
@@ -116,10 +117,10 @@ impl Answer {
 
 async fn vault() -> Vault {
     let people = People::new(Vec::new(), session_options()).await;
-    vault_of(&people, Arc::new(TestDoors)).await
+    vault_of(&people, Arc::new(TestAuthenticator)).await
 }
 
-async fn vault_of(people: &People, doors: Arc<dyn Doors>) -> Vault {
+async fn vault_of(people: &People, authenticator: Arc<dyn Authenticator>) -> Vault {
     let options = Options {
         public_url: "https://vault.example".into(),
         cors_origins: vec!["https://app.example".into()],
@@ -128,7 +129,7 @@ async fn vault_of(people: &People, doors: Arc<dyn Doors>) -> Vault {
     let companies = companies(Source::Listed(Vec::new())).await;
     let (sessions, users) = (Arc::clone(&people.sessions), Arc::clone(&people.users));
     let vault = credsmith_core::doubles::vault(Arc::clone(&companies), Arc::default()).await;
-    let parts = Parts { doors, sessions, users, companies, vault };
+    let parts = Core { authenticator, sessions, users, companies, vault };
     Vault::with(test_routes(), parts, options).unwrap()
 }
 
@@ -332,7 +333,7 @@ async fn tags_spare_reading_and_guard_writing() {
 }
 
 #[tokio::test]
-async fn marked_answers_are_kept_by_nobody() {
+async fn marked_answers_are_kept_by_no_cache() {
     let made = ask("POST", "/v1/things", &[GOOD, JSON], "{\"name\":\"x\"}").await;
     assert_eq!(made.header("cache-control"), Some("no-store"));
     let refused = ask("POST", "/v1/things", &[GOOD, JSON], "{}").await;

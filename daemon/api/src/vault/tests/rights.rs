@@ -284,12 +284,12 @@ fn universe() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn every_route_has_its_row_and_says_the_same() {
+fn every_route_has_its_row_and_demands_the_same_rights() {
     let said: BTreeSet<_> = routes()
         .iter()
         .map(|route| {
             let (scopes, permissions): (&[&str], &[&str]) = match route.access() {
-                Access::Public => (&["nobody"], &[]),
+                Access::Public => (&["public"], &[]),
                 Access::Caller => (&[], &[]),
                 Access::Needs { scopes, permissions } => (scopes, permissions),
             };
@@ -305,7 +305,7 @@ fn every_route_has_its_row_and_says_the_same() {
         .iter()
         .map(|row| {
             let scopes = match row.needs {
-                Needs::Nothing => vec!["nobody"],
+                Needs::Nothing => vec!["public"],
                 Needs::Scope(scope) => vec![scope],
                 Needs::Token | Needs::Permissions(_) => vec![],
             };
@@ -317,7 +317,7 @@ fn every_route_has_its_row_and_says_the_same() {
 }
 
 #[tokio::test]
-async fn nobody_and_a_bad_token_get_where_none_is_needed() {
+async fn without_a_good_token_only_public_routes_answer() {
     for row in ROWS {
         let mut probe = Probe::new(row).await;
         let [things, _] = probe.things().await;
@@ -489,7 +489,7 @@ async fn the_scope_of_a_type_narrows_further() {
 
 /// A caller without the permission does not learn which records exist; a caller with it gets a 404.
 #[tokio::test]
-async fn what_is_not_there_is_told_to_those_who_may_look() {
+async fn only_callers_with_the_permission_get_a_404() {
     for row in ROWS.iter().filter(|row| row.call.1.contains('{')) {
         let mut probe = Probe::new(row).await;
         let [user, of, company, credential] = [(); 4].map(|()| UNKNOWN.to_owned());

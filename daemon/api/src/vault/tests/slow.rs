@@ -79,7 +79,7 @@ fn rows_with_a_body() -> impl Iterator<Item = &'static Row> {
 
 /// Attack: the head is sent with the right, the rest of the body after the right is lost.
 #[tokio::test]
-async fn rights_that_went_while_the_body_came_count_no_more() {
+async fn rights_lost_while_the_body_arrived_do_not_count() {
     for row in rows_with_a_body() {
         // After a suspension or a sign-out the token is invalid. Without the role, or the scope, it
         // is that of a caller with fewer rights.
@@ -91,12 +91,12 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
             let before = seen(&probe.world).await;
             let world = &probe.world;
             let call = (row.call.0, path.as_str());
-            let site = (&world.surface, &world.doors.asked);
-            let now = async { world.doors.take_all_for(Some(token_now)) };
+            let site = (&world.surface, &world.authenticator.asked);
+            let now = async { world.authenticator.take_all_for(Some(token_now)) };
             let answered = in_two_pieces(site, "*", call, &body, now);
             let answered = tokio::time::timeout(EVER, answered).await.unwrap();
             assert_eq!(answered, status, "{:?} as {token_now}", row.call);
-            world.doors.take_all_for(None);
+            world.authenticator.take_all_for(None);
             assert_eq!(seen(world).await, before, "{:?} as {token_now}", row.call);
             // The same call of a caller who keeps the rights.
             let answered = in_two_pieces(site, "*", call, &body, async {});
@@ -119,7 +119,7 @@ async fn rights_that_went_while_the_body_came_count_no_more() {
 /// The real sessions, and a count of the authentications.
 struct Counted(Arc<Sessions>, watch::Sender<usize>);
 
-impl Doors for Counted {
+impl Authenticator for Counted {
     fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
         let answered =
             self.0.authenticate(token).inspect(|_| self.1.send_modify(|asked| *asked += 1));
@@ -134,7 +134,7 @@ impl Doors for Counted {
 /// Attack: an admin who is suspended, or signs out, makes an accomplice an admin with a body that
 /// was begun before.
 #[tokio::test]
-async fn who_is_suspended_or_signed_out_meanwhile_makes_nobody_an_admin() {
+async fn a_member_suspended_or_signed_out_meanwhile_changes_nothing() {
     for suspended in [true, false] {
         let roles = ["alice", "carol"].map(|name| role_of(name, name, &["*"]));
         let people = People::new(roles.into(), session_options()).await;
@@ -146,8 +146,9 @@ async fn who_is_suspended_or_signed_out_meanwhile_makes_nobody_an_admin() {
         let member = sessions.authenticate(&alice).await.unwrap();
         let accomplice = sessions.authenticate(&bob).await.unwrap();
 
-        let doors = Arc::new(Counted(Arc::clone(sessions), watch::Sender::new(0)));
-        let surface = Arc::new(vault_of(&people, Arc::clone(&doors) as Arc<dyn Doors>).await);
+        let authenticator = Arc::new(Counted(Arc::clone(sessions), watch::Sender::new(0)));
+        let surface =
+            Arc::new(vault_of(&people, Arc::clone(&authenticator) as Arc<dyn Authenticator>).await);
         let path = format!("/v1/user/users/{}/roles", accomplice.user);
         let between = async {
             if suspended {
@@ -158,7 +159,8 @@ async fn who_is_suspended_or_signed_out_meanwhile_makes_nobody_an_admin() {
             }
         };
         let (token, body) = (alice.expose_str().unwrap(), "{\"roles\":[\"alice\"]}");
-        let answered = in_two_pieces((&surface, &doors.1), token, ("PUT", &path), body, between);
+        let answered =
+            in_two_pieces((&surface, &authenticator.1), token, ("PUT", &path), body, between);
         assert_eq!(tokio::time::timeout(EVER, answered).await.unwrap(), 401);
         assert_eq!(people.users.me(&accomplice).await.unwrap().roles, Vec::<String>::new());
     }

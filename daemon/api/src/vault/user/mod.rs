@@ -12,7 +12,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::body::{Decoder, Object, sound};
+use super::body::{Decoder, Object, without_problems};
 use super::cx::Cx;
 use super::present::{Moment, RecordId};
 use super::query::Listing;
@@ -35,17 +35,17 @@ pub(super) fn routes() -> Vec<Route> {
             .reads::<ProfileSent>()
             .answers::<ProfileBody>(StatusCode::OK, "Successfully updated user."),
         Route::get("/v1/user/@me/permissions", READ, |cx| permissions(cx).boxed())
-            .summary("What the user of the token may do: for buttons, not for decisions.")
+            .summary("The permissions of the user of the token: for a user interface, not for decisions.")
             .answers::<Vec<GrantedBody>>(StatusCode::OK, "Fetched permissions."),
         Route::get("/v1/user/users", LIST, |cx| list(cx).boxed())
             .summary("Lists users, by name.")
             .answers_page_of::<ListedBody>("Users Fetched Successfully!"),
         Route::patch("/v1/user/users/{id}", SUSPEND, |cx| suspend(cx).boxed())
-            .summary("Suspends a user, which ends all their sessions, or lifts that. Never oneself.")
+            .summary("Suspends a user, which ends all sessions of that user, or lifts the suspension. Never the caller.")
             .reads::<SuspensionSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Updated Successfully!"),
         Route::put("/v1/user/users/{id}/roles", ASSIGN_ROLES, |cx| assign(cx).boxed())
-            .summary("Gives a user these roles by hand, and no others. Never to oneself, and none that grants more than one holds.")
+            .summary("Sets the roles that a user has by hand. Never the caller's own, and no role that grants more than the caller holds.")
             .reads::<RolesSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Roles Updated Successfully!"),
     ]
@@ -166,7 +166,7 @@ async fn change_me(mut cx: Cx) -> Outcome {
         change
     });
     problems.extend(change.problems());
-    let change = sound((change, problems))?;
+    let change = without_problems((change, problems))?;
     let user = cx.core().users.change_profile(authorize_profile(cx.member()?)?, &change).await?;
     cx.success(&ProfileBody::from(user))
 }
@@ -192,7 +192,7 @@ async fn list(cx: Cx) -> Outcome {
 async fn suspend(mut cx: Cx) -> Outcome {
     let grant = authorize_suspension(cx.member()?, cx.id("id", UserId::parse)?)?;
     let present = cx.core().users.present(&grant).await?;
-    let suspended = sound(cx.body()?.decode(|object| {
+    let suspended = without_problems(cx.body()?.decode(|object| {
         let suspended = suspension(object);
         object.read_only(&ListedBody::from(present.clone()));
         suspended
@@ -212,7 +212,7 @@ async fn assign(mut cx: Cx) -> Outcome {
     let grant = authorize_roles(cx.member()?, cx.id("id", UserId::parse)?)?;
     let (names, mut problems) = cx.body()?.decode(roles);
     problems.extend(cx.core().users.unknown_roles(&names));
-    let names: Vec<_> = sound((names, problems))?.into_iter().flatten().collect();
+    let names: Vec<_> = without_problems((names, problems))?.into_iter().flatten().collect();
     let user = cx.core().users.assign_roles(grant, &names).await?;
     cx.success(&ListedBody::from(user))
 }

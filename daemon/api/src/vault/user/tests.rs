@@ -7,9 +7,9 @@ use credsmith_http::{Body, Surface as _, TrustedProxies};
 use serde_json::{Value, json};
 
 use super::super::testing::assert_reads;
-use super::super::{Options, Parts, Vault};
+use super::super::{Core, Options, Vault};
 use super::*;
-use crate::openapi::said::assert_known;
+use crate::openapi::conformance::assert_documented;
 
 struct World {
     vault: Vault,
@@ -21,7 +21,7 @@ impl World {
         let roles = vec![
             role_of("root", "admin", &["*"]),
             role_of("helen", "helper", &["user.*", "company.fetch"]),
-            role_of("nobody", "auditor", &["company.*"]),
+            role_of("nora", "auditor", &["company.*"]),
         ];
         let people = People::new(roles, session_options()).await;
         let options = Options {
@@ -30,8 +30,8 @@ impl World {
             trusted_proxies: TrustedProxies::default(),
         };
         let companies = companies(Source::Listed(Vec::new())).await;
-        let parts = Parts {
-            doors: people.sessions.clone(),
+        let parts = Core {
+            authenticator: people.sessions.clone(),
             sessions: Arc::clone(&people.sessions),
             users: Arc::clone(&people.users),
             vault: vault(Arc::clone(&companies), Arc::default()).await,
@@ -48,7 +48,7 @@ impl World {
             .header("content-type", "application/json");
         let reply = self.vault.call(request.body(Body::from(body.to_string())).unwrap()).await;
         let (parts, body) = reply.into_parts();
-        assert_known(method, &format!("/v1/user/{path}"), &parts, body.bytes());
+        assert_documented(method, &format!("/v1/user/{path}"), &parts, body.bytes());
         let body: Value = serde_json::from_slice(body.bytes()).unwrap();
         assert_eq!(body["status"], parts.status.as_u16());
         body
@@ -90,7 +90,7 @@ async fn oneself_is_as_the_examples_show() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_change_is_told_at_once() {
+async fn every_fault_of_a_change_is_reported_at_once() {
     let world = World::new().await;
     let root = world.people.sign_in("root").await;
     let me = world.ask("GET", "@me", &root, &Value::Null).await["data"].clone();
@@ -113,46 +113,46 @@ async fn every_fault_of_a_change_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn users_are_looked_after_by_those_who_may() {
+async fn users_are_managed_with_the_permissions_for_it() {
     let world = World::new().await;
-    let [root, helen, nobody] = [
+    let [root, helen, nora] = [
         world.people.sign_in("root").await,
         world.people.sign_in("helen").await,
-        world.people.sign_in("nobody").await,
+        world.people.sign_in("nora").await,
     ];
-    let (root_id, helen_id, nobody_id) =
-        (world.id(&root).await, world.id(&helen).await, world.id(&nobody).await);
-    let list = world.ask("GET", "users?search=NOB", &helen, &Value::Null).await;
+    let (root_id, helen_id, nora_id) =
+        (world.id(&root).await, world.id(&helen).await, world.id(&nora).await);
+    let list = world.ask("GET", "users?search=NOR", &helen, &Value::Null).await;
     assert_eq!(
         (&list["data"][0]["id"], &list["pagination"]["totalRecords"]),
-        (&json!(nobody_id), &json!(1))
+        (&json!(nora_id), &json!(1))
     );
     assert_eq!(list["data"][0]["suspended"], false);
-    assert_eq!(world.ask("GET", "users", &nobody, &Value::Null).await["status"], 403);
+    assert_eq!(world.ask("GET", "users", &nora, &Value::Null).await["status"], 403);
 
     let roles_of = |id: &str| format!("users/{id}/roles");
     let give = |names: &[&str]| json!({ "roles": names });
     for (by, id, body, status) in [
-        (&helen, &nobody_id, give(&["helper"]), 200),
-        (&helen, &nobody_id, give(&["admin"]), 403),
-        (&helen, &nobody_id, give(&["auditor"]), 403),
+        (&helen, &nora_id, give(&["helper"]), 200),
+        (&helen, &nora_id, give(&["admin"]), 403),
+        (&helen, &nora_id, give(&["auditor"]), 403),
         (&helen, &helen_id, give(&["admin"]), 403),
         (&helen, &helen_id, give(&[]), 403),
         (&root, &root_id, give(&[]), 403),
         (&root, &"c000000000000000000000000".to_owned(), give(&[]), 404),
         (&root, &"x".to_owned(), give(&[]), 404),
-        (&root, &nobody_id, give(&["admin"]), 200),
+        (&root, &nora_id, give(&["admin"]), 200),
     ] {
         assert_eq!(world.ask("PUT", &roles_of(id), by, &body).await["status"], status, "{body}");
     }
-    let me = world.ask("GET", "@me", &nobody, &Value::Null).await;
+    let me = world.ask("GET", "@me", &nora, &Value::Null).await;
     assert_eq!(
         me["data"]["roles"],
         json!(["admin", "auditor"]),
         "at once, and claim roles are kept"
     );
     let bad = json!({ "roles": ["x", 5, "admin", "y"], "more": 1 });
-    let mut found = paths(&world.ask("PUT", &roles_of(&nobody_id), &root, &bad).await);
+    let mut found = paths(&world.ask("PUT", &roles_of(&nora_id), &root, &bad).await);
     found.sort();
     assert_eq!(found, ["[\"more\"]", "[\"roles\",0]", "[\"roles\",1]", "[\"roles\",3]"]);
 }
@@ -160,18 +160,18 @@ async fn users_are_looked_after_by_those_who_may() {
 #[tokio::test]
 async fn a_suspended_user_is_out_at_once() {
     let world = World::new().await;
-    let (root, nobody) = (world.people.sign_in("root").await, world.people.sign_in("nobody").await);
-    let user = format!("users/{}", world.id(&nobody).await);
+    let (root, nora) = (world.people.sign_in("root").await, world.people.sign_in("nora").await);
+    let user = format!("users/{}", world.id(&nora).await);
     let suspend = |suspended: bool| json!({ "suspended": suspended });
-    assert_eq!(world.ask("PATCH", &user, &nobody, &suspend(true)).await["status"], 403);
+    assert_eq!(world.ask("PATCH", &user, &nora, &suspend(true)).await["status"], 403);
     assert_eq!(world.ask("PATCH", &user, &root, &json!({})).await["data"]["suspended"], false);
     assert_eq!(world.ask("PATCH", &user, &root, &suspend(true)).await["data"]["suspended"], true);
-    assert_eq!(world.ask("GET", "@me", &nobody, &Value::Null).await["status"], 401);
+    assert_eq!(world.ask("GET", "@me", &nora, &Value::Null).await["status"], 401);
     let view = world.ask("PATCH", &user, &root, &suspend(false)).await;
     assert_eq!(view["data"]["suspended"], false);
     assert_eq!(world.ask("PATCH", &user, &root, &view["data"]).await["status"], 200);
     assert_eq!(
-        world.ask("GET", "@me", &nobody, &Value::Null).await["status"],
+        world.ask("GET", "@me", &nora, &Value::Null).await["status"],
         401,
         "the session stays over"
     );

@@ -3,7 +3,7 @@
 use credsmith_core::{Error, Kind};
 
 /// Logs a failed core call. To be called once for each error, where it leaves for the client.
-pub(crate) fn log(error: &Error) {
+pub(crate) fn failure(error: &Error) {
     match (error.kind(), error.cause()) {
         (Kind::Internal, cause) => {
             tracing::error!(%error, cause, "a request failed inside the daemon")

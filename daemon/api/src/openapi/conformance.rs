@@ -14,7 +14,7 @@ fn document() -> &'static Value {
 
 /// Panics unless the document has the status, the content type, the headers and the body of an
 /// answer.
-pub(crate) fn assert_known(method: &str, path: &str, parts: &Parts, body: &[u8]) {
+pub(crate) fn assert_documented(method: &str, path: &str, parts: &Parts, body: &[u8]) {
     let place = format!("{method} {path}: {}", parts.status);
     let path = path.split('?').next().unwrap();
     let Some(item) = item(path) else {
