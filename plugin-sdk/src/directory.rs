@@ -13,7 +13,8 @@ use crate::settings::{Noted, Settings};
 ///
 /// ```
 /// use credsmith_plugin_sdk::directory::{Company, Directory, Page};
-/// use credsmith_plugin_sdk::{Description, Field, Noted, Refusal, Settings, export_directory, http};
+/// use credsmith_plugin_sdk::{Description, Field, Noted, Refusal, Settings};
+/// use credsmith_plugin_sdk::{export_directory, http};
 /// use serde::Deserialize;
 ///
 /// struct Plugin { api: String }
@@ -30,14 +31,16 @@ use crate::settings::{Noted, Settings};
 ///     }
 ///     fn companies(&self, cursor: Option<&str>) -> Result<Page, Refusal> {
 ///         let after = http::segment(cursor.unwrap_or("0"));
-///         let rows: Vec<Row> = http::get(format!("{}/companies?after={after}", self.api)).send()?.success()?.json()?;
+///         let url = format!("{}/companies?after={after}", self.api);
+///         let rows: Vec<Row> = http::get(url).send()?.success()?.json()?;
 ///         let next = rows.last().map(|row| row.id.to_string());
-///         let companies = rows.into_iter().map(|row| Company::new(row.id.to_string(), row.short, row.name));
-///         Ok(Page::new(companies).next(next))
+///         let company = |row: Row| Company::new(row.id.to_string(), row.short, row.name);
+///         Ok(Page::new(rows.into_iter().map(company)).next(next))
 ///     }
 ///     fn configurations(&self, company_id: &str) -> Result<String, Refusal> {
 ///         let id = http::segment(company_id);
-///         Ok(http::get(format!("{}/companies/{id}/configurations", self.api)).send()?.success()?.text())
+///         let url = format!("{}/companies/{id}/configurations", self.api);
+///         Ok(http::get(url).send()?.success()?.text())
 ///     }
 /// }
 /// export_directory!(Plugin);

@@ -5,7 +5,10 @@
 ///
 /// ```
 /// use credsmith_plugin_sdk::Field;
-/// let field = Field::duration("validity").label("Validity").help("How long a certificate lives").default(3600);
+/// let field = Field::duration("validity")
+///     .label("Validity")
+///     .help("How long a certificate lives")
+///     .default(3600);
 /// # assert_eq!(field.default.as_deref(), Some("3600"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Compiles the plugins to components and writes a table of them for `lib.rs`.
+//! Compiles the plugins to components and writes a table of them for `src/lib.rs`.
 //!
 //! A nested cargo does it, in a target directory of its own beside that of the outer build, so that
 //! neither waits for the other's lock, and without the outer build's environment; once for each
@@ -64,7 +64,7 @@ fn needed(name: &str) -> Result<String> {
 
 /// Plugins that live in one directory, a crate each.
 struct Group {
-    /// The constant that `lib.rs` reads.
+    /// The constant that `src/lib.rs` reads.
     constant: &'static str,
     /// Where the crates are.
     directory: PathBuf,

@@ -24,7 +24,7 @@ pub struct Field {
     pub computed: bool,
 }
 
-/// What values of a field look like (`spec/ttscm.md`, "Credential types").
+/// What values of a field look like (`daemon/dialects/vault.md`, "Credential types").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueType {

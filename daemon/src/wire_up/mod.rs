@@ -39,7 +39,7 @@ pub(crate) use plugins::{component, host_options, load_each};
 use vault::VaultDependencies;
 pub(crate) use vault::VaultHalf;
 
-/// Largest body of a request, in bytes (section 14 of the WaTTS specification).
+/// Largest body of a request, in bytes (`daemon/dialects/watts.md` section 14).
 const MAX_BODY: usize = 64 * 1024;
 /// How much longer a request may take than the plugin in it: the plugin's own timeout has to fire
 /// first.

@@ -20,9 +20,11 @@ pub use credsmith_contract::limits::MAX_VALUE;
 /// use credsmith_plugin_sdk::credential_type::Values;
 ///
 /// let definition = [Field::text("serial").required(), Field::text("year").computed()];
-/// let mut values = Values::read(&definition, vec![("serial".into(), "2026-17".into())], &["year"]);
+/// let sent = vec![("serial".into(), "2026-17".into())];
+/// let mut values = Values::read(&definition, sent, &["year"]);
 /// let year = values.parse("serial", |serial| {
-///     serial.split_once('-').map(|(year, _)| year.to_owned()).ok_or("expected a year, `-` and a number".into())
+///     let parts = serial.split_once('-').ok_or("expected a year, `-` and a number")?;
+///     Ok(parts.0.to_owned())
 /// });
 /// if let Some(year) = year {
 ///     values.compute("year", year);

@@ -11,8 +11,12 @@
 //! # use credsmith_plugin_sdk::prelude::*;
 //! # struct Plugin;
 //! # impl Service for Plugin {
-//! #     fn describe() -> Description { Description::new("plugin", "1.0.0").setting(Field::url("api").required()) }
-//! #     fn configure(settings: &Settings) -> Result<Self, Noted> { settings.get::<String>("api").map(|_| Self) }
+//! #     fn describe() -> Description {
+//! #         Description::new("plugin", "1.0.0").setting(Field::url("api").required())
+//! #     }
+//! #     fn configure(settings: &Settings) -> Result<Self, Noted> {
+//! #         settings.get::<String>("api").map(|_| Self)
+//! #     }
 //! #     fn offer(&self) -> Offer { Offer::revocable() }
 //! #     fn issue(&self, request: &Request) -> Result<Outcome, NotIssued> {
 //! #         http::put("https://api.example/7").send()?.success()?;

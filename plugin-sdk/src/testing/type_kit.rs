@@ -18,9 +18,12 @@ use crate::problem::FieldProblem;
 /// # struct Plugin;
 /// # impl CredentialType for Plugin {
 /// #     fn describe() -> Description { Description::new("plugin", "1.0.0") }
-/// #     fn normalise(_: &[Field], values: Vec<(String, String)>) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
-/// #         if values[0].1.len() < 4 { return Err(vec![FieldProblem::at("pin", "expected four digits")]); }
-/// #         Ok(values)
+/// #     fn normalise(
+/// #         _: &[Field],
+/// #         values: Vec<(String, String)>,
+/// #     ) -> Result<Vec<(String, String)>, Vec<FieldProblem>> {
+/// #         let short = || vec![FieldProblem::at("pin", "expected four digits")];
+/// #         if values[0].1.len() < 4 { Err(short()) } else { Ok(values) }
 /// #     }
 /// # }
 /// use credsmith_plugin_sdk::testing::TypeKit;

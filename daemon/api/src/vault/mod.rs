@@ -1,5 +1,5 @@
-//! The vault dialect, `/v1` (`spec/ttscm.md`, `seeds/ttscm-routes.txt`): users sign in, see
-//! companies, and keep credentials with secure fields.
+//! The vault dialect, `/v1` (`daemon/dialects/vault.md`, `tests/golden/vault/routes.txt`): users
+//! sign in, see companies, and keep credentials with secure fields.
 //!
 //! `table` finds the row of a request, `admit` checks its caller, and once more when a body that
 //! the row reads has arrived; the row's handler does the rest with a `cx::Cx`: it decodes (`body`,

@@ -1,5 +1,5 @@
-//! The WaTTS dialect, `/api/v1` and `/api/v2` (`spec/watts.md`): users of an OpenID provider list
-//! services, request a credential, follow the 303 to it once, and revoke it.
+//! The WaTTS dialect, `/api/v1` and `/api/v2` (`daemon/dialects/watts.md`): users of an OpenID
+//! provider list services, request a credential, follow the 303 to it once, and revoke it.
 //!
 //! `decode` turns a request into a `decode::Call`, `Watts::act` makes the core call, `present`
 //! writes the answer, `refuse` the refusal. The order of decisions is that of section 1.3:

@@ -1,5 +1,5 @@
-//! The path grammar of the WaTTS dialect (`spec/watts.md` section 1.2). No route table: versions
-//! have several spellings, and the issuer may stand in the path or in a header.
+//! The path grammar of the WaTTS dialect (`daemon/dialects/watts.md` section 1.2). No route table:
+//! versions have several spellings, and the issuer may stand in the path or in a header.
 
 use std::borrow::Cow;
 

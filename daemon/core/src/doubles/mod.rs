@@ -11,7 +11,8 @@
 //! | `Providers` | [`FakeProviders`]: a table |
 //! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
-//! | `AuditEcho`, `AuditFile` | [`RecordingAudit`]: a list; [`MemoryFile`]: bytes, and a disk that may be full |
+//! | `AuditEcho` | [`RecordingAudit`]: a list |
+//! | `AuditFile` | [`MemoryFile`]: bytes, and a disk that may be full |
 //!
 //! Never here: knowledge of how a use-case works. A stand-in keeps the contract of its port and
 //! does nothing on its own.

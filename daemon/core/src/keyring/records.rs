@@ -3,8 +3,8 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `keyring/root` | `format u8 \| check value 16 \| envelope of: pseudonym key 32, derivation key 32` |
-//! | `keyring/dek/<id, 8 hex digits>` | `envelope of: data key 32, made at u64 (ms), reserved seals u64` |
+//! | `keyring/root` | `format u8 \| check 16 \| envelope of: pseudonym key 32, derivation key 32` |
+//! | `keyring/dek/<id in hex>` | `envelope of: data key 32, made at u64 (ms), reserved seals u64` |
 
 use bytes::Bytes;
 use zeroize::Zeroizing;

@@ -1,5 +1,5 @@
-//! The steps of a lease's life as things that happen durably: read, ask [`crate::model::lease`] what
-//! becomes of it, write, try again where somebody else was faster.
+//! The steps of a lease's life as things that happen durably: read, ask [`crate::model::lease`]
+//! what becomes of it, write, try again where somebody else was faster.
 //!
 //! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a
 //! step its caller says, who alone knows whose doing it is; it becomes durable with the step. Never

@@ -1,8 +1,8 @@
 //! The issuing half of the domain as one thing: what the surfaces call.
 //!
 //! [`Leases`] ties the ports together. The use-cases stand in files of their own and extend it:
-//! `issue`, `revoke`, `sweep` (what happens though nobody asks) and [`crate::leases::operate`]. Here are
-//! the parts, the options, sign-in and the lists.
+//! `issue`, `revoke`, `sweep` (what happens though nobody asks) and [`crate::leases::operate`].
+//! Here are the parts, the options, sign-in and the lists.
 //!
 //! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key
 //! of the store.
@@ -159,7 +159,8 @@ pub struct LeaseView {
     pub ends: Option<Timestamp>,
 }
 
-/// The issuing half. Cheap to share; everything in it is behind the `Arc` that [`Leases::new`] gives.
+/// The issuing half. Cheap to share; everything in it is behind the `Arc` that [`Leases::new`]
+/// gives.
 pub struct Leases {
     pub(crate) ground: Arc<Ground>,
     providers: Arc<dyn Providers>,

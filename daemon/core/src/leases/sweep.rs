@@ -5,8 +5,8 @@
 //! that a target that is down and has thousands waiting for it delays nobody else. Revocations go
 //! to tasks of their own, some of each service at a time.
 //!
-//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked (that is
-//! [`crate::leases::revoke`]'s).
+//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked
+//! (that is [`crate::leases::revoke`]'s).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

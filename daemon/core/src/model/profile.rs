@@ -24,7 +24,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile of `subject` by `claims` (`spec/ttscm.md`, "Signing in").
+    /// The profile of `subject` by `claims` (`daemon/dialects/vault.md`, "Signing in").
     pub(crate) fn from_claims(claims: &Claims, subject: &Subject) -> Self {
         let preferred = text(claims, "preferred_username");
         let email = text(claims, "email");

@@ -1,7 +1,7 @@
 //! Where state is kept: keys in byte order, one-shot conditional batches. It sees sealed values
 //! only.
 //!
-//! The promises are those of `spec/ledger.md` section 1; `credsmith-store` exports the suite that
+//! The promises are those of `daemon/ledger.md` section 1; `credsmith-store` exports the suite that
 //! every implementation passes.
 
 use std::fmt;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `lease/<id>` | the lease |
 //! | `own/<subject>/<service>/<id>` | none: which leases of a user are counted |
-//! | `due/<seconds, 12 digits>/<id>` | none: which lease has to be looked at when |
+//! | `due/<seconds>/<id>` | none: which lease has to be looked at when |
 //! | `count/<subject>/<service>` | how many leases are counted |
 //! | `state/<service>/<plugin state>` | the id of the lease that holds it |
 //! | `revoke-with/<id>` | the secret that a revocation needs |
@@ -14,12 +14,15 @@
 //! | `user/<id>` | a user of the vault |
 //! | `user-of/<subject>` | the id of the user whom a provider knows by that subject |
 //! | `session/<id>` | a session of a user |
-//! | `session-due/<seconds, 12 digits>/<id>` | none: when a session has to be looked at; it may have ended earlier, or end later |
-//! | `outbox/<milliseconds, 15 digits>/<number><random>` | an event that the audit log does not have yet |
+//! | `session-due/<seconds>/<id>` | none: when a session has to be looked at |
+//! | `outbox/<milliseconds>/<number><random>` | an event that the audit log does not have yet |
 //! | `audit/end` | where the audit log ends |
 //! | `company/<id>` | the company |
 //! | `type/`, `credential/` and what goes with them | see [`super::vault_keys`] |
-//! | `epoch/<space>` | none: its revision is that of the last change in the space, for whoever keeps a projection |
+//! | `epoch/<space>` | none: its revision is that of the space's last change, for projections |
+//!
+//! `<seconds>` has 12 digits, `<milliseconds>` 15. A session that is due may have ended earlier, or
+//! end later.
 //!
 //! Index keys have no value, hence nothing to seal: what they say is believed only as far as the
 //! lease itself agrees.

@@ -8,12 +8,14 @@
 //! | `type-of/<plugin>` | the id of the type that the plugin declares |
 //! | `reseal/<type>` | none: its credentials may have plain values of fields that are secure now |
 //! | `credential/<credential>` | the credential: all but what does not fit |
-//! | `values/<credential>/<written, 8 bytes>/<part>` | plain values beyond what fits into the credential |
-//! | `sealed/<credential>/<written, 8 bytes>/<part>` | secure values, each in an envelope of its own |
+//! | `values/<credential>/<written>/<part>` | plain values beyond what fits into the credential |
+//! | `sealed/<credential>/<written>/<part>` | secure values, each in an envelope of its own |
 //! | `of-type/<type>/<company>/<credential>` | none: which credentials there are |
 //! | `of-company/<company>/<credential>` | none: the same by company |
-//! | `gone-of-type/<type>/<credential>` | none: which credentials of the type are deleted, and can still be restored |
-//! | `gone/<seconds, 12 digits>/<credential or type>` | none: which deleted thing has to be purged when |
+//! | `gone-of-type/<type>/<credential>` | none: which credentials of the type can be restored |
+//! | `gone/<seconds>/<credential or type>` | none: which deleted thing has to be purged when |
+//!
+//! `<written>` has 8 bytes, `<seconds>` 12 digits.
 //!
 //! A credential's values stand under the version that wrote them: who reads the credential and then
 //! its values finds those that belong to it, or none, and never those of a later version.

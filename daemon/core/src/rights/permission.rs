@@ -8,7 +8,7 @@ use std::sync::Arc;
 const MAX_LEN: usize = 128;
 
 /// What a role grants: a name, `*`, or a name with `.*` behind it, which covers everything below
-/// the name but not the name itself (`spec/ttscm.md`, "Scopes, permissions, roles").
+/// the name but not the name itself (`daemon/dialects/vault.md`, "Scopes, permissions, roles").
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Arc<str>);
 

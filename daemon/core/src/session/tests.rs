@@ -1,4 +1,4 @@
-//! Each attack that `spec/ttscm.md` names, and the races between those who act at once.
+//! Each attack that `daemon/dialects/vault.md` names, and the races between those who act at once.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

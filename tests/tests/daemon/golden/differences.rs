@@ -10,8 +10,8 @@ use super::recording::Recorded;
 /// One deliberate difference.
 pub(super) struct Difference {
     recordings: &'static [RangeInclusive<u32>],
-    /// A defect of the original (its number in section 11 of the WaTTS specification), or what
-    /// section 14 settles.
+    /// A defect of the original (`daemon/dialects/watts.md` section 11), or what its section 14
+    /// settles.
     reason: &'static str,
     /// What we answer instead, to the last request of a recording.
     instead: &'static [Instead],

@@ -75,7 +75,8 @@ struct Position {
 }
 
 impl AuditLog {
-    /// The log in `file`, each line of which is echoed to `echo` when it is durable. Nothing is written before [`AuditLog::start`].
+    /// The log in `file`, each line of which is echoed to `echo` when it is durable. Nothing is
+    /// written before [`AuditLog::start`].
     pub fn new(
         ground: Arc<Ground>,
         file: Arc<dyn AuditFile>,

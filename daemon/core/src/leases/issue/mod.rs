@@ -1,8 +1,8 @@
 //! Having a credential issued.
 //!
-//! [`Leases::authorize_issue`] asks whether somebody may, [`Leases::issue`] does it: reserve durably,
-//! run the plugin, record what it made, leave the result to be collected. From the reservation on
-//! it runs in a task of its own: whether the client still waits changes nothing.
+//! [`Leases::authorize_issue`] asks whether somebody may, [`Leases::issue`] does it: reserve
+//! durably, run the plugin, record what it made, leave the result to be collected. From the
+//! reservation on it runs in a task of its own: whether the client still waits changes nothing.
 //!
 //! Never here: who may (that is [`crate::access`]'s), what a lease becomes (that is
 //! [`crate::model::lease`]'s).

@@ -1,9 +1,9 @@
 //! Taking credentials back: when their users ask, when their time is over, when an issue was cut
 //! short.
 //!
-//! [`Leases::revoke`] is the users' way in; the sweeper's is [`Leases::attempt`], where both meet. One
-//! attempt: claim the lease durably, call the plugin, record what it said. There is one attempt on
-//! a lease at a time; who wants the same meanwhile waits for its end.
+//! [`Leases::revoke`] is the users' way in; the sweeper's is [`Leases::attempt`], where both meet.
+//! One attempt: claim the lease durably, call the plugin, record what it said. There is one attempt
+//! on a lease at a time; who wants the same meanwhile waits for its end.
 //!
 //! Never here: when the next attempt is due (that is [`crate::model::lease`]'s).
 
@@ -225,8 +225,8 @@ impl Leases {
                 (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
                 (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
                 (_, State::Ended { .. }) => return Beginning::Nothing(Ok(())),
-                // It changed since it was found due. A user may have joined, and must not take this for
-                // the end of their credential.
+                // It changed since it was found due. A user may have joined, and must not take this
+                // for the end of their credential.
                 _ => return Beginning::Nothing(Err(moved_on())),
             };
         let (event, told) = match self.reach(lease) {

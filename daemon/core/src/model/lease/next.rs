@@ -1,4 +1,4 @@
-//! The table of the ledger's specification (section 3) as a function.
+//! The table of `daemon/ledger.md` section 3 as a function.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Every state meets every event: what the specification's table names happens, everything else is
-//! refused.
+//! Every state meets every event: what the table of `daemon/ledger.md` section 3 names happens,
+//! everything else is refused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
