@@ -12,8 +12,9 @@ use super::files::{self, Comment, File};
 /// Names of files that are read by people and compilers. Others are made by the daemon or by its
 /// users.
 const CITED: &str = r"md|rs|wit|py|mjs|txt|toml";
-/// Files of others that comments name.
-const OTHERS: [&str; 2] = ["Cargo.toml", "credsmith.toml"];
+/// Names that stand for a kind of file.
+const KINDS: [&str; 6] =
+    ["Cargo.toml", "credsmith.toml", "lib.rs", "main.rs", "mod.rs", "src/main.rs"];
 
 static FILE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(r"(?:^|[`( ])((?:[\w.@-]+/)*[\w.-]+\.(?:{CITED}))\b")).unwrap()
@@ -98,7 +99,7 @@ fn differences(document: &str) -> BTreeSet<u32> {
 fn files_that_comments_name_are_there() {
     let faults = faults_of_comments(|file, comment| {
         let names = FILE.captures_iter(comment).map(|found| found.get(1).unwrap().as_str());
-        let missing = names.filter(|name| !OTHERS.contains(name) && !is_there(&file.path, name));
+        let missing = names.filter(|name| !KINDS.contains(name) && !is_there(&file.path, name));
         missing.map(|name| format!("there is no {name}")).collect()
     });
     assert!(faults.is_empty(), "{faults:#?}");
