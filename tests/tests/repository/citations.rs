@@ -30,6 +30,9 @@ static DECISION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b[Dd]ecisions? (\d{4})\b").unwrap());
 static DIFFERENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bD(\d{1,2})\b").unwrap());
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+(?:\.\d+)*").unwrap());
+static PATH: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"`((?:\.ci|config|daemon|plugin-sdk|plugins|tests)/[\w./-]*)`").unwrap()
+});
 static LINK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").unwrap());
 
 fn commented() -> impl Iterator<Item = (File, Vec<Comment>)> {
@@ -160,15 +163,17 @@ fn differences_and_decisions_that_are_named_are_described() {
 }
 
 #[test]
-fn links_of_documents_lead_somewhere() {
+fn links_and_paths_of_documents_lead_somewhere() {
+    let root = files::root();
     let mut faults = Vec::new();
     for file in files::with_extension(&["md"]) {
-        let directory = files::root().join(file.path.parent().unwrap());
-        for found in LINK.captures_iter(&file.text) {
-            let target = found.get(1).unwrap().as_str();
-            if !directory.join(target).exists() {
-                faults.push(format!("{}: {target}", file.path.display()));
-            }
+        let directory = root.join(file.path.parent().unwrap());
+        for (pattern, base) in [(&LINK, &directory), (&PATH, &root)] {
+            let targets = pattern.captures_iter(&file.text).map(|found| found.get(1).unwrap());
+            let missing = targets.filter(|target| !base.join(target.as_str()).exists());
+            faults.extend(
+                missing.map(|target| format!("{}: {}", file.path.display(), target.as_str())),
+            );
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
