@@ -37,8 +37,8 @@ pub(crate) fn fault(fault: Fault) -> Reply {
     reply
 }
 
-/// Adds the headers that keep browsers from guessing the type of an answer, from framing it, and from
-/// naming its address in a `referer`.
+/// Adds the headers that keep browsers from guessing the type of an answer, from framing it, and
+/// from naming its address in a `referer`.
 pub(crate) fn harden(reply: Reply) -> Reply {
     let reply = with(reply, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     let reply = with(reply, header::X_FRAME_OPTIONS, "DENY");

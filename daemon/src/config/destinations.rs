@@ -1,5 +1,5 @@
-//! The servers that a plugin may send requests to, with roots of trust and identity, and the servers
-//! that a secret may be sent to.
+//! The servers that a plugin may send requests to, with roots of trust and identity, and the
+//! servers that a secret may be sent to.
 
 use credsmith_core::secret::Secret;
 use ipnet::IpNet;

@@ -1,5 +1,5 @@
-//! What a check reads from outside the configuration: files, variables, credentials. It is a trait, so
-//! that a test can check a configuration without the files that it names (it does so for the
+//! What a check reads from outside the configuration: files, variables, credentials. It is a trait,
+//! so that a test can check a configuration without the files that it names (it does so for the
 //! example).
 
 use std::fs::{File, OpenOptions};
@@ -16,8 +16,8 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// The variable by which systemd names the directory with the credentials of a unit.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Access to files, variables and credentials. An error is a predicate that continues the name of the
-/// file or variable: `cannot be read: ...`.
+/// Access to files, variables and credentials. An error is a predicate that continues the name of
+/// the file or variable: `cannot be read: ...`.
 pub(crate) trait Environment: Send + Sync {
     /// Reads a file that is not secret.
     fn file(&self, path: &Path) -> Result<Vec<u8>, String>;

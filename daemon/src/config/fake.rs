@@ -7,8 +7,8 @@ use credsmith_core::secret::Secret;
 
 use super::environment::{DEV_MARKER, Environment};
 
-/// Holds the files and variables that it was given; with [`FakeEnvironment::anything`], every other one
-/// too.
+/// Holds the files and variables that it was given; with [`FakeEnvironment::anything`], every other
+/// one too.
 #[derive(Debug, Default)]
 pub(crate) struct FakeEnvironment {
     files: BTreeMap<PathBuf, String>,

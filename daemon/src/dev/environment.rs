@@ -1,5 +1,5 @@
-//! The environment of the demo configuration: the files of the data directory, and two secrets that are
-//! kept in memory.
+//! The environment of the demo configuration: the files of the data directory, and two secrets that
+//! are kept in memory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use credsmith_core::secret::Secret;
 
 use crate::config::{Environment, SystemEnvironment};
 
-/// The environment of this process, with two more files and without the rule that keeps keys away from
-/// data.
+/// The environment of this process, with two more files and without the rule that keeps keys away
+/// from data.
 pub(super) struct DevEnvironment {
     kek: (PathBuf, Secret),
     client_secret: (PathBuf, Secret),

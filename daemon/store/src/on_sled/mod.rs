@@ -2,8 +2,10 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `opening` | from a path to a running store; `directory` prepares its place, `error` has its faults |
-//! | `committer` | the thread: gathers queued commits into a group and makes it durable; `group` checks them, `revisions` counts |
+//! | `opening` | from a path to a running store |
+//! | `directory`, `error` | prepares its place; has its faults |
+//! | `committer` | the thread: gathers queued commits into a group and makes it durable |
+//! | `group`, `revisions` | checks the commits of a group; counts revisions |
 //! | `in_flight` | why no read returns what could still be lost |
 //! | `write`, `fatal` | the three steps of a write, and the end when one fails |
 //! | `layout` | the stored bytes |
