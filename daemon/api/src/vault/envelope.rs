@@ -1,4 +1,4 @@
-//! The envelope of every JSON answer of the dialect (`spec/ttscm.md`, "Envelope").
+//! The envelope of every JSON answer of the dialect (`daemon/dialects/vault.md`, "Envelope").
 
 use credsmith_core::paging::Page;
 use credsmith_http::{Reply, ReplyBody};

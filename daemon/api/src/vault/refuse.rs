@@ -1,5 +1,5 @@
-//! Refusals of the dialect (`spec/ttscm.md`, "Envelope"): the status decides the message; `errors`
-//! lists the problems that the caller can fix.
+//! Refusals of the dialect (`daemon/dialects/vault.md`, "Envelope"): the status decides the
+//! message; `errors` lists the problems that the caller can fix.
 
 use std::time::Duration;
 

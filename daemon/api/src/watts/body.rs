@@ -1,5 +1,5 @@
-//! Reading the bodies of the dialect: one JSON value, in which no key stands twice (`spec/watts.md`
-//! section 14). Anything behind it is ignored, as in the original.
+//! Reading the bodies of the dialect: one JSON value, in which no key stands twice
+//! (`daemon/dialects/watts.md` section 14). Anything behind it is ignored, as in the original.
 
 use credsmith_http::StrictJson;
 use serde::de::{Deserialize as _, DeserializeSeed as _};

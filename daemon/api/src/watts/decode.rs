@@ -1,5 +1,6 @@
-//! From an HTTP request to a call (`spec/watts.md` sections 1.3 and 1.4). Every fault that does not
-//! depend on the caller is refused here, so that a malformed request is 400 before it is 401.
+//! From an HTTP request to a call (`daemon/dialects/watts.md` sections 1.3 and 1.4). Every fault
+//! that does not depend on the caller is refused here, so that a malformed request is 400 before it
+//! is 401.
 
 use bytes::Bytes;
 use credsmith_core::ids::{HandoffId, LeaseId, ProviderId};

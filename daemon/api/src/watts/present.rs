@@ -1,5 +1,5 @@
-//! The bodies of the dialect's answers (`spec/watts.md` section 1.6). The surface decides statuses
-//! and headers.
+//! The bodies of the dialect's answers (`daemon/dialects/watts.md` section 1.6). The surface
+//! decides statuses and headers.
 
 use credsmith_core::caller::Interface;
 use credsmith_core::ids::LeaseId;

@@ -1,5 +1,5 @@
 //! Refusals of the dialect: one JSON object, `{"result":"error","user_msg":"..."}`, for every
-//! failure (`spec/watts.md` sections 1.7 and 14).
+//! failure (`daemon/dialects/watts.md` sections 1.7 and 14).
 
 use std::time::Duration;
 
