@@ -4,7 +4,6 @@
 //! parameters by their position, each row by its own names.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
@@ -14,16 +13,9 @@ use super::cx::Params;
 use super::route::{Route, parameter_name};
 
 /// Two rows contradict each other, or a path is malformed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the routes contradict each other: {0}")]
 pub struct RouteConflict(String);
-
-impl fmt::Display for RouteConflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the routes contradict each other: {}", self.0)
-    }
-}
-
-impl std::error::Error for RouteConflict {}
 
 /// All routes.
 pub(super) struct Table {
