@@ -1,5 +1,5 @@
-//! What a directory knows about the configurations of a company: asked live, passed on as it came,
-//! kept nowhere.
+//! The configurations of a company in its directory: fetched at each request, passed on unchanged,
+//! stored nowhere.
 
 use std::fmt;
 use std::future::Future;
@@ -16,17 +16,17 @@ use crate::model::company::Company;
 use crate::ports::directory::Directory;
 use crate::ports::plugins::{CallFailure, NotStarted};
 
-/// More than this is no answer about one company.
+/// Longest answer about one company, in bytes.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// The host bounds each call; this is the net below it.
+/// Longest call. The host has a timeout of its own; this one holds if that fails.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The configurations of a company: JSON text as the directory answered it. It may hold passwords:
-/// it is not printed.
+/// The configurations of a company: the JSON text of the directory's answer. It may contain
+/// passwords, so its `Debug` does not print it.
 pub struct Configurations(String);
 
 impl Configurations {
-    /// What a company has that no directory knows.
+    /// The configurations of a company without a directory.
     fn none() -> Self {
         Self("[]".to_owned())
     }
@@ -38,7 +38,7 @@ impl Configurations {
         }
         match serde_json::from_str::<IgnoredAny>(&text) {
             Ok(_) => Ok(Self(text)),
-            // Where, and not what: the text may hold passwords.
+            // The position only, not the text: it may contain passwords.
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
                 let cause =
@@ -61,12 +61,12 @@ impl fmt::Debug for Configurations {
 }
 
 impl Companies {
-    /// What the directory answers about the configurations of the company that was granted; `[]`
-    /// where there is no directory to ask.
+    /// The directory's answer about the configurations of the company of the grant; `[]` for a
+    /// company of a list.
     ///
     /// # Errors
-    /// `Upstream` when the directory cannot be reached, refuses, or answers what is no JSON; `Busy`
-    /// when too many ask already. Dropping the future ends the call.
+    /// `Upstream` when the directory cannot be reached, refuses, or does not answer with JSON;
+    /// `Busy` when too many calls are running already. Dropping the future cancels the call.
     pub async fn configurations(
         &self,
         grant: Grant<FetchConfigurations>,
@@ -82,13 +82,12 @@ impl Companies {
         directory: &dyn Directory,
         company: &Company,
     ) -> Result<Configurations, Error> {
-        let answer = self.in_time(directory.configurations(&company.directory_id)).await;
-        let text =
-            answer.map_err(|failure| failed(&failure).because(in_words(company, &failure)))?;
+        let answer = self.with_timeout(directory.configurations(&company.directory_id)).await;
+        let text = answer.map_err(|failure| failed(&failure).because(cause(company, &failure)))?;
         Configurations::parse(text)
     }
 
-    async fn in_time<T>(
+    async fn with_timeout<T>(
         &self,
         call: impl Future<Output = Result<T, CallFailure>>,
     ) -> Result<T, CallFailure> {
@@ -101,7 +100,7 @@ impl Companies {
     }
 }
 
-fn in_words(company: &Company, failure: &CallFailure) -> String {
+fn cause(company: &Company, failure: &CallFailure) -> String {
     format!("the directory was asked about company {}: {failure}", company.id)
 }
 
@@ -127,15 +126,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_stays_as_it_came() {
+    fn json_is_passed_on_unchanged() {
         let text = "[ {\"b\": 1.10, \"a\": 12345678901234567890123, \"a\": \"\\u00e9\"} ]\n";
         assert_eq!(Configurations::parse(text.to_owned()).unwrap().as_json(), text);
     }
 
-    /// Attack: an answer that is no JSON breaks out of the envelope around it, or its text shows up
-    /// in a log.
+    /// Attack: an answer that is not JSON breaks out of the JSON around it, or its text gets into a
+    /// log.
     #[test]
-    fn what_is_no_json_goes_nowhere() {
+    fn an_answer_that_is_not_json_reaches_neither_client_nor_log() {
         for bad in [
             "",
             "hunter2",

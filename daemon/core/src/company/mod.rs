@@ -1,16 +1,16 @@
-//! Companies: whom credentials belong to. They come from a directory, and live here: their ids are
-//! ours and stay, what the directory drops is marked and kept, and nobody who reads waits for the
-//! directory.
+//! Companies, the owners of credentials. They come from a directory and are stored here: their ids
+//! are ours and never change, a company that the directory drops is marked and kept, and no reader
+//! waits for the directory.
 //!
-//! Start with [`Companies`]. What readers see is a [`CompanyView`]; it is brought up to date by
-//! `sync`, which walks the directory (`walk`), works out what changed (`plan`), and writes it in
-//! batches.
+//! Start with [`Companies`]. Readers get a [`CompanyView`]; `sync` updates the records: it walks
+//! the directory (`walk`), computes the changes (`plan`), and writes them in batches.
 //!
-//! Never here: a decision about who may (that is [`crate::access`]'s), a word of any directory's
-//! protocol (that is its plugin's).
+//! Never here: an access decision (see [`crate::access`]), the protocol of a directory (see its
+//! plugin).
 
 mod configurations;
-mod listed;
+mod failure;
+mod listing;
 mod plan;
 mod search;
 mod sync;
@@ -39,17 +39,16 @@ use crate::ground::Ground;
 use crate::paging::{Page, Paging};
 use crate::ports::directory::{Directory, DirectoryCompany};
 
-/// Where companies come from.
+/// The source of the companies.
 pub enum Source {
-    /// A directory that a plugin speaks to. Walked at start, at intervals, and when an operator
-    /// asks.
+    /// A directory behind a plugin. Walked at start, at intervals, and at an operator's command.
     Directory(Arc<dyn Directory>),
-    /// A list in the configuration. What changed in it takes effect at start, before anybody reads.
+    /// A list in the configuration. Its changes take effect at start, before any reader.
     ///
-    /// It is a directory like any other, and always a complete one: what is no longer in the list
-    /// is marked and kept, and a list that shrank by more than a tenth and more than ten waits for
-    /// an operator too. A line too many deleted in an editor is not less of an accident than a
-    /// filter too narrow in a directory.
+    /// It is treated like a directory that is always complete: a company that is no longer in the
+    /// list is marked and kept, and a list that shrank by more than a tenth and more than ten waits
+    /// for an operator. Lines deleted by accident in an editor do as much harm as a filter that is
+    /// too narrow in a directory.
     Listed(Vec<DirectoryCompany>),
 }
 
@@ -65,8 +64,8 @@ pub struct Companies {
 }
 
 impl Companies {
-    /// Companies of `source`, whose directory is left alone for `interval` between two walks.
-    /// Nothing runs before [`Companies::start`].
+    /// Companies of `source`, with a pause of `interval` between two walks. No task runs before
+    /// [`Companies::start`].
     pub fn new(ground: Arc<Ground>, source: Source, interval: Duration) -> Arc<Self> {
         Arc::new(Self {
             ground,
@@ -117,10 +116,10 @@ impl Companies {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Leave for `member` to see the company that `name` stands for.
+    /// Authorizes `member` to read the company that `name` resolves to.
     ///
     /// # Errors
-    /// What [`authorize_company`] says; `Internal` when the store fails.
+    /// Those of [`authorize_company`]; `Internal` when the store fails.
     pub async fn authorize(
         &self,
         member: &Member,
@@ -129,10 +128,10 @@ impl Companies {
         authorize_company(member, &*self.view().await?, name)
     }
 
-    /// Leave for `member` to see the configurations of the company that `name` stands for.
+    /// Authorizes `member` to fetch the configurations of the company that `name` resolves to.
     ///
     /// # Errors
-    /// What [`authorize_configurations`] says; `Internal` when the store fails.
+    /// Those of [`authorize_configurations`]; `Internal` when the store fails.
     pub async fn authorize_configurations(
         &self,
         member: &Member,
@@ -141,12 +140,12 @@ impl Companies {
         authorize_configurations(member, &*self.view().await?, name)
     }
 
-    /// The company that was granted.
+    /// The company of the grant.
     pub fn fetch(&self, grant: Grant<FetchCompany>) -> Arc<Company> {
         Arc::clone(grant.company())
     }
 
-    /// A page of the companies that `search` finds among those that were granted
+    /// A page of the companies within the reach of the grant that `search` matches
     /// ([`CompanyView::list`]).
     ///
     /// # Errors

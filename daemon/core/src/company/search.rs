@@ -1,5 +1,5 @@
-//! Lists of companies: those that somebody's rights reach, those that a search finds among them,
-//! one page of these.
+//! Lists of companies: those within the reach of some rights, those of them that match a search,
+//! and one page of these.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use crate::rights::Reach;
 use crate::text::fold;
 
 impl CompanyView {
-    /// A page of the companies that `reach` includes and that `search` finds: its text is somewhere
-    /// in name, identifier or directory id, ignoring case and space around it. An empty search
-    /// finds all. Totals count nothing else.
+    /// A page of the companies that `reach` includes and `search` matches: name, identifier or
+    /// directory id contains its text, ignoring case and surrounding space. An empty search matches
+    /// all. The total counts only these companies.
     pub fn list(&self, reach: &Reach, search: &str, paging: Paging) -> Page<Arc<Company>> {
         let wanted = fold(search.trim());
         let page = match (self.reached(reach), wanted.as_str()) {
-            // What everybody asks for all the time touches its page alone.
+            // The most frequent request reads only the entries of its page.
             (Reached::All, "") => paging.of(self.entries.iter()),
-            (Reached::All, wanted) => paging.of(finds(self.entries.iter(), wanted).into_iter()),
+            (Reached::All, wanted) => paging.of(matches(self.entries.iter(), wanted).into_iter()),
             (Reached::Only(companies), wanted) => {
-                paging.of(finds(self.entries_of(&companies).into_iter(), wanted).into_iter())
+                paging.of(matches(self.entries_of(&companies).into_iter(), wanted).into_iter())
             }
         };
         page.map(|entry| Arc::clone(&entry.company))
     }
 }
 
-fn finds<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, wanted: &str) -> Vec<&'a Arc<Entry>> {
-    entries.filter(|entry| entry.has(wanted)).collect()
+fn matches<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, wanted: &str) -> Vec<&'a Arc<Entry>> {
+    entries.filter(|entry| entry.matches(wanted)).collect()
 }
 
 impl Entry {
-    fn has(&self, wanted: &str) -> bool {
+    fn matches(&self, wanted: &str) -> bool {
         [&self.name, &self.identifier, &self.directory_id]
             .into_iter()
             .any(|text| text.contains(wanted))
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_looks_at_name_identifier_and_number() {
+    fn a_search_matches_name_identifier_and_directory_id() {
         for (search, found) in [
             ("acme", &["Acme Corp", "Former Acme"][..]),
             ("  ACME corp ", &["Acme Corp"]),
@@ -72,7 +72,7 @@ mod tests {
             ("%", &["100 % Wool_"]),
             ("_", &["100 % Wool_"]),
             (".*", &[]),
-            // No text runs on from one field into the next.
+            // A match does not span two fields.
             ("corpacme", &[]),
             ("Corp\nAcme", &[]),
             ("\0", &[]),
@@ -82,9 +82,9 @@ mod tests {
         }
     }
 
-    /// Attack: a search, a page or a total that tells of companies beyond one's reach.
+    /// Attack: a search, a page or a total reveals companies beyond the reach of the rights.
     #[test]
-    fn what_is_out_of_reach_is_neither_found_nor_counted() {
+    fn companies_out_of_reach_are_neither_listed_nor_counted() {
         let reach = Reach::Only(vec![["777".to_owned(), "old".to_owned()].into()]);
         assert_eq!(names(&reach, ""), ["Große Straße", "Former Acme"]);
         assert_eq!(names(&reach, "acme"), ["Former Acme"]);
@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_of_a_search_are_what_a_plain_look_finds(
+        fn the_pages_of_a_search_are_what_a_filter_finds(
             texts in proptest::collection::vec("[aAbBß ]{1,6}", 0..60),
             search in "[aAbBSs]{0,2}",
             per_page in 1_usize..20,

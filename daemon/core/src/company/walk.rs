@@ -1,10 +1,9 @@
-//! One walk over all companies of a directory: from page to page, one request at a time, and never
-//! without end.
+//! One walk over all companies of a directory: page by page, one request at a time, and bounded.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::listed::{Found, TooMany};
+use super::listing::{Listing, TooMany};
 use crate::ports::Clock;
 use crate::ports::directory::{Directory, DirectoryPage};
 use crate::ports::plugins::{CallFailure, NotStarted};
@@ -13,66 +12,91 @@ use crate::ports::plugins::{CallFailure, NotStarted};
 const MAX_PAGES: usize = 10_000;
 /// Longest cursor, in bytes.
 const MAX_CURSOR_BYTES: usize = 1024;
-/// A directory that wants to be left alone is asked again after five minutes at most.
+/// Longest pause before a request is repeated, whatever the directory asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// And not before this has passed.
+/// Shortest pause before a request is repeated.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long to wait for a free place to ask from.
+/// The pause while no instance of the plugin is free.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
-/// All pauses and calls of a walk together.
+/// Longest walk, with all its pauses and calls.
 pub(super) const LONGEST_WALK: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// How a walk ended.
+/// The result of a walk.
 #[derive(Debug)]
-pub(super) struct Walked {
-    pub(super) found: Found,
-    pub(super) end: End,
+pub(super) struct Walk {
+    pub(super) listing: Listing,
+    pub(super) end: WalkEnd,
 }
 
-/// Where a walk ended.
+/// How a walk ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// At the end of the directory: what was not found is not there.
+pub(super) enum WalkEnd {
+    /// The directory was read to its end: a company that is not listed does not exist in it.
     Complete,
-    /// Before it. What was found is true.
+    /// The directory was not read to its end. The companies listed so far are valid.
     Interrupted(String),
-    /// Nowhere: the directory does not make sense, and nothing that it said is believed.
-    Senseless(&'static str),
+    /// The directory's answers are inconsistent; none of them is used.
+    Inconsistent(&'static str),
 }
+
+/// Why a directory with too many companies is not synchronised.
+pub(super) const TOO_MANY_COMPANIES: &str = "it has more companies than are allowed";
 
 /// Walks over `directory`.
-pub(super) async fn walk(directory: &dyn Directory, clock: &dyn Clock) -> Walked {
-    let mut found = Found::default();
-    let end = step_through(directory, clock, &mut found).await;
-    Walked { found, end }
+pub(super) async fn walk(directory: &dyn Directory, clock: &dyn Clock) -> Walk {
+    let mut listing = Listing::default();
+    let end = read_pages(directory, clock, &mut listing).await;
+    Walk { listing, end }
 }
 
-async fn step_through(directory: &dyn Directory, clock: &dyn Clock, found: &mut Found) -> End {
+async fn read_pages(
+    directory: &dyn Directory,
+    clock: &dyn Clock,
+    listing: &mut Listing,
+) -> WalkEnd {
     let until = clock.monotonic().saturating_add(LONGEST_WALK);
-    let (mut cursor, mut seen) = (None, HashSet::new());
+    let mut cursors = Cursors::default();
     for _ in 0..MAX_PAGES {
-        let page = match page_at(directory, cursor.as_deref(), clock, until).await {
+        let page = match page_at(directory, cursors.current(), clock, until).await {
             Ok(page) => page,
-            Err(why) => return End::Interrupted(why),
+            Err(reason) => return WalkEnd::Interrupted(reason),
         };
-        for company in &page.companies {
-            if let Err(TooMany) = found.add(company) {
-                return End::Senseless("it has more companies than anybody can have");
-            }
+        if let Err(TooMany) = page.companies.iter().try_for_each(|company| listing.add(company)) {
+            return WalkEnd::Inconsistent(TOO_MANY_COMPANIES);
         }
-        let Some(next) = page.next else { return End::Complete };
-        if next.len() > MAX_CURSOR_BYTES {
-            return End::Senseless("its cursor is too long");
+        let Some(next) = page.next else { return WalkEnd::Complete };
+        if let Err(reason) = cursors.advance(next) {
+            return WalkEnd::Inconsistent(reason);
         }
-        if !seen.insert(next.clone()) {
-            return End::Senseless("it goes round in circles: a cursor came twice");
-        }
-        cursor = Some(next);
     }
-    End::Senseless("it has more pages than anybody needs")
+    WalkEnd::Inconsistent("it has more pages than are allowed")
 }
 
-/// The page at `cursor`, asked for again as often as the directory wants us to wait.
+/// The cursor of the next page, and all cursors so far.
+#[derive(Default)]
+struct Cursors {
+    current: Option<String>,
+    seen: HashSet<String>,
+}
+
+impl Cursors {
+    fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    fn advance(&mut self, next: String) -> Result<(), &'static str> {
+        if next.len() > MAX_CURSOR_BYTES {
+            return Err("its cursor is too long");
+        }
+        if !self.seen.insert(next.clone()) {
+            return Err("its pages form a circle: a cursor came twice");
+        }
+        self.current = Some(next);
+        Ok(())
+    }
+}
+
+/// The page at `cursor`. The request is repeated as often as the directory asks for a pause.
 async fn page_at(
     directory: &dyn Directory,
     cursor: Option<&str>,
@@ -88,12 +112,12 @@ async fn page_at(
         if clock.monotonic().saturating_add(pause) > until {
             return Err("it kept asking for pauses".to_owned());
         }
-        tracing::debug!(seconds = pause.as_secs(), "the directory of companies wants a pause");
+        tracing::debug!(seconds = pause.as_secs(), "the directory of companies asks for a pause");
         clock.sleep(pause).await;
     }
 }
 
-/// How long to wait before the same is asked again; `None`: not at all.
+/// How long to wait before the request is repeated; `None`: it is not repeated.
 fn pause_after(failure: &CallFailure) -> Option<Duration> {
     match failure {
         CallFailure::Refused(refusal) => {

@@ -1,6 +1,6 @@
-//! All companies at one moment, in memory: found by every name that they have, in the order of
-//! lists, with their text folded for the search. Made from the store, and made again when the
-//! store's epoch has moved.
+//! All companies at one moment, in memory: indexed by every name that resolves to them, in the
+//! order of lists, with their text folded for the search. Read from the store, and read again when
+//! the store's epoch has changed.
 
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use crate::text::fold;
 /// All companies at one moment.
 #[derive(Debug, Default)]
 pub struct CompanyView {
-    /// The epoch that it was read at, or a later one that nobody has seen yet.
+    /// The epoch at which the view was read. The records may be newer than that.
     pub(crate) epoch: Option<Revision>,
     /// In the order of lists.
     pub(crate) entries: Vec<Arc<Entry>>,
@@ -24,26 +24,26 @@ pub struct CompanyView {
     by_identifier: Names,
 }
 
-/// A company, and what is worked out from it once.
+/// A company, and its texts folded for the search.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) company: Arc<Company>,
-    /// When the record was written that this was made from.
+    /// The revision of the record that this entry was made from.
     pub(crate) revision: Revision,
     pub(crate) name: Arc<str>,
     pub(crate) identifier: Arc<str>,
     pub(crate) directory_id: Arc<str>,
 }
 
-/// The place of the one company that a name stands for; `None`: of several.
+/// The place of the one company that a name resolves to; `None`: the name is ambiguous.
 type Names = HashMap<Arc<str>, Option<usize>>;
 
-/// Companies that rights reach.
+/// The companies within the reach of some rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
-    /// All of them.
+    /// All companies.
     All,
-    /// These.
+    /// These companies.
     Only(HashSet<CompanyId>),
 }
 
@@ -85,7 +85,7 @@ impl CompanyView {
         };
         for (place, entry) in view.entries.iter().enumerate() {
             view.by_id.insert(entry.company.id, place);
-            // Exact: what is no number has no spelling that is ours to judge.
+            // Exact, not folded: only the directory knows which spellings of its ids are equal.
             add(
                 &mut view.by_directory_id,
                 entry.company.directory_id.as_str().into(),
@@ -120,10 +120,10 @@ impl CompanyView {
         self.at(*self.by_id.get(&id)?)
     }
 
-    /// The one company that `name` stands for: by our id; else, if it is all digits, by the
-    /// directory's id; else by identifier ignoring case. The first that fits decides, so that no
-    /// company is found by a name that another one has before it. An identifier that two companies
-    /// have stands for neither, unless the directory has only one of them still.
+    /// The one company that `name` resolves to: by our id; else, if it is all digits, by the
+    /// directory's id; else by identifier ignoring case. The first match decides, so that a company
+    /// cannot take over the id of another one by its identifier. An identifier of two companies
+    /// resolves to neither, unless the directory still has only one of them.
     pub fn resolve(&self, name: &str) -> Option<&Arc<Company>> {
         self.by_our_id(name).or_else(|| self.by_number(name)).or_else(|| self.by_identifier(name))
     }
@@ -137,7 +137,7 @@ impl CompanyView {
         if is_number { self.by_directory_id(name) } else { None }
     }
 
-    /// The company that the directory calls `id`, exactly.
+    /// The company with the directory's id `id`, compared exactly.
     pub(crate) fn by_directory_id(&self, id: &str) -> Option<&Arc<Company>> {
         self.at((*self.by_directory_id.get(id)?)?)
     }
@@ -150,8 +150,8 @@ impl CompanyView {
         self.entries.get(place).map(|entry| &entry.company)
     }
 
-    /// Whether `reach` includes `company`: everywhere, or because one of its names stands for this
-    /// very company ([`CompanyView::resolve`]).
+    /// Whether `reach` includes `company`: it is everywhere, or one of its names resolves to this
+    /// company ([`CompanyView::resolve`]).
     pub fn within(&self, reach: &Reach, company: &Company) -> bool {
         match reach {
             Reach::Nowhere => false,
@@ -160,7 +160,7 @@ impl CompanyView {
         }
     }
 
-    /// The companies that `reach` includes, for whoever has to judge many.
+    /// The companies that `reach` includes, for a caller that checks many companies.
     pub fn reached(&self, reach: &Reach) -> Reached {
         match reach {
             Reach::Everywhere => Reached::All,
@@ -186,15 +186,15 @@ impl CompanyView {
         places.into_iter().filter_map(|place| self.entries.get(place)).collect()
     }
 
-    /// What was made of the record of `id` before, if that has not changed since.
+    /// The entry of `id`, if its record is still at `revision`.
     pub(crate) fn unchanged(&self, id: CompanyId, revision: Revision) -> Option<Arc<Entry>> {
         let entry = self.entries.get(*self.by_id.get(&id)?)?;
         (entry.revision == revision).then(|| Arc::clone(entry))
     }
 }
 
-/// Has `name` stand for the entry at `place`. What the directory still has comes first in the
-/// order, and is not disturbed by what it no longer has.
+/// Lets `name` resolve to the entry at `place`. Companies that the directory still has come first
+/// in the order, and a missing company does not make their names ambiguous.
 fn add(names: &mut Names, name: Arc<str>, place: usize, entries: &[Arc<Entry>]) {
     let is_missing = |place: usize| {
         entries.get(place).is_some_and(|entry| entry.company.missing_since.is_some())
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_tried_as_id_number_and_identifier() {
+    fn a_name_is_resolved_as_id_number_and_identifier() {
         let acme = company(1, "12345", "AcmeCorp", "Acme");
         let view = view(&[
             acme.clone(),
@@ -249,10 +249,10 @@ mod tests {
         }
     }
 
-    /// Attack: whoever may name companies in the directory gives one the number of another as its
-    /// identifier, and hopes that a role which is bound to that number opens both.
+    /// Attack: a person who may name companies in the directory sets the number of one company as
+    /// the identifier of another, so that a role that is bound to the number covers both.
     #[test]
-    fn a_number_never_opens_a_second_company_by_its_identifier() {
+    fn a_number_never_resolves_to_a_second_company_by_its_identifier() {
         let (bound, twin) =
             (company(1, "12345", "acme", "Acme"), company(2, "666", "12345", "Twin"));
         let view = view(&[bound.clone(), twin.clone()]);
@@ -263,9 +263,9 @@ mod tests {
         assert_eq!(found(&view, "12345"), Some("Acme"));
     }
 
-    /// Attack: the same with our id as the identifier of another.
+    /// Attack: the same with our id as the identifier of another company.
     #[test]
-    fn an_id_never_opens_a_second_company_by_its_identifier() {
+    fn an_id_never_resolves_to_a_second_company_by_its_identifier() {
         let bound = company(1, "12345", "acme", "Acme");
         let twin = company(2, "666", bound.id.as_str(), "Twin");
         let view = view(&[bound.clone(), twin.clone()]);
@@ -275,13 +275,12 @@ mod tests {
 
     /// Attack: a second company with the identifier that a role is bound to.
     #[test]
-    fn an_identifier_of_two_companies_stands_for_neither() {
+    fn an_identifier_of_two_companies_resolves_to_neither() {
         let (first, second) = (company(1, "1", "acme", "Acme"), company(2, "2", "ACME", "Twin"));
         let both = view(&[first.clone(), second.clone()]);
         assert_eq!(found(&both, "acme"), None);
         assert!(!both.within(&only(&["acme"]), &first) && !both.within(&only(&["acme"]), &second));
-        // One that left does not stand in the way of the one that is there, nor do two that left of
-        // each other.
+        // A missing company does not make the name of a present one ambiguous; two missing ones do.
         let replaced = view(&[missing(first.clone()), second.clone()]);
         assert_eq!(found(&replaced, "acme"), Some("Twin"));
         let three = view(&[first.clone(), second.clone(), missing(company(3, "3", "acme", "Old"))]);
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn reach_is_nothing_something_or_everything() {
+    fn reach_is_nowhere_some_names_or_everywhere() {
         let (acme, globex) = (company(1, "1", "acme", "Acme"), company(2, "2", "globex", "Globex"));
         let view = view(&[acme.clone(), globex.clone()]);
         for (reach, first, second) in [
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_go_by_name_then_id_and_what_left_comes_last() {
+    fn lists_are_ordered_by_name_then_id_with_missing_companies_last() {
         let view = view(&[
             company(4, "4", "", "zeta"),
             missing(company(1, "1", "", "Alpha")),

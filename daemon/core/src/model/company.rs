@@ -1,4 +1,4 @@
-//! A company, whom credentials of the vault belong to.
+//! A company: the owner of credentials of the vault.
 
 use crate::ids::CompanyId;
 use crate::time::Timestamp;
@@ -6,9 +6,9 @@ use crate::time::Timestamp;
 /// A company.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {
-    /// Ours, and the same for ever.
+    /// Our id, which never changes.
     pub id: CompanyId,
-    /// The directory's: what the company is recognised by.
+    /// The id in the directory, by which a synchronisation recognises the company.
     pub directory_id: String,
     /// Its short name in the directory; empty when it has none.
     pub identifier: String,

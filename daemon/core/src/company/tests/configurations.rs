@@ -1,3 +1,5 @@
+//! Configurations of companies.
+
 use super::*;
 use crate::caller::Member;
 use crate::doubles::identity;
@@ -27,7 +29,7 @@ async fn ask(companies: &Companies, name: &str) -> Result<String, Error> {
 }
 
 #[tokio::test]
-async fn the_directory_is_asked_live_and_quoted_as_it_is() {
+async fn the_answer_of_the_directory_is_passed_on_unchanged_and_not_stored() {
     let mut world = World::with(3);
     let companies = world.companies().await;
     sync(&companies).await.unwrap();
@@ -47,7 +49,7 @@ async fn the_directory_is_asked_live_and_quoted_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_directory_that_fails_is_upstream() {
+async fn a_failing_directory_is_an_upstream_error() {
     let mut world = World::with(3);
     let companies = world.companies().await;
     sync(&companies).await.unwrap();
@@ -60,7 +62,7 @@ async fn a_directory_that_fails_is_upstream() {
 }
 
 #[tokio::test]
-async fn a_listed_company_has_none() {
+async fn a_company_of_a_list_has_no_configurations() {
     let mut world = World::new();
     let companies = world.listed(numbered(0..2)).await;
     assert_eq!(ask(&companies, "id1").await.unwrap(), "[]");

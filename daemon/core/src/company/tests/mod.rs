@@ -1,8 +1,10 @@
-//! Companies over a fake directory and a store in memory: synchronised, killed in between,
-//! throttled, lied to.
+//! Companies over a fake directory and a store in memory: the daemon is killed, the directory is
+//! slow or lies.
 
 mod configurations;
 mod sync;
+mod views;
+mod walks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +21,13 @@ use crate::ports::directory::DirectoryCompany;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What outlives a daemon.
+/// The surroundings of a daemon, which outlive it.
 struct World {
     clock: ManualClock,
     store: MemoryStore,
     directory: Arc<FakeDirectory>,
     tasks: Arc<TestTasks>,
-    lives: u64,
+    daemons: u64,
 }
 
 impl World {
@@ -35,11 +37,11 @@ impl World {
             store: MemoryStore::new(),
             directory: Arc::new(FakeDirectory::new()),
             tasks: Arc::new(TestTasks::new()),
-            lives: 0,
+            daemons: 0,
         }
     }
 
-    /// With that many companies in the directory.
+    /// A world with that many companies in the directory.
     fn with(companies: usize) -> Self {
         let world = Self::new();
         world.directory.set(numbered(0..companies));
@@ -47,24 +49,25 @@ impl World {
     }
 
     async fn companies_from(&mut self, source: Source) -> Arc<Companies> {
-        self.lives += 1;
-        let ground = ground(&self.clock, &self.store, self.tasks.clone(), 1000 + self.lives).await;
+        self.daemons += 1;
+        let ground =
+            ground(&self.clock, &self.store, self.tasks.clone(), 1000 + self.daemons).await;
         Companies::new(ground, source, HOUR)
     }
 
-    /// A daemon that was not started yet.
+    /// The companies of a daemon that is not started yet.
     async fn companies(&mut self) -> Arc<Companies> {
         self.companies_from(Source::Directory(self.directory.clone())).await
     }
 
-    /// A daemon with this list in its configuration, started.
+    /// The companies of a started daemon with this list in its configuration.
     async fn listed(&mut self, list: Vec<DirectoryCompany>) -> Arc<Companies> {
         let companies = self.companies_from(Source::Listed(list)).await;
         companies.start().await.unwrap();
         companies
     }
 
-    /// The daemon is killed, and what was durable stays.
+    /// Kills the daemon; only durable records remain.
     fn crash(&mut self) {
         self.store.stop_after(0);
         self.store = self.store.snapshot();
@@ -85,7 +88,7 @@ async fn sync(companies: &Arc<Companies>) -> Result<Synchronised, Error> {
     companies.sync(operator(), false).await
 }
 
-/// All companies by the directory's id; no id twice.
+/// All companies by the directory's id. Checks that none is there twice.
 async fn all(companies: &Companies) -> BTreeMap<String, Arc<Company>> {
     let view = companies.view().await.unwrap();
     let all: BTreeMap<_, _> =
