@@ -193,7 +193,7 @@ fn the_defaults_of_sessions_are_those_of_the_core() {
     assert_eq!(vault.same_address, core.same_address);
     assert_eq!(vault.access_token_lifetime, core.access_lifetime);
     assert_eq!((vault.session_idle, vault.session_lifetime), (core.idle, core.lifetime));
-    assert_eq!(u32::try_from(vault.sign_ins_per_minute).ok(), core.begun_per_minute);
+    assert_eq!(u32::try_from(vault.sign_ins_per_minute).ok(), core.sign_ins_per_minute);
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl VaultDependencies<'_> {
             idle: options.session_idle,
             lifetime: options.session_lifetime,
             same_address: options.same_address,
-            begun_per_minute: u32::try_from(options.sign_ins_per_minute)
+            sign_ins_per_minute: u32::try_from(options.sign_ins_per_minute)
                 .ok()
                 .filter(|most| *most > 0),
             ..session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider)

@@ -144,7 +144,7 @@ impl World {
         let (acme, globex) = (id("acmecorp"), id("globex"));
         let helper = role_of("unassigned", "helper", &["user.roles.update"]);
         // A test may begin any number of sign-ins.
-        let sessions = session::Options { begun_per_minute: None, ..session_options() };
+        let sessions = session::Options { sign_ins_per_minute: None, ..session_options() };
         let people = People::new(vec![helper], sessions).await;
         let (bob, friend) =
             (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());

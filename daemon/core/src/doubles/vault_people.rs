@@ -13,7 +13,9 @@ use crate::leases::{Leases, LeasesParts};
 use crate::rights::Role;
 use crate::rights::permission::Pattern;
 use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
-use crate::session::{Address, Answer, Back, Finished, Options, Sessions, TokenPair};
+use crate::session::{
+    Address, Callback, Options, ProviderReply, Sessions, SignInResult, TokenPair,
+};
 use crate::user::{ConfiguredRole, Roles, Users};
 
 /// Sessions and users over a core of their own.
@@ -99,11 +101,11 @@ impl People {
         let from = Address::V6Network([0; 4]);
         let state = self.sessions.begin(None, from).expect("a sign-in").callback_key;
         self.provider.add_code(user, vouched(user));
-        let answer = Answer::Code(crate::secret::Secret::new(user));
-        let back = Back { state, answer, issuer: None, from, wants_tokens: true };
-        match self.sessions.finish(back).await.expect("a sign-in") {
-            Finished::Tokens(pair) => pair,
-            Finished::Delivered => panic!("nobody waits"),
+        let reply = ProviderReply::Code(crate::secret::Secret::new(user));
+        let callback = Callback { state, reply, issuer: None, from, wants_tokens: true };
+        match self.sessions.finish(callback).await.expect("a sign-in") {
+            SignInResult::Tokens(pair) => pair,
+            SignInResult::Delivered => panic!("no client waits"),
         }
     }
 }

@@ -39,8 +39,8 @@ impl Leases {
         .await
     }
 
-    /// One batch: the word that binds every dialect, and the user's new era. A first sign-in in
-    /// between conflicts with it.
+    /// One batch: the suspension that binds every dialect, and the user's new session generation. A
+    /// first sign-in in between conflicts with it.
     async fn try_suspension(
         &self,
         actor: &Actor,
@@ -59,9 +59,11 @@ impl Leases {
         match known {
             None => writing.expect_no_user_of(subject),
             Some(Versioned { value: user, revision }) => {
-                let era = user.era + u64::from(suspended);
+                let session_generation = user.session_generation + u64::from(suspended);
                 let updated = if user.suspended == suspended { user.updated } else { at };
-                writing.change_user(&User { suspended, era, updated, ..user }, revision).await?;
+                writing
+                    .change_user(&User { suspended, session_generation, updated, ..user }, revision)
+                    .await?;
                 writing.bump(USERS);
             }
         }

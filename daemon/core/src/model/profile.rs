@@ -1,5 +1,5 @@
-//! What a provider's claims make of a user: names to show. They are data from elsewhere, so they
-//! are cut and cleaned here, once.
+//! The profile of a user, derived from the claims of a provider: names to show. Claims are foreign
+//! data, so they are cleaned and truncated here, once.
 
 use serde_json::Value;
 
@@ -10,16 +10,16 @@ use crate::text::is_unfit_for_names;
 /// Longest name, login or address, in characters.
 const MAX_CHARS: usize = 200;
 
-/// How a user appears to others.
+/// How a user is shown to other users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// A short name for signing in, unique nowhere.
+    /// A short login name; it need not be unique.
     pub login: String,
-    /// What people call them.
+    /// The display name.
     pub name: String,
-    /// Where mail reaches them, by the word of the provider.
+    /// The mail address, as the provider claims it.
     pub email: Option<String>,
-    /// A URL of a picture. Nobody here fetches it.
+    /// A URL of a picture. The daemon never fetches it.
     pub image: Option<String>,
 }
 
@@ -52,7 +52,7 @@ fn text(claims: &Claims, name: &str) -> Option<String> {
     clean(claims.get(name).and_then(Value::as_str)?)
 }
 
-/// Without what cannot be shown, no longer than can be shown, and not empty.
+/// `text` without characters that are unfit for names, truncated; `None` when nothing is left.
 fn clean(text: &str) -> Option<String> {
     let fit: String = text.chars().filter(|c| !is_unfit_for_names(*c)).take(MAX_CHARS).collect();
     Some(fit.trim().to_owned()).filter(|text| !text.is_empty())
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_the_claims_that_are_there() {
+    fn names_come_from_the_first_claim_that_is_present() {
         for (claims, login, name, email) in [
             (json!({}), "s-1", "s-1", None),
             (json!({"preferred_username": "al@x.example"}), "al", "al", Some("al@x.example")),
@@ -90,9 +90,9 @@ mod tests {
         }
     }
 
-    /// Attack: a name that runs over the line it is shown in, or without end.
+    /// Attack: a name that breaks the line it is shown in, or is endless.
     #[test]
-    fn what_cannot_be_shown_is_cut() {
+    fn names_are_cleaned_and_truncated() {
         let profile =
             profile(&json!({"name": "a\nb\u{0}", "preferred_username": "x".repeat(9999)}));
         assert_eq!(profile.name, "ab");

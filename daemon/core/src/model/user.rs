@@ -5,43 +5,43 @@ use crate::caller::{Claims, Subject};
 use crate::ids::{ProviderId, UserId};
 use crate::time::Timestamp;
 
-/// A user as we keep them.
+/// A user as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) subject: Subject,
-    /// Where they signed in last.
+    /// The provider of the last sign-in.
     pub(crate) provider: ProviderId,
-    /// What their provider said of them at the last sign-in.
+    /// The profile by the claims of the last sign-in.
     pub(crate) profile: Profile,
-    /// What they said of themselves; it wins.
-    pub(crate) own: Own,
-    /// Those claims of the last sign-in that rules look at.
+    /// The user's own changes to the profile; they take precedence.
+    pub(crate) overrides: ProfileOverrides,
+    /// Those claims of the last sign-in that the rules of roles read.
     pub(crate) claims: Claims,
-    /// Roles given by hand, configured or not.
-    pub(crate) hand_roles: Vec<String>,
+    /// Names of the roles that were assigned by hand, configured or not.
+    pub(crate) assigned_roles: Vec<String>,
     pub(crate) suspended: bool,
-    /// Sessions of earlier eras are over.
-    pub(crate) era: u64,
+    /// Sessions of an earlier generation are over. A suspension begins a new one.
+    pub(crate) session_generation: u64,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
 
-/// What a user changed of their profile.
+/// The parts of the profile that the user changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct ProfileOverrides {
     pub(crate) name: Option<String>,
-    /// `Some(None)`: they want no picture.
+    /// `Some(None)`: the user removed the picture.
     pub(crate) image: Option<Option<String>>,
 }
 
 impl User {
     pub(crate) fn name(&self) -> &str {
-        self.own.name.as_deref().unwrap_or(&self.profile.name)
+        self.overrides.name.as_deref().unwrap_or(&self.profile.name)
     }
 
     pub(crate) fn image(&self) -> Option<&str> {
-        self.own.image.as_ref().unwrap_or(&self.profile.image).as_deref()
+        self.overrides.image.as_ref().unwrap_or(&self.profile.image).as_deref()
     }
 
     /// The user after another sign-in.

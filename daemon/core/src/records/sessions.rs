@@ -19,7 +19,8 @@ const SESSION: &str = "session";
 #[derive(Serialize, Deserialize)]
 struct SessionRecord {
     user: String,
-    era: u64,
+    #[serde(rename = "era")]
+    session_generation: u64,
     #[serde(rename = "at")]
     created: Timestamp,
     idle: Timestamp,
@@ -129,7 +130,7 @@ impl Writing<'_> {
 fn encode(session: &Session) -> Result<Vec<u8>, Unreadable> {
     encoding::encode(&SessionRecord {
         user: session.user.to_string(),
-        era: session.era,
+        session_generation: session.session_generation,
         created: session.created,
         idle: session.idle_until,
         end: session.ends,
@@ -143,7 +144,7 @@ fn decode(id: SessionId, plain: &[u8]) -> Result<Session, Unreadable> {
     Ok(Session {
         id,
         user: UserId::parse(&record.user).map_err(encoding::unreadable)?,
-        era: record.era,
+        session_generation: record.session_generation,
         created: record.created,
         idle_until: record.idle,
         ends: record.end,
@@ -163,7 +164,7 @@ mod tests {
         let session = Session {
             id: SessionId::from_random([1; 16]),
             user: UserId::from_random([2; 16]),
-            era: 3,
+            session_generation: 3,
             created: Timestamp::from_secs(1),
             idle_until: Timestamp::from_secs(2),
             ends: Timestamp::from_secs(3),

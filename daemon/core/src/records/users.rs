@@ -9,7 +9,7 @@ use crate::caller::{Claims, Subject};
 use crate::error::Error;
 use crate::ids::{ProviderId, UserId};
 use crate::model::profile::Profile;
-use crate::model::user::{Own, User};
+use crate::model::user::{ProfileOverrides, User};
 use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
@@ -36,17 +36,18 @@ struct UserRecord {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     image: Option<String>,
     #[serde(rename = "own", skip_serializing_if = "Option::is_none", default)]
-    own_name: Option<String>,
+    name_override: Option<String>,
     /// An empty text: the user wants none.
     #[serde(rename = "pic", skip_serializing_if = "Option::is_none", default)]
-    own_image: Option<String>,
+    image_override: Option<String>,
     #[serde(skip_serializing_if = "Claims::is_empty", default)]
     claims: Claims,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     roles: Vec<String>,
     #[serde(rename = "susp", skip_serializing_if = "std::ops::Not::not", default)]
     suspended: bool,
-    era: u64,
+    #[serde(rename = "era")]
+    session_generation: u64,
     #[serde(rename = "at")]
     created: Timestamp,
     #[serde(rename = "mod")]
@@ -173,7 +174,7 @@ impl Writing<'_> {
 }
 
 fn encode(user: &User) -> Result<Vec<u8>, Unreadable> {
-    let User { subject, provider, profile, own, claims, hand_roles, .. } = user.clone();
+    let User { subject, provider, profile, overrides, claims, assigned_roles, .. } = user.clone();
     encoding::encode(&UserRecord {
         issuer: subject.issuer,
         subject: subject.subject,
@@ -182,12 +183,12 @@ fn encode(user: &User) -> Result<Vec<u8>, Unreadable> {
         name: profile.name,
         email: profile.email,
         image: profile.image,
-        own_name: own.name,
-        own_image: own.image.map(Option::unwrap_or_default),
+        name_override: overrides.name,
+        image_override: overrides.image.map(Option::unwrap_or_default),
         claims,
-        roles: hand_roles,
+        roles: assigned_roles,
         suspended: user.suspended,
-        era: user.era,
+        session_generation: user.session_generation,
         created: user.created,
         updated: user.updated,
     })
@@ -201,14 +202,14 @@ fn decode(id: UserId, plain: &[u8]) -> Result<User, Unreadable> {
         subject: Subject { issuer: record.issuer, subject: record.subject },
         provider: ProviderId::parse(&record.provider).map_err(encoding::unreadable)?,
         profile: Profile { login, name, email, image },
-        own: Own {
-            name: record.own_name,
-            image: record.own_image.map(|image| Some(image).filter(|image| !image.is_empty())),
+        overrides: ProfileOverrides {
+            name: record.name_override,
+            image: record.image_override.map(|image| Some(image).filter(|image| !image.is_empty())),
         },
         claims: record.claims,
-        hand_roles: record.roles,
+        assigned_roles: record.roles,
         suspended: record.suspended,
-        era: record.era,
+        session_generation: record.session_generation,
         created: record.created,
         updated: record.updated,
     })
@@ -231,11 +232,11 @@ mod tests {
                 email: None,
                 image: None,
             },
-            own: Own::default(),
+            overrides: ProfileOverrides::default(),
             claims: Claims::new(),
-            hand_roles: Vec::new(),
+            assigned_roles: Vec::new(),
             suspended: false,
-            era: 3,
+            session_generation: 3,
             created: Timestamp::from_secs(1),
             updated: Timestamp::from_secs(2),
         }
@@ -249,14 +250,16 @@ mod tests {
                 image: Some("https://i".into()),
                 ..user().profile
             },
-            own: Own { name: Some("Al".into()), image: Some(None) },
+            overrides: ProfileOverrides { name: Some("Al".into()), image: Some(None) },
             claims: [("groups".to_owned(), json!(["a"]))].into_iter().collect(),
-            hand_roles: vec!["admin".into()],
+            assigned_roles: vec!["admin".into()],
             suspended: true,
             ..user()
         };
-        let pictured =
-            User { own: Own { name: None, image: Some(Some("https://j".into())) }, ..user() };
+        let pictured = User {
+            overrides: ProfileOverrides { name: None, image: Some(Some("https://j".into())) },
+            ..user()
+        };
         for user in [user(), full, pictured] {
             assert_eq!(decode(user.id, &encode(&user).unwrap()).unwrap(), user);
         }

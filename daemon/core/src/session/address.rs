@@ -1,4 +1,4 @@
-//! Where somebody comes from, as far as it tells one client from another.
+//! The address of a client, as far as it distinguishes one client from another.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_is_one_address_and_one_client_has_one_spelling() {
+    fn one_network_is_one_address_in_every_spelling() {
         assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
         assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!(address("2001:db8::1"), address("2001:db8:0:0:ffff::9"));

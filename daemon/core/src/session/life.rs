@@ -1,68 +1,57 @@
-//! The life of a session: opened by a sign-in, kept alive by its refresh token, ended by its user,
-//! by disuse, by age, by a suspension, or because a spent refresh token was shown.
+//! The life of a session: a sign-in opens it, its refresh token extends it; its user, disuse, age,
+//! a suspension, or the use of a spent refresh token ends it.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::future::{Either, select};
-use futures_util::{StreamExt as _, stream};
 use subtle::ConstantTimeEq as _;
 
 use super::{Sessions, TokenPair, tokens};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
-use crate::ground::{suspended, too_contended};
+use crate::ground::{retry, suspended};
 use crate::ids::{SessionId, UserId};
 use crate::model::session::Session;
 use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
-use crate::ports::store::Key;
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// How often a change is tried against others that are faster.
-const ATTEMPTS: u32 = 16;
-/// How often sessions that are over are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// Sessions looked at together, and worked on at a time.
-const PAGE: usize = 256;
-const AT_A_TIME: usize = 16;
-
 /// Why a session is ended before its time.
 #[derive(Debug, Clone, Copy)]
-enum End {
+enum EndReason {
     SignedOut,
     SpentTokenShown,
 }
 
+/// A session that is not over, and its user.
+struct ActiveSession {
+    session: Versioned<Session>,
+    user: User,
+}
+
 impl Sessions {
-    /// A session for `user`, who has just signed in.
+    /// Opens a session for `user`, after a sign-in.
     pub(super) async fn open(&self, user: UserId) -> Result<TokenPair, Error> {
-        for _ in 0..ATTEMPTS {
-            let known = self.ground.records.user(user).await?.ok_or_else(no_session)?;
-            if known.value.suspended {
-                return Err(suspended());
-            }
-            let now = self.ground.clock.now();
-            let (session, pair) = self.begin_session(&known.value, now)?;
-            match self.write_new(&session, &known).await {
-                Ok(()) => return Ok(pair),
-                // They were suspended, or changed their name.
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        retry(|| self.try_open(user)).await
     }
 
-    fn begin_session(&self, user: &User, now: Timestamp) -> Result<(Session, TokenPair), Error> {
+    async fn try_open(&self, user: UserId) -> Result<TokenPair, CommitError> {
+        let user = self.ground.records.user(user).await?.ok_or_else(no_session)?;
+        if user.value.suspended {
+            return Err(suspended().into());
+        }
+        let (session, pair) = self.new_session(&user.value)?;
+        self.commit_new(&session, &user).await?;
+        Ok(pair)
+    }
+
+    fn new_session(&self, user: &User) -> Result<(Session, TokenPair), Error> {
+        let now = self.ground.clock.now();
         let session = Session {
             id: SessionId::from_random(random_16(&*self.ground.entropy)),
             user: user.id,
-            era: user.era,
+            session_generation: user.session_generation,
             created: now,
             idle_until: now,
             ends: now + self.options.lifetime,
@@ -71,7 +60,7 @@ impl Sessions {
         self.renewed(session, now)
     }
 
-    /// `session` with a new refresh token, and the tokens that go with it.
+    /// `session` with a new refresh token, and its new tokens.
     fn renewed(&self, session: Session, now: Timestamp) -> Result<(Session, TokenPair), Error> {
         let (entropy, tokens) = (&*self.ground.entropy, &*self.tokens);
         let idle_until = now + self.options.idle;
@@ -81,12 +70,12 @@ impl Sessions {
         Ok((session, TokenPair { access, refresh }))
     }
 
-    async fn write_new(
+    async fn commit_new(
         &self,
         session: &Session,
-        known: &Versioned<User>,
+        user: &Versioned<User>,
     ) -> Result<(), CommitError> {
-        let Versioned { value: user, revision } = known;
+        let Versioned { value: user, revision } = user;
         let mut writing = self.ground.records.writing();
         writing.begin_session(session).await?;
         writing.expect_user(user.id, *revision);
@@ -98,128 +87,123 @@ impl Sessions {
         writing.commit().await.map(drop)
     }
 
-    /// Whose access token this is, with the rights of this moment.
+    /// Identifies the member by an access token, with the current rights.
     ///
     /// # Errors
-    /// `Unauthenticated` for everything but an access token of ours that holds, of a session that
-    /// lasts; `Internal` when the store fails.
+    /// `Unauthenticated` unless it is a valid access token of ours, of a session that is not over;
+    /// `Internal` when the store fails.
     pub async fn authenticate(&self, token: &Secret) -> Result<Member, Error> {
         let now = self.ground.clock.now();
-        let access =
+        let claims =
             tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
-        let Some((open, known)) = self.lasting(access.session, now).await? else {
+        let Some(ActiveSession { session, user }) = self.active(claims.session, now).await? else {
             return Err(no_session());
         };
-        if open.value.user != access.user {
+        if session.value.user != claims.user {
             return Err(no_session());
         }
         Ok(Member {
-            user: access.user,
-            session: access.session,
-            scopes: access.scopes,
-            rights: self.users.rights(&known.value),
-            subject: known.value.subject,
+            user: claims.user,
+            session: claims.session,
+            scopes: claims.scopes,
+            rights: self.users.rights(&user),
+            subject: user.subject,
         })
     }
 
-    /// The session of that id with its user, if it lasts.
-    async fn lasting(
-        &self,
-        id: SessionId,
-        now: Timestamp,
-    ) -> Result<Option<(Versioned<Session>, Versioned<User>)>, Error> {
+    /// The session of that id with its user, if it is not over.
+    async fn active(&self, id: SessionId, now: Timestamp) -> Result<Option<ActiveSession>, Error> {
         let records = &self.ground.records;
-        let Some(open) = records.session(id).await? else { return Ok(None) };
-        if open.value.over_at() <= now {
+        let Some(session) = records.session(id).await? else { return Ok(None) };
+        if session.value.over_at() <= now {
             return Ok(None);
         }
-        let Some(known) = records.user(open.value.user).await? else { return Ok(None) };
-        // A suspension begins a new era in the batch that it is in. The subject is looked up all
-        // the same: both have to agree.
-        let may = known.value.era == open.value.era
-            && !known.value.suspended
-            && !records.is_suspended(&known.value.subject).await?;
-        Ok(may.then_some((open, known)))
+        let Some(user) = records.user(session.value.user).await? else { return Ok(None) };
+        let user = user.value;
+        // A suspension begins a new session generation in its own batch. The subject is looked up
+        // as well: both records have to allow the session.
+        let is_active = user.session_generation == session.value.session_generation
+            && !user.suspended
+            && !records.is_suspended(&user.subject).await?;
+        Ok(is_active.then_some(ActiveSession { session, user }))
     }
 
-    /// New tokens for a refresh token, which is spent by that.
+    /// Exchanges a refresh token, which is spent by this, for new tokens.
     ///
     /// # Errors
-    /// `Unauthenticated` when it is none of ours, its session is over, or it was spent before: then
-    /// the session ends, since one of the two who showed it stole it (RFC 9700 section 4.14.2).
-    /// `Internal` when the store fails.
+    /// `Unauthenticated` when it is no refresh token of ours, its session is over, or it is spent:
+    /// then the session ends, since one of the two clients that showed it stole it (RFC 9700
+    /// section 4.14.2). `Internal` when the store fails.
     pub async fn refresh(&self, token: &Secret) -> Result<TokenPair, Error> {
-        let shown = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
+        let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
-        for _ in 0..ATTEMPTS {
-            let now = self.ground.clock.now();
-            let Some((open, known)) = self.lasting(shown.session, now).await? else {
-                return Err(no_session());
-            };
-            if !bool::from(open.value.refresh.ct_eq(&hash)) {
-                self.end(open, &known.value, End::SpentTokenShown).await?;
-                return Err(
-                    no_session().because("a spent refresh token was shown; its session was ended")
-                );
-            }
-            if shown.expires <= now {
-                return Err(no_session());
-            }
-            let (renewed, pair) = self.renewed(open.value, now)?;
-            let mut writing = self.ground.records.writing();
-            writing.change_session(&renewed, open.revision).await?;
-            match writing.commit().await {
-                Ok(_) => return Ok(pair),
-                // Somebody else was faster, most likely with the same token.
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        // A conflict most likely means that another request showed the same token.
+        retry(|| self.try_refresh(&claims, &hash)).await
     }
 
-    /// Ends the session of `member`. Doing it twice is fine.
+    async fn try_refresh(
+        &self,
+        claims: &tokens::RefreshClaims,
+        hash: &[u8; 32],
+    ) -> Result<TokenPair, CommitError> {
+        let now = self.ground.clock.now();
+        let active = self.active(claims.session, now).await?.ok_or_else(no_session)?;
+        if !bool::from(active.session.value.refresh.ct_eq(hash)) {
+            self.end(active, EndReason::SpentTokenShown).await?;
+            let cause = "a spent refresh token was shown; its session was ended";
+            return Err(no_session().because(cause).into());
+        }
+        if claims.expires <= now {
+            return Err(no_session().into());
+        }
+        let Versioned { value: session, revision } = active.session;
+        let (renewed, pair) = self.renewed(session, now)?;
+        let mut writing = self.ground.records.writing();
+        writing.change_session(&renewed, revision).await?;
+        writing.commit().await?;
+        Ok(pair)
+    }
+
+    /// Ends the session of `member`. Idempotent.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
-        let now = self.ground.clock.now();
-        match self.lasting(member.session, now).await? {
-            Some((open, known)) => self.end(open, &known.value, End::SignedOut).await,
+        match self.active(member.session, self.ground.clock.now()).await? {
+            Some(active) => self.end(active, EndReason::SignedOut).await,
             None => Ok(()),
         }
     }
 
-    /// Ends `open`, and also what became of it meanwhile: a rotation that was faster is no reason
-    /// to let it live on.
-    async fn end(&self, mut open: Versioned<Session>, user: &User, why: End) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let mut writing = self.ground.records.writing();
-            writing.end_session(&open);
-            writing.event(&self.ended(user, open.value.id, why)).await?;
-            match writing.commit().await {
-                Ok(_) => return Ok(()),
-                Err(CommitError::Failed(error)) => return Err(error),
-                Err(CommitError::Conflict) => {
-                    match self.ground.records.session(open.value.id).await? {
-                        Some(again) => open = again,
-                        None => return Ok(()),
-                    }
-                }
-            }
-        }
-        Err(too_contended())
+    /// Ends the session, in whatever state it is now: a refresh that committed first does not keep
+    /// it alive.
+    async fn end(&self, active: ActiveSession, reason: EndReason) -> Result<(), Error> {
+        let ActiveSession { session, user } = active;
+        retry(|| self.try_end(session.value.id, &user, reason)).await
     }
 
-    fn ended(&self, user: &User, session: SessionId, why: End) -> Event {
-        match why {
-            End::SignedOut => self.event(
+    async fn try_end(
+        &self,
+        id: SessionId,
+        user: &User,
+        reason: EndReason,
+    ) -> Result<(), CommitError> {
+        let Some(session) = self.ground.records.session(id).await? else { return Ok(()) };
+        let mut writing = self.ground.records.writing();
+        writing.end_session(&session);
+        writing.event(&self.ended(user, id, reason)).await?;
+        writing.commit().await.map(drop)
+    }
+
+    fn ended(&self, user: &User, session: SessionId, reason: EndReason) -> Event {
+        match reason {
+            EndReason::SignedOut => self.event(
                 Some(actor(user, session)),
                 Action::SignOut,
                 Target::default(),
                 Outcome::Done,
             ),
-            End::SpentTokenShown => {
+            EndReason::SpentTokenShown => {
                 let target = Target { user: Some(user.id), ..Target::default() };
                 let event = self.event(None, Action::SignOut, target, Outcome::Done);
                 let note = format!("a spent refresh token of session {session} was shown");
@@ -227,90 +211,13 @@ impl Sessions {
             }
         }
     }
-
-    /// Has sessions that are over and sign-ins that nobody finished looked for from now on. Nothing
-    /// is read at once.
-    pub fn start(self: &Arc<Self>) {
-        let sessions = Arc::clone(self);
-        self.ground
-            .tasks
-            .spawn("tidy sessions", Box::pin(async move { sessions.tidy_until_stopped().await }));
-    }
-
-    async fn tidy_until_stopped(&self) {
-        let mut stopping = self.ground.stopping();
-        while !*stopping.borrow_and_update() {
-            let pause = self.ground.clock.sleep(TIDY_EVERY);
-            let stop = std::pin::pin!(stopping.changed());
-            if let Either::Right((Err(_), _)) = select(pause, stop).await {
-                return;
-            }
-            self.under_way.purge(self.ground.clock.monotonic());
-            if self.ground.is_clock_off() {
-                continue;
-            }
-            if let Err(error) = self.tidy().await {
-                tracing::warn!(%error, cause = error.cause(), "sessions that are over could not be deleted yet");
-            }
-        }
-    }
-
-    /// Deletes the sessions that are over, of those that are due.
-    pub(super) async fn tidy(&self) -> Result<(), Error> {
-        let now = self.ground.clock.now();
-        let mut after: Option<Key> = None;
-        loop {
-            let due = self.ground.records.due_sessions(after.as_ref(), now, PAGE).await?;
-            let work = due.sessions.into_iter().map(|(key, id)| self.tidy_one(key, id, now));
-            let results: Vec<_> = stream::iter(work).buffer_unordered(AT_A_TIME).collect().await;
-            results.into_iter().collect::<Result<(), Error>>()?;
-            after = due.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn tidy_one(&self, key: Key, id: SessionId, now: Timestamp) -> Result<(), Error> {
-        let records = &self.ground.records;
-        let over = match records.session(id).await? {
-            None => None,
-            Some(open) => match self.over_for(&open, now).await? {
-                None => Some(open),
-                Some(until) => return missed(records.postpone_session(&key, id, until).await),
-            },
-        };
-        missed(records.forget_session(&key, over.as_ref()).await)
-    }
-
-    /// When `open` has to be looked at again; `None`: it is over.
-    async fn over_for(
-        &self,
-        open: &Versioned<Session>,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
-        let until = open.value.over_at();
-        if until <= now {
-            return Ok(None);
-        }
-        let known = self.ground.records.user(open.value.user).await?;
-        Ok(known.filter(|known| known.value.era == open.value.era).map(|_| until))
-    }
-}
-
-/// Who loses a race here has nothing to do: the key stays, and is looked at again.
-fn missed(result: Result<(), CommitError>) -> Result<(), Error> {
-    match result {
-        Ok(()) | Err(CommitError::Conflict) => Ok(()),
-        Err(CommitError::Failed(error)) => Err(error),
-    }
 }
 
 fn actor(user: &User, session: SessionId) -> Actor {
     Actor::Member { subject: user.subject.clone(), user: user.id, session }
 }
 
-/// The one answer to every token that does not hold.
+/// The one refusal of every token that is not valid.
 fn no_session() -> Error {
-    Error::new(Kind::Unauthenticated, "This token does not hold, or its session is over.")
+    Error::new(Kind::Unauthenticated, "This token is not valid, or its session is over.")
 }

@@ -1,20 +1,22 @@
-//! Sessions of the vault: signing in with a browser, the tokens that follow, and their end.
+//! Sessions of the vault: signing in with a browser, the tokens of a session, and its end.
 //!
-//! A sign-in begins with [`Sessions::begin`], comes back with [`Sessions::finish`], and ends with
-//! tokens for whoever waits: a client on a [`Seat`], or the browser itself. Sign-ins under way are
-//! kept in memory alone (`under_way`). A session is one record; its refresh token is kept as a hash
-//! and replaced at each use (`life`); access tokens are signed and looked up (`tokens`).
+//! A sign-in begins with [`Sessions::begin`]; the browser returns to [`Sessions::finish`]; the
+//! tokens go to the client that waits ([`WaitingClient`]), or to the browser. Pending sign-ins are
+//! kept in memory only (`pending`). A session is one record; its refresh token is stored as a hash
+//! and replaced at each use (`life`); access tokens are signed, and checked against the session's
+//! record (`tokens`). Sessions that are over are deleted in the background (`cleanup`).
 //!
 //! Never here: a status, a query, a header. Never a token in a log, in an error, or in the store.
 
 mod address;
+mod cleanup;
 mod life;
+mod pending;
 mod rate;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use address::Address;
-pub use sign_in::{Answer, Back, Beginning, Finished, Seat};
+pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult, WaitingClient};
 
 use crate::caller::Member;
 use crate::error::Error;
@@ -34,42 +36,42 @@ use crate::ports::sign_in::SignIn;
 use crate::ports::tokens::Tokens;
 use crate::secret::Secret;
 use crate::user::Users;
-use rate::Rate;
-use under_way::UnderWay;
+use pending::PendingSignIns;
+use rate::RateLimit;
 
-/// Bounds and spans of sessions, and what their tokens name.
+/// Bounds and lifetimes of sessions and sign-ins, and the claims of their tokens.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who issues the tokens: `iss`.
+    /// The issuer of the tokens: `iss`.
     pub issuer: String,
-    /// For whom they are: `aud`.
+    /// Their audience: `aud`.
     pub audience: String,
-    /// Where a provider sends the browser back to.
+    /// The URI to which a provider redirects the browser.
     pub redirect_uri: String,
-    /// Where one signs in who names no provider.
+    /// The provider of a sign-in that names none.
     pub provider: ProviderId,
-    /// How long an access token holds.
+    /// How long an access token is valid.
     pub access_lifetime: Duration,
-    /// How long a session lasts that gets no new tokens.
+    /// How long a session lasts without a refresh of its tokens.
     pub idle: Duration,
     /// How long a session lasts at most.
     pub lifetime: Duration,
     /// How long a sign-in may take.
     pub sign_in_lifetime: Duration,
-    /// How long what came of a sign-in waits for its client.
-    pub wait_for_client: Duration,
-    /// Whether browser and waiting client have to come from the address that began the sign-in.
+    /// How long the result of a sign-in is kept for its client.
+    pub result_lifetime: Duration,
+    /// Whether browser and waiting client must have the address that began the sign-in.
     pub same_address: bool,
-    /// Most sign-ins under way.
+    /// Most pending sign-ins.
     pub max_sign_ins: usize,
-    /// Most clients that wait.
-    pub max_seats: usize,
+    /// Most waiting clients.
+    pub max_waiting_clients: usize,
     /// Most sign-ins that one address may begin in a minute; `None`: any number.
-    pub begun_per_minute: Option<u32>,
+    pub sign_ins_per_minute: Option<u32>,
 }
 
 impl Options {
-    /// The usual bounds and spans.
+    /// The default bounds and lifetimes.
     pub fn new(
         issuer: String,
         audience: String,
@@ -85,38 +87,38 @@ impl Options {
             idle: Duration::from_secs(12 * 60 * 60),
             lifetime: Duration::from_secs(7 * 24 * 60 * 60),
             sign_in_lifetime: Duration::from_secs(10 * 60),
-            wait_for_client: Duration::from_secs(60),
+            result_lifetime: Duration::from_secs(60),
             same_address: true,
             max_sign_ins: 20_000,
-            max_seats: 10_000,
-            begun_per_minute: Some(60),
+            max_waiting_clients: 10_000,
+            sign_ins_per_minute: Some(60),
         }
     }
 }
 
-/// What a client of the vault holds.
+/// The tokens of a session.
 #[derive(Debug)]
 pub struct TokenPair {
-    /// Opens the vault, for minutes.
+    /// The access token, valid for minutes.
     pub access: Secret,
-    /// Gets the next pair, once.
+    /// The refresh token, valid for one use.
     pub refresh: Secret,
 }
 
-/// All sign-ins and sessions. Cheap to share behind its `Arc`.
+/// All pending sign-ins and sessions. Shared behind its `Arc`.
 pub struct Sessions {
     ground: Arc<Ground>,
     users: Arc<Users>,
     sign_in: Arc<dyn SignIn>,
     tokens: Arc<dyn Tokens>,
     options: Options,
-    under_way: UnderWay,
-    rate: Rate,
-    seats: Arc<Semaphore>,
+    pending: PendingSignIns,
+    rate_limit: RateLimit,
+    waiting_clients: Arc<Semaphore>,
 }
 
 impl Sessions {
-    /// Puts the parts together. Nothing runs before [`Sessions::start`].
+    /// Creates the sessions over `ground`. No task runs before [`Sessions::start`].
     pub fn new(
         ground: Arc<Ground>,
         users: Arc<Users>,
@@ -124,10 +126,20 @@ impl Sessions {
         tokens: Arc<dyn Tokens>,
         options: Options,
     ) -> Arc<Self> {
-        let under_way = UnderWay::new(options.max_sign_ins);
-        let rate = Rate::new(options.begun_per_minute);
-        let seats = Arc::new(Semaphore::new(options.max_seats.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { ground, users, sign_in, tokens, options, under_way, rate, seats })
+        let pending = PendingSignIns::new(options.max_sign_ins);
+        let rate_limit = RateLimit::new(options.sign_ins_per_minute);
+        let most = options.max_waiting_clients.min(Semaphore::MAX_PERMITS);
+        let waiting_clients = Arc::new(Semaphore::new(most));
+        Arc::new(Self {
+            ground,
+            users,
+            sign_in,
+            tokens,
+            options,
+            pending,
+            rate_limit,
+            waiting_clients,
+        })
     }
 
     /// The public keys of our tokens, as a JSON Web Key Set (RFC 7517).
@@ -135,13 +147,14 @@ impl Sessions {
         self.tokens.public_keys()
     }
 
-    /// Something that nobody can guess, of letters and digits: for a page that has to prove that
-    /// its script is its own.
+    /// A random text of hexadecimal digits, for the content security policy of a page with an
+    /// inline script.
     pub fn nonce(&self) -> String {
         hex(&random_16(&*self.ground.entropy))
     }
 
-    /// Has it audited that `member` was refused what they asked for: a route, and what of it.
+    /// Queues the audit event of a refused request of `member`; `target` names the route and its
+    /// object.
     pub fn remark_refusal(&self, member: &Member, target: Target, error: &Error) {
         let event = self.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
         self.ground.remark(Event { note: error.cause(), ..event });
@@ -162,5 +175,5 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The scopes of every session that began with a browser.
+/// The scopes of every session that began in a browser.
 const SCOPES: [&str; 2] = [Member::READ, Member::WRITE];

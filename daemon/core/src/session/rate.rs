@@ -1,4 +1,4 @@
-//! How often one address may do something in a minute.
+//! A limit of events per address and minute.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,9 +8,9 @@ use super::Address;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Counts by address, minute by minute. What one minute counted is forgotten in the next, so memory
-/// is bounded by what a minute lets in.
-pub(super) struct Rate {
+/// Counts per address and minute. The counts of a minute are dropped in the next, so memory is
+/// bounded by the requests of one minute.
+pub(super) struct RateLimit {
     most: Option<u32>,
     minute: Mutex<Minute>,
 }
@@ -21,16 +21,16 @@ struct Minute {
     counts: HashMap<Address, u32>,
 }
 
-impl Rate {
-    /// `most` in a minute; `None`: any number.
+impl RateLimit {
+    /// At most `most` per address in a minute; `None`: any number.
     pub(super) fn new(most: Option<u32>) -> Self {
         Self { most, minute: Mutex::default() }
     }
 
-    /// Counts one more of `from`.
+    /// Counts one event of `from`.
     ///
     /// # Errors
-    /// When it was too many already: how long until there are more.
+    /// When the limit is reached: the time until the next minute.
     pub(super) fn count(&self, from: Address, now: Duration) -> Result<(), Duration> {
         let Some(most) = self.most else { return Ok(()) };
         let number = now.as_secs() / MINUTE.as_secs();
@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_so_many_a_minute() {
+    fn each_address_has_its_own_limit_a_minute() {
         let [one, other] = [1, 2].map(|n| Address::V4(Ipv4Addr::new(192, 0, 2, n)));
-        let rate = Rate::new(Some(2));
+        let rate = RateLimit::new(Some(2));
         let at = |secs| MINUTE * 5 + Duration::from_secs(secs);
         assert_eq!(rate.count(one, at(0)), Ok(()));
         assert_eq!(rate.count(one, at(30)), Ok(()));
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(rate.count(other, at(45)), Ok(()));
         assert_eq!(rate.count(one, at(60)), Ok(()));
         assert_eq!(rate.minute.lock().unwrap().counts.len(), 1);
-        let off = Rate::new(None);
+        let off = RateLimit::new(None);
         assert!((0..1000).all(|_| off.count(one, at(0)).is_ok()));
     }
 }

@@ -1,8 +1,8 @@
-//! Signing in: a browser is sent to a provider and comes back, and whoever asked for it gets
-//! tokens.
+//! Signing in: a browser is sent to a provider and returns, and the client that began the sign-in
+//! gets tokens.
 //!
-//! The callback key is the OAuth `state`. Whoever holds it gets the tokens of whoever signs in, so
-//! that by default browser and client have to come from where the sign-in began.
+//! The callback key is the OAuth `state`. A client that has it gets the tokens of the user who
+//! signs in, so by default browser and client must have the address at which the sign-in began.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::under_way::{Failure, Found, KeyHash, NotSeated, hash};
-use super::{Address, Sessions, TokenPair, hex};
+use super::pending::{KeyHash, Progress, SignInFailure, WaitRefusal, hash};
+use super::{Address, Options, Sessions, TokenPair, hex};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
@@ -22,138 +22,151 @@ use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
 use crate::secret::Secret;
 
-/// When to come again if there are too many clients that wait.
-const SEATS_RETRY: Duration = Duration::from_secs(10);
+/// When a client is to retry while too many clients wait.
+const RETRY_WAITING: Duration = Duration::from_secs(10);
 
 /// A sign-in that has begun.
 #[derive(Debug)]
-pub struct Beginning {
-    /// Where to send the browser.
+pub struct PendingSignIn {
+    /// The address to which the client sends its browser.
     pub uri: String,
-    /// What to wait with: `ck` and 32 hexadecimal digits. It comes back with the browser too.
+    /// The key of the sign-in: `ck` and 32 hexadecimal digits. The client waits with it, and the
+    /// browser brings it back as the state.
     pub callback_key: Secret,
 }
 
-/// What a browser brought back from a provider.
+/// The parameters with which a provider redirected a browser back.
 #[derive(Debug)]
-pub struct Back {
-    /// The state, which is the callback key of [`Beginning`].
+pub struct Callback {
+    /// The state, which is the callback key of a [`PendingSignIn`].
     pub state: Secret,
-    /// What the provider says.
-    pub answer: Answer,
-    /// Who says it, where that was told (RFC 9207).
+    /// The reply of the provider.
+    pub reply: ProviderReply,
+    /// The issuer of the reply, where the provider names it (RFC 9207).
     pub issuer: Option<String>,
-    /// Where the browser is.
+    /// The address of the browser.
     pub from: Address,
-    /// Whether the browser takes tokens, if no client ever waited for them.
+    /// Whether the browser takes the tokens, if no client ever waited for them.
     pub wants_tokens: bool,
 }
 
-/// What a provider says at the end of its part.
+/// The reply of a provider to an authorization request.
 #[derive(Debug)]
-pub enum Answer {
-    /// A code, to be exchanged for who it is.
+pub enum ProviderReply {
+    /// An authorization code, to be exchanged for the identity.
     Code(Secret),
-    /// No, or nothing that could be understood.
+    /// A refusal, or a reply that could not be understood.
     Refused,
 }
 
-/// How a sign-in ended well.
+/// How a sign-in succeeded.
 #[derive(Debug)]
-pub enum Finished {
-    /// The client that waits, or will, gets the tokens.
+pub enum SignInResult {
+    /// The tokens are kept for the client that waits or will wait.
     Delivered,
-    /// The browser gets them.
+    /// The browser gets the tokens.
     Tokens(TokenPair),
 }
 
 impl Sessions {
-    /// Begins a sign-in at `provider`, or at the usual one, on behalf of a client at `from`.
+    /// Begins a sign-in at `provider`, or at the default one, on behalf of a client at `from`.
     ///
     /// # Errors
-    /// `Invalid` at `["provider"]` for one that nobody can sign in at; `LimitReached` when `from`
-    /// began too many this minute, `Busy` when there are too many of everybody's, both with a time
-    /// to come again; `Upstream` while the provider cannot be reached.
-    pub fn begin(&self, provider: Option<&ProviderId>, from: Address) -> Result<Beginning, Error> {
+    /// `Invalid` at the provider for one without sign-in; `LimitReached` when `from` began
+    /// too many this minute, `Busy` when too many sign-ins are pending in total, both with a retry
+    /// hint; `Upstream` while the provider cannot be reached.
+    pub fn begin(
+        &self,
+        provider: Option<&ProviderId>,
+        from: Address,
+    ) -> Result<PendingSignIn, Error> {
         let now = self.ground.clock.monotonic();
-        if let Some(wait) = self.under_way.full_until(now) {
-            return Err(too_many_under_way(wait));
+        if let Some(wait) = self.pending.full_until(now) {
+            return Err(too_many_pending(wait));
         }
-        self.rate.count(from, now).map_err(too_many_begun)?;
-        let callback_key = self.callback_key();
-        let state = callback_key.expose_str().unwrap_or_default();
-        let begun = self.sign_in.begin(
-            provider.unwrap_or(&self.options.provider),
-            &self.options.redirect_uri,
-            state,
-        );
-        let Begun { uri, flow } = begun.map_err(|error| match error.kind() {
-            Kind::NotFound if provider.is_some() => no_such_provider(),
-            // Nobody named it: that is the configuration's fault, not the client's.
-            Kind::NotFound => Error::internal(error),
-            _ => error,
-        })?;
-        let ends = now.saturating_add(self.options.sign_in_lifetime);
-        if !self.under_way.begin(hash(&callback_key), from, flow, ends) {
-            return Err(too_many_under_way(self.options.wait_for_client));
+        self.rate_limit.count(from, now).map_err(too_many_begun)?;
+        let callback_key = self.new_callback_key();
+        let Begun { uri, flow } = self.begin_flow(provider, &callback_key)?;
+        let expires = now.saturating_add(self.options.sign_in_lifetime);
+        if !self.pending.insert(hash(&callback_key), from, flow, expires) {
+            return Err(too_many_pending(self.options.result_lifetime));
         }
-        Ok(Beginning { uri, callback_key })
+        Ok(PendingSignIn { uri, callback_key })
     }
 
-    fn callback_key(&self) -> Secret {
+    fn new_callback_key(&self) -> Secret {
         Secret::new(format!("ck{}", hex(&random_16(&*self.ground.entropy))))
     }
 
-    /// Whether a client at `from` could wait for `key` now.
-    ///
-    /// # Errors
-    /// As [`Sessions::attach`], but for the number of those who wait.
-    pub fn expects(&self, key: &Secret, from: Address) -> Result<(), Error> {
-        let now = self.ground.clock.monotonic();
-        self.under_way.expects(&hash(key), self.bound_to(from), now).map_err(not_seated)
+    fn begin_flow(
+        &self,
+        provider: Option<&ProviderId>,
+        callback_key: &Secret,
+    ) -> Result<Begun, Error> {
+        let state = callback_key.expose_str().unwrap_or_default();
+        let Options { provider: default, redirect_uri, .. } = &self.options;
+        let begun = self.sign_in.begin(provider.unwrap_or(default), redirect_uri, state);
+        begun.map_err(|error| match error.kind() {
+            Kind::NotFound if provider.is_some() => no_such_provider(),
+            // The default provider is wrong: a fault of the configuration, not of the client.
+            Kind::NotFound => Error::internal(error),
+            _ => error,
+        })
     }
 
-    /// Has a client at `from` wait for `key`. One at a time: when it goes away before there is
-    /// anything for it, another may come.
+    /// Checks whether a client at `from` could wait for `key` now.
     ///
     /// # Errors
-    /// `NotFound` for a key that is unknown, spent or too old; `Forbidden` when the sign-in began
-    /// elsewhere; `Conflict` when another client waits; `Busy` when too many wait for all keys
-    /// together.
-    pub fn attach(self: &Arc<Self>, key: &Secret, from: Address) -> Result<Seat, Error> {
+    /// Those of [`Sessions::attach`], except for the number of waiting clients.
+    pub fn check_attach(&self, key: &Secret, from: Address) -> Result<(), Error> {
+        let now = self.ground.clock.monotonic();
+        self.pending.check_wait(&hash(key), self.bound_to(from), now).map_err(refused_wait)
+    }
+
+    /// Lets a client at `from` wait for `key`. One client at a time: if it leaves before the
+    /// sign-in is complete, another one may wait.
+    ///
+    /// # Errors
+    /// `NotFound` for a key that is unknown, spent or expired; `Forbidden` when the sign-in began
+    /// at another address; `Conflict` when another client waits for it; `Busy` when too many
+    /// clients wait in total.
+    pub fn attach(self: &Arc<Self>, key: &Secret, from: Address) -> Result<WaitingClient, Error> {
         let (key, now) = (hash(key), self.ground.clock.monotonic());
-        let permit = Arc::clone(&self.seats).try_acquire_owned();
-        let permit = permit
-            .map_err(|_| too_many("Too many clients wait; please try again later.", SEATS_RETRY))?;
-        let wake = self.under_way.seat(&key, self.bound_to(from), now).map_err(not_seated)?;
-        Ok(Seat { sessions: Arc::clone(self), key, wake, _permit: permit })
+        let permit = Arc::clone(&self.waiting_clients).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            too_many("Too many clients wait; please try again later.", RETRY_WAITING)
+        })?;
+        let from = self.bound_to(from);
+        let wake = self.pending.register_client(&key, from, now).map_err(refused_wait)?;
+        Ok(WaitingClient { sessions: Arc::clone(self), key, wake, _permit: permit })
     }
 
     fn bound_to(&self, from: Address) -> Option<Address> {
         self.options.same_address.then_some(from)
     }
 
-    /// Finishes a sign-in with what the browser brought. It goes on to its end even if the browser
-    /// goes away; a state is good for one attempt, whatever comes of it.
+    /// Finishes a sign-in with the callback of its browser. It runs to its end even if the browser
+    /// disconnects; a state is valid for one attempt, successful or not.
     ///
     /// # Errors
-    /// `Invalid` for a state that is unknown, spent or too old; `Forbidden` when the browser is not
-    /// where the sign-in began; `Unauthenticated` when the provider said no, what it said does not
-    /// hold, or the user is suspended; `Upstream` when it could not be asked. The client that waits
-    /// hears the same.
-    pub async fn finish(self: &Arc<Self>, back: Back) -> Result<Finished, Error> {
-        let key = hash(&back.state);
+    /// `Invalid` for a state that is unknown, spent or expired; `Forbidden` when the browser is not
+    /// at the address that began the sign-in; `Unauthenticated` when the provider refused, its
+    /// reply is not valid, or the user is suspended; `Upstream` when the provider could not be
+    /// asked. The waiting client gets the same error.
+    pub async fn finish(self: &Arc<Self>, callback: Callback) -> Result<SignInResult, Error> {
+        let key = hash(&callback.state);
         let now = self.ground.clock.monotonic();
-        let soon = now.saturating_add(self.options.wait_for_client);
-        let (flow, began_from) = self.under_way.claim(&key, now, soon).ok_or_else(unknown_state)?;
-        let wants_tokens = back.wants_tokens;
+        let soon = now.saturating_add(self.options.result_lifetime);
+        let (flow, began_from) =
+            self.pending.take_flow(&key, now, soon).ok_or_else(unknown_state)?;
+        let wants_tokens = callback.wants_tokens;
         let sessions = Arc::clone(self);
-        let work = async move { sessions.conclude(key, flow, began_from, back).await };
+        let work = async move { sessions.conclude(key, flow, began_from, callback).await };
         self.ground.detached("finish a sign-in", Box::pin(work)).await?;
-        let outcome = if wants_tokens { self.under_way.take_unseated(&key) } else { None };
+        let outcome = if wants_tokens { self.pending.take_without_client(&key) } else { None };
         match outcome {
-            Some(outcome) => Ok(Finished::Tokens(self.open(outcome?).await?)),
-            None => Ok(Finished::Delivered),
+            Some(outcome) => Ok(SignInResult::Tokens(self.open(outcome?).await?)),
+            None => Ok(SignInResult::Delivered),
         }
     }
 
@@ -162,98 +175,109 @@ impl Sessions {
         key: KeyHash,
         flow: Flow,
         began_from: Address,
-        back: Back,
+        callback: Callback,
     ) -> Result<(), Error> {
         let provider = flow.provider.clone();
-        let outcome = self.who(flow, began_from, back).await;
-        let told = outcome.as_ref().map(|user| *user).map_err(Failure::from);
-        let until = self.ground.clock.monotonic().saturating_add(self.options.wait_for_client);
-        self.under_way.settle(&key, told, until);
-        if let Err(error) = &outcome {
-            let target = Target { provider: Some(provider), ..Target::default() };
-            let stranger = Some(Actor::Stranger(Interface::Vault));
-            self.ground.remark(self.event(stranger, Action::SignIn, target, outcome_of(error)));
+        let result = self.verify(flow, began_from, callback).await;
+        let outcome = result.as_ref().map(|user| *user).map_err(SignInFailure::from);
+        let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
+        self.pending.complete(&key, outcome, expires);
+        if let Err(error) = &result {
+            self.remark_failed_sign_in(provider, error);
         }
-        outcome.map(drop)
+        result.map(drop)
     }
 
-    async fn who(&self, flow: Flow, began_from: Address, back: Back) -> Result<UserId, Error> {
-        if self.options.same_address && back.from != began_from {
+    async fn verify(
+        &self,
+        flow: Flow,
+        began_from: Address,
+        callback: Callback,
+    ) -> Result<UserId, Error> {
+        if self.options.same_address && callback.from != began_from {
             return Err(other_address("The browser", RequestField::State));
         }
-        let Answer::Code(code) = back.answer else {
+        let ProviderReply::Code(code) = callback.reply else {
             return Err(Error::new(Kind::Unauthenticated, "The provider did not sign you in."));
         };
-        let vouched = self.sign_in.finish(flow, code, back.issuer.as_deref()).await?;
-        self.users.welcome(vouched).await
+        let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref()).await?;
+        self.users.record_sign_in(vouched).await
+    }
+
+    fn remark_failed_sign_in(&self, provider: ProviderId, error: &Error) {
+        let target = Target { provider: Some(provider), ..Target::default() };
+        let stranger = Some(Actor::Stranger(Interface::Vault));
+        self.ground.remark(self.event(stranger, Action::SignIn, target, outcome_of(error)));
     }
 }
 
-/// A client that waits for what comes of a sign-in. It counts as one until it is dropped, also when
-/// it has its tokens already.
-pub struct Seat {
+/// A client that waits for the outcome of a sign-in. It counts against the limit until it is
+/// dropped, even if it has its tokens already.
+pub struct WaitingClient {
     sessions: Arc<Sessions>,
     key: KeyHash,
     wake: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seat {
-    /// The tokens, as soon as there are some; once. To be polled to its end: what was taken out for
-    /// it when it is dropped is lost.
+impl WaitingClient {
+    /// Waits for the tokens and returns them, once. Not cancellation-safe: an outcome that was
+    /// taken out when the future is dropped is lost.
     ///
     /// # Errors
-    /// What [`Sessions::finish`] says, and `Unauthenticated` when nobody signed in in time or the
-    /// user was suspended meanwhile.
+    /// Those of [`Sessions::finish`], and `Unauthenticated` when the sign-in expired or the user
+    /// was suspended meanwhile.
     pub async fn tokens(&self) -> Result<TokenPair, Error> {
         let clock = &self.sessions.ground.clock;
         loop {
             let now = clock.monotonic();
-            let ends = match self.sessions.under_way.look(&self.key, now) {
-                Found::Over(outcome) => return self.sessions.open(outcome?).await,
-                Found::Waiting(ends) => ends,
-                Found::Gone => {
-                    return Err(Error::new(Kind::Unauthenticated, "Nobody signed in in time."));
-                }
+            let expires = match self.sessions.pending.progress(&self.key, now) {
+                Progress::Complete(outcome) => return self.sessions.open(outcome?).await,
+                Progress::Pending(expires) => expires,
+                Progress::Unknown => return Err(expired()),
             };
             let woken = std::pin::pin!(self.wake.notified());
-            // Whichever it was: look again.
+            // Woken or expired: the progress is read again.
             let (Either::Left(_) | Either::Right(_)) =
-                select(woken, clock.sleep(ends.saturating_sub(now))).await;
+                select(woken, clock.sleep(expires.saturating_sub(now))).await;
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for WaitingClient {
     fn drop(&mut self) {
-        self.sessions.under_way.leave(&self.key, &self.wake);
+        self.sessions.pending.unregister_client(&self.key, &self.wake);
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for WaitingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seat")
+        f.write_str("WaitingClient")
     }
 }
 
-fn not_seated(why: NotSeated) -> Error {
-    match why {
-        NotSeated::Unknown => Error::new(Kind::NotFound, "There is no such sign-in under way."),
-        NotSeated::OtherAddress => other_address("The client", RequestField::CallbackKey),
-        NotSeated::Taken => {
+fn refused_wait(refusal: WaitRefusal) -> Error {
+    match refusal {
+        WaitRefusal::Unknown => Error::new(Kind::NotFound, "There is no such pending sign-in."),
+        WaitRefusal::OtherAddress => other_address("The client", RequestField::CallbackKey),
+        WaitRefusal::AlreadyWaiting => {
             Error::new(Kind::Conflict, "Another client waits for this sign-in already.")
         }
     }
 }
 
-/// Names the setting, and what `who` came with: also a program that reads no sentences beside the
-/// fields has to learn of it.
-fn other_address(who: &str, with: RequestField) -> Error {
+/// The refusal of a browser or a client at another address. The sentence names the setting; it
+/// stands at the field too, for programs that read only the fields.
+fn other_address(subject: &str, field: RequestField) -> Error {
     let sentence = format!(
-        "{who} is not at the address that began this sign-in. Where that is meant to be so, the operator sets `same_address = false`."
+        "{subject} is not at the address that began this sign-in. If this is intended, the operator sets `same_address = false`."
     );
-    let problem = FieldProblem::new([with.into()], sentence.as_str());
+    let problem = FieldProblem::new([field.into()], sentence.as_str());
     Error::new(Kind::Forbidden, sentence).with_fields(vec![problem])
+}
+
+fn expired() -> Error {
+    Error::new(Kind::Unauthenticated, "The sign-in was not completed in time.")
 }
 
 fn unknown_state() -> Error {
@@ -282,8 +306,8 @@ fn too_many_begun(wait: Duration) -> Error {
     .retry_after(wait)
 }
 
-fn too_many_under_way(wait: Duration) -> Error {
-    too_many("Too many sign-ins are under way; please try again later.", wait)
+fn too_many_pending(wait: Duration) -> Error {
+    too_many("Too many sign-ins are pending; please try again later.", wait)
 }
 
 fn too_many(sentence: &'static str, wait: Duration) -> Error {

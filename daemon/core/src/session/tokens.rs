@@ -1,4 +1,4 @@
-//! What our tokens say, and what has to be true of one that is shown.
+//! The claims of our tokens: signing them, and checking those of a token that a client shows.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::ports::{Entropy, random_16};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// By how much a token may seem to come from the future, when the clock was set back a little.
+/// How far in the future `iat` may be: the clock may have been set back since.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// What an access token says of its bearer.
+/// The claims of an access token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Access {
+pub(super) struct AccessClaims {
     pub(super) user: UserId,
     pub(super) session: SessionId,
     pub(super) scopes: Vec<String>,
 }
 
-/// What a refresh token says.
+/// The claims of a refresh token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refresh {
+pub(super) struct RefreshClaims {
     pub(super) session: SessionId,
     pub(super) expires: Timestamp,
 }
@@ -55,7 +55,7 @@ pub(super) fn access(
     sign(TokenKind::Access, claims, tokens)
 }
 
-/// A refresh token of the session `id` that holds until `expires`.
+/// A refresh token of the session `id`, valid until `expires`.
 pub(super) fn refresh(
     id: SessionId,
     expires: Timestamp,
@@ -77,31 +77,30 @@ fn token_id(entropy: &dyn Entropy) -> String {
     URL_SAFE_NO_PAD.encode(random_16(entropy))
 }
 
-/// What `token` says, if it is an access token of ours, for us, and holds `now`.
+/// The claims of `token`, if it is an access token of our issuer and audience that is valid `now`.
 pub(super) fn read_access(
     token: &Secret,
     now: Timestamp,
     options: &Options,
     tokens: &dyn Tokens,
-) -> Option<Access> {
+) -> Option<AccessClaims> {
     let claims = tokens.verify(TokenKind::Access, token)?;
     let is_ours =
         text(&claims, "iss")? == options.issuer && text(&claims, "aud")? == options.audience;
-    let holds = time(&claims, "exp")? > now && time(&claims, "iat")? <= now + SKEW;
-    let read = Access {
+    let is_valid = time(&claims, "exp")? > now && time(&claims, "iat")? <= now + SKEW;
+    let read = AccessClaims {
         user: UserId::parse(text(&claims, "sub")?).ok()?,
         session: SessionId::parse(text(&claims, "sid")?).ok()?,
         scopes: text(&claims, "scope")?.split_ascii_whitespace().map(str::to_owned).collect(),
     };
-    (is_ours && holds).then_some(read)
+    (is_ours && is_valid).then_some(read)
 }
 
-/// What `token` says, if it is a refresh token of ours; whether it holds still is for the caller to
-/// judge.
-pub(super) fn read_refresh(token: &Secret, tokens: &dyn Tokens) -> Option<Refresh> {
+/// The claims of `token`, if it is a refresh token of ours. Does not check whether it has expired.
+pub(super) fn read_refresh(token: &Secret, tokens: &dyn Tokens) -> Option<RefreshClaims> {
     let claims = tokens.verify(TokenKind::Refresh, token)?;
     let session = SessionId::parse(text(&claims, "sid")?).ok()?;
-    Some(Refresh { session, expires: time(&claims, "exp")? })
+    Some(RefreshClaims { session, expires: time(&claims, "exp")? })
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

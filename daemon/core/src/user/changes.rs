@@ -1,16 +1,15 @@
-//! Changing users: what they say of themselves, the roles that they are given by hand, and whether
-//! they are suspended.
+//! Changes of users: their own profile, the roles that are assigned by hand, suspension.
 
 use std::collections::BTreeSet;
 
 use super::views::no_such_user;
-use super::{ATTEMPTS, UserView, Users};
+use super::{UserView, Users};
 use crate::access::{AssignRoles, ChangeProfile, Grant, SuspendUser};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
-use crate::ground::too_contended;
+use crate::ground::retry;
 use crate::ids::UserId;
 use crate::link::check_link;
-use crate::model::user::{Own, User};
+use crate::model::user::{ProfileOverrides, User};
 use crate::ports::audit::{Action, Actor, Event};
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
@@ -20,34 +19,36 @@ use crate::text::is_unfit_for_names;
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
 
-/// What is to change of a profile; `None`: nothing.
+/// A change of a profile; `None` leaves the field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// Another name.
+    /// The new name.
     pub name: Option<String>,
-    /// Another picture, or none.
+    /// The new picture; `Some(None)` removes it.
     pub image: Option<Option<String>>,
 }
 
 impl ProfileChange {
-    /// What is wrong with it: all of it.
+    /// All problems of the change.
     pub fn problems(&self) -> Vec<FieldProblem> {
         let name = self
             .name
             .as_deref()
-            .and_then(|name| check_name(name).err().map(|why| (RequestField::Name, why)));
+            .and_then(|name| Some((RequestField::Name, check_name(name).err()?)));
         let image = self.image.as_ref().and_then(Option::as_deref);
-        let image =
-            image.and_then(|image| check_link(image).err().map(|why| (RequestField::Image, why)));
+        let image = image.and_then(|image| Some((RequestField::Image, check_link(image).err()?)));
         name.into_iter()
             .chain(image)
-            .map(|(field, why)| FieldProblem::new([field.into()], why))
+            .map(|(field, problem)| FieldProblem::new([field.into()], problem))
             .collect()
     }
 
-    fn apply(&self, own: Own) -> Own {
+    fn apply(&self, overrides: ProfileOverrides) -> ProfileOverrides {
         let name = self.name.as_deref().map(|name| name.trim().to_owned());
-        Own { name: name.or(own.name), image: self.image.clone().or(own.image) }
+        ProfileOverrides {
+            name: name.or(overrides.name),
+            image: self.image.clone().or(overrides.image),
+        }
     }
 }
 
@@ -62,7 +63,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 impl Users {
-    /// Changes a member's own profile. A change of nothing leaves everything as it was.
+    /// Changes a member's own profile. An empty change writes nothing.
     ///
     /// # Errors
     /// `Invalid` with all [`ProfileChange::problems`]; `Internal` when the store fails.
@@ -73,23 +74,23 @@ impl Users {
     ) -> Result<UserView, Error> {
         let problems = change.problems();
         if !problems.is_empty() {
-            return Err(Error::new(Kind::Invalid, "The profile cannot be changed so.")
+            return Err(Error::new(Kind::Invalid, "The profile cannot be changed in this way.")
                 .with_fields(problems));
         }
         let actor = Actor::from(grant.member());
         self.change(grant.member().user, &actor, Action::Change, |user| {
-            Ok(User { own: change.apply(user.own.clone()), ..user.clone() })
+            Ok(User { overrides: change.apply(user.overrides.clone()), ..user.clone() })
         })
         .await
     }
 
-    /// Gives a user these roles by hand, and no others. Roles that they have by their claims they
-    /// keep.
+    /// Replaces the roles that a user is assigned by hand. Roles that the user has by claims are
+    /// not affected.
     ///
     /// # Errors
-    /// `Invalid` at its place in the roles for every name that is no role's; `NotFound` when there is no
-    /// such user; `Forbidden` when a role would be given or taken that grants more than the member
-    /// holds; `Internal` when the store fails.
+    /// `Invalid` at its place in the roles for every name of no configured role; `NotFound` when
+    /// there is no such user; `Forbidden` when a role that grants more than the member holds would
+    /// be assigned or removed; `Internal` when the store fails.
     pub async fn assign_roles(
         &self,
         grant: Grant<AssignRoles>,
@@ -103,29 +104,25 @@ impl Users {
         }
         let wanted: BTreeSet<_> = names.into_iter().flatten().collect();
         self.change(grant.user(), &grant.actor(), Action::AssignRoles, |user| {
-            let present: BTreeSet<_> = user.hand_roles.iter().cloned().collect();
-            // A role that is configured no more grants nothing: whoever may assign roles may clear
-            // it away.
-            for role in
-                present.symmetric_difference(&wanted).filter_map(|name| self.roles.get(name))
-            {
-                grant.judge(role)?;
-            }
-            Ok(User { hand_roles: wanted.iter().cloned().collect(), ..user.clone() })
+            let assigned: BTreeSet<_> = user.assigned_roles.iter().cloned().collect();
+            let changed = assigned.symmetric_difference(&wanted);
+            // A role that is no longer configured grants nothing: it may be removed in any case.
+            let configured = changed.filter_map(|name| self.roles.get(name));
+            configured.into_iter().try_for_each(|role| grant.judge(role))?;
+            Ok(User { assigned_roles: wanted.iter().cloned().collect(), ..user.clone() })
         })
         .await
     }
 
-    /// Which of `names` are no role's, each at its place in `roles`. `None`: what could not be
-    /// read.
+    /// A problem for each of `names` that is no configured role, at its place in `roles`. `None`
+    /// stands for an item that could not be decoded, which is reported elsewhere.
     pub fn unknown_roles(&self, names: &[Option<String>]) -> Vec<FieldProblem> {
-        let unknown = |name: &Option<String>| {
+        let is_unknown = |name: &Option<String>| {
             name.as_deref().is_some_and(|name| self.roles.get(name).is_none())
         };
-        let places =
-            names.iter().enumerate().filter(|(_, name)| unknown(name)).map(|(place, _)| place);
-        places
-            .map(|place| {
+        let unknown = names.iter().enumerate().filter(|(_, name)| is_unknown(name));
+        unknown
+            .map(|(place, _)| {
                 FieldProblem::new(
                     [RequestField::Roles.into(), place.into()],
                     "There is no such role.",
@@ -134,16 +131,16 @@ impl Users {
             .collect()
     }
 
-    /// The user as they are before they are suspended or not.
+    /// The user before a change of the suspension.
     ///
     /// # Errors
     /// `NotFound` when there is no such user; `Internal` when the store fails.
-    pub async fn present(&self, grant: &Grant<SuspendUser>) -> Result<UserView, Error> {
-        Ok(self.view(&self.known(grant.user()).await?.value))
+    pub async fn before_suspension(&self, grant: &Grant<SuspendUser>) -> Result<UserView, Error> {
+        Ok(self.view(&self.stored(grant.user()).await?.value))
     }
 
-    /// Suspends a user in every dialect, or lifts that. Their sessions are over at once, and stay
-    /// so.
+    /// Suspends a user in every dialect, or lifts the suspension. A suspension ends all sessions of
+    /// the user for good.
     ///
     /// # Errors
     /// `NotFound` when there is no such user; `Internal` when the store fails.
@@ -152,22 +149,23 @@ impl Users {
         grant: Grant<SuspendUser>,
         suspended: bool,
     ) -> Result<UserView, Error> {
-        let known = self.known(grant.user()).await?;
-        let subject = &known.value.subject;
-        match (known.value.suspended, suspended) {
-            // Again: something may have been left undone.
+        let user = self.stored(grant.user()).await?.value;
+        let subject = &user.subject;
+        match (user.suspended, suspended) {
+            // Repeated even when suspended already: an earlier attempt may have been cut short.
             (_, true) => self.leases.suspend_as(&grant.actor(), subject).await?,
             (true, false) => self.leases.resume_as(&grant.actor(), subject).await?,
             (false, false) => {}
         }
-        Ok(self.view(&self.known(grant.user()).await?.value))
+        Ok(self.view(&self.stored(grant.user()).await?.value))
     }
 
-    async fn known(&self, id: UserId) -> Result<Versioned<User>, Error> {
+    async fn stored(&self, id: UserId) -> Result<Versioned<User>, Error> {
         self.ground.records.user(id).await?.ok_or_else(no_such_user)
     }
 
-    /// Writes what `change` makes of the user, in one batch with the event of it.
+    /// Applies `change` to the user and commits the result with its event in one batch. A change
+    /// without effect writes nothing.
     async fn change(
         &self,
         id: UserId,
@@ -175,30 +173,35 @@ impl Users {
         action: Action,
         change: impl Fn(&User) -> Result<User, Error>,
     ) -> Result<UserView, Error> {
-        for _ in 0..ATTEMPTS {
-            let known = self.known(id).await?;
-            let after = change(&known.value)?;
-            if after == known.value {
-                return Ok(self.view(&after));
-            }
-            let after = User { updated: self.ground.clock.now(), ..after };
-            match self.write(&known, &after, &self.event(actor.clone(), action, &after)).await {
-                Ok(()) => return Ok(self.view(&after)),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        retry(|| self.try_change(id, actor, action, &change)).await
     }
 
-    async fn write(
+    async fn try_change(
         &self,
-        known: &Versioned<User>,
+        id: UserId,
+        actor: &Actor,
+        action: Action,
+        change: impl Fn(&User) -> Result<User, Error>,
+    ) -> Result<UserView, CommitError> {
+        let stored = self.stored(id).await?;
+        let after = change(&stored.value)?;
+        if after == stored.value {
+            return Ok(self.view(&after));
+        }
+        let after = User { updated: self.ground.clock.now(), ..after };
+        let event = self.event(actor.clone(), action, &after);
+        self.commit_change(&stored, &after, &event).await?;
+        Ok(self.view(&after))
+    }
+
+    async fn commit_change(
+        &self,
+        stored: &Versioned<User>,
         after: &User,
         event: &Event,
     ) -> Result<(), CommitError> {
         let mut writing = self.ground.records.writing();
-        writing.change_user(after, known.revision).await?;
+        writing.change_user(after, stored.revision).await?;
         writing.bump(USERS);
         writing.event(event).await?;
         writing.commit().await.map(drop)

@@ -1,11 +1,10 @@
-//! Users of the vault: who they are here, what they may do, and how that changes.
+//! Users of the vault: their records, their rights, and changes of both.
 //!
-//! A user is known by issuer and subject, never by a name or an address. The first sign-in makes
-//! the record; later ones bring it up to date and leave alone what the user changed. Rights are
-//! worked out at each request, from the roles that are configured now: start with `Users::rights`
-//! and [`Roles`].
+//! A user is identified by issuer and subject, never by a name or a mail address. The first sign-in
+//! creates the record; later ones update it and keep the user's own changes. Rights are computed at
+//! each request, from the roles as configured now: start with `Users::rights` and [`Roles`].
 //!
-//! Never here: a token, a session (they are [`crate::session`]'s).
+//! Never here: a token, a session (see [`crate::session`]).
 
 mod changes;
 mod roles;
@@ -17,16 +16,16 @@ use std::sync::Arc;
 
 pub use changes::ProfileChange;
 pub use roles::{ConfiguredRole, Roles};
-pub use views::{Granted, UserView, granted};
+pub use views::{EffectivePermission, UserView, effective_permissions};
 
 use crate::caller::{Claims, Interface, Subject};
 use crate::error::Error;
 use crate::ground::Ground;
-use crate::ground::{suspended, too_contended};
+use crate::ground::{retry, suspended};
 use crate::ids::UserId;
 use crate::leases::Leases;
 use crate::model::profile::Profile;
-use crate::model::user::{Own, User};
+use crate::model::user::{ProfileOverrides, User};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
@@ -35,9 +34,6 @@ use crate::records::CommitError;
 use crate::records::users::USERS;
 use crate::rights::Rights;
 use views::LastNames;
-
-/// How often a change is tried against others that are faster.
-const ATTEMPTS: u32 = 16;
 
 /// The users of the vault.
 pub struct Users {
@@ -48,68 +44,69 @@ pub struct Users {
 }
 
 impl Users {
-    /// Users who may have `roles`.
+    /// Users with the configured `roles`.
     pub fn new(leases: Arc<Leases>, roles: Roles) -> Self {
         let ground = Arc::clone(&leases.ground);
         Self { ground, leases, roles, names: LastNames::default() }
     }
 
-    /// What `user` may do, by the roles that are configured now: those that were given by hand, and
-    /// those that the rules give for the claims of the last sign-in.
+    /// The rights of `user` by the roles as configured now: those that are assigned by hand, and
+    /// those whose rules match the claims of the last sign-in.
     pub(crate) fn rights(&self, user: &User) -> Rights {
-        self.roles.of(user)
+        self.roles.rights_of(user)
     }
 
-    /// The user whom a provider vouches for: made at the first sign-in, brought up to date at later
-    /// ones.
+    /// Records a sign-in: creates the user at the first one, updates the user at later ones.
     ///
     /// # Errors
-    /// `Unauthenticated` when they are suspended.
-    pub(crate) async fn welcome(&self, vouched: Vouched) -> Result<UserId, Error> {
+    /// `Unauthenticated` when the user is suspended.
+    pub(crate) async fn record_sign_in(&self, vouched: Vouched) -> Result<UserId, Error> {
         let profile = Profile::from_claims(&vouched.claims, &vouched.subject);
-        let claims = self.roles.claims_of(&vouched);
-        for _ in 0..ATTEMPTS {
-            let known = self.ground.records.user_of(&vouched.subject).await?;
-            if known.as_ref().is_some_and(|known| known.value.suspended) {
-                return Err(suspended());
-            }
-            let (id, written) = match known {
-                None => self.begin(&vouched, &profile, &claims).await,
-                Some(known) => self.bring_up_to_date(known, &vouched, &profile, &claims).await,
-            };
-            match written {
-                Ok(()) => return Ok(id),
-                Err(CommitError::Conflict) => self.refuse_suspended(&vouched.subject).await?,
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        let claims = self.roles.claims_to_keep(&vouched);
+        retry(|| self.try_record_sign_in(&vouched, &profile, &claims)).await
     }
 
-    async fn begin(
+    async fn try_record_sign_in(
         &self,
         vouched: &Vouched,
         profile: &Profile,
         claims: &Claims,
-    ) -> (UserId, Result<(), CommitError>) {
+    ) -> Result<UserId, CommitError> {
+        let recorded = match self.ground.records.user_of(&vouched.subject).await? {
+            None => self.create(vouched, profile, claims).await,
+            Some(stored) => self.update(stored, vouched, profile, claims).await,
+        };
+        if let Err(CommitError::Conflict) = recorded {
+            self.refuse_suspended(&vouched.subject).await?;
+        }
+        recorded
+    }
+
+    async fn create(
+        &self,
+        vouched: &Vouched,
+        profile: &Profile,
+        claims: &Claims,
+    ) -> Result<UserId, CommitError> {
         let now = self.ground.clock.now();
         let user = User {
             id: UserId::from_random(random_16(&*self.ground.entropy)),
             subject: vouched.subject.clone(),
             provider: vouched.provider.clone(),
             profile: profile.clone(),
-            own: Own::default(),
+            overrides: ProfileOverrides::default(),
             claims: claims.clone(),
-            hand_roles: Vec::new(),
+            assigned_roles: Vec::new(),
             suspended: false,
-            era: 0,
+            session_generation: 0,
             created: now,
             updated: now,
         };
-        (user.id, self.write_new(&user).await)
+        self.commit_new(&user).await?;
+        Ok(user.id)
     }
 
-    async fn write_new(&self, user: &User) -> Result<(), CommitError> {
+    async fn commit_new(&self, user: &User) -> Result<(), CommitError> {
         let mut writing = self.ground.records.writing();
         writing.begin_user(user).await?;
         writing.unless_suspended(&user.subject);
@@ -119,25 +116,32 @@ impl Users {
         writing.commit().await.map(drop)
     }
 
-    async fn bring_up_to_date(
+    async fn update(
         &self,
-        known: Versioned<User>,
+        stored: Versioned<User>,
         vouched: &Vouched,
         profile: &Profile,
         claims: &Claims,
-    ) -> (UserId, Result<(), CommitError>) {
-        let id = known.value.id;
-        let (provider, now) = (vouched.provider.clone(), self.ground.clock.now());
-        let after = known.value.signed_in(provider, profile.clone(), claims.clone(), now);
-        if after == known.value {
-            return (id, Ok(()));
+    ) -> Result<UserId, CommitError> {
+        let user = &stored.value;
+        if user.suspended {
+            return Err(suspended().into());
         }
-        (id, self.write_change(&known, &after).await)
+        let (provider, now) = (vouched.provider.clone(), self.ground.clock.now());
+        let after = user.signed_in(provider, profile.clone(), claims.clone(), now);
+        if after != *user {
+            self.commit_update(&stored, &after).await?;
+        }
+        Ok(user.id)
     }
 
-    async fn write_change(&self, known: &Versioned<User>, after: &User) -> Result<(), CommitError> {
+    async fn commit_update(
+        &self,
+        stored: &Versioned<User>,
+        after: &User,
+    ) -> Result<(), CommitError> {
         let mut writing = self.ground.records.writing();
-        writing.change_user(after, known.revision).await?;
+        writing.change_user(after, stored.revision).await?;
         writing.unless_suspended(&after.subject);
         writing.bump(USERS);
         writing.commit().await.map(drop)

@@ -1,4 +1,4 @@
-//! The configured roles, and who has which.
+//! The configured roles, and the rights of a user by them.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use crate::ports::sign_in::Vouched;
 use crate::rights::{Rights, Role};
 use crate::rules::Rules;
 
-/// Most of a user's claims that is kept, in bytes of JSON. It has to fit into their record.
+/// Most bytes of JSON that the kept claims of a user take up. They have to fit into the record.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
-/// The claim that decides nothing unless the provider verified it.
+/// The claim that rules read only when the provider verified it.
 const EMAIL: &str = "email";
 
-/// A role, and whom its rules give it to.
+/// A role, and the rules by which users have it.
 #[derive(Debug, Clone)]
 pub struct ConfiguredRole {
-    /// What it grants.
+    /// The role.
     pub role: Arc<Role>,
-    /// Who has it by their claims; no rules: nobody, it is given by hand alone.
+    /// Which users have it by their claims. Without rules it is only assigned by hand.
     pub rules: Rules,
 }
 
@@ -30,7 +30,7 @@ pub struct ConfiguredRole {
 pub struct Roles(Vec<ConfiguredRole>);
 
 impl Roles {
-    /// These roles. A name that stands twice is the first one's.
+    /// These roles. Of two roles with the same name the first one is found by it.
     pub fn new(roles: Vec<ConfiguredRole>) -> Self {
         Self(roles)
     }
@@ -40,23 +40,23 @@ impl Roles {
         self.0.iter().map(|configured| &configured.role).find(|role| *role.name == *name)
     }
 
-    /// The rights of `user` as of now.
-    pub(crate) fn of(&self, user: &User) -> Rights {
+    /// The rights of `user` by the roles as configured now.
+    pub(crate) fn rights_of(&self, user: &User) -> Rights {
         let caller = as_caller(user);
-        let has = |configured: &&ConfiguredRole| {
-            user.hand_roles.iter().any(|name| **name == *configured.role.name)
-                || configured.rules.judge(&caller).is_allowed()
+        let is_assigned = |configured: &ConfiguredRole| {
+            user.assigned_roles.iter().any(|name| **name == *configured.role.name)
         };
-        Rights::new(
-            self.0.iter().filter(has).map(|configured| Arc::clone(&configured.role)).collect(),
-        )
+        let held = self.0.iter().filter(|configured| {
+            is_assigned(configured) || configured.rules.judge(&caller).is_allowed()
+        });
+        Rights::new(held.map(|configured| Arc::clone(&configured.role)).collect())
     }
 
-    /// The claims that rules look at. A rule over a claim that is not kept gives nothing: an allow
-    /// rule does not match, a forbid rule does.
-    pub(crate) fn claims_of(&self, vouched: &Vouched) -> Claims {
-        let looked_at = self.0.iter().flat_map(|configured| configured.rules.claims());
-        let kept: Claims = looked_at
+    /// The claims that the rules read, to be kept with the user. A rule over a claim that is not
+    /// kept grants nothing: an allow rule does not match, a forbid rule does.
+    pub(crate) fn claims_to_keep(&self, vouched: &Vouched) -> Claims {
+        let read = self.0.iter().flat_map(|configured| configured.rules.claims());
+        let kept: Claims = read
             .filter(|name| *name != EMAIL || vouched.email_is_trusted)
             .filter_map(|name| Some((name.to_owned(), vouched.claims.get(name)?.clone())))
             .collect();

@@ -1,5 +1,5 @@
-//! Users as others get to see them, and lists of them: answered from a projection in memory that
-//! knows names and nothing else.
+//! Views of users, and lists of them: answered from a projection in memory that holds names and
+//! nothing else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,53 +16,54 @@ use crate::rights::permission::Pattern;
 use crate::text::fold;
 use crate::time::Timestamp;
 
-/// A user as others get to see them.
+/// A user as shown to other users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserView {
-    /// Their id.
+    /// The id.
     pub id: UserId,
-    /// A short name.
+    /// A short login name.
     pub login: String,
-    /// What people call them.
+    /// The display name.
     pub name: String,
-    /// Where mail reaches them.
+    /// The mail address.
     pub email: Option<String>,
     /// A URL of a picture.
     pub image: Option<String>,
-    /// The roles that they have now, in the order of the configuration.
+    /// The roles that the user has now, in the order of the configuration.
     pub roles: Vec<String>,
-    /// Whether they are suspended.
+    /// Whether the user is suspended.
     pub suspended: bool,
-    /// When they signed in first.
+    /// When the user signed in first.
     pub created: Timestamp,
-    /// When anything of this changed last, roles by configuration apart.
+    /// When the view changed last, except for changes of the configured roles.
     pub updated: Timestamp,
 }
 
-/// One line of what a member may do.
+/// A permission that a member has by a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Granted {
-    /// What is granted.
+pub struct EffectivePermission {
+    /// The permission.
     pub permission: Pattern,
-    /// For which companies alone, by the names in the configuration; `None`: everywhere.
+    /// The companies to which the role is restricted, by their configured names; `None`: all.
     pub companies: Option<Vec<String>>,
 }
 
-/// What `member` may do, each line once: for a client that greys out buttons, never for a decision.
-pub fn granted(member: &Member) -> Vec<Granted> {
+/// The permissions of `member`, without duplicates: for a client that disables buttons, never for a
+/// decision.
+pub fn effective_permissions(member: &Member) -> Vec<EffectivePermission> {
     let roles = member.rights.roles().iter();
-    let mut lines: Vec<_> = roles
+    let mut permissions: Vec<_> = roles
         .flat_map(|role| {
             let companies = role.companies.as_ref().map(|names| names.to_vec());
-            role.permissions.iter().map(move |permission| Granted {
+            role.permissions.iter().map(move |permission| EffectivePermission {
                 permission: permission.clone(),
                 companies: companies.clone(),
             })
         })
         .collect();
-    lines.sort();
-    lines.dedup();
-    lines
+    permissions.sort();
+    permissions.dedup();
+    permissions
 }
 
 /// All users by name, as of one moment.
@@ -106,8 +107,8 @@ impl From<&User> for Named {
 }
 
 impl Users {
-    /// The users whose name, login or address contains `search`, ignoring case; an empty text: all
-    /// of them. By name ignoring case, then by id.
+    /// A page of the users whose name, login or mail address contains `search`, ignoring case; an
+    /// empty search matches all. Ordered by name ignoring case, then by id.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -122,7 +123,7 @@ impl Users {
         let mut views = Vec::with_capacity(items.len());
         for id in items {
             // Users are never deleted.
-            views.extend(self.ground.records.user(id).await?.map(|known| self.view(&known.value)));
+            views.extend(self.ground.records.user(id).await?.map(|user| self.view(&user.value)));
         }
         Ok(Page { items: views, total, paging })
     }
@@ -140,13 +141,13 @@ impl Users {
         Ok(names)
     }
 
-    /// Who `member` is.
+    /// The view of `member`.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn me(&self, member: &Member) -> Result<UserView, Error> {
-        let known = self.ground.records.user(member.user).await?.ok_or_else(no_such_user)?;
-        Ok(self.view(&known.value))
+        let user = self.ground.records.user(member.user).await?.ok_or_else(no_such_user)?;
+        Ok(self.view(&user.value))
     }
 
     pub(super) fn view(&self, user: &User) -> UserView {
@@ -164,7 +165,7 @@ impl Users {
     }
 }
 
-/// What somebody hears who names a user that is not there.
+/// The refusal of an id of no user.
 pub(super) fn no_such_user() -> Error {
     Error::new(Kind::NotFound, "There is no such user.")
 }

@@ -12,7 +12,9 @@ use credsmith_core::caller::Member;
 use credsmith_core::error::{Error, Kind};
 use credsmith_core::ids::ProviderId;
 use credsmith_core::secret::Secret;
-use credsmith_core::session::{Address, Answer, Back, Finished, Seat, Sessions, TokenPair};
+use credsmith_core::session::{
+    Address, Callback, ProviderReply, Sessions, SignInResult, TokenPair, WaitingClient,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
@@ -147,25 +149,25 @@ async fn finish(cx: Cx) -> Outcome {
         Err(refusal) => Err(refusal),
     };
     match (finished, wants_json) {
-        (Ok(Finished::Tokens(pair)), _) => cx.success(&Some(Tokens::from(&pair))),
-        (Ok(Finished::Delivered), true) => cx.success(&None::<Tokens<'_>>),
-        (Ok(Finished::Delivered), false) => Ok(page::signed_in(&cx.core().sessions.nonce())),
+        (Ok(SignInResult::Tokens(pair)), _) => cx.success(&Some(Tokens::from(&pair))),
+        (Ok(SignInResult::Delivered), true) => cx.success(&None::<Tokens<'_>>),
+        (Ok(SignInResult::Delivered), false) => Ok(page::signed_in(&cx.core().sessions.nonce())),
         (Err(refusal), true) => Err(refusal),
         (Err(refusal), false) => Ok(page::not_signed_in(&cx.core().sessions.nonce(), refusal)),
     }
 }
 
 /// The callback that the browser brought. `code` beside `error` is no answer of a provider.
-fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Back, Refusal> {
+fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Callback, Refusal> {
     let state = query
         .one("state")?
         .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
-    let answer = match (query.one("code")?, query.one("error")?) {
-        (Some(code), None) => Answer::Code(Secret::new(code)),
-        _ => Answer::Refused,
+    let reply = match (query.one("code")?, query.one("error")?) {
+        (Some(code), None) => ProviderReply::Code(Secret::new(code)),
+        _ => ProviderReply::Refused,
     };
     let issuer = query.one("iss")?.map(str::to_owned);
-    Ok(Back { state: Secret::new(state), answer, issuer, from, wants_tokens })
+    Ok(Callback { state: Secret::new(state), reply, issuer, from, wants_tokens })
 }
 
 async fn wait(cx: Cx) -> Outcome {
@@ -177,24 +179,24 @@ async fn wait(cx: Cx) -> Outcome {
     let query = cx.query();
     let key = Secret::new(query.one("callbackKey")?.ok_or(Refusal::NotFound)?);
     let (sessions, from) = (&cx.core().sessions, client_address(&cx));
-    sessions.expects(&key, from)?;
+    sessions.check_attach(&key, from)?;
     let handshake = cx.handshake()?;
-    let seat = sessions.attach(&key, from)?;
+    let client = sessions.attach(&key, from)?;
     cx.release();
     Ok(handshake.accept(move |socket| {
         async move {
             // A socket counts until it is closed: a client that reads slowly, or breaks the
             // protocol, frees no place for another one meanwhile.
-            socket.deliver(outcome(&seat)).await;
-            drop(seat);
+            socket.deliver(outcome(&client)).await;
+            drop(client);
         }
         .boxed()
     }))
 }
 
 /// The only text that a waiting client gets.
-async fn outcome(seat: &Seat) -> String {
-    let text = match seat.tokens().await {
+async fn outcome(client: &WaitingClient) -> String {
+    let text = match client.tokens().await {
         Ok(pair) => json!({ "event": "auth:callback", "data": Tokens::from(&pair) }),
         Err(error) => {
             log::failure(&error);

@@ -608,7 +608,7 @@ async fn a_provider_can_be_picked_if_there_is_one() {
 
 #[tokio::test]
 async fn there_is_a_limit_for_each_address_and_for_all() {
-    let few = SessionOptions { begun_per_minute: Some(2), max_sign_ins: 3, ..session_options() };
+    let few = SessionOptions { sign_ins_per_minute: Some(2), max_sign_ins: 3, ..session_options() };
     let world = World::with(few).await;
     for _ in 0..2 {
         world.begin().await;

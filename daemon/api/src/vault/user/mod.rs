@@ -6,7 +6,7 @@ use credsmith_core::access::{
 };
 use credsmith_core::caller::Member;
 use credsmith_core::ids::UserId;
-use credsmith_core::user::{Granted, ProfileChange, UserView, granted};
+use credsmith_core::user::{EffectivePermission, ProfileChange, UserView, effective_permissions};
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<ProfileBody>(StatusCode::OK, "Successfully updated user."),
         Route::get("/v1/user/@me/permissions", READ, |cx| permissions(cx).boxed())
             .summary("The permissions of the user of the token: for a user interface, not for decisions.")
-            .answers::<Vec<GrantedBody>>(StatusCode::OK, "Fetched permissions."),
+            .answers::<Vec<PermissionBody>>(StatusCode::OK, "Fetched permissions."),
         Route::get("/v1/user/users", LIST, |cx| list(cx).boxed())
             .summary("Lists users, by name.")
             .answers_page_of::<ListedBody>("Users Fetched Successfully!"),
@@ -89,7 +89,7 @@ struct ListedBody {
 /// A permission that a user has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Granted")]
-struct GrantedBody {
+struct PermissionBody {
     /// A permission, `*`, or one that ends in `.*` and covers everything below.
     permission: String,
     /// The companies to which it is bound; `null`: all.
@@ -146,8 +146,8 @@ impl From<UserView> for ListedBody {
     }
 }
 
-impl From<Granted> for GrantedBody {
-    fn from(granted: Granted) -> Self {
+impl From<EffectivePermission> for PermissionBody {
+    fn from(granted: EffectivePermission) -> Self {
         Self { permission: granted.permission.as_str().to_owned(), companies: granted.companies }
     }
 }
@@ -179,7 +179,8 @@ fn profile(object: &mut Object<'_>) -> ProfileChange {
 }
 
 async fn permissions(cx: Cx) -> Outcome {
-    let lines: Vec<_> = granted(cx.member()?).into_iter().map(GrantedBody::from).collect();
+    let lines: Vec<_> =
+        effective_permissions(cx.member()?).into_iter().map(PermissionBody::from).collect();
     cx.success(&lines)
 }
 
@@ -191,7 +192,7 @@ async fn list(cx: Cx) -> Outcome {
 
 async fn suspend(mut cx: Cx) -> Outcome {
     let grant = authorize_suspension(cx.member()?, cx.id("id", UserId::parse)?)?;
-    let present = cx.core().users.present(&grant).await?;
+    let present = cx.core().users.before_suspension(&grant).await?;
     let suspended = without_problems(cx.body()?.decode(|object| {
         let suspended = suspension(object);
         object.read_only(&ListedBody::from(present.clone()));

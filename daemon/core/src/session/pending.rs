@@ -1,0 +1,278 @@
+//! Pending sign-ins: in memory, bounded, each for one use. All times are of the monotonic clock and
+//! given by the caller.
+//!
+//! A sign-in awaits the callback of its browser, is being verified, or is complete and keeps its
+//! outcome for the client. An outcome is taken out once.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Address;
+use crate::error::{Error, Kind};
+use crate::ids::UserId;
+use crate::ports::sign_in::Flow;
+use crate::secret::Secret;
+
+/// SHA-256 of a callback key: neither a memory dump nor the timing of a look-up reveals the key.
+pub(super) type KeyHash = [u8; 32];
+
+/// The outcome of a sign-in.
+pub(super) type SignInOutcome = Result<UserId, SignInFailure>;
+
+/// Why a sign-in failed, for the client that waits for it. The cause is logged with the browser's
+/// request, so it is not kept here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SignInFailure {
+    kind: Kind,
+    public: String,
+}
+
+impl From<&Error> for SignInFailure {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind(), public: error.public().to_owned() }
+    }
+}
+
+impl From<SignInFailure> for Error {
+    fn from(failure: SignInFailure) -> Self {
+        Self::new(failure.kind, failure.public)
+    }
+}
+
+/// All pending sign-ins.
+pub(super) struct PendingSignIns {
+    most: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    sign_ins: HashMap<KeyHash, Entry>,
+    /// The entries by the time at which they expire.
+    expiries: BTreeSet<(Duration, KeyHash)>,
+}
+
+struct Entry {
+    from: Address,
+    stage: Stage,
+    expires: Duration,
+    /// Wakes the client that waits now.
+    client: Option<Arc<Notify>>,
+    had_client: bool,
+}
+
+enum Stage {
+    AwaitingCallback(Flow),
+    Verifying,
+    Complete(SignInOutcome),
+}
+
+/// How far a sign-in is.
+pub(super) enum Progress {
+    /// Complete; the outcome is taken out by this.
+    Complete(SignInOutcome),
+    /// Not complete; it expires at this time.
+    Pending(Duration),
+    /// There is no such sign-in, or no longer.
+    Unknown,
+}
+
+/// Why a client cannot wait for a sign-in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WaitRefusal {
+    Unknown,
+    OtherAddress,
+    AlreadyWaiting,
+}
+
+pub(super) fn hash(key: &Secret) -> KeyHash {
+    key.digest()
+}
+
+impl PendingSignIns {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, table: Mutex::default() }
+    }
+
+    /// How long until there may be room for another sign-in; `None`: there is room.
+    pub(super) fn full_until(&self, now: Duration) -> Option<Duration> {
+        let mut table = self.lock();
+        table.remove_expired(now);
+        if table.sign_ins.len() < self.most {
+            return None;
+        }
+        let first = table.expiries.first();
+        Some(first.map_or(Duration::ZERO, |(expires, _)| expires.saturating_sub(now)))
+    }
+
+    /// Keeps a sign-in until `expires`. False when there is no room.
+    pub(super) fn insert(
+        &self,
+        key: KeyHash,
+        from: Address,
+        flow: Flow,
+        expires: Duration,
+    ) -> bool {
+        let mut table = self.lock();
+        if table.sign_ins.len() >= self.most {
+            return false;
+        }
+        table.expiries.insert((expires, key));
+        let stage = Stage::AwaitingCallback(flow);
+        let entry = Entry { from, stage, expires, client: None, had_client: false };
+        table.sign_ins.insert(key, entry);
+        true
+    }
+
+    /// Whether a client at `from` could wait for `key`; `None`: at any address.
+    pub(super) fn check_wait(
+        &self,
+        key: &KeyHash,
+        from: Option<Address>,
+        now: Duration,
+    ) -> Result<(), WaitRefusal> {
+        self.lock().without_client(key, from, now).map(drop)
+    }
+
+    /// Registers the client at `from` as the one that waits for `key`. The result wakes it when the
+    /// sign-in is complete.
+    pub(super) fn register_client(
+        &self,
+        key: &KeyHash,
+        from: Option<Address>,
+        now: Duration,
+    ) -> Result<Arc<Notify>, WaitRefusal> {
+        let mut table = self.lock();
+        let entry = table.without_client(key, from, now)?;
+        let wake = Arc::new(Notify::new());
+        entry.had_client = true;
+        entry.client = Some(Arc::clone(&wake));
+        Ok(wake)
+    }
+
+    /// Unregisters the client that `wake` wakes.
+    pub(super) fn unregister_client(&self, key: &KeyHash, wake: &Arc<Notify>) {
+        if let Some(entry) = self.lock().sign_ins.get_mut(key) {
+            entry.client.take_if(|own| Arc::ptr_eq(own, wake));
+        }
+    }
+
+    /// Takes out the flow of `key` and the address at which it began, once. The sign-in does not
+    /// expire before `expires` from then on, so that it can be finished.
+    pub(super) fn take_flow(
+        &self,
+        key: &KeyHash,
+        now: Duration,
+        expires: Duration,
+    ) -> Option<(Flow, Address)> {
+        let mut table = self.lock();
+        let entry = table.current(key, now)?;
+        if !matches!(entry.stage, Stage::AwaitingCallback(_)) {
+            return None;
+        }
+        let from = entry.from;
+        let stage = std::mem::replace(&mut entry.stage, Stage::Verifying);
+        let Stage::AwaitingCallback(flow) = stage else { return None };
+        let expires = entry.expires.max(expires);
+        table.set_expiry(key, expires);
+        Some((flow, from))
+    }
+
+    /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`.
+    pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome, expires: Duration) {
+        let mut table = self.lock();
+        let Some(entry) = table.sign_ins.get_mut(key) else { return };
+        entry.stage = Stage::Complete(outcome);
+        if let Some(client) = &entry.client {
+            client.notify_one();
+        }
+        table.set_expiry(key, expires);
+    }
+
+    /// Takes out the outcome of `key` for the browser: only where no client ever waited for it.
+    pub(super) fn take_without_client(&self, key: &KeyHash) -> Option<SignInOutcome> {
+        let mut table = self.lock();
+        table.sign_ins.get(key).filter(|entry| !entry.had_client)?;
+        table.take_outcome(key)
+    }
+
+    /// How far the sign-in of `key` is, for the client that waits for it.
+    pub(super) fn progress(&self, key: &KeyHash, now: Duration) -> Progress {
+        let mut table = self.lock();
+        match table.current(key, now) {
+            None => return Progress::Unknown,
+            Some(entry) if !matches!(entry.stage, Stage::Complete(_)) => {
+                return Progress::Pending(entry.expires);
+            }
+            Some(_) => {}
+        }
+        table.take_outcome(key).map_or(Progress::Unknown, Progress::Complete)
+    }
+
+    /// Removes the sign-ins that have expired.
+    pub(super) fn remove_expired(&self, now: Duration) {
+        self.lock().remove_expired(now);
+    }
+
+    /// How many sign-ins and how many expiries there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let table = self.lock();
+        (table.sign_ins.len(), table.expiries.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn current(&mut self, key: &KeyHash, now: Duration) -> Option<&mut Entry> {
+        self.sign_ins.get_mut(key).filter(|entry| entry.expires > now)
+    }
+
+    /// The entry that a client at `from` may wait for. A client at another address learns only that
+    /// it is at another address.
+    fn without_client(
+        &mut self,
+        key: &KeyHash,
+        from: Option<Address>,
+        now: Duration,
+    ) -> Result<&mut Entry, WaitRefusal> {
+        let entry = self.current(key, now).ok_or(WaitRefusal::Unknown)?;
+        if from.is_some_and(|from| from != entry.from) {
+            return Err(WaitRefusal::OtherAddress);
+        }
+        if entry.client.is_some() { Err(WaitRefusal::AlreadyWaiting) } else { Ok(entry) }
+    }
+
+    fn set_expiry(&mut self, key: &KeyHash, expires: Duration) {
+        if let Some(entry) = self.sign_ins.get_mut(key) {
+            self.expiries.remove(&(entry.expires, *key));
+            entry.expires = expires;
+            self.expiries.insert((expires, *key));
+        }
+    }
+
+    fn take_outcome(&mut self, key: &KeyHash) -> Option<SignInOutcome> {
+        self.sign_ins.get(key).filter(|entry| matches!(entry.stage, Stage::Complete(_)))?;
+        let entry = self.sign_ins.remove(key)?;
+        self.expiries.remove(&(entry.expires, *key));
+        match entry.stage {
+            Stage::Complete(outcome) => Some(outcome),
+            Stage::AwaitingCallback(_) | Stage::Verifying => None,
+        }
+    }
+
+    fn remove_expired(&mut self, now: Duration) {
+        while let Some((expires, key)) =
+            self.expiries.first().copied().filter(|(expires, _)| *expires <= now)
+        {
+            self.expiries.remove(&(expires, key));
+            self.sign_ins.remove(&key);
+        }
+    }
+}

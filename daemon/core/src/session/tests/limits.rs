@@ -1,0 +1,86 @@
+//! Bounds of pending sign-ins and waiting clients.
+
+use super::*;
+
+#[tokio::test]
+async fn pending_sign_ins_and_waiting_clients_are_bounded() {
+    let setup = Setup::with(Options { max_sign_ins: 3, max_waiting_clients: 1, ..options() }).await;
+    let keys: Vec<_> = (0..3).map(|_| setup.begin()).collect();
+    let full = setup.sessions.begin(None, at(1)).unwrap_err();
+    assert_eq!((full.kind(), full.retry_hint()), (Kind::Busy, Some(10 * MINUTE)));
+    let client = setup.sessions.attach(&keys[0], at(1)).unwrap();
+    let full = setup.sessions.attach(&keys[1], at(1)).unwrap_err();
+    assert!(full.kind() == Kind::Busy && full.retry_hint().is_some());
+    drop(client);
+    assert!(setup.sessions.attach(&keys[1], at(1)).is_ok());
+    setup.world.clock.advance(10 * MINUTE);
+    setup.begin();
+    assert_eq!(setup.sessions.pending.sizes(), (1, 1), "expired sign-ins are removed");
+}
+
+/// The defaults are those of the specification.
+#[tokio::test]
+async fn the_default_bounds_are_twenty_thousand_sign_ins_and_ten_thousand_clients() {
+    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    let keys: Vec<_> = (0..20_000).map(|_| setup.begin()).collect();
+    assert_eq!(kind(setup.sessions.begin(None, at(2))), Some(Kind::Busy));
+    let clients: Vec<_> =
+        keys.iter().take(10_000).map(|key| setup.sessions.attach(key, at(1)).unwrap()).collect();
+    assert_eq!(kind(setup.sessions.attach(&keys[10_000], at(1))), Some(Kind::Busy));
+    assert!(setup.sessions.check_attach(&keys[10_000], at(1)).is_ok());
+    drop(clients);
+    assert!(setup.sessions.attach(&keys[10_000], at(1)).is_ok());
+}
+
+/// Attack: clients stay connected after they got their tokens, so that others exceed the bound.
+#[tokio::test]
+async fn a_client_counts_until_it_is_dropped() {
+    let setup = Setup::with(Options { max_waiting_clients: 1, ..options() }).await;
+    let (first, second) = (setup.begin(), setup.begin());
+    let client = setup.sessions.attach(&first, at(1)).unwrap();
+    setup.sessions.finish(setup.callback(&first, "alice")).await.unwrap();
+    assert!(client.tokens().await.is_ok());
+    assert_eq!(kind(setup.sessions.attach(&second, at(1))), Some(Kind::Busy));
+    drop(client);
+    assert!(setup.sessions.attach(&second, at(1)).is_ok());
+}
+
+/// Attack: memory is filled with sign-ins that are abandoned at every stage.
+#[tokio::test]
+async fn expired_sign_ins_leave_nothing_in_memory() {
+    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    for number in 0..60 {
+        let key = setup.begin();
+        let client = (number % 2 == 0).then(|| setup.sessions.attach(&key, at(1)).unwrap());
+        let callback = Callback { wants_tokens: number % 3 == 0, ..setup.callback(&key, "alice") };
+        match number % 5 {
+            0 => {}
+            1 => drop(
+                setup.sessions.finish(Callback { reply: ProviderReply::Refused, ..callback }).await,
+            ),
+            2 => drop(setup.sessions.finish(Callback { from: at(9), ..callback }).await),
+            3 => drop(setup.sessions.finish(callback).now_or_never()),
+            _ => drop(setup.sessions.finish(callback).await),
+        }
+        if let Some(client) = client.filter(|_| number % 4 == 0) {
+            let _ = client.tokens().now_or_never();
+        }
+    }
+    setup.world.settle().await;
+    let (sign_ins, ends) = setup.sessions.pending.sizes();
+    assert!(sign_ins > 0 && sign_ins == ends, "{sign_ins} {ends}");
+    setup.sessions.start();
+    setup.world.run(11 * MINUTE).await;
+    assert_eq!(setup.sessions.pending.sizes(), (0, 0));
+}
+
+#[tokio::test]
+async fn an_address_begins_sixty_sign_ins_a_minute() {
+    let setup = Setup::new().await;
+    (0..60).for_each(|_| drop(setup.begin()));
+    let refused = setup.sessions.begin(None, at(1)).unwrap_err();
+    assert!(refused.kind() == Kind::LimitReached && refused.retry_hint().is_some());
+    assert!(setup.sessions.begin(None, at(2)).is_ok());
+    setup.world.clock.advance(MINUTE);
+    setup.begin();
+}
