@@ -14,7 +14,7 @@
 //! | `POST /vault/deleted/{id}/restore` | | restores a deleted type or credential |
 //! | `DELETE /vault/deleted/{id}` | | removes it for good |
 //! | `POST /clock/trust` | | accepts the present time after the clock has jumped |
-//! | `POST /audit/verify` | `{"files", "from"}` | compares the audit log with what the daemon knows of it |
+//! | `POST /audit/verify` | `{"files", "from"}` | compares the audit log with the store |
 //!
 //! Every command is audited: [`Audit`] says where. A request that is no command is not.
 
