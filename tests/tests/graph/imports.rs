@@ -52,7 +52,8 @@ fn read_file(
     paths: &mut BTreeMap<Module, Vec<Module>>,
 ) {
     let source = fs::read_to_string(file).unwrap();
-    let syntax = syn::parse_file(&source).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    let syntax = syn::parse_file(&source).map_err(|error| format!("{}: {error}", file.display()));
+    let syntax = syntax.unwrap();
     let mut reader = Reader { module: module.to_vec(), found: Vec::new(), declared: Vec::new() };
     reader.visit_file(&syntax);
     paths.insert(module.to_vec(), reader.found);

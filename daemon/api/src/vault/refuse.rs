@@ -194,7 +194,7 @@ pub(crate) fn message(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => "Too many requests",
         StatusCode::BAD_GATEWAY => "Directory unavailable",
         StatusCode::SERVICE_UNAVAILABLE => "Service unavailable",
-        // The rest is not in the specification, which knows no layer below the dialect.
+        // The original has none of the rest.
         StatusCode::REQUEST_TIMEOUT => "Request timeout",
         StatusCode::MISDIRECTED_REQUEST => "Misdirected request",
         StatusCode::UPGRADE_REQUIRED => "Upgrade required",
