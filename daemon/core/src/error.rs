@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The cause of an [`Error`], for the log only.
@@ -192,14 +193,15 @@ impl FieldProblem {
     }
 }
 
-/// A failed use-case. Logged once, at the edge; [`Error::cause`] never reaches a caller.
-#[derive(Debug)]
+/// A failed use-case. Logged once, at the edge; [`Error::cause`] never reaches a caller. A clone
+/// shares the cause: several callers can wait for one result.
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: Kind,
     public: Cow<'static, str>,
     fields: Vec<FieldProblem>,
     retry_after: Option<Duration>,
-    cause: Option<BoxedCause>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -217,7 +219,14 @@ impl Error {
     /// Adds the cause for the log.
     #[must_use]
     pub fn because(mut self, cause: impl Into<BoxedCause>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(Arc::from(cause.into()));
+        self
+    }
+
+    /// Replaces the sentence for the caller; kind, cause and retry hint stay.
+    #[must_use]
+    pub fn with_public(mut self, public: impl Into<Cow<'static, str>>) -> Self {
+        self.public = public.into();
         self
     }
 

@@ -1,21 +1,18 @@
 //! Repeating a change that lost a race.
 
 use crate::error::{Error, Kind};
+use crate::limits::COMMIT_ATTEMPTS;
 use crate::records::CommitError;
-
-/// How often a change is attempted. Each failed attempt means that another change got through, so
-/// the store as a whole makes progress.
-const ATTEMPTS: u32 = 64;
 
 /// Runs `attempt` until it does not lose against a concurrent change. Each attempt reads what it
 /// decides on anew.
 ///
 /// # Errors
-/// `Busy` when it lost [`ATTEMPTS`] times; else the error of the attempt.
+/// `Busy` when it lost [`COMMIT_ATTEMPTS`] times; else the error of the attempt.
 pub(crate) async fn retry<T, F: Future<Output = Result<T, CommitError>>>(
     attempt: impl Fn() -> F,
 ) -> Result<T, Error> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..COMMIT_ATTEMPTS {
         match attempt().await {
             Ok(done) => return Ok(done),
             Err(CommitError::Conflict) => {}
@@ -28,7 +25,7 @@ pub(crate) async fn retry<T, F: Future<Output = Result<T, CommitError>>>(
 /// The refusal of a change that lost every race.
 pub(crate) fn too_contended() -> Error {
     Error::new(Kind::Busy, "Too much happens at once; please try again.")
-        .because(format!("a change lost against others {ATTEMPTS} times"))
+        .because(format!("a change lost against others {COMMIT_ATTEMPTS} times"))
 }
 
 #[cfg(test)]

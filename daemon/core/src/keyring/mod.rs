@@ -31,12 +31,11 @@ use records::{Dek, Root};
 
 use crate::envelope::{self, DataKey, EnvelopeError, KeyId};
 use crate::error::{Error, Kind};
+use crate::limits::COMMIT_ATTEMPTS;
 use crate::ports::store::{Batch, Expected, Key, Store, StoreError};
 use crate::ports::{Clock, Entropy};
 use crate::secret::Secret;
 
-/// How often a lost race for the store is run again.
-const ATTEMPTS: usize = 8;
 /// Entries of one page when data keys are loaded.
 const PAGE: usize = 256;
 /// Most data keys of a keyring: far more than a daemon ever uses up, and few enough to hold.
@@ -84,7 +83,7 @@ impl std::error::Error for KeyringError {
 }
 
 impl KeyringError {
-    fn told_to_operators(self) -> Error {
+    fn into_operator_error(self) -> Error {
         let error = Error::new(Kind::Internal, self.to_string());
         match self {
             Self::Envelope(cause) => error.because(cause),
@@ -173,7 +172,7 @@ impl Keyring {
     ) -> Result<Self, Error> {
         Self::load_with(store, kek, entropy, clock, BUDGET)
             .await
-            .map_err(KeyringError::told_to_operators)
+            .map_err(KeyringError::into_operator_error)
     }
 
     async fn load_with(
@@ -272,7 +271,7 @@ impl Keyring {
     /// before reserved.
     async fn reserve(&self) -> Result<(), KeyringError> {
         let _alone = self.reserving.lock().await;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..COMMIT_ATTEMPTS {
             if self.ring().active.left.load(Ordering::Relaxed) > 0 {
                 return Ok(());
             }
@@ -353,7 +352,7 @@ async fn load_or_make_root(
     entropy: &dyn Entropy,
     clock: &dyn Clock,
 ) -> Result<Root, KeyringError> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..COMMIT_ATTEMPTS {
         if let Some(stored) = store.get(&records::root_key()).await? {
             return Root::unwrap(kek, &stored.value);
         }

@@ -275,7 +275,7 @@ async fn a_reservation_survives_what_a_store_may_answer() {
     assert_eq!(error.kind(), Kind::Internal);
     seal_id(&keyring).await;
 
-    for _ in 0..ATTEMPTS {
+    for _ in 0..COMMIT_ATTEMPTS {
         store.fail_next(Fault::Conflict);
     }
     assert!(

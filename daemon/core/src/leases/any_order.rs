@@ -3,8 +3,8 @@
 //! and come back, time.
 //!
 //! After every step the ledger has to agree with itself: counters equal a recount, indexes name
-//! what there is and nothing else, no plugin state is held twice. After recovery everything that
-//! the target ever made is in the ledger or gone, and nothing that anybody was told is lost.
+//! exactly the records that exist, no plugin state is held twice. After recovery everything that
+//! the target ever made is in the ledger or gone, and nothing that a caller was answered is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -113,20 +113,20 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What callers were told.
+/// The answers that callers got.
 #[derive(Default)]
-struct Told {
+struct Answers {
     /// Leases that were handed out.
     issued: BTreeMap<LeaseId, &'static str>,
-    /// Leases that somebody wanted revoked, whatever came of it.
+    /// Leases that a caller wanted revoked, whatever came of it.
     asked: BTreeSet<LeaseId>,
-    /// Leases that somebody was told are gone.
+    /// Leases whose revocation a caller was answered with success.
     revoked: BTreeSet<LeaseId>,
 }
 
 struct Run {
     world: World,
-    told: Arc<Mutex<Told>>,
+    answers: Arc<Mutex<Answers>>,
     gates: Vec<Gate>,
     made: u32,
     /// Names of things that end by themselves; the target of the doubles does not do that.
@@ -144,7 +144,7 @@ impl Run {
         let options = Options { sweep_every: 20 * SECOND, ..options() };
         let world = World::with(services(true), options).await;
         world.leases.start().await.unwrap();
-        Self { world, told: Arc::default(), gates: Vec::new(), made: 0, mortal: BTreeSet::new() }
+        Self { world, answers: Arc::default(), gates: Vec::new(), made: 0, mortal: BTreeSet::new() }
     }
 
     fn gate(&mut self) -> Gate {
@@ -202,14 +202,14 @@ impl Run {
             Op::Issue { user, service, plugin } => {
                 let step = self.issue_step(plugin);
                 self.world.plugins.on_issue(&id(SERVICES[service]), step);
-                let (core, told) = (Arc::clone(&self.world.leases), Arc::clone(&self.told));
-                tokio::spawn(issue(core, told, USERS[user], SERVICES[service]));
+                let (leases, answers) = (Arc::clone(&self.world.leases), Arc::clone(&self.answers));
+                tokio::spawn(issue(leases, answers, USERS[user], SERVICES[service]));
             }
             Op::Revoke { user, nth, plugin } => {
                 let step = self.revoke_step(plugin);
                 self.world.plugins.on_revoke(&id(SERVICES[nth % 2]), step);
-                let (core, told) = (Arc::clone(&self.world.leases), Arc::clone(&self.told));
-                tokio::spawn(revoke(core, told, USERS[user], nth));
+                let (leases, answers) = (Arc::clone(&self.world.leases), Arc::clone(&self.answers));
+                tokio::spawn(revoke(leases, answers, USERS[user], nth));
             }
             Op::OpenGates => self.gates.drain(..).for_each(|gate| gate.open()),
             Op::Run(secs) => {
@@ -226,15 +226,15 @@ impl Run {
             Op::KillAfter(commits) => self.world.store.stop_after(commits),
             Op::Restart { with_web } => self.restart(with_web).await,
             Op::Suspend { user } => {
-                let core = Arc::clone(&self.world.leases);
+                let leases = Arc::clone(&self.world.leases);
                 tokio::spawn(async move {
-                    core.suspend(operator(), caller(USERS[user]).subject()).await
+                    leases.suspend(operator(), caller(USERS[user]).subject()).await
                 });
             }
             Op::Resume { user } => {
-                let core = Arc::clone(&self.world.leases);
+                let leases = Arc::clone(&self.world.leases);
                 tokio::spawn(async move {
-                    core.resume(operator(), caller(USERS[user]).subject()).await
+                    leases.resume(operator(), caller(USERS[user]).subject()).await
                 });
             }
             Op::RetryParked => retry_parked(&self.world.leases).await,
@@ -248,9 +248,9 @@ impl Run {
 
     /// The ledger at this very moment.
     async fn leases(&self) -> Vec<Lease> {
-        let core = &self.world.leases;
-        let frozen = core.ground.records.in_store(Arc::new(self.world.store.snapshot()));
-        let (leases, faults) = frozen.examine(&core.ledger.timing).await.unwrap();
+        let Leases { ground, ledger, .. } = &*self.world.leases;
+        let frozen = ground.records.in_store(Arc::new(self.world.store.snapshot()));
+        let (leases, faults) = frozen.examine(&ledger.timing).await.unwrap();
         assert_eq!(faults, Vec::<String>::new());
         leases
     }
@@ -271,33 +271,33 @@ impl Run {
 }
 
 async fn issue(
-    core: Arc<Leases>,
-    told: Arc<Mutex<Told>>,
+    leases: Arc<Leases>,
+    answers: Arc<Mutex<Answers>>,
     user: &'static str,
     service: &'static str,
 ) {
     let user_is = caller(user);
-    let Ok(grant) = core.authorize_issue(&user_is, service) else { return };
-    let Ok(handoff) = core.issue(grant, Map::new()).await else { return };
-    if let Ok(Handoff::Credential { id, .. }) = core.collect(&user_is, handoff).await {
-        told.lock().unwrap().issued.insert(id, user);
+    let Ok(grant) = leases.authorize_issue(&user_is, service) else { return };
+    let Ok(handoff) = leases.issue(grant, Map::new()).await else { return };
+    if let Ok(Handoff::Credential { id, .. }) = leases.collect(&user_is, handoff).await {
+        answers.lock().unwrap().issued.insert(id, user);
     }
 }
 
-async fn revoke(core: Arc<Leases>, told: Arc<Mutex<Told>>, user: &'static str, nth: usize) {
+async fn revoke(leases: Arc<Leases>, answers: Arc<Mutex<Answers>>, user: &'static str, nth: usize) {
     let user = caller(user);
-    let Ok(leases) = core.credentials(&user).await else { return };
-    let Some(lease) = leases.get(nth % leases.len().max(1)).map(|lease| lease.id) else { return };
-    told.lock().unwrap().asked.insert(lease);
-    let Ok(grant) = core.authorize_revoke(&user, lease).await else { return };
-    if core.revoke(grant).await.is_ok() {
-        told.lock().unwrap().revoked.insert(lease);
+    let Ok(listed) = leases.credentials(&user).await else { return };
+    let Some(lease) = listed.get(nth % listed.len().max(1)).map(|lease| lease.id) else { return };
+    answers.lock().unwrap().asked.insert(lease);
+    let Ok(grant) = leases.authorize_revoke(&user, lease).await else { return };
+    if leases.revoke(grant).await.is_ok() {
+        answers.lock().unwrap().revoked.insert(lease);
     }
 }
 
-async fn retry_parked(core: &Leases) {
-    for parked in core.parked(operator(), 100).await.unwrap_or_default() {
-        let _ = core.retry(operator(), parked.id).await;
+async fn retry_parked(leases: &Leases) {
+    for parked in leases.parked(operator(), 100).await.unwrap_or_default() {
+        let _ = leases.retry(operator(), parked.id).await;
     }
 }
 
@@ -328,20 +328,20 @@ async fn run(ops: Vec<Op>) {
             lease.service == thing.service
                 && lease.state.made().is_some_and(|made| made.state == thing.name)
         });
-        assert!(holder.is_some(), "nobody knows of {thing:?}");
+        assert!(holder.is_some(), "no lease holds {thing:?}");
     }
-    let told = run.told.lock().unwrap();
-    for (lease, user) in &told.issued {
+    let answers = run.answers.lock().unwrap();
+    for (lease, user) in &answers.issued {
         let found = leases.iter().find(|found| found.id == *lease);
-        let over = told.asked.contains(lease)
+        let over = answers.asked.contains(lease)
             || found.is_some_and(|found| matches!(found.state, State::Ended { .. }));
         assert!(
             over || counted.contains_key(lease),
-            "{user} was told of {lease}, which is lost: {found:?}"
+            "{user} got {lease}, which is lost: {found:?}"
         );
     }
-    for lease in &told.revoked {
-        assert!(!counted.contains_key(lease), "somebody was told that {lease} is gone");
+    for lease in &answers.revoked {
+        assert!(!counted.contains_key(lease), "a caller was answered that {lease} is gone");
     }
 }
 

@@ -1,160 +1,110 @@
-//! Which attempts to revoke are under way, so that whoever wants the same waits for the same.
+//! The attempts to revoke that are under way, so that a second request for the same lease waits for
+//! the result of the first.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::ids::LeaseId;
 
-/// How an attempt ended, for everybody who waited for it.
-pub(crate) type Told = Result<(), Answer>;
+/// How an attempt ended, for every caller that waited for it.
+pub(crate) type AttemptResult = Result<(), Error>;
 
-/// An error that can be told to several.
-#[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) kind: Kind,
-    pub(crate) public: Cow<'static, str>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) cause: Option<Arc<str>>,
-}
-
-impl Answer {
-    pub(crate) fn new(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, public: public.into(), retry_after: None, cause: None }
-    }
-
-    pub(crate) fn because(self, cause: impl std::fmt::Display) -> Self {
-        Self { cause: Some(cause.to_string().into()), ..self }
-    }
-
-    pub(crate) fn retry_after(self, after: Duration) -> Self {
-        Self { retry_after: Some(after), ..self }
-    }
-}
-
-impl From<Error> for Answer {
-    fn from(error: Error) -> Self {
-        Self {
-            kind: error.kind(),
-            public: error.public().to_owned().into(),
-            retry_after: error.retry_hint(),
-            cause: error.cause().map(Arc::from),
-        }
-    }
-}
-
-impl From<Answer> for Error {
-    fn from(answer: Answer) -> Self {
-        let mut error = Self::new(answer.kind, answer.public);
-        if let Some(after) = answer.retry_after {
-            error = error.retry_after(after);
-        }
-        match answer.cause {
-            Some(cause) => error.because(&*cause),
-            None => error,
-        }
-    }
-}
-
-type UnderWay = Arc<Mutex<HashMap<LeaseId, watch::Receiver<Option<Told>>>>>;
+type UnderWay = Arc<Mutex<HashMap<LeaseId, watch::Receiver<Option<AttemptResult>>>>>;
 
 /// The attempts under way in this process.
 #[derive(Default)]
 pub(crate) struct Attempts(UnderWay);
 
-/// What somebody gets who wants to attempt.
+/// The answer to a caller that wants to attempt.
 pub(crate) enum Entered {
-    /// Nobody is at it: go ahead.
+    /// No attempt is under way: this caller makes one.
     Mine(Ticket),
-    /// Somebody is: wait.
+    /// An attempt is under way: this caller waits for it.
     Other(Waiting),
 }
 
-/// The right to be the only one at a lease, until dropped.
+/// The exclusive right to attempt on a lease, until dropped.
 pub(crate) struct Ticket {
     id: LeaseId,
-    tell: watch::Sender<Option<Told>>,
+    result: watch::Sender<Option<AttemptResult>>,
     under_way: UnderWay,
 }
 
-/// The end of somebody else's attempt.
-pub(crate) struct Waiting(watch::Receiver<Option<Told>>);
+/// The result of an attempt that another caller makes.
+pub(crate) struct Waiting(watch::Receiver<Option<AttemptResult>>);
 
 impl Attempts {
     /// Begins an attempt on `id`, or joins the one under way.
     pub(crate) fn enter(&self, id: LeaseId) -> Entered {
-        match lock(&self.0).entry(id) {
+        match self.0.lock().entry(id) {
             Entry::Occupied(other) => Entered::Other(Waiting(other.get().clone())),
             Entry::Vacant(free) => {
-                let (tell, told) = watch::channel(None);
-                free.insert(told);
-                Entered::Mine(Ticket { id, tell, under_way: Arc::clone(&self.0) })
+                let (result, waiting) = watch::channel(None);
+                free.insert(waiting);
+                Entered::Mine(Ticket { id, result, under_way: Arc::clone(&self.0) })
             }
         }
     }
 }
 
 impl Ticket {
-    /// Tells everybody who waits.
-    pub(crate) fn finish(self, told: &Told) {
-        self.tell.send_replace(Some(told.clone()));
+    /// Hands the result to every caller that waits.
+    pub(crate) fn finish(self, result: &AttemptResult) {
+        self.result.send_replace(Some(result.clone()));
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        lock(&self.under_way).remove(&self.id);
+        self.under_way.lock().remove(&self.id);
     }
 }
 
 impl Waiting {
     /// How the attempt ended.
-    pub(crate) async fn told(mut self) -> Told {
+    pub(crate) async fn result(mut self) -> AttemptResult {
         match self.0.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(told)) => told.clone(),
+            Ok(Some(result)) => result.clone(),
             Ok(None) | Err(_) => {
-                Err(Error::internal("an attempt to revoke ended without a result").into())
+                Err(Error::internal("an attempt to revoke ended without a result"))
             }
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn mine(attempts: &Attempts, id: LeaseId) -> Ticket {
         match attempts.enter(id) {
             Entered::Mine(ticket) => ticket,
-            Entered::Other(_) => panic!("somebody is at it"),
+            Entered::Other(_) => panic!("an attempt is under way"),
         }
     }
 
     fn other(attempts: &Attempts, id: LeaseId) -> Waiting {
         match attempts.enter(id) {
-            Entered::Mine(_) => panic!("nobody is at it"),
+            Entered::Mine(_) => panic!("no attempt is under way"),
             Entered::Other(waiting) => waiting,
         }
     }
 
     #[tokio::test]
-    async fn everybody_hears_the_same_end() {
+    async fn all_waiting_callers_get_the_same_result() {
         let (attempts, id) = (Attempts::default(), LeaseId::from_random([1; 16]));
         let ticket = mine(&attempts, id);
         let (first, second) = (other(&attempts, id), other(&attempts, id));
         drop(mine(&attempts, LeaseId::from_random([2; 16])));
-        ticket.finish(&Err(Answer::new(Kind::Refused, "no").because("log")));
+        ticket.finish(&Err(Error::new(Kind::Refused, "no").because("log")));
         for waiting in [first, second] {
-            let error = Error::from(waiting.told().await.unwrap_err());
+            let error = waiting.result().await.unwrap_err();
             assert_eq!(
                 (error.kind(), error.public(), error.cause()),
                 (Kind::Refused, "no", Some("log".into()))
@@ -164,12 +114,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_dies_leaves_nobody_waiting() {
+    async fn an_attempt_that_dies_leaves_no_caller_waiting() {
         let (attempts, id) = (Attempts::default(), LeaseId::from_random([1; 16]));
         let ticket = mine(&attempts, id);
         let waiting = other(&attempts, id);
         drop(ticket);
-        assert_eq!(waiting.told().await.unwrap_err().kind, Kind::Internal);
+        assert_eq!(waiting.result().await.unwrap_err().kind(), Kind::Internal);
         drop(mine(&attempts, id));
     }
 }

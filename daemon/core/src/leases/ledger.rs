@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::caller::Subject;
 use crate::error::{Error, Kind};
-use crate::ground::{Ground, suspended, too_contended};
+use crate::ground::{Ground, retry, suspended, too_contended};
 use crate::ids::LeaseId;
-use crate::limits::KeyedLocks;
+use crate::limits::{COMMIT_ATTEMPTS, KeyedLocks};
 use crate::model::lease::{Event, Kept, Lease, Made, NotPossible, State, Timing};
 use crate::ports::audit;
 use crate::ports::store::MAX_BATCH_KEYS;
@@ -19,10 +19,6 @@ use crate::ports::store::Versioned;
 use crate::records::{Account, Change, CommitError, Move};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-
-/// How often a change is tried against others that are faster. Each time somebody's change got
-/// through.
-const ATTEMPTS: u32 = 64;
 
 /// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`,
 /// `parked/`, and the event of it.
@@ -77,11 +73,11 @@ pub(crate) enum Activated {
     TooLate,
 }
 
-/// What became of what a plugin made, and whether that is told already.
+/// What became of what a plugin made, and whether its audit event is durable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub(crate) activated: Activated,
-    pub(crate) told: bool,
+    pub(crate) is_audited: bool,
 }
 
 /// Why a lease did not advance.
@@ -110,13 +106,24 @@ impl From<CommitError> for NotAdvanced {
     }
 }
 
+/// For an event that has to be possible in the state that was read: that it is not is our fault.
+impl From<NotAdvanced> for CommitError {
+    fn from(error: NotAdvanced) -> Self {
+        match error {
+            NotAdvanced::Conflict => Self::Conflict,
+            NotAdvanced::NotPossible(reason) => Self::Failed(Error::internal(reason)),
+            NotAdvanced::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 impl Ledger {
     pub(crate) fn new(ground: Arc<Ground>, timing: Timing) -> Self {
         Self { ground, timing, accounts: KeyedLocks::new() }
     }
 
-    /// Makes `pending` durable and counts it. `tell` says what is told of each lease that had
-    /// expired and made room.
+    /// Makes `pending` durable and counts it. `expiry` makes the audit event of each expired lease
+    /// that is retired to make room.
     ///
     /// # Errors
     /// `LimitReached` when as many count as `room` allows and too few of them have expired;
@@ -125,47 +132,68 @@ impl Ledger {
         &self,
         pending: Lease,
         room: Room,
-        tell: impl Fn(&Lease) -> audit::Event,
+        expiry: impl Fn(&Lease) -> audit::Event,
     ) -> Result<Versioned<Lease>, Error> {
         let account = self.ground.records.account(&pending.owner, &pending.service);
         let _queued = self.accounts.lock(account.clone()).await;
-        for _ in 0..ATTEMPTS {
-            let tally = self.ground.records.tally(&account).await?;
-            let mut expired = match room.limit.map(u64::from).filter(|limit| tally.count >= *limit)
-            {
-                Some(_) if !room.may_retire => return Err(limit_reached()),
-                Some(limit) => self.expired_for(&pending, tally.count - limit + 1).await?,
-                None => Vec::new(),
-            };
-            let only_retire = expired.len() > RETIRED_AT_ONCE;
-            expired.truncate(RETIRED_AT_ONCE);
-            let mut change =
-                if only_retire { Change::default() } else { Change::begin(pending.clone()) };
-            change.tally = Some(tally);
-            change.unless_suspended = Some(pending.owner.clone());
-            change.events = expired.iter().map(|stored| tell(&stored.value)).collect();
-            for stored in expired {
-                let after = stored
-                    .value
-                    .after(Event::EndPassed, self.ground.clock.now(), &self.timing)
-                    .map_err(Error::internal)?;
-                change.moves.insert(0, Move { before: Some(stored), after });
-            }
-            match self.ground.records.commit(&change, &self.timing).await {
-                Ok(revision) => {
-                    if !only_retire {
-                        return Ok(Versioned { value: pending, revision });
-                    }
+        retry(|| self.try_reserve(&account, &pending, room, &expiry)).await
+    }
+
+    /// One batch. Where more leases have to be retired than fit into it, it retires as many as fit,
+    /// reserves nothing and returns `Conflict`, so that another attempt goes on.
+    async fn try_reserve(
+        &self,
+        account: &Account,
+        pending: &Lease,
+        room: Room,
+        expiry: &impl Fn(&Lease) -> audit::Event,
+    ) -> Result<Versioned<Lease>, CommitError> {
+        let tally = self.ground.records.tally(account).await?;
+        let mut expired = self.expired_for(pending, room, tally.count).await?;
+        let only_retire = expired.len() > RETIRED_AT_ONCE;
+        expired.truncate(RETIRED_AT_ONCE);
+        let mut change =
+            if only_retire { Change::default() } else { Change::begin(pending.clone()) };
+        change.tally = Some(tally);
+        change.unless_suspended = Some(pending.owner.clone());
+        change.events = expired.iter().map(|stored| expiry(&stored.value)).collect();
+        for stored in expired {
+            change.moves.insert(0, self.retire(stored)?);
+        }
+        match self.ground.records.commit(&change, &self.timing).await {
+            Ok(_) if only_retire => Err(CommitError::Conflict),
+            Ok(revision) => Ok(Versioned { value: pending.clone(), revision }),
+            Err(error) => {
+                if matches!(error, CommitError::Conflict) {
+                    self.refuse_suspended(&pending.owner).await?;
                 }
-                Err(CommitError::Conflict) => self.refuse_suspended(&pending.owner).await?,
-                Err(CommitError::Failed(error)) => return Err(error),
+                Err(error)
             }
         }
-        Err(too_contended())
+    }
+
+    fn retire(&self, expired: Versioned<Lease>) -> Result<Move, Error> {
+        let now = self.ground.clock.now();
+        let after = expired.value.after(Event::EndPassed, now, &self.timing);
+        Ok(Move { before: Some(expired), after: after.map_err(Error::internal)? })
+    }
+
+    /// The expired leases to retire so that `pending` finds room beside the `count` that count.
+    async fn expired_for(
+        &self,
+        pending: &Lease,
+        room: Room,
+        count: u64,
+    ) -> Result<Vec<Versioned<Lease>>, Error> {
+        match room.limit.map(u64::from).filter(|limit| count >= *limit) {
+            None => Ok(Vec::new()),
+            Some(_) if !room.may_retire => Err(limit_reached()),
+            Some(limit) => self.expired_leases(pending, count - limit + 1).await,
+        }
     }
 
     /// `wanted` leases of the account of `pending` that have expired.
-    async fn expired_for(
+    async fn expired_leases(
         &self,
         pending: &Lease,
         wanted: u64,
@@ -188,9 +216,9 @@ impl Ledger {
         if self.ground.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
-    /// Records what the plugin made for `pending`, as it was reserved, and what `tell` says of what
-    /// becomes of it. Where nothing is left to become of it ([`Settled::told`] is false), nothing
-    /// is told.
+    /// Records what the plugin made for `pending`, as it was reserved, together with the audit event
+    /// that `event` makes of the outcome. Where no record is left to change
+    /// ([`Settled::is_audited`] is false), the caller has to remark the event.
     ///
     /// # Errors
     /// Only when the store failed: then the lease is cleaned up when its deadline has passed.
@@ -198,22 +226,23 @@ impl Ledger {
         &self,
         pending: Versioned<Lease>,
         activation: &Activation,
-        tell: impl Fn(&Activated) -> audit::Event,
+        event: impl Fn(&Activated) -> audit::Event,
     ) -> Result<Settled, Error> {
         let mut pending = pending;
         let mut suspended = false;
         let mut holder = None;
-        // The first round reads nothing: mostly the state is free and nobody was suspended.
-        for _ in 0..ATTEMPTS {
+        // The first attempt reads nothing: mostly the state is free and the subject not suspended.
+        // What it reads after a conflict is kept for the next one, so this is no `retry`.
+        for _ in 0..COMMIT_ATTEMPTS {
             let (mut change, activated) =
                 match self.plan(&pending, activation, suspended, holder).await? {
                     Plan::Commit(change, activated) => (change, activated),
-                    // What is active was told when it became so.
+                    // The event of an active lease is durable since it became active.
                     Plan::Leave(activated) => {
-                        return Ok(Settled { told: activated == Activated::New, activated });
+                        return Ok(Settled { is_audited: activated == Activated::New, activated });
                     }
                 };
-            change.events.push(tell(&activated));
+            change.events.push(event(&activated));
             let _queued = match &activated {
                 Activated::Same(_) | Activated::Taken => {
                     Some(self.lock_account(&pending.value).await)
@@ -221,12 +250,12 @@ impl Ledger {
                 Activated::New | Activated::Unwanted | Activated::TooLate => None,
             };
             match self.ground.records.commit(&change, &self.timing).await {
-                Ok(_) => return Ok(Settled { activated, told: true }),
+                Ok(_) => return Ok(Settled { activated, is_audited: true }),
                 Err(CommitError::Failed(error)) => return Err(error),
                 Err(CommitError::Conflict) => {}
             }
             let Some(again) = self.ground.records.lease(pending.value.id).await? else {
-                return Ok(Settled { activated: Activated::TooLate, told: false });
+                return Ok(Settled { activated: Activated::TooLate, is_audited: false });
             };
             suspended = self.ground.records.is_suspended(&again.value.owner).await?;
             holder =
@@ -309,8 +338,8 @@ impl Ledger {
         Ok(Plan::Commit(change, Activated::Same(holder)))
     }
 
-    /// Has `events` happen to `stored`, all at once; gives the lease as it is then, `None` when its
-    /// record is deleted. What `tell` says of the lease as it will be is told with it.
+    /// Applies `events` to `stored` in one batch, with the audit events that `audit` makes of the
+    /// lease as it will be. Returns the lease as it then is, `None` when its record is deleted.
     ///
     /// # Errors
     /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was
@@ -319,7 +348,7 @@ impl Ledger {
         &self,
         stored: &Versioned<Lease>,
         events: impl IntoIterator<Item = Event>,
-        tell: impl FnOnce(Option<&Lease>) -> Vec<audit::Event>,
+        audit: impl FnOnce(Option<&Lease>) -> Vec<audit::Event>,
     ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
         let at = self.ground.clock.now();
         let mut after = Some(stored.value.clone());
@@ -332,8 +361,8 @@ impl Ledger {
         let counts = |lease: &Lease| lease.state.is_counted();
         let uncounted = counts(&stored.value) && !after.as_ref().is_some_and(counts);
         let _queued = if uncounted { Some(self.lock_account(&stored.value).await) } else { None };
-        let told = tell(after.as_ref());
-        let change = Change { events: told, ..Change::advance(stored.clone(), after) };
+        let events = audit(after.as_ref());
+        let change = Change { events, ..Change::advance(stored.clone(), after) };
         let revision = self.ground.records.commit(&change, &self.timing).await?;
         let after = change.moves.into_iter().next().and_then(|only| only.after);
         Ok(after.map(|lease| Versioned { value: lease, revision }))

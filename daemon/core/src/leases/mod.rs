@@ -1,11 +1,11 @@
-//! The issuing half of the domain as one thing: what the surfaces call.
+//! The issuing half of the domain, as the surfaces call it.
 //!
 //! [`Leases`] ties the ports together. The use-cases stand in files of their own and extend it:
-//! `issue`, `revoke`, `sweep` (what happens though nobody asks) and [`crate::leases::operate`].
-//! Here are the parts, the options, sign-in and the lists.
+//! `issue`, `revoke`, `sweep` (due work that no request triggers) and [`operate`]. Here are the
+//! dependencies, the options, sign-in and the lists.
 //!
-//! Never here: a word of any dialect, a decision about who may (that is [`crate::access`]'s), a key
-//! of the store.
+//! Never here: a word of any dialect, an authorization (that is [`crate::access`]'s), a key of the
+//! store.
 
 #[cfg(test)]
 mod any_order;
@@ -47,7 +47,7 @@ use crate::ports::store::Versioned;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// What a [`Leases`] is made of, beside the ground.
+/// The dependencies of [`Leases`], beside the ground.
 pub struct LeasesParts {
     /// The OpenID providers that identify callers.
     pub providers: Arc<dyn Providers>,
@@ -55,14 +55,14 @@ pub struct LeasesParts {
     pub plugins: Arc<dyn ServicePlugins>,
     /// The configured services.
     pub catalogue: Catalogue,
-    /// Bounds and spans.
+    /// Bounds and durations.
     pub options: Options,
 }
 
-/// Bounds and spans of the issuing half.
+/// Bounds and durations of the issuing half.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long an issued result waits to be collected.
+    /// How long an issued result can be collected.
     pub handoff_lifetime: Duration,
     /// Most results that wait at a time, of all users.
     pub handoff_capacity: usize,
@@ -70,28 +70,28 @@ pub struct Options {
     pub handoff_per_user: usize,
     /// Most bytes of results that wait at a time.
     pub handoff_bytes: usize,
-    /// How long a request of ours may still be under way to a target after the call that sent it
-    /// was cut short.
+    /// How long a request to a target may still be under way after the call that sent it was cut
+    /// short.
     pub settle: Duration,
-    /// By how much the clocks of targets may differ from ours: an end has passed for good only this
+    /// By how much the clocks of targets may differ from ours: an end counts as passed only this
     /// much later.
     pub skew: Duration,
     /// Most issues and user revocations in work at a time; one service has at most half of them,
     /// one user at most a quarter.
     pub max_effects: usize,
-    /// Most revocations of one service that the daemon has in work by itself.
+    /// Most revocations of one service that the daemon runs at a time on its own account.
     pub background_revocations: usize,
     /// Shortest wait between two attempts to revoke.
     pub retry_after_min: Duration,
     /// Longest wait between two attempts to revoke.
     pub retry_after_max: Duration,
-    /// How long attempts to revoke go on before an operator has to look.
+    /// How long attempts to revoke go on before the lease is parked for an operator.
     pub park_after: Duration,
     /// How long the record of an ended lease is kept.
     pub keep_ended: Duration,
     /// How often due work is looked for.
     pub sweep_every: Duration,
-    /// Whether a user may drop a lease of a service that is configured no more.
+    /// Whether a user may drop a lease of a service that is no longer configured.
     pub allow_dropping: bool,
 }
 
@@ -116,12 +116,12 @@ impl Default for Options {
     }
 }
 
-/// A service as a user gets to see it.
+/// A service as its users see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceView {
     /// Its id.
     pub id: ServiceId,
-    /// What people call it.
+    /// Its name for people.
     pub description: String,
     /// Whether its plugin can be used.
     pub enabled: bool,
@@ -140,27 +140,26 @@ pub struct ServiceView {
     /// The sets of parameters, one of which a request has to fit, in the plugin's order. One empty
     /// set: no parameters. None at all: the plugin is not loaded.
     pub parameter_sets: Vec<Vec<Parameter>>,
-    /// Why it is not enabled: for operators, not for users.
+    /// Why it is not enabled, for operators and not for users.
     pub disabled_reason: Option<String>,
 }
 
-/// A lease as its owner gets to see it.
+/// A lease as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseView {
     /// Its id.
     pub id: LeaseId,
     /// The service that issued.
     pub service: ServiceId,
-    /// When it was asked for.
+    /// When it was requested.
     pub created: Timestamp,
-    /// Through which door.
+    /// The interface of that request.
     pub interface: Interface,
-    /// When it ends, by itself or by a limit of ours; `None`: nobody knows an end.
+    /// When it ends, by its own end or by a limit of ours; `None`: no end is known.
     pub ends: Option<Timestamp>,
 }
 
-/// The issuing half. Cheap to share; everything in it is behind the `Arc` that [`Leases::new`]
-/// gives.
+/// The issuing half. Cheap to share behind the `Arc` that [`Leases::new`] returns.
 pub struct Leases {
     pub(crate) ground: Arc<Ground>,
     providers: Arc<dyn Providers>,
@@ -175,7 +174,7 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Puts the parts together. Nothing runs before [`Leases::start`].
+    /// Connects the dependencies. Nothing runs before [`Leases::start`].
     pub fn new(ground: Arc<Ground>, parts: LeasesParts) -> Arc<Self> {
         let LeasesParts { providers, plugins, catalogue, options } = parts;
         let ledger = Ledger::new(Arc::clone(&ground), options.timing());
@@ -207,16 +206,16 @@ impl Leases {
         self.providers.get(id)
     }
 
-    /// The provider with that issuer, a trailing slash more or less. Asks nobody.
+    /// The provider with that issuer; a trailing slash makes no difference. Makes no request.
     pub fn provider_by_issuer(&self, issuer: &str) -> Option<ProviderId> {
         self.providers.by_issuer(issuer)
     }
 
-    /// Who holds `token`, by the word of `provider`.
+    /// Identifies the holder of `token` at `provider`.
     ///
     /// # Errors
-    /// `Unauthenticated` when the token does not hold or its subject is suspended; what else
-    /// [`Providers::identify`] says.
+    /// `Unauthenticated` when the token is not valid or its subject is suspended; and those of
+    /// [`Providers::identify`].
     pub async fn sign_in(
         &self,
         provider: &ProviderId,
@@ -226,7 +225,7 @@ impl Leases {
         let token = Arc::new(token);
         let identified = self.providers.identify(provider, Arc::clone(&token)).await;
         let refused =
-            |error: &Error, subject| self.note_refused_sign_in(provider, interface, subject, error);
+            |error: &Error, subject| self.remark_sign_in(provider, interface, subject, error);
         let identity = identified.inspect_err(|error| refused(error, None))?;
         if self.ground.records.is_suspended(&identity.subject).await? {
             let error = suspended();
@@ -236,8 +235,8 @@ impl Leases {
         Ok(Caller { identity, interface, access_token: Some(token) })
     }
 
-    /// That a provider is down is no attempt of anybody.
-    fn note_refused_sign_in(
+    /// Audits a refused sign-in. That a provider is down is not one.
+    fn remark_sign_in(
         &self,
         provider: &ProviderId,
         interface: Interface,
@@ -257,8 +256,8 @@ impl Leases {
         });
     }
 
-    /// The services that `caller` sees, in the order of lists. What they may not use is among them
-    /// unless it is hidden.
+    /// The services that `caller` sees, in the order of lists, including those that they may not
+    /// use unless these are hidden.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -293,8 +292,8 @@ impl Leases {
         }
     }
 
-    /// The leases that `caller` has: active and not past their end, or being revoked because the
-    /// user asked or a limit was reached. Oldest first.
+    /// The leases of `caller`: active and not past their end, or being revoked because the user
+    /// asked or a limit was reached. Oldest first.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -306,17 +305,17 @@ impl Leases {
         Ok(leases.into_iter().map(|stored| LeaseView::from(stored.value)).collect())
     }
 
-    /// Whether a result waits for `caller` under that id. Looking does not take it.
+    /// Whether a result of that id waits for `caller`. It can still be collected.
     pub fn holds(&self, caller: &Caller, id: HandoffId) -> bool {
         self.handoffs.holds(caller.subject(), id, self.ground.clock.monotonic())
     }
 
-    /// Hands out what was issued: to the subject that asked for it, once. Like a reveal, it is told
-    /// before anybody sees it.
+    /// Hands out an issued result: to the subject that asked for it, once. As for a reveal, the
+    /// audit event is durable before the result leaves.
     ///
     /// # Errors
-    /// `NotFound` for everything that does not wait for this caller (any more); `Internal` when the
-    /// store fails: nobody has the result then.
+    /// `NotFound` when no result of that id waits for this caller (any more); `Internal` when the
+    /// store fails: the result is lost then.
     pub async fn collect(&self, caller: &Caller, id: HandoffId) -> Result<Handoff, Error> {
         let Some(collected) =
             self.handoffs.collect(caller.subject(), id, self.ground.clock.monotonic())
@@ -330,41 +329,35 @@ impl Leases {
             Handoff::Credential { id, .. } => Some(*id),
             Handoff::Login { .. } => None,
         };
-        let about = About { lease, ..About::service_of(caller, &collected.service) };
-        let event = self.event(Some(user(caller)), Action::Collect, about, Outcome::Done);
+        let target = Target { lease, ..target_at(caller, &collected.service) };
+        let event = self.event(Some(user(caller)), Action::Collect, target, Outcome::Done);
         self.ground.record(&event).await?;
         Ok(collected.handoff)
     }
 
-    /// An event of now.
-    pub(crate) fn event(
+    /// An audit event with the present time.
+    fn event(
         &self,
         actor: Option<Actor>,
         action: Action,
-        about: About,
+        target: Target,
         outcome: Outcome,
     ) -> Event {
-        let About { service, lease, subject, note } = about;
-        let target = Target { service, lease, subject, ..Target::default() };
-        Event { at: self.ground.clock.now(), actor, action, target, note, outcome }
+        Event { at: self.ground.clock.now(), actor, action, target, note: None, outcome }
     }
 
-    /// Has `events` happen to a lease, all at once, and what `tell` says of the lease as it will be
-    /// told with them.
-    ///
-    /// # Errors
-    /// See [`Ledger::advance`]. Nothing is told then.
-    pub(crate) async fn advance(
+    /// See [`Ledger::advance`].
+    async fn advance(
         &self,
         stored: &Versioned<Lease>,
         events: impl IntoIterator<Item = lease::Event>,
-        tell: impl FnOnce(Option<&Lease>) -> Vec<Event>,
+        audit: impl FnOnce(Option<&Lease>) -> Vec<Event>,
     ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
-        self.ledger.advance(stored, events, tell).await
+        self.ledger.advance(stored, events, audit).await
     }
 
-    /// Waits for a plugin call, but not for much longer than it may take: the host keeps the time,
-    /// this is the net below it.
+    /// Waits for a plugin call, but not for much longer than it may take: the host enforces its
+    /// timeout, and this one holds if the host fails to.
     pub(crate) async fn bounded<T>(
         &self,
         call: impl Future<Output = T>,
@@ -378,7 +371,7 @@ impl Leases {
     }
 }
 
-/// How much longer than the host promises core waits for a call.
+/// How much longer than the host promises [`Leases::bounded`] waits for a call.
 pub(crate) const CALL_GRACE: Duration = Duration::from_secs(5);
 
 impl Options {
@@ -416,34 +409,19 @@ impl From<Lease> for LeaseView {
     }
 }
 
-/// What an audit event is about.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct About {
-    pub(crate) service: Option<ServiceId>,
-    pub(crate) lease: Option<LeaseId>,
-    pub(crate) subject: Option<Subject>,
-    pub(crate) note: Option<String>,
+/// The target of an event between `caller` and `service`.
+fn target_at(caller: &Caller, service: &ServiceId) -> Target {
+    let (service, subject) = (Some(service.clone()), Some(caller.subject().clone()));
+    Target { service, subject, ..Target::default() }
 }
 
-impl About {
-    /// Something between a caller and a service.
-    pub(crate) fn service_of(caller: &Caller, service: &ServiceId) -> Self {
-        Self {
-            service: Some(service.clone()),
-            subject: Some(caller.subject().clone()),
-            ..Self::default()
-        }
-    }
+/// The target of an event of `lease`.
+fn target_of(lease: &Lease) -> Target {
+    let (service, subject) = (Some(lease.service.clone()), Some(lease.owner.clone()));
+    Target { service, subject, lease: Some(lease.id), ..Target::default() }
 }
 
-impl From<&Lease> for About {
-    fn from(lease: &Lease) -> Self {
-        let (service, subject) = (Some(lease.service.clone()), Some(lease.owner.clone()));
-        Self { service, subject, lease: Some(lease.id), note: None }
-    }
-}
-
-/// The user behind a call.
-pub(crate) fn user(caller: &Caller) -> Actor {
+/// The actor of a call of `caller`.
+fn user(caller: &Caller) -> Actor {
     Actor::User(caller.subject().clone(), caller.interface)
 }

@@ -1,22 +1,19 @@
-//! What operators do: suspend somebody, look after parked leases.
+//! The commands of operators: suspend a subject, look after parked leases.
 
 use crate::access::{Grant, Operate};
 use crate::caller::Subject;
 use crate::error::{Error, Kind};
-use crate::ground::outcome_of;
-use crate::ground::too_contended;
+use crate::ground::{outcome_of, retry};
 use crate::ids::{LeaseId, ServiceId};
 use crate::leases::ledger::NotAdvanced;
-use crate::leases::{About, Leases};
+use crate::leases::{Leases, target_of};
 use crate::model::lease::{Event, Lease, Reason, State};
 use crate::ports::audit::{self, Action, Actor, Outcome, Target};
 use crate::ports::store::Versioned;
+use crate::records::CommitError;
 use crate::time::Timestamp;
 
-/// How often an operator's word is tried against others that are faster.
-const ATTEMPTS: u32 = 16;
-
-/// What a reading of the whole ledger found.
+/// The result of reading the whole ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examination {
     /// Every contradiction in the ledger, as a sentence. There should be none.
@@ -30,11 +27,11 @@ pub struct Examination {
 pub struct CountedView {
     /// Its id.
     pub id: LeaseId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Subject,
     /// The service that issued, or was asked to.
     pub service: ServiceId,
-    /// Where it stands: `pending`, `active`, `revoking`, `parked`.
+    /// Its state: `pending`, `active`, `revoking`, `parked`.
     pub stage: &'static str,
     /// The plugin's name for what it made, where that is known.
     pub plugin_state: Option<String>,
@@ -45,20 +42,19 @@ pub struct CountedView {
 pub struct ParkedView {
     /// Its id.
     pub id: LeaseId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Subject,
     /// The service that issued.
     pub service: ServiceId,
-    /// Since when it is parked.
+    /// When it was parked.
     pub since: Timestamp,
     /// Why, as a sentence.
     pub reason: String,
 }
 
 impl Leases {
-    /// Suspends `subject` in every dialect: nobody signs in as them any more, their sessions of the
-    /// vault are over, and what is being issued to them now is taken back. What they have already
-    /// stays theirs.
+    /// Suspends `subject` in every dialect: it cannot sign in any more, its sessions of the vault
+    /// are over, and what is being issued to it now is taken back. What was issued before stays.
     ///
     /// # Errors
     /// `Internal` when the store fails; doing it again is fine.
@@ -66,7 +62,7 @@ impl Leases {
         self.suspend_as(&Actor::Operator, subject).await
     }
 
-    /// Has everything taken back that is being issued to `subject`.
+    /// Marks every pending lease of `subject`, so that what is being issued is taken back.
     pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
         for stored in self.ground.records.leases_of(subject, None).await? {
             if matches!(stored.value.state, State::Pending { .. }) {
@@ -78,9 +74,9 @@ impl Leases {
 
     async fn doom(&self, mut stored: Versioned<Lease>) -> Result<(), Error> {
         loop {
-            // That they were suspended is told.
+            // The suspension has an audit event of its own.
             match self.advance(&stored, [Event::Suspended], |_| Vec::new()).await {
-                // What is pending no more is not affected.
+                // A lease that is no longer pending is not affected.
                 Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
                 Err(NotAdvanced::Conflict) => {
@@ -118,7 +114,7 @@ impl Leases {
         Ok(parked)
     }
 
-    /// Has the revocation of a parked lease tried again.
+    /// Tries the revocation of a parked lease again.
     ///
     /// # Errors
     /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
@@ -126,8 +122,8 @@ impl Leases {
         self.advance_parked(lease, Event::Retry, Action::Retry, None).await
     }
 
-    /// Lets go of a parked lease: what it stands for is nobody's matter any more. `reason` goes
-    /// into the audit.
+    /// Drops a parked lease: the daemon does not try to revoke it any more. `reason` goes into the
+    /// audit event.
     ///
     /// # Errors
     /// `Invalid` without a reason, `NotFound` unless there is such a lease and it is parked;
@@ -145,8 +141,8 @@ impl Leases {
         self.advance_parked(lease, Event::Dropped, Action::Drop, Some(reason)).await
     }
 
-    /// Reads the whole ledger against itself, leases against indexes and counters. It takes as long
-    /// as the ledger is large, and what is under way meanwhile may look like a contradiction.
+    /// Checks the whole ledger for contradictions: leases against indexes and counters. Its time
+    /// grows with the ledger, and work that is under way meanwhile may look like a contradiction.
     ///
     /// # Errors
     /// `Internal` when the store fails or a lease cannot be read.
@@ -157,13 +153,13 @@ impl Leases {
         Ok(Examination { faults, counted })
     }
 
-    /// Has it audited that an operator `asked` for something that has no event of its own: a list,
-    /// or what came to nothing. It is durable when this returns, so that nobody's flood pushes it
-    /// out.
+    /// Audits that an operator `asked` for something that has no event of its own: a list, or a
+    /// command that came to nothing. The event is durable when this returns, so that no flood of
+    /// other events pushes it out.
     ///
     /// # Errors
-    /// `Internal` when the store fails. It is told once the store is well again, unless the daemon
-    /// is killed before.
+    /// `Internal` when the store fails. The event is then queued as a remark: it is written once the
+    /// store is well again, unless the daemon is killed before.
     pub async fn record_command(
         &self,
         _grant: Grant<Operate>,
@@ -172,8 +168,7 @@ impl Leases {
     ) -> Result<(), Error> {
         let target = Target { asked: Some(asked), ..Target::default() };
         let outcome = refused.map_or(Outcome::Done, outcome_of);
-        let event = self.event(Some(Actor::Operator), Action::Operate, About::default(), outcome);
-        let event = audit::Event { target, ..event };
+        let event = self.event(Some(Actor::Operator), Action::Operate, target, outcome);
         let recorded = self.ground.record(&event).await;
         if recorded.is_err() {
             self.ground.remark(event);
@@ -188,20 +183,21 @@ impl Leases {
         action: Action,
         note: Option<&str>,
     ) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let parked = |stored: &Versioned<Lease>| matches!(stored.value.state, State::Parked(_));
-            let stored =
-                self.ground.records.lease(id).await?.filter(parked).ok_or_else(not_parked)?;
-            let about = About { note: note.map(ToOwned::to_owned), ..About::from(&stored.value) };
-            let told = self.event(Some(Actor::Operator), action, about, Outcome::Done);
-            match self.advance(&stored, [event.clone()], |_| vec![told]).await {
-                Ok(_) => return Ok(()),
-                Err(NotAdvanced::Conflict) => {}
-                Err(NotAdvanced::NotPossible(reason)) => return Err(Error::internal(reason)),
-                Err(NotAdvanced::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        retry(|| async {
+            let stored = self.parked_lease(id).await?;
+            let target = target_of(&stored.value);
+            let audited = self.event(Some(Actor::Operator), action, target, Outcome::Done);
+            let audited = audit::Event { note: note.map(ToOwned::to_owned), ..audited };
+            self.advance(&stored, [event.clone()], |_| vec![audited]).await?;
+            Ok::<(), CommitError>(())
+        })
+        .await
+    }
+
+    async fn parked_lease(&self, id: LeaseId) -> Result<Versioned<Lease>, Error> {
+        let stored = self.ground.records.lease(id).await?;
+        let is_parked = |stored: &Versioned<Lease>| matches!(stored.value.state, State::Parked(_));
+        stored.filter(is_parked).ok_or_else(not_parked)
     }
 }
 

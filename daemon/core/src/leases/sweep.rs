@@ -1,12 +1,12 @@
-//! What has to be done though nobody asks: deadlines, ends, limits, attempts that are due, records
-//! that were kept long enough.
+//! Due work that no request triggers: deadlines, ends, limits, attempts to revoke, records that were
+//! kept long enough.
 //!
 //! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so
-//! that a target that is down and has thousands waiting for it delays nobody else. Revocations go
-//! to tasks of their own, some of each service at a time.
+//! that a target that is down and has thousands of leases waiting delays no other. Revocations run
+//! in tasks of their own, a bounded number of each service at a time.
 //!
-//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked
-//! (that is [`crate::leases::revoke`]'s).
+//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked (that
+//! is [`crate::leases::revoke`]'s).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,24 +22,22 @@ use crate::ids::{LeaseId, ServiceId};
 use crate::leases::attempts::Entered;
 use crate::leases::ledger::NotAdvanced;
 use crate::leases::revoke::By;
-use crate::leases::{About, Leases, Options};
+use crate::leases::{Leases, Options, target_of};
 use crate::limits::KeyedPermits;
-use crate::model::lease::Lease;
-use crate::model::lease::{Event, Overdue};
+use crate::model::lease::{Event, Lease, Overdue};
 use crate::ports::audit::{Action, Outcome};
-use crate::ports::store::Key;
-use crate::ports::store::Versioned;
+use crate::ports::store::{Key, Versioned};
 
-/// Leases looked at together.
+/// Leases of one page of an index.
 const PAGE: usize = 256;
 /// Pages at one visit.
 const PAGES: usize = 16;
-/// Leases of a page that are worked on at a time.
+/// Leases of a page that are worked on concurrently.
 const AT_A_TIME: usize = 32;
-/// How often leases are looked at that wait for their service to come back.
+/// How often leases that wait for their service are checked.
 const RECHECK_PARKED: Duration = Duration::from_secs(300);
 
-/// Where the sweeper stands.
+/// The state of the sweeper.
 pub(crate) struct Sweeper {
     background: KeyedPermits<ServiceId>,
     progress: Mutex<Progress>,
@@ -52,14 +50,14 @@ struct Progress {
     /// The same for parked leases, and when their next lap begins.
     parked: Option<Key>,
     parked_from: Duration,
-    /// What was wrong at the last look at what is due, and during the last lap through what is
-    /// parked.
+    /// What was wrong at the last visit to the due leases, and during the last lap through the
+    /// parked ones.
     trouble: Option<String>,
     parked_trouble: Option<String>,
-    trouble_told: Option<Duration>,
+    trouble_logged: Option<Duration>,
 }
 
-/// What a visit came to.
+/// The result of a visit.
 struct Visit {
     /// Whether there is more that is due.
     more: bool,
@@ -81,30 +79,30 @@ impl Sweeper {
 }
 
 impl Leases {
-    /// Checks that the store answers, and has due work looked for from now on. It reads nothing but
-    /// what is due, so its time does not grow with the ledger. A lease that cannot be read keeps
-    /// the others no more waiting here than later: readiness tells of it.
+    /// Checks that the store answers, and starts the sweeper and the writer of remarks. It reads
+    /// only due leases, so its time does not grow with the ledger. A lease that cannot be read does
+    /// not stop it: readiness reports that.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
         self.ground.trust_clock();
         self.ground.records.due(None, self.ground.clock.now(), 1).await?;
-        let core = Arc::clone(self);
-        self.ground.tasks.spawn("sweep", Box::pin(async move { core.sweep_until_stopped().await }));
+        let sweep = Arc::clone(self).sweep_until_stopped();
+        self.ground.tasks.spawn("sweep", Box::pin(sweep));
         let remarks = write_remarks_until_stopped(Arc::clone(&self.ground));
         self.ground.tasks.spawn("audit", Box::pin(remarks));
         Ok(())
     }
 
-    /// Begins nothing more: issues and revocations are answered with `Busy`, the sweeper ends. What
-    /// is under way goes on to its end; [`crate::ports::Tasks`] knows when that is.
+    /// Begins nothing more: issues and revocations are answered with `Busy`, the sweeper ends. Work
+    /// that is under way goes on to its end; [`crate::ports::Tasks`] knows when that is.
     pub fn stop(&self) {
         self.effects.close();
         self.ground.stop();
     }
 
-    /// Why the daemon is not in order, as sentences for operators. None: it is.
+    /// Why the daemon is not ready, as sentences for operators. Empty: it is ready.
     pub fn readiness(&self) -> Vec<String> {
         let progress = self.sweeper.progress();
         let mut reasons = Vec::new();
@@ -119,8 +117,7 @@ impl Leases {
         reasons
     }
 
-    /// Takes the wall clock as it is now for right: an operator has looked at it after it had
-    /// jumped.
+    /// Accepts the wall clock as it is now: an operator has checked it after it had jumped.
     pub fn trust_clock(&self, _grant: Grant<Operate>) {
         self.ground.trust_clock();
     }
@@ -139,7 +136,7 @@ impl Leases {
         }
     }
 
-    /// Looks once for what is due. Tells whether it pays to look again at once.
+    /// Looks for due work once. Returns whether there is reason to look again at once.
     async fn visit(self: &Arc<Self>) -> bool {
         self.handoffs.purge(self.ground.clock.monotonic());
         if self.ground.is_clock_off() {
@@ -152,16 +149,15 @@ impl Leases {
         due.is_ok_and(|visit| visit.more && visit.moved > 0)
     }
 
-    /// Logs what went wrong, once a minute at most: it goes on until somebody does something about
-    /// it.
+    /// Logs what went wrong, once a minute at most: it repeats until an operator mends it.
     fn complaint(&self, error: &Error) -> String {
         let now = self.ground.clock.monotonic();
         let mut progress = self.sweeper.progress();
         if progress
-            .trouble_told
-            .is_none_or(|told| now.saturating_sub(told) >= Duration::from_secs(60))
+            .trouble_logged
+            .is_none_or(|logged| now.saturating_sub(logged) >= Duration::from_secs(60))
         {
-            progress.trouble_told = Some(now);
+            progress.trouble_logged = Some(now);
             tracing::error!(%error, cause = error.cause(), "due work cannot be done");
         }
         "due work cannot be done: the ledger cannot be read or written; the log says why".to_owned()
@@ -176,10 +172,10 @@ impl Leases {
                 self.ground.records.due(after.as_ref(), self.ground.clock.now(), PAGE).await?;
             visit.more = page.next.is_some();
             self.sweeper.progress().due = page.next;
-            let work = stream::iter(page.leases.into_iter().map(|id| self.take_care(id)));
+            let work = stream::iter(page.leases.into_iter().map(|id| self.advance_due(id)));
             let results: Vec<_> = work.buffer_unordered(AT_A_TIME).collect().await;
             for result in results {
-                // One lease that cannot be read keeps no other waiting.
+                // A lease that cannot be read does not hold up the others.
                 match result {
                     Ok(moved) => visit.moved += usize::from(moved),
                     Err(error) => trouble = Err(error),
@@ -192,8 +188,8 @@ impl Leases {
         trouble.map(|()| visit)
     }
 
-    /// Does what is due about a lease; tells whether it moved or is about to.
-    async fn take_care(self: &Arc<Self>, id: LeaseId) -> Result<bool, Error> {
+    /// Does what is due for a lease. Returns whether it moved or is about to.
+    async fn advance_due(self: &Arc<Self>, id: LeaseId) -> Result<bool, Error> {
         let Some(stored) = self.ground.records.lease(id).await? else { return Ok(false) };
         let (event, action, outcome) =
             match stored.value.overdue(self.ground.clock.now(), &self.ledger.timing) {
@@ -206,35 +202,35 @@ impl Leases {
                 Some(Overdue::End) => (Event::EndPassed, Some(Action::Expire), Outcome::Done),
                 Some(Overdue::Forget) => (Event::KeptLongEnough, None, Outcome::Done),
             };
-        let told =
-            action.map(|action| self.event(None, action, About::from(&stored.value), outcome));
-        match self.advance(&stored, [event], |_| told.into_iter().collect()).await {
+        let target = target_of(&stored.value);
+        let audited = action.map(|action| self.event(None, action, target, outcome));
+        match self.advance(&stored, [event], |_| audited.into_iter().collect()).await {
             Ok(_) => Ok(true),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(false),
             Err(NotAdvanced::Failed(error)) => Err(error),
         }
     }
 
-    /// Begins a revocation in a task of its own, unless its service has enough of them or somebody
-    /// is at it.
+    /// Begins a revocation in a task of its own, unless its service has enough of them or an attempt
+    /// on the lease is under way. Returns whether it began one.
     fn begin_attempt(self: &Arc<Self>, stored: Versioned<Lease>) -> bool {
         let Some(permit) = self.sweeper.background.take(&stored.value.service) else {
             return false;
         };
         let Entered::Mine(ticket) = self.attempts.enter(stored.value.id) else { return false };
-        let core = Arc::clone(self);
+        let leases = Arc::clone(self);
         let work = async move {
             let _permit = permit;
             let (lease, service) = (stored.value.id, stored.value.service.clone());
-            if let Err(answer) = core.attempt(ticket, stored, By::Daemon).await {
-                tracing::info!(%lease, %service, answer = %answer.public, cause = answer.cause.as_deref(), "a lease could not be revoked yet");
+            if let Err(error) = leases.attempt(ticket, stored, By::Daemon).await {
+                tracing::info!(%lease, %service, answer = error.public(), cause = error.cause(), "a lease could not be revoked yet");
             }
         };
         self.ground.tasks.spawn("revoke in the background", Box::pin(work));
         true
     }
 
-    /// Looks whether services of parked leases are back, one page at a visit, in laps with pauses
+    /// Checks whether services of parked leases are back, one page at a visit, in laps with pauses
     /// between them.
     async fn visit_parked(&self) {
         let now = self.ground.clock.monotonic();
@@ -258,7 +254,7 @@ impl Leases {
         let page = self.ground.records.parked(after.as_ref(), PAGE).await?;
         let mut result = Ok(());
         for id in page.leases {
-            // One lease that cannot be read keeps no other waiting.
+            // A lease that cannot be read does not hold up the others.
             result = self.bring_back(id).await.and(result);
         }
         let mut progress = self.sweeper.progress();
@@ -273,8 +269,8 @@ impl Leases {
             stored.value.state.waits_for_service() && self.is_service_back(&stored.value)
         };
         let Some(stored) = stored.filter(waits) else { return Ok(()) };
-        let told = self.event(None, Action::Retry, About::from(&stored.value), Outcome::Done);
-        match self.advance(&stored, [Event::ServiceBack], |_| vec![told]).await {
+        let audited = self.event(None, Action::Retry, target_of(&stored.value), Outcome::Done);
+        match self.advance(&stored, [Event::ServiceBack], |_| vec![audited]).await {
             Ok(_) => Ok(()),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(()),
             Err(NotAdvanced::Failed(error)) => Err(error),

@@ -1,11 +1,11 @@
-//! Having a credential issued.
+//! Issuing a credential.
 //!
-//! [`Leases::authorize_issue`] asks whether somebody may, [`Leases::issue`] does it: reserve
-//! durably, run the plugin, record what it made, leave the result to be collected. From the
-//! reservation on it runs in a task of its own: whether the client still waits changes nothing.
+//! [`Leases::authorize_issue`] authorizes the caller, [`Leases::issue`] issues: reserve durably, run
+//! the plugin, record what it made, put the result up for collection. From the reservation on it
+//! runs in a task of its own: it does not depend on a client that still waits.
 //!
-//! Never here: who may (that is [`crate::access`]'s), what a lease becomes (that is
-//! [`crate::model::lease`]'s).
+//! Never here: a decision about who may use a service (that is [`crate::access`]'s), what a lease
+//! becomes (that is [`crate::model::lease`]'s).
 
 #[cfg(test)]
 mod tests;
@@ -18,24 +18,23 @@ use crate::access::{self, Grant, Issue};
 use crate::caller::{Caller, Claims, Interface};
 use crate::catalogue::Service;
 use crate::error::{Error, Kind};
-use crate::ground::outcome_of;
-use crate::ground::suspended;
+use crate::ground::{outcome_of, suspended};
 use crate::ids::{HandoffId, LeaseId, ProviderId};
 use crate::leases::effects::{self, Effect};
 use crate::leases::handoff::{Collected, Handoff, Place};
 use crate::leases::ledger::{Activated, Activation, NotAdvanced, Room, Settled};
 use crate::leases::parameters::{self, Fitted};
-use crate::leases::{About, Leases, user};
+use crate::leases::{Leases, target_at, target_of, user};
 use crate::model::lease::{Event, Kept, Lease, Made, State};
-use crate::ports::audit::{self, Action, Outcome};
+use crate::ports::audit::{self, Action, Outcome, Target};
 use crate::ports::plugins::{
-    Broken, BrokenHow, CallFailure, CallUser, IssueCall, IssueOutcome, IssueReport, Issued,
+    Broken, BrokenHow, CallFailure, CallUser, Entry, IssueCall, IssueOutcome, IssueReport, Issued,
     LoadedService, MAX_STATE_BYTES, NotStarted, Refusal,
 };
 use crate::ports::random_16;
 use crate::ports::store::Versioned;
 
-/// Longest secret that a plugin may want back at revoke.
+/// Longest secret that a plugin may have kept for the revocation.
 const MAX_REVOKE_WITH_BYTES: usize = 4 * 1024;
 
 const LOGIN_REQUIRED: &str = "The plugin of this service wants you to sign in elsewhere first.";
@@ -53,32 +52,27 @@ struct Request {
 }
 
 impl Leases {
-    /// Leave to have a credential of `service` issued for `caller`.
+    /// Authorizes `caller` to have a credential of `service` issued.
     ///
     /// # Errors
     /// `Disabled` when there is no such service or it cannot be used, `Forbidden` when its rules
-    /// say no.
+    /// do not allow the caller.
     pub fn authorize_issue(&self, caller: &Caller, service: &str) -> Result<Grant<Issue>, Error> {
         let configured =
             self.catalogue.get(service).ok_or_else(|| disabled("it is not configured"))?;
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
-            let about = About::service_of(caller, &configured.id);
-            self.ground.remark(self.event(
-                Some(user(caller)),
-                Action::Issue,
-                about,
-                outcome_of(error),
-            ));
+            let (target, outcome) = (target_at(caller, &configured.id), outcome_of(error));
+            self.ground.remark(self.event(Some(user(caller)), Action::Issue, target, outcome));
         })
     }
 
-    /// Has a credential issued, and leaves the result to be collected by the same subject. An issue
-    /// that has begun goes on to its end when this future is dropped.
+    /// Issues a credential, and puts the result up for collection by the same subject. An issue that
+    /// has begun goes on to its end when this future is dropped.
     ///
     /// # Errors
-    /// `Invalid` (parameters), `LimitReached`, `Conflict` (the plugin named what is somebody's
-    /// already), `Refused`, `LoginRequired`, `PluginFailed`, `PluginTimeout`, `Busy`, `Disabled`,
+    /// `Invalid` (parameters), `LimitReached`, `Conflict` (the plugin named what another lease
+    /// holds), `Refused`, `LoginRequired`, `PluginFailed`, `PluginTimeout`, `Busy`, `Disabled`,
     /// `Unauthenticated` (suspended meanwhile), `Internal`.
     pub async fn issue(
         self: &Arc<Self>,
@@ -86,11 +80,12 @@ impl Leases {
         parameters: Map<String, Value>,
     ) -> Result<HandoffId, Error> {
         let request = self.prepare(&grant, parameters)?;
-        let core = Arc::clone(self);
-        self.ground.detached("issue", Box::pin(async move { core.run_issue(request).await })).await
+        let leases = Arc::clone(self);
+        let work = async move { leases.run_issue(request).await };
+        self.ground.detached("issue", Box::pin(work)).await
     }
 
-    /// All that can be refused before anything is durable.
+    /// Makes every check that can refuse the request before anything is durable.
     fn prepare(
         &self,
         grant: &Grant<Issue>,
@@ -116,9 +111,9 @@ impl Leases {
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
         let room = Room { limit: request.service.limit, may_retire: !self.ground.is_clock_off() };
-        let expired =
-            |lease: &Lease| self.event(None, Action::Expire, About::from(lease), Outcome::Done);
-        let pending = self.ledger.reserve(self.new_lease(&request), room, expired).await;
+        let expiry =
+            |lease: &Lease| self.event(None, Action::Expire, target_of(lease), Outcome::Done);
+        let pending = self.ledger.reserve(self.new_lease(&request), room, expiry).await;
         let pending = pending.inspect_err(|error| {
             self.ground.remark(request.event(self, None, outcome_of(error)))
         })?;
@@ -137,8 +132,8 @@ impl Leases {
             interface: request.caller.interface,
             created: now,
             not_after: request.service.max_lifetime.map(|lifetime| now + lifetime),
-            // Which claims the plugin will read is not known yet, and after a crash nobody will
-            // say.
+            // It is not known yet which claims the plugin will read, and after a crash it never
+            // will be.
             kept: Kept::as_fits(&identity.claims, request.parameters.kept.clone()),
             state: State::Pending {
                 deadline: now + request.loaded.longest_call + self.options.settle,
@@ -147,8 +142,8 @@ impl Leases {
         }
     }
 
-    /// The result's address. Whatever comes of it is told with the change of the lease that it
-    /// makes.
+    /// Calls the plugin and returns the id of the result. The audit event of the outcome is part of
+    /// the change of the lease.
     async fn call_issue(
         &self,
         request: Request,
@@ -163,37 +158,37 @@ impl Leases {
             }
             Ok(IssueOutcome::LoginRequired { provider, message }) => {
                 let handoff = self.login(&request.caller, &provider, message);
-                let told = match &handoff {
+                let audited = match &handoff {
                     Ok(_) => request.event(self, None, Outcome::Done),
                     Err(error) => request.event(self, Some(pending.value.id), outcome_of(error)),
                 };
-                self.settle(&pending, Event::NothingMade, told).await?;
-                Ok(self.leave(request, handoff?))
+                self.settle(&pending, Event::NothingMade, audited).await?;
+                Ok(self.hand_off(request, handoff?))
             }
             Err(failure) => {
                 let event = match &failure {
                     CallFailure::Refused(_) | CallFailure::NotStarted(_) => Event::NothingMade,
                     CallFailure::Broken(_) => Event::CutShort,
                 };
-                let error = told(failure);
-                let told = request.event(self, Some(pending.value.id), outcome_of(&error));
-                self.settle(&pending, event, told).await?;
+                let error = error_of(failure);
+                let audited = request.event(self, Some(pending.value.id), outcome_of(&error));
+                self.settle(&pending, event, audited).await?;
                 Err(error)
             }
         }
     }
 
-    /// Has `event` befall a lease whose issue brought nothing, and has it told. Where the sweeper
-    /// was faster, its view stands, and this is told all the same.
+    /// Applies `event` to a lease whose issue made nothing, together with its audit event. Where the
+    /// sweeper was faster, the lease stays as the sweeper left it, and the audit event is remarked.
     async fn settle(
         &self,
         pending: &Versioned<Lease>,
         event: Event,
-        told: audit::Event,
+        audited: audit::Event,
     ) -> Result<(), Error> {
         let mut stored = Some(pending.clone());
         while let Some(before) = stored {
-            match self.advance(&before, [event.clone()], |_| vec![told.clone()]).await {
+            match self.advance(&before, [event.clone()], |_| vec![audited.clone()]).await {
                 Ok(_) => return Ok(()),
                 Err(NotAdvanced::NotPossible(_)) => break,
                 Err(NotAdvanced::Failed(error)) => return Err(error),
@@ -202,7 +197,7 @@ impl Leases {
                 }
             }
         }
-        self.ground.remark(told);
+        self.ground.remark(audited);
         Ok(())
     }
 
@@ -214,10 +209,10 @@ impl Leases {
         claims_read: Claims,
     ) -> Result<HandoffId, Error> {
         let id = pending.value.id;
-        if let Some(what) = malformed(&issued) {
-            let error = Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(what);
-            let told = request.event(self, Some(id), outcome_of(&error));
-            self.settle(&pending, Event::CutShort, told).await?;
+        if let Some(fault) = malformed(&issued) {
+            let error = Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(fault);
+            let audited = request.event(self, Some(id), outcome_of(&error));
+            self.settle(&pending, Event::CutShort, audited).await?;
             return Err(error);
         }
         let Issued { entries, state, revoke_with, expires_at } = issued;
@@ -231,17 +226,16 @@ impl Leases {
             allow_same_state: request.service.allow_same_state,
             wanted: objection.is_none(),
         };
-        let came_of = |activated: &Activated| came_of(id, activated, objection.as_ref());
-        let tell = |activated: &Activated| match came_of(activated) {
-            Ok(id) => request.event(self, Some(id), Outcome::Done),
-            Err(outcome) => request.event(self, Some(id), outcome),
+        let event = |activated: &Activated| {
+            let (lease, outcome) = audited_outcome(id, activated, objection.as_ref());
+            request.event(self, Some(lease), outcome)
         };
-        let settled = self.ledger.activate(pending, &activation, tell).await;
-        let Settled { activated, told } = settled.inspect_err(|error| {
+        let settled = self.ledger.activate(pending, &activation, event).await;
+        let Settled { activated, is_audited } = settled.inspect_err(|error| {
             self.ground.remark(request.event(self, Some(id), outcome_of(error)))
         })?;
-        if !told {
-            self.ground.remark(tell(&activated));
+        if !is_audited {
+            self.ground.remark(event(&activated));
         }
         let id = match activated {
             Activated::New => id,
@@ -250,16 +244,11 @@ impl Leases {
             Activated::Unwanted => return Err(objection.unwrap_or_else(suspended)),
             Activated::TooLate => return Err(too_late()),
         };
-        Ok(self.leave(request, Handoff::Credential { id, entries }))
+        Ok(self.hand_off(request, Handoff::Credential { id, entries }))
     }
 
-    /// Why nobody can have what was made, if that is so.
-    fn objection(
-        &self,
-        kept: &Kept,
-        place: &mut Place,
-        entries: &[crate::ports::plugins::Entry],
-    ) -> Option<Error> {
+    /// Why the user cannot have what was made; `None` when they can.
+    fn objection(&self, kept: &Kept, place: &mut Place, entries: &[Entry]) -> Option<Error> {
         if !kept.fits() {
             let public =
                 "Too much would have to be kept for a revocation; the credential is taken back.";
@@ -270,21 +259,21 @@ impl Leases {
         (!self.handoffs.weigh(place, entries)).then(effects::busy)
     }
 
-    fn leave(&self, request: Request, handoff: Handoff) -> HandoffId {
+    fn hand_off(&self, request: Request, handoff: Handoff) -> HandoffId {
         let id = HandoffId::from_random(random_16(&*self.ground.entropy));
         let collected = Collected { handoff, service: request.service.id.clone() };
         self.handoffs.leave(id, request.place, collected, self.ground.clock.monotonic());
         id
     }
 
-    /// What a caller gets whose plugin wants them to sign in at `provider` first. Only the web page
-    /// can do that.
+    /// The result for a caller whom the plugin asks to sign in at `provider` first. Only the web
+    /// page can do that.
     fn login(&self, caller: &Caller, provider: &str, message: String) -> Result<Handoff, Error> {
-        let known = ProviderId::parse(provider).ok().and_then(|id| self.providers.get(&id));
-        match (caller.interface, known) {
+        let configured = ProviderId::parse(provider).ok().and_then(|id| self.providers.get(&id));
+        match (caller.interface, configured) {
             (Interface::Rest, Some(_)) => Err(Error::new(Kind::LoginRequired, LOGIN_REQUIRED)),
-            (Interface::Web, Some(known)) if known.ready => {
-                Ok(Handoff::Login { provider: known.id, message })
+            (Interface::Web, Some(provider)) if provider.ready => {
+                Ok(Handoff::Login { provider: provider.id, message })
             }
             (Interface::Web, Some(_)) => {
                 let public = "The provider that you have to sign in at does not answer; please try again later.";
@@ -299,25 +288,25 @@ impl Leases {
 }
 
 impl Request {
-    /// What is told of it.
-    fn event(&self, core: &Leases, lease: Option<LeaseId>, outcome: Outcome) -> audit::Event {
-        let about = About { lease, ..About::service_of(&self.caller, &self.service.id) };
-        core.event(Some(user(&self.caller)), Action::Issue, about, outcome)
+    /// The audit event of this request.
+    fn event(&self, leases: &Leases, lease: Option<LeaseId>, outcome: Outcome) -> audit::Event {
+        let target = Target { lease, ..target_at(&self.caller, &self.service.id) };
+        leases.event(Some(user(&self.caller)), Action::Issue, target, outcome)
     }
 }
 
-/// Which lease the user has then, or why none.
-fn came_of(
+/// The lease that the audit event of an issue names, and the outcome in it.
+fn audited_outcome(
     id: LeaseId,
     activated: &Activated,
     objection: Option<&Error>,
-) -> Result<LeaseId, Outcome> {
+) -> (LeaseId, Outcome) {
     match activated {
-        Activated::New => Ok(id),
-        Activated::Same(older) => Ok(*older),
-        Activated::Taken => Err(outcome_of(&taken())),
-        Activated::Unwanted => Err(objection.map_or_else(|| outcome_of(&suspended()), outcome_of)),
-        Activated::TooLate => Err(outcome_of(&too_late())),
+        Activated::New => (id, Outcome::Done),
+        Activated::Same(older) => (*older, Outcome::Done),
+        Activated::Taken => (id, outcome_of(&taken())),
+        Activated::Unwanted => (id, objection.map_or_else(|| outcome_of(&suspended()), outcome_of)),
+        Activated::TooLate => (id, outcome_of(&too_late())),
     }
 }
 
@@ -336,7 +325,7 @@ fn issue_call(request: &Request, lease: &Lease) -> IssueCall {
     }
 }
 
-/// What is wrong with what a plugin made, apart from its entries, which the host has judged.
+/// What is wrong with the plugin's result, apart from its entries, which the host has checked.
 fn malformed(issued: &Issued) -> Option<&'static str> {
     if issued.state.is_empty() {
         return Some(
@@ -360,7 +349,7 @@ fn overdue() -> IssueReport {
     IssueReport { outcome: Err(CallFailure::Broken(broken)), claims_read: Claims::new() }
 }
 
-fn told(failure: CallFailure) -> Error {
+fn error_of(failure: CallFailure) -> Error {
     match failure {
         CallFailure::Refused(Refusal { user, retry_after }) => {
             let refused = Error::new(Kind::Refused, user);

@@ -222,9 +222,9 @@ async fn what_was_cut_short_is_cleaned_up_with_all_claims() {
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("never told"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
-    let core = Arc::clone(&world.leases);
-    let grant = core.authorize_issue(&caller("alice"), "ssh").unwrap();
-    tokio::spawn(async move { core.issue(grant, Map::new()).await });
+    let leases = Arc::clone(&world.leases);
+    let grant = leases.authorize_issue(&caller("alice"), "ssh").unwrap();
+    tokio::spawn(async move { leases.issue(grant, Map::new()).await });
     while gate.waiting() == 0 {
         tokio::task::yield_now().await;
     }
@@ -548,13 +548,13 @@ async fn the_limit_is_exact_for_users_side_by_side_on_several_threads() {
 async fn the_limit_is_exact_for_two_daemons_over_one_store() {
     for _ in 0..3 {
         let world = limited(3).await;
-        let cores = [Arc::clone(&world.leases), world.second_daemon().await];
+        let daemons = [Arc::clone(&world.leases), world.second_daemon().await];
         let asks: Vec<_> = (0..40)
             .map(|n| {
-                let core = Arc::clone(&cores[n % 2]);
+                let leases = Arc::clone(&daemons[n % 2]);
                 tokio::spawn(async move {
-                    let grant = core.authorize_issue(&caller("alice"), "ssh").unwrap();
-                    core.issue(grant, Map::new()).await.is_ok()
+                    let grant = leases.authorize_issue(&caller("alice"), "ssh").unwrap();
+                    leases.issue(grant, Map::new()).await.is_ok()
                 })
             })
             .collect();

@@ -307,9 +307,9 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
     world
         .plugins
         .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
-    let core = Arc::clone(&world.leases);
-    let grant = core.authorize_revoke(&caller("alice"), lease).await.unwrap();
-    tokio::spawn(async move { core.revoke(grant).await });
+    let leases = Arc::clone(&world.leases);
+    let grant = leases.authorize_revoke(&caller("alice"), lease).await.unwrap();
+    tokio::spawn(async move { leases.revoke(grant).await });
     until_waiting(&gate, 1).await;
     world.crash().await;
     world.leases.start().await.unwrap();
