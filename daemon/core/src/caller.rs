@@ -1,4 +1,7 @@
-//! Who is asking.
+//! The caller: an identity, the interface of the request, and the rights of a member.
+//!
+//! [`Identity`] and [`Member`] are proofs. Their fields are private; an identity is made where a
+//! provider vouches for one or where a record of that is read, a member where a session is checked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +13,10 @@ use crate::ids::{ProviderId, SessionId, UserId};
 use crate::rights::Rights;
 use crate::secret::Secret;
 
-/// What a provider says about somebody, by claim name.
+/// The claims that a provider makes about a subject, by name.
 pub type Claims = Map<String, Value>;
 
-/// One person, in every dialect: who issued the name, and the name. Two providers never share a
+/// One person, in every dialect: the issuer of the name, and the name. Two providers never share a
 /// subject.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
@@ -29,18 +32,53 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// Somebody whom a provider vouches for. Made by the `Providers` port alone.
+/// A subject with the claims of the provider that vouches for it.
+///
+/// Only its constructors make one:
+/// ```compile_fail,E0451
+/// use credsmith_core::caller::{Claims, Identity, Subject};
+/// use credsmith_core::ids::ProviderId;
+/// fn forge(provider: ProviderId, subject: Subject) -> Identity {
+///     Identity { provider, subject, claims: Claims::new() }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    /// The configured provider that vouched.
-    pub provider: ProviderId,
-    /// Who it is.
-    pub subject: Subject,
-    /// What the provider said, `iss` and `sub` included.
-    pub claims: Claims,
+    provider: ProviderId,
+    subject: Subject,
+    claims: Claims,
 }
 
-/// Through which door somebody came. Kept with the lease.
+impl Identity {
+    /// The subject that `provider` has vouched for, with the claims that it made, `iss` and `sub`
+    /// included. For implementations of the `Providers` port.
+    pub fn vouched_by(provider: ProviderId, subject: Subject, claims: Claims) -> Self {
+        Self { provider, subject, claims }
+    }
+
+    /// An identity as a record of ours keeps it from an earlier request: the claims are those that
+    /// were kept.
+    pub(crate) fn recorded(provider: ProviderId, subject: Subject, claims: Claims) -> Self {
+        Self { provider, subject, claims }
+    }
+
+    /// The configured provider that vouched.
+    pub fn provider(&self) -> &ProviderId {
+        &self.provider
+    }
+
+    /// The subject.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Its claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+/// The interface that a request came in by. Kept with the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interface {
@@ -54,47 +92,89 @@ pub enum Interface {
     Vault,
 }
 
-/// Who is asking, and how they came in.
+/// The caller of a use-case.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who it is.
+    /// The identity.
     pub identity: Arc<Identity>,
-    /// The door they used.
+    /// The interface of the request.
     pub interface: Interface,
-    /// The access token they showed, for services that are granted it.
+    /// The access token of the request, for services that are granted it.
     pub access_token: Option<Arc<Secret>>,
 }
 
 impl Caller {
-    /// The person behind the caller.
+    /// The subject of the caller.
     pub fn subject(&self) -> &Subject {
-        &self.identity.subject
+        self.identity.subject()
     }
 }
 
 /// A user of the vault with a session, as of this very request: rights that were taken away are
 /// gone.
+///
+/// Only `session` makes one:
+/// ```compile_fail,E0624
+/// use credsmith_core::caller::{Member, Subject};
+/// use credsmith_core::ids::{SessionId, UserId};
+/// use credsmith_core::rights::Rights;
+/// fn forge(user: UserId, subject: Subject, session: SessionId) -> Member {
+///     Member::of_session(session, user, subject, Vec::new(), Rights::default())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Who it is here.
-    pub user: UserId,
-    /// Who it is everywhere.
-    pub subject: Subject,
-    /// By which sign-in.
-    pub session: SessionId,
-    /// What the token may be used for: `user.read`, `user.write`.
-    pub scopes: Vec<String>,
-    /// What the user may do.
-    pub rights: Rights,
+    user: UserId,
+    subject: Subject,
+    session: SessionId,
+    scopes: Vec<String>,
+    rights: Rights,
 }
 
 impl Member {
-    /// The scope that lets a client see its user.
+    /// The scope that lets a client read its user.
     pub const READ: &str = "user.read";
     /// The scope that lets a client change its user.
     pub const WRITE: &str = "user.write";
 
-    /// Whether the token may be used for `scope`.
+    /// The user of a session that was checked for this request, with the scopes of the token and
+    /// the rights that the user has now.
+    pub(crate) fn of_session(
+        session: SessionId,
+        user: UserId,
+        subject: Subject,
+        scopes: Vec<String>,
+        rights: Rights,
+    ) -> Self {
+        Self { user, subject, session, scopes, rights }
+    }
+
+    /// The user's id in the vault.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The user's subject, which is the same in every dialect.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The scopes of the token: `user.read`, `user.write`.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// The rights of the user.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// Whether the token has `scope`.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)
     }

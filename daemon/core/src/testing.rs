@@ -19,7 +19,7 @@ use crate::error::{Error, Kind};
 use crate::ground::Ground;
 use crate::ids::{HandoffId, LeaseId, ServiceId};
 use crate::leases::handoff::Handoff;
-use crate::leases::{Leases, LeasesParts, Options};
+use crate::leases::{Leases, LeasesDependencies, Options};
 use crate::ports::audit::{Action, Event};
 use crate::ports::plugins::LoadedService;
 use crate::ports::{Clock, Tasks};
@@ -264,7 +264,7 @@ impl Assembly<'_> {
         let ground = ground(self.clock, self.store, tasks, 1000 + life).await;
         Leases::new(
             ground,
-            LeasesParts {
+            LeasesDependencies {
                 providers: self.providers.clone(),
                 plugins: self.plugins.clone(),
                 catalogue: Catalogue::new(services.to_vec()).unwrap(),

@@ -43,14 +43,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn issue(service: &ServiceId, at: u128) -> Result<IssueCall, Box<dyn Error>> {
-    let identity = Identity {
-        provider: ProviderId::parse("dev")?,
-        subject: Subject { issuer: "https://op.example".to_owned(), subject: "alice".to_owned() },
-        claims: serde_json::json!({ "sub": "alice", "groups": ["users", "admins"] })
+    let identity = Identity::vouched_by(
+        ProviderId::parse("dev")?,
+        Subject { issuer: "https://op.example".to_owned(), subject: "alice".to_owned() },
+        serde_json::json!({ "sub": "alice", "groups": ["users", "admins"] })
             .as_object()
             .cloned()
             .unwrap_or_default(),
-    };
+    );
     Ok(IssueCall {
         service: service.clone(),
         lease: LeaseId::from_random(at.to_be_bytes()),

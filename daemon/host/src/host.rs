@@ -174,14 +174,10 @@ mod tests {
     use credsmith_core::secret::Secret;
 
     fn call(service: &str) -> IssueCall {
-        let identity = Identity {
-            provider: ProviderId::parse("op").unwrap(),
-            subject: Subject {
-                issuer: "https://op.example".to_owned(),
-                subject: "alice".to_owned(),
-            },
-            claims: Claims::new(),
-        };
+        let subject =
+            Subject { issuer: "https://op.example".to_owned(), subject: "alice".to_owned() };
+        let provider = ProviderId::parse("op").unwrap();
+        let identity = Identity::vouched_by(provider, subject, Claims::new());
         IssueCall {
             service: ServiceId::parse(service).unwrap(),
             lease: LeaseId::from_random([1; 16]),

@@ -77,7 +77,7 @@ impl IdentityCache {
 
     /// Caches `cached` under `key`.
     pub(crate) fn put(&self, key: Key, cached: CachedIdentity) {
-        let bytes = claims::text_length(&cached.identity.claims);
+        let bytes = claims::text_length(cached.identity.claims());
         let weight = u64::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u64::MAX);
         let fresh_until = self.clock.monotonic().saturating_add(self.ttl);
         self.entries.insert(key, Entry { cached, fresh_until, weight });
@@ -102,8 +102,7 @@ mod tests {
         let mut map = Claims::new();
         map.insert("x".into(), "y".repeat(claims).into());
         let subject = Subject { issuer: "https://op".into(), subject: "a".into() };
-        let identity =
-            Identity { provider: ProviderId::parse("op").unwrap(), subject, claims: map };
+        let identity = Identity::vouched_by(ProviderId::parse("op").unwrap(), subject, map);
         CachedIdentity { identity: Arc::new(identity), expires }
     }
 

@@ -107,7 +107,7 @@ impl Lookup<'_> {
         let claims = claims::merge(userinfo, introspection, &issuer, &sub)?;
         let subject = claims::subject(&claims, &self.options.subject_claim)?.to_owned();
         let subject = Subject { issuer, subject };
-        let identity = Identity { provider: self.options.id.clone(), subject, claims };
+        let identity = Identity::vouched_by(self.options.id.clone(), subject, claims);
         Ok(CachedIdentity { identity: Arc::new(identity), expires })
     }
 

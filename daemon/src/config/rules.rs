@@ -3,7 +3,7 @@
 //! A line is `{ provider = "any", claim = "groups", contains = "users" }`: a provider's id or
 //! `any`, a claim, and one test.
 
-use credsmith_core::rules::{ProviderMatch, Rule, RuleError, Test};
+use credsmith_core::rules::{Condition, ProviderMatch, Rule, RuleError};
 
 use super::read::{Table, Value};
 use super::report::Position;
@@ -38,15 +38,19 @@ fn provider(value: &Value<'_>) -> Option<ProviderMatch> {
     ProviderMatch::parse(&text).map_err(|error| value.fault(format!("is {text:?}: {error}"))).ok()
 }
 
-fn test(table: &Table<'_>) -> Option<Test> {
+fn test(table: &Table<'_>) -> Option<Condition> {
     let tests = [
-        table.get("contains").map(|value| built(&value, Value::text, Test::contains)),
+        table.get("contains").map(|value| built(&value, Value::text, Condition::contains)),
         table
             .get("is_member_of")
-            .map(|value| built(&value, |value| value.list(Value::text), Test::is_member_of)),
-        table.get("equals").map(|value| built(&value, Value::text, |text| Ok(Test::equals(text)))),
-        table.get("regexp").map(|value| built(&value, Value::text, |text| Test::regexp(&text))),
-        table.get("any").map(|value| built(&value, Value::flag, |holds| Ok(Test::any(holds)))),
+            .map(|value| built(&value, |value| value.list(Value::text), Condition::is_member_of)),
+        table
+            .get("equals")
+            .map(|value| built(&value, Value::text, |text| Ok(Condition::equals(text)))),
+        table
+            .get("regexp")
+            .map(|value| built(&value, Value::text, |text| Condition::regexp(&text))),
+        table.get("any").map(|value| built(&value, Value::flag, |holds| Ok(Condition::any(holds)))),
     ];
     let mut given = tests.into_iter().flatten();
     match (given.next(), given.next()) {
@@ -61,7 +65,7 @@ fn test(table: &Table<'_>) -> Option<Test> {
 fn built<'r, T>(
     value: &Value<'r>,
     read: impl FnOnce(&Value<'r>) -> Option<T>,
-    build: impl FnOnce(T) -> Result<Test, RuleError>,
-) -> Option<Test> {
+    build: impl FnOnce(T) -> Result<Condition, RuleError>,
+) -> Option<Condition> {
     build(read(value)?).map_err(|error| value.fault(error.to_string())).ok()
 }

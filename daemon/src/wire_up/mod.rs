@@ -17,9 +17,9 @@ use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
 use credsmith_core::audit::AuditLog;
 use credsmith_core::catalogue::{self, Catalogue};
-use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
+use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
 use credsmith_core::keyring::{Kek, Keyring};
-use credsmith_core::leases::{Leases, LeasesParts};
+use credsmith_core::leases::{Leases, LeasesDependencies};
 use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
@@ -97,7 +97,7 @@ pub(crate) async fn wire_up(
     let host = Arc::new(make_host(&config, &keyring)?);
     plugins::load_all(&host, &config).await?;
 
-    let ground = Ground::new(GroundParts {
+    let ground = Ground::new(GroundDependencies {
         clock: Arc::clone(&system.clock),
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
@@ -105,7 +105,7 @@ pub(crate) async fn wire_up(
         keyring: Arc::clone(&keyring),
         max_drift: DEFAULT_MAX_DRIFT,
     });
-    let parts = LeasesParts {
+    let parts = LeasesDependencies {
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
         catalogue: catalogue(&config)?,

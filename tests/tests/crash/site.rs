@@ -9,10 +9,10 @@ use credsmith_core::catalogue::Catalogue;
 use credsmith_core::doubles::{
     FakeProviders, ManualClock, ScriptedPlugins, SeededEntropy, TestTasks,
 };
-use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
+use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::leases::operate::Examination;
-use credsmith_core::leases::{Leases, LeasesParts, Options};
+use credsmith_core::leases::{Leases, LeasesDependencies, Options};
 use credsmith_core::ports::Clock;
 use credsmith_core::ports::store::Store;
 use credsmith_core::time::Timestamp;
@@ -91,7 +91,7 @@ pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T 
 /// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
 pub(crate) fn examine(site: &Site) -> Examination {
     look_into(site, async |left| {
-        let ground = Ground::new(GroundParts {
+        let ground = Ground::new(GroundDependencies {
             clock: left.clock,
             tasks: Arc::new(TestTasks::new()),
             entropy: left.entropy,
@@ -99,7 +99,7 @@ pub(crate) fn examine(site: &Site) -> Examination {
             keyring: left.keyring,
             max_drift: DEFAULT_MAX_DRIFT,
         });
-        let parts = LeasesParts {
+        let parts = LeasesDependencies {
             providers: Arc::new(FakeProviders::new()),
             plugins: Arc::new(ScriptedPlugins::new()),
             catalogue: Catalogue::new(Vec::new()).unwrap(),

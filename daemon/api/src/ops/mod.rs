@@ -128,7 +128,7 @@ mod tests {
         TestTasks, ground,
     };
     use credsmith_core::ground::Ground;
-    use credsmith_core::leases::{LeasesParts, Options};
+    use credsmith_core::leases::{LeasesDependencies, Options};
     use credsmith_core::ports::audit::Action;
     use credsmith_http::Body;
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn leases_over(ground: Arc<Ground>) -> Arc<Leases> {
-        let parts = LeasesParts {
+        let parts = LeasesDependencies {
             providers: Arc::new(FakeProviders::with_users(["alice"])),
             plugins: Arc::new(ScriptedPlugins::with_services(["ssh"])),
             catalogue: Catalogue::new(vec![credsmith_core::doubles::service("ssh")]).unwrap(),

@@ -239,7 +239,7 @@ fn admit(access: Access, member: Option<&Member>) -> Result<(), Refusal> {
     if !scopes.iter().all(|scope| member.has_scope(scope)) {
         return Err(Refusal::TokenTooNarrow(scopes));
     }
-    Ok(member.rights.require(permissions)?)
+    Ok(member.rights().require(permissions)?)
 }
 
 impl Surface for Vault {

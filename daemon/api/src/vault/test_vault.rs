@@ -7,8 +7,8 @@ use credsmith_core::audit::AuditLog;
 use credsmith_core::caller::Member;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
-    FakeDirectory, MemoryFile, People, RecordingAudit, ScriptedTypePlugins, companies, role_of,
-    session_options, vault,
+    self, FakeDirectory, MemoryFile, People, RecordingAudit, ScriptedTypePlugins, companies,
+    role_of, session_options, vault,
 };
 use credsmith_core::ground::Ground;
 use credsmith_core::rights::permission::Pattern;
@@ -55,19 +55,16 @@ impl Authenticator for ByToken {
         let (scopes, text) = text.split_once('|').unwrap_or(("user.read,user.write", text));
         let (permissions, company) =
             text.split_once('@').map_or((text, None), |(all, one)| (all, Some(one)));
-        let named = |list: &str| -> Vec<String> {
-            list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-        };
+        let named =
+            |list| -> Vec<&str> { str::split(list, ',').filter(|name| !name.is_empty()).collect() };
         let permissions: Result<Vec<_>, _> =
             named(permissions).iter().map(|permission| Pattern::parse(permission)).collect();
         let member = permissions.map(|permissions| {
             let companies = company.map(|one| [one.to_owned()].into());
             let role = Role { name: "role".into(), permissions, companies };
-            Member {
-                scopes: named(scopes),
-                rights: Rights::new(vec![Arc::new(role)]),
-                ..self.member.clone()
-            }
+            let rights = Rights::new(vec![Arc::new(role)]);
+            let member = doubles::member_with_rights(&self.member, rights);
+            doubles::member_with_scopes(&member, &named(scopes))
         });
         async { member.map_err(|_| Error::new(Kind::Unauthenticated, "no token of ours")) }.boxed()
     }
@@ -146,8 +143,10 @@ impl World {
         // A test may begin any number of sign-ins.
         let sessions = session::Options { sign_ins_per_minute: None, ..session_options() };
         let people = People::new(vec![helper], sessions).await;
-        let (bob, friend) =
-            (signed_in(&people, "bob").await, signed_in(&people, "friend").await.user.to_string());
+        let (bob, friend) = (
+            signed_in(&people, "bob").await,
+            signed_in(&people, "friend").await.user().to_string(),
+        );
         let People { sessions, users, ground, .. } = people;
         let authenticator = Arc::new(ByToken::new(bob));
         let parts =

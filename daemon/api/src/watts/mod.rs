@@ -195,7 +195,7 @@ impl Watts {
         id: HandoffId,
     ) -> Result<HeaderValue, Refusal> {
         let base = &self.options.public_url;
-        let provider = &caller.identity.provider;
+        let provider = caller.identity.provider();
         let location = match version {
             Version::V1 => format!("{base}/api/v1/credential_data/{id}"),
             Version::V2 => format!("{base}/api/v2/{provider}/credential_data/{id}"),

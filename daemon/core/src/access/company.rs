@@ -8,7 +8,7 @@ use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::model::companies::CompanyView;
 use crate::model::company::Company;
-use crate::rights::{Reach, forbidden};
+use crate::rights::{Coverage, forbidden};
 
 /// The action of seeing one company.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct FetchConfigurations(Arc<Company>);
 
 /// The action of listing companies.
 #[derive(Debug)]
-pub struct ListCompanies(Reach);
+pub struct ListCompanies(Coverage);
 
 const FETCH: &str = "company.fetch";
 const FETCH_MANY: &str = "company.fetch.many";
@@ -76,8 +76,8 @@ pub fn authorize_configurations(
 /// # Errors
 /// `Forbidden` without the permission `company.fetch.many`.
 pub fn authorize_companies(member: &Member) -> Result<Grant<ListCompanies>, Error> {
-    member.rights.require(ListCompanies::PERMISSIONS)?;
-    Ok(Grant::of(ListCompanies(member.rights.reach(FETCH_MANY))))
+    member.rights().require(ListCompanies::PERMISSIONS)?;
+    Ok(Grant::of(ListCompanies(member.rights().coverage(FETCH_MANY))))
 }
 
 /// Whoever lacks a permission altogether does not learn which companies there are.
@@ -87,11 +87,11 @@ fn one(
     name: &str,
     permissions: &[&str],
 ) -> Result<Arc<Company>, Error> {
-    member.rights.require(permissions)?;
+    member.rights().require(permissions)?;
     let company = companies.resolve(name).ok_or_else(no_such_company)?;
     let out_of_reach = permissions
         .iter()
-        .find(|permission| !companies.within(&member.rights.reach(permission), company));
+        .find(|permission| !companies.is_covered(&member.rights().coverage(permission), company));
     match out_of_reach {
         None => Ok(Arc::clone(company)),
         Some(permission) => Err(forbidden(permission)),
@@ -118,7 +118,7 @@ impl Grant<FetchConfigurations> {
 
 impl Grant<ListCompanies> {
     /// Of which companies.
-    pub fn reach(&self) -> &Reach {
+    pub fn coverage(&self) -> &Coverage {
         &self.action().0
     }
 }
@@ -126,8 +126,8 @@ impl Grant<ListCompanies> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doubles::identity;
-    use crate::ids::{SessionId, UserId};
+    use crate::doubles::{self, identity};
+    use crate::ids::UserId;
     use crate::model::samples::{company, view};
     use crate::rights::permission::Pattern;
     use crate::rights::{Rights, Role};
@@ -141,13 +141,8 @@ mod tests {
     }
 
     fn member(roles: Vec<Arc<Role>>) -> Member {
-        Member {
-            user: UserId::from_random([1; 16]),
-            subject: identity("alice").subject,
-            session: SessionId::from_random([2; 16]),
-            scopes: Vec::new(),
-            rights: Rights::new(roles),
-        }
+        let (user, subject) = (UserId::from_random([1; 16]), identity("alice").subject().clone());
+        doubles::member(user, subject, &[], Rights::new(roles))
     }
 
     fn companies() -> CompanyView {

@@ -55,7 +55,7 @@ impl SuspendUser {
 /// # Errors
 /// `Forbidden` without the permission `user.fetch.many`.
 pub fn authorize_users(member: &Member) -> Result<Grant<ListUsers>, Error> {
-    member.rights.require(ListUsers::PERMISSIONS)?;
+    member.rights().require(ListUsers::PERMISSIONS)?;
     Ok(Grant::of(ListUsers(())))
 }
 
@@ -76,7 +76,7 @@ pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error>
 /// # Errors
 /// `Forbidden` without the permission `user.roles.update`, and for one's own roles.
 pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRoles>, Error> {
-    member.rights.require(AssignRoles::PERMISSIONS)?;
+    member.rights().require(AssignRoles::PERMISSIONS)?;
     not_oneself(member, user)?;
     Ok(Grant::of(AssignRoles { member: member.clone(), user }))
 }
@@ -87,7 +87,7 @@ pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRole
 /// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out
 /// finds nobody to let them in.
 pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
-    member.rights.require(SuspendUser::PERMISSIONS)?;
+    member.rights().require(SuspendUser::PERMISSIONS)?;
     not_oneself(member, user)?;
     Ok(Grant::of(SuspendUser { member: member.clone(), user }))
 }
@@ -115,7 +115,7 @@ impl Grant<AssignRoles> {
     /// # Errors
     /// `Forbidden` unless the member holds everything that it grants, everywhere where it does.
     pub fn judge(&self, role: &Role) -> Result<(), Error> {
-        if self.action().member.rights.include(role) {
+        if self.action().member.rights().include(role) {
             return Ok(());
         }
         Err(forbidden(format!("the role {} grants more than the member holds", role.name)))
@@ -135,7 +135,7 @@ impl Grant<SuspendUser> {
 }
 
 fn not_oneself(member: &Member, user: UserId) -> Result<(), Error> {
-    if member.user == user { Err(forbidden("it is their own")) } else { Ok(()) }
+    if member.user() == user { Err(forbidden("it is their own")) } else { Ok(()) }
 }
 
 fn forbidden(cause: impl Into<crate::error::BoxedCause>) -> Error {

@@ -9,9 +9,9 @@ use super::grant::Grant;
 use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::ids::{CompanyId, CredentialId};
-use crate::model::companies::{CompanyView, Reached};
+use crate::model::companies::{CompanySet, CompanyView};
 use crate::model::company::Company;
-use crate::rights::{Reach, forbidden};
+use crate::rights::{Coverage, forbidden};
 
 const TYPE_FETCH: &str = "credential_type.fetch";
 const TYPE_FETCH_MANY: &str = "credential_type.fetch.many";
@@ -163,7 +163,7 @@ pub fn authorize_credential<K: AtOne>(
     companies: &CompanyView,
     (credential, company, scope): (CredentialId, &Company, Option<&str>),
 ) -> Result<Grant<AtCredential<K>>, Error> {
-    reach(member, companies, company, K::PERMISSIONS)?;
+    require_at(member, companies, company, K::PERMISSIONS)?;
     hold_scope(member, scope)?;
     Ok(Grant::of(AtCredential { member: member.clone(), credential, kind: PhantomData }))
 }
@@ -173,7 +173,7 @@ pub fn authorize_credential<K: AtOne>(
 /// # Errors
 /// `Forbidden` without `credential.create`.
 pub fn authorize_creation(member: &Member) -> Result<Grant<CreateCredential>, Error> {
-    member.rights.require(CreateCredential::PERMISSIONS)?;
+    member.rights().require(CreateCredential::PERMISSIONS)?;
     Ok(Grant::of(CreateCredential(member.clone())))
 }
 
@@ -189,7 +189,7 @@ pub fn authorize_place(
 ) -> Result<Grant<PlaceCredential>, Error> {
     let member = grant.member();
     if let Some(company) = company {
-        reach(member, companies, company, CreateCredential::PERMISSIONS)?;
+        require_at(member, companies, company, CreateCredential::PERMISSIONS)?;
     }
     hold_scope(member, scope)?;
     Ok(Grant::of(PlaceCredential(member.clone())))
@@ -204,10 +204,10 @@ pub fn authorize_list_of_company(
     companies: &CompanyView,
     company: CompanyId,
 ) -> Result<Grant<ListOfCompany>, Error> {
-    member.rights.require(ListOfCompany::PERMISSIONS)?;
+    member.rights().require(ListOfCompany::PERMISSIONS)?;
     let found = companies.by_id(company);
     let found = found.ok_or_else(|| Error::new(Kind::NotFound, "There is no such company."))?;
-    reach(member, companies, found, ListOfCompany::PERMISSIONS)?;
+    require_at(member, companies, found, ListOfCompany::PERMISSIONS)?;
     Ok(Grant::of(ListOfCompany { member: member.clone(), company }))
 }
 
@@ -217,7 +217,7 @@ pub fn authorize_list_of_company(
 /// # Errors
 /// `Forbidden` without `credential_type.fetch` and `credential.fetch.many`.
 pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Error> {
-    member.rights.require(ListOfType::PERMISSIONS)?;
+    member.rights().require(ListOfType::PERMISSIONS)?;
     Ok(Grant::of(ListOfType(member.clone())))
 }
 
@@ -226,7 +226,7 @@ pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Erro
 /// # Errors
 /// `Forbidden` without `credential_type.fetch`.
 pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
-    member.rights.require(FetchType::PERMISSIONS)?;
+    member.rights().require(FetchType::PERMISSIONS)?;
     Ok(Grant::of(FetchType(member.clone())))
 }
 
@@ -235,7 +235,7 @@ pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
 /// # Errors
 /// `Forbidden` without `credential_type.fetch.many`.
 pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
-    member.rights.require(ListTypes::PERMISSIONS)?;
+    member.rights().require(ListTypes::PERMISSIONS)?;
     Ok(Grant::of(ListTypes(member.clone())))
 }
 
@@ -244,7 +244,7 @@ pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
 /// # Errors
 /// `Forbidden` without `credential_type.create`.
 pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Error> {
-    member.rights.require(CreateType::PERMISSIONS)?;
+    member.rights().require(CreateType::PERMISSIONS)?;
     Ok(Grant::of(CreateType(member.clone())))
 }
 
@@ -254,7 +254,7 @@ pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Err
 /// # Errors
 /// `Forbidden` without `credential_type.update`.
 pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error> {
-    member.rights.require(ChangeType::PERMISSIONS)?;
+    member.rights().require(ChangeType::PERMISSIONS)?;
     Ok(Grant::of(ChangeType(member.clone())))
 }
 
@@ -263,7 +263,7 @@ pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error
 /// # Errors
 /// `Forbidden` without `credential_type.delete`.
 pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Error> {
-    member.rights.require(DeleteType::PERMISSIONS)?;
+    member.rights().require(DeleteType::PERMISSIONS)?;
     Ok(Grant::of(DeleteType(member.clone())))
 }
 
@@ -281,22 +281,22 @@ pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Re
 
 /// What `member` sees of the credentials of a type: those of which companies.
 pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&str>) -> Visible {
-    let reached = |permission| {
-        let reach = if hold_scope(member, scope).is_ok() {
-            member.rights.reach(permission)
+    let covered = |permission| {
+        let coverage = if hold_scope(member, scope).is_ok() {
+            member.rights().coverage(permission)
         } else {
-            Reach::Nowhere
+            Coverage::Nowhere
         };
-        companies.reached(&reach)
+        companies.covered(&coverage)
     };
-    Visible { listed: reached(FETCH_MANY), single: reached(FETCH) }
+    Visible { listed: covered(FETCH_MANY), single: covered(FETCH) }
 }
 
 /// Of which companies somebody may see credentials.
 #[derive(Debug)]
 pub(crate) struct Visible {
-    listed: Reached,
-    single: Reached,
+    listed: CompanySet,
+    single: CompanySet,
 }
 
 impl Visible {
@@ -311,7 +311,7 @@ impl Visible {
     }
 }
 
-fn reach(
+fn require_at(
     member: &Member,
     companies: &CompanyView,
     company: &Company,
@@ -319,12 +319,12 @@ fn reach(
 ) -> Result<(), Error> {
     let missing = permissions
         .iter()
-        .find(|permission| !companies.within(&member.rights.reach(permission), company));
+        .find(|permission| !companies.is_covered(&member.rights().coverage(permission), company));
     missing.map_or(Ok(()), |permission| Err(forbidden(permission)))
 }
 
 fn hold_scope(member: &Member, scope: Option<&str>) -> Result<(), Error> {
-    let missing = scope.filter(|scope| !member.rights.hold(scope));
+    let missing = scope.filter(|scope| !member.rights().hold(scope));
     missing.map_or(Ok(()), |scope| Err(forbidden(scope)))
 }
 

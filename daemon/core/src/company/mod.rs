@@ -156,6 +156,6 @@ impl Companies {
         search: &str,
         paging: Paging,
     ) -> Result<Page<Arc<Company>>, Error> {
-        Ok(self.view().await?.list(grant.reach(), search, paging))
+        Ok(self.view().await?.list(grant.coverage(), search, paging))
     }
 }

@@ -3,23 +3,25 @@
 
 use std::sync::Arc;
 
-use crate::model::companies::{CompanyView, Entry, Reached};
+use crate::model::companies::{CompanySet, CompanyView, Entry};
 use crate::model::company::Company;
 use crate::paging::{Page, Paging};
-use crate::rights::Reach;
+use crate::rights::Coverage;
 use crate::text::fold;
 
 impl CompanyView {
-    /// A page of the companies that `reach` includes and `search` matches: name, identifier or
+    /// A page of the companies that `coverage` includes and `search` matches: name, identifier or
     /// directory id contains its text, ignoring case and surrounding space. An empty search matches
     /// all. The total counts only these companies.
-    pub fn list(&self, reach: &Reach, search: &str, paging: Paging) -> Page<Arc<Company>> {
+    pub fn list(&self, coverage: &Coverage, search: &str, paging: Paging) -> Page<Arc<Company>> {
         let wanted = fold(search.trim());
-        let page = match (self.reached(reach), wanted.as_str()) {
+        let page = match (self.covered(coverage), wanted.as_str()) {
             // The most frequent request reads only the entries of its page.
-            (Reached::All, "") => paging.of(self.entries.iter()),
-            (Reached::All, wanted) => paging.of(matches(self.entries.iter(), wanted).into_iter()),
-            (Reached::Only(companies), wanted) => {
+            (CompanySet::All, "") => paging.of(self.entries.iter()),
+            (CompanySet::All, wanted) => {
+                paging.of(matches(self.entries.iter(), wanted).into_iter())
+            }
+            (CompanySet::Only(companies), wanted) => {
                 paging.of(matches(self.entries_of(&companies).into_iter(), wanted).into_iter())
             }
         };
@@ -55,8 +57,8 @@ mod tests {
         ])
     }
 
-    fn names(reach: &Reach, search: &str) -> Vec<String> {
-        let page = all().list(reach, search, Paging::default());
+    fn names(coverage: &Coverage, search: &str) -> Vec<String> {
+        let page = all().list(coverage, search, Paging::default());
         assert_eq!(page.total, page.items.len());
         page.items.iter().map(|company| company.name.clone()).collect()
     }
@@ -78,18 +80,18 @@ mod tests {
             ("\0", &[]),
             ("  ", &["100 % Wool_", "Acme Corp", "Große Straße", "Former Acme"]),
         ] {
-            assert_eq!(names(&Reach::Everywhere, search), found, "{search:?}");
+            assert_eq!(names(&Coverage::Everywhere, search), found, "{search:?}");
         }
     }
 
     /// Attack: a search, a page or a total reveals companies beyond the reach of the rights.
     #[test]
     fn companies_out_of_reach_are_neither_listed_nor_counted() {
-        let reach = Reach::Only(vec![["777".to_owned(), "old".to_owned()].into()]);
-        assert_eq!(names(&reach, ""), ["Große Straße", "Former Acme"]);
-        assert_eq!(names(&reach, "acme"), ["Former Acme"]);
-        assert_eq!(names(&Reach::Nowhere, ""), [""; 0]);
-        let page = all().list(&reach, "", Paging::new(1, 1).unwrap());
+        let coverage = Coverage::Only(vec![["777".to_owned(), "old".to_owned()].into()]);
+        assert_eq!(names(&coverage, ""), ["Große Straße", "Former Acme"]);
+        assert_eq!(names(&coverage, "acme"), ["Former Acme"]);
+        assert_eq!(names(&Coverage::Nowhere, ""), [""; 0]);
+        let page = all().list(&coverage, "", Paging::new(1, 1).unwrap());
         assert_eq!((page.items.len(), page.total, page.next()), (1, 2, Some(2)));
     }
 
@@ -111,7 +113,7 @@ mod tests {
                 .collect();
             let (mut seen, mut next) = (Vec::new(), Some(1));
             while let Some(number) = next {
-                let page = view.list(&Reach::Everywhere, &search, Paging::new(number, per_page).unwrap());
+                let page = view.list(&Coverage::Everywhere, &search, Paging::new(number, per_page).unwrap());
                 prop_assert_eq!(page.total, expected.len());
                 seen.extend(page.items.iter().map(|company| company.id));
                 next = page.next();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ManualClock, MemoryStore, SeededEntropy};
-use crate::ground::{DEFAULT_MAX_DRIFT, Ground, GroundParts};
+use crate::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
 use crate::keyring::{Kek, Keyring};
 use crate::ports::Tasks;
 
@@ -24,5 +24,12 @@ pub async fn ground(
     let kek = Kek::generate(&SeededEntropy::new(42));
     let keyring = Keyring::load(store.clone(), kek, entropy.clone(), clock.clone()).await;
     let keyring = Arc::new(keyring.expect("a keyring"));
-    Ground::new(GroundParts { clock, tasks, entropy, store, keyring, max_drift: DEFAULT_MAX_DRIFT })
+    Ground::new(GroundDependencies {
+        clock,
+        tasks,
+        entropy,
+        store,
+        keyring,
+        max_drift: DEFAULT_MAX_DRIFT,
+    })
 }

@@ -43,7 +43,10 @@ pub use directory::{DirectoryStep, FakeDirectory};
 pub use entropy::SeededEntropy;
 pub use gate::Gate;
 pub use ground::ground;
-pub use people::{ISSUER, PROVIDER, caller, everybody, identity, service};
+pub use people::{
+    ISSUER, PROVIDER, caller, caller_with_claim, everybody, identity, member, member_with_rights,
+    member_with_scopes, service,
+};
 pub use plugins::{Call, Effect, IssueStep, RevokeStep, ScriptedPlugins, Thing};
 pub use providers::FakeProviders;
 pub use sign_in::{FakeSignIn, FakeTokens, vouched};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::caller::{Caller, Claims, Identity, Interface, Subject};
+use crate::caller::{Caller, Claims, Identity, Interface, Member, Subject};
 use crate::catalogue::Service;
-use crate::ids::{ProviderId, ServiceId};
-use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
+use crate::ids::{ProviderId, ServiceId, SessionId, UserId};
+use crate::rights::Rights;
+use crate::rules::{Condition, Configured, ProviderMatch, Rule, Rules};
 
 /// The id of the provider that everybody here comes from.
 pub const PROVIDER: &str = "op";
@@ -24,11 +25,9 @@ pub fn identity(subject: &str) -> Identity {
     claims.insert("iss".into(), json!(ISSUER));
     claims.insert("sub".into(), json!(subject));
     claims.insert("groups".into(), json!(["users"]));
-    Identity {
-        provider: ProviderId::parse(PROVIDER).expect("a constant that parses"),
-        subject: Subject { issuer: ISSUER.into(), subject: subject.into() },
-        claims,
-    }
+    let provider = ProviderId::parse(PROVIDER).expect("a constant that parses");
+    let subject = Subject { issuer: ISSUER.into(), subject: subject.into() };
+    Identity::vouched_by(provider, subject, claims)
 }
 
 /// `subject` with a bearer token that is not kept.
@@ -36,14 +35,42 @@ pub fn caller(subject: &str) -> Caller {
     Caller { identity: Arc::new(identity(subject)), interface: Interface::Rest, access_token: None }
 }
 
-/// Rules that let everybody in who has a `sub`.
+/// [`caller`] with one more claim.
+pub fn caller_with_claim(subject: &str, name: &str, value: Value) -> Caller {
+    let known = identity(subject);
+    let mut claims = known.claims().clone();
+    claims.insert(name.into(), value);
+    let identity = Identity::vouched_by(known.provider().clone(), known.subject().clone(), claims);
+    Caller { identity: Arc::new(identity), ..caller(subject) }
+}
+
+/// The user as a member with these scopes and rights, in one session for all tests.
+pub fn member(user: UserId, subject: Subject, scopes: &[&str], rights: Rights) -> Member {
+    let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    Member::of_session(SessionId::from_random([2; 16]), user, subject, scopes, rights)
+}
+
+/// `member` with other scopes.
+pub fn member_with_scopes(member: &Member, scopes: &[&str]) -> Member {
+    let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    let (user, subject) = (member.user(), member.subject().clone());
+    Member::of_session(member.session(), user, subject, scopes, member.rights().clone())
+}
+
+/// `member` with other rights.
+pub fn member_with_rights(member: &Member, rights: Rights) -> Member {
+    let (user, subject) = (member.user(), member.subject().clone());
+    Member::of_session(member.session(), user, subject, member.scopes().to_vec(), rights)
+}
+
+/// Rules that allow every caller with a `sub`.
 ///
 /// # Panics
 /// Never: the rule is one.
 #[expect(clippy::expect_used, reason = "a constant that parses")]
 pub fn everybody() -> Rules {
     let rule =
-        Rule::new(ProviderMatch::Any, "sub", Test::any(true)).expect("a constant that parses");
+        Rule::new(ProviderMatch::Any, "sub", Condition::any(true)).expect("a constant that parses");
     Rules::new(vec![rule], Vec::new(), &Configured::default())
 }
 

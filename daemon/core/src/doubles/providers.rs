@@ -33,7 +33,7 @@ impl FakeProviders {
         let fake = Self::new();
         for user in users {
             let identity = identity(user);
-            fake.add_provider(view(identity.provider.clone(), ISSUER));
+            fake.add_provider(view(identity.provider().clone(), ISSUER));
             fake.add_token(user, identity);
         }
         fake
@@ -48,7 +48,7 @@ impl FakeProviders {
 
     /// From now on `token` is the identity's, at its provider.
     pub fn add_token(&self, token: &str, identity: Identity) {
-        let key = (identity.provider.clone(), Secret::new(token).digest());
+        let key = (identity.provider().clone(), Secret::new(token).digest());
         lock(&self.tokens).insert(key, Arc::new(identity));
     }
 }
@@ -108,7 +108,7 @@ mod tests {
 
         let token = |text: &str| Arc::new(Secret::new(text));
         let bob = fake.identify(&op, token("bob")).await.unwrap();
-        assert_eq!(bob.subject.subject, "bob");
+        assert_eq!(bob.subject().subject, "bob");
         for (provider, text) in [("op", "carol"), ("other", "bob")] {
             let provider = ProviderId::parse(provider).unwrap();
             let refused = fake.identify(&provider, token(text)).await.unwrap_err();

@@ -69,13 +69,14 @@ impl FakeSignIn {
 
 /// `subject` as [`PROVIDER`] vouches for them, with a verified address.
 pub fn vouched(subject: &str) -> Vouched {
-    let mut identity = identity(subject);
-    identity.claims.insert("preferred_username".into(), json!(format!("{subject}@example.org")));
-    identity.claims.insert("email".into(), json!(format!("{subject}@example.org")));
+    let identity = identity(subject);
+    let mut claims = identity.claims().clone();
+    claims.insert("preferred_username".into(), json!(format!("{subject}@example.org")));
+    claims.insert("email".into(), json!(format!("{subject}@example.org")));
     Vouched {
-        provider: identity.provider,
-        subject: identity.subject,
-        claims: identity.claims,
+        provider: identity.provider().clone(),
+        subject: identity.subject().clone(),
+        claims,
         email_is_trusted: true,
     }
 }

@@ -9,10 +9,10 @@ use super::{
 use crate::catalogue::Catalogue;
 use crate::ground::Ground;
 use crate::ids::ProviderId;
-use crate::leases::{Leases, LeasesParts};
+use crate::leases::{Leases, LeasesDependencies};
 use crate::rights::Role;
 use crate::rights::permission::Pattern;
-use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
+use crate::rules::{Condition, Configured, ProviderMatch, Rule, Rules};
 use crate::session::{
     Address, Callback, Options, ProviderReply, Sessions, SignInResult, TokenPair,
 };
@@ -52,8 +52,8 @@ pub fn session_options() -> Options {
 /// When a permission is none.
 #[expect(clippy::expect_used, reason = "tests name their permissions themselves")]
 pub fn role_of(whose: &str, name: &str, permissions: &[&str]) -> ConfiguredRole {
-    let rule =
-        Rule::new(ProviderMatch::Any, "sub", Test::equals(whose)).expect("a constant that parses");
+    let rule = Rule::new(ProviderMatch::Any, "sub", Condition::equals(whose))
+        .expect("a constant that parses");
     let permissions =
         permissions.iter().map(|text| Pattern::parse(text).expect("a permission")).collect();
     ConfiguredRole {
@@ -73,7 +73,7 @@ impl People {
         let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 1000).await;
         let leases = Leases::new(
             Arc::clone(&ground),
-            LeasesParts {
+            LeasesDependencies {
                 providers: Arc::new(FakeProviders::new()),
                 plugins: Arc::new(ScriptedPlugins::new()),
                 catalogue: Catalogue::new(Vec::new()).expect("no services"),

@@ -37,7 +37,7 @@ use remarks::Remarks;
 pub(crate) use retry::{retry, too_contended};
 
 /// What a [`Ground`] is made of.
-pub struct GroundParts {
+pub struct GroundDependencies {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where detached work runs, so that no client cuts it short.
@@ -70,8 +70,8 @@ pub const DEFAULT_MAX_DRIFT: Duration = Duration::from_secs(60);
 
 impl Ground {
     /// Puts the parts together.
-    pub fn new(parts: GroundParts) -> Arc<Self> {
-        let GroundParts { clock, tasks, entropy, store, keyring, max_drift } = parts;
+    pub fn new(parts: GroundDependencies) -> Arc<Self> {
+        let GroundDependencies { clock, tasks, entropy, store, keyring, max_drift } = parts;
         Arc::new(Self {
             records: Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy)),
             clock,

@@ -48,7 +48,7 @@ use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// The dependencies of [`Leases`], beside the ground.
-pub struct LeasesParts {
+pub struct LeasesDependencies {
     /// The OpenID providers that identify callers.
     pub providers: Arc<dyn Providers>,
     /// The plugins that issue and revoke.
@@ -175,8 +175,8 @@ pub struct Leases {
 
 impl Leases {
     /// Connects the dependencies. Nothing runs before [`Leases::start`].
-    pub fn new(ground: Arc<Ground>, parts: LeasesParts) -> Arc<Self> {
-        let LeasesParts { providers, plugins, catalogue, options } = parts;
+    pub fn new(ground: Arc<Ground>, parts: LeasesDependencies) -> Arc<Self> {
+        let LeasesDependencies { providers, plugins, catalogue, options } = parts;
         let ledger = Ledger::new(Arc::clone(&ground), options.timing());
         let handoffs = Handoffs::new(&options.handoff_bounds());
         let effects = Effects::new(options.max_effects);
@@ -227,9 +227,9 @@ impl Leases {
         let refused =
             |error: &Error, subject| self.remark_sign_in(provider, interface, subject, error);
         let identity = identified.inspect_err(|error| refused(error, None))?;
-        if self.ground.records.is_suspended(&identity.subject).await? {
+        if self.ground.records.is_suspended(identity.subject()).await? {
             let error = suspended();
-            refused(&error, Some(identity.subject.clone()));
+            refused(&error, Some(identity.subject().clone()));
             return Err(error);
         }
         Ok(Caller { identity, interface, access_token: Some(token) })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::ids::CompanyId;
 use crate::model::company::Company;
 use crate::ports::store::Revision;
-use crate::rights::Reach;
+use crate::rights::Coverage;
 use crate::text::fold;
 
 /// All companies at one moment.
@@ -40,14 +40,14 @@ type Names = HashMap<Arc<str>, Option<usize>>;
 
 /// The companies within the reach of some rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reached {
+pub enum CompanySet {
     /// All companies.
     All,
     /// These companies.
     Only(HashSet<CompanyId>),
 }
 
-impl Reached {
+impl CompanySet {
     /// Whether `company` is among them.
     pub fn contains(&self, company: CompanyId) -> bool {
         match self {
@@ -150,30 +150,30 @@ impl CompanyView {
         self.entries.get(place).map(|entry| &entry.company)
     }
 
-    /// Whether `reach` includes `company`: it is everywhere, or one of its names resolves to this
+    /// Whether `coverage` includes `company`: it is everywhere, or one of its names resolves to this
     /// company ([`CompanyView::resolve`]).
-    pub fn within(&self, reach: &Reach, company: &Company) -> bool {
-        match reach {
-            Reach::Nowhere => false,
-            Reach::Everywhere => true,
-            Reach::Only(_) => self.named(reach).any(|named| named.id == company.id),
+    pub fn is_covered(&self, coverage: &Coverage, company: &Company) -> bool {
+        match coverage {
+            Coverage::Nowhere => false,
+            Coverage::Everywhere => true,
+            Coverage::Only(_) => self.named(coverage).any(|named| named.id == company.id),
         }
     }
 
-    /// The companies that `reach` includes, for a caller that checks many companies.
-    pub fn reached(&self, reach: &Reach) -> Reached {
-        match reach {
-            Reach::Everywhere => Reached::All,
-            Reach::Nowhere | Reach::Only(_) => {
-                Reached::Only(self.named(reach).map(|named| named.id).collect())
+    /// The companies that `coverage` includes, for a caller that checks many companies.
+    pub fn covered(&self, coverage: &Coverage) -> CompanySet {
+        match coverage {
+            Coverage::Everywhere => CompanySet::All,
+            Coverage::Nowhere | Coverage::Only(_) => {
+                CompanySet::Only(self.named(coverage).map(|named| named.id).collect())
             }
         }
     }
 
-    fn named<'a>(&'a self, reach: &'a Reach) -> impl Iterator<Item = &'a Arc<Company>> {
-        let lists: &[Arc<[String]>] = match reach {
-            Reach::Only(lists) => lists,
-            Reach::Nowhere | Reach::Everywhere => &[],
+    fn named<'a>(&'a self, coverage: &'a Coverage) -> impl Iterator<Item = &'a Arc<Company>> {
+        let lists: &[Arc<[String]>] = match coverage {
+            Coverage::Only(lists) => lists,
+            Coverage::Nowhere | Coverage::Everywhere => &[],
         };
         lists.iter().flat_map(|names| names.iter()).filter_map(|name| self.resolve(name))
     }
@@ -214,8 +214,8 @@ mod tests {
     use super::*;
     use crate::model::samples::{company, missing, view};
 
-    fn only(names: &[&str]) -> Reach {
-        Reach::Only(vec![names.iter().map(|name| (*name).to_owned()).collect()])
+    fn only(names: &[&str]) -> Coverage {
+        Coverage::Only(vec![names.iter().map(|name| (*name).to_owned()).collect()])
     }
 
     fn found<'a>(view: &'a CompanyView, name: &str) -> Option<&'a str> {
@@ -256,10 +256,10 @@ mod tests {
         let (bound, twin) =
             (company(1, "12345", "acme", "Acme"), company(2, "666", "12345", "Twin"));
         let view = view(&[bound.clone(), twin.clone()]);
-        let reach = only(&["12345"]);
-        assert!(view.within(&reach, &bound));
-        assert!(!view.within(&reach, &twin));
-        assert_eq!(view.reached(&reach), Reached::Only([bound.id].into()));
+        let coverage = only(&["12345"]);
+        assert!(view.is_covered(&coverage, &bound));
+        assert!(!view.is_covered(&coverage, &twin));
+        assert_eq!(view.covered(&coverage), CompanySet::Only([bound.id].into()));
         assert_eq!(found(&view, "12345"), Some("Acme"));
     }
 
@@ -269,8 +269,8 @@ mod tests {
         let bound = company(1, "12345", "acme", "Acme");
         let twin = company(2, "666", bound.id.as_str(), "Twin");
         let view = view(&[bound.clone(), twin.clone()]);
-        let reach = only(&[bound.id.as_str()]);
-        assert!(view.within(&reach, &bound) && !view.within(&reach, &twin));
+        let coverage = only(&[bound.id.as_str()]);
+        assert!(view.is_covered(&coverage, &bound) && !view.is_covered(&coverage, &twin));
     }
 
     /// Attack: a second company with the identifier that a role is bound to.
@@ -279,7 +279,10 @@ mod tests {
         let (first, second) = (company(1, "1", "acme", "Acme"), company(2, "2", "ACME", "Twin"));
         let both = view(&[first.clone(), second.clone()]);
         assert_eq!(found(&both, "acme"), None);
-        assert!(!both.within(&only(&["acme"]), &first) && !both.within(&only(&["acme"]), &second));
+        assert!(
+            !both.is_covered(&only(&["acme"]), &first)
+                && !both.is_covered(&only(&["acme"]), &second)
+        );
         // A missing company does not make the name of a present one ambiguous; two missing ones do.
         let replaced = view(&[missing(first.clone()), second.clone()]);
         assert_eq!(found(&replaced, "acme"), Some("Twin"));
@@ -292,27 +295,27 @@ mod tests {
     fn reach_is_nowhere_some_names_or_everywhere() {
         let (acme, globex) = (company(1, "1", "acme", "Acme"), company(2, "2", "globex", "Globex"));
         let view = view(&[acme.clone(), globex.clone()]);
-        for (reach, first, second) in [
-            (Reach::Nowhere, false, false),
-            (Reach::Everywhere, true, true),
+        for (coverage, first, second) in [
+            (Coverage::Nowhere, false, false),
+            (Coverage::Everywhere, true, true),
             (only(&[]), false, false),
             (only(&["gone", "1"]), true, false),
             (
-                Reach::Only(vec![["acme".to_owned()].into(), ["GLOBEX".to_owned()].into()]),
+                Coverage::Only(vec![["acme".to_owned()].into(), ["GLOBEX".to_owned()].into()]),
                 true,
                 true,
             ),
         ] {
             assert_eq!(
-                (view.within(&reach, &acme), view.within(&reach, &globex)),
+                (view.is_covered(&coverage, &acme), view.is_covered(&coverage, &globex)),
                 (first, second),
-                "{reach:?}"
+                "{coverage:?}"
             );
-            let reached = view.reached(&reach);
+            let covered = view.covered(&coverage);
             assert_eq!(
-                (reached.contains(acme.id), reached.contains(globex.id)),
+                (covered.contains(acme.id), covered.contains(globex.id)),
                 (first, second),
-                "{reach:?}"
+                "{coverage:?}"
             );
         }
     }

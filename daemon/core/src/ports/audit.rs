@@ -75,7 +75,8 @@ pub enum Actor {
 
 impl From<&Member> for Actor {
     fn from(member: &Member) -> Self {
-        Self::Member { subject: member.subject.clone(), user: member.user, session: member.session }
+        let subject = member.subject().clone();
+        Self::Member { subject, user: member.user(), session: member.session() }
     }
 }
 

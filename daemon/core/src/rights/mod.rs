@@ -22,7 +22,7 @@ pub struct Role {
 
 /// Where a permission holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
+pub enum Coverage {
     /// Not at all.
     Nowhere,
     /// For the companies of these names.
@@ -54,15 +54,15 @@ impl Rights {
     }
 
     /// Where `permission` holds.
-    pub fn reach(&self, permission: &str) -> Reach {
+    pub fn coverage(&self, permission: &str) -> Coverage {
         let mut only = Vec::new();
         for role in self.granting(permission) {
             match role.companies.as_ref().filter(|_| is_bound_to_companies(permission)) {
                 Some(companies) => only.push(Arc::clone(companies)),
-                None => return Reach::Everywhere,
+                None => return Coverage::Everywhere,
             }
         }
-        if only.is_empty() { Reach::Nowhere } else { Reach::Only(only) }
+        if only.is_empty() { Coverage::Nowhere } else { Coverage::Only(only) }
     }
 
     /// Whether they include everything that `role` grants, everywhere where it does.
@@ -152,15 +152,15 @@ mod tests {
     fn a_bound_role_reaches_its_companies_only() {
         let rights = Rights::new(vec![role(&["*"], Some(&["acme"]))]);
         assert_eq!(
-            rights.reach("company.fetch"),
-            Reach::Only(vec![vec!["acme".to_owned()].into()])
+            rights.coverage("company.fetch"),
+            Coverage::Only(vec![vec!["acme".to_owned()].into()])
         );
-        assert_eq!(rights.reach("credential_type.fetch"), Reach::Everywhere);
-        assert_eq!(rights.reach("demo.login"), Reach::Everywhere);
+        assert_eq!(rights.coverage("credential_type.fetch"), Coverage::Everywhere);
+        assert_eq!(rights.coverage("demo.login"), Coverage::Everywhere);
         let both = Rights::new(vec![role(&["*"], Some(&["acme"])), role(&["company.fetch"], None)]);
-        assert_eq!(both.reach("company.fetch"), Reach::Everywhere);
-        assert_eq!(both.reach("user.update"), Reach::Everywhere);
-        assert_eq!(Rights::default().reach("company.fetch"), Reach::Nowhere);
+        assert_eq!(both.coverage("company.fetch"), Coverage::Everywhere);
+        assert_eq!(both.coverage("user.update"), Coverage::Everywhere);
+        assert_eq!(Rights::default().coverage("company.fetch"), Coverage::Nowhere);
     }
 
     #[test]

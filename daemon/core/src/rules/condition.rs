@@ -15,7 +15,7 @@ const MAX_MATCHED: usize = 16 * 1024;
 /// What a rule asks of a claim. Texts are compared byte by byte; a number or a boolean never equals
 /// a text.
 #[derive(Clone)]
-pub struct Test(Kind);
+pub struct Condition(Kind);
 
 #[derive(Clone)]
 enum Kind {
@@ -43,7 +43,7 @@ impl From<bool> for Verdict {
     }
 }
 
-impl Test {
+impl Condition {
     /// Holds, or not, for every value: asks whether the claim is there at all.
     pub fn any(holds: bool) -> Self {
         Self(Kind::Any(holds))
@@ -131,9 +131,9 @@ impl Test {
 }
 
 /// The test by its name: the texts of a rule are for the configuration, not for logs.
-impl fmt::Debug for Test {
+impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Test({})", self.name())
+        write!(f, "Condition({})", self.name())
     }
 }
 

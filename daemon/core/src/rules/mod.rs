@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use condition::Test;
+pub use condition::Condition;
 use condition::Verdict;
 
 use crate::caller::{Caller, Interface};
@@ -77,7 +77,7 @@ impl ProviderMatch {
     fn covers(&self, caller: &Caller) -> bool {
         match self {
             Self::Any => true,
-            Self::Id(id) => caller.interface != Interface::Rsp && caller.identity.provider == *id,
+            Self::Id(id) => caller.interface != Interface::Rsp && caller.identity.provider() == id,
             Self::Rsp(id) => {
                 caller.interface == Interface::Rsp
                     && caller
@@ -124,7 +124,7 @@ impl Configured {
 pub struct Rule {
     provider: ProviderMatch,
     claim: String,
-    test: Test,
+    condition: Condition,
 }
 
 impl Rule {
@@ -135,7 +135,7 @@ impl Rule {
     pub fn new(
         provider: ProviderMatch,
         claim: impl Into<String>,
-        test: Test,
+        condition: Condition,
     ) -> Result<Self, RuleError> {
         let claim = claim.into();
         if claim.is_empty() || claim.len() > MAX_CLAIM_NAME || claim.chars().any(char::is_control) {
@@ -143,7 +143,7 @@ impl Rule {
                 "a claim's name has 1 to 256 bytes and no control characters",
             ));
         }
-        Ok(Self { provider, claim, test })
+        Ok(Self { provider, claim, condition })
     }
 
     /// For whose users it counts.
@@ -152,9 +152,9 @@ impl Rule {
     }
 
     fn judge(&self, caller: &Caller) -> Finding {
-        match caller.identity.claims.get(&self.claim) {
+        match caller.identity.claims().get(&self.claim) {
             None | Some(serde_json::Value::Null) => Finding::Absent,
-            Some(value) => match self.test.judge(value) {
+            Some(value) => match self.condition.judge(value) {
                 Verdict::Yes => Finding::Matches,
                 Verdict::No => Finding::Differs,
                 Verdict::Unfit => Finding::Unfit,
@@ -166,7 +166,7 @@ impl Rule {
 /// As WaTTS writes it, without the value: `<provider>.<claim>.<test>`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.provider, self.claim, self.test.name())
+        write!(f, "{}.{}.{}", self.provider, self.claim, self.condition.name())
     }
 }
 

@@ -14,15 +14,13 @@ fn id(text: &str) -> ProviderId {
     ProviderId::parse(text).unwrap()
 }
 
-fn rule(provider: &str, claim: &str, test: Test) -> Rule {
-    Rule::new(ProviderMatch::parse(provider).unwrap(), claim, test).unwrap()
+fn rule(provider: &str, claim: &str, condition: Condition) -> Rule {
+    Rule::new(ProviderMatch::parse(provider).unwrap(), claim, condition).unwrap()
 }
 
 /// Alice at `op`, with one more claim.
 fn alice(claim: &str, value: Value) -> Caller {
-    let mut identity = doubles::identity("alice");
-    identity.claims.insert(claim.into(), value);
-    Caller { identity: Arc::new(identity), ..doubles::caller("alice") }
+    doubles::caller_with_claim("alice", claim, value)
 }
 
 fn judge(allow: Vec<Rule>, forbid: Vec<Rule>, caller: &Caller) -> Decision {
@@ -32,7 +30,7 @@ fn judge(allow: Vec<Rule>, forbid: Vec<Rule>, caller: &Caller) -> Decision {
 /// Whether one rule alone allows, and whether it forbids somebody whom another rule allows.
 fn effects(rule: &Rule, caller: &Caller) -> (bool, bool) {
     let allows = judge(vec![rule.clone()], vec![], caller).is_allowed();
-    let everybody = self::rule("any", "sub", Test::any(true));
+    let everybody = self::rule("any", "sub", Condition::any(true));
     let forbids = !judge(vec![everybody], vec![rule.clone()], caller).is_allowed();
     (allows, forbids)
 }
@@ -63,21 +61,21 @@ fn every_test_judges_every_type() {
     ];
     #[rustfmt::skip]
     let table = [
-        (Test::any(true),                                    "yyyyyyyyyyyyyyyyyy"),
-        (Test::any(false),                                   "nnnnnnnnnnnnnnnnnn"),
-        (Test::equals("admin"),                              "ynnnnnnnnnnnnnnnnn"),
-        (Test::equals(""),                                   "nnnnynnnnnnnnnnnnn"),
-        (Test::equals("5"),                                  "nnnnnynnnnnnnnnnnn"),
-        (Test::equals("true"),                               "nnnnnnnnnnnnnnnnnn"),
-        (Test::is_member_of(["x", " admin ", "5"]).unwrap(), "ynnnnynnnnnnnnnnnn"),
-        (Test::is_member_of(["true", "1.5"]).unwrap(),       "nnnnnnnnnnnnnnnnnn"),
-        (Test::contains("admin").unwrap(),                   "yynnnn!!!!nynnynnn"),
-        (Test::contains("5").unwrap(),                       "nnnnny!!!!nnnnnnnn"),
-        (Test::regexp("admin").unwrap(),                     "yynnnn!!!!nyyny!!!"),
-        (Test::regexp("^admin$").unwrap(),                   "ynnnnn!!!!nynny!!!"),
-        (Test::regexp("(?i)^admin$").unwrap(),               "ynynnn!!!!nynny!!!"),
-        (Test::regexp("").unwrap(),                          "yyyyyy!!!!nyyyyy!!"),
-        (Test::regexp("^$").unwrap(),                        "nnnnyn!!!!nnnn!!!!"),
+        (Condition::any(true),                                    "yyyyyyyyyyyyyyyyyy"),
+        (Condition::any(false),                                   "nnnnnnnnnnnnnnnnnn"),
+        (Condition::equals("admin"),                              "ynnnnnnnnnnnnnnnnn"),
+        (Condition::equals(""),                                   "nnnnynnnnnnnnnnnnn"),
+        (Condition::equals("5"),                                  "nnnnnynnnnnnnnnnnn"),
+        (Condition::equals("true"),                               "nnnnnnnnnnnnnnnnnn"),
+        (Condition::is_member_of(["x", " admin ", "5"]).unwrap(), "ynnnnynnnnnnnnnnnn"),
+        (Condition::is_member_of(["true", "1.5"]).unwrap(),       "nnnnnnnnnnnnnnnnnn"),
+        (Condition::contains("admin").unwrap(),                   "yynnnn!!!!nynnynnn"),
+        (Condition::contains("5").unwrap(),                       "nnnnny!!!!nnnnnnnn"),
+        (Condition::regexp("admin").unwrap(),                     "yynnnn!!!!nyyny!!!"),
+        (Condition::regexp("^admin$").unwrap(),                   "ynnnnn!!!!nynny!!!"),
+        (Condition::regexp("(?i)^admin$").unwrap(),               "ynynnn!!!!nynny!!!"),
+        (Condition::regexp("").unwrap(),                          "yyyyyy!!!!nyyyyy!!"),
+        (Condition::regexp("^$").unwrap(),                        "nnnnyn!!!!nnnn!!!!"),
     ];
     for (test, expected) in table {
         assert_eq!(expected.len(), values.len(), "{test:?}");
@@ -100,12 +98,12 @@ fn every_test_judges_every_type() {
 #[test]
 fn an_absent_or_null_claim_never_allows_and_always_forbids() {
     let tests = [
-        Test::any(true),
-        Test::any(false),
-        Test::equals(""),
-        Test::is_member_of(["a"]).unwrap(),
-        Test::contains("a").unwrap(),
-        Test::regexp("").unwrap(),
+        Condition::any(true),
+        Condition::any(false),
+        Condition::equals(""),
+        Condition::is_member_of(["a"]).unwrap(),
+        Condition::contains("a").unwrap(),
+        Condition::regexp("").unwrap(),
     ];
     for test in tests {
         let rule = rule("any", "role", test);
@@ -116,7 +114,7 @@ fn an_absent_or_null_claim_never_allows_and_always_forbids() {
 
 #[test]
 fn a_claim_is_found_by_its_exact_name() {
-    let role = rule("op", "role", Test::any(true));
+    let role = rule("op", "role", Condition::any(true));
     for name in ["Role", "role ", "roles", ""] {
         assert!(!effects(&role, &alice(name, json!("admin"))).0, "{name:?}");
     }
@@ -124,7 +122,7 @@ fn a_claim_is_found_by_its_exact_name() {
 
 #[test]
 fn a_pattern_is_not_tried_on_more_than_16_kib() {
-    let rule = rule("op", "role", Test::regexp("x").unwrap());
+    let rule = rule("op", "role", Condition::regexp("x").unwrap());
     let full = "x".repeat(16 * 1024);
     assert_eq!(effects(&rule, &alice("role", json!(full))), (true, true));
     assert_eq!(effects(&rule, &alice("role", json!(format!("{full}x")))), (false, true));
@@ -135,11 +133,9 @@ fn a_pattern_is_not_tried_on_more_than_16_kib() {
 #[test]
 fn a_rule_counts_for_users_of_its_provider() {
     let from = |provider: &str, issuer: &str, interface| {
-        let identity = Identity {
-            provider: id(provider),
-            subject: Subject { issuer: issuer.into(), subject: "alice".into() },
-            ..doubles::identity("alice")
-        };
+        let subject = Subject { issuer: issuer.into(), subject: "alice".into() };
+        let claims = doubles::identity("alice").claims().clone();
+        let identity = Identity::vouched_by(id(provider), subject, claims);
         Caller { identity: Arc::new(identity), interface, access_token: None }
     };
     let users = [
@@ -158,7 +154,7 @@ fn a_rule_counts_for_users_of_its_provider() {
         ("rsp-portal", [false, false, false, true, false, false]),
     ];
     for (provider, expected) in table {
-        let rule = rule(provider, "sub", Test::any(true));
+        let rule = rule(provider, "sub", Condition::any(true));
         for (user, expected) in users.iter().zip(expected) {
             assert_eq!(
                 effects(&rule, user),
@@ -174,17 +170,17 @@ fn a_rule_counts_for_users_of_its_provider() {
 fn what_is_not_configured_never_allows_and_forbids_everybody() {
     let somebody_else = doubles::caller("alice");
     for provider in ["gone", "rsp-gone", "rsp-op"] {
-        let rule = rule(provider, "sub", Test::any(true));
+        let rule = rule(provider, "sub", Condition::any(true));
         assert_eq!(effects(&rule, &somebody_else), (false, true), "{provider}");
-        let differs = self::rule(provider, "sub", Test::equals("bob"));
+        let differs = self::rule(provider, "sub", Condition::equals("bob"));
         assert_eq!(effects(&differs, &somebody_else), (false, true), "{provider}");
     }
 }
 
 #[test]
 fn one_allow_rule_is_enough_and_so_is_one_forbid_rule() {
-    let hit = || rule("op", "sub", Test::equals("alice"));
-    let miss = || rule("op", "sub", Test::equals("bob"));
+    let hit = || rule("op", "sub", Condition::equals("alice"));
+    let miss = || rule("op", "sub", Condition::equals("bob"));
     let table = [
         (vec![], vec![], false),
         (vec![], vec![miss()], false),
@@ -205,8 +201,8 @@ fn one_allow_rule_is_enough_and_so_is_one_forbid_rule() {
 /// A rule that cannot be judged takes nothing from the other rules of its list.
 #[test]
 fn a_type_error_concerns_its_own_rule_alone() {
-    let unfit = rule("op", "level", Test::contains("x").unwrap());
-    let hit = rule("op", "sub", Test::equals("alice"));
+    let unfit = rule("op", "level", Condition::contains("x").unwrap());
+    let hit = rule("op", "sub", Condition::equals("alice"));
     let alice = alice("level", json!(5));
     assert!(judge(vec![unfit.clone(), hit.clone()], vec![], &alice).is_allowed());
     assert!(!judge(vec![hit], vec![unfit], &alice).is_allowed());
@@ -215,12 +211,12 @@ fn a_type_error_concerns_its_own_rule_alone() {
 #[test]
 fn a_decision_says_which_rule_made_it_and_never_a_value() {
     let alice = alice("level", json!(["private"]));
-    let hit = || rule("op", "level", Test::contains("private").unwrap());
-    let absent = || rule("any", "age", Test::regexp("private").unwrap());
-    let unfit = || rule("any", "level", Test::regexp("private").unwrap());
+    let hit = || rule("op", "level", Condition::contains("private").unwrap());
+    let absent = || rule("any", "age", Condition::regexp("private").unwrap());
+    let unfit = || rule("any", "level", Condition::regexp("private").unwrap());
     let mut odd = alice.clone();
     odd.identity = self::alice("level", json!(5)).identity;
-    let gone = || rule("gone", "sub", Test::any(true));
+    let gone = || rule("gone", "sub", Condition::any(true));
     let table = [
         (judge(vec![absent(), hit()], vec![], &alice), "the allow rule op.level.contains matches"),
         (
@@ -261,23 +257,26 @@ fn providers_are_written_as_in_the_configuration() {
 #[test]
 fn what_makes_no_rule_is_refused_in_words() {
     let table = [
-        (Test::contains("").map(drop), "`contains` needs a text that is not empty"),
-        (Test::is_member_of::<&str>([]).map(drop), "`is_member_of` needs at least one text"),
-        (Test::is_member_of(["a", " "]).map(drop), "`is_member_of` has an empty text in its list"),
+        (Condition::contains("").map(drop), "`contains` needs a text that is not empty"),
+        (Condition::is_member_of::<&str>([]).map(drop), "`is_member_of` needs at least one text"),
         (
-            Test::regexp(r"\w{1000}{100}").map(drop),
+            Condition::is_member_of(["a", " "]).map(drop),
+            "`is_member_of` has an empty text in its list",
+        ),
+        (
+            Condition::regexp(r"\w{1000}{100}").map(drop),
             "the pattern takes more than 1 MiB when compiled: make it simpler",
         ),
         (
-            Rule::new(ProviderMatch::Any, "", Test::any(true)).map(drop),
+            Rule::new(ProviderMatch::Any, "", Condition::any(true)).map(drop),
             "a claim's name has 1 to 256 bytes and no control characters",
         ),
     ];
     for (result, expected) in table {
         assert_eq!(result.unwrap_err().to_string(), expected);
     }
-    assert!(Rule::new(ProviderMatch::Any, "a\nb", Test::any(true)).is_err());
-    assert!(Rule::new(ProviderMatch::Any, "x".repeat(257), Test::any(true)).is_err());
-    let unclosed = Test::regexp("(").unwrap_err().to_string();
+    assert!(Rule::new(ProviderMatch::Any, "a\nb", Condition::any(true)).is_err());
+    assert!(Rule::new(ProviderMatch::Any, "x".repeat(257), Condition::any(true)).is_err());
+    let unclosed = Condition::regexp("(").unwrap_err().to_string();
     assert!(unclosed.starts_with("the pattern is not a regular expression: "), "{unclosed}");
 }

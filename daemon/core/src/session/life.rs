@@ -102,13 +102,8 @@ impl Sessions {
         if session.value.user != claims.user {
             return Err(no_session());
         }
-        Ok(Member {
-            user: claims.user,
-            session: claims.session,
-            scopes: claims.scopes,
-            rights: self.users.rights(&user),
-            subject: user.subject,
-        })
+        let rights = self.users.rights(&user);
+        Ok(Member::of_session(claims.session, claims.user, user.subject, claims.scopes, rights))
     }
 
     /// The session of that id with its user, if it is not over.
@@ -169,7 +164,7 @@ impl Sessions {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
-        match self.active(member.session, self.ground.clock.now()).await? {
+        match self.active(member.session(), self.ground.clock.now()).await? {
             Some(active) => self.end(active, EndReason::SignedOut).await,
             None => Ok(()),
         }

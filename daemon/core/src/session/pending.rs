@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Address;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::ids::UserId;
 use crate::ports::sign_in::Flow;
 use crate::secret::Secret;
@@ -19,28 +19,8 @@ use crate::secret::Secret;
 /// SHA-256 of a callback key: neither a memory dump nor the timing of a look-up reveals the key.
 pub(super) type KeyHash = [u8; 32];
 
-/// The outcome of a sign-in.
-pub(super) type SignInOutcome = Result<UserId, SignInFailure>;
-
-/// Why a sign-in failed, for the client that waits for it. The cause is logged with the browser's
-/// request, so it is not kept here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SignInFailure {
-    kind: Kind,
-    public: String,
-}
-
-impl From<&Error> for SignInFailure {
-    fn from(error: &Error) -> Self {
-        Self { kind: error.kind(), public: error.public().to_owned() }
-    }
-}
-
-impl From<SignInFailure> for Error {
-    fn from(failure: SignInFailure) -> Self {
-        Self::new(failure.kind, failure.public)
-    }
-}
+/// The outcome of a sign-in, for the client that waits for it.
+pub(super) type SignInOutcome = Result<UserId, Error>;
 
 /// All pending sign-ins.
 pub(super) struct PendingSignIns {

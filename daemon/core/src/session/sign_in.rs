@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::pending::{KeyHash, Progress, SignInFailure, WaitRefusal, hash};
+use super::pending::{KeyHash, Progress, SignInOutcome, WaitRefusal, hash};
 use super::{Address, Options, Sessions, TokenPair, hex};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
@@ -179,9 +179,8 @@ impl Sessions {
     ) -> Result<(), Error> {
         let provider = flow.provider.clone();
         let result = self.verify(flow, began_from, callback).await;
-        let outcome = result.as_ref().map(|user| *user).map_err(SignInFailure::from);
         let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
-        self.pending.complete(&key, outcome, expires);
+        self.pending.complete(&key, for_client(&result), expires);
         if let Err(error) = &result {
             self.remark_failed_sign_in(provider, error);
         }
@@ -254,6 +253,15 @@ impl fmt::Debug for WaitingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WaitingClient")
     }
+}
+
+/// The outcome for the client that waits: kind and sentence alone. The cause is logged with the
+/// browser's request, which the fields belong to.
+fn for_client(result: &Result<UserId, Error>) -> SignInOutcome {
+    result
+        .as_ref()
+        .map(|user| *user)
+        .map_err(|error| Error::new(error.kind(), error.public().to_owned()))
 }
 
 fn refused_wait(refusal: WaitRefusal) -> Error {

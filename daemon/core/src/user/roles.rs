@@ -69,10 +69,7 @@ impl Roles {
 }
 
 fn as_caller(user: &User) -> Caller {
-    let identity = Identity {
-        provider: user.provider.clone(),
-        subject: user.subject.clone(),
-        claims: user.claims.clone(),
-    };
+    let identity =
+        Identity::recorded(user.provider.clone(), user.subject.clone(), user.claims.clone());
     Caller { identity: Arc::new(identity), interface: Interface::Vault, access_token: None }
 }

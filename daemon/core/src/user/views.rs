@@ -51,7 +51,7 @@ pub struct EffectivePermission {
 /// The permissions of `member`, without duplicates: for a client that disables buttons, never for a
 /// decision.
 pub fn effective_permissions(member: &Member) -> Vec<EffectivePermission> {
-    let roles = member.rights.roles().iter();
+    let roles = member.rights().roles().iter();
     let mut permissions: Vec<_> = roles
         .flat_map(|role| {
             let companies = role.companies.as_ref().map(|names| names.to_vec());
@@ -146,7 +146,7 @@ impl Users {
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn me(&self, member: &Member) -> Result<UserView, Error> {
-        let user = self.ground.records.user(member.user).await?.ok_or_else(no_such_user)?;
+        let user = self.ground.records.user(member.user()).await?.ok_or_else(no_such_user)?;
         Ok(self.view(&user.value))
     }
 

@@ -112,7 +112,7 @@ impl Vault {
         member: &Member,
         id: CredentialId,
     ) -> Result<Admitted<K>, Error> {
-        member.rights.require(K::PERMISSIONS)?;
+        member.rights().require(K::PERMISSIONS)?;
         // First: what it is judged by is no older than what is in it. Else whoever loses a scope
         // could still get what came after that.
         let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;

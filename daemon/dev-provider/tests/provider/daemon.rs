@@ -90,12 +90,12 @@ async fn demo_accounts_are_who_they_are() {
     ] {
         let identity = daemon.identify(&dev.token(user).await).await.unwrap();
         assert_eq!(
-            (identity.subject.issuer.as_str(), identity.subject.subject.as_str()),
+            (identity.subject().issuer.as_str(), identity.subject().subject.as_str()),
             (dev.base.as_str(), user)
         );
-        assert_eq!(identity.claims["groups"], groups);
-        assert_eq!(identity.claims["username"], user);
-        assert_eq!(identity.claims["scope_list"], json!(["openid", "profile", "email"]));
+        assert_eq!(identity.claims()["groups"], groups);
+        assert_eq!(identity.claims()["username"], user);
+        assert_eq!(identity.claims()["scope_list"], json!(["openid", "profile", "email"]));
     }
 }
 

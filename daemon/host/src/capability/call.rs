@@ -141,19 +141,19 @@ impl v0::call::HostRequest for State {
 
 impl v0::call::HostIdentity for State {
     fn id(&mut self, this: Resource<IdentityHandle>) -> wasmtime::Result<String> {
-        Ok(opaque_id(&self.table.get(&this)?.identity.subject))
+        Ok(opaque_id(self.table.get(&this)?.identity.subject()))
     }
 
     fn provider(&mut self, this: Resource<IdentityHandle>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&this)?.identity.provider.to_string())
+        Ok(self.table.get(&this)?.identity.provider().to_string())
     }
 
     fn issuer(&mut self, this: Resource<IdentityHandle>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&this)?.identity.subject.issuer.clone())
+        Ok(self.table.get(&this)?.identity.subject().issuer.clone())
     }
 
     fn subject(&mut self, this: Resource<IdentityHandle>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&this)?.identity.subject.subject.clone())
+        Ok(self.table.get(&this)?.identity.subject().subject.clone())
     }
 
     fn claim(
@@ -162,7 +162,7 @@ impl v0::call::HostIdentity for State {
         name: String,
     ) -> wasmtime::Result<Option<String>> {
         let handle = self.table.get(&this)?;
-        let Some(value) = handle.identity.claims.get(&name) else { return Ok(None) };
+        let Some(value) = handle.identity.claims().get(&name) else { return Ok(None) };
         if handle.noted {
             self.journal.claim_read(&name);
         }
@@ -174,7 +174,7 @@ impl v0::call::HostIdentity for State {
         if handle.noted {
             self.journal.all_claims_read();
         }
-        let claims = handle.identity.claims.iter();
+        let claims = handle.identity.claims().iter();
         Ok(claims
             .map(|(key, value)| v0::types::Pair { key: key.clone(), value: value.to_string() })
             .collect())

@@ -142,7 +142,7 @@ impl Service {
         let outcome = outcome.unwrap_or_else(|failure| Err(running.broke(failure)));
         IssueReport {
             outcome,
-            claims_read: running.record.journal.claims_read(&data.user.identity.claims),
+            claims_read: running.record.journal.claims_read(data.user.identity.claims()),
         }
     }
 

@@ -148,7 +148,7 @@ async fn the_discovered_spelling_of_the_issuer_counts_and_stays() {
     let id = ProviderId::parse("op").unwrap();
     assert_eq!(daemon.providers.get(&id).unwrap().issuer, slashed);
     assert_eq!(daemon.providers.by_issuer(&op.base), Some(id.clone()));
-    assert_eq!(daemon.identify("op", "t").await.unwrap().subject.issuer, slashed);
+    assert_eq!(daemon.identify("op", "t").await.unwrap().subject().issuer, slashed);
 
     op.answer(DOCUMENT, Answer::Json(op.document()));
     until("it sleeps", || daemon.clock.sleepers() == 1).await;
@@ -157,7 +157,7 @@ async fn the_discovered_spelling_of_the_issuer_counts_and_stays() {
         daemon.error("op").is_some_and(|why| why.contains("spelling"))
     })
     .await;
-    assert_eq!(daemon.identify("op", "u").await.unwrap().subject.issuer, slashed);
+    assert_eq!(daemon.identify("op", "u").await.unwrap().subject().issuer, slashed);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_refresh_finds_moved_endpoints() {
     daemon.clock.advance(Duration::from_secs(2 * 3600));
     until("it is asked again", || op.seen("/jwks").len() == 2).await;
     until("it sleeps", || daemon.clock.sleepers() == 1).await;
-    assert_eq!(daemon.identify("op", "t").await.unwrap().subject.subject, "alice-moved");
+    assert_eq!(daemon.identify("op", "t").await.unwrap().subject().subject, "alice-moved");
 }
 
 #[tokio::test]

@@ -257,7 +257,7 @@ async fn a_bearer_token_has_to_name_its_tenant() {
         .unwrap()
     };
     let good = token(&key, &iss(&op, SISTER), SISTER);
-    assert_eq!(daemon.identify("entra", &good).await.unwrap().subject.issuer, iss(&op, SISTER));
+    assert_eq!(daemon.identify("entra", &good).await.unwrap().subject().issuer, iss(&op, SISTER));
 
     for (attack, reason, bad) in [
         ("an opaque token", "does not show", "opaque".to_owned()),

@@ -1,8 +1,8 @@
 use credsmith_core::access::operator;
 use credsmith_core::caller::{Member, Subject};
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{FakeDirectory, People, companies, session_options, vault};
-use credsmith_core::ids::{SessionId, UserId};
+use credsmith_core::doubles::{self, FakeDirectory, People, companies, session_options, vault};
+use credsmith_core::ids::UserId;
 use credsmith_core::rights::permission::Pattern;
 use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
@@ -19,13 +19,9 @@ struct OneRole(Arc<Role>);
 
 impl Authenticator for OneRole {
     fn authenticate<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
-        let member = Member {
-            user: UserId::from_random([1; 16]),
-            subject: Subject { issuer: "https://op.example".into(), subject: "bob".into() },
-            session: SessionId::from_random([2; 16]),
-            scopes: Vec::new(),
-            rights: Rights::new(vec![Arc::clone(&self.0)]),
-        };
+        let subject = Subject { issuer: "https://op.example".into(), subject: "bob".into() };
+        let rights = Rights::new(vec![Arc::clone(&self.0)]);
+        let member = doubles::member(UserId::from_random([1; 16]), subject, &[], rights);
         async { Ok(member) }.boxed()
     }
 

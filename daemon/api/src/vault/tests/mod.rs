@@ -10,8 +10,8 @@ use std::time::Duration;
 use credsmith_core::Kind;
 use credsmith_core::caller::Subject;
 use credsmith_core::company::Source;
-use credsmith_core::doubles::{People, companies, session_options};
-use credsmith_core::ids::{SessionId, UserId};
+use credsmith_core::doubles::{self, People, companies, session_options};
+use credsmith_core::ids::UserId;
 use credsmith_core::rights::permission::Pattern;
 use credsmith_core::rights::{Rights, Role};
 use credsmith_http::Body;
@@ -36,19 +36,15 @@ impl Authenticator for TestAuthenticator {
                     .boxed();
             }
         };
-        let scopes = if token.verify(b"poor") { vec![] } else { vec!["user.read".to_owned()] };
+        let scopes: &[&str] = if token.verify(b"poor") { &[] } else { &["user.read"] };
         let role = Role {
             name: "role".into(),
             permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
             companies: None,
         };
-        let member = Member {
-            user: UserId::from_random([1; 16]),
-            subject: Subject { issuer: "https://op.example".into(), subject: "alice".into() },
-            session: SessionId::from_random([2; 16]),
-            scopes,
-            rights: Rights::new(vec![Arc::new(role)]),
-        };
+        let subject = Subject { issuer: "https://op.example".into(), subject: "alice".into() };
+        let rights = Rights::new(vec![Arc::new(role)]);
+        let member = doubles::member(UserId::from_random([1; 16]), subject, scopes, rights);
         async { Ok(member) }.boxed()
     }
 

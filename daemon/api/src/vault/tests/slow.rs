@@ -149,10 +149,10 @@ async fn a_member_suspended_or_signed_out_meanwhile_changes_nothing() {
         let authenticator = Arc::new(Counted(Arc::clone(sessions), watch::Sender::new(0)));
         let surface =
             Arc::new(vault_of(&people, Arc::clone(&authenticator) as Arc<dyn Authenticator>).await);
-        let path = format!("/v1/user/users/{}/roles", accomplice.user);
+        let path = format!("/v1/user/users/{}/roles", accomplice.user());
         let between = async {
             if suspended {
-                let grant = authorize_suspension(&admin, member.user).unwrap();
+                let grant = authorize_suspension(&admin, member.user()).unwrap();
                 people.users.set_suspended(grant, true).await.unwrap();
             } else {
                 sessions.sign_out(&member).await.unwrap();

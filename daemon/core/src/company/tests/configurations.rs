@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::caller::Member;
-use crate::doubles::identity;
+use crate::doubles::{self, identity};
 use crate::error::Kind;
-use crate::ids::{SessionId, UserId};
+use crate::ids::UserId;
 use crate::rights::permission::Pattern;
 use crate::rights::{Rights, Role};
 
@@ -14,13 +14,8 @@ fn technician() -> Member {
         permissions: vec![Pattern::parse("company.*").unwrap()],
         companies: None,
     };
-    Member {
-        user: UserId::from_random([1; 16]),
-        subject: identity("bob").subject,
-        session: SessionId::from_random([2; 16]),
-        scopes: Vec::new(),
-        rights: Rights::new(vec![Arc::new(role)]),
-    }
+    let (user, subject) = (UserId::from_random([1; 16]), identity("bob").subject().clone());
+    doubles::member(user, subject, &[], Rights::new(vec![Arc::new(role)]))
 }
 
 async fn ask(companies: &Companies, name: &str) -> Result<String, Error> {

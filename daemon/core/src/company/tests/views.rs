@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Kind;
 use crate::paging::Paging;
-use crate::rights::Reach;
+use crate::rights::Coverage;
 
 #[tokio::test]
 async fn unchanged_companies_are_not_read_again() {
@@ -33,7 +33,7 @@ async fn a_list_is_answered_from_memory() {
         [("", 1, 30, 5000), ("", 167, 20, 5000), ("company 49", 4, 21, 111)]
     {
         let view = companies.view().await.unwrap();
-        let page = view.list(&Reach::Everywhere, search, Paging::new(number, 30).unwrap());
+        let page = view.list(&Coverage::Everywhere, search, Paging::new(number, 30).unwrap());
         assert_eq!((page.items.len(), page.total), (listed, total), "{search} {number}");
     }
 }

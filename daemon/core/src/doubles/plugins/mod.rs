@@ -310,7 +310,7 @@ impl ScriptedPlugins {
             .get(&call.service)
             .map(|script| script.reads.clone())
             .unwrap_or_default();
-        let claims = &call.user.identity.claims;
+        let claims = call.user.identity.claims();
         reads
             .into_iter()
             .filter_map(|name| claims.get(&name).cloned().map(|value| (name, value)))

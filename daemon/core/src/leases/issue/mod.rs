@@ -125,8 +125,8 @@ impl Leases {
         let identity = &request.caller.identity;
         Lease {
             id: LeaseId::from_random(random_16(&*self.ground.entropy)),
-            owner: identity.subject.clone(),
-            provider: identity.provider.clone(),
+            owner: identity.subject().clone(),
+            provider: identity.provider().clone(),
             service: request.service.id.clone(),
             plugin: request.loaded.plugin.clone(),
             interface: request.caller.interface,
@@ -134,7 +134,7 @@ impl Leases {
             not_after: request.service.max_lifetime.map(|lifetime| now + lifetime),
             // It is not known yet which claims the plugin will read, and after a crash it never
             // will be.
-            kept: Kept::as_fits(&identity.claims, request.parameters.kept.clone()),
+            kept: Kept::as_fits(identity.claims(), request.parameters.kept.clone()),
             state: State::Pending {
                 deadline: now + request.loaded.longest_call + self.options.settle,
                 doomed: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::access::operator;
-use crate::caller::{Caller, Identity, Interface};
+use crate::caller::{Caller, Interface};
 use crate::catalogue::Service;
 use crate::doubles::{self, Call, Effect, Fault, Gate, IssueStep, RevokeStep, caller};
 use crate::error::Kind;
@@ -211,8 +211,8 @@ async fn a_revocation_gets_the_claims_that_the_plugin_read() {
     let lease = world.get("alice", "ssh").await.unwrap();
     world.revoke("alice", lease).await.unwrap();
     let call = revoke_call(&world);
-    assert_eq!(call.user.claims.keys().collect::<Vec<_>>(), ["groups"]);
-    assert_eq!(&call.user.subject, caller("alice").subject());
+    assert_eq!(call.user.claims().keys().collect::<Vec<_>>(), ["groups"]);
+    assert_eq!(call.user.subject(), caller("alice").subject());
     assert_eq!(call.state, lease.to_string());
 }
 
@@ -239,16 +239,14 @@ async fn what_was_cut_short_is_cleaned_up_with_all_claims() {
     assert_eq!(world.revocations(), 2);
     let call = revoke_call(&world);
     assert_eq!(call.state, "");
-    assert_eq!(call.user.claims, caller("alice").identity.claims);
+    assert_eq!(call.user.claims(), caller("alice").identity.claims());
     world.assert_sound().await;
 }
 
 #[tokio::test]
 async fn claims_that_are_too_large_refuse_the_issue_and_take_it_back() {
     let world = World::new().await;
-    let mut identity: Identity = doubles::identity("alice");
-    identity.claims.insert("groups".into(), json!("x".repeat(9000)));
-    let alice = Caller { identity: Arc::new(identity), ..caller("alice") };
+    let alice = doubles::caller_with_claim("alice", "groups", json!("x".repeat(9000)));
     world
         .issue(&alice, "ssh")
         .await
@@ -261,7 +259,7 @@ async fn claims_that_are_too_large_refuse_the_issue_and_take_it_back() {
     world.leases.start().await.unwrap();
     world.run(30 * SECOND).await;
     assert_eq!(world.things().len(), 1);
-    assert_eq!(revoke_call(&world).user.claims.keys().collect::<Vec<_>>(), ["sub"]);
+    assert_eq!(revoke_call(&world).user.claims().keys().collect::<Vec<_>>(), ["sub"]);
     assert_eq!(world.count("alice", "ssh").await, 1);
     world.assert_sound().await;
 }

@@ -414,11 +414,8 @@ fn for_parked(result: AttemptResult, after: Option<&Lease>) -> AttemptResult {
 }
 
 fn revoke_call(lease: &Lease, revoke_with: Option<Secret>, by: &By) -> RevokeCall {
-    let identity = Identity {
-        provider: lease.provider.clone(),
-        subject: lease.owner.clone(),
-        claims: lease.kept.claims.clone(),
-    };
+    let identity =
+        Identity::recorded(lease.provider.clone(), lease.owner.clone(), lease.kept.claims.clone());
     let parameter = |(key, value): &(String, String)| (key.clone(), Secret::new(value.as_str()));
     RevokeCall {
         service: lease.service.clone(),

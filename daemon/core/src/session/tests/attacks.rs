@@ -140,7 +140,7 @@ async fn no_token_or_key_reaches_the_store_or_the_log() {
 
 #[tokio::test]
 async fn an_untrusted_mail_address_grants_no_role() {
-    let by_email = Rule::new(ProviderMatch::Any, "email", Test::any(true)).unwrap();
+    let by_email = Rule::new(ProviderMatch::Any, "email", Condition::any(true)).unwrap();
     let rules = Rules::new(vec![by_email], Vec::new(), &Configured::default());
     let role = Role {
         name: "mail".into(),

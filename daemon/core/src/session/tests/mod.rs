@@ -23,7 +23,7 @@ use crate::ports::sign_in::Vouched;
 use crate::ports::tokens::{TokenKind, Tokens as _};
 use crate::rights::Role;
 use crate::rights::permission::Pattern;
-use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
+use crate::rules::{Condition, Configured, ProviderMatch, Rule, Rules};
 use crate::testing::{DAY, HOUR, SECOND, World};
 use crate::user::{ConfiguredRole, Roles};
 
@@ -59,7 +59,7 @@ fn roles() -> Roles {
         }),
         rules,
     };
-    let in_group = Rule::new(ProviderMatch::Any, "groups", Test::any(true)).unwrap();
+    let in_group = Rule::new(ProviderMatch::Any, "groups", Condition::any(true)).unwrap();
     let by_group = Rules::new(vec![in_group], Vec::new(), &Configured::default());
     Roles::new(vec![
         role("admin", "*", Rules::default()),

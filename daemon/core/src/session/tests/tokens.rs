@@ -11,8 +11,8 @@ async fn tokens_have_exactly_these_claims() {
     let mut expected = json!({
         "iss": "https://us.example",
         "aud": "https://us.example/v1",
-        "sub": member.user.as_str(),
-        "sid": member.session.as_str(),
+        "sub": member.user().as_str(),
+        "sid": member.session().as_str(),
         "scope": "user.read user.write",
         "iat": setup.world.now().as_secs(),
         "exp": setup.world.now().as_secs() + 900,

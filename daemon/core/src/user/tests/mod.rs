@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::*;
 use crate::access::{authorize_profile, authorize_roles, authorize_suspension, authorize_users};
 use crate::caller::{Interface, Member};
-use crate::doubles::{PROVIDER, vouched};
+use crate::doubles::{self, PROVIDER, vouched};
 use crate::error::{FieldProblem, Kind};
-use crate::ids::{ProviderId, SessionId};
+use crate::ids::ProviderId;
 use crate::paging::Paging;
 use crate::rights::Role;
 use crate::rights::permission::Pattern;
-use crate::rules::{Configured, ProviderMatch, Rule, Rules, Test};
+use crate::rules::{Condition, Configured, ProviderMatch, Rule, Rules};
 use crate::secret::Secret;
 use crate::testing::{SECOND, World};
 
@@ -30,7 +30,7 @@ fn role(name: &str, permissions: &[&str], companies: Option<&[&str]>) -> Configu
 }
 
 fn by_claim(claim: &str, value: &str) -> Rules {
-    let rule = Rule::new(ProviderMatch::Any, claim, Test::equals(value)).unwrap();
+    let rule = Rule::new(ProviderMatch::Any, claim, Condition::equals(value)).unwrap();
     Rules::new(vec![rule], Vec::new(), &Configured::default())
 }
 
@@ -74,18 +74,13 @@ impl Setup {
 
     async fn again(&self, id: UserId) -> Member {
         let user = self.stored(id).await;
-        Member {
-            user: id,
-            rights: self.users.rights(&user),
-            subject: user.subject,
-            session: SessionId::from_random([1; 16]),
-            scopes: vec!["user.read".into(), "user.write".into()],
-        }
+        let rights = self.users.rights(&user);
+        doubles::member(id, user.subject, &["user.read", "user.write"], rights)
     }
 
     async fn assign(&self, by: &Member, to: &Member, names: &[&str]) -> Result<Vec<String>, Error> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let grant = authorize_roles(by, to.user)?;
+        let grant = authorize_roles(by, to.user())?;
         self.users.assign_roles(grant, &names).await.map(|view| view.roles)
     }
 

@@ -20,7 +20,7 @@ async fn the_first_sign_in_creates_a_user_and_later_ones_keep_the_overrides() {
     again.claims.insert("name".into(), "Another Name".into());
     again.claims.insert("email".into(), "new@example.org".into());
     again.claims.insert("picture".into(), "https://op.example.org/alice.png".into());
-    assert_eq!(setup.users.record_sign_in(again).await.unwrap(), member.user);
+    assert_eq!(setup.users.record_sign_in(again).await.unwrap(), member.user());
     let view = setup.users.me(&member).await.unwrap();
     assert_eq!((view.name.as_str(), view.email.as_deref()), ("Alice A.", Some("new@example.org")));
     assert_eq!(view.image.as_deref(), Some("https://op.example.org/alice.png"));
@@ -70,6 +70,6 @@ async fn every_problem_of_a_profile_is_found() {
         assert_eq!(refused.kind(), Kind::Invalid);
         assert_eq!(refused.fields().iter().map(FieldProblem::place).collect::<Vec<_>>(), places);
     }
-    let narrow = Member { scopes: vec!["user.read".into()], ..member };
+    let narrow = doubles::member_with_scopes(&member, &["user.read"]);
     assert_eq!(kind(authorize_profile(&narrow)), Some(Kind::Forbidden));
 }

@@ -6,14 +6,14 @@ use super::*;
 async fn rights_follow_the_roles_as_configured_now() {
     let mut setup = Setup::new().await;
     let member = setup.member("alice", &["helper", "gone"]).await;
-    assert!(member.rights.hold("user.update") && !member.rights.hold("gone.by"));
+    assert!(member.rights().hold("user.update") && !member.rights().hold("gone.by"));
     setup.users = Users::new(
         Arc::clone(&setup.world.leases),
         Roles::new(vec![role("gone", &["gone.by"], None)]),
     );
-    let later = setup.again(member.user).await;
-    assert!(!later.rights.hold("user.update"), "no longer configured");
-    assert!(later.rights.hold("gone.by"), "configured again");
+    let later = setup.again(member.user()).await;
+    assert!(!later.rights().hold("user.update"), "no longer configured");
+    assert!(later.rights().hold("gone.by"), "configured again");
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn claim_roles_are_those_of_the_last_sign_in() {
             vouched.claims.insert("dept".into(), dept.into());
         }
         let id = setup.users.record_sign_in(vouched).await.unwrap();
-        assert_eq!(setup.again(id).await.rights.hold("seven.up"), holds, "{dept:?}");
+        assert_eq!(setup.again(id).await.rights().hold("seven.up"), holds, "{dept:?}");
     }
     let mut large = vouched("alice");
     large.claims.insert("dept".into(), "7".repeat(20_000).into());
@@ -76,7 +76,7 @@ async fn a_role_bound_to_companies_cannot_be_assigned_unbound() {
         Arc::clone(setup.users.roles.get("acme").unwrap()),
         role("assigner", &["user.roles.update"], None).role,
     ]);
-    let local = Member { rights, ..local };
+    let local = doubles::member_with_rights(&local, rights);
     let friend = setup.member("friend", &[]).await;
     assert_eq!(kind(setup.assign(&local, &friend, &["auditor"]).await), Some(Kind::Forbidden));
     assert!(setup.assign(&local, &friend, &["acme"]).await.is_ok());
@@ -92,9 +92,14 @@ async fn every_unknown_role_is_reported_and_so_is_an_unknown_user() {
         refused.fields().iter().map(FieldProblem::place).collect::<Vec<_>>(),
         ["roles.0", "roles.2"]
     );
-    let unknown = Member { user: UserId::from_random([9; 16]), ..friend };
+    let unknown = doubles::member(
+        UserId::from_random([9; 16]),
+        friend.subject().clone(),
+        &[],
+        friend.rights().clone(),
+    );
     assert_eq!(kind(setup.assign(&root, &unknown, &[]).await), Some(Kind::NotFound));
-    let grant = authorize_suspension(&root, unknown.user).unwrap();
+    let grant = authorize_suspension(&root, unknown.user()).unwrap();
     assert_eq!(kind(setup.users.set_suspended(grant, true).await), Some(Kind::NotFound));
 }
 

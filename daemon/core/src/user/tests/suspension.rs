@@ -10,27 +10,27 @@ async fn a_suspended_user_is_suspended_in_every_dialect() {
     let provider = ProviderId::parse(PROVIDER).unwrap();
     let bearer = || setup.world.leases.sign_in(&provider, Secret::new("alice"), Interface::Rest);
     let suspend = |suspended| {
-        let grant = authorize_suspension(&root, alice.user).unwrap();
+        let grant = authorize_suspension(&root, alice.user()).unwrap();
         setup.users.set_suspended(grant, suspended)
     };
     assert!(bearer().await.is_ok());
-    let session_generation = setup.stored(alice.user).await.session_generation;
+    let session_generation = setup.stored(alice.user()).await.session_generation;
     assert!(suspend(true).await.unwrap().suspended);
     assert_eq!(kind(bearer().await), Some(Kind::Unauthenticated));
     assert_eq!(
         kind(setup.users.record_sign_in(vouched("alice")).await),
         Some(Kind::Unauthenticated)
     );
-    assert!(setup.stored(alice.user).await.session_generation > session_generation);
+    assert!(setup.stored(alice.user()).await.session_generation > session_generation);
     assert!(!suspend(false).await.unwrap().suspended);
     assert!(bearer().await.is_ok());
-    assert_eq!(setup.users.record_sign_in(vouched("alice")).await.unwrap(), alice.user);
+    assert_eq!(setup.users.record_sign_in(vouched("alice")).await.unwrap(), alice.user());
     assert_eq!(
-        kind(authorize_suspension(&root, root.user)),
+        kind(authorize_suspension(&root, root.user())),
         Some(Kind::Forbidden),
         "no member can suspend themselves"
     );
-    assert_eq!(kind(authorize_suspension(&alice, root.user)), Some(Kind::Forbidden));
+    assert_eq!(kind(authorize_suspension(&alice, root.user())), Some(Kind::Forbidden));
 }
 
 /// A credential that is being issued when its user is suspended is revoked.
@@ -55,7 +55,7 @@ async fn a_suspension_by_a_member_revokes_what_is_being_issued() {
     }
     setup
         .users
-        .set_suspended(authorize_suspension(&root, alice.user).unwrap(), true)
+        .set_suspended(authorize_suspension(&root, alice.user()).unwrap(), true)
         .await
         .unwrap();
     gate.open();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::access::vault::{AtOne, ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
 use crate::caller::Member;
+use crate::doubles;
 use crate::error::Kind;
 use crate::ids::{CredentialId, TypeId};
 use crate::vault::draft::TypeDraft;
@@ -112,13 +113,13 @@ async fn permissions_for_different_companies_do_not_add_up() {
     let world = World::new().await;
     let (_, id) = one(&world).await;
     let role = |permissions: &[&str], company: &str| {
-        member(permissions, Some(&[company])).rights.roles()[0].clone()
+        member(permissions, Some(&[company])).rights().roles()[0].clone()
     };
     let roles = vec![
         role(&["credential.fetch", "demo.login"], "acme"),
         role(&["credential.secure_values.read", "demo.login"], "globex"),
     ];
-    let mixed = Member { rights: crate::rights::Rights::new(roles), ..admin() };
+    let mixed = doubles::member_with_rights(&admin(), crate::rights::Rights::new(roles));
     assert_eq!(may::<Fetch>(&world, &mixed, id).await, Ok(()));
     assert_eq!(may::<Reveal>(&world, &mixed, id).await, Err(Kind::Forbidden));
 }

@@ -10,9 +10,11 @@ use crate::access::{
 };
 use crate::caller::Member;
 use crate::company::{Companies, Source};
-use crate::doubles::{ManualClock, MemoryStore, ScriptedTypePlugins, TestTasks, ground, identity};
+use crate::doubles::{
+    self, ManualClock, MemoryStore, ScriptedTypePlugins, TestTasks, ground, identity,
+};
 use crate::error::{Error, FieldProblem, Kind};
-use crate::ids::{CompanyId, CredentialId, PluginName, SessionId, TypeId, UserId};
+use crate::ids::{CompanyId, CredentialId, PluginName, TypeId, UserId};
 use crate::ports::directory::DirectoryCompany;
 use crate::rights::permission::Pattern;
 use crate::rights::{Rights, Role};
@@ -72,13 +74,8 @@ pub(super) fn member(permissions: &[&str], companies: Option<&[&str]>) -> Member
         permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
         companies: companies.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
     };
-    Member {
-        user: UserId::from_random([1; 16]),
-        subject: identity("alice").subject,
-        session: SessionId::from_random([2; 16]),
-        scopes: Vec::new(),
-        rights: Rights::new(vec![Arc::new(role)]),
-    }
+    let (user, subject) = (UserId::from_random([1; 16]), identity("alice").subject().clone());
+    doubles::member(user, subject, &[], Rights::new(vec![Arc::new(role)]))
 }
 
 pub(super) fn admin() -> Member {
