@@ -1,5 +1,5 @@
-//! The configured services as the domain sees them: what is offered, to whom, how many, for how
-//! long. What a plugin makes of a service is the host's matter.
+//! The configured services as the domain sees them: name, rules, limits and lifetime. The settings
+//! of their plugins are the host's matter.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,20 +15,19 @@ use crate::rules::Rules;
 pub struct Service {
     /// Its name, everywhere.
     pub id: ServiceId,
-    /// What people call it.
+    /// Its name for people.
     pub description: String,
     /// Smaller is listed earlier; services without one come last.
     pub display_priority: Option<i64>,
-    /// Most leases of one user at a time; `None`: no limit. Zero: nobody gets any.
+    /// Most leases of one user at a time; `None`: no limit. Zero: no lease at all.
     pub limit: Option<u32>,
-    /// Whether a plugin that names what it made like an active lease of the same user means that
-    /// very lease.
+    /// Whether a plugin state that an active lease of the same user holds means that lease.
     pub allow_same_state: bool,
     /// Whether the plugin is given the user's access token.
     pub pass_access_token: bool,
-    /// When core revokes at the latest, counted from the issue; `None`: never by itself.
+    /// When the daemon revokes at the latest, counted from the issue; `None`: only on request.
     pub max_lifetime: Option<Duration>,
-    /// Who may use it.
+    /// The rules about its users.
     pub rules: Rules,
     /// Whether it is left out of the lists of users who may not use it.
     pub hide: bool,

@@ -288,8 +288,8 @@ mod tests {
         assert_eq!(open_error(&data_key(7, 1), "lease/1", FIELD, &longer), EnvelopeError::Tampered);
     }
 
-    /// Attack: whoever can write to the store puts the victim's record under their own key, and
-    /// reads it through the daemon.
+    /// Attack: a person who can write to the store puts the victim's record under their own key,
+    /// and reads it through the daemon.
     #[test]
     fn a_value_moved_to_another_key_is_refused() {
         assert_eq!(
@@ -298,7 +298,7 @@ mod tests {
         );
     }
 
-    /// Attack: a secret field is copied into a field that everybody is shown.
+    /// Attack: a secret field is copied into a field that every reader is shown.
     #[test]
     fn a_value_moved_to_another_field_is_refused() {
         let with = data_key(7, 1);

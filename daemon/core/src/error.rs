@@ -1,5 +1,4 @@
-//! What went wrong, for three readers: a kind for machines, a sentence for the caller, a cause for
-//! the log.
+//! Errors for three readers: a kind for machines, a sentence for the caller, a cause for the log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,38 +8,38 @@ use std::time::Duration;
 /// The cause of an [`Error`], for the log only.
 pub type BoxedCause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, as a dialect has to tell it. Every dialect matches this exhaustively.
+/// The kind of an error, which every dialect matches exhaustively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Nobody, or a token that does not hold.
+    /// There is no token, or one that is not valid.
     Unauthenticated,
-    /// Somebody who may not.
+    /// The caller is not allowed to do it.
     Forbidden,
-    /// No such thing, or none of the caller's.
+    /// There is no such thing, or none of the caller's.
     NotFound,
     /// The request does not fit what it asks for.
     Invalid,
-    /// It would contradict what is there.
+    /// It would contradict what exists.
     Conflict,
     /// The caller's view of the thing is out of date.
     Stale,
-    /// As many as there may be are there already.
+    /// The limit is reached.
     LimitReached,
     /// The service exists but cannot be used, or does not exist.
     Disabled,
     /// A plugin wants the user to sign in elsewhere first.
     LoginRequired,
-    /// A plugin said no, in words meant for the caller.
+    /// A plugin refused, with a sentence for the caller.
     Refused,
-    /// A plugin broke: trap, bad answer.
+    /// A plugin failed: a trap, an invalid answer.
     PluginFailed,
     /// A plugin did not answer in time.
     PluginTimeout,
-    /// Something that we depend on did not answer.
+    /// A system that the daemon depends on did not answer.
     Upstream,
-    /// Too much at once; later it may work.
+    /// Too much is under way; later it may work.
     Busy,
-    /// Our fault.
+    /// A fault of the daemon's own.
     Internal,
 }
 
@@ -171,7 +170,7 @@ impl PartialEq<&str> for Segment {
     }
 }
 
-/// One fault of a request: where, and what was wrong.
+/// One fault of a request: its place, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
     /// Segments from the root of the request's body, or of its query.
@@ -186,7 +185,7 @@ impl FieldProblem {
         Self { path: path.into_iter().collect(), message: message.into() }
     }
 
-    /// The path in one word, its segments joined by dots: for people.
+    /// The path as one text, its segments joined by dots, for people.
     pub fn place(&self) -> String {
         let segments: Vec<_> = self.path.iter().map(ToString::to_string).collect();
         segments.join(".")
@@ -210,7 +209,7 @@ impl Error {
         Self { kind, public: public.into(), fields: Vec::new(), retry_after: None, cause: None }
     }
 
-    /// An error of ours: the caller learns that it happened, the log learns why.
+    /// A fault of the daemon's own: the caller learns that it happened, the log has the cause.
     pub fn internal(cause: impl Into<BoxedCause>) -> Self {
         Self::new(Kind::Internal, "Something went wrong in the daemon; its log says what.")
             .because(cause)
@@ -237,14 +236,14 @@ impl Error {
         self
     }
 
-    /// Adds the time after which trying again makes sense.
+    /// Adds the time after which a new attempt makes sense.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -259,12 +258,12 @@ impl Error {
         &self.fields
     }
 
-    /// When trying again makes sense, if that is known.
+    /// When a new attempt makes sense, if that is known.
     pub fn retry_hint(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Why, for the log: the cause and what caused it, joined by `: `.
+    /// The cause for the log: the whole chain of causes, joined by `: `.
     pub fn cause(&self) -> Option<String> {
         let cause = self.cause.as_deref()?;
         let mut text = cause.to_string();

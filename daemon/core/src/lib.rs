@@ -1,12 +1,13 @@
 //! The domain of Credsmith: who may have which credential, for how long, and what becomes of it.
 //!
-//! Start with the vocabulary ([`ids`], [`caller`], [`error`], [`secret`], [`time`]). What the
-//! domain needs of the world stands in [`ports`]. What the surfaces call is [`leases::Leases`]; the
-//! life of a lease, which everything there is about, is a table in `lease`. Who may do what is
-//! asked in [`access`]; what is kept is sealed by [`keyring`] in the format of [`envelope`].
+//! Start with the vocabulary ([`ids`], [`caller`], [`error`], [`secret`], [`time`]). The traits
+//! that the domain needs are in [`ports`]. The surfaces call [`leases::Leases`] for issuing, and
+//! [`session`], [`user`], [`company`] and [`vault`] for the vault. The life of a lease is one
+//! function with a table of tests in `model::lease`. [`access`] authorizes; records are sealed by
+//! [`keyring`] in the format of [`envelope`].
 //!
-//! Never here: a status code, wire JSON, a path, a wasm or sled type, a socket, a file. Nothing is
-//! spawned and nobody sleeps but through [`ports::Tasks`] and [`ports::Clock`].
+//! Never here: a status code, wire JSON, a path, a wasm or sled type, a socket, a file. Tasks are
+//! spawned through [`ports::Tasks`] alone, and code sleeps through [`ports::Clock`] alone.
 #![warn(missing_docs)]
 
 pub mod access;

@@ -10,7 +10,7 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// How long a page is unless somebody says otherwise.
+    /// How long a page is unless the request says otherwise.
     pub const USUAL_PER_PAGE: usize = 30;
     /// The longest page.
     pub const MAX_PER_PAGE: usize = 1000;
@@ -80,7 +80,7 @@ impl<T> Page<T> {
         self.total.div_ceil(self.paging.per_page)
     }
 
-    /// The page to leaf back to: the one before, or the last one for whoever is further behind.
+    /// The page to leaf back to: the one before, or the last one from a page behind it.
     /// `None` when there is none.
     pub fn previous(&self) -> Option<usize> {
         Some((self.paging.page - 1).min(self.total_pages())).filter(|page| *page > 0)

@@ -133,7 +133,7 @@ impl World {
         self.crash().await;
     }
 
-    /// Lets everybody run who can.
+    /// Lets every task run that can.
     pub(crate) async fn settle(&self) {
         self.clock.run(Duration::ZERO).await;
     }
@@ -175,7 +175,7 @@ impl World {
         services.into_iter().find(|view| view.id.as_str() == service).unwrap().count
     }
 
-    /// Where a lease stands: a word for its stage, `gone` when there is no record of it that
+    /// The stage of a lease by name, `gone` when there is no record of it that
     /// counts.
     pub(crate) async fn stage(&self, lease: LeaseId) -> &'static str {
         let found = self.leases.ground.records.lease(lease).await.unwrap();

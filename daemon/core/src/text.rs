@@ -19,9 +19,9 @@ pub fn fold(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(&case_folded(&decomposed)).into_owned()
 }
 
-/// `text` as names are compared that have to be unique: compatibility caseless, without what nobody
-/// sees (Unicode, definitions D146 and D147). A name that differs from another by width, ligature,
-/// case, or an invisible character is the same name.
+/// `text` as names are compared that have to be unique: compatibility caseless, without invisible
+/// characters (Unicode, definitions D146 and D147). A name that differs from another by width,
+/// ligature, case, or an invisible character is the same name.
 pub fn unique_fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -130,7 +130,7 @@ mod tests {
             prop_assert_eq!(unique_fold(&text), compatible(&case_folded(&text)));
         }
 
-        /// What is folded stays as it is: else a stored key would not be found again.
+        /// Folded text stays as it is: else a stored key would not be found again.
         #[test]
         fn folding_twice_is_folding_once(text in "\\PC{0,40}") {
             prop_assert_eq!(fold(&fold(&text)), fold(&text));

@@ -38,7 +38,8 @@ impl Timestamp {
         std::fmt::from_fn(move |f| write!(f, "{at:.3}"))
     }
 
-    /// What [`Timestamp::rfc3339`] wrote; `None` for other text, and for times before the epoch.
+    /// Parses the text of [`Timestamp::rfc3339`]; `None` for other text, and for times before the
+    /// epoch.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let at: jiff::Timestamp = text.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok().map(Self)

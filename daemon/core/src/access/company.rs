@@ -1,5 +1,5 @@
-//! Who may see which companies. A role may be bound to some of them: lists then leave the others
-//! out, single access is refused.
+//! Authorization to read companies. A role may be bound to some of them: lists then leave the
+//! others out, single access is refused.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::model::companies::CompanyView;
 use crate::model::company::Company;
 use crate::rights::{Coverage, forbidden};
 
-/// The action of seeing one company.
+/// The action of reading one company.
 #[derive(Debug)]
 pub struct FetchCompany(Arc<Company>);
 
-/// The action of seeing what the directory knows about the configurations of one company.
+/// The action of reading the directory's configurations of one company.
 #[derive(Debug)]
 pub struct FetchConfigurations(Arc<Company>);
 
@@ -41,10 +41,10 @@ impl ListCompanies {
     pub const PERMISSIONS: &'static [&'static str] = &[FETCH_MANY];
 }
 
-/// Leave for `member` to see the company that `name` stands for ([`CompanyView::resolve`]).
+/// Authorizes `member` to read the company that `name` resolves to ([`CompanyView::resolve`]).
 ///
 /// # Errors
-/// `Forbidden` without the permission `company.fetch`, or when it does not reach that company;
+/// `Forbidden` without the permission `company.fetch`, or when it does not cover that company;
 /// `NotFound` when there is none.
 pub fn authorize_company(
     member: &Member,
@@ -54,7 +54,7 @@ pub fn authorize_company(
     Ok(Grant::of(FetchCompany(one(member, companies, name, FetchCompany::PERMISSIONS)?)))
 }
 
-/// Leave for `member` to see the configurations of the company that `name` stands for.
+/// Authorizes `member` to read the configurations of the company that `name` resolves to.
 ///
 /// # Errors
 /// As [`authorize_company`]; `company.fetch.configurations` is needed, too.
@@ -71,7 +71,7 @@ pub fn authorize_configurations(
     )?)))
 }
 
-/// Leave for `member` to list the companies that their rights reach.
+/// Authorizes `member` to list the companies that their rights cover.
 ///
 /// # Errors
 /// `Forbidden` without the permission `company.fetch.many`.
@@ -80,7 +80,7 @@ pub fn authorize_companies(member: &Member) -> Result<Grant<ListCompanies>, Erro
     Ok(Grant::of(ListCompanies(member.rights().coverage(FETCH_MANY))))
 }
 
-/// Whoever lacks a permission altogether does not learn which companies there are.
+/// A caller without the permission does not learn which companies exist.
 fn one(
     member: &Member,
     companies: &CompanyView,
@@ -89,10 +89,10 @@ fn one(
 ) -> Result<Arc<Company>, Error> {
     member.rights().require(permissions)?;
     let company = companies.resolve(name).ok_or_else(no_such_company)?;
-    let out_of_reach = permissions
+    let not_covering = permissions
         .iter()
         .find(|permission| !companies.is_covered(&member.rights().coverage(permission), company));
-    match out_of_reach {
+    match not_covering {
         None => Ok(Arc::clone(company)),
         Some(permission) => Err(forbidden(permission)),
     }
@@ -103,21 +103,21 @@ fn no_such_company() -> Error {
 }
 
 impl Grant<FetchCompany> {
-    /// Which company.
+    /// The company.
     pub fn company(&self) -> &Arc<Company> {
         &self.action().0
     }
 }
 
 impl Grant<FetchConfigurations> {
-    /// Of which company.
+    /// The company.
     pub fn company(&self) -> &Arc<Company> {
         &self.action().0
     }
 }
 
 impl Grant<ListCompanies> {
-    /// Of which companies.
+    /// Which companies are listed.
     pub fn coverage(&self) -> &Coverage {
         &self.action().0
     }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(refused(authorize_company(&own, &companies, "initech")), Kind::NotFound);
     }
 
-    /// Both permissions have to reach the very company: one here and one there is neither.
+    /// Both permissions have to cover the same company: one here and one there is neither.
     #[test]
     fn permissions_for_different_companies_do_not_add_up() {
         let mixed = member(vec![
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_permission_nobody_learns_what_there_is() {
+    fn without_the_permission_no_caller_learns_which_companies_exist() {
         for permissions in [&["credential.*"][..], &["company.fetch.many"], &[]] {
             let stranger = member(vec![role(permissions, None)]);
             for name in ["acme", "initech"] {

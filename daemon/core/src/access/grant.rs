@@ -1,4 +1,4 @@
-//! Leave to do one thing once.
+//! Permission to do one thing once.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use crate::caller::Caller;
 use crate::catalogue::Service;
 use crate::ids::LeaseId;
 
-/// Proof that `access` was asked and said yes. Use-cases take it by value, so that one question
-/// allows one action.
+/// Proof that `access` has authorized an action. Use-cases take it by value, so that one
+/// authorization allows one action.
 ///
-/// Nobody else makes one:
+/// No other module makes one:
 /// ```compile_fail,E0451
 /// use credsmith_core::access::{Grant, Operate};
 /// fn forge(action: Operate) -> Grant<Operate> {
@@ -20,7 +20,7 @@ use crate::ids::LeaseId;
 /// use credsmith_core::access::Operate;
 /// let action = Operate(());
 /// ```
-/// Nor can one be used twice:
+/// It cannot be used twice:
 /// ```compile_fail,E0382
 /// use credsmith_core::access::{Grant, Operate, operator};
 /// fn spend(_: Grant<Operate>) {}
@@ -34,14 +34,14 @@ pub struct Grant<A> {
     action: A,
 }
 
-/// The action of having a credential issued.
+/// The action of issuing a credential.
 #[derive(Debug)]
 pub struct Issue {
     caller: Caller,
     service: Arc<Service>,
 }
 
-/// The action of having a credential revoked.
+/// The action of revoking a credential.
 #[derive(Debug)]
 pub struct Revoke {
     caller: Caller,
@@ -53,7 +53,7 @@ pub struct Revoke {
 pub struct Operate(());
 
 impl<A> Grant<A> {
-    /// Leave for `action`. Of the whole crate only `access` gets here.
+    /// Permission for `action`. Only `access` can call this.
     pub(super) fn of(action: A) -> Self {
         Self { action }
     }
@@ -68,12 +68,12 @@ impl Grant<Issue> {
         Self { action: Issue { caller, service } }
     }
 
-    /// For whom.
+    /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.action.caller
     }
 
-    /// Of which service.
+    /// The service.
     pub fn service(&self) -> &Arc<Service> {
         &self.action.service
     }
@@ -84,12 +84,12 @@ impl Grant<Revoke> {
         Self { action: Revoke { caller, lease } }
     }
 
-    /// For whom.
+    /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.action.caller
     }
 
-    /// Of which lease.
+    /// The lease.
     pub fn lease(&self) -> LeaseId {
         self.action.lease
     }

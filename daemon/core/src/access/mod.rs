@@ -1,9 +1,9 @@
-//! Who may do what, as values: a use-case takes a [`Grant`], and only this module makes one.
-//! Forgetting to ask does not compile.
+//! Authorization as a value: a use-case takes a [`Grant`], and only this module makes one. A
+//! use-case without an authorization does not compile.
 //!
-//! Start with [`authorize_issue`]. What a service demands of its users stands in [`rules`].
+//! Start with [`authorize_issue`]. The rules of services are in [`crate::rules`].
 //!
-//! Never here: a look at the store, a count, a limit. Whether something *may* be done is not
+//! Never here: a read of the store, a count, a limit. Whether something *may* be done is not
 //! whether it *can* be done now.
 
 mod company;
@@ -34,17 +34,17 @@ use crate::catalogue::Service;
 use crate::error::{Error, Kind};
 use crate::ids::LeaseId;
 
-/// Whether the rules of `service` let `caller` have a credential of it. For lists; a use-case wants
+/// Whether the rules of `service` allow `caller` a credential of it. For lists; use-cases need
 /// [`authorize_issue`].
 pub fn may_issue(caller: &Caller, service: &Service) -> bool {
     service.rules.judge(caller).is_allowed()
 }
 
-/// Leave to have one credential of `service` issued for `caller`.
+/// Authorizes `caller` to have one credential of `service` issued.
 ///
 /// # Errors
-/// `Forbidden` with a fixed sentence when the rules of the service say no; the cause names the rule
-/// that decided.
+/// `Forbidden` with a fixed sentence when the rules of the service do not allow it; the cause names
+/// the rule that decided.
 pub fn authorize_issue(caller: &Caller, service: &Arc<Service>) -> Result<Grant<Issue>, Error> {
     let decision = service.rules.judge(caller);
     if decision.is_allowed() {
@@ -54,11 +54,11 @@ pub fn authorize_issue(caller: &Caller, service: &Arc<Service>) -> Result<Grant<
         .because(format!("service {}: {decision}", service.id)))
 }
 
-/// Leave to have the credential of `lease` revoked for `caller`, whose owner is `owner`. No rule is
-/// asked: whoever has a credential may give it back. Subjects are compared exactly.
+/// Authorizes `caller` to have the credential of `lease` revoked, whose owner is `owner`. No rule
+/// applies: every owner may give a credential back. Subjects are compared exactly.
 ///
 /// # Errors
-/// `NotFound` when the lease is somebody else's: its existence is not told.
+/// `NotFound` when another subject owns the lease: its existence is not disclosed.
 pub fn authorize_revoke(
     caller: &Caller,
     owner: &Subject,
@@ -71,8 +71,8 @@ pub fn authorize_revoke(
         .because(format!("lease {lease} belongs to another subject")))
 }
 
-/// Leave to do what operators do: suspend, retry, drop. Whoever calls this vouches that an operator
-/// asks: the admin socket and the command line belong to them, and to nobody else.
+/// Authorizes the commands of operators: suspend, retry, drop. The calling code vouches that an
+/// operator asks: only operators have access to the admin socket and the command line.
 pub fn operator() -> Grant<Operate> {
     Grant::operate()
 }
@@ -88,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_to_issue_says_who_and_what() {
+    fn a_grant_to_issue_names_caller_and_service() {
         let alice = doubles::caller("alice");
-        let ssh = service(doubles::everybody());
+        let ssh = service(doubles::open_rules());
         let grant = authorize_issue(&alice, &ssh).unwrap();
         assert_eq!(grant.caller().subject(), alice.subject());
         assert!(Arc::ptr_eq(grant.service(), &ssh));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_nobody_may() {
+    fn without_rules_no_caller_may_issue() {
         let ssh = service(Rules::default());
         let refused = authorize_issue(&doubles::caller("alice"), &ssh).unwrap_err();
         assert_eq!(refused.kind(), Kind::Forbidden);

@@ -1,5 +1,5 @@
-//! Who may see and change which users. Nobody gives or takes what they do not hold, and nobody
-//! changes what they are themselves.
+//! Authorization to read and change users. A member cannot give or take permissions that they do
+//! not hold, and cannot change their own roles or suspension.
 
 use super::grant::Grant;
 use crate::caller::Member;
@@ -23,7 +23,7 @@ pub struct AssignRoles {
     user: UserId,
 }
 
-/// The action of suspending a user, or lifting that.
+/// The action of suspending a user, or lifting a suspension.
 #[derive(Debug)]
 pub struct SuspendUser {
     member: Member,
@@ -50,7 +50,7 @@ impl SuspendUser {
     pub const PERMISSIONS: &'static [&'static str] = &["user.update"];
 }
 
-/// Leave for `member` to list users.
+/// Authorizes `member` to list users.
 ///
 /// # Errors
 /// `Forbidden` without the permission `user.fetch.many`.
@@ -59,10 +59,10 @@ pub fn authorize_users(member: &Member) -> Result<Grant<ListUsers>, Error> {
     Ok(Grant::of(ListUsers(())))
 }
 
-/// Leave for `member` to change their own profile.
+/// Authorizes `member` to change their own profile.
 ///
 /// # Errors
-/// `Forbidden` when the token has not the scope `user.write`.
+/// `Forbidden` when the token does not have the scope `user.write`.
 pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error> {
     if ChangeProfile::SCOPES.iter().all(|scope| member.has_scope(scope)) {
         return Ok(Grant::of(ChangeProfile(member.clone())));
@@ -70,8 +70,8 @@ pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error>
     Err(forbidden("the token has not the scope user.write"))
 }
 
-/// Leave for `member` to give roles to `user`, and to take roles from them; which, [`Grant::judge`]
-/// says.
+/// Authorizes `member` to give roles to `user` and to take roles from them. [`Grant::judge`] then
+/// judges each role.
 ///
 /// # Errors
 /// `Forbidden` without the permission `user.roles.update`, and for one's own roles.
@@ -81,11 +81,11 @@ pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRole
     Ok(Grant::of(AssignRoles { member: member.clone(), user }))
 }
 
-/// Leave for `member` to suspend `user`, or to lift that.
+/// Authorizes `member` to suspend `user`, or to lift a suspension.
 ///
 /// # Errors
-/// `Forbidden` without the permission `user.update`, and for oneself: whoever locks themselves out
-/// finds nobody to let them in.
+/// `Forbidden` without the permission `user.update`, and for oneself: a member who locks themselves
+/// out may be the only one who could lift that.
 pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
     member.rights().require(SuspendUser::PERMISSIONS)?;
     not_oneself(member, user)?;
@@ -93,19 +93,19 @@ pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<Suspe
 }
 
 impl Grant<ChangeProfile> {
-    /// Whose profile.
+    /// The member whose profile it is.
     pub fn member(&self) -> &Member {
         &self.action().0
     }
 }
 
 impl Grant<AssignRoles> {
-    /// Whose roles.
+    /// The user whose roles change.
     pub fn user(&self) -> UserId {
         self.action().user
     }
 
-    /// Who changes them.
+    /// The member as the actor of an audit event.
     pub fn actor(&self) -> Actor {
         Actor::from(&self.action().member)
     }
@@ -123,12 +123,12 @@ impl Grant<AssignRoles> {
 }
 
 impl Grant<SuspendUser> {
-    /// Whom.
+    /// The user.
     pub fn user(&self) -> UserId {
         self.action().user
     }
 
-    /// Who does it.
+    /// The member as the actor of an audit event.
     pub fn actor(&self) -> Actor {
         Actor::from(&self.action().member)
     }

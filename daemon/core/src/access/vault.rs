@@ -1,6 +1,6 @@
-//! Who may do what with types and credentials. A permission of the role opens the door; then the
-//! companies that it reaches and the scope of the type narrow it: single access beyond them is
-//! refused, lists leave out what lies there.
+//! Authorization for types and credentials. A permission of a role comes first; the companies that
+//! it covers and the scope of the type narrow it: single access beyond them is refused, lists leave
+//! out what lies there.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,9 +27,9 @@ const FETCH_FIELDS: &str = "credential.fields.fetch";
 const UPDATE_FIELDS: &str = "credential.fields.update";
 const READ_SECURE_VALUES: &str = "credential.secure_values.read";
 
-/// Something that is done at one credential. Only the kinds of this module are.
+/// A kind of access to one credential. Only this module defines kinds.
 pub trait AtOne: sealed::Sealed + fmt::Debug + Send + Sync + 'static {
-    /// All of these are needed.
+    /// The permissions that it needs, all of them.
     const PERMISSIONS: &'static [&'static str];
 }
 
@@ -50,19 +50,19 @@ macro_rules! at_one {
 }
 
 at_one!(
-    /// Seeing a credential, without its secure values.
+    /// Reading a credential, without its secure values.
     Fetch, FETCH
 );
 at_one!(
-    /// Seeing its values, the secure ones as they are stored.
+    /// Reading its values, the secure ones as they are stored.
     FetchValues, FETCH, FETCH_FIELDS
 );
 at_one!(
-    /// Having its secure values decrypted and handed out.
+    /// Decrypting its secure values and handing them out.
     Reveal, FETCH, READ_SECURE_VALUES
 );
 at_one!(
-    /// Calling it something else.
+    /// Changing its name.
     Rename, UPDATE
 );
 at_one!(
@@ -82,7 +82,7 @@ pub struct AtCredential<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// The action of making a credential, wherever that will be.
+/// The action of making a credential of any company and type.
 #[derive(Debug)]
 pub struct CreateCredential(Member);
 
@@ -101,11 +101,11 @@ pub struct ListOfCompany {
 #[derive(Debug)]
 pub struct ListOfType(Member);
 
-/// The action of seeing one type.
+/// The action of reading one type.
 #[derive(Debug)]
 pub struct FetchType(Member);
 
-/// The action of seeing all types.
+/// The action of reading all types.
 #[derive(Debug)]
 pub struct ListTypes(Member);
 
@@ -141,7 +141,7 @@ permissions!(
     DeleteType: TYPE_DELETE;
 );
 
-/// What a change does to the scope of a type and to what the scope protects.
+/// The effect of a change on the scope of a type and on what the scope protects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScopeChange<'a> {
     /// The scope as it is.
@@ -152,11 +152,11 @@ pub(crate) struct ScopeChange<'a> {
     pub(crate) touches_values: bool,
 }
 
-/// Leave for `member` to do `K` at `credential`, which belongs to `company` and whose type has the
+/// Authorizes `member` to do `K` at `credential`, which belongs to `company` and whose type has the
 /// scope `scope`.
 ///
 /// # Errors
-/// `Forbidden`, when one of the permissions is missing or does not reach the company, or the scope
+/// `Forbidden`, when one of the permissions is missing or does not cover the company, or the scope
 /// is not held.
 pub fn authorize_credential<K: AtOne>(
     member: &Member,
@@ -168,7 +168,7 @@ pub fn authorize_credential<K: AtOne>(
     Ok(Grant::of(AtCredential { member: member.clone(), credential, kind: PhantomData }))
 }
 
-/// Leave for `member` to make a credential; where, [`authorize_place`] judges.
+/// Authorizes `member` to make a credential; [`authorize_place`] judges company and type.
 ///
 /// # Errors
 /// `Forbidden` without `credential.create`.
@@ -177,10 +177,10 @@ pub fn authorize_creation(member: &Member) -> Result<Grant<CreateCredential>, Er
     Ok(Grant::of(CreateCredential(member.clone())))
 }
 
-/// Leave to make it for `company`, of a type of that scope.
+/// Authorizes making it for `company`, of a type of that scope.
 ///
 /// # Errors
-/// `Forbidden`, when the permission does not reach the company, or the scope is not held.
+/// `Forbidden`, when the permission does not cover the company, or the scope is not held.
 pub fn authorize_place(
     grant: &Grant<CreateCredential>,
     companies: &CompanyView,
@@ -195,7 +195,7 @@ pub fn authorize_place(
     Ok(Grant::of(PlaceCredential(member.clone())))
 }
 
-/// Leave for `member` to list credentials of the company of that id.
+/// Authorizes `member` to list credentials of the company of that id.
 ///
 /// # Errors
 /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none.
@@ -211,8 +211,8 @@ pub fn authorize_list_of_company(
     Ok(Grant::of(ListOfCompany { member: member.clone(), company }))
 }
 
-/// Leave for `member` to list credentials of a type, of those companies that the permission
-/// reaches.
+/// Authorizes `member` to list credentials of a type, of those companies that the permission
+/// covers.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.fetch` and `credential.fetch.many`.
@@ -221,7 +221,7 @@ pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Erro
     Ok(Grant::of(ListOfType(member.clone())))
 }
 
-/// Leave for `member` to see a type. Types themselves are narrowed by nothing.
+/// Authorizes `member` to read a type. Nothing narrows access to types themselves.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.fetch`.
@@ -230,7 +230,7 @@ pub fn authorize_type(member: &Member) -> Result<Grant<FetchType>, Error> {
     Ok(Grant::of(FetchType(member.clone())))
 }
 
-/// Leave for `member` to see all types.
+/// Authorizes `member` to read all types.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.fetch.many`.
@@ -239,7 +239,7 @@ pub fn authorize_types(member: &Member) -> Result<Grant<ListTypes>, Error> {
     Ok(Grant::of(ListTypes(member.clone())))
 }
 
-/// Leave for `member` to make a type.
+/// Authorizes `member` to make a type.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.create`.
@@ -248,8 +248,8 @@ pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Err
     Ok(Grant::of(CreateType(member.clone())))
 }
 
-/// Leave for `member` to change a type, as far as its scope does not stand in the way: what is
-/// changed, the use-case knows, and asks again.
+/// Authorizes `member` to change a type, as far as its scope allows: the use-case, which knows what
+/// changes, checks that with [`check_scope_change`].
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.update`.
@@ -258,7 +258,7 @@ pub fn authorize_type_change(member: &Member) -> Result<Grant<ChangeType>, Error
     Ok(Grant::of(ChangeType(member.clone())))
 }
 
-/// Leave for `member` to delete a type, as far as its scope does not stand in the way.
+/// Authorizes `member` to delete a type, as far as its scope allows.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.delete`.
@@ -271,7 +271,7 @@ pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Err
 ///
 /// # Errors
 /// `Forbidden`: a change of scope needs the old and the new one, a change of what it protects the
-/// present one. Else whoever may define types could open any type to themselves.
+/// present one. Else every member who may define types could open any type to themselves.
 pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Result<(), Error> {
     if change.touches_values || change.wanted.is_some() {
         hold_scope(member, change.present)?;
@@ -279,7 +279,7 @@ pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Re
     hold_scope(member, change.wanted)
 }
 
-/// What `member` sees of the credentials of a type: those of which companies.
+/// The companies whose credentials of a type `member` sees.
 pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&str>) -> Visible {
     let covered = |permission| {
         let coverage = if hold_scope(member, scope).is_ok() {
@@ -292,7 +292,7 @@ pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&s
     Visible { listed: covered(FETCH_MANY), single: covered(FETCH) }
 }
 
-/// Of which companies somebody may see credentials.
+/// The companies whose credentials a member may see.
 #[derive(Debug)]
 pub(crate) struct Visible {
     listed: CompanySet,
@@ -329,24 +329,24 @@ fn hold_scope(member: &Member, scope: Option<&str>) -> Result<(), Error> {
 }
 
 impl<K> Grant<AtCredential<K>> {
-    /// For whom.
+    /// The member.
     pub(crate) fn member(&self) -> &Member {
         &self.action().member
     }
 
-    /// At which credential.
+    /// The credential.
     pub fn credential(&self) -> CredentialId {
         self.action().credential
     }
 }
 
 impl Grant<ListOfCompany> {
-    /// For whom.
+    /// The member.
     pub(crate) fn member(&self) -> &Member {
         &self.action().member
     }
 
-    /// Of which company.
+    /// The company.
     pub fn company(&self) -> CompanyId {
         self.action().company
     }
@@ -355,7 +355,7 @@ impl Grant<ListOfCompany> {
 macro_rules! member_of {
     ($($action:ident),+) => {
         $(impl Grant<$action> {
-            /// For whom.
+            /// The member.
             pub(crate) fn member(&self) -> &Member {
                 &self.action().0
             }

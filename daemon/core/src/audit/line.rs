@@ -1,9 +1,9 @@
 //! A line of the audit log: `{"number":N,"previous":"MAC","id":"ID",` and the event,
 //! `,"hash":"SHA-256","mac":"MAC"}`.
 //!
-//! The hash is over every byte before `,"hash":`: it shows accidents and careless hands to anybody.
-//! The code is over every byte before `,"mac":`, so that there is no other way to write a line that
-//! is good: it shows everything to who has the key. `previous` is the code of the line before:
+//! The hash is over every byte before `,"hash":`: it shows accidental changes to every reader. The
+//! code (`mac`) is over every byte before `,"mac":`, so that there is no other way to write a valid
+//! line: it shows every change to a reader with the key. `previous` is the code of the line before:
 //! lines are chained.
 
 use serde::Deserialize;
@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 use crate::keyring::{Authenticator, MAC_BYTES, MacBytes, decode_mac, encode_mac};
 use crate::model::mark::Mark;
 
-/// What stands before the hash of a line, and behind it.
+/// The bytes before the hash of a line, and behind it.
 const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 const AFTER_HASH: &[u8] = b"\"";
-/// What stands before the code of a line.
+/// The bytes before the code of a line.
 const BEFORE_MAC: &[u8] = b",\"mac\":\"";
 /// Characters of a code, and of a hash, which is as long.
 const MAC_CHARS: usize = (MAC_BYTES * 8).div_ceil(6);
@@ -24,7 +24,7 @@ const MAC_CHARS: usize = (MAC_BYTES * 8).div_ceil(6);
 const TAIL: usize = BEFORE_MAC.len() + MAC_CHARS + 2;
 
 impl Mark {
-    /// What the line ends with that is the last one, the end of the line included.
+    /// The tail of the last line, the end of the line included.
     pub(super) fn tail(&self) -> Vec<u8> {
         [BEFORE_MAC, encode_mac(&self.mac).as_bytes(), b"\"}\n"].concat()
     }
@@ -36,7 +36,7 @@ pub(super) struct Line<'a> {
     /// Its number, and its own code.
     pub(super) mark: Mark,
     pub(super) previous: MacBytes,
-    /// What the store called the event before it was written.
+    /// The id that the event had in the store.
     pub(super) id: String,
     signed: &'a [u8],
     is_whole: bool,
@@ -68,12 +68,12 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Whether it says what its hash says that it says.
+    /// Whether its hash is right.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Whether the daemon that has `key` wrote it, and nobody has changed it since.
+    /// Whether a daemon with `key` wrote it, and it is unchanged since.
     pub(super) fn is_authentic(&self, key: &Authenticator) -> bool {
         key.has_signed(self.signed, &self.mark.mac)
     }
@@ -85,7 +85,7 @@ impl<'a> Line<'a> {
 }
 
 /// Adds the line after `mark` to `log`: the event of that `id`, `event` being an object in JSON.
-/// Gives where the log ends then.
+/// Returns where the log then ends.
 pub(super) fn write(
     log: &mut Vec<u8>,
     mark: &Mark,
@@ -108,21 +108,21 @@ pub(super) fn write(
     mark
 }
 
-/// What the line after `mark` begins with, whatever it tells.
+/// The beginning of the line after `mark`, which does not depend on the event.
 fn beginning(mark: &Mark) -> String {
     let number = mark.number.saturating_add(1);
     format!("{{\"number\":{number},\"previous\":\"{}\",\"id\":\"", encode_mac(&mark.mac))
 }
 
-/// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning: what a
-/// daemon leaves that is killed while it writes.
+/// Whether `rest`, which has no end of line, can be the line after `mark`, or its beginning, as a
+/// daemon leaves it that is killed while it writes.
 pub(super) fn is_torn(rest: &[u8], mark: &Mark) -> bool {
     let begins = beginning(mark);
     rest.starts_with(begins.as_bytes()) || begins.as_bytes().starts_with(rest)
 }
 
-/// Whether `rest` breaks off amid an object. What is whole tells something, and is no rest of a
-/// line but one that nobody ended.
+/// Whether `rest` breaks off amid an object. A whole object is an event, and so a line without its
+/// end and not the beginning of one.
 pub(super) fn breaks_off(rest: &[u8]) -> bool {
     let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
     matches!(values.next(), Some(Err(error)) if error.is_eof())

@@ -1,8 +1,8 @@
 //! The audit log: how events leave the store's outbox and become lines of a file.
 //!
 //! Events enter the outbox in one of three ways, which [`crate::ground`] names. From there
-//! [`AuditLog`] writes them to the log and has them echoed: `line` is the form of a line,
-//! [`Verifier`] finds out whether a log is as it was written.
+//! [`AuditLog`] writes them to the log and echoes them: `line` is the form of a line, [`Verifier`]
+//! checks whether a log is as it was written.
 //!
 //! Never here: a secret. An event has no field for one.
 

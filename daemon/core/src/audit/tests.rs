@@ -14,7 +14,7 @@ use crate::ports::plugins::Refusal;
 use crate::secret::Secret;
 use crate::testing::{SECOND, World, kind};
 
-/// A refusal of somebody who showed who they are.
+/// A refusal of an authenticated user.
 fn refusal(asked: &str) -> Event {
     Event {
         actor: Some(Actor::User(caller("bob").subject().clone(), Interface::Rest)),
@@ -43,7 +43,7 @@ async fn notes_reach_the_store_in_batches() {
     world.leases.start().await.unwrap();
     let before = world.store.commits();
     (0..120).for_each(|number| world.ground().remark(refusal(&number.to_string())));
-    assert_eq!(waiting(&world), 0, "nobody waits for the store");
+    assert_eq!(waiting(&world), 0, "no caller waits for the store");
     world.run(SECOND).await;
     assert_eq!(waiting(&world), 120);
     assert!(world.store.commits() - before <= 4, "in groups");
@@ -52,7 +52,7 @@ async fn notes_reach_the_store_in_batches() {
 /// Attack: strangers are refused as fast as they can send, to push out what others did or to fill
 /// the disk.
 #[tokio::test]
-async fn a_flood_of_strangers_pushes_out_nobody() {
+async fn a_flood_of_strangers_pushes_out_no_other_event() {
     const SECONDS: usize = 60;
     let world = World::new().await;
     world.leases.start().await.unwrap();
@@ -68,10 +68,10 @@ async fn a_flood_of_strangers_pushes_out_nobody() {
         world.run(SECOND).await;
     }
     let events = world.ground().records.outgoing_events(100_000).await.unwrap().events;
-    let told: Vec<serde_json::Value> =
+    let written: Vec<serde_json::Value> =
         events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
     let count =
-        |of: &str, what: &str| told.iter().filter(|event| event[of]["kind"] == what).count();
+        |of: &str, what: &str| written.iter().filter(|event| event[of]["kind"] == what).count();
     assert_eq!(count("actor", "user"), 30 * SECONDS);
     assert_eq!(count("actor", "operator"), SECONDS);
     let strangers = count("actor", "stranger");
@@ -80,7 +80,7 @@ async fn a_flood_of_strangers_pushes_out_nobody() {
         strangers >= SECONDS && strangers + counts <= most,
         "{strangers}, counted {counts} times"
     );
-    let lost = told.iter().filter(|event| event["action"] == "lose").map(|event| {
+    let lost = written.iter().filter(|event| event["action"] == "lose").map(|event| {
         let (count, rest) = event["note"].as_str().unwrap().split_once(' ').unwrap();
         assert_eq!(rest, "events of strangers found no room and are not in this log");
         count.parse::<usize>().unwrap()
@@ -90,14 +90,14 @@ async fn a_flood_of_strangers_pushes_out_nobody() {
     assert!(lost + strangers <= 6000 * SECONDS, "{lost} are counted");
 }
 
-/// A command is told also where the store fails just then.
+/// A command is audited also where the store fails just then.
 #[tokio::test]
 async fn a_command_outlives_a_store_that_fails() {
     let world = World::new().await;
     world.leases.start().await.unwrap();
     world.store.fail_next(Fault::Unavailable);
-    let told = world.leases.record_command(operator(), "GET /ledger".into(), None).await;
-    assert_eq!(kind(told), Err(Kind::Internal), "nobody takes it for told");
+    let recorded = world.leases.record_command(operator(), "GET /ledger".into(), None).await;
+    assert_eq!(kind(recorded), Err(Kind::Internal), "the caller learns that it is not durable");
     world.run(SECOND).await;
     assert_eq!(waiting(&world), 1, "once");
 }
@@ -125,7 +125,7 @@ async fn the_end_of_the_daemon_waits_for_notes() {
 }
 
 #[tokio::test]
-async fn refused_sign_ins_are_told() {
+async fn refused_sign_ins_are_audited() {
     let world = World::new().await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
     let sign_in =
@@ -139,8 +139,8 @@ async fn refused_sign_ins_are_told() {
     assert_eq!(waiting(&world) - before, 2);
 }
 
-/// The daemon dies after each of its commits. Whatever is durable then is told, and nothing else
-/// is.
+/// The daemon dies after each of its commits. Every durable change has its event then, and there is
+/// no other event.
 #[tokio::test]
 async fn a_lease_and_its_event_are_one_batch() {
     for commits in 0..7 {
@@ -153,19 +153,19 @@ async fn a_lease_and_its_event_are_one_batch() {
         };
         assert_eq!(revoked.is_ok(), commits == 6, "{commits}");
         world.crash().await;
-        let told = told(&world).await;
-        let done = |action: &str| told.contains(&format!("{action} [] done"));
+        let events = events(&world).await;
+        let done = |action: &str| events.contains(&format!("{action} [] done"));
         let stages = stages(&world).await;
         assert_eq!(
             done("issue"),
             matches!(*stages, ["active" | "revoking"]) || commits == 6,
-            "{commits}: {told:?}"
+            "{commits}: {events:?}"
         );
-        assert_eq!(done("revoke"), commits == 6, "{commits}: {told:?}");
+        assert_eq!(done("revoke"), commits == 6, "{commits}: {events:?}");
     }
 }
 
-async fn told(world: &World) -> Vec<String> {
+async fn events(world: &World) -> Vec<String> {
     world.ground().records.events_for_test().await.unwrap()
 }
 
@@ -174,9 +174,9 @@ async fn stages(world: &World) -> Vec<&'static str> {
     examination.counted.iter().map(|lease| lease.stage).collect()
 }
 
-/// Everything that can become of a lease, by whomever.
+/// Everything that can become of a lease, by any actor.
 #[tokio::test]
-async fn all_that_becomes_of_leases_is_told() {
+async fn all_that_becomes_of_leases_is_audited() {
     let world = World::new().await;
     world.leases.start().await.unwrap();
     let ssh = crate::testing::id("ssh");
@@ -197,8 +197,8 @@ async fn all_that_becomes_of_leases_is_told() {
     world.run(Duration::from_secs(120)).await;
     world.ground().flush_remarks().await.unwrap();
 
-    let mut told = told(&world).await;
-    told.sort();
+    let mut events = events(&world).await;
+    events.sort();
     let mut expected = [
         "issue [] done",
         "collect [] done",
@@ -211,11 +211,11 @@ async fn all_that_becomes_of_leases_is_told() {
         "expire [] done",
     ];
     expected.sort_unstable();
-    assert_eq!(told, expected);
+    assert_eq!(events, expected);
 }
 
 #[tokio::test]
-async fn what_operators_command_is_told_once() {
+async fn what_operators_command_is_audited_once() {
     let world = World::new().await;
     let alice = caller("alice");
     world.leases.suspend(operator(), alice.subject()).await.unwrap();
@@ -224,7 +224,7 @@ async fn what_operators_command_is_told_once() {
     let refused = Error::new(Kind::NotFound, "There is none.");
     world.leases.record_command(operator(), "POST /x".into(), Some(&refused)).await.unwrap();
     assert_eq!(
-        told(&world).await,
+        events(&world).await,
         [
             "suspend [] done",
             "resume [] done",

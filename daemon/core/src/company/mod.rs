@@ -145,7 +145,7 @@ impl Companies {
         Arc::clone(grant.company())
     }
 
-    /// A page of the companies within the reach of the grant that `search` matches
+    /// A page of the companies that the grant covers that `search` matches
     /// ([`CompanyView::list`]).
     ///
     /// # Errors

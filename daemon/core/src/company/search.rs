@@ -1,4 +1,4 @@
-//! Lists of companies: those within the reach of some rights, those of them that match a search,
+//! Lists of companies: those that some rights cover, those of them that match a search,
 //! and one page of these.
 
 use std::sync::Arc;
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// Attack: a search, a page or a total reveals companies beyond the reach of the rights.
+    /// Attack: a search, a page or a total reveals companies that the rights do not cover.
     #[test]
     fn companies_out_of_reach_are_neither_listed_nor_counted() {
         let coverage = Coverage::Only(vec![["777".to_owned(), "old".to_owned()].into()]);

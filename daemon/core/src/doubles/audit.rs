@@ -1,4 +1,5 @@
-//! An echo of the audit log that remembers, and a file of the audit log that breaks when told.
+//! An echo of the audit log that remembers, and a file of the audit log that fails when a test
+//! makes it fail.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,17 +22,17 @@ impl RecordingAudit {
         Self::default()
     }
 
-    /// What happened so far.
+    /// The events so far.
     pub fn events(&self) -> Vec<Event> {
         lock(&self.events).clone()
     }
 
-    /// What was done so far, without who, when and how.
+    /// The actions so far, without actor, time and outcome.
     pub fn actions(&self) -> Vec<Action> {
         lock(&self.events).iter().map(|event| event.action).collect()
     }
 
-    /// What happened so far, which is forgotten then.
+    /// Takes the events so far.
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *lock(&self.events))
     }
@@ -56,7 +57,7 @@ struct Contents {
 }
 
 impl MemoryFile {
-    /// What stands in it.
+    /// Its bytes.
     pub fn bytes(&self) -> Vec<u8> {
         lock(&self.0).bytes.clone()
     }
@@ -66,7 +67,7 @@ impl MemoryFile {
         String::from_utf8_lossy(&self.bytes()).lines().map(ToOwned::to_owned).collect()
     }
 
-    /// Somebody else changes it; `Vec::new()` is what moving it away leaves.
+    /// Changes it behind the daemon's back; `Vec::new()` is what moving it away leaves.
     pub fn set(&self, bytes: impl Into<Vec<u8>>) {
         lock(&self.0).bytes = bytes.into();
     }

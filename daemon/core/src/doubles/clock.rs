@@ -1,4 +1,4 @@
-//! A clock that stands still until told.
+//! A clock that stands still until a test moves it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl State {
         self.sleepers = rest;
         due.sort_by_key(|sleeper| sleeper.until);
         for sleeper in due {
-            // Nobody there any more: the sleep was given up.
+            // It fails when the sleep was given up.
             let _ = sleeper.wake.send(());
         }
     }
@@ -70,7 +70,7 @@ impl ManualClock {
         lock(&self.0).forward(by);
     }
 
-    /// Moves both clocks from one sleeper's time to the next, and lets everybody run in between:
+    /// Moves both clocks from one sleeper's time to the next, and lets every task run in between:
     /// what sleeps again on the way wakes again on the way. On a runtime of one thread the same
     /// happens every time; work that awaits more than some hundred times between two sleeps may see
     /// time move on under it.

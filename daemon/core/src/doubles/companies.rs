@@ -10,7 +10,7 @@ use crate::company::{Companies, Source};
 ///
 /// # Panics
 /// When the list of a [`Source::Listed`] cannot be taken over.
-#[expect(clippy::expect_used, reason = "a store in memory that nobody has told to fail")]
+#[expect(clippy::expect_used, reason = "a store in memory that no test has made fail")]
 pub async fn companies(source: Source) -> Arc<Companies> {
     let (clock, store) = (ManualClock::default(), MemoryStore::new());
     let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 7).await;

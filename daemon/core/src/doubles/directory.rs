@@ -10,13 +10,13 @@ use super::{Gate, lock};
 use crate::ports::directory::{Directory, DirectoryCompany, DirectoryPage};
 use crate::ports::plugins::{Broken, BrokenHow, CallFailure, NotStarted, Refusal};
 
-/// What the next call for companies does. Where no step is left, it gets the page of the companies
+/// The next step of a call for companies. Where no step is left, it gets the page of the companies
 /// that it asks for.
 #[derive(Debug, Clone)]
 pub enum DirectoryStep {
     /// Gets this page, whatever the cursor.
     Page(DirectoryPage),
-    /// Is told to come back after that, or not at all.
+    /// Is refused, with a time to come back after or without one.
     Refuse(Option<Duration>),
     /// Finds no place to run.
     Busy,
@@ -132,7 +132,7 @@ impl Directory for FakeDirectory {
             DirectoryStep::Refuse(retry_after) => Err(refusal(retry_after)),
             DirectoryStep::Busy => Err(CallFailure::NotStarted(NotStarted::Busy)),
             DirectoryStep::Break(how) => {
-                Err(CallFailure::Broken(Broken { how, cause: "told to break".into() }))
+                Err(CallFailure::Broken(Broken { how, cause: "a test makes it break".into() }))
             }
             DirectoryStep::Wait(..) | DirectoryStep::Answer => Ok(self.page(cursor)),
         }

@@ -1,4 +1,4 @@
-//! A door that tests hold shut.
+//! A gate that tests hold shut.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Gate {
         Self { open: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Lets everybody through who waits or comes.
+    /// Lets every task through, those that wait and those that come.
     pub fn open(&self) {
         self.open.send_replace(true);
     }

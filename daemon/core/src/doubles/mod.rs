@@ -2,14 +2,14 @@
 //!
 //! | port | stand-in |
 //! |---|---|
-//! | `Clock` | [`ManualClock`]: stands still until told |
+//! | `Clock` | [`ManualClock`]: stands still until a test moves it |
 //! | `Tasks` | [`TestTasks`]: tokio's, counted |
 //! | `Entropy` | [`SeededEntropy`]: random, and the same in each run |
 //! | `Store` | [`MemoryStore`]: keeps the port's promises, fails on demand, survives a crash |
 //! | `ServicePlugins` | [`ScriptedPlugins`]: does what a test says, at a pretended target |
 //! | `TypePlugins` | [`ScriptedTypePlugins`]: take every text, unless a test says otherwise |
 //! | `Providers` | [`FakeProviders`]: a table |
-//! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test says |
+//! | `Directory` | [`FakeDirectory`]: companies in pages, and whatever else a test scripts |
 //! | `SignIn`, `Tokens` | [`FakeSignIn`]: codes in a table; [`FakeTokens`]: readable ones |
 //! | `AuditEcho` | [`RecordingAudit`]: a list |
 //! | `AuditFile` | [`MemoryFile`]: bytes, and a disk that may be full |
@@ -44,8 +44,8 @@ pub use entropy::SeededEntropy;
 pub use gate::Gate;
 pub use ground::ground;
 pub use people::{
-    ISSUER, PROVIDER, caller, caller_with_claim, everybody, identity, member, member_with_rights,
-    member_with_scopes, service,
+    ISSUER, PROVIDER, caller, caller_with_claim, identity, member, member_with_rights,
+    member_with_scopes, open_rules, service,
 };
 pub use plugins::{Call, Effect, IssueStep, RevokeStep, ScriptedPlugins, Thing};
 pub use providers::FakeProviders;

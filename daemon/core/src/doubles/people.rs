@@ -10,7 +10,7 @@ use crate::ids::{ProviderId, ServiceId, SessionId, UserId};
 use crate::rights::Rights;
 use crate::rules::{Condition, Configured, ProviderMatch, Rule, Rules};
 
-/// The id of the provider that everybody here comes from.
+/// The id of the provider of all doubles.
 pub const PROVIDER: &str = "op";
 /// Its issuer.
 pub const ISSUER: &str = "https://op.example.org";
@@ -68,13 +68,13 @@ pub fn member_with_rights(member: &Member, rights: Rights) -> Member {
 /// # Panics
 /// Never: the rule is one.
 #[expect(clippy::expect_used, reason = "a constant that parses")]
-pub fn everybody() -> Rules {
+pub fn open_rules() -> Rules {
     let rule =
         Rule::new(ProviderMatch::Any, "sub", Condition::any(true)).expect("a constant that parses");
     Rules::new(vec![rule], Vec::new(), &Configured::default())
 }
 
-/// A service for [`everybody`], without limits.
+/// A service with [`open_rules`], without limits.
 ///
 /// # Panics
 /// When `id` is no id.
@@ -88,7 +88,7 @@ pub fn service(id: &str) -> Service {
         allow_same_state: false,
         pass_access_token: false,
         max_lifetime: None,
-        rules: everybody(),
+        rules: open_rules(),
         hide: false,
         tooltip: None,
     }

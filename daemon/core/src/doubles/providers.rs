@@ -12,10 +12,10 @@ use crate::ids::ProviderId;
 use crate::ports::providers::{ProviderView, Providers};
 use crate::secret::Secret;
 
-/// Where a token holds, and its SHA-256.
+/// The provider of a token, and the SHA-256 of the token.
 type TokenKey = (ProviderId, [u8; 32]);
 
-/// Knows the providers and the tokens that it was told of.
+/// Knows the providers and the tokens that a test added.
 #[derive(Debug, Default)]
 pub struct FakeProviders {
     providers: Mutex<Vec<ProviderView>>,
@@ -23,7 +23,7 @@ pub struct FakeProviders {
 }
 
 impl FakeProviders {
-    /// Nobody vouches for anybody.
+    /// Without providers and tokens.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! A provider with a browser flow, and tokens that anybody can read.
+//! A provider with a browser flow, and tokens that are readable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::ports::sign_in::{Begun, Flow, SignIn, Vouched};
 use crate::ports::tokens::{TokenKind, Tokens};
 use crate::secret::Secret;
 
-/// Vouches for whoever a test gave a code to: each code once, as a provider does.
+/// Vouches for the subject of each code that a test added: once for each code, as a provider does.
 #[derive(Debug, Default)]
 pub struct FakeSignIn {
     providers: Mutex<BTreeSet<ProviderId>>,
@@ -27,7 +27,7 @@ pub struct FakeSignIn {
 }
 
 impl FakeSignIn {
-    /// [`PROVIDER`] alone, which knows nobody yet.
+    /// [`PROVIDER`] alone, without any codes yet.
     ///
     /// # Panics
     /// Never: the id of the provider is one.
@@ -61,7 +61,7 @@ impl FakeSignIn {
         }
     }
 
-    /// Nobody gets an answer until `gate` is open.
+    /// Gives no answer until `gate` is open.
     pub fn hold(&self, gate: &Gate) {
         *lock(&self.gate) = Some(gate.clone());
     }

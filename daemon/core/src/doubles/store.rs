@@ -1,4 +1,4 @@
-//! A store in memory that keeps the promises of the port, and breaks down when told.
+//! A store in memory that keeps the promises of the port, and fails when a test makes it fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
@@ -15,12 +15,12 @@ use crate::ports::store::{
     MAX_VALUE_BYTES, Page, Revision, Store, StoreError, Versioned,
 };
 
-/// What becomes of a commit that would otherwise be judged by its expectations.
+/// The fault of a commit that would otherwise be judged by its expectations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Another commit was faster; nothing changed. Names the first key of the batch.
     Conflict,
-    /// Nobody knows. `applied` says what really happened, if the expectations held.
+    /// The fate is unknown. `applied` says what really happened, if the expectations held.
     Unknown {
         /// Whether the batch was applied.
         applied: bool,
@@ -65,7 +65,7 @@ impl MemoryStore {
         state.stop_at = Some(state.commits.saturating_add(commits));
     }
 
-    /// What a daemon finds that is started anew: the same data, and no faults.
+    /// The store of a daemon that is started anew: the same data, and no faults.
     pub fn snapshot(&self) -> Self {
         let state = lock(&self.0);
         let (data, revision) = (state.data.clone(), state.revision);
@@ -85,7 +85,7 @@ impl MemoryStore {
         below.map(|(key, stored)| (key.clone(), stored.value.clone())).collect()
     }
 
-    /// Changes a value behind everybody's back; `None` takes it away.
+    /// Changes a value behind the daemon's back; `None` takes it away.
     pub fn tamper(&self, key: &Key, value: Option<Bytes>) {
         let mut state = lock(&self.0);
         state.revision += 1;
@@ -113,13 +113,13 @@ impl State {
         match self.faults.pop_front() {
             None => self.apply(batch),
             Some(Fault::Conflict) => Err(StoreError::Conflict { key: first_key(&batch) }),
-            Some(Fault::Unavailable) => Err(StoreError::Unavailable("told to fail".into())),
+            Some(Fault::Unavailable) => Err(StoreError::Unavailable("a test makes it fail".into())),
             Some(Fault::Unknown { applied: false }) => {
-                Err(StoreError::Unknown("told to fail".into()))
+                Err(StoreError::Unknown("a test makes it fail".into()))
             }
             Some(Fault::Unknown { applied: true }) => {
                 self.apply(batch)?;
-                Err(StoreError::Unknown("told to fail".into()))
+                Err(StoreError::Unknown("a test makes it fail".into()))
             }
         }
     }

@@ -14,10 +14,10 @@ use crate::ports::plugins::{Broken, BrokenHow, PluginIdentity};
 use crate::ports::types::{DeclaredType, NormaliseFailure, TypePluginView, TypePlugins, TypeValue};
 use crate::secret::Secret;
 
-/// What becomes of the next check.
+/// The step of the next check.
 #[derive(Debug, Clone)]
 pub enum NormaliseStep {
-    /// What a plain plugin would say.
+    /// The answer of a plain plugin.
     Plain,
     /// The same, once the gate is open.
     Wait(Gate),
@@ -123,7 +123,7 @@ impl TypePlugins for ScriptedTypePlugins {
             }
             NormaliseStep::Busy => Err(NormaliseFailure::Busy),
             NormaliseStep::Broken(how) => {
-                Err(NormaliseFailure::Broken(Broken { how, cause: "told to break".into() }))
+                Err(NormaliseFailure::Broken(Broken { how, cause: "a test makes it break".into() }))
             }
         }
     }

@@ -22,11 +22,11 @@ use crate::user::{ConfiguredRole, Roles, Users};
 pub struct People {
     /// Their time.
     pub clock: ManualClock,
-    /// Where they are kept.
+    /// The store of their records.
     pub store: MemoryStore,
-    /// Where they sign in.
+    /// The provider that they sign in at.
     pub provider: Arc<FakeSignIn>,
-    /// What they stand on.
+    /// Their ground.
     pub ground: Arc<Ground>,
     /// The users.
     pub users: Arc<Users>,
@@ -63,11 +63,11 @@ pub fn role_of(whose: &str, name: &str, permissions: &[&str]) -> ConfiguredRole 
 }
 
 impl People {
-    /// Nobody yet.
+    /// Without users yet.
     ///
     /// # Panics
-    /// Never: the store fails nobody who has not told it to.
-    #[expect(clippy::expect_used, reason = "a store in memory that nobody has told to fail")]
+    /// Never: the store fails only when a test makes it fail.
+    #[expect(clippy::expect_used, reason = "a store in memory that no test has made fail")]
     pub async fn new(roles: Vec<ConfiguredRole>, options: Options) -> Self {
         let (clock, store) = (ManualClock::default(), MemoryStore::new());
         let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 1000).await;
@@ -92,7 +92,7 @@ impl People {
         Self { clock, store, provider, ground, users, sessions }
     }
 
-    /// Signs `user` in, at a place that nobody else is at.
+    /// Signs `user` in, from an address that no other client has.
     ///
     /// # Panics
     /// When they cannot sign in.

@@ -12,8 +12,8 @@ use crate::vault::{Options, Vault};
 /// nothing happens but what is asked for.
 ///
 /// # Panics
-/// Never: the store fails nobody who has not told it to.
-#[expect(clippy::expect_used, reason = "a store in memory that nobody has told to fail")]
+/// Never: the store fails only when a test makes it fail.
+#[expect(clippy::expect_used, reason = "a store in memory that no test has made fail")]
 pub async fn vault(companies: Arc<Companies>, plugins: Arc<ScriptedTypePlugins>) -> Arc<Vault> {
     let (clock, store) = (ManualClock::default(), MemoryStore::new());
     let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 8).await;

@@ -1,4 +1,4 @@
-//! Whether the wall clock can be believed: it and the monotonic clock have to go on at the same
+//! Whether the wall clock can be trusted: it and the monotonic clock have to advance at the same
 //! pace.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! What both halves of the domain stand on: time, tasks, entropy, the records and the audit.
+//! The common ground of both halves of the domain: time, tasks, entropy, the records and the audit.
 //!
 //! [`Ground`] is made once and shared by leases, companies, users, sessions and the vault, so that
 //! they agree about the end of the daemon, the state of its clock, and the order of audit events.
-//! What many use-cases do in the same way is here too: [`Ground::detached`] runs work that a client
+//! It also holds what many use-cases share: [`Ground::detached`] runs work that a client
 //! must not cut short, [`retry`] repeats a change that lost a race.
 //!
 //! An audit event takes one of three ways:
@@ -36,15 +36,15 @@ pub(crate) use remarks::ROOM_OF_STRANGERS;
 use remarks::Remarks;
 pub(crate) use retry::{retry, too_contended};
 
-/// What a [`Ground`] is made of.
+/// The dependencies of a [`Ground`].
 pub struct GroundDependencies {
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Where detached work runs, so that no client cuts it short.
+    /// The runner of detached work, so that no client cuts it short.
     pub tasks: Arc<dyn Tasks>,
     /// Ids and jitter.
     pub entropy: Arc<dyn Entropy>,
-    /// Where records are kept.
+    /// The store of the records.
     pub store: Arc<dyn Store>,
     /// The keys that seal them.
     pub keyring: Arc<Keyring>,
@@ -69,7 +69,7 @@ pub struct Ground {
 pub const DEFAULT_MAX_DRIFT: Duration = Duration::from_secs(60);
 
 impl Ground {
-    /// Puts the parts together.
+    /// Connects the dependencies.
     pub fn new(parts: GroundDependencies) -> Arc<Self> {
         let GroundDependencies { clock, tasks, entropy, store, keyring, max_drift } = parts;
         Arc::new(Self {
@@ -99,8 +99,7 @@ impl Ground {
         self.stopping.send_replace(true);
     }
 
-    /// Takes the wall clock as it is now for right. Until this was called once, the clock is not
-    /// watched.
+    /// Accepts the wall clock as it is now. Until this was called once, the clock is not watched.
     pub(crate) fn trust_clock(&self) {
         let watch = ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.max_drift);
         *self.clock_watch.lock() = Some(watch);
@@ -164,7 +163,7 @@ pub(crate) fn suspended() -> Error {
     Error::new(Kind::Unauthenticated, "Your access is suspended.")
 }
 
-/// What an error is for the audit: a refusal, or a failure.
+/// The outcome of an error for the audit: a refusal, or a failure.
 pub(crate) fn outcome_of(error: &Error) -> Outcome {
     let sentence = error.public().to_owned();
     match error.kind() {

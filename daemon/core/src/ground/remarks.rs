@@ -21,8 +21,8 @@ use crate::time::Timestamp;
 
 /// Most remarks in one batch.
 const REMARKS_AT_ONCE: usize = 50;
-/// Most events that wait, of those who showed who they are, and of the daemon itself. Their texts
-/// are short: a few megabytes at worst.
+/// Most events that wait, of authenticated callers and of the daemon itself. Their texts are short:
+/// a few megabytes at worst.
 const ROOM: usize = 2048;
 /// Most events of strangers that wait.
 pub(crate) const ROOM_OF_STRANGERS: usize = 256;
@@ -44,7 +44,7 @@ struct Waiting {
 #[derive(Default)]
 struct Queue {
     events: VecDeque<Event>,
-    /// What found no room since this was told last.
+    /// Events that found no room since the last event that counts them.
     dropped: u64,
 }
 
@@ -75,14 +75,14 @@ impl Queue {
         }
     }
 
-    /// At most `most` events, oldest first. Where some found no room before, one of them, which
-    /// `lost` makes, says so.
+    /// At most `most` events, oldest first. Where some found no room before, the first one, which
+    /// `lost` makes, counts them.
     fn take(&mut self, most: usize, lost: impl FnOnce(u64) -> Event) -> Vec<Event> {
-        // One that was put back is told first: as long as nothing can be written, they do not
-        // become more.
-        let is_told = self.events.front().is_some_and(|event| event.action == Action::Lose);
+        // An event that counts them and was put back goes first: as long as nothing can be written,
+        // no second one is made.
+        let is_counted = self.events.front().is_some_and(|event| event.action == Action::Lose);
         let mut events = Vec::new();
-        if most > 0 && self.dropped > 0 && !is_told {
+        if most > 0 && self.dropped > 0 && !is_counted {
             events.push(lost(mem::take(&mut self.dropped)));
         }
         let count = most.saturating_sub(events.len()).min(self.events.len());
@@ -238,7 +238,7 @@ mod tests {
 
     /// Attack: a million refusals, to fill memory, or to push out what others did.
     #[test]
-    fn what_finds_no_room_is_counted_and_told_once() {
+    fn what_finds_no_room_is_counted_once() {
         let notes = Remarks::default();
         for number in 0..1_000_000 {
             notes.add(of_stranger(number));
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(times(&first[1..]), [0, 1], "no more than asked for");
         let rest = take(&notes, ROOM, ROOM).events;
         assert_eq!(rest.len(), ROOM_OF_STRANGERS - 2);
-        assert!(rest.iter().all(|event| event.action == Action::Refuse), "told once");
+        assert!(rest.iter().all(|event| event.action == Action::Refuse), "counted once");
         assert!(!notes.is_waiting());
     }
 
@@ -297,7 +297,7 @@ mod tests {
         }
         let events = take(&notes, ROOM, ROOM).events;
         assert_eq!(events.len(), ROOM_OF_STRANGERS + 1, "one of them counts");
-        assert!(notes.is_waiting(), "there is more to tell");
+        assert!(notes.is_waiting(), "there is more to write");
         assert_eq!(take(&notes, 9, 9).events.len(), 1);
     }
 

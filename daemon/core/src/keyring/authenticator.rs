@@ -53,7 +53,7 @@ pub(crate) fn encode_mac(mac: &MacBytes) -> String {
     URL_SAFE_NO_PAD.encode(mac)
 }
 
-/// What [`encode_mac`] wrote.
+/// Decodes the text of [`encode_mac`].
 pub(crate) fn decode_mac(text: &[u8]) -> Option<MacBytes> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }

@@ -1,5 +1,4 @@
-//! The key that everything else hangs on: it wraps the keyring and nothing else. It lives outside
-//! the store.
+//! The key-encryption key: it wraps the keyring and nothing else. It lives outside the store.
 
 use std::fmt;
 
@@ -12,11 +11,11 @@ use super::mac::mac;
 use crate::envelope::{DataKey, KEY_BYTES, KeyId};
 use crate::ports::Entropy;
 
-/// What a key file begins with: the number tells formats apart.
+/// The beginning of a key file: the number identifies the format.
 const PREFIX: &str = "credsmith-kek-1:";
 /// Characters of 32 bytes in base64.
 const ENCODED: usize = 44;
-/// Larger files are not read: they are no key file.
+/// Longest key file; a longer file is not one.
 const MAX_FILE: usize = 256;
 
 /// Bytes of the check value.
@@ -28,9 +27,9 @@ pub struct Kek(Zeroizing<[u8; KEY_BYTES]>);
 /// Why a file is not a key file. Quotes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KekError {
-    /// Nothing in it.
+    /// It is empty.
     Empty,
-    /// Something else.
+    /// It is another file.
     NotAKeyFile,
     /// The right beginning, and then not 44 characters of base64.
     BadKey,
@@ -98,7 +97,7 @@ impl Kek {
         DataKey::new(KeyId(0), &mac(&self.0, &[b"wrap"]))
     }
 
-    /// A value that tells keys apart and says nothing about them.
+    /// A value that differs from key to key and discloses nothing about them.
     pub(super) fn check_value(&self) -> [u8; CHECK_BYTES] {
         super::truncated(&mac(&self.0, &[b"check"]))
     }

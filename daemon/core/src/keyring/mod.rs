@@ -1,8 +1,9 @@
-//! The keys: who wraps whom, which one seals now, and how often it still may.
+//! The keys: which key wraps which, which one seals now, and how often it still may.
 //!
 //! A [`Kek`] from outside the store wraps the keyring. The keyring holds data keys (DEKs), of which
 //! the newest seals and all open; a pseudonym key, which hides names inside of store keys; and a
-//! derivation key, for whoever needs a key of their own. The last two are never rotated.
+//! derivation key, from which other modules derive keys of their own. The last two are never
+//! rotated.
 //!
 //! Start with [`Keyring::load`], [`Keyring::seal`], [`Keyring::pseudonym`]. The byte formats are
 //! [`crate::envelope`]'s and `records`'.
@@ -107,7 +108,7 @@ impl From<StoreError> for KeyringError {
     }
 }
 
-/// How many seals a data key gives. Random nonces of 96 bits are safe up to 2^32 of them.
+/// The number of seals of a data key. Random nonces of 96 bits are safe up to 2^32 of them.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
     /// Reserved durably at a time. A crash wastes what is left of a block and never uses a seal
@@ -207,8 +208,8 @@ impl Keyring {
         envelope::seal(&active, &*self.entropy, key, field, plain).map_err(Error::internal)
     }
 
-    /// Opens what was sealed for `field` of the value at `key`, by whichever data key. The text is
-    /// wiped when dropped.
+    /// Opens what was sealed for `field` of the value at `key`, by any of the data keys. The text
+    /// is wiped when dropped.
     ///
     /// # Errors
     /// `Internal`: what is there was not sealed there, or not by this keyring. The cause says how;
@@ -229,7 +230,7 @@ impl Keyring {
         envelope::open(with, key, field, sealed)
     }
 
-    /// A name for `parts` that tells equal from different and nothing else: 16 bytes of
+    /// A name for `parts` that discloses whether two are equal and nothing else: 16 bytes of
     /// HMAC-SHA-256, the same for the life of the data. Equal parts have different pseudonyms in
     /// different spaces.
     pub fn pseudonym(&self, space: &str, parts: &[&[u8]]) -> [u8; 16] {
@@ -243,7 +244,8 @@ impl Keyring {
         Secret::new(mac(&self.root.derivations, &[purpose.as_bytes()]).to_vec())
     }
 
-    /// What signs and checks texts for `purpose`, the same for the life of the data.
+    /// The authenticator that signs and checks texts for `purpose`, the same for the life of the
+    /// data.
     pub fn authenticator(&self, purpose: &str) -> Authenticator {
         Authenticator::new(mac(&self.root.derivations, &[b"authenticate", purpose.as_bytes()]))
     }
@@ -267,8 +269,8 @@ impl Keyring {
         }
     }
 
-    /// Sees to it that seals are left. One at a time: who waited for the lock finds what the one
-    /// before reserved.
+    /// Makes sure that seals are left. One task at a time: a task that waited for the lock finds
+    /// what the one before reserved.
     async fn reserve(&self) -> Result<(), KeyringError> {
         let _alone = self.reserving.lock().await;
         for _ in 0..COMMIT_ATTEMPTS {
@@ -277,8 +279,8 @@ impl Keyring {
             }
             match self.reserve_once().await {
                 Ok(()) => {}
-                // Lost to another daemon, or nobody knows: what the store says now counts. At worst
-                // a block is wasted.
+                // Lost to another daemon, or of unknown fate: what the store has now counts. At
+                // worst a block is wasted.
                 Err(KeyringError::Store(StoreError::Conflict { .. } | StoreError::Unknown(_))) => {
                     self.set_ring(load_ring(&*self.store, &self.wrapping).await?);
                 }
@@ -365,8 +367,8 @@ async fn load_or_make_root(
             }
         }
         match store.commit(first_keyring(kek, entropy, clock)?).await {
-            // Read back what is there, by whomever: the store, not this process, says which keyring
-            // it is.
+            // Read back what is there, whichever daemon wrote it: the store, not this process, says
+            // which keyring it is.
             Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }

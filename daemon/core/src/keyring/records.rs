@@ -1,4 +1,4 @@
-//! What the keyring keeps in the store, and how: every part is wrapped by the KEK, none is sealed
+//! The keyring's records in the store: every part is wrapped by the KEK, none is sealed
 //! by a data key.
 //!
 //! | key | value |
@@ -31,17 +31,17 @@ pub(super) fn random_key(entropy: &dyn Entropy) -> KeyBytes {
     bytes
 }
 
-/// Where the root is.
+/// The key of the root.
 pub(super) fn root_key() -> Key {
     Key::new("keyring/root")
 }
 
-/// Where the data keys are.
+/// The prefix of the data keys.
 pub(super) fn dek_prefix() -> Key {
     Key::new(DEK_PREFIX)
 }
 
-/// Where the data key of that id is.
+/// The key of the data key of that id.
 pub(super) fn dek_key(id: KeyId) -> Key {
     Key::new(format!("{DEK_PREFIX}{:08x}", id.0))
 }

@@ -11,7 +11,7 @@ fn kek(seed: u64) -> Kek {
     Kek::generate(&SeededEntropy::new(seed))
 }
 
-/// A daemon of its own over `store`: nobody's random bytes are another's.
+/// A daemon of its own over `store`: its random bytes differ from those of every other.
 async fn daemon(store: &MemoryStore, seed: u64, budget: Budget) -> Result<Keyring, KeyringError> {
     let entropy = Arc::new(SeededEntropy::new(seed));
     Keyring::load_with(

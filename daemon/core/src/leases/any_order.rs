@@ -156,7 +156,7 @@ impl Run {
     fn make(&mut self, shared: bool, ends_after: Option<u64>, with_secret: bool) -> IssueStep {
         self.made += 1;
         let state = if shared { "shared".to_owned() } else { format!("thing {}", self.made) };
-        // What several leases may name does not end by itself: which end would be its own?
+        // A state that several leases may share has no end of its own: which one would it be?
         let expires_at =
             ends_after.filter(|_| !shared).map(|secs| self.world.now() + Duration::from_secs(secs));
         self.mortal.extend(expires_at.map(|_| state.clone()));

@@ -1,5 +1,5 @@
-//! How much may be in work at a time. A permit is taken before anything happens and goes with the
-//! work, so that clients that hang up buy no more of it than clients that wait.
+//! Bounds on issues and revocations in work. A permit is taken before anything happens and goes
+//! with the work, so that clients that hang up cause no more of it than clients that wait.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 use crate::ids::ServiceId;
 use crate::limits::{KeyedPermit, KeyedPermits};
 
-/// Permits for what users have done at targets.
+/// Permits for issues and revocations on behalf of users.
 pub(crate) struct Effects {
     all: Arc<Semaphore>,
     by_service: KeyedPermits<ServiceId>,
@@ -26,8 +26,7 @@ pub(crate) struct Effect {
 
 impl Effects {
     /// At most `most`; of one service half of that, so that a target that hangs leaves room for the
-    /// others; of one user a quarter, so that it takes more than one of them to leave nobody else
-    /// any.
+    /// others; of one user a quarter, so that one user alone cannot take all.
     pub(crate) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         Self {
@@ -48,13 +47,13 @@ impl Effects {
         Ok(Effect { _any: any, _of_service: of_service, _of_user: of_user })
     }
 
-    /// No permit from now on. What is in work goes on.
+    /// Gives no permit from now on. Work that has one goes on.
     pub(crate) fn close(&self) {
         self.all.close();
     }
 }
 
-/// What a caller hears when too much is in work.
+/// The refusal when too much is in work.
 pub(crate) fn busy() -> Error {
     Error::new(Kind::Busy, "The service is busy; please try again later.")
 }
@@ -79,7 +78,7 @@ mod tests {
         drop(others);
     }
 
-    /// Attack: one user, two targets that hang, and nobody else gets anything of any service.
+    /// Attack: one user, two targets that hang, and no other user gets anything of any service.
     #[test]
     fn one_user_has_a_quarter_of_all_services_together() {
         let (ssh, web) = (ServiceId::parse("ssh").unwrap(), ServiceId::parse("web").unwrap());

@@ -1,7 +1,7 @@
-//! Where an issued result waits until its user fetches it: in memory only, for seconds, for one
+//! Issued results that wait until their users fetch them: in memory only, for seconds, for one
 //! read.
 //!
-//! A place is taken before the plugin runs, so that what was issued can always be handed over.
+//! A place is taken before the plugin runs, so that an issued result can always be handed over.
 //! Never here: the store, a log line with a value in it.
 
 use std::collections::{HashMap, VecDeque};
@@ -15,26 +15,26 @@ use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::limits::{KeyedPermit, KeyedPermits};
 use crate::ports::plugins::Entry;
 
-/// What waits for a user.
+/// A result that waits for a user.
 #[derive(Debug, Clone)]
 pub enum Handoff {
     /// A credential was issued.
     Credential {
         /// Its lease.
         id: LeaseId,
-        /// What the plugin made for the user.
+        /// The entries that the plugin made.
         entries: Vec<Entry>,
     },
     /// The user has to sign in elsewhere first.
     Login {
-        /// Where.
+        /// The provider.
         provider: ProviderId,
-        /// Why, in the plugin's words.
+        /// The plugin's reason, for the user.
         message: String,
     },
 }
 
-/// What was waiting, and where it came from.
+/// A collected result, and its service.
 pub(crate) struct Collected {
     pub(crate) handoff: Handoff,
     pub(crate) service: ServiceId,
@@ -117,7 +117,7 @@ impl Handoffs {
         waiting.results.insert(id, Held { collected, ends, place });
     }
 
-    /// The result, if it waits for `user`: once. What waits for others goes on waiting.
+    /// Takes the result, if it waits for `user`. Results of other users go on waiting.
     pub(crate) fn collect(
         &self,
         user: &Subject,
@@ -133,18 +133,18 @@ impl Handoffs {
         Some(held.collected)
     }
 
-    /// Whether a result waits for `user`. Looking does not take it.
+    /// Whether a result waits for `user`. It can still be collected.
     pub(crate) fn holds(&self, user: &Subject, id: HandoffId, now: Duration) -> bool {
         self.lock().results.get(&id).is_some_and(|held| held.place.user == *user && held.ends > now)
     }
 
-    /// Wipes what waited too long.
+    /// Wipes results that waited too long.
     pub(crate) fn purge(&self, now: Duration) {
         drop(self.forget_old(now));
     }
 
-    /// Takes out what waited too long. It is the caller who drops it, outside the lock: wiping
-    /// takes its time.
+    /// Takes out results that waited too long. The caller drops them outside the lock: wiping takes
+    /// time.
     fn forget_old(&self, now: Duration) -> Vec<Held> {
         let mut old = Vec::new();
         let mut waiting = self.lock();

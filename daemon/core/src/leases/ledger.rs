@@ -1,9 +1,11 @@
-//! The steps of a lease's life as things that happen durably: read, ask [`crate::model::lease`]
-//! what becomes of it, write, try again where somebody else was faster.
+//! The steps of a lease's life as durable changes: read, apply [`crate::model::lease`], write, try
+//! again where another change was faster.
 //!
-//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. What is told of a
-//! step its caller says, who alone knows whose doing it is; it becomes durable with the step. Never
-//! here: a plugin, a caller.
+//! Start with [`Ledger::reserve`], [`Ledger::activate`] and [`Ledger::advance`]. The calling
+//! use-case makes the audit event of a step, since it alone knows the actor; the event becomes
+//! durable with the step.
+//!
+//! Never here: a plugin, a caller.
 
 use std::sync::Arc;
 
@@ -36,17 +38,17 @@ pub(crate) struct Ledger {
     accounts: KeyedLocks<Account>,
 }
 
-/// How many leases a user may have of a service.
+/// The room for leases of one user and service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     /// At most so many; `None`: any number.
     pub(crate) limit: Option<u32>,
-    /// Whether leases that have expired may make room. Not while the clock is in doubt: what is
-    /// retired once stays so.
+    /// Whether expired leases may be retired to make room. Not while the clock is in doubt: a
+    /// retired lease stays so.
     pub(crate) may_retire: bool,
 }
 
-/// What a plugin made, to be recorded.
+/// The result of a plugin, to be recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Activation {
     pub(crate) made: Made,
@@ -54,26 +56,26 @@ pub(crate) struct Activation {
     pub(crate) kept: Kept,
     /// Whether a state that the user's active lease holds means that lease.
     pub(crate) allow_same_state: bool,
-    /// Whether anybody can have it.
+    /// Whether the user can have it.
     pub(crate) wanted: bool,
 }
 
-/// What became of what a plugin made.
+/// The outcome of an activation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Activated {
     /// The user has it.
     New,
-    /// It is what the user's lease of that id has named all along.
+    /// It is the object that the user's lease of that id holds already.
     Same(LeaseId),
     /// Another lease has that state. There is no new lease, and the older one is as it was.
     Taken,
-    /// The user was suspended meanwhile, or nobody wanted it: it is being taken back.
+    /// The user was suspended meanwhile, or cannot have it: it is being taken back.
     Unwanted,
     /// The issue had been given up by the time the plugin was done: it is being taken back.
     TooLate,
 }
 
-/// What became of what a plugin made, and whether its audit event is durable.
+/// The outcome of an activation, and whether its audit event is durable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub(crate) activated: Activated,
@@ -85,7 +87,7 @@ pub(crate) struct Settled {
 pub(crate) enum NotAdvanced {
     /// It is not as it was read.
     Conflict,
-    /// The event does not befall it.
+    /// The event is not possible in its state.
     NotPossible(NotPossible),
     /// The store failed; it may have advanced.
     Failed(Error),
@@ -216,8 +218,8 @@ impl Ledger {
         if self.ground.records.is_suspended(subject).await? { Err(suspended()) } else { Ok(()) }
     }
 
-    /// Records what the plugin made for `pending`, as it was reserved, together with the audit event
-    /// that `event` makes of the outcome. Where no record is left to change
+    /// Records what the plugin made for `pending`, as it was reserved, together with the audit
+    /// event that `event` makes of the outcome. Where no record is left to change
     /// ([`Settled::is_audited`] is false), the caller has to remark the event.
     ///
     /// # Errors
@@ -276,7 +278,7 @@ impl Ledger {
         if let Some(holder) = holder.filter(|holder| *holder != pending.value.id) {
             return self.plan_held(pending, activation, suspended, holder, at).await;
         }
-        // A round whose fate was unknown may have recorded it.
+        // An attempt of unknown fate may have recorded it.
         if matches!(&pending.value.state, State::Active(made) if *made == activation.made) {
             return Ok(Plan::Leave(Activated::New));
         }
@@ -300,8 +302,8 @@ impl Ledger {
         Ok(Plan::Commit(change, activated))
     }
 
-    /// The plugin named what another lease holds. Nothing may be revoked by that name: it is the
-    /// other lease's.
+    /// The plugin returned a state that another lease holds. Nothing may be revoked by that state:
+    /// it is the other lease's.
     async fn plan_held(
         &self,
         pending: &Versioned<Lease>,
@@ -320,7 +322,7 @@ impl Ledger {
         if !activation.allow_same_state || !activation.wanted || doomed {
             return Ok(Plan::Commit(change, Activated::Taken));
         }
-        // What another plugin made goes by the same name and is something else.
+        // The same state of another plugin is another object.
         let same = |older: &Versioned<Lease>| {
             older.value.owner == pending.value.owner
                 && older.value.plugin.name == pending.value.plugin.name
@@ -342,8 +344,8 @@ impl Ledger {
     /// lease as it will be. Returns the lease as it then is, `None` when its record is deleted.
     ///
     /// # Errors
-    /// See [`NotAdvanced`]. Nothing is tried again: what to do about a lease that is not as it was
-    /// read, the caller knows.
+    /// See [`NotAdvanced`]. Nothing is tried again: the caller knows what to do about a lease that
+    /// is not as it was read.
     pub(crate) async fn advance(
         &self,
         stored: &Versioned<Lease>,

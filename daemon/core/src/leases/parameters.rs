@@ -1,7 +1,7 @@
 //! Whether the parameters of a request fit what a service offers.
 //!
-//! They fit when there is a set all of whose required keys were given, and all given keys of which
-//! it knows. Values are the plugin's matter.
+//! They fit when one set has all of its required keys given, and knows all given keys. Values are
+//! the plugin's matter.
 
 use serde_json::{Map, Value};
 
@@ -60,7 +60,7 @@ fn collect(set: &[Parameter], mut given: Map<String, Value>) -> Result<Fitted, E
     Ok(fitted)
 }
 
-/// Where there is one set only, it can be said what is wrong with the request.
+/// Where there is one set only, the sentence names what is wrong with the request.
 fn invalid(sets: &[Vec<Parameter>], given: &Map<String, Value>) -> Error {
     let public = "The parameters do not fit this service.";
     let [set] = sets else { return Error::new(Kind::Invalid, public) };

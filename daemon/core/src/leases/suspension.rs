@@ -1,6 +1,5 @@
-//! Suspending somebody, in every dialect at once: nobody signs in as them any more, their sessions
-//! are over, and what is being issued to them now is taken back. What they have already stays
-//! theirs.
+//! Suspending a subject, in every dialect at once: it cannot sign in any more, its sessions are
+//! over, and what is being issued to it now is taken back. What was issued before stays.
 
 use super::Leases;
 use crate::caller::Subject;
@@ -13,10 +12,10 @@ use crate::records::CommitError;
 use crate::records::users::USERS;
 
 impl Leases {
-    /// Suspends `subject`, whether or not they are a user of the vault. Doing it twice is fine.
+    /// Suspends `subject`, whether or not it is a user of the vault. Idempotent.
     pub(crate) async fn suspend_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
-        // The suspension comes first: whatever is reserved after it fails, whatever was before it
-        // is found below.
+        // The suspension comes first: reservations after it fail, and those before it are found
+        // below.
         self.write_suspension(actor, subject, true).await?;
         self.doom_pending(subject).await
     }

@@ -95,11 +95,11 @@ async fn credentials_are_listed_by_age_with_their_ends() {
 }
 
 #[tokio::test]
-async fn who_has_no_good_token_is_nobody() {
+async fn a_caller_without_a_valid_token_is_unauthenticated() {
     let world = World::new().await;
     let op = ProviderId::parse(PROVIDER).unwrap();
-    let nobody = world.leases.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
-    assert_eq!(kind(nobody.map(drop)), Err(Kind::Unauthenticated));
+    let refused = world.leases.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
+    assert_eq!(kind(refused.map(drop)), Err(Kind::Unauthenticated));
     let alice = world.leases.sign_in(&op, Secret::new("alice"), Interface::Web).await.unwrap();
     assert_eq!((alice.subject(), alice.interface), (caller("alice").subject(), Interface::Web));
 }

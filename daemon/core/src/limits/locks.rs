@@ -40,8 +40,8 @@ pub(crate) struct KeyedGuard<K: Eq + Hash> {
 impl<K: Eq + Hash> Drop for KeyedGuard<K> {
     fn drop(&mut self) {
         let mut gates = lock(&self.gates);
-        // Under the lock of the map nobody else gets at the gate: one strong count left means that
-        // nobody holds or awaits it.
+        // Under the lock of the map the gate is not handed out: one strong count left means that no
+        // other guard holds or awaits it.
         self.held = None;
         if gates.get(&self.key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(&self.key);

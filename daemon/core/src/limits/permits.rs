@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
-/// Permits by key. Nobody queues: a permit is there or it is not.
+/// Permits by key, without a queue: a permit is there or it is not.
 pub(crate) struct KeyedPermits<K> {
     most: usize,
     taken: Counts<K>,

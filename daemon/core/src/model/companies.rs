@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 /// The place of the one company that a name resolves to; `None`: the name is ambiguous.
 type Names = HashMap<Arc<str>, Option<usize>>;
 
-/// The companies within the reach of some rights.
+/// The companies that some rights cover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompanySet {
     /// All companies.
@@ -150,8 +150,8 @@ impl CompanyView {
         self.entries.get(place).map(|entry| &entry.company)
     }
 
-    /// Whether `coverage` includes `company`: it is everywhere, or one of its names resolves to this
-    /// company ([`CompanyView::resolve`]).
+    /// Whether `coverage` includes `company`: it is everywhere, or one of its names resolves to
+    /// this company ([`CompanyView::resolve`]).
     pub fn is_covered(&self, coverage: &Coverage, company: &Company) -> bool {
         match coverage {
             Coverage::Nowhere => false,

@@ -1,5 +1,5 @@
-//! What is told to whoever answers for the daemon. Events hold no secret: there is no field for
-//! one.
+//! Audit events, and the ports that write and show them. Events hold no secret: there is no field
+//! for one.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,33 +11,33 @@ use crate::ids::{
 };
 use crate::time::Timestamp;
 
-/// Something that happened.
+/// An audit event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// Its time.
     pub at: Timestamp,
-    /// Who did it; `None` for the daemon itself.
+    /// The actor; `None` for the daemon itself.
     pub actor: Option<Actor>,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// To what.
+    /// The target of the action.
     pub target: Target,
-    /// What a person should know besides, such as the reason that an operator gave.
+    /// A remark for people, such as the reason that an operator gave.
     pub note: Option<String>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What an event is about: everything that has a name in it.
+/// The target of an event: everything that it names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     /// A service.
     pub service: Option<ServiceId>,
     /// A lease.
     pub lease: Option<LeaseId>,
-    /// Whom it befell: whose lease it is, or who was suspended.
+    /// The subject: the owner of the lease, or the one that was suspended.
     pub subject: Option<Subject>,
-    /// A provider that somebody signed in at.
+    /// The provider of a sign-in.
     pub provider: Option<ProviderId>,
     /// A user of the vault, where it is not the actor.
     pub user: Option<UserId>,
@@ -47,29 +47,29 @@ pub struct Target {
     pub credential_type: Option<TypeId>,
     /// A credential of the vault.
     pub credential: Option<CredentialId>,
-    /// Ids of fields: which values were seen, used or changed.
+    /// Ids of the fields whose values were read, used or changed.
     pub fields: Vec<String>,
     /// The permission that was missing, or the route that was refused.
     pub asked: Option<String>,
 }
 
-/// Who did something.
+/// The actor of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// A user, and the door they used.
+    /// A user, and the interface of the request.
     User(Subject, Interface),
     /// A user of the vault.
     Member {
-        /// Who it is everywhere.
+        /// The subject, which is the same in every dialect.
         subject: Subject,
-        /// Who it is in the vault.
+        /// The user's id in the vault.
         user: UserId,
-        /// By which sign-in.
+        /// The session.
         session: SessionId,
     },
-    /// Somebody at the admin socket or the command line.
+    /// An operator at the admin socket or the command line.
     Operator,
-    /// Somebody who did not show who they are, at this door.
+    /// A caller without a valid identity, at this interface.
     Stranger(Interface),
 }
 
@@ -80,18 +80,18 @@ impl From<&Member> for Actor {
     }
 }
 
-/// What was done.
+/// The action of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A credential was asked for.
+    /// A credential was requested.
     Issue,
     /// An issued result was handed out.
     Collect,
-    /// A credential was revoked, or tried to be.
+    /// A credential was revoked, or an attempt to revoke it failed.
     Revoke,
-    /// A lease ended by itself.
+    /// A lease reached its own end.
     Expire,
-    /// A lease was put aside for an operator.
+    /// A lease was parked for an operator.
     Park,
     /// An operator sent a parked lease on again.
     Retry,
@@ -103,14 +103,14 @@ pub enum Action {
     Resume,
     /// A request was refused.
     Refuse,
-    /// Somebody signed in to the vault.
+    /// A user signed in to the vault, or a sign-in was refused.
     SignIn,
     /// A session was ended: by its user, by an operator, or because a spent refresh token was
     /// shown.
     SignOut,
     /// Secure values were decrypted and handed out.
     Reveal,
-    /// Secure values were decrypted and seen by a plugin alone.
+    /// Secure values were decrypted and given to a plugin alone.
     Use,
     /// Something was made in the vault.
     Create,
@@ -120,7 +120,7 @@ pub enum Action {
     Delete,
     /// An operator brought back what was deleted.
     Restore,
-    /// What was deleted is gone for good.
+    /// A deleted thing was removed for good.
     Purge,
     /// Roles were given to a user or taken away.
     AssignRoles,
@@ -195,18 +195,18 @@ impl Action {
     }
 }
 
-/// How it ended.
+/// The outcome of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Well.
+    /// It succeeded.
     Done,
-    /// Somebody may not, or a plugin said no; the text is for people.
+    /// The caller was not allowed, or a plugin refused; the text is for people.
     Refused(String),
-    /// It broke; the text is for people.
+    /// It failed; the text is for people.
     Failed(String),
 }
 
-/// Where events are shown once they are durable in the audit log: the daemon's own log.
+/// Shows events once they are durable in the audit log: the daemon's own log.
 pub trait AuditEcho: Send + Sync + 'static {
     /// Shows one event.
     fn echo(&self, event: &Event);
@@ -219,13 +219,13 @@ pub trait AuditFile: Send + Sync + 'static {
     /// How long it is, in bytes; 0 when it is not there.
     async fn length(&self) -> Result<u64, BoxedCause>;
 
-    /// What stands from `from` on, at most `most` bytes. Fewer only where it ends.
+    /// The bytes from `from` on, at most `most`. Fewer only at the end of the file.
     async fn read(&self, from: u64, most: usize) -> Result<Bytes, BoxedCause>;
 
-    /// Writes `bytes` at its end, which is `at`, and makes the file where it is not there. Durable
-    /// when it answers; after a failure some of it may stand there.
+    /// Writes `bytes` at its end, which is `at`, and creates the file where there is none. Durable
+    /// when it returns; after a failure a part may have been written.
     async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause>;
 
-    /// Takes away what stands from `length` on, durably.
+    /// Truncates it to `length` bytes, durably.
     async fn cut(&self, length: u64) -> Result<(), BoxedCause>;
 }

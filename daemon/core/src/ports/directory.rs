@@ -1,4 +1,4 @@
-//! Where companies come from: a directory that a plugin speaks to.
+//! The directory of companies, which a plugin speaks to.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,7 @@ use crate::ports::plugins::CallFailure;
 /// A company as the directory has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryCompany {
-    /// The directory's own id: what a company is known by.
+    /// The directory's own id, which identifies the company.
     pub id: String,
     /// Its short name.
     pub identifier: String,
@@ -20,7 +20,7 @@ pub struct DirectoryCompany {
 pub struct DirectoryPage {
     /// The companies of this part.
     pub companies: Vec<DirectoryCompany>,
-    /// Where to go on; `None`: that was all.
+    /// The cursor of the next part; `None`: this is the last one.
     pub next: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub trait Directory: Send + Sync + 'static {
     /// See [`CallFailure`].
     async fn companies(&self, cursor: Option<&str>) -> Result<DirectoryPage, CallFailure>;
 
-    /// What the directory knows about the configurations of a company, as JSON text.
+    /// The directory's configurations of a company, as JSON text.
     ///
     /// # Errors
     /// See [`CallFailure`].

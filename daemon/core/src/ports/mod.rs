@@ -1,5 +1,5 @@
-//! What the domain needs of the world, as traits. Whoever implements one of these may use any
-//! library; whoever calls one knows none.
+//! The traits that connect the domain to the world. An implementation may use any library; the
+//! calling code knows none.
 //!
 //! | port | implemented by |
 //! |---|---|
@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 
 use crate::time::Timestamp;
 
-/// Time. Nothing in the domain reads a clock or sleeps but through this.
+/// Time. The domain reads clocks and sleeps through this port alone.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
     fn now(&self) -> Timestamp;
@@ -36,7 +36,7 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
-/// Work that goes on whether or not anybody waits for it. The drain waits for all of it before the
+/// Work that goes on whether or not a caller waits for it. The drain waits for all of it before the
 /// daemon ends.
 pub trait Tasks: Send + Sync + 'static {
     /// Runs `work` to its end. `name` is for logs.

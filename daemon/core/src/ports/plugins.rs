@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// Longest plugin state, in bytes.
 pub const MAX_STATE_BYTES: usize = 4 * 1024;
 
-/// Which plugin is behind a service.
+/// The identity of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginIdentity {
     /// Its own name.
@@ -31,9 +31,9 @@ pub struct PluginIdentity {
 pub struct Parameter {
     /// `[a-z][a-z0-9_]*`, unique in its set.
     pub key: String,
-    /// What a person calls it.
+    /// Its name for people.
     pub label: String,
-    /// What it is for.
+    /// Its purpose, for people.
     pub help: String,
     /// As in the plugin contract: text, multiline, password, ...
     pub kind: String,
@@ -43,11 +43,11 @@ pub struct Parameter {
     pub required: bool,
     /// Never kept with the lease, never logged.
     pub secure: bool,
-    /// What a form may begin with.
+    /// The value that a form begins with.
     pub default: Option<String>,
 }
 
-/// What a configured service offers.
+/// The offer of a configured service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// A request has to fit one set. No set at all: no parameters.
@@ -56,59 +56,60 @@ pub struct Offer {
     pub can_revoke: bool,
 }
 
-/// Somebody a call speaks of.
+/// A user in a call.
 #[derive(Debug, Clone)]
 pub struct CallUser {
-    /// Who, with the claims that the plugin may read.
+    /// The identity, with the claims that the plugin may read.
     pub identity: Arc<Identity>,
     /// Their access token; set only where the service is granted it.
     pub access_token: Option<Arc<Secret>>,
 }
 
-/// A request for a credential, as a plugin gets to see it.
+/// A request for a credential, as a plugin sees it.
 #[derive(Debug, Clone)]
 pub struct IssueCall {
     /// The service asked for.
     pub service: ServiceId,
-    /// The lease to be: stable over retries.
+    /// The lease that will hold the credential: stable over retries.
     pub lease: LeaseId,
-    /// Who asks.
+    /// The user who asks.
     pub user: CallUser,
     /// Other identities of the same person, oldest first.
     pub additional_logins: Vec<CallUser>,
     /// Parameters that fit a set of the offer. A string as sent; other JSON as compact text.
     pub parameters: Vec<(String, Secret)>,
-    /// When core will revoke, if there is a limit.
+    /// When the daemon will revoke, if there is a limit.
     pub not_after: Option<Timestamp>,
 }
 
-/// A revocation, as a plugin gets to see it.
+/// A revocation, as a plugin sees it.
 #[derive(Debug, Clone)]
 pub struct RevokeCall {
     /// The service that issued.
     pub service: ServiceId,
     /// The lease.
     pub lease: LeaseId,
-    /// Who asked at the time, with the claims that were kept; no token.
+    /// The user of the issue, with the claims that were kept; no token.
     pub user: Arc<Identity>,
     /// The parameters that were kept (none of the secure ones).
     pub parameters: Vec<(String, Secret)>,
-    /// When core would revoke, if there is a limit.
+    /// When the daemon would revoke, if there is a limit.
     pub not_after: Option<Timestamp>,
-    /// What issue returned. Empty: an issue may have been cut short; clean up what it left.
+    /// The state that issue returned. Empty: an issue may have been cut short; clean up what it
+    /// left.
     pub state: String,
-    /// What issue returned for this moment.
+    /// The secret that issue returned for the revocation.
     pub revoke_with: Option<Secret>,
     /// Whether a user waits for it: users come before the daemon's own revocations.
     pub urgency: Urgency,
 }
 
-/// Who waits for a revocation.
+/// Whether a user waits for a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// A user.
+    /// A user waits.
     User,
-    /// Nobody.
+    /// The daemon revokes on its own account.
     Background,
 }
 
@@ -126,11 +127,11 @@ pub enum EntryKind {
 /// One displayed part of an issued result.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// How it is shown.
+    /// How to show it.
     pub kind: EntryKind,
-    /// The value; taken for secret whether or not the plugin says so.
+    /// The value, which counts as secret whether or not the plugin says so.
     pub value: Secret,
     /// Suggested height.
     pub rows: Option<u32>,
@@ -140,26 +141,26 @@ pub struct Entry {
     pub save_as: Option<String>,
 }
 
-/// What a plugin made.
+/// The result of an issue.
 #[derive(Debug)]
 pub struct Issued {
-    /// What the user gets, once.
+    /// The parts that the user gets, once.
     pub entries: Vec<Entry>,
-    /// Names what was made; at most [`MAX_STATE_BYTES`].
+    /// Identifies what was made; at most [`MAX_STATE_BYTES`].
     pub state: String,
-    /// Comes back at revoke; kept sealed.
+    /// Is returned to the plugin at revoke; kept sealed.
     pub revoke_with: Option<Secret>,
-    /// When it ends by itself.
+    /// Its own end.
     pub expires_at: Option<Timestamp>,
 }
 
-/// How an issue ended when it ended well.
+/// The end of a successful issue.
 #[derive(Debug)]
 pub enum IssueOutcome {
-    /// It was made.
+    /// A credential was made.
     Issued(Issued),
-    /// Nothing was made: the user has to sign in at `provider` first. The id is the plugin's word,
-    /// not checked.
+    /// Nothing was made: the user has to sign in at `provider` first. The id is unchecked input
+    /// from the plugin.
     LoginRequired {
         /// The provider's id.
         provider: String,
@@ -168,33 +169,32 @@ pub enum IssueOutcome {
     },
 }
 
-/// How an issue ended, and which claims the plugin looked at on the way: they are what a revoke
-/// will need.
+/// The end of an issue, and the claims that the plugin read: a revoke will need them.
 #[derive(Debug)]
 pub struct IssueReport {
     /// The end.
     pub outcome: Result<IssueOutcome, CallFailure>,
-    /// The claims that the plugin read, whatever the end was.
+    /// The claims that the plugin read, however the issue ended.
     pub claims_read: Claims,
 }
 
-/// Why a call brought nothing.
+/// Why a call failed.
 #[derive(Debug)]
 pub enum CallFailure {
-    /// The plugin said no, and promises that nothing was left behind.
+    /// The plugin refused, and promises that nothing was left behind.
     Refused(Refusal),
-    /// The plugin never ran: too many wait for it already, or the daemon is ending.
+    /// The plugin never ran: its queue is full, or the daemon is ending.
     NotStarted(NotStarted),
-    /// The plugin ran and broke. It may have had effects.
+    /// The plugin ran and failed. It may have had effects.
     Broken(Broken),
 }
 
-/// A plugin's no.
+/// A plugin's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// For the user; at most 500 characters, without control characters.
     pub user: String,
-    /// When trying again makes sense; `None`: never.
+    /// When a new attempt makes sense; `None`: never.
     pub retry_after: Option<Duration>,
 }
 
@@ -207,19 +207,19 @@ pub enum NotStarted {
     NotLoaded(String),
 }
 
-/// How a plugin broke.
+/// The failure of a plugin.
 #[derive(Debug)]
 pub struct Broken {
-    /// In which way.
+    /// The kind of failure.
     pub how: BrokenHow,
     /// Names plugin, version, digest and operation; for the log.
     pub cause: BoxedCause,
 }
 
-/// In which way a plugin broke.
+/// The kinds of failure of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokenHow {
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     Timeout,
     /// It crashed or broke a limit of memory or depth.
     Trap,
@@ -240,12 +240,12 @@ impl fmt::Display for CallFailure {
     }
 }
 
-/// A configured service as far as the host knows it.
+/// A configured service as the host has loaded it.
 #[derive(Debug, Clone)]
 pub struct LoadedService {
     /// The plugin behind it.
     pub plugin: PluginIdentity,
-    /// What it offers.
+    /// Its offer.
     pub offer: Offer,
     /// How long an issue may take at most, waiting in the queue included: the lease's deadline
     /// builds on it.
@@ -255,13 +255,13 @@ pub struct LoadedService {
 /// The plugins behind the services.
 #[async_trait]
 pub trait ServicePlugins: Send + Sync + 'static {
-    /// What is loaded for `service`; or why nothing is, as a sentence for operators.
+    /// What is loaded for `service`; else the reason that nothing is, as a sentence for operators.
     fn loaded(&self, service: &ServiceId) -> Result<LoadedService, String>;
 
     /// Issues. Ends within [`LoadedService::longest_call`]. A caller that stops polling cuts the
     /// plugin short.
     async fn issue(&self, call: IssueCall) -> IssueReport;
 
-    /// Revokes. `Ok` when what the state names is gone.
+    /// Revokes. `Ok` when what the state identifies is gone.
     async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure>;
 }

@@ -1,4 +1,4 @@
-//! Who vouches for users.
+//! The OpenID providers that vouch for users.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::secret::Secret;
 pub struct ProviderView {
     /// Its id.
     pub id: ProviderId,
-    /// What people call it.
+    /// Its name for people.
     pub description: String,
     /// Its issuer: the discovered spelling once there is one, before that the configured one.
     pub issuer: String,
     /// Whether its discovery succeeded.
     pub ready: bool,
-    /// Whether nobody may sign in with it (it then serves additional logins only).
+    /// Whether sign-ins with it are disabled (it then serves additional logins only).
     pub login_disabled: bool,
     /// Higher is listed earlier by clients: the first configured one has the highest.
     pub priority: u32,
@@ -35,10 +35,10 @@ pub trait Providers: Send + Sync + 'static {
     /// The provider of that id.
     fn get(&self, id: &ProviderId) -> Option<ProviderView>;
 
-    /// The provider with that issuer, a trailing slash more or less. Asks nobody.
+    /// The provider with that issuer; a trailing slash makes no difference. Makes no request.
     fn by_issuer(&self, issuer: &str) -> Option<ProviderId>;
 
-    /// Who holds `token`, by the word of `provider`.
+    /// Identifies the holder of `token` at `provider`.
     ///
     /// # Errors
     /// `Unauthenticated` with `bad_token`, `login_disabled` or a fixed sentence; `Busy` when too

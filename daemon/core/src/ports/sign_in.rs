@@ -1,6 +1,6 @@
 //! Signing in at an OpenID provider in a browser: the authorization-code flow with PKCE and nonce
-//! (RFC 6749, RFC 7636, OpenID Connect Core). Core keeps what belongs to a sign-in under way;
-//! whoever implements this speaks to the provider.
+//! (RFC 6749, RFC 7636, OpenID Connect Core). Core keeps the state of a sign-in under way; the
+//! implementation speaks to the provider.
 
 use async_trait::async_trait;
 
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::ids::ProviderId;
 use crate::secret::Secret;
 
-/// What a sign-in under way needs again when the browser comes back. Kept in memory, used once.
+/// The state that a sign-in needs when the browser comes back. Kept in memory, used once.
 #[derive(Debug)]
 pub struct Flow {
-    /// Where it began.
+    /// The provider.
     pub provider: ProviderId,
     /// The PKCE verifier.
     pub verifier: Secret,
@@ -25,18 +25,18 @@ pub struct Flow {
 /// A flow that has begun.
 #[derive(Debug)]
 pub struct Begun {
-    /// Where to send the browser.
+    /// The address to send the browser to.
     pub uri: String,
-    /// What finishing needs.
+    /// The state for [`SignIn::finish`].
     pub flow: Flow,
 }
 
-/// Somebody who signed in, by the word of the ID token.
+/// A subject that has signed in, as the ID token says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vouched {
-    /// At which provider.
+    /// The provider.
     pub provider: ProviderId,
-    /// Who.
+    /// The subject.
     pub subject: Subject,
     /// All claims of the ID token.
     pub claims: Claims,

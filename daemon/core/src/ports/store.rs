@@ -1,4 +1,4 @@
-//! Where state is kept: keys in byte order, one-shot conditional batches. It sees sealed values
+//! The store of all state: keys in byte order, one-shot conditional batches. It sees sealed values
 //! only.
 //!
 //! The promises are those of `daemon/ledger.md` section 1; `credsmith-store` exports the suite that
@@ -65,7 +65,7 @@ pub struct Page {
     pub more: bool,
 }
 
-/// What must hold for a [`Batch`] to be applied.
+/// A condition of a [`Batch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The key is not there.
@@ -116,7 +116,7 @@ pub struct Committed {
     pub revision: Revision,
 }
 
-/// Why a store did not do it.
+/// Why an operation of a store failed.
 #[derive(Debug)]
 pub enum StoreError {
     /// An expectation did not hold; nothing was changed.

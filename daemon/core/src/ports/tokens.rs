@@ -1,11 +1,11 @@
-//! Tokens of our own: signed, and told apart by kind.
+//! Tokens of our own: signed, of two kinds that never pass for each other.
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// What a token of ours is for. One kind never passes for the other (RFC 8725 section 3.11).
+/// The purpose of a token of ours. One kind never passes for the other (RFC 8725 section 3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// Opens the vault for minutes (`typ` `at+jwt`, RFC 9068).

@@ -21,7 +21,7 @@ pub struct TypePluginView {
 /// A type that exists because its plugin is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredType {
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// URL of its picture.
     pub icon: Option<String>,
@@ -46,8 +46,8 @@ pub struct TypeValue {
 #[derive(Debug)]
 pub enum NormaliseFailure {
     /// They do not fit the type. A path is a field id alone, or empty where no field of the type is
-    /// meant. Of a field that the request did not name, only that it does not fit is told: else an
-    /// update would show what is stored.
+    /// meant. Of a field that the request did not name, the message says only that it does not fit:
+    /// else an update would disclose what is stored.
     Invalid(Vec<FieldProblem>),
     /// There was no place to run in time.
     Busy,

@@ -26,8 +26,8 @@ pub(crate) struct Move {
     pub(crate) after: Option<Lease>,
 }
 
-/// What happens together, and is told together with it. All leases that begin or end to count are
-/// of one account.
+/// Moves of leases that happen together, with their audit events. All leases that begin or end to
+/// count are of one account.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     pub(crate) moves: Vec<Move>,
@@ -37,14 +37,14 @@ pub(crate) struct Change {
     pub(crate) revoke_with: Option<Secret>,
     /// Fails with a conflict if this subject is suspended.
     pub(crate) unless_suspended: Option<Subject>,
-    /// What is told of it.
+    /// Its audit events.
     pub(crate) events: Vec<Event>,
 }
 
 /// Why a change did not happen.
 #[derive(Debug)]
 pub(crate) enum CommitError {
-    /// Somebody else was faster: read again.
+    /// Another change was faster: read again.
     Conflict,
     /// The store failed. The change may have happened.
     Failed(Error),
@@ -72,7 +72,7 @@ impl Change {
     }
 }
 
-/// What tells whether a batch has happened: the value it puts at this key, or that the key is gone.
+/// The evidence that a batch has happened: the value it puts at this key, or that the key is gone.
 pub(super) struct Witness {
     pub(super) key: Key,
     pub(super) put: Option<Bytes>,
@@ -237,7 +237,7 @@ impl Records {
     }
 
     /// Commits `batch`; where its fate is unknown, submits it again: it fails on its own effects if
-    /// it has happened, and then the witness tells.
+    /// it has happened, and the witness shows that.
     pub(super) async fn submit(
         &self,
         batch: Batch,
@@ -265,7 +265,7 @@ impl Records {
     }
 
     /// The revision of the batch of `witness`, if it has happened. A deletion has no revision of
-    /// its own: nobody asks for it.
+    /// its own, and no caller needs one.
     async fn happened(&self, witness: &Witness) -> Result<Option<Revision>, CommitError> {
         let there = self.store.get(&witness.key).await.map_err(Error::internal)?;
         Ok(match (there, &witness.put) {

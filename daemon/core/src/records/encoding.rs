@@ -1,4 +1,4 @@
-//! What a lease looks like inside its envelope: a version byte, then JSON of private mirror types.
+//! The encoding of a lease inside its envelope: a version byte, then JSON of private mirror types.
 //! JSON because claims are JSON anyway and because a field can be added without a new version;
 //! names are short because there are many leases.
 
@@ -200,7 +200,7 @@ pub(super) fn json(plain: &[u8]) -> Option<&[u8]> {
     plain.strip_prefix(&[VERSION])
 }
 
-/// What [`encode`] wrote.
+/// Decodes the bytes of [`encode`].
 pub(super) fn decode<'a, T: Deserialize<'a>>(plain: &'a [u8]) -> Result<T, Unreadable> {
     match plain.split_first() {
         Some((&VERSION, json)) => serde_json::from_slice(json).map_err(unreadable),

@@ -24,14 +24,14 @@ pub(crate) const AUDIT_BATCH: usize = MAX_BATCH_KEYS - 1;
 
 const END: &str = "audit-end";
 
-/// What stands for an event that cannot be read: that there was one is not kept back.
+/// The substitute for an event that cannot be read: the log shows that there was one.
 const UNREADABLE: &[u8] =
     br#"{"action":"lose","outcome":"failed","reason":"the event cannot be read: it was changed in the store","actor":{"kind":"daemon"},"target":{}}"#;
 
 /// An event that waits to be written to the audit log.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// What it is called.
+    /// Its id.
     pub(crate) id: String,
     /// Its JSON: an object.
     pub(crate) json: Vec<u8>,
@@ -44,23 +44,23 @@ impl Outgoing {
     }
 }
 
-/// What waits for the audit log, as far as it was looked at.
+/// The events that wait for the audit log, as far as they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// The oldest events.
     pub(crate) events: Vec<Outgoing>,
-    /// What is wrong with a key that nobody wrote, where one was passed over.
+    /// What is wrong with a key that is not of an event, where one was skipped.
     pub(crate) strange: Option<Error>,
     /// There may be more.
     pub(crate) more: bool,
 }
 
-/// Where the audit log ends.
+/// The end of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuditEnd {
     /// The last line.
     pub(crate) mark: Mark,
-    /// Where it ends in the file that it stands in.
+    /// The offset of its end in its file.
     pub(crate) bytes: u64,
 }
 
@@ -72,7 +72,7 @@ struct EndRecord<'a> {
 }
 
 impl Records {
-    /// Makes as many of `events` durable as one batch takes, from the first; tells how many.
+    /// Makes as many of `events` durable as one batch takes, from the first. Returns how many.
     ///
     /// # Errors
     /// `Internal` when the store fails. They may be durable then.
@@ -95,7 +95,7 @@ impl Records {
         }
     }
 
-    /// What signs for `purpose` outside the store.
+    /// The authenticator for `purpose` outside the store.
     pub(crate) fn authenticator(&self, purpose: &str) -> Authenticator {
         self.keyring.authenticator(purpose)
     }
@@ -138,7 +138,7 @@ impl Records {
         Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) }
     }
 
-    /// Where the audit log ends, and what to expect of the record that says so.
+    /// The end of the audit log, and the expectation about its record.
     pub(crate) async fn audit_end(&self) -> Result<(AuditEnd, Expected), Error> {
         let Some((plain, revision)) = self.get(&keys::audit_end(), END).await? else {
             return Ok((AuditEnd { mark: Mark::START, bytes: 0 }, Expected::Absent));
@@ -169,14 +169,14 @@ impl Records {
         writing.commit().await
     }
 
-    /// Where `event` goes in the store, and the sealed value that goes there.
+    /// The key of `event` in the store, and its sealed value.
     pub(super) async fn sealed_event(&self, event: &Event) -> Result<(Key, Bytes), Error> {
         let (key, plain) = self.outgoing(event)?;
         let sealed = self.keyring.seal(&key, super::EVENT, &plain).await?;
         Ok((key, sealed))
     }
 
-    /// Where `event` goes in the store, and what goes there. Of events of one millisecond, those of
+    /// The key of `event` in the store, and its value. Of events of one millisecond, those of
     /// one process are in order.
     fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
         let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
@@ -188,10 +188,10 @@ impl Records {
 
 #[cfg(test)]
 impl Records {
-    /// What waits for the audit log, in words: action, fields, outcome, reason or note.
+    /// The events that wait for the audit log, as text: action, fields, outcome, reason or note.
     pub(crate) async fn events_for_test(&self) -> Result<Vec<String>, Error> {
         let page = self.scan(&Key::new(keys::OUTBOX), None, 100_000).await?;
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         for (key, sealed) in page.entries {
             let plain = self.keyring.open(&key, super::EVENT, &sealed.value)?;
             let event: serde_json::Value = encoding::decode(&plain).map_err(Error::internal)?;
@@ -207,9 +207,9 @@ impl Records {
                 fields.join(","),
                 text(&event["outcome"])
             );
-            told.push((sealed.revision, line.trim_end().to_owned()));
+            lines.push((sealed.revision, line.trim_end().to_owned()));
         }
-        told.sort_by_key(|(revision, _)| *revision);
-        Ok(told.into_iter().map(|(_, line)| line).collect())
+        lines.sort_by_key(|(revision, _)| *revision);
+        Ok(lines.into_iter().map(|(_, line)| line).collect())
     }
 }

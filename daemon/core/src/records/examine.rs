@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::model::lease::{Lease, State, Timing};
 use crate::ports::store::{Key, Versioned};
 
-/// What the leases say that there should be.
+/// The indexes and counters that the leases imply.
 #[derive(Default)]
 struct Should {
     leases: Vec<Lease>,
@@ -94,7 +94,7 @@ impl Records {
                 Some(lease) => {
                     should.faults.push(format!("{key:?} names another lease than {lease}"))
                 }
-                None => should.faults.push(format!("nobody holds {key:?}")),
+                None => should.faults.push(format!("no lease holds {key:?}")),
             }
         }
         should.faults.extend(

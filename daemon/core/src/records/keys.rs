@@ -1,4 +1,4 @@
-//! Where things are in the store. Lease ids and pseudonyms stand in keys as their sixteen bytes,
+//! The keys of the store. Lease ids and pseudonyms stand in keys as their sixteen bytes,
 //! ids of the vault as their characters, services by name.
 //!
 //! | key | value |
@@ -108,7 +108,7 @@ pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
     key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
 }
 
-/// Where an event of `at` waits for the audit log: the `number`th of this process.
+/// The key of an event of `at` that waits for the audit log: the `number`th of this process.
 pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     let millis = at.as_millis().min(MILLIS_MAX);
     let (_, random) = random.split_at(8);
@@ -121,7 +121,7 @@ pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     ])
 }
 
-/// What the event is called that waits at a key that [`outgoing`] made.
+/// The id of the event that waits at a key of [`outgoing`].
 pub(super) fn outgoing_name(key: &Key) -> Option<String> {
     let rest = key.as_bytes().strip_prefix(OUTBOX)?;
     let (millis, rest) = rest.split_at_checked(MILLIS_DIGITS)?;

@@ -62,7 +62,7 @@ pub(crate) struct Records {
     outgoing: AtomicU64,
 }
 
-/// Whose leases of which service: what is counted together.
+/// An owner and a service: the leases that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Account {
     subject: Pseudonym,
@@ -268,5 +268,5 @@ fn number(plain: &[u8]) -> Result<u64, Error> {
 }
 
 fn malformed(key: &Key) -> Error {
-    Error::internal(format!("an index has a key that nobody wrote: {key:?}"))
+    Error::internal(format!("an index has a key that is not one of ours: {key:?}"))
 }

@@ -1,5 +1,5 @@
-//! What somebody may do in the vault: the permissions of all their roles, and for which companies
-//! each holds.
+//! The rights of a user in the vault: the permissions of all their roles, and the companies that
+//! each permission covers.
 
 pub mod permission;
 
@@ -13,21 +13,21 @@ use crate::rights::permission::Pattern;
 pub struct Role {
     /// Its name.
     pub name: Arc<str>,
-    /// What it grants.
+    /// The permissions that it grants.
     pub permissions: Vec<Pattern>,
-    /// Where its `company.*` and `credential.*` permissions hold, by names as in a path (our id,
-    /// directory id, identifier). `None`: everywhere.
+    /// The companies that its `company.*` and `credential.*` permissions cover, by names as in a
+    /// path (our id, directory id, identifier). `None`: all.
     pub companies: Option<Arc<[String]>>,
 }
 
-/// Where a permission holds.
+/// The companies that a permission covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coverage {
-    /// Not at all.
+    /// None: the permission is not held.
     Nowhere,
-    /// For the companies of these names.
+    /// The companies of these names.
     Only(Vec<Arc<[String]>>),
-    /// For all companies, and for what belongs to none.
+    /// All companies, and what belongs to none.
     Everywhere,
 }
 
@@ -38,22 +38,22 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those of `roles` together.
+    /// The rights of `roles` together.
     pub fn new(roles: Vec<Arc<Role>>) -> Self {
         Self { roles }
     }
 
-    /// The roles that they come from.
+    /// The roles.
     pub fn roles(&self) -> &[Arc<Role>] {
         &self.roles
     }
 
-    /// Whether `permission` holds at least somewhere.
+    /// Whether `permission` covers anything at all.
     pub fn hold(&self, permission: &str) -> bool {
         self.granting(permission).next().is_some()
     }
 
-    /// Where `permission` holds.
+    /// What `permission` covers.
     pub fn coverage(&self, permission: &str) -> Coverage {
         let mut only = Vec::new();
         for role in self.granting(permission) {
@@ -65,7 +65,7 @@ impl Rights {
         if only.is_empty() { Coverage::Nowhere } else { Coverage::Only(only) }
     }
 
-    /// Whether they include everything that `role` grants, everywhere where it does.
+    /// Whether they include everything that `role` grants, for every company for which it does.
     pub fn include(&self, role: &Role) -> bool {
         role.permissions
             .iter()
@@ -91,7 +91,7 @@ impl Rights {
         }
     }
 
-    /// Every one of `permissions` at least somewhere.
+    /// Requires every one of `permissions`, each for one company at least.
     ///
     /// # Errors
     /// `Forbidden`; its cause names the first that is missing.
@@ -109,7 +109,7 @@ impl Rights {
     }
 }
 
-/// The no to somebody who lacks `permission`.
+/// The refusal of a caller who lacks `permission`.
 pub fn forbidden(permission: &str) -> Error {
     Error::new(Kind::Forbidden, "Insufficient permissions")
         .because(format!("the permission {permission} is missing"))
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_role_reaches_its_companies_only() {
+    fn a_bound_role_covers_its_companies_only() {
         let rights = Rights::new(vec![role(&["*"], Some(&["acme"]))]);
         assert_eq!(
             rights.coverage("company.fetch"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_what_they_do_not_hold() {
+    fn a_role_is_included_only_in_the_rights_that_hold_it() {
         let rights =
             Rights::new(vec![role(&["*"], Some(&["acme", "umbrella"])), role(&["user.*"], None)]);
         assert!(rights.include(&role(&["company.*"], Some(&["acme"]))));

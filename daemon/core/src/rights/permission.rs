@@ -7,8 +7,9 @@ use std::sync::Arc;
 /// Longest permission, in bytes.
 const MAX_LEN: usize = 128;
 
-/// What a role grants: a name, `*`, or a name with `.*` behind it, which covers everything below
-/// the name but not the name itself (`daemon/dialects/vault.md`, "Scopes, permissions, roles").
+/// A pattern of permissions, as a role grants it: a name, `*`, or a name with `.*` behind it, which
+/// covers everything below the name but not the name itself (`daemon/dialects/vault.md`, "Scopes,
+/// permissions, roles").
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Arc<str>);
 

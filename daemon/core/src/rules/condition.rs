@@ -1,4 +1,4 @@
-//! What a rule can ask of the value of a claim.
+//! The conditions that a rule can put on the value of a claim.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ const MAX_COMPILED: usize = 1024 * 1024;
 /// Most bytes of text that a pattern is tried on; a claim with more is not judged.
 const MAX_MATCHED: usize = 16 * 1024;
 
-/// What a rule asks of a claim. Texts are compared byte by byte; a number or a boolean never equals
-/// a text.
+/// A condition on the value of a claim. Texts are compared byte by byte; a number or a boolean
+/// never equals a text.
 #[derive(Clone)]
 pub struct Condition(Kind);
 
@@ -26,14 +26,14 @@ enum Kind {
     Regexp(Regex),
 }
 
-/// What a test says about a value.
+/// The judgement of a condition about a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It holds.
     Yes,
     /// It does not.
     No,
-    /// It cannot be asked of such a value.
+    /// It cannot judge such a value.
     Unfit,
 }
 
@@ -44,7 +44,7 @@ impl From<bool> for Verdict {
 }
 
 impl Condition {
-    /// Holds, or not, for every value: asks whether the claim is there at all.
+    /// Holds, or not, for every value: whether the claim is there at all.
     pub fn any(holds: bool) -> Self {
         Self(Kind::Any(holds))
     }
@@ -106,7 +106,7 @@ impl Condition {
         }
     }
 
-    /// The word for it in a configuration.
+    /// Its name in a configuration.
     pub fn name(&self) -> &'static str {
         match &self.0 {
             Kind::Any(_) => "any",
@@ -130,7 +130,7 @@ impl Condition {
     }
 }
 
-/// The test by its name: the texts of a rule are for the configuration, not for logs.
+/// The condition by its name: the texts of a rule are for the configuration, not for logs.
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Condition({})", self.name())

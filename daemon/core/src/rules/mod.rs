@@ -1,13 +1,13 @@
 //! Allow and forbid rules: lines over the claims of a user, as WaTTS has them.
 //!
-//! A user may when some allow rule matches and no forbid rule does. No rules: nobody may. Only
-//! rules for the provider of the user's *primary* login count, and those for any provider;
+//! A user is allowed when some allow rule matches and no forbid rule does. Without rules no user
+//! is. Only rules for the provider of the user's *primary* login count, and those for any provider;
 //! additional logins never do.
 //!
 //! Where a rule cannot be judged, it is judged against the user: an allow rule then does not match,
-//! and a forbid rule does. That is so when the claim is absent (or null), whatever the test; when
-//! the claim has a type that the test cannot look at; and when the rule names a provider that is
-//! not configured: such a forbid rule matches everybody, of every provider.
+//! and a forbid rule does. That is so when the claim is absent (or null), whatever the condition;
+//! when the claim has a type that the condition cannot judge; and when the rule names a provider
+//! that is not configured: such a forbid rule matches every user, of every provider.
 //!
 //! Never here: the text of a claim in what is logged; a claim may be anything, and private.
 
@@ -27,7 +27,7 @@ use crate::ids::{InvalidId, ProviderId};
 /// Longest name of a claim, in bytes.
 const MAX_CLAIM_NAME: usize = 256;
 
-/// Why a text does not make a rule: a sentence for whoever writes the configuration.
+/// Why a text does not make a rule: a sentence for the author of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleError(String);
 
@@ -45,7 +45,7 @@ impl fmt::Display for RuleError {
 
 impl std::error::Error for RuleError {}
 
-/// For users of which provider a rule counts.
+/// The provider for whose users a rule counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderMatch {
     /// Of any provider, relying service providers included.
@@ -100,7 +100,7 @@ impl fmt::Display for ProviderMatch {
     }
 }
 
-/// What is configured: a rule that names something else fails closed.
+/// The configured providers: a rule that names another one fails closed.
 #[derive(Debug, Clone, Default)]
 pub struct Configured {
     /// The providers, ready or not.
@@ -119,7 +119,7 @@ impl Configured {
     }
 }
 
-/// One line: a test of one claim, for users of a provider.
+/// One line: a condition on one claim, for users of a provider.
 #[derive(Debug, Clone)]
 pub struct Rule {
     provider: ProviderMatch,
@@ -128,7 +128,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule that looks at the claim of exactly that name.
+    /// A rule about the claim of exactly that name.
     ///
     /// # Errors
     /// A name that is empty, longer than 256 bytes, or has control characters.
@@ -146,7 +146,7 @@ impl Rule {
         Ok(Self { provider, claim, condition })
     }
 
-    /// For whose users it counts.
+    /// The provider for whose users it counts.
     pub fn provider(&self) -> &ProviderMatch {
         &self.provider
     }
@@ -163,23 +163,23 @@ impl Rule {
     }
 }
 
-/// As WaTTS writes it, without the value: `<provider>.<claim>.<test>`.
+/// As WaTTS writes it, without the value: `<provider>.<claim>.<condition>`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.provider, self.claim, self.condition.name())
     }
 }
 
-/// What one rule found, before it is read as allow or forbid.
+/// The result of one rule, before it is read as allow or forbid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// The test holds.
+    /// The condition holds.
     Matches,
-    /// The test does not hold.
+    /// The condition does not hold.
     Differs,
     /// The user has no such claim.
     Absent,
-    /// The claim cannot be tested so: a wrong type, or too long.
+    /// The condition cannot judge the claim: a wrong type, or too long.
     Unfit,
     /// The rule is for a provider that is not configured.
     Unconfigured,
@@ -197,7 +197,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What the rules say about a user, and which of them decided; fit for logs.
+/// The decision of the rules about a user, and the rule that decided; fit for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// An allow rule matches, and no forbid rule does.
@@ -214,14 +214,14 @@ pub enum Decision {
     },
     /// No allow rule matches.
     NotAllowed {
-        /// The first allow rule whose claim had a type that it cannot look at: perhaps a mistake in
+        /// The first allow rule whose claim had a type that it cannot judge: perhaps a mistake in
         /// the configuration.
         unfit: Option<String>,
     },
 }
 
 impl Decision {
-    /// The answer.
+    /// Whether the user is allowed.
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allowed { .. })
     }
@@ -242,14 +242,14 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Who may use a service. Empty: nobody.
+/// The rules of a service. Without any, no user is allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     allow: Vec<Line>,
     forbid: Vec<Line>,
 }
 
-/// A rule, and whether what it names is configured.
+/// A rule, and whether the provider that it names is configured.
 #[derive(Debug, Clone)]
 struct Line {
     rule: Rule,
@@ -257,7 +257,7 @@ struct Line {
 }
 
 impl Line {
-    /// What the rule finds at the caller; `None` when it is not meant for users of that provider.
+    /// The finding about `caller`; `None` when the rule does not count for users of that provider.
     fn judge(&self, caller: &Caller) -> Option<Finding> {
         if !self.configured {
             return Some(Finding::Unconfigured);
@@ -278,12 +278,12 @@ impl Rules {
         Self { allow: lines(allow), forbid: lines(forbid) }
     }
 
-    /// The claims that the rules look at, some perhaps more than once.
+    /// The claims that the rules read, some perhaps more than once.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
         self.allow.iter().chain(&self.forbid).map(|line| line.rule.claim.as_str())
     }
 
-    /// Whether `caller` may. Every forbid rule goes before every allow rule.
+    /// Decides about `caller`. Every forbid rule goes before every allow rule.
     pub fn judge(&self, caller: &Caller) -> Decision {
         let forbidding = self.forbid.iter().find_map(|line| match line.judge(caller)? {
             Finding::Differs => None,

@@ -27,11 +27,11 @@ fn judge(allow: Vec<Rule>, forbid: Vec<Rule>, caller: &Caller) -> Decision {
     Rules::new(allow, forbid, &configured()).judge(caller)
 }
 
-/// Whether one rule alone allows, and whether it forbids somebody whom another rule allows.
+/// Whether one rule alone allows, and whether it forbids a caller whom another rule allows.
 fn effects(rule: &Rule, caller: &Caller) -> (bool, bool) {
     let allows = judge(vec![rule.clone()], vec![], caller).is_allowed();
-    let everybody = self::rule("any", "sub", Condition::any(true));
-    let forbids = !judge(vec![everybody], vec![rule.clone()], caller).is_allowed();
+    let all = self::rule("any", "sub", Condition::any(true));
+    let forbids = !judge(vec![all], vec![rule.clone()], caller).is_allowed();
     (allows, forbids)
 }
 
@@ -168,12 +168,12 @@ fn a_rule_counts_for_users_of_its_provider() {
 
 #[test]
 fn what_is_not_configured_never_allows_and_forbids_everybody() {
-    let somebody_else = doubles::caller("alice");
+    let other = doubles::caller("alice");
     for provider in ["gone", "rsp-gone", "rsp-op"] {
         let rule = rule(provider, "sub", Condition::any(true));
-        assert_eq!(effects(&rule, &somebody_else), (false, true), "{provider}");
+        assert_eq!(effects(&rule, &other), (false, true), "{provider}");
         let differs = self::rule(provider, "sub", Condition::equals("bob"));
-        assert_eq!(effects(&differs, &somebody_else), (false, true), "{provider}");
+        assert_eq!(effects(&differs, &other), (false, true), "{provider}");
     }
 }
 

@@ -1,14 +1,13 @@
 //! The audit log as a file: events leave the store's outbox and become lines.
 //!
-//! A round writes lines at the end of the file, and when they are durable there, the store forgets
-//! their events and remembers where the log ends, in one batch. Between the two a daemon may die:
-//! the file is then ahead of the store, and what is ahead is read, found to be ours, and
-//! remembered, instead of being written a second time. A line that was cut off while it was written
-//! is taken away.
+//! A round writes lines at the end of the file, and when they are durable there, one batch removes
+//! their events from the store and records where the log ends. Between the two a daemon may die:
+//! the file is then ahead of the store, and the lines ahead are read, authenticated and recorded
+//! instead of being written a second time. A line that was cut off while it was written is removed.
 //!
 //! Nothing else is ever changed in the file. Where it does not end as it was left, writing stops
-//! and readiness says so; events wait in the store. Whether all before its end is as it was left is
-//! found out by whoever verifies it.
+//! and readiness says so; events wait in the store. What comes before its end is not read here:
+//! [`super::Verifier`] checks that.
 
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,12 +26,12 @@ use crate::ports::store::{Expected, Store};
 use crate::ports::{Clock, Entropy};
 use crate::records::{AUDIT_BATCH, AuditEnd, CommitError, Outgoing, Records};
 
-/// What the key is for that signs lines.
+/// The purpose of the key that signs lines.
 const PURPOSE: &str = "audit log";
 /// Batches of the store that one write to the file serves: writing durably costs the same for few
 /// lines and many.
 const BATCHES: usize = 8;
-/// How often the outbox is looked into while it is empty.
+/// How often an empty outbox is read.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long to wait when something failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,20 +51,20 @@ pub struct AuditLog {
     trouble: SyncMutex<Trouble>,
 }
 
-/// What is known of the file.
+/// The state of the file.
 #[derive(Default)]
 struct Place {
-    /// The end of the file was looked at in this life.
+    /// The end of the file was checked by this process.
     seen: bool,
 }
 
 #[derive(Default)]
 struct Trouble {
-    words: Option<String>,
-    told: Option<Duration>,
-    /// A key in the outbox that nobody wrote, in words.
+    sentence: Option<String>,
+    logged: Option<Duration>,
+    /// A key in the outbox that is not one of an event, as a sentence.
     strange: Option<String>,
-    strange_told: Option<Duration>,
+    strange_logged: Option<Duration>,
 }
 
 /// Where the log ends, and which record of the store says so.
@@ -87,7 +86,7 @@ impl AuditLog {
         Arc::new(Self { ground, file, echo, key, writing, trouble })
     }
 
-    /// Has events written from now on, until the core stops.
+    /// Starts writing events, until the daemon stops.
     pub fn start(self: &Arc<Self>) {
         let log = Arc::clone(self);
         self.ground
@@ -95,10 +94,10 @@ impl AuditLog {
             .spawn("audit log", Box::pin(async move { log.write_until_stopped().await }));
     }
 
-    /// Writes all that waits. For the end of the daemon, when nothing more happens.
+    /// Writes every event that waits. For the end of the daemon, when no more events come.
     ///
     /// # Errors
-    /// `Internal` when the file or the store fails; what was not written waits in the store.
+    /// `Internal` when the file or the store fails; events that were not written wait in the store.
     pub async fn finish(&self) -> Result<(), Error> {
         self.ground.flush_remarks().await?;
         while self.round().await? {}
@@ -108,10 +107,10 @@ impl AuditLog {
     /// Why events wait, or what is wrong with the outbox, for operators.
     pub fn trouble(&self) -> Option<String> {
         let trouble = self.troubles();
-        trouble.words.clone().or_else(|| trouble.strange.clone())
+        trouble.sentence.clone().or_else(|| trouble.strange.clone())
     }
 
-    /// What the log that begins with line `from` is held against, as of now.
+    /// The check for a log that begins with line `from`, as of now.
     ///
     /// # Errors
     /// `Internal` when the store fails.
@@ -136,22 +135,22 @@ impl AuditLog {
         }
     }
 
-    /// Keeps what operators should know, and logs it, once a minute at most.
+    /// Keeps the failure for operators, and logs it, once a minute at most.
     fn note(&self, error: Option<&Error>) {
         let now = self.ground.clock.monotonic();
         let mut trouble = self.troubles();
-        trouble.words = error.map(|error| {
+        trouble.sentence = error.map(|error| {
             let why = error.cause().unwrap_or_else(|| error.to_string());
             format!("the audit log cannot be written, and events wait in the store: {why}")
         });
         let Some(error) = error else { return };
-        if is_due(&mut trouble.told, now) {
+        if is_due(&mut trouble.logged, now) {
             tracing::error!(%error, cause = error.cause(), "the audit log cannot be written; events wait in the store");
         }
     }
 
-    /// What waits, oldest first. Keys that nobody wrote are passed over, and told of for as long as
-    /// they are there.
+    /// The events that wait, oldest first. Keys that are not of events are skipped, and reported
+    /// for as long as they are there.
     async fn outgoing(&self, most: usize) -> Result<Vec<Outgoing>, Error> {
         let outbox = self.records().outgoing_events(most).await?;
         let now = self.ground.clock.monotonic();
@@ -162,11 +161,11 @@ impl AuditLog {
                 trouble.strange = Some(format!(
                     "the outbox of the audit log holds something that is no event: {why}"
                 ));
-                if is_due(&mut trouble.strange_told, now) {
+                if is_due(&mut trouble.strange_logged, now) {
                     tracing::error!(%error, cause = error.cause(), "the outbox of the audit log holds something that is no event");
                 }
             }
-            // It may be behind what was looked at.
+            // It may be behind what was read.
             None if outbox.more => {}
             None => trouble.strange = None,
         }
@@ -181,14 +180,14 @@ impl AuditLog {
         &self.ground.records
     }
 
-    /// Writes what waits, up to a bound; tells whether there may be more.
+    /// Writes the events that wait, up to a bound. Returns whether there may be more.
     async fn round(&self) -> Result<bool, Error> {
         let mut place = self.writing.lock().await;
         if place.seen && self.outgoing(1).await?.is_empty() {
             return Ok(false);
         }
         let mut at = self.position(&mut place).await?;
-        // Read when the file has been caught up with: what stands in it already waits no more.
+        // Read after catching up with the file: events that are in it already wait no more.
         let waiting = self.outgoing(BATCHES * AUDIT_BATCH).await?;
         if waiting.is_empty() {
             return Ok(false);
@@ -196,7 +195,7 @@ impl AuditLog {
         let (lines, ends) = self.lines(&at.end, &waiting);
         let begin = at.end.bytes;
         if let Err(error) = self.file.append(begin, lines.into()).await {
-            // Some of it may stand there.
+            // A part may have been written.
             place.seen = false;
             return Err(file_failed(error));
         }
@@ -232,19 +231,19 @@ impl AuditLog {
                 Ok(())
             }
             Err(CommitError::Conflict) => {
-                Err(Error::internal("somebody else writes the audit log of this store"))
+                Err(Error::internal("another daemon writes the audit log of this store"))
             }
             Err(CommitError::Failed(error)) => Err(error),
         }
     }
 
-    /// Where to write on: the end of the file, once it is what the store says.
+    /// The position to write at: the end of the file, once it is what the store says.
     async fn position(&self, place: &mut Place) -> Result<Position, Error> {
         let (end, expected) = self.records().audit_end().await?;
         let mut at = Position { end, expected };
         let length = self.file.length().await.map_err(file_failed)?;
         if length == 0 {
-            // It is new, or somebody has moved the old one away.
+            // It is new, or the old one was moved away.
             at.end.bytes = 0;
         } else if !(place.seen
             && length == at.end.bytes
@@ -256,7 +255,7 @@ impl AuditLog {
         Ok(at)
     }
 
-    /// Reads on from where the store says that the log ends, and remembers what stands there.
+    /// Reads on from where the store says that the log ends, and records the lines there.
     async fn catch_up(&self, at: &mut Position, length: u64) -> Result<(), Error> {
         if !self.is_at_end_of(&at.end, length).await? {
             // A new file that the store does not know yet, because the daemon died over its first
@@ -305,7 +304,7 @@ impl AuditLog {
         Ok(self.file.read(from, tail.len()).await.map_err(file_failed)? == tail)
     }
 
-    /// Remembers lines that stand in the file, if they are ours.
+    /// Records lines of the file, if they are authentic.
     async fn adopt(&self, at: &mut Position, whole: &[u8]) -> Result<(), Error> {
         let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
         for batch in lines.chunks(AUDIT_BATCH) {
@@ -324,7 +323,7 @@ impl AuditLog {
     }
 }
 
-/// What the log of `store` that begins with line `from` is held against, where no daemon runs.
+/// The check for the log of `store` that begins with line `from`, where no daemon runs.
 ///
 /// # Errors
 /// `Internal` when the store fails.
@@ -343,11 +342,11 @@ async fn check(records: &Records, from: u64) -> Result<Check, Error> {
     Ok(Check { key: Some(records.authenticator(PURPOSE)), end: Some(end.mark), from })
 }
 
-/// Whether something that was `told` is to be told again by `now`; it is told then.
-fn is_due(told: &mut Option<Duration>, now: Duration) -> bool {
-    let is_due = told.is_none_or(|told| now.saturating_sub(told) >= REPEAT);
+/// Whether a failure that was `logged` then is to be logged again at `now`, which is noted.
+fn is_due(logged: &mut Option<Duration>, now: Duration) -> bool {
+    let is_due = logged.is_none_or(|last| now.saturating_sub(last) >= REPEAT);
     if is_due {
-        *told = Some(now);
+        *logged = Some(now);
     }
     is_due
 }

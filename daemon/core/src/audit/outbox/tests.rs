@@ -39,8 +39,8 @@ impl Site {
         AuditLog::new(Arc::clone(self.world.ground()), Arc::new(self.file.clone()), echo)
     }
 
-    /// Has the events `from..to` told durably.
-    async fn tell(&self, events: std::ops::Range<usize>) {
+    /// Makes these events durable.
+    async fn record(&self, events: std::ops::Range<usize>) {
         for number in events {
             self.world.ground().record(&event(&number.to_string())).await.unwrap();
         }
@@ -57,10 +57,10 @@ impl Site {
 
     /// The log has just these events, once each, and is sound.
     async fn assert_has(&self, events: std::ops::Range<usize>, context: &str) {
-        let told: Vec<_> = self.file.lines().iter().map(|line| asked(line)).collect();
+        let lines: Vec<_> = self.file.lines().iter().map(|line| asked(line)).collect();
         let expected: BTreeSet<_> = events.map(|number| number.to_string()).collect();
-        assert_eq!(told.len(), expected.len(), "{context}: {told:?}");
-        assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), expected, "{context}");
+        assert_eq!(lines.len(), expected.len(), "{context}: {lines:?}");
+        assert_eq!(lines.into_iter().collect::<BTreeSet<_>>(), expected, "{context}");
         assert_eq!(
             self.verify(&[self.file.bytes()], 1).await.faults,
             Vec::<String>::new(),
@@ -78,7 +78,7 @@ fn asked(line: &str) -> String {
 #[tokio::test]
 async fn events_become_chained_lines() {
     let site = Site::new().await;
-    site.tell(0..3).await;
+    site.record(0..3).await;
     site.log().finish().await.unwrap();
     site.assert_has(0..3, "all").await;
     let lines = site.file.lines();
@@ -95,7 +95,7 @@ async fn events_become_chained_lines() {
 #[tokio::test]
 async fn many_lines_are_written_at_once() {
     let site = Site::new().await;
-    site.tell(0..1200).await;
+    site.record(0..1200).await;
     site.log().finish().await.unwrap();
     site.assert_has(0..1200, "all").await;
     assert_eq!(site.file.appends(), 3, "1200 events, 504 at a time");
@@ -106,12 +106,12 @@ async fn many_lines_are_written_at_once() {
 async fn a_daemon_that_dies_between_file_and_store_writes_nothing_twice() {
     for commits in 0..6 {
         let mut site = Site::new().await;
-        site.tell(0..200).await;
+        site.record(0..200).await;
         site.world.store.stop_after(commits);
         let died = site.log().finish().await.is_err();
         assert_eq!(died, commits < 4, "200 events are four batches");
         site.world.crash().await;
-        site.tell(200..210).await;
+        site.record(200..210).await;
         site.log().finish().await.unwrap();
         site.assert_has(0..210, &format!("{commits} commits")).await;
     }
@@ -121,9 +121,9 @@ async fn a_daemon_that_dies_between_file_and_store_writes_nothing_twice() {
 #[tokio::test]
 async fn a_line_that_was_cut_off_is_written_anew() {
     let mut site = Site::new().await;
-    site.tell(0..2).await;
+    site.record(0..2).await;
     site.log().finish().await.unwrap();
-    site.tell(2..4).await;
+    site.record(2..4).await;
     let (before, store) = (site.file.bytes(), site.world.store.snapshot());
     site.log().finish().await.unwrap();
     let after = site.file.bytes();
@@ -141,13 +141,13 @@ async fn a_line_that_was_cut_off_is_written_anew() {
 async fn a_full_disk_is_waited_for() {
     let whole = {
         let site = Site::new().await;
-        site.tell(0..3).await;
+        site.record(0..3).await;
         site.log().finish().await.unwrap();
         site.file.bytes().len()
     };
     for room in (0..whole).step_by(7) {
         let site = Site::new().await;
-        site.tell(0..3).await;
+        site.record(0..3).await;
         let log = site.log();
         site.file.set_room(Some(room));
         assert!(log.finish().await.is_err(), "{room}");
@@ -162,11 +162,11 @@ async fn a_full_disk_is_waited_for() {
 async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
     let mut site = Site::new().await;
     let log = site.log();
-    site.tell(0..3).await;
+    site.record(0..3).await;
     log.finish().await.unwrap();
     let old = site.file.bytes();
     site.file.set("");
-    site.tell(3..5).await;
+    site.record(3..5).await;
     log.finish().await.unwrap();
     let new = site.file.bytes();
     assert_eq!(
@@ -189,7 +189,7 @@ async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
     // Dying over the first lines of a new file, which is shorter than the old one, or longer.
     for events in [1, 9] {
         site.file.set("");
-        site.tell(0..events).await;
+        site.record(0..events).await;
         let store = site.world.store.snapshot();
         site.log().finish().await.unwrap();
         let written = site.file.bytes();
@@ -207,7 +207,7 @@ async fn a_file_that_was_moved_away_goes_on_in_a_new_one() {
 #[tokio::test]
 async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
     let mut site = Site::new().await;
-    site.tell(0..3).await;
+    site.record(0..3).await;
     site.log().finish().await.unwrap();
     let good = site.file.bytes();
     let lines: Vec<_> = good.split_inclusive(|byte| *byte == b'\n').collect();
@@ -227,7 +227,7 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
         vec![b'x'; 5 * LONGEST_LINE],
     ] {
         site.file.set(&*bad);
-        site.tell(3..4).await;
+        site.record(3..4).await;
         let error = site.log().finish().await.unwrap_err();
         assert!(error.cause().unwrap().contains("does not go on from line 3"), "{error}");
         assert_eq!(site.file.bytes(), bad);
@@ -239,7 +239,7 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
             .replace("\"asked\":\"0\"", "\"asked\":\"5\""),
     );
     assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults.len(), 1);
-    // It goes on when somebody has looked.
+    // It goes on when an operator has looked.
     site.file.set("");
     site.log().finish().await.unwrap();
     assert_eq!(site.verify(&[good, site.file.bytes()], 1).await.faults, Vec::<String>::new());
@@ -253,7 +253,7 @@ async fn a_file_that_is_not_as_it_was_left_is_left_alone() {
 async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
     let site = Site::new().await;
     let log = site.log();
-    site.tell(0..3).await;
+    site.record(0..3).await;
     log.finish().await.unwrap();
     let good = site.file.bytes();
     let mut bad = good.clone();
@@ -261,7 +261,7 @@ async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
     let at = bad.len() - 10;
     bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
     site.file.set(&*bad);
-    site.tell(3..4).await;
+    site.record(3..4).await;
     for _ in 0..2 {
         let error = log.finish().await.unwrap_err();
         assert!(error.cause().unwrap().contains("does not go on from line 3"), "{error}");
@@ -276,14 +276,14 @@ async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
 #[tokio::test]
 async fn lines_that_the_store_forgot_are_kept() {
     let mut site = Site::new().await;
-    site.tell(0..2).await;
+    site.record(0..2).await;
     site.log().finish().await.unwrap();
     let backup = site.world.store.snapshot();
-    site.tell(2..400).await;
+    site.record(2..400).await;
     site.log().finish().await.unwrap();
     site.world.store = backup;
     site.world.crash().await;
-    site.tell(400..402).await;
+    site.record(400..402).await;
     site.log().finish().await.unwrap();
     site.assert_has(0..402, "all").await;
 }
@@ -291,7 +291,7 @@ async fn lines_that_the_store_forgot_are_kept() {
 #[tokio::test]
 async fn an_event_that_was_changed_in_the_store_holds_up_no_other() {
     let site = Site::new().await;
-    site.tell(0..3).await;
+    site.record(0..3).await;
     let (key, value) = site.world.store.dump("outbox/").remove(1);
     let mut value = value.to_vec();
     *value.last_mut().unwrap() ^= 1;
@@ -306,7 +306,7 @@ async fn an_event_that_was_changed_in_the_store_holds_up_no_other() {
     assert_eq!(site.verify(&[site.file.bytes()], 1).await.faults, Vec::<String>::new());
 }
 
-/// Attack: keys among the events that nobody wrote, to stop the log in silence.
+/// Attack: keys among the events that no daemon wrote, to stop the log in silence.
 #[tokio::test]
 async fn keys_that_nobody_wrote_hold_up_no_event_and_are_told_of() {
     const STRANGE: usize = 2 * BATCHES * AUDIT_BATCH;
@@ -321,7 +321,7 @@ async fn keys_that_nobody_wrote_hold_up_no_event_and_are_told_of() {
             site.world.store.tamper(&key(number), Some("y".into()));
         }
         for number in 0..3 {
-            site.tell(number..number + 1).await;
+            site.record(number..number + 1).await;
             site.world.run(SECOND).await;
             assert_eq!(site.file.lines().len(), number + 1, "{place}");
             let trouble = log.trouble().unwrap();
@@ -364,7 +364,7 @@ async fn it_is_written_while_the_daemon_runs_and_says_when_it_cannot_be() {
 async fn a_commit_of_unknown_fate_doubles_nothing() {
     for applied in [true, false] {
         let site = Site::new().await;
-        site.tell(0..3).await;
+        site.record(0..3).await;
         site.world.store.fail_next(crate::doubles::Fault::Unknown { applied });
         site.world.in_time(site.log().finish()).await.unwrap();
         site.assert_has(0..3, &format!("applied: {applied}")).await;

@@ -1,12 +1,12 @@
 //! Whether an audit log is as the daemon wrote it: every line by its code, all of them by their
-//! numbers and by the chain, its end by what the store knows of it.
+//! numbers and by the chain, its end by the record of it in the store.
 //!
-//! Lines come in pieces of any size, of one file or of several that follow each other. What is
-//! wrong is told in sentences; after a fault it goes on.
+//! Lines come in pieces of any size, of one file or of several that follow each other. Faults are
+//! sentences; after a fault the verifier goes on.
 //!
-//! A daemon that is at work, or was killed at it, leaves a line without its end. Nothing signs
-//! that, so it is no part of the log: it is let pass only at the very end and told apart from what
-//! was verified.
+//! A daemon that is writing, or was killed while it wrote, leaves a line without its end. Nothing
+//! signs that, so it is no part of the log: it is accepted only at the very end, and the verdict
+//! keeps it apart from what was verified.
 
 use std::mem;
 
@@ -16,31 +16,30 @@ use crate::model::mark::Mark;
 
 /// Longest line, in bytes: far more than an event can be.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
-/// Most faults that are told.
+/// Most faults in a verdict.
 const MOST_FAULTS: usize = 1000;
 
-/// What a log is held against.
+/// The data to check a log against.
 #[derive(Debug, Default)]
 pub struct Check {
-    /// What signed its lines; without it, only hashes, numbers and chain are looked at, which
-    /// whoever changes the log can put right again.
+    /// The key that signed its lines; without it, only hashes, numbers and chain are checked, which
+    /// a person who changes the log can put right again.
     pub key: Option<Authenticator>,
-    /// Where the store says that it ends; without it, lines that are missing at the end do not
-    /// show.
+    /// The end of the log in the store; without it, lines that are missing at the end go unnoticed.
     pub end: Option<Mark>,
     /// The number of the line that it begins with.
     pub from: u64,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// How many lines there are.
     pub lines: u64,
     /// The number of the last one.
     pub last: u64,
-    /// The beginning of a next line follows, which is no part of the log: whoever reads the file
-    /// must not go by what it says.
+    /// The beginning of a next line follows, which is no part of the log: a reader of the file must
+    /// not rely on it.
     pub unfinished: bool,
     /// Everything that is wrong, a sentence each.
     pub faults: Vec<String>,
@@ -51,19 +50,19 @@ pub struct Verdict {
 pub struct Verifier {
     check: Check,
     verdict: Verdict,
-    /// The line before, as far as one can go by it; `None`: it says nothing.
+    /// The line before, where it can be relied on.
     before: Option<Mark>,
     /// The beginning of a line whose end is yet to come.
     rest: Vec<u8>,
-    /// The line is longer than any, and the rest of it is let go.
+    /// The line is longer than the longest, and the rest of it is dropped.
     overlong: bool,
-    /// The file that ended last has an unfinished line at its end. Where another follows, nobody
-    /// will ever finish it.
+    /// The file that ended last has an unfinished line at its end. Where another file follows, that
+    /// line will never be finished.
     unfinished: bool,
 }
 
 impl Verifier {
-    /// Holds a log against `check`.
+    /// A verifier that checks a log against `check`.
     pub fn new(check: Check) -> Self {
         let before = Mark { number: check.from.saturating_sub(1), ..Mark::START };
         let verdict = Verdict { last: before.number, ..Verdict::default() };
@@ -100,7 +99,7 @@ impl Verifier {
         }
     }
 
-    /// What all of it came to.
+    /// The verdict about the whole log.
     pub fn finish(mut self) -> Verdict {
         let last = self.verdict.last;
         self.verdict.unfinished = self.unfinished;
@@ -131,7 +130,7 @@ impl Verifier {
             && breaks_off(rest)
     }
 
-    /// The line that the next one goes on from; `None` when nobody knows.
+    /// The line that the next one continues; `None` when that is unknown.
     fn written_last(&self) -> Option<Mark> {
         if self.begins_late() {
             return self.check.end.filter(|end| end.number == self.verdict.last);

@@ -21,7 +21,7 @@ fn key(seed: u8) -> Authenticator {
     Authenticator::of_test(seed)
 }
 
-/// What is found by whoever has the key and the store.
+/// The faults that a reader with the key and the store finds.
 fn verify(log: &[u8], end: Mark) -> Vec<String> {
     held_against(log, Check { key: Some(key(1)), end: Some(end), from: 1 }).faults
 }
@@ -56,19 +56,19 @@ fn a_log_as_it_was_written_is_sound() {
 #[test]
 fn every_fault_is_told_at_its_line() {
     let (lines, end) = log(6, 1);
-    let told = |lines: &[Vec<u8>]| verify(&lines.concat(), end);
+    let faults = |lines: &[Vec<u8>]| verify(&lines.concat(), end);
     for at in 0..lines.len() {
         let mut changed = lines.clone();
         changed[at] =
             String::from_utf8(lines[at].clone()).unwrap().replace("change", "reveal").into();
         assert_eq!(
-            told(&changed),
+            faults(&changed),
             [format!("Line {} was changed, or was not written by this daemon.", at + 1)]
         );
 
         let mut garbled = lines.clone();
         garbled[at] = b"{}\n".to_vec();
-        assert_eq!(told(&garbled)[0], format!("Line {} is no line of an audit log.", at + 1));
+        assert_eq!(faults(&garbled)[0], format!("Line {} is no line of an audit log.", at + 1));
 
         let mut shorter = lines.clone();
         shorter.remove(at);
@@ -76,17 +76,17 @@ fn every_fault_is_told_at_its_line() {
             5 => "The log ends with number 5, but the daemon has written 6".to_owned(),
             _ => format!("Line {} has number {} instead of {}", at + 1, at + 2, at + 1),
         };
-        assert_eq!(told(&shorter).len(), 1);
-        assert!(told(&shorter)[0].starts_with(&missing), "{:?}", told(&shorter));
+        assert_eq!(faults(&shorter).len(), 1);
+        assert!(faults(&shorter)[0].starts_with(&missing), "{:?}", faults(&shorter));
 
         let mut twice = lines.clone();
         twice.insert(at, lines[at].clone());
         let doubled = format!("Line {} has number {} instead of {}", at + 2, at + 1, at + 2);
-        assert!(told(&twice)[0].starts_with(&doubled), "{:?}", told(&twice));
+        assert!(faults(&twice)[0].starts_with(&doubled), "{:?}", faults(&twice));
     }
 }
 
-/// Attack: the tail is written anew by somebody who has no key, or with lines of an earlier time of
+/// Attack: the tail is written anew by a person who has no key, or with lines of an earlier time of
 /// the same daemon.
 #[test]
 fn a_log_of_another_key_or_another_life_is_found() {
@@ -111,7 +111,7 @@ fn a_log_of_another_key_or_another_life_is_found() {
     );
 }
 
-/// Attack: an edit by somebody without the key, and a reader without it.
+/// Attack: an edit by a person without the key, and a reader without it.
 #[test]
 fn every_edit_shows_to_who_has_no_key_too() {
     let (lines, _) = log(3, 1);
@@ -181,13 +181,13 @@ fn a_forged_event_at_the_end_is_a_fault() {
         foreign[..foreign.len() - 1].to_vec(),
     ] {
         let bad = [&good[..], &forged].concat();
-        let told = ["Line 3 has no end: it was cut off, or is no line of an audit log."];
-        assert_eq!(verify(&bad, end), told, "{}", String::from_utf8_lossy(&forged));
-        assert_eq!(without_key(&bad), told);
+        let faults = ["Line 3 has no end: it was cut off, or is no line of an audit log."];
+        assert_eq!(verify(&bad, end), faults, "{}", String::from_utf8_lossy(&forged));
+        assert_eq!(without_key(&bad), faults);
     }
 }
 
-/// Attack: the same at the end of a file that was moved away, where nobody would ever finish it.
+/// Attack: the same at the end of a file that was moved away, where no daemon would ever finish it.
 #[test]
 fn an_unfinished_line_is_a_fault_where_another_file_follows() {
     let (lines, end) = log(3, 1);
@@ -246,7 +246,7 @@ fn faults_are_told_up_to_a_bound() {
     assert_eq!(without_key(log.as_bytes()).len(), MOST_FAULTS + 1);
 }
 
-/// One thing that somebody does to a log.
+/// One manipulation of a log.
 #[derive(Debug, Clone)]
 enum Tampering {
     Change(Index, u8),
@@ -263,14 +263,14 @@ enum Tampering {
     Append(Author, Index),
 }
 
-/// Who writes a line that is added.
+/// The author of a line that is added.
 #[derive(Debug, Clone, Copy)]
 enum Author {
     /// The daemon.
     Daemon,
-    /// Somebody without the key, who knows the chain.
+    /// A person without the key, who knows the chain.
     Forger,
-    /// Somebody who knows numbers only.
+    /// A person who knows numbers only.
     Stranger,
 }
 
@@ -374,7 +374,7 @@ proptest! {
         prop_assume!(bad != good);
         let verdict = held_against(&bad, Check { key: Some(key(1)), end: Some(end), from: 1 });
         // A beginning of the next line may stand behind all that was written: a daemon may be at
-        // it. That is told then.
+        // it. That is a fault then.
         if verdict.faults.is_empty() {
             prop_assert!(verdict.unfinished);
             let rest = bad.strip_prefix(&good[..]).expect("all lines are there");

@@ -16,18 +16,18 @@ use crate::ports::plugins::{
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// What a call that breaks has done to the target.
+/// The effect on the target of a call that breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     None,
-    /// What it was meant to.
+    /// The intended one.
     Done,
     /// Nothing yet: the request is on its way and lands with [`ScriptedPlugins::land`].
     Late,
 }
 
-/// What the next issue of a service does. Where no step is left, the plugin makes a thing named
+/// The step of the next issue of a service. Where no step is left, the plugin makes a thing named
 /// after the lease.
 #[derive(Debug, Clone)]
 pub enum IssueStep {
@@ -35,9 +35,9 @@ pub enum IssueStep {
     Make {
         /// The state; `None`: the lease's id.
         state: Option<String>,
-        /// When the thing ends by itself.
+        /// The thing's own end.
         expires_at: Option<Timestamp>,
-        /// What comes back at revoke.
+        /// The secret that comes back at revoke.
         revoke_with: Option<String>,
     },
     /// Says no.
@@ -64,13 +64,14 @@ impl IssueStep {
         Self::Make { state: Some(state.into()), expires_at: None, revoke_with: None }
     }
 
-    /// Makes a thing named after the lease, which ends by itself.
+    /// Makes a thing named after the lease, with an end of its own.
     pub fn until(expires_at: Timestamp) -> Self {
         Self::Make { state: None, expires_at: Some(expires_at), revoke_with: None }
     }
 }
 
-/// What the next revoke of a service does. Where no step is left, the plugin takes the thing away.
+/// The step of the next revoke of a service. Where no step is left, the plugin takes the thing
+/// away.
 #[derive(Debug, Clone)]
 pub enum RevokeStep {
     /// Takes the thing away, if it is there.
@@ -90,7 +91,7 @@ pub enum RevokeStep {
 pub struct Thing {
     /// By which service.
     pub service: ServiceId,
-    /// What it is called there: the state.
+    /// Its name at the target: the state.
     pub name: String,
     /// For which lease.
     pub lease: LeaseId,
@@ -126,7 +127,7 @@ struct Script {
     revokes: VecDeque<RevokeStep>,
 }
 
-/// What a request does to the target.
+/// The effect of a request on the target.
 #[derive(Debug, Clone)]
 enum Change {
     Make(Thing),
@@ -253,7 +254,7 @@ impl ScriptedPlugins {
         }
     }
 
-    /// What is at the target.
+    /// The things at the target.
     pub fn things(&self) -> Vec<Thing> {
         let state = lock(&self.0);
         let thing = |((service, name), lease): (&(ServiceId, String), &LeaseId)| Thing {

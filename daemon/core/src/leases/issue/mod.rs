@@ -1,8 +1,8 @@
 //! Issuing a credential.
 //!
-//! [`Leases::authorize_issue`] authorizes the caller, [`Leases::issue`] issues: reserve durably, run
-//! the plugin, record what it made, put the result up for collection. From the reservation on it
-//! runs in a task of its own: it does not depend on a client that still waits.
+//! [`Leases::authorize_issue`] authorizes the caller, [`Leases::issue`] issues: reserve durably,
+//! run the plugin, record what it made, put the result up for collection. From the reservation on
+//! it runs in a task of its own: it does not depend on a client that still waits.
 //!
 //! Never here: a decision about who may use a service (that is [`crate::access`]'s), what a lease
 //! becomes (that is [`crate::model::lease`]'s).
@@ -67,8 +67,8 @@ impl Leases {
         })
     }
 
-    /// Issues a credential, and puts the result up for collection by the same subject. An issue that
-    /// has begun goes on to its end when this future is dropped.
+    /// Issues a credential, and puts the result up for collection by the same subject. An issue
+    /// that has begun goes on to its end when this future is dropped.
     ///
     /// # Errors
     /// `Invalid` (parameters), `LimitReached`, `Conflict` (the plugin named what another lease
@@ -178,8 +178,9 @@ impl Leases {
         }
     }
 
-    /// Applies `event` to a lease whose issue made nothing, together with its audit event. Where the
-    /// sweeper was faster, the lease stays as the sweeper left it, and the audit event is remarked.
+    /// Applies `event` to a lease whose issue made nothing, together with its audit event. Where
+    /// the sweeper was faster, the lease stays as the sweeper left it, and the audit event is
+    /// remarked.
     async fn settle(
         &self,
         pending: &Versioned<Lease>,

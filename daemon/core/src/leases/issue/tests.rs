@@ -220,7 +220,7 @@ async fn a_revocation_gets_the_claims_that_the_plugin_read() {
 async fn what_was_cut_short_is_cleaned_up_with_all_claims() {
     let mut world = World::new().await;
     let gate = Gate::shut();
-    let make = Box::new(IssueStep::state("never told"));
+    let make = Box::new(IssueStep::state("never returned"));
     world.plugins.on_issue(&id("ssh"), IssueStep::Answer(gate.clone(), make));
     let leases = Arc::clone(&world.leases);
     let grant = leases.authorize_issue(&caller("alice"), "ssh").unwrap();
@@ -340,7 +340,7 @@ async fn a_plugin_that_breaks_is_cleaned_up_after_also_when_its_request_lands_la
             world.leases.start().await.unwrap();
             world.plugins.on_issue(&id("ssh"), IssueStep::Break(how, effect));
             assert_eq!(kind(world.get("alice", "ssh").await), Err(expected));
-            assert_eq!(world.count("alice", "ssh").await, 1, "nobody knows yet");
+            assert_eq!(world.count("alice", "ssh").await, 1, "it is unknown yet");
             assert_eq!(world.listed("alice").await, []);
             world.run(55 * SECOND).await;
             assert_eq!(world.revocations(), 0, "due after settle");
@@ -406,7 +406,7 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     let ends = world.leases.credentials(&caller("alice")).await.unwrap()[0].ends;
     assert_eq!(ends, Some(created + 120 * SECOND + DAY));
 
-    // Somebody else's state is taken all the same.
+    // A state that another user's lease holds is taken all the same.
     world.plugins.on_issue(&id("ssh"), make(None));
     assert_eq!(kind(world.get("bob", "ssh").await), Err(Kind::Conflict));
     assert_eq!((world.count("bob", "ssh").await, world.things().len()), (0, 1));
@@ -604,7 +604,7 @@ async fn expired_leases_make_room_at_the_limit_without_waiting_for_the_sweeper()
     }
 }
 
-/// Attack: somebody at the limit waits for the day when the clock of the machine jumps ahead, and
+/// Attack: a user at the limit waits for the day when the clock of the machine jumps ahead, and
 /// has leases retired that have not ended.
 #[tokio::test]
 async fn a_clock_that_jumped_makes_no_room_at_the_limit() {

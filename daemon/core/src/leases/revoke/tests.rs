@@ -47,7 +47,7 @@ fn tamper(world: &World, lease: LeaseId) {
 }
 
 #[tokio::test]
-async fn what_is_revoked_is_gone_for_everybody() {
+async fn what_is_revoked_is_gone_for_every_caller() {
     let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
     world.events().await;
@@ -77,13 +77,13 @@ async fn it_takes_two_commits_to_revoke() {
 }
 
 #[tokio::test]
-async fn nobody_revokes_what_is_not_theirs_or_not_there() {
+async fn only_an_existing_lease_of_the_caller_is_revoked() {
     let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
     let foreign = world.revoke("bob", lease).await.unwrap_err();
     let unknown = world.revoke("bob", LeaseId::from_random([9; 16])).await.unwrap_err();
     assert_eq!((foreign.kind(), unknown.kind()), (Kind::NotFound, Kind::NotFound));
-    assert_eq!(foreign.public(), unknown.public(), "existence is not told");
+    assert_eq!(foreign.public(), unknown.public(), "existence is not disclosed");
     assert_eq!(world.things().len(), 1);
 }
 
@@ -118,7 +118,7 @@ async fn a_final_no_leaves_the_credential_to_its_user() {
     world.assert_sound().await;
     world.leases.start().await.unwrap();
     world.run(HOUR).await;
-    assert_eq!(world.revocations(), 1, "nobody asks again");
+    assert_eq!(world.revocations(), 1, "it is not revoked again");
     world.revoke("alice", lease).await.unwrap();
 }
 
@@ -244,7 +244,7 @@ async fn clients_that_hang_up_buy_no_more_revocations_than_clients_that_wait() {
 }
 
 /// Attack: a user with one lease at a target that hangs asks for its revocation again and again,
-/// hangs up each time, and leaves nobody else a permit.
+/// hangs up each time, and leaves no other user a permit.
 #[tokio::test]
 async fn one_user_cannot_take_all_permits_by_one_lease() {
     let world =
@@ -271,10 +271,10 @@ async fn one_user_cannot_take_all_permits_by_one_lease() {
     assert_eq!(world.stage(mine).await, "ended");
 }
 
-/// Attack on the answer: the daemon's attempt finds that it came too late and does nothing; whoever
-/// joined it must not hear that their credential, which is as active as before, is gone.
+/// Attack on the answer: the daemon's attempt finds that it came too late and does nothing; a user
+/// who joined it must not be answered that their credential, which is still active, is gone.
 #[tokio::test]
-async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
+async fn an_attempt_that_did_nothing_is_no_success_for_those_who_joined() {
     let world = Arc::new(World::new().await);
     let lease = world.get("alice", "ssh").await.unwrap();
     world.plugins.on_revoke(&id("ssh"), no(Some(30)));
@@ -287,7 +287,7 @@ async fn an_attempt_that_did_nothing_tells_nobody_that_it_is_done() {
 
     // The sweeper had read the lease before that.
     let Entered::Mine(ticket) = world.leases.attempts.enter(lease) else {
-        panic!("somebody is at it")
+        panic!("an attempt is under way")
     };
     let joins = tokio::spawn({
         let world = Arc::clone(&world);
@@ -317,7 +317,7 @@ async fn the_claim_of_a_daemon_that_died_runs_out() {
     assert_eq!(
         kind(world.revoke("alice", lease).await),
         Err(Kind::Busy),
-        "somebody has claimed it"
+        "the dead daemon has claimed it"
     );
     world.run(60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "ended");

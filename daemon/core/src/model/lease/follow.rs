@@ -1,16 +1,16 @@
-//! What follows from where a lease stands: whether it counts, whether its user sees it, what it
-//! holds, when something has to be done.
+//! What follows from the state of a lease: whether it counts, whether its user sees it, which
+//! object it holds, when something is due.
 
 use super::next::later;
 use super::{Event, Kept, Lease, Made, NotPossible, Reason, State, Timing, Transition};
 use crate::time::Timestamp;
 
-/// What a lease that is due is due for.
+/// The reason that a lease is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue {
-    /// The plugin's time is up.
+    /// The deadline of the issue has passed.
     Deadline,
-    /// Its own end has passed for good.
+    /// Its own end and the skew have passed.
     End,
     /// Its lifetime is over.
     Limit,
@@ -26,7 +26,7 @@ impl State {
         !matches!(self, Self::Ended { .. })
     }
 
-    /// What exists at the target, as far as anybody knows.
+    /// What exists at the target, where that is known.
     pub(crate) fn made(&self) -> Option<&Made> {
         match self {
             Self::Active(made) => Some(made),
@@ -36,15 +36,15 @@ impl State {
         }
     }
 
-    /// Whether its service went away from under it.
+    /// Whether it is parked because its service is gone.
     pub(crate) fn waits_for_service(&self) -> bool {
         matches!(self, Self::Parked(parked) if parked.reason == Reason::ServiceGone)
     }
 }
 
 impl Lease {
-    /// The lease after `event`; `None` when its record is deleted. One that ends keeps no more than
-    /// who had what, and when.
+    /// The lease after `event`; `None` when its record is deleted. One that ends keeps only its
+    /// owner, service and times.
     ///
     /// # Errors
     /// [`NotPossible`] as [`State::next`] has it.
@@ -61,8 +61,8 @@ impl Lease {
         Ok(Some(Self { state, kept, ..self.clone() }))
     }
 
-    /// This lease when `newer` turned out to be the same thing: the later of both ends, and of both
-    /// limits, holds.
+    /// This lease when `newer` turned out to hold the same object: the later of both ends, and of
+    /// both limits, applies.
     ///
     /// # Errors
     /// [`NotPossible`] unless this one is active.
@@ -92,14 +92,14 @@ impl Lease {
         had && self.own_end().is_none_or(|end| end > now)
     }
 
-    /// Whether its user may name it: what lists show, and what they had and an operator now has to
-    /// look at.
+    /// Whether its user may name it: a lease that lists show, or one that they had and that is now
+    /// parked.
     pub(crate) fn is_known_to_owner(&self, now: Timestamp) -> bool {
         self.is_listed(now)
             || matches!(&self.state, State::Parked(parked) if parked.cause.was_active())
     }
 
-    /// When it ends by itself.
+    /// Its own end.
     pub(crate) fn own_end(&self) -> Option<Timestamp> {
         self.state.made().and_then(|made| made.ends)
     }
@@ -109,7 +109,7 @@ impl Lease {
         earlier(self.own_end(), self.not_after)
     }
 
-    /// When something has to be done about it, and what; `None`: never.
+    /// When something is due for it, and what; `None`: never.
     pub(crate) fn due(&self, timing: &Timing) -> Option<(Timestamp, Overdue)> {
         let end = self.own_end().map(|end| (end + timing.skew, Overdue::End));
         let other = match &self.state {
@@ -127,7 +127,7 @@ impl Lease {
         }
     }
 
-    /// What has to be done about it by now. An end that has passed spares everything else.
+    /// What is overdue for it by `now`. An end that has passed makes everything else unnecessary.
     pub(crate) fn overdue(&self, now: Timestamp, timing: &Timing) -> Option<Overdue> {
         if self.own_end().is_some_and(|end| end + timing.skew <= now) {
             return Some(Overdue::End);
@@ -135,7 +135,7 @@ impl Lease {
         self.due(timing).filter(|(at, _)| *at <= now).map(|(_, what)| what)
     }
 
-    /// What a revocation is to take back; empty after an issue that was cut short.
+    /// The plugin state to revoke by; empty after an issue that was cut short.
     pub(crate) fn plugin_state(&self) -> &str {
         self.state.made().map_or("", |made| &made.state)
     }

@@ -1,10 +1,10 @@
 //! Our record of an issued credential, and its life.
 //!
-//! [`State`] is where a lease stands, [`State::next`] the only way from one to another: a pure
+//! [`State`] is the state of a lease, [`State::next`] the only way from one to another: a pure
 //! function, tested for every state and event. What follows from a state (is it counted, listed,
-//! when is it due) stands beside it in [`follow`].
+//! when is it due) is in [`follow`].
 //!
-//! Never here: a clock, a store, a plugin. Who asks and what is done about it is the matter of
+//! Never here: a clock, a store, a plugin, a caller. These are the matter of
 //! [`crate::leases::ledger`] and of the use-cases.
 
 mod follow;
@@ -34,40 +34,40 @@ pub(crate) struct Lease {
     pub(crate) owner: Subject,
     pub(crate) provider: ProviderId,
     pub(crate) service: ServiceId,
-    /// The plugin that issued: another name behind the service never sees the lease.
+    /// The plugin that issued: a plugin of another name never sees the lease.
     pub(crate) plugin: PluginIdentity,
     pub(crate) interface: Interface,
     pub(crate) created: Timestamp,
-    /// When we revoke, if the service limits the lifetime.
+    /// When the daemon revokes, if the service limits the lifetime.
     pub(crate) not_after: Option<Timestamp>,
     pub(crate) kept: Kept,
     pub(crate) state: State,
 }
 
-/// What a revocation will need of the request: the claims that the plugin read, and the parameters
-/// that are not secure.
+/// What a revocation needs of the request: the claims that the plugin read, and the parameters that
+/// are not secure.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Kept {
     pub(crate) claims: Claims,
     pub(crate) parameters: Vec<(String, String)>,
 }
 
-/// Where a lease stands.
+/// The state of a lease.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum State {
-    /// The plugin is at it. `doomed`: the subject was suspended meanwhile.
+    /// It is being issued. `doomed`: the subject was suspended meanwhile.
     Pending { deadline: Timestamp, doomed: bool },
     /// The user has it.
     Active(Made),
-    /// It is being taken back.
+    /// It is being revoked.
     Revoking(Revoking),
     /// It waits for an operator, or for its service to come back.
     Parked(Parked),
-    /// It is gone; the record stays for a while.
+    /// It has ended; the record stays for a while.
     Ended { how: Ending, at: Timestamp },
 }
 
-/// What a plugin made.
+/// An object that a plugin made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
     /// The plugin's name for it.
@@ -78,13 +78,13 @@ pub(crate) struct Made {
     pub(crate) with_secret: bool,
 }
 
-/// A lease that is being taken back.
+/// A lease that is being revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Revoking {
     pub(crate) cause: Cause,
     /// When it began; attempts end [`Timing::park_after`] later.
     pub(crate) since: Timestamp,
-    /// Attempts that failed in a row.
+    /// Consecutive failed attempts.
     pub(crate) failures: u32,
     /// When the next attempt is due.
     pub(crate) due: Timestamp,
@@ -92,13 +92,13 @@ pub(crate) struct Revoking {
     pub(crate) attempt_until: Option<Timestamp>,
 }
 
-/// Why a lease is taken back, and what there is to take back.
+/// Why a lease is revoked, and the object to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The issue was cut short: nobody knows what it left. Two revocations have to succeed, the
+    /// The issue was cut short: it is unknown what it left. Two revocations have to succeed, the
     /// second one when nothing of the issue can be under way any more.
     CutShort { deadline: Timestamp, first_ok: bool },
-    /// It was made when nobody could have it any more.
+    /// It was made when its user could not have it any more.
     Unwanted(Made),
     /// Its user asked.
     User(Made),
@@ -106,7 +106,7 @@ pub(crate) enum Cause {
     Limit(Made),
 }
 
-/// A lease that waits for somebody.
+/// A lease that waits for an operator or its service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parked {
     pub(crate) cause: Cause,
@@ -119,9 +119,9 @@ pub(crate) struct Parked {
 pub(crate) enum Reason {
     /// Its service is configured no more, or has another plugin.
     ServiceGone,
-    /// The plugin said no, for good; its words.
+    /// The plugin refused for good; its sentence.
     Refused(String),
-    /// Attempts went on for too long.
+    /// Attempts failed for too long.
     TooManyFailures,
 }
 
@@ -132,12 +132,12 @@ pub(crate) enum Ending {
     Revoked,
     /// Its own end passed.
     Expired,
-    /// Somebody let go of it.
+    /// It was dropped, by an operator or by its user.
     Dropped,
 }
 
 impl Cause {
-    /// What is to be taken back, if anybody knows.
+    /// The object to revoke, if it is known.
     pub(crate) fn made(&self) -> Option<&Made> {
         match self {
             Self::CutShort { .. } => None,

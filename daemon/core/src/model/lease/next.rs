@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Cause, Ending, Made, Parked, Reason, Revoking, State};
 use crate::time::Timestamp;
 
-/// The spans that the life of a lease is measured by.
+/// The durations that the life of a lease depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     /// How long a request may be under way after the call that sent it was cut short.
@@ -21,22 +21,23 @@ pub(crate) struct Timing {
     pub(crate) keep_ended: Duration,
 }
 
-/// What happens to a lease.
+/// An event in the life of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The plugin made something under a state that nobody holds.
+    /// The plugin made something under a state that no lease holds.
     Issued(Made),
-    /// It did, but nobody can have it.
+    /// It did, but the user cannot have it.
     IssuedInVain(Made),
-    /// The plugin named what another lease holds.
+    /// The plugin returned a state that another lease holds.
     IssuedTaken,
     /// The plugin refused, wanted a sign-in, or never ran: there is nothing.
     NothingMade,
-    /// The plugin broke, or its deadline passed: there may be something.
+    /// The plugin failed, or its deadline passed: there may be something.
     CutShort,
     /// The subject was suspended.
     Suspended,
-    /// Another issue named what this lease holds; it now ends at the later of both ends.
+    /// Another issue returned the state that this lease holds; it now ends at the later of both
+    /// ends.
     Renewed { ends: Option<Timestamp>, with_secret: bool },
     /// The user wants it revoked.
     RevokeAsked,
@@ -46,34 +47,34 @@ pub(crate) enum Event {
     EndPassed,
     /// An attempt to revoke claims it.
     AttemptBegun { until: Timestamp },
-    /// The plugin says that it is gone.
+    /// The plugin answered that it is gone.
     Revoked,
-    /// The plugin says no for good.
+    /// The plugin refused for good.
     Refused(String),
     /// The attempt failed, or the plugin wants another one later. `jitter` is random.
     Failed { retry_after: Option<Duration>, jitter: u8 },
-    /// The service is configured no more, or has another plugin.
+    /// The service is no longer configured, or has another plugin.
     ServiceGone,
     /// The service is back.
     ServiceBack,
     /// An operator wants another attempt.
     Retry,
-    /// Somebody who may lets go of it.
+    /// An operator, or its user where that is allowed, drops it.
     Dropped,
     /// The record was kept long enough.
     KeptLongEnough,
 }
 
-/// What becomes of a lease.
+/// The effect of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Transition {
-    /// It goes on like this.
+    /// The lease is in this state.
     To(State),
     /// Its record is deleted.
     Removed,
 }
 
-/// The event does not befall a lease in that state.
+/// The event is not possible in that state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NotPossible {
     pub(crate) from: &'static str,
@@ -95,7 +96,7 @@ impl fmt::Display for NotPossible {
 impl std::error::Error for NotPossible {}
 
 impl State {
-    /// What becomes of a lease when `event` happens at `at`.
+    /// The effect of `event` at `at`.
     ///
     /// # Errors
     /// [`NotPossible`] names both.
@@ -150,7 +151,7 @@ impl State {
         Ok(Transition::To(to))
     }
 
-    /// The word for it.
+    /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
@@ -225,7 +226,7 @@ impl Revoking {
             }
             None => back_off(self.failures, timing),
         };
-        // Up to a quarter more: what failed together does not come back together.
+        // Up to a quarter more, so that leases that failed together are not due together.
         let due = at + wait + wait / 4 * u32::from(jitter) / 255;
         State::Revoking(Self {
             failures: self.failures.saturating_add(1),

@@ -265,7 +265,7 @@ fn attempts_back_off_with_jitter() {
 }
 
 #[test]
-fn after_seven_days_somebody_has_to_look() {
+fn after_seven_days_a_lease_is_parked() {
     for cause in causes() {
         let state = revoking(cause, None);
         let last = state.since + 7 * DAY;
