@@ -18,7 +18,7 @@ mod sync;
 mod tests;
 mod walk;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use configurations::Configurations;
@@ -38,6 +38,7 @@ use crate::error::Error;
 use crate::ground::Ground;
 use crate::paging::{Page, Paging};
 use crate::ports::directory::{Directory, DirectoryCompany};
+use crate::records::{COMPANIES, Projection};
 
 /// The source of the companies.
 pub enum Source {
@@ -57,9 +58,7 @@ pub struct Companies {
     ground: Arc<Ground>,
     source: Source,
     interval: Duration,
-    current: Mutex<Arc<CompanyView>>,
-    // Held while a view is read from the store, so that it is read once for all who wait.
-    reading: tokio::sync::Mutex<()>,
+    current: Projection<CompanyView>,
     synchroniser: Synchroniser,
 }
 
@@ -71,8 +70,7 @@ impl Companies {
             ground,
             source,
             interval,
-            current: Mutex::default(),
-            reading: tokio::sync::Mutex::default(),
+            current: Projection::default(),
             synchroniser: Synchroniser::default(),
         })
     }
@@ -83,37 +81,13 @@ impl Companies {
     /// # Errors
     /// `Internal` when the store fails, or a record cannot be read.
     pub async fn view(&self) -> Result<Arc<CompanyView>, Error> {
-        if let Some(current) = self.if_current().await? {
-            return Ok(current);
-        }
-        let _one_reader = self.reading.lock().await;
-        // Whoever was here before may have read it.
-        match self.if_current().await? {
-            Some(current) => Ok(current),
-            None => self.read_view().await,
-        }
-    }
-
-    async fn if_current(&self) -> Result<Option<Arc<CompanyView>>, Error> {
-        let epoch = self.ground.records.companies_epoch().await?;
-        Ok(Some(self.last_view()).filter(|view| view.epoch == epoch))
-    }
-
-    /// The epoch is read first: what is written while the records are read moves it, and the next
-    /// look reads them again.
-    async fn read_view(&self) -> Result<Arc<CompanyView>, Error> {
-        let last = self.last_view();
-        let epoch = self.ground.records.companies_epoch().await?;
-        let known = |id, revision| last.unchanged(id, revision);
-        let make = |company, revision| Arc::new(Entry::new(company, revision));
-        let view =
-            Arc::new(CompanyView::new(epoch, self.ground.records.companies(known, make).await?));
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
-        Ok(view)
-    }
-
-    fn last_view(&self) -> Arc<CompanyView> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+        let records = &self.ground.records;
+        let read = |epoch, last: Option<Arc<CompanyView>>| async move {
+            let known = |id, revision| last.as_ref()?.unchanged(id, revision);
+            let make = |company, revision| Arc::new(Entry::new(company, revision));
+            Ok(CompanyView::new(epoch, records.companies(known, make).await?))
+        };
+        self.current.current(records, COMPANIES, read).await
     }
 
     /// Authorizes `member` to read the company that `name` resolves to.

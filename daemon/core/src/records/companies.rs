@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitError, PAGE, Records, encoding, keys, malformed, next_of};
+use super::{CommitError, Records, encoding, keys, malformed};
 use crate::error::Error;
 use crate::ids::CompanyId;
 use crate::model::company::Company;
@@ -14,9 +14,11 @@ use crate::ports::audit::Event;
 use crate::ports::store::{Key, MAX_BATCH_KEYS, Revision, Versioned};
 use crate::time::Timestamp;
 
-/// The AAD's field, and the epoch's space.
+/// The field of the AAD.
 const COMPANY: &str = "company";
-const SPACE: &str = "companies";
+
+/// The space whose epoch moves when a company changes.
+pub(crate) const COMPANIES: &str = "companies";
 
 /// Most companies in one batch: the epoch and the event go along.
 pub(crate) const COMPANIES_IN_A_BATCH: usize = MAX_BATCH_KEYS - 2;
@@ -33,34 +35,21 @@ struct CompanyRecord<'a> {
 }
 
 impl Records {
-    /// When companies last changed; `None`: there are none.
-    pub(crate) async fn companies_epoch(&self) -> Result<Option<Revision>, Error> {
-        self.epoch(SPACE).await
-    }
-
-    /// All companies. `known` may give what was made of a record at that revision before; `make`
-    /// makes it of one that is not known.
+    /// All companies. `known` may return what was made of the record at that revision before;
+    /// `make` makes it of a record that is not known.
     pub(crate) async fn companies<T>(
         &self,
         known: impl Fn(CompanyId, Revision) -> Option<T>,
         make: impl Fn(Company, Revision) -> T,
     ) -> Result<Vec<T>, Error> {
-        let prefix = Key::new(keys::COMPANY);
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
-            for (key, stored) in &page.entries {
-                let id = keys::trailing_company(key).ok_or_else(|| malformed(key))?;
-                all.push(match known(id, stored.revision) {
-                    Some(known) => known,
-                    None => make(self.open_company(id, key, stored)?, stored.revision),
-                });
-            }
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        self.scan_all(&Key::new(keys::COMPANY), |key, stored| {
+            let id = keys::trailing_company(key).ok_or_else(|| malformed(key))?;
+            Ok(match known(id, stored.revision) {
+                Some(known) => known,
+                None => make(self.open_company(id, key, stored)?, stored.revision),
+            })
+        })
+        .await
     }
 
     fn open_company(&self, id: CompanyId, key: &Key, stored: &Versioned) -> Result<Company, Error> {
@@ -87,8 +76,8 @@ impl Records {
         event: &Event,
     ) -> Result<Revision, CommitError> {
         let mut writing = self.writing();
-        writing.expect_epoch(SPACE, epoch);
-        writing.bump(SPACE);
+        writing.expect_epoch(COMPANIES, epoch);
+        writing.bump(COMPANIES);
         for &company in companies {
             let plain = encoding::encode(&CompanyRecord::from(company)).map_err(Error::internal)?;
             writing.put(&keys::company(company.id), COMPANY, &plain).await?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::writing::Writing;
-use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
+use super::{CommitError, PAGE, Records, encoding, malformed, vault_keys as keys};
 use crate::error::Error;
 use crate::field::{Field, ValueType};
 use crate::ids::{PluginName, TypeId};
@@ -103,20 +103,12 @@ pub(super) struct GoneRecord {
 impl Records {
     /// All types, deleted ones too. Reads all their records: for projections.
     pub(crate) async fn types(&self) -> Result<Vec<Versioned<CredentialType>>, Error> {
-        let prefix = Key::new(keys::TYPE);
-        let (mut types, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
-            for (key, sealed) in &page.entries {
-                let id = keys::parse_type(key).ok_or_else(|| malformed(key))?;
-                let plain = self.keyring.open(key, TYPE, &sealed.value)?;
-                types.push(Versioned { value: decode(id, &plain)?, revision: sealed.revision });
-            }
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(types);
-            }
-        }
+        self.scan_all(&Key::new(keys::TYPE), |key, sealed| {
+            let id = keys::parse_type(key).ok_or_else(|| malformed(key))?;
+            let plain = self.keyring.open(key, TYPE, &sealed.value)?;
+            Ok(Versioned { value: decode(id, &plain)?, revision: sealed.revision })
+        })
+        .await
     }
 
     /// The type of that id, deleted or not.

@@ -18,7 +18,7 @@ use super::credential_values::{
     MAX_PARTS, PART_BYTES, pack_plain, pack_sealed, unpack_plain, unpack_sealed,
 };
 use super::writing::Writing;
-use super::{CommitError, PAGE, Records, encoding, malformed, next_of, vault_keys as keys};
+use super::{CommitError, Records, encoding, vault_keys as keys};
 use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::{Credential, ValueParts};
@@ -200,7 +200,7 @@ impl Records {
         &self,
         id: TypeId,
     ) -> Result<Vec<(CompanyId, CredentialId)>, Error> {
-        self.listed(&keys::of_type_prefix(id), keys::parse_listed_of_type).await
+        self.scan_keys(&keys::of_type_prefix(id), keys::parse_listed_of_type).await
     }
 
     /// The credentials of a company that are not deleted.
@@ -208,18 +208,18 @@ impl Records {
         &self,
         id: CompanyId,
     ) -> Result<Vec<CredentialId>, Error> {
-        self.listed(&keys::of_company_prefix(id), keys::trailing_credential).await
+        self.scan_keys(&keys::of_company_prefix(id), keys::trailing_credential).await
     }
 
     /// The deleted credentials of a type.
     pub(crate) async fn gone_of_type(&self, id: TypeId) -> Result<Vec<CredentialId>, Error> {
-        self.listed(&keys::gone_of_type_prefix(id), keys::trailing_credential).await
+        self.scan_keys(&keys::gone_of_type_prefix(id), keys::trailing_credential).await
     }
 
     /// Every deleted thing, those first that are to be purged first, with the second from which
     /// they are.
     pub(crate) async fn gone(&self) -> Result<Vec<(u64, keys::Gone)>, Error> {
-        self.listed(&Key::new(keys::GONE), keys::parse_gone).await
+        self.scan_keys(&Key::new(keys::GONE), keys::parse_gone).await
     }
 
     /// Deleted things that are to be purged by `now`, at most `limit`.
@@ -232,20 +232,6 @@ impl Records {
         let due =
             |key: &Key| keys::parse_gone(key).filter(|(seconds, _)| *seconds <= now.as_secs());
         Ok(page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, what)| what).collect())
-    }
-
-    async fn listed<T>(&self, prefix: &Key, parse: fn(&Key) -> Option<T>) -> Result<Vec<T>, Error> {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.scan(prefix, after.as_ref(), PAGE).await?;
-            for (key, _) in &page.entries {
-                found.push(parse(key).ok_or_else(|| malformed(key))?);
-            }
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
     }
 
     /// Makes `change` durable: the credential, its values, its indexes.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{COUNT, HOLDER, LEASE, PAGE, Records, encoding, keys, malformed, next_of, number};
+use super::{COUNT, HOLDER, LEASE, Records, encoding, keys, malformed, number};
 use crate::error::Error;
 use crate::model::lease::{Lease, State, Timing};
 use crate::ports::store::{Key, Versioned};
@@ -104,15 +104,6 @@ impl Records {
     }
 
     async fn all(&self, space: &'static [u8]) -> Result<Vec<(Key, Versioned)>, Error> {
-        let prefix = Key::new(space);
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
-            all.extend(page.entries.iter().cloned());
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        self.scan_all(&Key::new(space), |key, stored| Ok((key.clone(), stored.clone()))).await
     }
 }

@@ -18,6 +18,7 @@ mod event_record;
 mod events;
 mod examine;
 mod keys;
+mod projection;
 mod sessions;
 pub(crate) mod users;
 mod vault_keys;
@@ -28,9 +29,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub(crate) use change::{Change, CommitError, Move};
-pub(crate) use companies::COMPANIES_IN_A_BATCH;
+pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 use keys::Pseudonym;
+pub(crate) use projection::Projection;
 pub(crate) use vault_keys::Gone;
 
 use crate::caller::Subject;
@@ -121,18 +123,10 @@ impl Records {
     ) -> Result<Vec<Versioned<Lease>>, Error> {
         let prefix = keys::own_prefix(&self.subject_key(subject), service);
         let mut leases = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.index(&prefix, after.as_ref(), PAGE).await?;
-            for id in page.leases {
-                leases
-                    .extend(self.lease(id).await?.filter(|stored| stored.value.owner == *subject));
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(leases);
-            }
+        for id in self.scan_keys(&prefix, keys::trailing_id).await? {
+            leases.extend(self.lease(id).await?.filter(|stored| stored.value.owner == *subject));
         }
+        Ok(leases)
     }
 
     /// How many leases count for `account`.
@@ -152,20 +146,12 @@ impl Records {
         subject: &Subject,
     ) -> Result<BTreeMap<ServiceId, u64>, Error> {
         let prefix = keys::count_prefix(&self.subject_key(subject));
-        let mut counts = BTreeMap::new();
-        let mut after = None;
-        loop {
-            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
-            for (key, sealed) in &page.entries {
-                let plain = self.keyring.open(key, COUNT, &sealed.value)?;
-                let service = keys::trailing_service(key, &prefix).ok_or_else(|| malformed(key))?;
-                counts.insert(service, number(&plain)?);
-            }
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(counts);
-            }
-        }
+        let counts = self.scan_all(&prefix, |key, sealed| {
+            let plain = self.keyring.open(key, COUNT, &sealed.value)?;
+            let service = keys::trailing_service(key, &prefix).ok_or_else(|| malformed(key))?;
+            Ok((service, number(&plain)?))
+        });
+        Ok(counts.await?.into_iter().collect())
     }
 
     /// The lease that holds `state` of `service`.
@@ -252,6 +238,35 @@ impl Records {
 
     async fn scan(&self, prefix: &Key, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
         self.store.scan(prefix, after, limit).await.map_err(Error::internal)
+    }
+
+    /// What `read` makes of each entry under `prefix`, in the order of the keys. Reads page by page
+    /// to the end, without a snapshot.
+    async fn scan_all<T>(
+        &self,
+        prefix: &Key,
+        read: impl Fn(&Key, &Versioned) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.scan(prefix, after.as_ref(), PAGE).await?;
+            for (key, stored) in &page.entries {
+                found.push(read(key, stored)?);
+            }
+            after = next_of(page);
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// What `parse` reads from each key under `prefix`, in the order of the keys.
+    async fn scan_keys<T>(
+        &self,
+        prefix: &Key,
+        parse: fn(&Key) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.scan_all(prefix, |key, _| parse(key).ok_or_else(|| malformed(key))).await
     }
 }
 

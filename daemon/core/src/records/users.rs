@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoding::{self, Unreadable};
 use super::writing::Writing;
-use super::{PAGE, Records, keys, malformed, next_of};
+use super::{Records, keys, malformed};
 use crate::caller::{Claims, Subject};
 use crate::error::Error;
 use crate::ids::{ProviderId, UserId};
@@ -97,20 +97,12 @@ impl Records {
 
     /// All users. Reads all their records: for projections.
     pub(crate) async fn users(&self) -> Result<Vec<User>, Error> {
-        let prefix = Key::new(keys::USER);
-        let (mut users, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.scan(&prefix, after.as_ref(), PAGE).await?;
-            for (key, sealed) in &page.entries {
-                let id = keys::parse_user(key).ok_or_else(|| malformed(key))?;
-                let plain = self.keyring.open(key, USER, &sealed.value)?;
-                users.push(decode(id, &plain).map_err(Error::internal)?);
-            }
-            after = next_of(page);
-            if after.is_none() {
-                return Ok(users);
-            }
-        }
+        self.scan_all(&Key::new(keys::USER), |key, sealed| {
+            let id = keys::parse_user(key).ok_or_else(|| malformed(key))?;
+            let plain = self.keyring.open(key, USER, &sealed.value)?;
+            decode(id, &plain).map_err(Error::internal)
+        })
+        .await
     }
 }
 

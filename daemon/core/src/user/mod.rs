@@ -30,24 +30,24 @@ use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
 use crate::ports::store::Versioned;
-use crate::records::CommitError;
 use crate::records::users::USERS;
+use crate::records::{CommitError, Projection};
 use crate::rights::Rights;
-use views::LastNames;
+use views::Names;
 
 /// The users of the vault.
 pub struct Users {
     ground: Arc<Ground>,
     leases: Arc<Leases>,
     roles: Roles,
-    names: LastNames,
+    names: Projection<Names>,
 }
 
 impl Users {
     /// Users with the configured `roles`.
     pub fn new(leases: Arc<Leases>, roles: Roles) -> Self {
         let ground = Arc::clone(&leases.ground);
-        Self { ground, leases, roles, names: LastNames::default() }
+        Self { ground, leases, roles, names: Projection::default() }
     }
 
     /// The rights of `user` by the roles as configured now: those that are assigned by hand, and

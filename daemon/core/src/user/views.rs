@@ -1,7 +1,7 @@
 //! Views of users, and lists of them: answered from a projection in memory that holds names and
 //! nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Users;
 use crate::access::{Grant, ListUsers};
@@ -10,7 +10,6 @@ use crate::error::{Error, Kind};
 use crate::ids::UserId;
 use crate::model::user::User;
 use crate::paging::{Page, Paging};
-use crate::ports::store::Revision;
 use crate::records::users::USERS;
 use crate::rights::permission::Pattern;
 use crate::text::fold;
@@ -67,9 +66,7 @@ pub fn effective_permissions(member: &Member) -> Vec<EffectivePermission> {
 }
 
 /// All users by name, as of one moment.
-#[derive(Default)]
 pub(super) struct Names {
-    epoch: Option<Revision>,
     sorted: Vec<Named>,
 }
 
@@ -80,15 +77,11 @@ struct Named {
     text: String,
 }
 
-/// The last [`Names`] that were read.
-#[derive(Default)]
-pub(super) struct LastNames(Mutex<Arc<Names>>);
-
 impl Names {
-    fn new(epoch: Option<Revision>, users: Vec<User>) -> Self {
+    fn new(users: &[User]) -> Self {
         let mut sorted: Vec<_> = users.iter().map(Named::from).collect();
         sorted.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-        Self { epoch, sorted }
+        Self { sorted }
     }
 
     fn search(&self, text: &str) -> Vec<UserId> {
@@ -128,17 +121,10 @@ impl Users {
         Ok(Page { items: views, total, paging })
     }
 
-    /// The epoch is read first: what is written while the records are read moves it, and the next
-    /// look reads them again.
     async fn names(&self) -> Result<Arc<Names>, Error> {
-        let epoch = self.ground.records.epoch(USERS).await?;
-        let last = Arc::clone(&self.names.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if last.epoch == epoch {
-            return Ok(last);
-        }
-        let names = Arc::new(Names::new(epoch, self.ground.records.users().await?));
-        *self.names.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&names);
-        Ok(names)
+        let records = &self.ground.records;
+        let read = |_, _| async { Ok(Names::new(&records.users().await?)) };
+        self.names.current(records, USERS, read).await
     }
 
     /// The view of `member`.

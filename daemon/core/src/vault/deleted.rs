@@ -87,7 +87,7 @@ impl Vault {
             id: DeletedId::Type(stored.value.id),
             name: stored.value.name.clone(),
             company: None,
-            credentials: self.counts.of(self.records(), stored.value.id).await?.total(),
+            credentials: self.counts.current(self.records(), stored.value.id).await?.total(),
             since: deleted.at,
             until: deleted.until,
         })

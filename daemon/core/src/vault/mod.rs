@@ -29,12 +29,13 @@ use crate::ground::Ground;
 use crate::ids::{CredentialId, PluginName};
 use crate::limits::KeyedLocks;
 use crate::ports::types::TypePlugins;
-use crate::records::Records;
+use crate::records::credential_types::TYPES;
+use crate::records::{Projection, Records};
 
 use credentials::{CredentialView, Loaded};
 use jobs::Jobs;
-use types::counts::Counts;
-use types::{Projection, Types};
+use types::CredentialTypes;
+use types::counts::CountsByType;
 
 /// How often a change is tried against others that are faster. Each time somebody's change got
 /// through.
@@ -59,8 +60,8 @@ pub struct Vault {
     plugins: Arc<dyn TypePlugins>,
     companies: Arc<Companies>,
     options: Options,
-    types: Types,
-    counts: Counts,
+    types: Projection<CredentialTypes>,
+    counts: CountsByType,
     /// Changes of one credential queue here, rather than have a plugin check values in vain.
     queue: KeyedLocks<CredentialId>,
     jobs: Jobs,
@@ -94,8 +95,8 @@ impl Vault {
             plugins,
             companies,
             options,
-            types: Types::default(),
-            counts: Counts::default(),
+            types: Projection::default(),
+            counts: CountsByType::default(),
             queue: KeyedLocks::new(),
             jobs: Jobs::default(),
         })
@@ -129,8 +130,10 @@ impl Vault {
         Ok(Admitted { grant, loaded: Loaded { stored, of, company } })
     }
 
-    async fn types(&self) -> Result<Arc<Projection>, Error> {
-        self.types.now(self.records()).await
+    async fn types(&self) -> Result<Arc<CredentialTypes>, Error> {
+        let records = self.records();
+        let read = |_, _| async { Ok(CredentialTypes::new(records.types().await?)) };
+        self.types.current(records, TYPES, read).await
     }
 
     fn records(&self) -> &Records {

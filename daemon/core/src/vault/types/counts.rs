@@ -1,58 +1,57 @@
 //! How many credentials a type has, company by company: counted from the index, and again only when
-//! the type's epoch says that one came or went.
+//! the epoch of the type's credentials says that one was created, deleted or restored.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::ids::{CompanyId, TypeId};
 use crate::ports::store::Revision;
-use crate::records::Records;
 use crate::records::credentials::epoch_of;
+use crate::records::{Projection, Records};
 
 /// Credentials of one type by company, at one time.
-#[derive(Debug, Clone)]
-pub(crate) struct Counted {
-    pub(crate) epoch: Option<Revision>,
-    pub(crate) by_company: Arc<BTreeMap<CompanyId, u64>>,
+#[derive(Debug)]
+pub(in crate::vault) struct Counts {
+    pub(in crate::vault) epoch: Option<Revision>,
+    pub(in crate::vault) by_company: BTreeMap<CompanyId, u64>,
 }
 
-/// What was counted so far.
+/// The counts of each type, as far as they were counted.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(Mutex<HashMap<TypeId, Counted>>);
+pub(in crate::vault) struct CountsByType(Mutex<HashMap<TypeId, Arc<Projection<Counts>>>>);
+
+impl CountsByType {
+    /// The credentials of the type of that id, as of now.
+    pub(in crate::vault) async fn current(
+        &self,
+        records: &Records,
+        id: TypeId,
+    ) -> Result<Arc<Counts>, Error> {
+        let projection = Arc::clone(self.0.lock().entry(id).or_default());
+        let read = |epoch, _| async move { count(records, id, epoch).await };
+        projection.current(records, &epoch_of(id), read).await
+    }
+
+    /// Forgets the types that `exists` is false for.
+    pub(in crate::vault) fn retain(&self, exists: impl Fn(TypeId) -> bool) {
+        self.0.lock().retain(|id, _| exists(*id));
+    }
+}
+
+async fn count(records: &Records, id: TypeId, epoch: Option<Revision>) -> Result<Counts, Error> {
+    let mut by_company = BTreeMap::new();
+    for (company, _) in records.credentials_of_type(id).await? {
+        *by_company.entry(company).or_insert(0) += 1;
+    }
+    Ok(Counts { epoch, by_company })
+}
 
 impl Counts {
-    /// The credentials of the type of that id, as of now.
-    pub(crate) async fn of(&self, records: &Records, id: TypeId) -> Result<Counted, Error> {
-        // The epoch comes first: what comes or goes while the index is read makes the next look
-        // count again.
-        let epoch = records.epoch(&epoch_of(id)).await?;
-        let known = self.known().get(&id).filter(|known| known.epoch == epoch).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let mut by_company = BTreeMap::new();
-        for (company, _) in records.credentials_of_type(id).await? {
-            *by_company.entry(company).or_insert(0) += 1;
-        }
-        let counted = Counted { epoch, by_company: Arc::new(by_company) };
-        self.known().insert(id, counted.clone());
-        Ok(counted)
-    }
-
-    /// Forgets types that there are no more.
-    pub(crate) fn keep(&self, is_there: impl Fn(TypeId) -> bool) {
-        self.known().retain(|id, _| is_there(*id));
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<TypeId, Counted>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Counted {
-    /// All of them together.
-    pub(crate) fn total(&self) -> u64 {
+    /// All companies together.
+    pub(in crate::vault) fn total(&self) -> u64 {
         self.by_company.values().sum()
     }
 }

@@ -9,16 +9,12 @@ mod reads;
 mod writes;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use crate::error::Error;
 use crate::field::Field;
 use crate::ids::{PluginName, TypeId};
 use crate::model::credential_type::CredentialType;
-use crate::ports::store::Revision;
 use crate::ports::store::Versioned;
-use crate::records::Records;
-use crate::records::credential_types::TYPES;
 use crate::text::{fold, unique_fold};
 use crate::time::Timestamp;
 
@@ -63,8 +59,7 @@ impl TypeView {
 
 /// All types at one time.
 #[derive(Debug)]
-pub(crate) struct Projection {
-    epoch: Option<Revision>,
+pub(crate) struct CredentialTypes {
     types: HashMap<TypeId, Arc<Versioned<CredentialType>>>,
     by_name: HashMap<String, TypeId>,
     /// By name ignoring case, then id.
@@ -72,8 +67,8 @@ pub(crate) struct Projection {
     deleted: Vec<Arc<Versioned<CredentialType>>>,
 }
 
-impl Projection {
-    fn new(epoch: Option<Revision>, all: Vec<Versioned<CredentialType>>) -> Self {
+impl CredentialTypes {
+    pub(in crate::vault) fn new(all: Vec<Versioned<CredentialType>>) -> Self {
         let all = all.into_iter().map(Arc::new);
         let (deleted, live): (Vec<_>, Vec<_>) =
             all.partition(|stored| stored.value.deleted.is_some());
@@ -84,7 +79,7 @@ impl Projection {
             .into_iter()
             .map(|stored| ((fold(&stored.value.name), stored.value.id), stored))
             .collect();
-        Self { epoch, types, by_name, sorted: ordered.into_values().collect(), deleted }
+        Self { types, by_name, sorted: ordered.into_values().collect(), deleted }
     }
 
     /// The type of that id, unless it is deleted.
@@ -111,38 +106,5 @@ impl Projection {
     /// Those that can still be restored, or are being purged.
     pub(crate) fn deleted(&self) -> &[Arc<Versioned<CredentialType>>] {
         &self.deleted
-    }
-}
-
-/// The types in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Types {
-    known: RwLock<Option<Arc<Projection>>>,
-    // Who waits for it finds what the one before has read.
-    reading: tokio::sync::Mutex<()>,
-}
-
-impl Types {
-    /// The types as of now.
-    pub(crate) async fn now(&self, records: &Records) -> Result<Arc<Projection>, Error> {
-        let epoch = records.epoch(TYPES).await?;
-        if let Some(known) = self.known_at(epoch) {
-            return Ok(known);
-        }
-        let _alone = self.reading.lock().await;
-        // The epoch comes first: what changes while the types are read makes the next look read
-        // them again.
-        let epoch = records.epoch(TYPES).await?;
-        if let Some(known) = self.known_at(epoch) {
-            return Ok(known);
-        }
-        let read = Arc::new(Projection::new(epoch, records.types().await?));
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&read));
-        Ok(read)
-    }
-
-    fn known_at(&self, epoch: Option<Revision>) -> Option<Arc<Projection>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|known| known.epoch == epoch).map(Arc::clone)
     }
 }

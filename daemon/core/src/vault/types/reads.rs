@@ -34,7 +34,7 @@ impl Vault {
     /// `Internal` when the store fails.
     pub async fn list_types(&self, grant: Grant<ListTypes>) -> Result<Vec<TypeView>, Error> {
         let types = self.types().await?;
-        self.counts.keep(|id| types.by_id(id).is_some());
+        self.counts.retain(|id| types.by_id(id).is_some());
         let companies = self.companies.view().await?;
         let mut views = Vec::with_capacity(types.sorted().len());
         for stored in types.sorted() {
@@ -81,7 +81,7 @@ impl Vault {
         stored: &Versioned<CredentialType>,
     ) -> Result<TypeView, Error> {
         let visible = visible(member, companies, stored.value.permission_scope.as_deref());
-        let counted = self.counts.of(self.records(), stored.value.id).await?;
+        let counted = self.counts.current(self.records(), stored.value.id).await?;
         let seen = counted.by_company.iter().filter(|(company, _)| visible.contains(**company));
         Ok(TypeView::of(&stored.value, seen.map(|(_, count)| count).sum()))
     }

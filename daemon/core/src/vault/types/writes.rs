@@ -23,7 +23,7 @@ use crate::records::CommitError;
 use crate::records::credential_types::{MAX_TYPE_BYTES, TypeChange, encode};
 use crate::vault::draft::{FieldDraft, Problems, TypeDraft, conflict};
 use crate::vault::types::changes::{Held, Part, Plan, former, plan};
-use crate::vault::types::{Projection, TypeView};
+use crate::vault::types::{CredentialTypes, TypeView};
 use crate::vault::{ATTEMPTS, READ_AT_A_TIME, Vault, no_such_type};
 
 impl Vault {
@@ -115,7 +115,7 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             let types = self.types().await?;
             let stored = types.by_id(id).ok_or_else(no_such_type)?;
-            let counted = self.counts.of(self.records(), id).await?;
+            let counted = self.counts.current(self.records(), id).await?;
             let scope = stored.value.permission_scope.as_deref();
             let touches_values = counted.total() > 0;
             check_scope_change(
@@ -345,7 +345,7 @@ fn says(drafts: &[Option<FieldDraft>], fields: &[Field]) -> bool {
     read.is_some_and(|read| read == fields)
 }
 
-fn check_name(types: &Projection, wanted: &CredentialType) -> Result<(), Error> {
+fn check_name(types: &CredentialTypes, wanted: &CredentialType) -> Result<(), Error> {
     match types.by_name(&wanted.name).filter(|other| other.value.id != wanted.id) {
         None => Ok(()),
         Some(_) => {
