@@ -1,4 +1,4 @@
-//! What a type of credential consists of.
+//! The fields of a type of credential.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ pub const MAX_FIELDS: usize = 64;
 pub struct Field {
     /// `[A-Za-z][A-Za-z0-9_]*`, unique in its type.
     pub id: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
     /// Whether a credential has to have it.
     pub required: bool,
-    /// Kept in an envelope of its own, shown only when it is revealed.
+    /// Whether its values are sealed, each in an envelope of its own, and shown only by a reveal.
     pub secure: bool,
     /// What its values look like.
     pub value_type: ValueType,
@@ -32,7 +32,7 @@ pub enum ValueType {
     PlainText,
     /// Some lines.
     MultiLine,
-    /// A secret that people type.
+    /// A secret that a person types.
     Password,
     /// An absolute URL.
     Url,
@@ -107,7 +107,7 @@ impl ValueType {
         }
     }
 
-    /// The type for a kind of the plugin contract; kinds that nobody knows are text.
+    /// The type for a kind of the plugin contract; unknown kinds are text.
     pub fn from_contract_kind(kind: &str) -> Self {
         if kind == "integer" {
             return Self::Number;

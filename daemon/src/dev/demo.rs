@@ -34,8 +34,8 @@ pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
         let Some(company) = companies.resolve(company) else { continue };
         let draft = CredentialDraft {
             name: Some(name.to_owned()),
-            of: Some(made.id.to_string()),
-            company: Some(company.id.to_string()),
+            type_id: Some(made.id.to_string()),
+            company_id: Some(company.id.to_string()),
             values: Some(vec![
                 value("username", Secret::new(user)),
                 value("password", password()),

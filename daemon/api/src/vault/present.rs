@@ -173,7 +173,7 @@ impl From<CredentialView> for CredentialOfType {
         Self {
             id: view.id.into(),
             name: view.name,
-            type_id: view.of.id.into(),
+            type_id: view.credential_type.id.into(),
             company_id: view.company.id.into(),
             fields: Values(view.values),
         }

@@ -1,4 +1,4 @@
-//! A credential of the vault, its secure values apart.
+//! A credential of the vault, without its secure values.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use super::values::{self, Plain, Sealed};
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::time::Timestamp;
 
-/// A credential with its plain values. Which fields have values in envelopes is known; the
-/// envelopes are elsewhere.
+/// A credential with its plain values. It names the fields that have sealed values; their envelopes
+/// are stored apart.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) id: CredentialId,
     pub(crate) name: String,
-    pub(crate) of: TypeId,
+    pub(crate) type_id: TypeId,
     pub(crate) company: CompanyId,
     /// Grows with every write.
     pub(crate) version: u64,
@@ -22,11 +22,11 @@ pub(crate) struct Credential {
     pub(crate) deleted: Option<Deleted>,
     pub(crate) plain: Plain,
     pub(crate) sealed_fields: BTreeSet<String>,
-    /// Where its values are kept.
+    /// Where its values are stored.
     pub(crate) parts: ValueParts,
 }
 
-/// Where the values are that do not stand in the record.
+/// Where the values are stored that are not in the record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ValueParts {
     /// The version that wrote them.
@@ -36,26 +36,27 @@ pub(crate) struct ValueParts {
 }
 
 impl Credential {
-    /// Whether it has plain values of fields that `of` calls secure.
-    pub(crate) fn lags(&self, of: &CredentialType) -> bool {
-        values::lagging(&of.fields, &self.plain).next().is_some()
+    /// Whether it has plain values of fields that are secure in `credential_type`.
+    pub(crate) fn has_unsealed(&self, credential_type: &CredentialType) -> bool {
+        values::unsealed(&credential_type.fields, &self.plain).next().is_some()
     }
 
-    /// The version that readers see. A value that is to be sealed looks sealed already, so the
-    /// credential looks like what it will be then.
-    pub(crate) fn version_seen(&self, of: &CredentialType) -> u64 {
-        self.version + u64::from(self.lags(of))
+    /// The version that clients see. They see an unsealed value as if it were sealed already, so
+    /// they see the version that the credential will have then.
+    pub(crate) fn visible_version(&self, credential_type: &CredentialType) -> u64 {
+        self.version + u64::from(self.has_unsealed(credential_type))
     }
 
-    /// The fields of `of` that it has secure values of, sealed already or not, in the order of the
-    /// definition.
-    pub(crate) fn secure_fields(&self, of: &CredentialType) -> Vec<String> {
-        let is_there = |id: &String| self.sealed_fields.contains(id) || self.plain.contains_key(id);
-        let secure = of.fields.iter().filter(|field| field.secure);
-        secure.map(|field| field.id.clone()).filter(is_there).collect()
+    /// The secure fields of `credential_type` that it has values of, sealed already or not, in the
+    /// order of the definition.
+    pub(crate) fn secure_fields(&self, credential_type: &CredentialType) -> Vec<String> {
+        let has_value =
+            |id: &String| self.sealed_fields.contains(id) || self.plain.contains_key(id);
+        let secure = credential_type.fields.iter().filter(|field| field.secure);
+        secure.map(|field| field.id.clone()).filter(has_value).collect()
     }
 
-    /// What becomes of it when these are its values from `version` on.
+    /// The credential with these values, at `version`.
     pub(crate) fn with_values(&self, version: u64, plain: Plain, sealed: &Sealed) -> Self {
         let sealed_fields = sealed.keys().cloned().collect();
         Self { version, plain, sealed_fields, ..self.clone() }

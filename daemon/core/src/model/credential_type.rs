@@ -1,11 +1,11 @@
-//! A type of credential, and what its fields were when they were last secure.
+//! A type of credential, and its former secure fields.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::field::{Field, ValueType};
-use crate::ids::{PluginName, TypeId};
+use crate::ids::{CredentialId, PluginName, TypeId};
 use crate::time::Timestamp;
 
 /// A type of credential.
@@ -16,36 +16,36 @@ pub(crate) struct CredentialType {
     pub(crate) icon: Option<String>,
     /// The permission that its credentials need beyond the usual ones.
     pub(crate) permission_scope: Option<String>,
-    /// Which plugin checks its credentials.
+    /// The plugin that checks its credentials.
     pub(crate) plugin: PluginName,
-    /// Whether it exists because of its plugin: then its definition is the plugin's alone.
+    /// Whether its plugin declares it: then only the plugin changes its definition.
     pub(crate) declared: bool,
     pub(crate) fields: Vec<Field>,
-    /// What was secure once, and is not now. Not kept of a declared type.
-    pub(crate) former: Vec<Former>,
+    /// Fields that were secure once, and are not now. Empty for a declared type.
+    pub(crate) former: Vec<FormerField>,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
-    /// Secure fields that somebody wants to make plain or to have judged otherwise, and looks for
-    /// values of. Whoever seals such a value takes the mark away first, and then the field stays as
-    /// it is.
+    /// Secure fields that a change under way wants to make plain, or to check against something
+    /// else. It searches for values of them meanwhile. A writer that seals such a value empties
+    /// this list first; then the change fails.
     pub(crate) closing: Vec<String>,
     pub(crate) deleted: Option<Deleted>,
 }
 
-/// What a field was when it was last secure: its values may still be there, and are judged by
-/// nothing else when it is secure again.
+/// What a field was when it was last secure. Its values may still exist, and must be checked
+/// against the same when the field is secure again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Former {
-    /// A digest of its id: there may be hundreds, and the record of a type has an end.
+pub(crate) struct FormerField {
+    /// A digest of its id: there may be hundreds, and the length of a type's record is bounded.
     pub(crate) id: String,
     pub(crate) value_type: ValueType,
     /// The digest of its choices, if it had some.
     pub(crate) choices: Option<String>,
 }
 
-impl Former {
-    pub(crate) fn of(field: &Field) -> Self {
-        // No choice has a line's end in it.
+impl FormerField {
+    pub(crate) fn from_field(field: &Field) -> Self {
+        // No choice contains a line break.
         let choices = (!field.choices.is_empty()).then(|| digest(32, &field.choices.join("\n")));
         Self { id: digest(12, &field.id), value_type: field.value_type, choices }
     }
@@ -55,13 +55,22 @@ fn digest(bytes: usize, text: &str) -> String {
     STANDARD_NO_PAD.encode(Sha256::digest(text).iter().copied().take(bytes).collect::<Vec<u8>>())
 }
 
-/// Since when something is deleted, and how long it can be restored.
+/// When a type or credential was deleted, and until when it can be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deleted {
     pub(crate) at: Timestamp,
     pub(crate) until: Timestamp,
     /// Whether its removal has begun: it cannot be restored any more.
     pub(crate) purging: bool,
+}
+
+/// The id of what was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedId {
+    /// A type, and its credentials with it.
+    Type(TypeId),
+    /// A single credential.
+    Credential(CredentialId),
 }
 
 impl CredentialType {

@@ -8,7 +8,7 @@ use crate::model::company::Company;
 use crate::ports::store::Revision;
 use crate::time::Timestamp;
 
-/// A company whose id is made of `number`.
+/// A company with an id made from `number`.
 pub(crate) fn company(number: usize, directory_id: &str, identifier: &str, name: &str) -> Company {
     Company {
         id: CompanyId::from_random((number as u128).to_be_bytes()),
@@ -24,7 +24,7 @@ pub(crate) fn missing(company: Company) -> Company {
     Company { missing_since: Some(Timestamp::from_secs(1_700_000_000)), ..company }
 }
 
-/// All of them at once.
+/// A view of these companies.
 pub(crate) fn view(companies: &[Company]) -> CompanyView {
     let entries =
         companies.iter().map(|company| Arc::new(Entry::new(company.clone(), Revision(1))));

@@ -1,10 +1,10 @@
-//! The values of one credential as they are kept, and what the definition of its type makes of
+//! The values of one credential as they are stored, and what the definition of its type makes of
 //! each.
 //!
-//! Where a value lies says how it was written; the definition says what may be done with it. A
-//! plain value of a field that is secure now is *lagging*: it counts as secure from that moment on,
-//! and somebody will seal it. A sealed value of a field that is plain now is *hidden*, like every
-//! value of a field that is gone: it is kept, and nobody gets to see it.
+//! A value was plain or secure when it was written; the definition says what may be done with it
+//! now. A plain value of a field that is secure now is *unsealed*: it counts as secure from that
+//! moment on, and a job will seal it. A sealed value of a field that is plain now is *hidden*, like
+//! every value of a field that the type no longer has: it is kept, and never shown.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::secret::Secret;
 
 /// Longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024;
-/// All values of a credential together, hidden ones too, in bytes: what one batch of the store
-/// takes with everything that goes with it.
+/// All values of a credential together, hidden ones included, in bytes: as much as one batch of the
+/// store takes with everything that belongs to it.
 pub const MAX_CREDENTIAL_BYTES: usize = 128 * 1024;
-/// Most values of a credential, hidden ones too: their names have a place in its record, and each
-/// may come to need an envelope.
+/// Most values of a credential, hidden ones included: its record names them, and each may need an
+/// envelope later.
 pub const MAX_VALUES: usize = 256;
 
 /// A secure value in its envelope.
@@ -31,9 +31,9 @@ pub(crate) struct SealedValue {
     pub(crate) envelope: Bytes,
 }
 
-/// Values that lie in the open within their credential, by field.
+/// Values that are stored plain in their credential, by field.
 pub(crate) type Plain = BTreeMap<String, Secret>;
-/// Values in envelopes, by field.
+/// Sealed values, by field.
 pub(crate) type Sealed = BTreeMap<String, SealedValue>;
 
 /// Plain values that may be shown, in the order of the definition.
@@ -46,7 +46,7 @@ pub(crate) fn shown<'a>(
 }
 
 /// Plain values of fields that are secure now.
-pub(crate) fn lagging<'a>(
+pub(crate) fn unsealed<'a>(
     definition: &'a [Field],
     plain: &'a Plain,
 ) -> impl Iterator<Item = (&'a Field, &'a Secret)> {
@@ -63,7 +63,7 @@ pub(crate) fn revealable<'a>(
     secure_fields.filter_map(|field| sealed.get(&field.id).map(|value| (field, value)))
 }
 
-/// How much room values take, without what keeping them adds.
+/// Number and total length of values, without what storing them adds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     count: usize,
@@ -71,13 +71,13 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// That of values in the open and of those in envelopes.
-    pub(crate) fn of(plain: &Plain, sealed: &Sealed) -> Self {
+    /// The extent of plain and sealed values.
+    pub(crate) fn measure(plain: &Plain, sealed: &Sealed) -> Self {
         let sealed = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD));
         Self::default().and(plain.values().map(Secret::len).chain(sealed))
     }
 
-    /// With more values, of these lengths.
+    /// The extent with more values, of these lengths.
     pub(crate) fn and(self, lengths: impl Iterator<Item = usize>) -> Self {
         lengths.fold(self, |Self { count, bytes }, length| Self {
             count: count + 1,
@@ -85,7 +85,7 @@ impl Extent {
         })
     }
 
-    /// Whether a credential may have so much.
+    /// Whether a credential may have values of this extent.
     pub(crate) fn fits(self) -> bool {
         self.count <= MAX_VALUES && self.bytes <= MAX_CREDENTIAL_BYTES
     }
@@ -109,19 +109,21 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_number_and_length() {
-        let of =
+    fn number_and_length_are_bounded() {
+        let extent =
             |count: usize, length: usize| Extent::default().and(std::iter::repeat_n(length, count));
-        assert!(of(MAX_VALUES, 0).fits() && !of(MAX_VALUES + 1, 0).fits());
-        assert!(of(1, MAX_CREDENTIAL_BYTES).fits() && !of(1, MAX_CREDENTIAL_BYTES + 1).fits());
-        assert!(!of(2, MAX_CREDENTIAL_BYTES / 2).and([1].into_iter()).fits());
+        assert!(extent(MAX_VALUES, 0).fits() && !extent(MAX_VALUES + 1, 0).fits());
+        assert!(
+            extent(1, MAX_CREDENTIAL_BYTES).fits() && !extent(1, MAX_CREDENTIAL_BYTES + 1).fits()
+        );
+        assert!(!extent(2, MAX_CREDENTIAL_BYTES / 2).and([1].into_iter()).fits());
         let envelope = SealedValue {
             id: SecureValueId::from_random([1; 16]),
             envelope: Bytes::from(vec![0; OVERHEAD + 3]),
         };
         let (plain, sealed) =
             ([("a".into(), Secret::new("12"))].into(), [("b".into(), envelope)].into());
-        assert_eq!(Extent::of(&plain, &sealed), Extent { count: 2, bytes: 5 });
+        assert_eq!(Extent::measure(&plain, &sealed), Extent { count: 2, bytes: 5 });
     }
 
     #[test]
@@ -136,9 +138,9 @@ mod tests {
         let ids =
             |found: Vec<&Field>| found.iter().map(|field| field.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(shown(&definition, &plain).map(|(field, _)| field).collect()), ["b", "a"]);
-        assert_eq!(ids(lagging(&definition, &plain).map(|(field, _)| field).collect()), ["late"]);
-        // A sealed value of a plain field is out of sight: showing it would decrypt by a change of
-        // schema.
+        assert_eq!(ids(unsealed(&definition, &plain).map(|(field, _)| field).collect()), ["late"]);
+        // A sealed value of a plain field is hidden: to show it would mean that a change of the
+        // type decrypts.
         assert_eq!(ids(revealable(&definition, &sealed).map(|(field, _)| field).collect()), ["s"]);
     }
 }

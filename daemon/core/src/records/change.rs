@@ -1,4 +1,4 @@
-//! Writing: from how leases were and will be to one batch.
+//! Writes leases: turns their states before and after a change into one batch.
 
 use bytes::Bytes;
 
@@ -13,11 +13,10 @@ use crate::secret::Secret;
 
 use std::time::Duration;
 
-/// How often a commit of unknown fate is submitted again. It is conditional: it happens once at
-/// most.
+/// How often a commit of unknown fate is submitted. It is conditional: it happens at most once.
 const SUBMISSIONS: u32 = 6;
 
-/// One lease, before and after.
+/// One lease, before and after a change.
 #[derive(Debug)]
 pub(crate) struct Move {
     /// `None`: it is new.
@@ -26,25 +25,25 @@ pub(crate) struct Move {
     pub(crate) after: Option<Lease>,
 }
 
-/// Moves of leases that happen together, with their audit events. All leases that begin or end to
-/// count are of one account.
+/// A change of leases, and what belongs to the same batch. All leases that begin or cease to count
+/// belong to one account.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     pub(crate) moves: Vec<Move>,
-    /// The counter, where the caller has read it; else it is read when it changes.
+    /// The counter, if the caller has read it; else it is read when it changes.
     pub(crate) tally: Option<Tally>,
-    /// Secret to keep for the revocation of the last move's lease.
+    /// The secret to keep for the revocation of the last move's lease.
     pub(crate) revoke_with: Option<Secret>,
     /// Fails with a conflict if this subject is suspended.
     pub(crate) unless_suspended: Option<Subject>,
-    /// Its audit events.
+    /// The audit events of the change.
     pub(crate) events: Vec<Event>,
 }
 
 /// Why a change did not happen.
 #[derive(Debug)]
 pub(crate) enum CommitError {
-    /// Another change was faster: read again.
+    /// A concurrent change came first: read again.
     Conflict,
     /// The store failed. The change may have happened.
     Failed(Error),
@@ -57,29 +56,30 @@ impl From<Error> for CommitError {
 }
 
 impl Change {
-    /// A lease that is new.
+    /// Creates a lease.
     pub(crate) fn begin(lease: Lease) -> Self {
-        Self::of(Move { before: None, after: Some(lease) })
+        Self::single(Move { before: None, after: Some(lease) })
     }
 
-    /// A lease that goes on, or away.
+    /// Changes a lease, or removes it.
     pub(crate) fn advance(before: Versioned<Lease>, after: Option<Lease>) -> Self {
-        Self::of(Move { before: Some(before), after })
+        Self::single(Move { before: Some(before), after })
     }
 
-    fn of(only: Move) -> Self {
+    fn single(only: Move) -> Self {
         Self { moves: vec![only], ..Self::default() }
     }
 }
 
-/// The evidence that a batch has happened: the value it puts at this key, or that the key is gone.
+/// The proof that a batch has happened: the value that it puts at this key, or that the key is
+/// gone.
 pub(super) struct Witness {
     pub(super) key: Key,
     pub(super) put: Option<Bytes>,
 }
 
 impl Records {
-    /// Makes `change` durable, with all that follows from it: counter, indexes, held states, kept
+    /// Makes `change` durable, with everything derived from it: counter, indexes, held states, kept
     /// secrets.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Records {
         Ok(Witness { key, put: Some(sealed) })
     }
 
-    /// Index keys: what was there and will be goes untouched, so that a batch stays small.
+    /// Writes the index keys that change, and no others, so that a batch stays small.
     fn put_indexes(&self, batch: &mut Batch, step: &Move, timing: &Timing) {
         let before = step.before.as_ref().map(|stored| &stored.value);
         let after = step.after.as_ref();
@@ -145,8 +145,8 @@ impl Records {
         index(&|lease| {
             matches!(lease.state, State::Parked(_)).then(|| keys::parked(&lease.service, lease.id))
         });
-        // Owner and service never change: only beginning and ending to count matter, and the
-        // subject's pseudonym costs an HMAC.
+        // Owner and service never change: the key changes only when the lease begins or ceases to
+        // count. The comparison saves the HMAC of the subject's pseudonym.
         if before.is_some_and(is_counted) != after.is_some_and(is_counted) {
             index(&|lease| {
                 is_counted(lease)
@@ -236,8 +236,8 @@ impl Records {
         Ok(())
     }
 
-    /// Commits `batch`; where its fate is unknown, submits it again: it fails on its own effects if
-    /// it has happened, and the witness shows that.
+    /// Commits `batch`. While its fate is unknown, submits it again: if it has happened, it
+    /// conflicts with its own effects, and the witness shows that.
     pub(super) async fn submit(
         &self,
         batch: Batch,
@@ -265,7 +265,7 @@ impl Records {
     }
 
     /// The revision of the batch of `witness`, if it has happened. A deletion has no revision of
-    /// its own, and no caller needs one.
+    /// its own, and no caller uses it.
     async fn happened(&self, witness: &Witness) -> Result<Option<Revision>, CommitError> {
         let there = self.store.get(&witness.key).await.map_err(Error::internal)?;
         Ok(match (there, &witness.put) {
@@ -285,7 +285,7 @@ impl Move {
     }
 }
 
-/// How a change moves a counter.
+/// How a change affects a counter.
 #[derive(Default)]
 struct Counted {
     account: Option<(Subject, crate::ids::ServiceId)>,

@@ -1,6 +1,6 @@
 //! Companies in the store: one record each, under `company/<id>`, so that a reader sees a company
-//! whole or not at all. Every batch bumps the epoch, and expects it to be as its writer knew it:
-//! two that synchronise at once cannot make one company twice.
+//! whole or not at all. Every batch bumps the epoch, and expects it to be as its writer read it:
+//! two writers that synchronise at the same time cannot create one company twice.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ const COMPANY: &str = "company";
 /// The space whose epoch moves when a company changes.
 pub(crate) const COMPANIES: &str = "companies";
 
-/// Most companies in one batch: the epoch and the event go along.
+/// Most companies in one batch, beside the epoch and the event.
 pub(crate) const COMPANIES_IN_A_BATCH: usize = MAX_BATCH_KEYS - 2;
 
 #[derive(Serialize, Deserialize)]
@@ -64,8 +64,8 @@ impl Records {
         })
     }
 
-    /// Puts `companies`, at most [`COMPANIES_IN_A_BATCH`], and tells `event`. Gives the epoch that
-    /// is from now on.
+    /// Writes `companies`, at most [`COMPANIES_IN_A_BATCH`], together with `event`. Returns the new
+    /// epoch.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when companies changed since `epoch`.

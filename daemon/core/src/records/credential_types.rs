@@ -9,7 +9,7 @@ use super::{CommitError, PAGE, Records, encoding, malformed, vault_keys as keys}
 use crate::error::Error;
 use crate::field::{Field, ValueType};
 use crate::ids::{PluginName, TypeId};
-use crate::model::credential_type::{CredentialType, Deleted, Former};
+use crate::model::credential_type::{CredentialType, Deleted, DeletedId, FormerField};
 use crate::ports::audit::Event;
 use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
@@ -20,26 +20,25 @@ const TYPE: &str = "type";
 const TYPE_NAME: &str = "type-name";
 const TYPE_OF: &str = "type-of";
 
-/// The space that projections of types are of.
+/// The space whose epoch moves when a type changes.
 pub(crate) const TYPES: &str = "types";
 
-/// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: that
-/// it is deleted, and a mark at every field that is to become plain or to be judged otherwise. What
-/// else there is in a batch is small.
+/// Longest record of a type, in bytes, before it is sealed, and without what comes and goes: the
+/// deletion, and the marks of a change under way. The rest of a batch is small.
 pub(crate) const MAX_TYPE_BYTES: usize = 26 * 1024;
 
-/// What happens to a type, together.
+/// A change of a type, and what belongs to the same batch.
 #[derive(Debug, Default)]
 pub(crate) struct TypeChange<'a> {
-    /// As it was read; `None`: it is new.
+    /// The type as it was read; `None`: it is new.
     pub(crate) before: Option<&'a Versioned<CredentialType>>,
-    /// As it will be; `None`: its record is deleted.
+    /// The type as it will be; `None`: its record is deleted.
     pub(crate) after: Option<&'a CredentialType>,
-    /// Whether its credentials have to be looked through for plain values to seal.
+    /// Whether its credentials may have plain values that have to be sealed.
     pub(crate) reseal: bool,
-    /// The epoch of its credentials, if nothing may have happened to them since.
+    /// The epoch of its credentials, if the change depends on none being created or deleted since.
     pub(crate) credentials: Option<Option<Revision>>,
-    /// What is told of it.
+    /// The audit event of the change.
     pub(crate) event: Option<&'a Event>,
 }
 
@@ -101,7 +100,7 @@ pub(super) struct GoneRecord {
 }
 
 impl Records {
-    /// All types, deleted ones too. Reads all their records: for projections.
+    /// All types, deleted ones included. Reads every record: for projections.
     pub(crate) async fn types(&self) -> Result<Vec<Versioned<CredentialType>>, Error> {
         self.scan_all(&Key::new(keys::TYPE), |key, sealed| {
             let id = keys::parse_type(key).ok_or_else(|| malformed(key))?;
@@ -116,13 +115,13 @@ impl Records {
         &self,
         id: TypeId,
     ) -> Result<Option<Versioned<CredentialType>>, Error> {
-        let Some((plain, revision)) = self.get(&keys::of_type(id), TYPE).await? else {
+        let Some((plain, revision)) = self.get(&keys::credential_type(id), TYPE).await? else {
             return Ok(None);
         };
         Ok(Some(Versioned { value: decode(id, &plain)?, revision }))
     }
 
-    /// The type that `plugin` declares, if it has been made already.
+    /// The type that `plugin` declares, if it has been created.
     pub(crate) async fn type_of_plugin(
         &self,
         plugin: &PluginName,
@@ -134,7 +133,7 @@ impl Records {
         TypeId::parse(text).map(Some).map_err(Error::internal)
     }
 
-    /// Makes `change` durable: the type, its name, what is due about it.
+    /// Makes `change` durable: the type, its name, and when to seal or purge what.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when the type is not as it was read, or its name is taken; nothing
@@ -146,7 +145,7 @@ impl Records {
         let mut writing = self.writing();
         let before = change.before.map(|stored| &stored.value);
         let id = change.after.or(before).ok_or_else(|| Error::internal("a change of no type"))?.id;
-        let key = keys::of_type(id);
+        let key = keys::credential_type(id);
         writing.expect(
             &key,
             change.before.map_or(Expected::Absent, |stored| Expected::At(stored.revision)),
@@ -156,7 +155,7 @@ impl Records {
             None => writing.delete(key),
         }
         self.put_type_name(&mut writing, before, change.after).await?;
-        put_type_of(&mut writing, before, change.after).await?;
+        put_type_of_plugin(&mut writing, before, change.after).await?;
         put_type_gone(&mut writing, before, change.after);
         match (change.reseal, change.after) {
             (true, _) => writing.index(keys::reseal(id)),
@@ -164,7 +163,7 @@ impl Records {
             _ => {}
         }
         if let Some(epoch) = change.credentials {
-            writing.expect_epoch(&super::credentials::epoch_of(id), epoch);
+            writing.expect_epoch(&keys::credentials_space(id), epoch);
         }
         if let Some(event) = change.event {
             writing.event(event).await?;
@@ -179,8 +178,8 @@ impl Records {
         before: Option<&CredentialType>,
         after: Option<&CredentialType>,
     ) -> Result<(), Error> {
-        let key = |of: &CredentialType| {
-            let name = unique_fold(&of.name);
+        let key = |credential_type: &CredentialType| {
+            let name = unique_fold(&credential_type.name);
             keys::type_name(&self.keyring.pseudonym("type-name", &[name.as_bytes()]))
         };
         let (old, new) = (live(before).map(key), live(after).map(key));
@@ -190,14 +189,15 @@ impl Records {
         if let Some(old) = old {
             writing.delete(old);
         }
-        if let Some((new, of)) = new.zip(after) {
+        if let Some((new, after)) = new.zip(after) {
             writing.expect(&new, Expected::Absent);
-            writing.put(&new, TYPE_NAME, of.id.as_str().as_bytes()).await?;
+            writing.put(&new, TYPE_NAME, after.id.as_str().as_bytes()).await?;
         }
         Ok(())
     }
 
-    /// Types whose credentials have to be looked through, with what to expect when that is done.
+    /// Types whose credentials may have values to seal. The revision is what [`Records::resealed`]
+    /// expects.
     pub(crate) async fn to_reseal(&self) -> Result<Vec<(TypeId, Revision)>, Error> {
         let page = self.scan(&Key::new(keys::RESEAL), None, PAGE).await?;
         let entry = |(key, found): &(Key, crate::ports::store::Versioned)| {
@@ -206,14 +206,14 @@ impl Records {
         page.entries.iter().map(entry).collect()
     }
 
-    /// Whether the credentials of the type have to be looked through, and what to expect when that
-    /// is done.
+    /// Whether the credentials of the type may have values to seal. The revision is what
+    /// [`Records::resealed`] expects.
     pub(crate) async fn reseal_pending(&self, id: TypeId) -> Result<Option<Revision>, Error> {
         let found = self.store.get(&keys::reseal(id)).await.map_err(Error::internal)?;
         Ok(found.map(|found| found.revision))
     }
 
-    /// Nothing is left to seal of the type.
+    /// Records that no value of the type is left to seal.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when its fields changed again meanwhile.
@@ -234,28 +234,28 @@ impl Records {
 
 impl Writing<'_> {
     /// Demands that the type is as it was read.
-    pub(super) fn expect_type(&mut self, of: &Versioned<CredentialType>) {
-        self.expect(&keys::of_type(of.value.id), Expected::At(of.revision));
+    pub(super) fn expect_type(&mut self, stored: &Versioned<CredentialType>) {
+        self.expect(&keys::credential_type(stored.value.id), Expected::At(stored.revision));
     }
 }
 
-fn live(of: Option<&CredentialType>) -> Option<&CredentialType> {
-    of.filter(|of| of.deleted.is_none())
+fn live(credential_type: Option<&CredentialType>) -> Option<&CredentialType> {
+    credential_type.filter(|found| found.deleted.is_none())
 }
 
-async fn put_type_of(
+async fn put_type_of_plugin(
     writing: &mut Writing<'_>,
     before: Option<&CredentialType>,
     after: Option<&CredentialType>,
 ) -> Result<(), Error> {
     match (before, after) {
-        (None, Some(of)) if of.declared => {
-            let key = keys::type_of_plugin(&of.plugin);
+        (None, Some(created)) if created.declared => {
+            let key = keys::type_of_plugin(&created.plugin);
             writing.expect(&key, Expected::Absent);
-            writing.put(&key, TYPE_OF, of.id.as_str().as_bytes()).await
+            writing.put(&key, TYPE_OF, created.id.as_str().as_bytes()).await
         }
-        (Some(of), None) if of.declared => {
-            writing.delete(keys::type_of_plugin(&of.plugin));
+        (Some(removed), None) if removed.declared => {
+            writing.delete(keys::type_of_plugin(&removed.plugin));
             Ok(())
         }
         _ => Ok(()),
@@ -267,8 +267,9 @@ fn put_type_gone(
     before: Option<&CredentialType>,
     after: Option<&CredentialType>,
 ) {
-    let key = |of: &CredentialType| {
-        of.deleted.as_ref().map(|deleted| keys::gone(deleted.until, keys::Gone::Type(of.id)))
+    let key = |credential_type: &CredentialType| {
+        let gone = DeletedId::Type(credential_type.id);
+        credential_type.deleted.as_ref().map(|deleted| keys::gone(deleted.until, gone))
     };
     let (old, new) = (before.and_then(key), after.and_then(key));
     if old != new {
@@ -277,9 +278,9 @@ fn put_type_gone(
     }
 }
 
-/// The record of `of`, as long as it will be.
-pub(crate) fn encode(of: &CredentialType) -> Result<Vec<u8>, Error> {
-    encoding::encode(&TypeRecord::from(of)).map_err(Error::internal)
+/// The record of a type before it is sealed.
+pub(crate) fn encode(credential_type: &CredentialType) -> Result<Vec<u8>, Error> {
+    encoding::encode(&TypeRecord::from(credential_type)).map_err(Error::internal)
 }
 
 fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
@@ -304,7 +305,7 @@ fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
         plugin: PluginName::parse(&plugin).map_err(Error::internal)?,
         declared,
         fields: fields.into_iter().map(Field::from).collect(),
-        former: former.into_iter().map(Former::from).collect(),
+        former: former.into_iter().map(FormerField::from).collect(),
         created,
         updated,
         closing: closing.into_iter().map(Cow::into_owned).collect(),
@@ -313,19 +314,19 @@ fn decode(id: TypeId, plain: &[u8]) -> Result<CredentialType, Error> {
 }
 
 impl<'a> From<&'a CredentialType> for TypeRecord<'a> {
-    fn from(of: &'a CredentialType) -> Self {
+    fn from(credential_type: &'a CredentialType) -> Self {
         Self {
-            name: of.name.as_str().into(),
-            icon: of.icon.as_deref().map(Cow::Borrowed),
-            scope: of.permission_scope.as_deref().map(Cow::Borrowed),
-            plugin: of.plugin.as_str().into(),
-            declared: of.declared,
-            fields: of.fields.iter().map(FieldRecord::from).collect(),
-            former: of.former.iter().map(FormerRecord::from).collect(),
-            created: of.created,
-            updated: of.updated,
-            closing: of.closing.iter().map(|id| Cow::Borrowed(id.as_str())).collect(),
-            gone: of.deleted.as_ref().map(GoneRecord::from),
+            name: credential_type.name.as_str().into(),
+            icon: credential_type.icon.as_deref().map(Cow::Borrowed),
+            scope: credential_type.permission_scope.as_deref().map(Cow::Borrowed),
+            plugin: credential_type.plugin.as_str().into(),
+            declared: credential_type.declared,
+            fields: credential_type.fields.iter().map(FieldRecord::from).collect(),
+            former: credential_type.former.iter().map(FormerRecord::from).collect(),
+            created: credential_type.created,
+            updated: credential_type.updated,
+            closing: credential_type.closing.iter().map(|id| Cow::Borrowed(id.as_str())).collect(),
+            gone: credential_type.deleted.as_ref().map(GoneRecord::from),
         }
     }
 }
@@ -358,8 +359,8 @@ impl From<FieldRecord<'_>> for Field {
     }
 }
 
-impl<'a> From<&'a Former> for FormerRecord<'a> {
-    fn from(former: &'a Former) -> Self {
+impl<'a> From<&'a FormerField> for FormerRecord<'a> {
+    fn from(former: &'a FormerField) -> Self {
         Self {
             id: former.id.as_str().into(),
             value_type: former.value_type,
@@ -368,7 +369,7 @@ impl<'a> From<&'a Former> for FormerRecord<'a> {
     }
 }
 
-impl From<FormerRecord<'_>> for Former {
+impl From<FormerRecord<'_>> for FormerField {
     fn from(record: FormerRecord<'_>) -> Self {
         Self {
             id: record.id.into_owned(),
@@ -414,8 +415,8 @@ mod tests {
             plugin: PluginName::parse("generic").unwrap(),
             declared: true,
             former: vec![
-                Former::of(&field),
-                Former { id: "c".into(), choices: None, ..Former::of(&field) },
+                FormerField::from_field(&field),
+                FormerField { id: "c".into(), choices: None, ..FormerField::from_field(&field) },
             ],
             fields: vec![
                 field.clone(),

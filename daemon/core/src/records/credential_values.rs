@@ -1,4 +1,4 @@
-//! Values as bytes: all of a credential behind each other, cut into parts that the store takes.
+//! The values of a credential as bytes: one after the other, cut into parts that the store takes.
 
 use super::encoding::{Unreadable, unreadable};
 use crate::ids::SecureValueId;

@@ -1,8 +1,8 @@
 //! Credentials: their records, their values, and what changes together with one.
 //!
-//! A credential is one record, with its plain values in it while these are few. What is too large,
-//! and every secure value, stands in parts under keys that name the version that wrote them,
-//! written by the batch that writes the record. Reading is no snapshot: who finds a part gone reads
+//! A credential is one record, which holds its plain values while they are short. Longer ones, and
+//! all secure values, are stored in parts under keys that name the version that wrote them, in the
+//! batch that writes the record. Reads are no snapshot: a reader that does not find a part reads
 //! the record again.
 
 use std::borrow::Cow;
@@ -22,8 +22,7 @@ use super::{CommitError, Records, encoding, vault_keys as keys};
 use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::{Credential, ValueParts};
-use crate::model::credential_type::CredentialType;
-use crate::model::credential_type::Deleted;
+use crate::model::credential_type::{CredentialType, Deleted, DeletedId};
 use crate::model::values::{Sealed, SealedValue};
 use crate::ports::audit::Event;
 use crate::ports::store::Versioned;
@@ -35,24 +34,24 @@ const CREDENTIAL: &str = "credential";
 const VALUES: &str = "values";
 const SEALED: &str = "sealed";
 
-/// Plain values of up to so many bytes stand in the record itself: it takes them beside the names
-/// of as many secure ones as there may be.
+/// Plain values of at most this many bytes are stored in the record itself: it has room for them
+/// and for the names of as many secure ones as a credential may have.
 const INLINE_BYTES: usize = 8 * 1024;
-/// How often a credential is read anew that changes while it is read.
+/// How often a credential that changes while it is read is read again.
 const READINGS: u32 = 64;
 
-/// What happens to a credential, together.
+/// A change of a credential, and what belongs to the same batch.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialChange<'a> {
-    /// As it was read; `None`: it is new.
+    /// The credential as it was read; `None`: it is new.
     pub(crate) before: Option<&'a Versioned<Credential>>,
-    /// As it will be; `None`: it is gone for good.
+    /// The credential as it will be; `None`: it is removed for good.
     pub(crate) after: Option<&'a Credential>,
-    /// Its secure values, where any of its values change.
+    /// Its secure values, when any of its values change.
     pub(crate) values: Option<&'a Sealed>,
-    /// Its type, which is to be as it was read.
-    pub(crate) of: Option<&'a Versioned<CredentialType>>,
-    /// What is told of it.
+    /// Its type, which the commit expects as it was read.
+    pub(crate) credential_type: Option<&'a Versioned<CredentialType>>,
+    /// The audit events of the change.
     pub(crate) events: &'a [Event],
 }
 
@@ -60,7 +59,7 @@ pub(crate) struct CredentialChange<'a> {
 struct CredentialRecord<'a> {
     name: Cow<'a, str>,
     #[serde(rename = "type")]
-    of: Cow<'a, str>,
+    type_id: Cow<'a, str>,
     #[serde(rename = "co")]
     company: Cow<'a, str>,
     #[serde(rename = "v")]
@@ -73,7 +72,7 @@ struct CredentialRecord<'a> {
     gone: Option<GoneRecord>,
     #[serde(rename = "sec", skip_serializing_if = "BTreeSet::is_empty", default)]
     sealed_fields: Cow<'a, BTreeSet<String>>,
-    /// Base64 of the plain values, unless they stand in parts.
+    /// Base64 of the plain values, unless they are stored in parts.
     #[serde(rename = "val", skip_serializing_if = "String::is_empty", default)]
     inline: String,
     #[serde(rename = "w")]
@@ -87,11 +86,6 @@ struct CredentialRecord<'a> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(count: &u8) -> bool {
     *count == 0
-}
-
-/// The space of which lists and counts of the type's credentials are projections.
-pub(crate) fn epoch_of(id: TypeId) -> String {
-    format!("credentials/{id}")
 }
 
 impl Records {
@@ -200,7 +194,7 @@ impl Records {
         &self,
         id: TypeId,
     ) -> Result<Vec<(CompanyId, CredentialId)>, Error> {
-        self.scan_keys(&keys::of_type_prefix(id), keys::parse_listed_of_type).await
+        self.scan_keys(&keys::listed_of_type_prefix(id), keys::parse_listed_of_type).await
     }
 
     /// The credentials of a company that are not deleted.
@@ -208,30 +202,29 @@ impl Records {
         &self,
         id: CompanyId,
     ) -> Result<Vec<CredentialId>, Error> {
-        self.scan_keys(&keys::of_company_prefix(id), keys::trailing_credential).await
+        self.scan_keys(&keys::listed_of_company_prefix(id), keys::trailing_credential).await
     }
 
     /// The deleted credentials of a type.
-    pub(crate) async fn gone_of_type(&self, id: TypeId) -> Result<Vec<CredentialId>, Error> {
+    pub(crate) async fn deleted_of_type(&self, id: TypeId) -> Result<Vec<CredentialId>, Error> {
         self.scan_keys(&keys::gone_of_type_prefix(id), keys::trailing_credential).await
     }
 
-    /// Every deleted thing, those first that are to be purged first, with the second from which
-    /// they are.
-    pub(crate) async fn gone(&self) -> Result<Vec<(u64, keys::Gone)>, Error> {
+    /// Everything that is deleted, with the second from which it has to be purged, in that order.
+    pub(crate) async fn deleted(&self) -> Result<Vec<(u64, DeletedId)>, Error> {
         self.scan_keys(&Key::new(keys::GONE), keys::parse_gone).await
     }
 
-    /// Deleted things that are to be purged by `now`, at most `limit`.
-    pub(crate) async fn gone_by(
+    /// What has to be purged by `now`, at most `limit`.
+    pub(crate) async fn due_for_purge(
         &self,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<keys::Gone>, Error> {
+    ) -> Result<Vec<DeletedId>, Error> {
         let page = self.scan(&Key::new(keys::GONE), None, limit).await?;
         let due =
             |key: &Key| keys::parse_gone(key).filter(|(seconds, _)| *seconds <= now.as_secs());
-        Ok(page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, what)| what).collect())
+        Ok(page.entries.iter().map_while(|(key, _)| due(key)).map(|(_, deleted)| deleted).collect())
     }
 
     /// Makes `change` durable: the credential, its values, its indexes.
@@ -263,8 +256,8 @@ impl Records {
             }
         }
         put_indexes(&mut writing, before, change.after);
-        if let Some(of) = change.of {
-            writing.expect_type(of);
+        if let Some(credential_type) = change.credential_type {
+            writing.expect_type(credential_type);
         }
         for event in change.events {
             writing.event(event).await?;
@@ -273,7 +266,7 @@ impl Records {
     }
 }
 
-/// Puts the parts of `after`, where its values change, and gives its record.
+/// Puts the parts of `after`, if its values change, and returns its record.
 async fn put_values(
     writing: &mut Writing<'_>,
     change: &CredentialChange<'_>,
@@ -328,7 +321,7 @@ fn drop_parts(writing: &mut Writing<'_>, before: Option<&Versioned<Credential>>)
         .for_each(|part| writing.delete(keys::sealed(credential.id, parts.written, part)));
 }
 
-/// Index keys: what was there and will be goes untouched.
+/// Writes the index keys that change, and no others.
 fn put_indexes(writing: &mut Writing<'_>, before: Option<&Credential>, after: Option<&Credential>) {
     let (old, new) =
         (before.map(indexes).unwrap_or_default(), after.map(indexes).unwrap_or_default());
@@ -336,19 +329,18 @@ fn put_indexes(writing: &mut Writing<'_>, before: Option<&Credential>, after: Op
     new.difference(&old).for_each(|key| writing.index(key.clone()));
     let is_live =
         |credential: Option<&Credential>| credential.is_some_and(|one| one.deleted.is_none());
-    if let Some(of) = after.or(before).filter(|_| is_live(before) != is_live(after)) {
-        writing.bump(&epoch_of(of.of));
+    if let Some(credential) = after.or(before).filter(|_| is_live(before) != is_live(after)) {
+        writing.bump(&keys::credentials_space(credential.type_id));
     }
 }
 
 fn indexes(credential: &Credential) -> BTreeSet<Key> {
-    let Credential { id, of, company, .. } = *credential;
+    let Credential { id, type_id, company, .. } = *credential;
     match &credential.deleted {
-        None => {
-            [keys::listed_of_type(of, company, id), keys::listed_of_company(company, id)].into()
-        }
+        None => [keys::listed_of_type(type_id, company, id), keys::listed_of_company(company, id)]
+            .into(),
         Some(deleted) => {
-            [keys::gone_of_type(of, id), keys::gone(deleted.until, keys::Gone::Credential(id))]
+            [keys::gone_of_type(type_id, id), keys::gone(deleted.until, DeletedId::Credential(id))]
                 .into()
         }
     }
@@ -357,7 +349,7 @@ fn indexes(credential: &Credential) -> BTreeSet<Key> {
 fn encode(credential: &Credential, parts: ValueParts, inline: &[u8]) -> Result<Vec<u8>, Error> {
     let record = CredentialRecord {
         name: credential.name.as_str().into(),
-        of: credential.of.as_str().into(),
+        type_id: credential.type_id.as_str().into(),
         company: credential.company.as_str().into(),
         version: credential.version,
         created: credential.created,
@@ -372,7 +364,7 @@ fn encode(credential: &Credential, parts: ValueParts, inline: &[u8]) -> Result<V
     encoding::encode(&record).map_err(Error::internal)
 }
 
-/// The credential without its values, and those that stand in the record.
+/// The credential without its values, and the values that the record holds.
 fn decode(
     id: CredentialId,
     plain: &[u8],
@@ -384,7 +376,7 @@ fn decode(
     let credential = Credential {
         id,
         name: record.name.into_owned(),
-        of: TypeId::parse(&record.of).map_err(Error::internal)?,
+        type_id: TypeId::parse(&record.type_id).map_err(Error::internal)?,
         company: CompanyId::parse(&record.company).map_err(Error::internal)?,
         version: record.version,
         created: record.created,

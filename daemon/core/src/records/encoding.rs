@@ -1,4 +1,5 @@
-//! The encoding of a lease inside its envelope: a version byte, then JSON of private mirror types.
+//! The format of a record inside its envelope, and the record of a lease: a version byte, then JSON
+//! of private mirror types.
 //! JSON because claims are JSON anyway and because a field can be added without a new version;
 //! names are short because there are many leases.
 

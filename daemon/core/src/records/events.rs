@@ -1,5 +1,5 @@
-//! Events on their way out: put into the store by the batch that they are about, as the JSON that
-//! the audit log will show.
+//! The outbox of audit events: each is written in the batch of the change that it is about, as the
+//! JSON that the audit log will show.
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,8 @@ use crate::ports::audit::Event;
 use crate::ports::random_16;
 use crate::ports::store::{Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, Revision};
 
-/// With so many bytes in it, a batch takes no further event: one is far smaller than what is left.
+/// A batch of at least this many bytes takes no further event: an event is far smaller than the
+/// room that is left.
 const ENOUGH: usize = MAX_BATCH_BYTES / 2;
 
 /// Events that leave the outbox in one batch, beside the record of where the log ends.
@@ -24,32 +25,32 @@ pub(crate) const AUDIT_BATCH: usize = MAX_BATCH_KEYS - 1;
 
 const END: &str = "audit-end";
 
-/// The substitute for an event that cannot be read: the log shows that there was one.
+/// The entry for an event that cannot be read: the log shows that there was one.
 const UNREADABLE: &[u8] =
     br#"{"action":"lose","outcome":"failed","reason":"the event cannot be read: it was changed in the store","actor":{"kind":"daemon"},"target":{}}"#;
 
 /// An event that waits to be written to the audit log.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// Its id.
+    /// Its name in the outbox.
     pub(crate) id: String,
     /// Its JSON: an object.
     pub(crate) json: Vec<u8>,
 }
 
 impl Outgoing {
-    /// The event, for those who read it in memory; `None` when it cannot be read.
+    /// The decoded event; `None` when it cannot be read.
     pub(crate) fn event(&self) -> Option<Event> {
         decode_event(&self.json)
     }
 }
 
-/// The events that wait for the audit log, as far as they were read.
+/// Events that wait for the audit log, as far as they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// The oldest events.
     pub(crate) events: Vec<Outgoing>,
-    /// What is wrong with a key that is not of an event, where one was skipped.
+    /// The error of a malformed key, if one was passed over.
     pub(crate) strange: Option<Error>,
     /// There may be more.
     pub(crate) more: bool,
@@ -60,7 +61,7 @@ pub(crate) struct Outbox {
 pub(crate) struct AuditEnd {
     /// The last line.
     pub(crate) mark: Mark,
-    /// The offset of its end in its file.
+    /// Where the last line ends in its file.
     pub(crate) bytes: u64,
 }
 
@@ -72,7 +73,7 @@ struct EndRecord<'a> {
 }
 
 impl Records {
-    /// Makes as many of `events` durable as one batch takes, from the first. Returns how many.
+    /// Makes as many of `events` durable as one batch takes, from the first on; returns how many.
     ///
     /// # Errors
     /// `Internal` when the store fails. They may be durable then.
@@ -95,13 +96,13 @@ impl Records {
         }
     }
 
-    /// The authenticator for `purpose` outside the store.
+    /// The key that authenticates data for `purpose` outside the store.
     pub(crate) fn authenticator(&self, purpose: &str) -> Authenticator {
         self.keyring.authenticator(purpose)
     }
 
-    /// The oldest events that the audit log does not have yet: none only when there are none,
-    /// whatever else stands among them.
+    /// The oldest events that the audit log does not have yet. Malformed keys among them are passed
+    /// over: none are returned only when there are none.
     pub(crate) async fn outgoing_events(&self, most: usize) -> Result<Outbox, Error> {
         let (mut outbox, mut after) = (Outbox::default(), None);
         while outbox.events.len() < most {
@@ -138,7 +139,7 @@ impl Records {
         Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) }
     }
 
-    /// The end of the audit log, and the expectation about its record.
+    /// Where the audit log ends, and what a commit has to expect of the record that says so.
     pub(crate) async fn audit_end(&self) -> Result<(AuditEnd, Expected), Error> {
         let Some((plain, revision)) = self.get(&keys::audit_end(), END).await? else {
             return Ok((AuditEnd { mark: Mark::START, bytes: 0 }, Expected::Absent));
@@ -151,7 +152,7 @@ impl Records {
         Ok((end, Expected::At(revision)))
     }
 
-    /// Remembers where the log ends, and forgets the events of that `ids`, which are in it.
+    /// Records where the log ends, and removes the events with these `ids`, which the log contains.
     pub(crate) async fn put_audit_end(
         &self,
         expected: Expected,
@@ -169,15 +170,15 @@ impl Records {
         writing.commit().await
     }
 
-    /// The key of `event` in the store, and its sealed value.
+    /// The key of `event` in the outbox, and its sealed value.
     pub(super) async fn sealed_event(&self, event: &Event) -> Result<(Key, Bytes), Error> {
         let (key, plain) = self.outgoing(event)?;
         let sealed = self.keyring.seal(&key, super::EVENT, &plain).await?;
         Ok((key, sealed))
     }
 
-    /// The key of `event` in the store, and its value. Of events of one millisecond, those of
-    /// one process are in order.
+    /// The key of `event` in the outbox, and its record. Events of the same millisecond are in
+    /// order if one process wrote them.
     fn outgoing(&self, event: &Event) -> Result<(Key, Vec<u8>), Error> {
         let number = self.outgoing.fetch_add(1, Ordering::Relaxed);
         let key = keys::outgoing(event.at, number, random_16(&*self.entropy));
@@ -188,7 +189,8 @@ impl Records {
 
 #[cfg(test)]
 impl Records {
-    /// The events that wait for the audit log, as text: action, fields, outcome, reason or note.
+    /// The events that wait for the audit log, one line each: action, fields, outcome, reason or
+    /// note.
     pub(crate) async fn events_for_test(&self) -> Result<Vec<String>, Error> {
         let page = self.scan(&Key::new(keys::OUTBOX), None, 100_000).await?;
         let mut lines = Vec::new();

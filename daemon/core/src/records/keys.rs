@@ -10,11 +10,11 @@
 //! | `state/<service>/<plugin state>` | the id of the lease that holds it |
 //! | `revoke-with/<id>` | the secret that a revocation needs |
 //! | `parked/<service>/<id>` | none: which leases are parked |
-//! | `suspended/<subject>` | who was suspended, and when |
+//! | `suspended/<subject>` | the suspended subject, and since when |
 //! | `user/<id>` | a user of the vault |
-//! | `user-of/<subject>` | the id of the user whom a provider knows by that subject |
+//! | `user-of/<subject>` | the id of the user with that subject |
 //! | `session/<id>` | a session of a user |
-//! | `session-due/<seconds>/<id>` | none: when a session has to be looked at |
+//! | `session-due/<seconds>/<id>` | none: when a session is due for a check |
 //! | `outbox/<milliseconds>/<number><random>` | an event that the audit log does not have yet |
 //! | `audit/end` | where the audit log ends |
 //! | `company/<id>` | the company |
@@ -24,8 +24,8 @@
 //! `<seconds>` has 12 digits, `<milliseconds>` 15. A session that is due may have ended earlier, or
 //! end later.
 //!
-//! Index keys have no value, hence nothing to seal: what they say is believed only as far as the
-//! lease itself agrees.
+//! Index keys have no value, hence nothing to seal: an index key counts only if the lease itself
+//! agrees with it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,10 +34,10 @@ use crate::ids::{CompanyId, LeaseId, ServiceId, SessionId, UserId};
 use crate::ports::store::Key;
 use crate::time::Timestamp;
 
-/// Subject or plugin state, keyed and hashed.
+/// The keyed hash of a subject, of a plugin state, or of a name.
 pub(super) type Pseudonym = [u8; 16];
 
-/// Times of more digits than this are never.
+/// Times with more digits count as never.
 const SECONDS_DIGITS: usize = 12;
 const SECONDS_MAX: u64 = 999_999_999_999;
 /// The same for milliseconds.
@@ -74,7 +74,7 @@ pub(super) fn own_prefix(subject: &Pseudonym, service: Option<&ServiceId>) -> Ke
     }
 }
 
-/// The second at which `at` has certainly come, so that what is found due is due.
+/// The key with the second by which `at` has passed, so that a lease is never found due too early.
 pub(super) fn due(at: Timestamp, id: LeaseId) -> Key {
     let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
     key(&[DUE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", id.as_bytes()])
@@ -108,7 +108,7 @@ pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
     key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
 }
 
-/// The key of an event of `at` that waits for the audit log: the `number`th of this process.
+/// The key at which an event of `at` waits for the audit log. It is the `number`th of this process.
 pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     let millis = at.as_millis().min(MILLIS_MAX);
     let (_, random) = random.split_at(8);
@@ -121,7 +121,7 @@ pub(super) fn outgoing(at: Timestamp, number: u64, random: [u8; 16]) -> Key {
     ])
 }
 
-/// The id of the event that waits at a key of [`outgoing`].
+/// The name of the event at a key that [`outgoing`] made.
 pub(super) fn outgoing_name(key: &Key) -> Option<String> {
     let rest = key.as_bytes().strip_prefix(OUTBOX)?;
     let (millis, rest) = rest.split_at_checked(MILLIS_DIGITS)?;
@@ -132,7 +132,7 @@ pub(super) fn outgoing_name(key: &Key) -> Option<String> {
     Some(format!("{millis}.{}", URL_SAFE_NO_PAD.encode(unique)))
 }
 
-/// The key of the event of that name; `None` when there is none that can be called so.
+/// The key of the event of that name; `None` when the name is malformed.
 pub(super) fn outgoing_named(name: &str) -> Option<Key> {
     let (millis, unique) = name.split_once('.')?;
     let unique = URL_SAFE_NO_PAD.decode(unique).ok()?;
@@ -165,7 +165,7 @@ pub(super) fn session(id: SessionId) -> Key {
     key(&[b"session/", id.as_str().as_bytes()])
 }
 
-/// The second at which `at` has certainly come.
+/// The key with the second by which `at` has passed.
 pub(super) fn session_due(at: Timestamp, id: SessionId) -> Key {
     let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
     key(&[
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn events_have_names_that_lead_back_to_them() {
+    fn names_of_events_are_parsed_back() {
         let key = outgoing(Timestamp::from_millis(u64::MAX), 0x2f2f, [b'/'; 16]);
         let name = outgoing_name(&key).unwrap();
         assert_eq!(outgoing_named(&name), Some(key));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_people_give_back_what_they_name() {
+    fn keys_of_users_and_sessions_are_parsed_back() {
         let (user_id, session_id) = (UserId::from_random([7; 16]), SessionId::from_random([8; 16]));
         assert_eq!(parse_user(&user(user_id)), Some(user_id));
         assert_eq!(parse_user(&user_of(&[7; 16])), None);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn index_keys_give_back_what_they_name() {
+    fn index_keys_are_parsed_back() {
         let ssh = ServiceId::parse("ssh").unwrap();
         assert_eq!(trailing_id(&own(&[7; 16], &ssh, some_id())), Some(some_id()));
         assert_eq!(trailing_id(&parked(&ssh, some_id())), Some(some_id()));

@@ -1,12 +1,13 @@
-//! The ledger as records in the store: which key, which bytes, sealed how, and which keys change
-//! together.
+//! Everything that is stored, as typed records: under which key, as which bytes, sealed for what,
+//! and which keys change in one batch.
 //!
-//! Everything that follows from a lease (its counter, its indexes, who holds a plugin state) is
-//! written here in the very batch that writes the lease, worked out from how it was and how it will
-//! be: see [`Records::commit`]. Start there.
+//! For leases start with [`Records::commit`]: everything derived from a lease (its counter, its
+//! indexes, the holder of a plugin state) is written in the batch that writes the lease, worked out
+//! from the lease before and after the change. For everything else start with [`writing::Writing`]:
+//! each kind of record has a file of its own. [`Projection`] keeps in memory what is read often.
 //!
-//! Never here: a decision about a lease. Never elsewhere: a key of the store, or a byte of a
-//! record.
+//! Never here: a decision about a lease, a user or a credential. Never elsewhere: a key of the
+//! store, or a byte of a record.
 
 mod change;
 mod companies;
@@ -33,7 +34,7 @@ pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 use keys::Pseudonym;
 pub(crate) use projection::Projection;
-pub(crate) use vault_keys::Gone;
+pub(crate) use vault_keys::credentials_space;
 
 use crate::caller::Subject;
 use crate::error::Error;
@@ -45,7 +46,7 @@ use crate::ports::{Clock, Entropy};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// The AAD's field: what kind of thing is sealed.
+/// The field of the AAD: what kind of value is sealed.
 const LEASE: &str = "lease";
 const COUNT: &str = "count";
 const HOLDER: &str = "holder";
@@ -54,7 +55,7 @@ const EVENT: &str = "event";
 
 const PAGE: usize = 256;
 
-/// The ledger's records.
+/// The records of the store.
 pub(crate) struct Records {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
@@ -64,7 +65,7 @@ pub(crate) struct Records {
     outgoing: AtomicU64,
 }
 
-/// An owner and a service: the leases that are counted together.
+/// A subject and a service: their leases are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Account {
     subject: Pseudonym,
@@ -78,10 +79,10 @@ pub(crate) struct Tally {
     expected: Expected,
 }
 
-/// Part of an index, and where to go on.
+/// Part of an index, and where the next part begins.
 pub(crate) struct IndexPage {
     pub(crate) leases: Vec<LeaseId>,
-    /// `None`: that was all.
+    /// `None`: this was the last part.
     pub(crate) next: Option<Key>,
 }
 
@@ -172,8 +173,8 @@ impl Records {
         Ok(found.map(|(plain, _)| Secret::new(plain.to_vec())))
     }
 
-    /// Leases that are due at `now`, earliest first, at most `limit`; goes on `after` where an
-    /// earlier page ended.
+    /// Leases that are due at `now`, earliest first, at most `limit`, `after` the end of an earlier
+    /// page.
     pub(crate) async fn due(
         &self,
         after: Option<&Key>,
@@ -283,5 +284,5 @@ fn number(plain: &[u8]) -> Result<u64, Error> {
 }
 
 fn malformed(key: &Key) -> Error {
-    Error::internal(format!("an index has a key that is not one of ours: {key:?}"))
+    Error::internal(format!("an index has a malformed key: {key:?}"))
 }

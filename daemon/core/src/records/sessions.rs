@@ -1,4 +1,4 @@
-//! Sessions: their records, and when to look at which.
+//! Sessions: their records, and when each is due for a check.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -30,10 +30,11 @@ struct SessionRecord {
     refresh: String,
 }
 
-/// Sessions that have to be looked at, each with the key that says so, and where to go on.
+/// Sessions that are due for a check, each with its key in the index, and where the next page
+/// begins.
 pub(crate) struct DueSessions {
     pub(crate) sessions: Vec<(Key, SessionId)>,
-    /// `None`: that was all that is due.
+    /// `None`: no more are due.
     pub(crate) next: Option<Key>,
 }
 
@@ -65,7 +66,7 @@ impl Records {
         Ok(DueSessions { sessions, next })
     }
 
-    /// Has a session looked at later than `key` says.
+    /// Moves the check of a session from the time in `key` to a later one.
     pub(crate) async fn postpone_session(
         &self,
         key: &Key,
@@ -82,7 +83,8 @@ impl Records {
         writing.commit().await.map(drop)
     }
 
-    /// Forgets that a session had to be looked at; and the session itself, if it is as it was read.
+    /// Removes the entry of a session from the index, and the session itself if it is over and as
+    /// it was read.
     pub(crate) async fn forget_session(
         &self,
         key: &Key,
@@ -98,13 +100,13 @@ impl Records {
 }
 
 impl Writing<'_> {
-    /// Puts a session that begins, and when to look at it.
+    /// Writes a new session, and when it is due for a check.
     pub(crate) async fn begin_session(&mut self, session: &Session) -> Result<(), Error> {
         self.index(keys::session_due(session.over_at(), session.id));
         self.put_session(session, Expected::Absent).await
     }
 
-    /// Puts a session as it is from now on, if it is as it was read.
+    /// Writes a changed session, if the record is as it was read.
     pub(crate) async fn change_session(
         &mut self,
         session: &Session,

@@ -1,4 +1,4 @@
-//! Users of the vault: their records, and who is whom.
+//! Users of the vault: their records, the user of each subject, and suspended subjects.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
 
-/// The space that lists of users are projections of.
+/// The space whose epoch moves when a user changes.
 pub(crate) const USERS: &str = "users";
 
 const USER: &str = "user";
@@ -37,7 +37,7 @@ struct UserRecord {
     image: Option<String>,
     #[serde(rename = "own", skip_serializing_if = "Option::is_none", default)]
     name_override: Option<String>,
-    /// An empty text: the user wants none.
+    /// Empty: the user wants no picture.
     #[serde(rename = "pic", skip_serializing_if = "Option::is_none", default)]
     image_override: Option<String>,
     #[serde(skip_serializing_if = "Claims::is_empty", default)]
@@ -54,7 +54,7 @@ struct UserRecord {
     updated: Timestamp,
 }
 
-/// Who was suspended.
+/// A suspended subject.
 #[derive(Serialize, Deserialize)]
 struct SuspensionRecord<'a> {
     #[serde(rename = "iss")]
@@ -74,7 +74,7 @@ impl Records {
         Ok(Some(Versioned { value: user, revision }))
     }
 
-    /// The user whom a provider knows by `subject`.
+    /// The user with that `subject`.
     pub(crate) async fn user_of(
         &self,
         subject: &Subject,
@@ -87,7 +87,7 @@ impl Records {
             .user(id)
             .await?
             .ok_or_else(|| Error::internal("a subject names a user who is not there"))?;
-        // The key holds a keyed hash: the record says whose it is.
+        // The key holds only a keyed hash of the subject: the record decides.
         if known.value.subject == *subject {
             Ok(Some(known))
         } else {
@@ -95,7 +95,7 @@ impl Records {
         }
     }
 
-    /// All users. Reads all their records: for projections.
+    /// All users. Reads every record: for projections.
     pub(crate) async fn users(&self) -> Result<Vec<User>, Error> {
         self.scan_all(&Key::new(keys::USER), |key, sealed| {
             let id = keys::parse_user(key).ok_or_else(|| malformed(key))?;
@@ -107,15 +107,15 @@ impl Records {
 }
 
 impl Writing<'_> {
-    /// Puts a user nobody knew before.
+    /// Writes a new user.
     pub(crate) async fn begin_user(&mut self, user: &User) -> Result<(), Error> {
-        let of = keys::user_of(&self.records().subject_key(&user.subject));
-        self.expect(&of, Expected::Absent);
+        let key = keys::user_of(&self.records().subject_key(&user.subject));
+        self.expect(&key, Expected::Absent);
         self.put_user(user, Expected::Absent).await?;
-        self.put(&of, USER_OF, user.id.as_str().as_bytes()).await
+        self.put(&key, USER_OF, user.id.as_str().as_bytes()).await
     }
 
-    /// Puts a user as they are from now on, if they are as they were read.
+    /// Writes a changed user, if the record is as it was read.
     pub(crate) async fn change_user(&mut self, user: &User, read: Revision) -> Result<(), Error> {
         self.put_user(user, Expected::At(read)).await
     }
@@ -126,15 +126,15 @@ impl Writing<'_> {
         self.put(&key, USER, &encode(user).map_err(Error::internal)?).await
     }
 
-    /// Demands that the user is as they were read.
+    /// Demands that the user is as it was read.
     pub(crate) fn expect_user(&mut self, id: UserId, read: Revision) {
         self.expect(&keys::user(id), Expected::At(read));
     }
 
-    /// Demands that no user is known by `subject`.
+    /// Demands that there is no user with that `subject`.
     pub(crate) fn expect_no_user_of(&mut self, subject: &Subject) {
-        let of = keys::user_of(&self.records().subject_key(subject));
-        self.expect(&of, Expected::Absent);
+        let key = keys::user_of(&self.records().subject_key(subject));
+        self.expect(&key, Expected::Absent);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where types and credentials are in the store. Their ids stand in keys as their 25 characters,
+//! The keys of types and credentials in the store. Their ids stand in keys as their 25 characters,
 //! pseudonyms as their sixteen bytes.
 //!
 //! | key | value |
@@ -13,15 +13,17 @@
 //! | `of-type/<type>/<company>/<credential>` | none: which credentials there are |
 //! | `of-company/<company>/<credential>` | none: the same by company |
 //! | `gone-of-type/<type>/<credential>` | none: which credentials of the type can be restored |
-//! | `gone/<seconds>/<credential or type>` | none: which deleted thing has to be purged when |
+//! | `gone/<seconds>/<credential or type>` | none: when what was deleted has to be purged |
 //!
 //! `<written>` has 8 bytes, `<seconds>` 12 digits.
 //!
-//! A credential's values stand under the version that wrote them: who reads the credential and then
-//! its values finds those that belong to it, or none, and never those of a later version.
+//! A credential's values are stored under the version that wrote them: a reader of the credential
+//! and then of its values finds those that belong to it, or none, and never those of a later
+//! version.
 
 use super::keys::Pseudonym;
 use crate::ids::{CompanyId, CredentialId, PluginName, SecureValueId, TypeId};
+use crate::model::credential_type::DeletedId;
 use crate::ports::store::Key;
 use crate::time::Timestamp;
 
@@ -33,16 +35,7 @@ const ID_LEN: usize = 25;
 const SECONDS_DIGITS: usize = 12;
 const SECONDS_MAX: u64 = 999_999_999_999;
 
-/// What a key of `gone/` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// A type, and its credentials with it.
-    Type(TypeId),
-    /// One credential.
-    Credential(CredentialId),
-}
-
-pub(super) fn of_type(id: TypeId) -> Key {
+pub(super) fn credential_type(id: TypeId) -> Key {
     key(&[TYPE, id.as_str().as_bytes()])
 }
 
@@ -78,19 +71,19 @@ pub(super) fn sealed(id: CredentialId, written: u64, part: u8) -> Key {
     key(&[b"sealed/", id.as_str().as_bytes(), b"/", &written.to_be_bytes(), b"/", &[part]])
 }
 
-/// What one secure value is sealed for. There is no such key in the store: the envelope lies among
-/// others of its credential.
-pub(super) fn envelope(of: CredentialId, id: SecureValueId) -> Key {
-    key(&[b"secure-value/", of.as_str().as_bytes(), b"/", id.as_str().as_bytes()])
+/// The key that one secure value is sealed for. The store has no such key: the envelope is stored
+/// together with the others of its credential.
+pub(super) fn envelope(credential: CredentialId, id: SecureValueId) -> Key {
+    key(&[b"secure-value/", credential.as_str().as_bytes(), b"/", id.as_str().as_bytes()])
 }
 
-pub(super) fn of_type_prefix(id: TypeId) -> Key {
+pub(super) fn listed_of_type_prefix(id: TypeId) -> Key {
     key(&[b"of-type/", id.as_str().as_bytes(), b"/"])
 }
 
-pub(super) fn listed_of_type(of: TypeId, company: CompanyId, id: CredentialId) -> Key {
-    let of_type = of_type_prefix(of);
-    key(&[of_type.as_bytes(), company.as_str().as_bytes(), b"/", id.as_str().as_bytes()])
+pub(super) fn listed_of_type(type_id: TypeId, company: CompanyId, id: CredentialId) -> Key {
+    let prefix = listed_of_type_prefix(type_id);
+    key(&[prefix.as_bytes(), company.as_str().as_bytes(), b"/", id.as_str().as_bytes()])
 }
 
 /// Company and credential of a key that [`listed_of_type`] made.
@@ -102,20 +95,20 @@ pub(super) fn parse_listed_of_type(key: &Key) -> Option<(CompanyId, CredentialId
     Some((CompanyId::from_bytes(company)?, CredentialId::from_bytes(id)?))
 }
 
-pub(super) fn of_company_prefix(id: CompanyId) -> Key {
+pub(super) fn listed_of_company_prefix(id: CompanyId) -> Key {
     key(&[b"of-company/", id.as_str().as_bytes(), b"/"])
 }
 
 pub(super) fn listed_of_company(company: CompanyId, id: CredentialId) -> Key {
-    key(&[of_company_prefix(company).as_bytes(), id.as_str().as_bytes()])
+    key(&[listed_of_company_prefix(company).as_bytes(), id.as_str().as_bytes()])
 }
 
 pub(super) fn gone_of_type_prefix(id: TypeId) -> Key {
     key(&[b"gone-of-type/", id.as_str().as_bytes(), b"/"])
 }
 
-pub(super) fn gone_of_type(of: TypeId, id: CredentialId) -> Key {
-    key(&[gone_of_type_prefix(of).as_bytes(), id.as_str().as_bytes()])
+pub(super) fn gone_of_type(type_id: TypeId, id: CredentialId) -> Key {
+    key(&[gone_of_type_prefix(type_id).as_bytes(), id.as_str().as_bytes()])
 }
 
 /// The credential at the end of an index key.
@@ -124,27 +117,32 @@ pub(super) fn trailing_credential(key: &Key) -> Option<CredentialId> {
     CredentialId::from_bytes(bytes.get(bytes.len().checked_sub(ID_LEN)?..)?)
 }
 
-/// The second at which `at` has certainly come.
-pub(super) fn gone(at: Timestamp, what: Gone) -> Key {
+/// The key with the second by which `at` has passed.
+pub(super) fn gone(at: Timestamp, deleted: DeletedId) -> Key {
     let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
-    let (kind, id) = match &what {
-        Gone::Type(id) => (b"type/", id.as_str()),
-        Gone::Credential(id) => (b"cred/", id.as_str()),
+    let (kind, id) = match &deleted {
+        DeletedId::Type(id) => (b"type/", id.as_str()),
+        DeletedId::Credential(id) => (b"cred/", id.as_str()),
     };
     key(&[GONE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", kind, id.as_bytes()])
 }
 
-/// What [`gone`] was made of.
-pub(super) fn parse_gone(key: &Key) -> Option<(u64, Gone)> {
+/// The second and the id of a key that [`gone`] made.
+pub(super) fn parse_gone(key: &Key) -> Option<(u64, DeletedId)> {
     let (seconds, rest) = key.as_bytes().strip_prefix(GONE)?.split_at_checked(SECONDS_DIGITS)?;
     let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
     let rest = rest.strip_prefix(b"/")?;
-    let what = match (rest.strip_prefix(b"type/"), rest.strip_prefix(b"cred/")) {
-        (Some(id), _) => Gone::Type(TypeId::from_bytes(id)?),
-        (_, Some(id)) => Gone::Credential(CredentialId::from_bytes(id)?),
+    let deleted = match (rest.strip_prefix(b"type/"), rest.strip_prefix(b"cred/")) {
+        (Some(id), _) => DeletedId::Type(TypeId::from_bytes(id)?),
+        (_, Some(id)) => DeletedId::Credential(CredentialId::from_bytes(id)?),
         _ => return None,
     };
-    Some((seconds, what))
+    Some((seconds, deleted))
+}
+
+/// The space whose epoch moves when a credential of the type is created, deleted or restored.
+pub(crate) fn credentials_space(id: TypeId) -> String {
+    format!("credentials/{id}")
 }
 
 fn key(parts: &[&[u8]]) -> Key {
@@ -156,17 +154,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_give_back_what_they_name() {
-        let (of, company) = (TypeId::from_random([1; 16]), CompanyId::from_random([2; 16]));
+    fn keys_are_parsed_back() {
+        let (type_id, company) = (TypeId::from_random([1; 16]), CompanyId::from_random([2; 16]));
         let id = CredentialId::from_random([3; 16]);
-        assert_eq!(parse_type(&of_type(of)), Some(of));
-        assert_eq!(parse_reseal(&reseal(of)), Some(of));
-        assert_eq!(parse_listed_of_type(&listed_of_type(of, company, id)), Some((company, id)));
-        for index in [listed_of_company(company, id), gone_of_type(of, id)] {
+        assert_eq!(parse_type(&credential_type(type_id)), Some(type_id));
+        assert_eq!(parse_reseal(&reseal(type_id)), Some(type_id));
+        assert_eq!(
+            parse_listed_of_type(&listed_of_type(type_id, company, id)),
+            Some((company, id))
+        );
+        for index in [listed_of_company(company, id), gone_of_type(type_id, id)] {
             assert_eq!(trailing_credential(&index), Some(id));
         }
-        for what in [Gone::Type(of), Gone::Credential(id)] {
-            assert_eq!(parse_gone(&gone(Timestamp::from_millis(9_001), what)), Some((10, what)));
+        for deleted in [DeletedId::Type(type_id), DeletedId::Credential(id)] {
+            let key = gone(Timestamp::from_millis(9_001), deleted);
+            assert_eq!(parse_gone(&key), Some((10, deleted)));
         }
         assert_eq!(parse_gone(&Key::new("gone/12/x")), None);
         assert_eq!(parse_listed_of_type(&Key::new("of-type/x")), None);

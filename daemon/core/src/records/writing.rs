@@ -1,5 +1,5 @@
-//! One batch in the making, for records that are no leases: sealed values, indexes, names, the
-//! event that goes with the change.
+//! A batch that is being built, for all records but leases: sealed values, indexes, names, the
+//! event of the change.
 
 use bytes::Bytes;
 
@@ -9,8 +9,7 @@ use crate::error::Error;
 use crate::ports::audit::Event;
 use crate::ports::store::{Batch, Expected, Key, Revision};
 
-/// A batch in the making. Nothing happens before [`Writing::commit`], and then all of it or
-/// nothing.
+/// A batch that is being built. [`Writing::commit`] writes all of it or nothing.
 pub(crate) struct Writing<'a> {
     records: &'a Records,
     batch: Batch,
@@ -18,7 +17,7 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Records {
-    /// When `space` last changed, for whoever keeps a projection of it; `None`: never.
+    /// When `space` last changed, for projections of it; `None`: never.
     pub(crate) async fn epoch(&self, space: &str) -> Result<Option<Revision>, Error> {
         let found = self.store.get(&keys::epoch(space)).await.map_err(Error::internal)?;
         Ok(found.map(|found| found.revision))
@@ -43,7 +42,7 @@ impl<'a> Writing<'a> {
     /// Seals `plain` for `field` of the value at `key`, and puts it there.
     pub(crate) async fn put(&mut self, key: &Key, field: &str, plain: &[u8]) -> Result<(), Error> {
         let sealed = self.records.keyring.seal(key, field, plain).await?;
-        // Two seals of one text differ: this very value tells whether this very batch has happened.
+        // Sealing a text twice gives different values: this value proves that this batch happened.
         self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
         self.batch.puts.push((key.clone(), sealed));
         Ok(())
@@ -64,21 +63,21 @@ impl<'a> Writing<'a> {
         self.expect(&keys::epoch(space), epoch.map_or(Expected::Absent, Expected::At));
     }
 
-    /// Tells everybody who keeps a projection of `space` that it changed.
+    /// Moves the epoch of `space`: projections of it are read again.
     pub(crate) fn bump(&mut self, space: &str) {
         self.index(keys::epoch(space));
     }
 
-    /// Has `event` told to whoever answers for the daemon, if and only if the batch happens.
+    /// Adds an audit event to the batch: it exists if and only if the batch happens.
     pub(crate) async fn event(&mut self, event: &Event) -> Result<(), Error> {
         let (key, sealed) = self.records.sealed_event(event).await?;
-        // Some events go alone: a refusal, a command that changed nothing.
+        // Some batches are only an event: a refusal, a command that changed nothing.
         self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
         self.batch.puts.push((key, sealed));
         Ok(())
     }
 
-    /// How large the batch is so far.
+    /// The size of the batch so far, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.batch.puts.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum()
     }

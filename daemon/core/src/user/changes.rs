@@ -78,7 +78,7 @@ impl Users {
                 .with_fields(problems));
         }
         let actor = Actor::from(grant.member());
-        self.change(grant.member().user, &actor, Action::Change, |user| {
+        self.change(grant.member().user(), &actor, Action::Change, |user| {
             Ok(User { overrides: change.apply(user.overrides.clone()), ..user.clone() })
         })
         .await

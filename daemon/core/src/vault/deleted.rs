@@ -1,40 +1,33 @@
-//! What was deleted and can still be brought back: for operators.
+//! What was deleted and can still be restored: for operators.
 
 use std::sync::Arc;
 
-use super::{ATTEMPTS, Vault};
+pub use crate::model::credential_type::DeletedId;
+
+use super::Vault;
 use crate::access::{Grant, Operate};
 use crate::error::{Error, Kind};
-use crate::ground::too_contended;
+use crate::ground::retry;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::Credential;
 use crate::model::credential_type::{CredentialType, Deleted};
 use crate::ports::audit::{Action, Actor};
 use crate::ports::store::Versioned;
+use crate::records::CommitError;
 use crate::records::credential_types::TypeChange;
 use crate::records::credentials::CredentialChange;
-use crate::records::{CommitError, Gone};
 use crate::time::Timestamp;
 
-/// What was deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletedId {
-    /// A type, and its credentials with it.
-    Type(TypeId),
-    /// A credential by itself.
-    Credential(CredentialId),
-}
-
-/// Something that was deleted.
+/// A type or credential that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletedView {
-    /// What it is.
+    /// Its id.
     pub id: DeletedId,
-    /// What people called it.
+    /// Its name.
     pub name: String,
     /// The company of a credential.
     pub company: Option<CompanyId>,
-    /// How many credentials went along with a type.
+    /// How many credentials were deleted together with a type.
     pub credentials: u64,
     /// When it was deleted.
     pub since: Timestamp,
@@ -43,37 +36,38 @@ pub struct DeletedView {
 }
 
 impl Vault {
-    /// Everything that was deleted and can be restored, what has to be removed first, first.
+    /// Everything that was deleted and can be restored, in the order in which it will be removed.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn deleted(&self, _grant: Grant<Operate>) -> Result<Vec<DeletedView>, Error> {
         let types = self.types().await?;
-        let mut all = Vec::new();
-        for (_, gone) in self.records().gone().await? {
-            match gone {
-                Gone::Type(id) => {
+        let mut views = Vec::new();
+        for (_, id) in self.records().deleted().await? {
+            match id {
+                DeletedId::Type(id) => {
                     let stored = types.deleted().iter().find(|stored| stored.value.id == id);
                     let found = stored
                         .and_then(|stored| Some((stored, self.in_window(stored.value.deleted)?)));
                     if let Some((stored, deleted)) = found {
-                        all.push(self.view_of_type(stored, deleted).await?);
+                        views.push(self.view_of_type(stored, deleted).await?);
                     }
                 }
-                Gone::Credential(id) => {
+                DeletedId::Credential(id) => {
                     let stored = self.records().credential(id).await?;
                     let view = |stored: Versioned<Credential>| {
                         let deleted = self.in_window(stored.value.deleted)?;
                         Some(view_of_credential(&stored.value, deleted))
                     };
-                    all.extend(stored.and_then(view));
+                    views.extend(stored.and_then(view));
                 }
             }
         }
-        Ok(all)
+        Ok(views)
     }
 
-    /// What is past its window is gone, though its removal may wait.
+    /// `deleted`, unless its window is over: then it counts as removed, even if the removal has not
+    /// run yet.
     fn in_window(&self, deleted: Option<Deleted>) -> Option<Deleted> {
         deleted.filter(|deleted| self.ground.clock.now() < deleted.until)
     }
@@ -93,32 +87,29 @@ impl Vault {
         })
     }
 
-    /// Brings back what has the id `id`: a credential, or a type with all that went along.
+    /// Restores what has the id `id`: a credential, or a type with the credentials that were
+    /// deleted together with it.
     ///
     /// # Errors
     /// `NotFound` when nothing deleted has that id, or its window is over; `Conflict` when its
     /// removal has begun, its name is taken, or its type is deleted; `Internal` when the store
     /// fails.
     pub async fn restore(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
-        match self.find_deleted(id).await? {
-            DeletedId::Type(id) => self.restore_type(id).await.map(|()| DeletedId::Type(id)),
-            DeletedId::Credential(id) => {
-                self.restore_credential(id).await.map(|()| DeletedId::Credential(id))
-            }
+        let found = self.find_deleted(id).await?;
+        match found {
+            DeletedId::Type(id) => retry(|| self.try_restore_type(id)).await?,
+            DeletedId::Credential(id) => retry(|| self.try_restore_credential(id)).await?,
         }
+        Ok(found)
     }
 
-    /// Removes what has the id `id` for good, before its time.
+    /// Removes what has the id `id` for good, before its window is over.
     ///
     /// # Errors
     /// `NotFound` when nothing deleted has that id; `Internal` when the store fails.
     pub async fn purge_now(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
         let found = self.find_deleted(id).await?;
-        let what = match found {
-            DeletedId::Type(id) => Gone::Type(id),
-            DeletedId::Credential(id) => Gone::Credential(id),
-        };
-        self.purge(what, Some(Actor::Operator)).await.map(|()| found)
+        self.purge(found, Some(Actor::Operator)).await.map(|()| found)
     }
 
     async fn find_deleted(&self, id: &str) -> Result<DeletedId, Error> {
@@ -137,77 +128,68 @@ impl Vault {
         Err(nothing_deleted())
     }
 
-    async fn restore_type(&self, id: TypeId) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let stored = self.records().type_of_id(id).await?.ok_or_else(nothing_deleted)?;
-            let deleted = stored.value.deleted.ok_or_else(nothing_deleted)?;
-            if deleted.purging {
-                return Err(Error::new(Kind::Conflict, "It is being removed already."));
-            }
-            self.in_window(Some(deleted)).ok_or_else(nothing_deleted)?;
-            let types = self.types().await?;
-            if types.by_name(&stored.value.name).is_some() {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    "Another type has its name now: call that one something else first.",
-                ));
-            }
-            let of = CredentialType { deleted: None, ..stored.value.clone() };
-            let event = self.type_event(Some(Actor::Operator), Action::Restore, &of, None);
-            let change = TypeChange {
-                before: Some(&stored),
-                after: Some(&of),
-                event: Some(&event),
-                ..TypeChange::default()
-            };
-            match self.records().commit_type(&change).await {
-                Ok(_) => return Ok(()),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+    async fn try_restore_type(&self, id: TypeId) -> Result<(), CommitError> {
+        let stored = self.records().type_of_id(id).await?.ok_or_else(nothing_deleted)?;
+        self.check_restorable(&stored.value).await?;
+        let restored = CredentialType { deleted: None, ..stored.value.clone() };
+        let event = self.type_event(Some(Actor::Operator), Action::Restore, &restored, None);
+        let change = TypeChange {
+            before: Some(&stored),
+            after: Some(&restored),
+            event: Some(&event),
+            ..TypeChange::default()
+        };
+        self.records().commit_type(&change).await.map(drop)
     }
 
-    async fn restore_credential(&self, id: CredentialId) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let stored = self.records().credential(id).await?;
-            let is_deleted =
-                |stored: &Versioned<Credential>| self.in_window(stored.value.deleted).is_some();
-            let stored = stored.filter(is_deleted).ok_or_else(nothing_deleted)?;
-            let types = self.types().await?;
-            let of = types.by_id(stored.value.of);
-            let of = of.ok_or_else(|| {
-                Error::new(Kind::Conflict, "Its type is deleted: restore that first.")
-            })?;
-            let version = stored.value.version_seen(&of.value) + 1;
-            let after = Credential { deleted: None, version, ..stored.value.clone() };
-            let event =
-                self.credential_event(Some(Actor::Operator), Action::Restore, &after, Vec::new());
-            let change = CredentialChange {
-                before: Some(&stored),
-                after: Some(&after),
-                of: Some(of),
-                events: &[event],
-                ..CredentialChange::default()
-            };
-            match self.records().commit_credential(&change).await {
-                // Who looked through the type's credentials just now may have met this one nowhere.
-                Ok(_) => return self.seal_restored(id, of).await,
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
+    async fn check_restorable(&self, credential_type: &CredentialType) -> Result<(), Error> {
+        let deleted = credential_type.deleted.ok_or_else(nothing_deleted)?;
+        if deleted.purging {
+            return Err(Error::new(Kind::Conflict, "It is being removed already."));
         }
-        Err(too_contended())
+        self.in_window(Some(deleted)).ok_or_else(nothing_deleted)?;
+        match self.types().await?.by_name(&credential_type.name) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Kind::Conflict,
+                "Another type has its name now: call that one something else first.",
+            )),
+        }
+    }
+
+    async fn try_restore_credential(&self, id: CredentialId) -> Result<(), CommitError> {
+        let stored = self.records().credential(id).await?;
+        let is_deleted =
+            |stored: &Versioned<Credential>| self.in_window(stored.value.deleted).is_some();
+        let stored = stored.filter(is_deleted).ok_or_else(nothing_deleted)?;
+        let types = self.types().await?;
+        let credential_type = types.by_id(stored.value.type_id).ok_or_else(|| {
+            Error::new(Kind::Conflict, "Its type is deleted: restore that first.")
+        })?;
+        let version = stored.value.visible_version(&credential_type.value) + 1;
+        let restored = Credential { deleted: None, version, ..stored.value.clone() };
+        let event =
+            self.credential_event(Some(Actor::Operator), Action::Restore, &restored, Vec::new());
+        let change = CredentialChange {
+            before: Some(&stored),
+            after: Some(&restored),
+            credential_type: Some(credential_type),
+            events: &[event],
+            ..CredentialChange::default()
+        };
+        self.records().commit_credential(&change).await?;
+        // A job that went through the type's credentials at this moment may have missed this one in
+        // both of its lists.
+        self.seal_restored(id, credential_type).await.map_err(CommitError::Failed)
     }
 
     async fn seal_restored(
         &self,
         id: CredentialId,
-        of: &Versioned<CredentialType>,
+        credential_type: &Versioned<CredentialType>,
     ) -> Result<(), Error> {
-        match self.reseal_one(id, of).await {
-            // The type changed again, and its credentials are looked through again.
+        match self.reseal_one(id, credential_type).await {
+            // The type changed again: that change goes through its credentials again.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),
             Err(CommitError::Failed(error)) => Err(error),
         }

@@ -1,20 +1,21 @@
-//! What a client wants to make or change, as far as its words could be read. What could not be read
-//! is `None` here, and whoever read it hands over the problems that it met; what is wrong beyond
-//! that is found where the draft is used, and told together with them.
+//! What a request asks for, as far as it could be read. What could not be read is `None` here, and
+//! the reader passes on the problems that it found. The use-case that takes the draft finds what
+//! else is wrong, and reports all problems together.
+//!
+//! Never here: a rule about what a type or a credential may contain.
 
 use crate::error::{Error, FieldProblem, Kind, Segment};
 use crate::ids::{CompanyId, TypeId};
 use crate::secret::Secret;
 
-/// A type of credential to be made, or what is to be changed about one: what is `None` stays as it
-/// is.
+/// A type to create, or the changes to one: what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct TypeDraft {
-    /// What people call it.
+    /// Its name.
     pub name: Option<String>,
     /// The permission that its credentials need.
     pub permission_scope: Option<String>,
-    /// URL of its picture; `Some(None)` takes it away.
+    /// URL of its picture; `Some(None)` removes it.
     pub icon: Option<Option<String>>,
     /// The name of the plugin that checks its credentials.
     pub plugin: Option<String>,
@@ -27,13 +28,13 @@ pub struct TypeDraft {
 pub struct FieldDraft {
     /// Its id.
     pub id: Option<String>,
-    /// What people call it.
+    /// Its name.
     pub name: Option<String>,
     /// Whether a credential has to have it.
     pub required: Option<bool>,
     /// Whether it is kept sealed.
     pub secure: Option<bool>,
-    /// What its values look like, in the words of the API.
+    /// What its values look like: a name of [`crate::field::ValueType`].
     pub value_type: Option<String>,
     /// The values allowed.
     pub choices: Option<Vec<Option<String>>>,
@@ -41,15 +42,15 @@ pub struct FieldDraft {
     pub computed: Option<bool>,
 }
 
-/// A credential to be made.
+/// A credential to create.
 #[derive(Debug, Clone, Default)]
 pub struct CredentialDraft {
-    /// What people call it.
+    /// Its name.
     pub name: Option<String>,
-    /// Its type: an id, not looked at yet.
-    pub of: Option<String>,
-    /// Its company: an id, not looked at yet.
-    pub company: Option<String>,
+    /// The id of its type, not checked yet.
+    pub type_id: Option<String>,
+    /// The id of its company, not checked yet.
+    pub company_id: Option<String>,
     /// Its values.
     pub values: Option<Vec<Option<ValueDraft>>>,
 }
@@ -59,33 +60,33 @@ pub struct CredentialDraft {
 pub struct ValueDraft {
     /// The field's id.
     pub field: Option<String>,
-    /// The value; `Some(None)` takes it away.
+    /// The value; `Some(None)` removes it.
     pub value: Option<Option<Secret>>,
 }
 
 impl CredentialDraft {
-    /// The type, if its id is one.
-    pub(crate) fn type_id(&self) -> Option<TypeId> {
-        self.of.as_deref().and_then(|id| TypeId::parse(id).ok())
+    /// The id of the type, if it is well-formed.
+    pub(super) fn parsed_type_id(&self) -> Option<TypeId> {
+        self.type_id.as_deref().and_then(|id| TypeId::parse(id).ok())
     }
 
-    /// The company, if its id is one.
-    pub(crate) fn company_id(&self) -> Option<CompanyId> {
-        self.company.as_deref().and_then(|id| CompanyId::parse(id).ok())
+    /// The id of the company, if it is well-formed.
+    pub(super) fn parsed_company_id(&self) -> Option<CompanyId> {
+        self.company_id.as_deref().and_then(|id| CompanyId::parse(id).ok())
     }
 }
 
 /// Everything that is wrong with one request.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<FieldProblem>);
+pub(super) struct Problems(Vec<FieldProblem>);
 
 impl Problems {
-    /// Those that were met while reading.
-    pub(crate) fn met(before: Vec<FieldProblem>) -> Self {
-        Self(before)
+    /// Begins with the problems that were found while the request was read.
+    pub(super) fn from_reading(found: Vec<FieldProblem>) -> Self {
+        Self(found)
     }
 
-    pub(crate) fn add(
+    pub(super) fn add(
         &mut self,
         path: impl IntoIterator<Item = Segment>,
         message: impl Into<String>,
@@ -97,32 +98,32 @@ impl Problems {
     }
 
     /// Whether there is one at `path`.
-    pub(crate) fn has(&self, path: &[Segment]) -> bool {
+    pub(super) fn has(&self, path: &[Segment]) -> bool {
         self.0.iter().any(|problem| problem.path == path)
     }
 
-    /// Nothing, if there are none.
-    pub(crate) fn none_or_invalid(self) -> Result<(), Error> {
+    /// Fails with all of them, unless there are none.
+    pub(super) fn into_result(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(invalid(self.0)) }
     }
 
-    /// The refusal that tells of all of them.
-    pub(crate) fn into_error(self) -> Error {
+    /// The refusal that lists all of them.
+    pub(super) fn into_error(self) -> Error {
         invalid(self.0)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A request that has these problems.
-pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Error {
+/// The refusal of a request that has these problems.
+pub(super) fn invalid(problems: Vec<FieldProblem>) -> Error {
     Error::new(Kind::Invalid, "The request does not fit.").with_fields(problems)
 }
 
-/// What contradicts what is there, at `path`.
-pub(crate) fn conflict(
+/// The refusal of a request that contradicts what is stored, with the reason at `path`.
+pub(super) fn conflict(
     path: impl IntoIterator<Item = Segment>,
     message: impl Into<String>,
 ) -> Error {

@@ -1,13 +1,16 @@
 //! The company vault: types of credentials, and credentials with secure fields.
 //!
-//! Start with [`Vault`]. Who may do what, [`crate::access`] answers with a grant that the use-case
-//! takes; for one credential [`Vault::authorize`] asks there, and gives the credential as it was
-//! judged. Types are data on plugins: `type_writes` makes and changes them, `normalise` has a
-//! plugin check the values of one credential, `writes` keeps them, `reveal` hands secure ones out,
-//! `jobs` does what a change left to do, [`deleted`] is what operators can bring back.
+//! Start with [`Vault`]. [`Vault::authorize`] judges an action on one credential and returns the
+//! credential together with the grant ([`AuthorizedCredential`]); every other action takes a grant
+//! that [`crate::access`] made. What is where:
+//! - `types`: the types. A type is data; the plugin that checks its credentials is configured.
+//! - `credentials`: the credentials and their values.
+//! - `draft`: what a request asks for, before it is checked, and the problems found in it.
+//! - `jobs`: the work that a change leaves to do in the background.
+//! - `deleted`: what operators can restore or purge.
 //!
-//! Never here: a key of the store or a byte of a record (they are `records`'), a secure value in an
-//! error, a log line or an event.
+//! Never here: a key of the store or a byte of a record (they are in `records`), a secure value in
+//! an error, a log line or an event.
 
 pub mod credentials;
 pub mod deleted;
@@ -32,29 +35,25 @@ use crate::ports::types::TypePlugins;
 use crate::records::credential_types::TYPES;
 use crate::records::{Projection, Records};
 
-use credentials::{CredentialView, Loaded};
+use credentials::{CredentialSnapshot, CredentialView};
 use jobs::Jobs;
-use types::CredentialTypes;
-use types::counts::CountsByType;
+use types::{CountsByType, CredentialTypes};
 
-/// How often a change is tried against others that are faster. Each time somebody's change got
-/// through.
-const ATTEMPTS: u32 = 64;
-/// Credentials of a list that are read at a time.
-const READ_AT_A_TIME: usize = 32;
+/// Credentials that are read at the same time.
+const CONCURRENT_READS: usize = 32;
 
-/// What the vault does by itself, and when.
+/// What the vault does in the background, and when.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long what was deleted can be restored.
     pub undelete_window: Duration,
     /// The plugin of types that name none.
     pub default_plugin: PluginName,
-    /// How often due work is looked for when nothing calls for it.
+    /// How often the vault looks for due work when no change wakes it.
     pub sweep_every: Duration,
 }
 
-/// The vault. Cheap to share; everything in it is behind the `Arc` that [`Vault::new`] gives.
+/// The vault. Cheap to share; everything in it is behind the `Arc` that [`Vault::new`] returns.
 pub struct Vault {
     ground: Arc<Ground>,
     plugins: Arc<dyn TypePlugins>,
@@ -62,23 +61,24 @@ pub struct Vault {
     options: Options,
     types: Projection<CredentialTypes>,
     counts: CountsByType,
-    /// Changes of one credential queue here, rather than have a plugin check values in vain.
-    queue: KeyedLocks<CredentialId>,
+    /// Changes of the values of one credential wait for each other here: when two run at once, the
+    /// one that loses had the plugin check its values for nothing.
+    change_locks: KeyedLocks<CredentialId>,
     jobs: Jobs,
 }
 
-/// Leave to do `K` at one credential, and the credential as it was judged.
+/// A credential, and the grant for the action `K` on it.
 #[derive(Debug)]
 #[must_use]
-pub struct Admitted<K> {
+pub struct AuthorizedCredential<K> {
     grant: Grant<AtCredential<K>>,
-    loaded: Loaded,
+    snapshot: CredentialSnapshot,
 }
 
-impl<K> Admitted<K> {
-    /// The credential.
+impl<K> AuthorizedCredential<K> {
+    /// The credential as it was when the grant was made.
     pub fn view(&self) -> CredentialView {
-        self.loaded.view()
+        self.snapshot.view()
     }
 }
 
@@ -97,37 +97,40 @@ impl Vault {
             options,
             types: Projection::default(),
             counts: CountsByType::default(),
-            queue: KeyedLocks::new(),
+            change_locks: KeyedLocks::new(),
             jobs: Jobs::default(),
         })
     }
 
-    /// Leave for `member` to do `K` at the credential `id`.
+    /// Authorizes `member` to do `K` to the credential `id`.
     ///
     /// # Errors
     /// `Forbidden` when a permission is missing, does not reach the credential's company, or the
-    /// scope of its type is not held; `NotFound` when there is none; `Internal` when the store
-    /// fails. Whoever lacks a permission altogether does not learn what there is.
+    /// scope of its type is not held; `NotFound` when there is no such credential; `Internal` when
+    /// the store fails. A caller without the permission does not learn which credentials exist.
     pub async fn authorize<K: AtOne>(
         &self,
         member: &Member,
         id: CredentialId,
-    ) -> Result<Admitted<K>, Error> {
+    ) -> Result<AuthorizedCredential<K>, Error> {
         member.rights().require(K::PERMISSIONS)?;
-        // First: what it is judged by is no older than what is in it. Else whoever loses a scope
-        // could still get what came after that.
+        // The credential is read before the type: the definition that the caller is judged by is
+        // never older than the values. Otherwise a caller who loses a scope could still get values
+        // that were written after that.
         let stored = self.records().credential(id).await?.ok_or_else(no_such_credential)?;
         let types = self.types().await?;
         let companies = self.companies.view().await?;
         let credential = &stored.value;
-        let of = types.by_id(credential.of).filter(|_| credential.deleted.is_none());
-        let of = Arc::clone(of.ok_or_else(no_such_credential)?);
+        let credential_type =
+            types.by_id(credential.type_id).filter(|_| credential.deleted.is_none());
+        let credential_type = Arc::clone(credential_type.ok_or_else(no_such_credential)?);
         let company = companies.by_id(credential.company).map(Arc::clone);
         let company = company
             .ok_or_else(|| Error::internal(format!("the company of credential {id} is gone")))?;
-        let place = (id, &*company, of.value.permission_scope.as_deref());
+        let place = (id, &*company, credential_type.value.permission_scope.as_deref());
         let grant = authorize_credential(member, &companies, place)?;
-        Ok(Admitted { grant, loaded: Loaded { stored, of, company } })
+        let snapshot = CredentialSnapshot { stored, credential_type, company };
+        Ok(AuthorizedCredential { grant, snapshot })
     }
 
     async fn types(&self) -> Result<Arc<CredentialTypes>, Error> {
@@ -138,17 +141,6 @@ impl Vault {
 
     fn records(&self) -> &Records {
         &self.ground.records
-    }
-}
-
-/// What a write expects of the credential's version, if anything.
-fn check_version(expected: Option<&[u64]>, loaded: &Loaded) -> Result<(), Error> {
-    let version = loaded.stored.value.version_seen(&loaded.of.value);
-    match expected {
-        Some(versions) if !versions.contains(&version) => {
-            Err(Error::new(Kind::Stale, "The credential was changed meanwhile."))
-        }
-        _ => Ok(()),
     }
 }
 

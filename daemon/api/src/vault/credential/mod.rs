@@ -7,8 +7,9 @@ use credsmith_core::access::vault::{
 };
 use credsmith_core::access::{CreateCredential, ListOfCompany, authorize_creation};
 use credsmith_core::ids::{CompanyId, CredentialId};
-use credsmith_core::vault::credentials::{CredentialView, TypeOfCredential};
-use credsmith_core::vault::credentials::{Shown, ShownValue};
+use credsmith_core::vault::credentials::{
+    CredentialView, StoredForm, StoredValue, TypeOfCredential,
+};
 use credsmith_core::vault::draft::{CredentialDraft, ValueDraft};
 use futures_util::FutureExt as _;
 use http::StatusCode;
@@ -200,7 +201,7 @@ impl From<TypeOfCredential> for TypeOf {
 impl From<CredentialView> for ListedCredential {
     fn from(view: CredentialView) -> Self {
         Self {
-            of: view.of.clone().into(),
+            of: view.credential_type.clone().into(),
             company: CompanyOf::from(&*view.company),
             credential: view.into(),
         }
@@ -223,13 +224,13 @@ impl From<CredentialView> for ChangedCredential {
     }
 }
 
-impl From<ShownValue> for ValueBody {
-    fn from(shown: ShownValue) -> Self {
-        let value = match shown.value {
-            Shown::Plain(value) => value,
-            Shown::Sealed(envelope) => STANDARD.encode(envelope),
+impl From<StoredValue> for ValueBody {
+    fn from(stored: StoredValue) -> Self {
+        let value = match stored.form {
+            StoredForm::Plain(value) => value,
+            StoredForm::Sealed(envelope) => STANDARD.encode(envelope),
         };
-        Self { id: shown.id, field_id: shown.field, value }
+        Self { id: stored.id, field_id: stored.field, value }
     }
 }
 
@@ -297,8 +298,8 @@ async fn delete(cx: Cx) -> Outcome {
 fn new_credential(object: &mut Object<'_>) -> CredentialDraft {
     CredentialDraft {
         name: object.required("name", Decoder::string),
-        of: object.required("typeId", Decoder::string),
-        company: object.required("companyId", Decoder::string),
+        type_id: object.required("typeId", Decoder::string),
+        company_id: object.required("companyId", Decoder::string),
         values: object.required("fields", |decoder, value| decoder.list(value, value_of)),
     }
 }

@@ -1,5 +1,5 @@
-//! Lists of credentials: those of a company, those of a type. They leave out what the asker may not
-//! see.
+//! Lists of credentials: those of a company, those of a type. They leave out what the caller may
+//! not see.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::Credential;
 use crate::ports::store::Versioned;
 use crate::text::fold;
-use crate::vault::credentials::{CredentialView, Loaded};
-use crate::vault::{Admitted, READ_AT_A_TIME, Vault, no_such_type};
+use crate::vault::credentials::{CredentialSnapshot, CredentialView};
+use crate::vault::{AuthorizedCredential, CONCURRENT_READS, Vault, no_such_type};
 
 impl Vault {
     /// The credential, without its secure values.
-    pub fn fetch(&self, at: &Admitted<Fetch>) -> CredentialView {
-        at.view()
+    pub fn fetch(&self, authorized: &AuthorizedCredential<Fetch>) -> CredentialView {
+        authorized.view()
     }
 
-    /// Leave for `member` to list the credentials of a company.
+    /// Authorizes `member` to list the credentials of a company.
     ///
     /// # Errors
-    /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is none;
-    /// `Internal` when the store fails.
+    /// `Forbidden` without `credential.fetch.many` for that company; `NotFound` when there is no
+    /// such company; `Internal` when the store fails.
     pub async fn authorize_list_of_company(
         &self,
         member: &Member,
@@ -64,31 +64,31 @@ impl Vault {
         let listed = self.records().credentials_of_type(id).await?;
         let listed = listed.into_iter().filter(|(company, _)| visible.lists(*company));
         let listed = listed.map(|(_, credential)| credential).collect();
-        self.views(grant.member(), listed, |found| found.of.value.id == id).await
+        self.views(grant.member(), listed, |found| found.credential_type.value.id == id).await
     }
 
-    /// Views of those of `listed` that are there and that `member` may see in a list. An index is
-    /// believed as far as the record agrees.
+    /// Views of those of `listed` that exist and that `member` may see in a list. An entry of an
+    /// index counts only if the record agrees with it.
     async fn views(
         &self,
         member: &Member,
         listed: Vec<CredentialId>,
-        belongs: impl Fn(&Loaded) -> bool,
+        belongs: impl Fn(&CredentialSnapshot) -> bool,
     ) -> Result<Vec<CredentialView>, Error> {
         let read =
-            stream::iter(listed).map(|id| self.records().credential(id)).buffered(READ_AT_A_TIME);
+            stream::iter(listed).map(|id| self.records().credential(id)).buffered(CONCURRENT_READS);
         let read: Vec<_> = read.try_collect().await?;
-        // After the records: a type that changed while they were read is seen as it is now, and no
-        // value by an older definition.
+        // The types are read after the records: no value is shown by a definition that is older
+        // than the value.
         let (types, companies) = (self.types().await?, self.companies.view().await?);
-        let load = |stored: Versioned<Credential>| {
-            let of = Arc::clone(types.by_id(stored.value.of)?);
+        let snapshot = |stored: Versioned<Credential>| {
+            let credential_type = Arc::clone(types.by_id(stored.value.type_id)?);
             let company = Arc::clone(companies.by_id(stored.value.company)?);
-            Some(Loaded { stored, of, company })
+            Some(CredentialSnapshot { stored, credential_type, company })
         };
-        let there = read.into_iter().flatten().filter(|stored| stored.value.deleted.is_none());
-        let seen = there.filter_map(load).filter(belongs).filter(|found| {
-            let scope = found.of.value.permission_scope.as_deref();
+        let live = read.into_iter().flatten().filter(|stored| stored.value.deleted.is_none());
+        let seen = live.filter_map(snapshot).filter(belongs).filter(|found| {
+            let scope = found.credential_type.value.permission_scope.as_deref();
             visible(member, &companies, scope).lists(found.company.id)
         });
         let mut views: Vec<_> = seen.map(|found| found.view()).collect();

@@ -1,125 +1,124 @@
-//! The values of a credential: as they are stored, and the secure ones opened.
+//! The values of a credential: in the form in which they are stored, and the secure ones opened.
 //!
-//! A reveal is told before it happens to anybody's eyes: the event is durable before the values are
-//! handed out.
+//! A reveal is audited before its values leave: the event is durable before they are returned.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::access::vault::{FetchValues, Reveal};
 use crate::error::Error;
+use crate::field::Field;
 use crate::ground::outcome_of;
-use crate::ground::too_contended;
-use crate::model::values::{lagging, revealable, shown};
+use crate::model::credential::Credential;
+use crate::model::values::{Sealed, revealable, shown, unsealed};
 use crate::ports::audit::{Action, Event, Outcome};
 use crate::records::CommitError;
 use crate::secret::Secret;
-use crate::vault::credentials::Loaded;
-use crate::vault::{ATTEMPTS, Admitted, Vault};
+use crate::vault::credentials::CredentialSnapshot;
+use crate::vault::{AuthorizedCredential, Vault};
 
 /// One value of a credential as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownValue {
-    /// For a secure value its own id; for a plain one the credential's and the field's.
+pub struct StoredValue {
+    /// For a secure value its own id; for a plain one the ids of the credential and the field.
     pub id: String,
     /// The field's id.
     pub field: String,
-    /// What is stored.
-    pub value: Shown,
+    /// The value in the form in which it is stored.
+    pub form: StoredForm,
 }
 
-/// What is stored of a value.
+/// The form in which a value is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
+pub enum StoredForm {
     /// The plain value.
     Plain(String),
-    /// The envelope that a secure value is in.
+    /// The envelope of a secure value.
     Sealed(Bytes),
 }
 
 impl Vault {
     /// All values in the order of the definition, secure ones in their envelopes, and the version
-    /// that they are of. Absent and hidden ones are left out.
+    /// of the credential that they belong to. Absent and hidden values are left out.
     ///
     /// # Errors
-    /// What [`Vault::authorize`] says, since a change may come between; `Internal` when the store
+    /// Those of [`Vault::authorize`], since a change may come in between; `Internal` when the store
     /// fails.
     pub async fn fetch_values(
         &self,
-        mut at: Admitted<FetchValues>,
-    ) -> Result<(u64, Vec<ShownValue>), Error> {
-        for _ in 0..ATTEMPTS {
-            let Loaded { stored, of, .. } = &at.loaded;
-            if stored.value.lags(&of.value) {
-                // What the field's change left to seal is sealed now: there is nothing else to show
-                // of it.
-                if let Err(CommitError::Failed(error)) = self.reseal_one(stored.value.id, of).await
-                {
-                    return Err(error);
-                }
-                at = self.again(at).await?;
-                continue;
-            }
-            let Some(sealed) = self.records().sealed_values(stored).await? else {
-                at = self.again(at).await?;
-                continue;
-            };
-            let (fields, credential) = (&of.value.fields, &stored.value);
-            let plain = shown(fields, &credential.plain).map(|(field, value)| {
-                let text = String::from_utf8_lossy(value.expose()).into_owned();
-                (field, format!("{}-{}", credential.id, field.id), Shown::Plain(text))
-            });
-            let secure = revealable(fields, &sealed).map(|(field, value)| {
-                (field, value.id.to_string(), Shown::Sealed(value.envelope.clone()))
-            });
-            let mut all: Vec<_> = plain.chain(secure).collect();
-            all.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
-            let values = all.into_iter().map(|(field, id, value)| ShownValue {
-                id,
-                field: field.id.clone(),
-                value,
-            });
-            return Ok((credential.version_seen(&of.value), values.collect()));
-        }
-        Err(too_contended())
+        authorized: AuthorizedCredential<FetchValues>,
+    ) -> Result<(u64, Vec<StoredValue>), Error> {
+        let attempt = |authorized: Arc<AuthorizedCredential<FetchValues>>| async move {
+            self.try_fetch_values(&authorized.snapshot).await
+        };
+        self.retry_authorized(authorized, attempt).await
     }
 
-    /// All secure values, opened, by field in the order of the definition. Told before it answers,
-    /// also when there are none.
+    async fn try_fetch_values(
+        &self,
+        snapshot: &CredentialSnapshot,
+    ) -> Result<(u64, Vec<StoredValue>), CommitError> {
+        let CredentialSnapshot { stored, credential_type, .. } = snapshot;
+        let (credential, definition) = (&stored.value, &credential_type.value);
+        if credential.has_unsealed(definition) {
+            // A value that a change of the type left unsealed has no stored form to show yet. It is
+            // sealed now, and the credential is read again.
+            self.reseal_one(credential.id, credential_type).await?;
+            return Err(CommitError::Conflict);
+        }
+        let sealed = self.records().sealed_values(stored).await?.ok_or(CommitError::Conflict)?;
+        let version = credential.visible_version(definition);
+        Ok((version, stored_values(credential, &definition.fields, &sealed)))
+    }
+
+    /// All secure values, opened, by field in the order of the definition. The reveal is audited
+    /// before this returns, also when there are no values.
     ///
     /// # Errors
-    /// `Internal` when a value was changed or moved in the store, or the store fails: nothing is
-    /// handed out then, and that is told as well. What [`Vault::authorize`] says, since a change
-    /// may come between.
-    pub async fn reveal(&self, mut at: Admitted<Reveal>) -> Result<Vec<(String, Secret)>, Error> {
-        for _ in 0..ATTEMPTS {
-            let opened = self.open_all(&at.loaded).await.transpose();
-            let Some(opened) = opened else {
-                at = self.again(at).await?;
-                continue;
-            };
-            let (actor, of) = (Some(at.grant.member().into()), &at.loaded.of.value);
-            let credential = &at.loaded.stored.value;
-            let event = self.credential_event(
-                actor,
-                Action::Reveal,
-                credential,
-                credential.secure_fields(of),
-            );
-            let outcome = opened.as_ref().map_or_else(outcome_of, |_| Outcome::Done);
-            self.ground.record(&Event { outcome, ..event }).await?;
-            return opened;
-        }
-        Err(too_contended())
+    /// `Internal` when a value was changed or moved in the store, or the store fails: then no value
+    /// is returned, and the attempt is audited as well. Those of [`Vault::authorize`], since a
+    /// change may come in between.
+    pub async fn reveal(
+        &self,
+        authorized: AuthorizedCredential<Reveal>,
+    ) -> Result<Vec<(String, Secret)>, Error> {
+        let attempt = |authorized: Arc<AuthorizedCredential<Reveal>>| async move {
+            self.try_reveal(&authorized).await
+        };
+        self.retry_authorized(authorized, attempt).await
     }
 
-    async fn open_all(&self, loaded: &Loaded) -> Result<Option<Vec<(String, Secret)>>, Error> {
-        let Loaded { stored, of, .. } = loaded;
+    async fn try_reveal(
+        &self,
+        authorized: &AuthorizedCredential<Reveal>,
+    ) -> Result<Vec<(String, Secret)>, CommitError> {
+        let CredentialSnapshot { stored, credential_type, .. } = &authorized.snapshot;
+        let opened = self.open_all(&authorized.snapshot).await.transpose();
+        let opened = opened.ok_or(CommitError::Conflict)?;
+        let event = self.credential_event(
+            Some(authorized.grant.member().into()),
+            Action::Reveal,
+            &stored.value,
+            stored.value.secure_fields(&credential_type.value),
+        );
+        let outcome = opened.as_ref().map_or_else(outcome_of, |_| Outcome::Done);
+        self.ground.record(&Event { outcome, ..event }).await?;
+        Ok(opened?)
+    }
+
+    /// All secure values; `None` when the credential changed since it was read.
+    async fn open_all(
+        &self,
+        snapshot: &CredentialSnapshot,
+    ) -> Result<Option<Vec<(String, Secret)>>, Error> {
+        let CredentialSnapshot { stored, credential_type, .. } = snapshot;
         let Some(sealed) = self.records().sealed_values(stored).await? else { return Ok(None) };
-        let (fields, credential) = (&of.value.fields, &stored.value);
+        let (fields, credential) = (&credential_type.value.fields, &stored.value);
         let mut values = Vec::new();
         for field in fields.iter().filter(|field| field.secure) {
-            let late = lagging(std::slice::from_ref(field), &credential.plain).next();
-            let value = match (late, sealed.get(&field.id)) {
+            let plain = unsealed(std::slice::from_ref(field), &credential.plain).next();
+            let value = match (plain, sealed.get(&field.id)) {
                 (Some((_, value)), _) => value.clone(),
                 (None, Some(value)) => {
                     self.records().open_value(credential.id, &field.id, value)?
@@ -130,4 +129,23 @@ impl Vault {
         }
         Ok(Some(values))
     }
+}
+
+/// The values that a definition shows, in its order.
+fn stored_values(credential: &Credential, fields: &[Field], sealed: &Sealed) -> Vec<StoredValue> {
+    let plain = shown(fields, &credential.plain).map(|(field, value)| {
+        let text = String::from_utf8_lossy(value.expose()).into_owned();
+        (field, format!("{}-{}", credential.id, field.id), StoredForm::Plain(text))
+    });
+    let secure = revealable(fields, sealed).map(|(field, value)| {
+        (field, value.id.to_string(), StoredForm::Sealed(value.envelope.clone()))
+    });
+    let mut values: Vec<_> = plain.chain(secure).collect();
+    values.sort_by_key(|(field, ..)| fields.iter().position(|other| other.id == field.id));
+    let value = |(field, id, form): (&Field, String, StoredForm)| StoredValue {
+        id,
+        field: field.id.clone(),
+        form,
+    };
+    values.into_iter().map(value).collect()
 }

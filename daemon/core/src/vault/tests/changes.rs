@@ -1,27 +1,29 @@
-//! Changes of a type's fields: at once for readers, and never decrypting.
+//! Changes of a type's fields: readers see them at once, and they never decrypt.
 
-use super::world::{in_the_open, pair, shown};
+use super::world::{pair, plain_count, shown};
 use super::*;
 use crate::doubles::NormaliseStep;
 use crate::error::Kind;
-use crate::vault::credentials::Shown;
+use crate::vault::credentials::StoredForm;
 use crate::vault::draft::TypeDraft;
 use crate::vault::types::TypeView;
 
 #[tokio::test]
 async fn a_field_that_became_secure_is_secure_at_once_and_sealed_soon() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("user"), field("token")]).await;
-    let made = world.create(of.id, "C", &[("user", Some("a")), ("token", Some("hunter22"))]).await;
-    world.change_fields(of.id, vec![field("user"), secure("token")]).await.unwrap();
+    let credential_type = world.create_type("T", vec![field("user"), field("token")]).await;
+    let made = world
+        .create(credential_type.id, "C", &[("user", Some("a")), ("token", Some("hunter22"))])
+        .await;
+    world.change_fields(credential_type.id, vec![field("user"), secure("token")]).await.unwrap();
 
     let flipped = world.fetch(made.id).await.unwrap();
     assert_eq!(flipped.values, [pair("user", "a")]);
     assert!(flipped.version > made.version, "what clients keep of it is out of date");
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
-    assert_eq!(in_the_open(&world, made.id).await, 2);
+    assert_eq!(plain_count(&world, made.id).await, 2);
     world.work().await;
-    assert_eq!(in_the_open(&world, made.id).await, 1);
+    assert_eq!(plain_count(&world, made.id).await, 1);
     assert_eq!(world.fetch(made.id).await.unwrap(), flipped, "nothing that a reader sees moved");
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert_eq!(world.store.dump("reseal/").len(), 0);
@@ -31,35 +33,35 @@ async fn a_field_that_became_secure_is_secure_at_once_and_sealed_soon() {
     );
 }
 
-/// Before the job has come by, whoever asks for the ciphertext gets one.
+/// A caller who fetches stored values before the job has run gets the ciphertext.
 #[tokio::test]
-async fn the_stored_form_of_a_late_value_is_its_envelope() {
+async fn the_stored_form_of_an_unsealed_value_is_its_envelope() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("token")]).await;
-    let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
-    world.change_fields(of.id, vec![secure("token")]).await.unwrap();
+    let credential_type = world.create_type("T", vec![field("token")]).await;
+    let made = world.create(credential_type.id, "C", &[("token", Some("hunter22"))]).await;
+    world.change_fields(credential_type.id, vec![secure("token")]).await.unwrap();
     let flipped = world.fetch(made.id).await.unwrap();
     let (version, values) =
-        world.vault.fetch_values(world.at(made.id).await.unwrap()).await.unwrap();
+        world.vault.fetch_values(world.authorized(made.id).await.unwrap()).await.unwrap();
     assert_eq!(version, flipped.version);
     assert!(
-        matches!(&values[0].value, Shown::Sealed(envelope) if !envelope.windows(8).any(|part| part == b"hunter22"))
+        matches!(&values[0].form, StoredForm::Sealed(envelope) if !envelope.windows(8).any(|part| part == b"hunter22"))
     );
-    assert_eq!(in_the_open(&world, made.id).await, 0);
+    assert_eq!(plain_count(&world, made.id).await, 0);
 }
 
 #[tokio::test]
-async fn a_late_value_counts_as_secure_in_an_update() {
+async fn an_unsealed_value_counts_as_secure_in_an_update() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("user"), field("token")]).await;
-    let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
-    world.change_fields(of.id, vec![field("user"), secure("token")]).await.unwrap();
+    let credential_type = world.create_type("T", vec![field("user"), field("token")]).await;
+    let made = world.create(credential_type.id, "C", &[("token", Some("hunter22"))]).await;
+    world.change_fields(credential_type.id, vec![field("user"), secure("token")]).await.unwrap();
     let flipped = world.fetch(made.id).await.unwrap();
     let renamed = world.rename(made.id, "D").await.unwrap();
     assert!(renamed.version > flipped.version);
     let changed = world.change(made.id, &[("user", Some("a"))]).await.unwrap();
     assert!(changed.version > renamed.version);
-    assert_eq!(in_the_open(&world, made.id).await, 1);
+    assert_eq!(plain_count(&world, made.id).await, 1);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert_eq!(world.events_of("use").await, ["use [token] done"]);
 }
@@ -67,59 +69,73 @@ async fn a_late_value_counts_as_secure_in_an_update() {
 #[tokio::test]
 async fn a_field_with_secure_values_never_becomes_plain() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("user"), secure("token")]).await;
-    let made = world.create(of.id, "C", &[("user", Some("a")), ("token", Some("hunter22"))]).await;
+    let credential_type = world.create_type("T", vec![field("user"), secure("token")]).await;
+    let made = world
+        .create(credential_type.id, "C", &[("user", Some("a")), ("token", Some("hunter22"))])
+        .await;
     let opened = vec![field("user"), field("token")];
-    let refused = world.change_fields(of.id, opened.clone()).await;
+    let refused = world.change_fields(credential_type.id, opened.clone()).await;
     assert_eq!(
         places(refused),
         ["fields.1.secure: There are secure values of this field: it stays secure."]
     );
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
     assert!(
-        world.vault.types().await.unwrap().by_id(of.id).unwrap().value.closing.is_empty(),
+        world
+            .vault
+            .types()
+            .await
+            .unwrap()
+            .by_id(credential_type.id)
+            .unwrap()
+            .value
+            .closing
+            .is_empty(),
         "no mark is left"
     );
 
-    // Out of sight, it counts as well: the field goes, and returns plain.
-    world.change_fields(of.id, vec![field("user")]).await.unwrap();
+    // A hidden value counts as well: the field is removed, and returns plain.
+    world.change_fields(credential_type.id, vec![field("user")]).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), []);
     world.change(made.id, &[("user", Some("b"))]).await.unwrap();
-    assert_eq!(kind(world.change_fields(of.id, opened.clone()).await), Kind::Conflict);
-    world.change_fields(of.id, vec![field("user"), secure("token")]).await.unwrap();
+    assert_eq!(kind(world.change_fields(credential_type.id, opened.clone()).await), Kind::Conflict);
+    world.change_fields(credential_type.id, vec![field("user"), secure("token")]).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")], "kept all along");
 
     world.change(made.id, &[("token", None)]).await.unwrap();
-    world.change_fields(of.id, opened).await.unwrap();
+    world.change_fields(credential_type.id, opened).await.unwrap();
     let plain = world.change(made.id, &[("token", Some("now plain"))]).await.unwrap();
     assert_eq!(plain.values, [pair("user", "b"), pair("token", "now plain")]);
 }
 
 #[tokio::test]
-async fn a_plain_value_that_was_out_of_sight_returns_as_its_field_does() {
+async fn a_hidden_plain_value_returns_as_its_field_does() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("a"), field("b")]).await;
-    let made = world.create(of.id, "C", &[("a", Some("1")), ("b", Some("2"))]).await;
-    world.change_fields(of.id, vec![]).await.unwrap();
+    let credential_type = world.create_type("T", vec![field("a"), field("b")]).await;
+    let made = world.create(credential_type.id, "C", &[("a", Some("1")), ("b", Some("2"))]).await;
+    world.change_fields(credential_type.id, vec![]).await.unwrap();
     assert_eq!(shown(&world, made.id).await, []);
     assert_eq!(world.fetch_values(made.id).await.unwrap(), []);
-    world.change_fields(of.id, vec![field("a"), secure("b")]).await.unwrap();
+    world.change_fields(credential_type.id, vec![field("a"), secure("b")]).await.unwrap();
     assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("b", "2")]);
     world.work().await;
-    assert_eq!(in_the_open(&world, made.id).await, 1);
+    assert_eq!(plain_count(&world, made.id).await, 1);
 }
 
-/// Attack: a value that was secure for a moment is shown again, because nobody sealed it in that
+/// Attack: a value that was secure for a moment is shown again, because it was not sealed in that
 /// moment.
 #[tokio::test]
 async fn a_value_that_was_secure_for_a_moment_stays_secure() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("token")]).await;
-    let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
-    world.change_fields(of.id, vec![secure("token")]).await.unwrap();
-    assert_eq!(kind(world.change_fields(of.id, vec![field("token")]).await), Kind::Conflict);
-    assert_eq!(in_the_open(&world, made.id).await, 0);
+    let credential_type = world.create_type("T", vec![field("token")]).await;
+    let made = world.create(credential_type.id, "C", &[("token", Some("hunter22"))]).await;
+    world.change_fields(credential_type.id, vec![secure("token")]).await.unwrap();
+    assert_eq!(
+        kind(world.change_fields(credential_type.id, vec![field("token")]).await),
+        Kind::Conflict
+    );
+    assert_eq!(plain_count(&world, made.id).await, 0);
 
     let other = world.create_type("U", vec![field("token")]).await;
     let made = world.create(other.id, "C", &[("token", Some("hunter22"))]).await;
@@ -129,15 +145,15 @@ async fn a_value_that_was_secure_for_a_moment_stays_secure() {
     assert_eq!(shown(&world, made.id).await, []);
 }
 
-/// A deleted credential does not stand in the way, which nobody could see; what it brings back
-/// stays out of sight.
+/// A deleted credential does not prevent that a field becomes plain: no caller can see it. The
+/// value that a restoration brings back stays hidden.
 #[tokio::test]
 async fn a_restored_secure_value_of_a_plain_field_is_not_shown() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![secure("token")]).await;
-    let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
+    let credential_type = world.create_type("T", vec![secure("token")]).await;
+    let made = world.create(credential_type.id, "C", &[("token", Some("hunter22"))]).await;
     world.delete(made.id).await.unwrap();
-    world.change_fields(of.id, vec![field("token")]).await.unwrap();
+    world.change_fields(credential_type.id, vec![field("token")]).await.unwrap();
     world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
     assert_eq!(shown(&world, made.id).await, []);
     assert_eq!(world.reveal(made.id).await.unwrap(), []);
@@ -148,7 +164,7 @@ async fn a_restored_secure_value_of_a_plain_field_is_not_shown() {
         world.plugins.calls().last().unwrap().values,
         [("token".into(), "other".into(), true)]
     );
-    world.change_fields(of.id, vec![secure("token")]).await.unwrap();
+    world.change_fields(credential_type.id, vec![secure("token")]).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "other")]);
 }
 
@@ -156,23 +172,23 @@ async fn a_restored_secure_value_of_a_plain_field_is_not_shown() {
 #[tokio::test]
 async fn a_deleted_credential_is_sealed_too() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("token")]).await;
-    let made = world.create(of.id, "C", &[("token", Some("hunter22"))]).await;
+    let credential_type = world.create_type("T", vec![field("token")]).await;
+    let made = world.create(credential_type.id, "C", &[("token", Some("hunter22"))]).await;
     world.delete(made.id).await.unwrap();
-    world.change_fields(of.id, vec![secure("token")]).await.unwrap();
+    world.change_fields(credential_type.id, vec![secure("token")]).await.unwrap();
     world.work().await;
-    assert_eq!(in_the_open(&world, made.id).await, 0);
+    assert_eq!(plain_count(&world, made.id).await, 0);
     world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("token", "hunter22")]);
 }
 
 #[tokio::test]
-async fn a_newly_required_field_is_asked_for_by_the_next_update() {
+async fn a_newly_required_field_is_required_by_the_next_update() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("a")]).await;
-    let made = world.create(of.id, "C", &[("a", Some("1"))]).await;
+    let credential_type = world.create_type("T", vec![field("a")]).await;
+    let made = world.create(credential_type.id, "C", &[("a", Some("1"))]).await;
     let url = Draft { required: Some(true), ..field("url") };
-    world.change_fields(of.id, vec![field("a"), url]).await.unwrap();
+    world.change_fields(credential_type.id, vec![field("a"), url]).await.unwrap();
     assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
     world.rename(made.id, "D").await.unwrap();
     let refused = world.change(made.id, &[("a", Some("2"))]).await;
@@ -180,16 +196,20 @@ async fn a_newly_required_field_is_asked_for_by_the_next_update() {
     world.change(made.id, &[("url", Some("x"))]).await.unwrap();
 }
 
-/// Changing the plugin asks no plugin anything, and moves nothing.
+/// A change of the plugin calls no plugin, and moves no value.
 #[tokio::test]
 async fn a_change_of_plugin_moves_no_value() {
     let world = World::new().await;
     world.plugins.configure("other", None);
-    let of = world.create_type("T", vec![field("a"), secure("b")]).await;
-    let made = world.create(of.id, "C", &[("a", Some("1")), ("b", Some("hunter22"))]).await;
+    let credential_type = world.create_type("T", vec![field("a"), secure("b")]).await;
+    let made =
+        world.create(credential_type.id, "C", &[("a", Some("1")), ("b", Some("hunter22"))]).await;
     let calls = world.plugins.calls().len();
     let draft = TypeDraft { plugin: Some("other".into()), ..TypeDraft::default() };
-    assert_eq!(world.change_type(&admin(), of.id, draft).await.unwrap().plugin.as_str(), "other");
+    assert_eq!(
+        world.change_type(&admin(), credential_type.id, draft).await.unwrap().plugin.as_str(),
+        "other"
+    );
     assert_eq!(world.plugins.calls().len(), calls);
     assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
     world.plugins.next(NormaliseStep::Return(vec![pair("a", "hunter22"), pair("b", "x")]));
@@ -197,13 +217,13 @@ async fn a_change_of_plugin_moves_no_value() {
     assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
 }
 
-fn of_type(value_type: &str, draft: Draft) -> Draft {
+fn with_type(value_type: &str, draft: Draft) -> Draft {
     Draft { value_type: Some(value_type.into()), ..draft }
 }
 
 fn one_of(choices: &[&str], draft: Draft) -> Draft {
     let choices = choices.iter().map(|choice| Some((*choice).to_owned())).collect();
-    Draft { choices: Some(choices), ..of_type("choice", draft) }
+    Draft { choices: Some(choices), ..with_type("choice", draft) }
 }
 
 const TYPE_STAYS: &str = "fields.1.value_type: There are secure values of this field, deleted credentials included: its type stays.";
@@ -211,64 +231,79 @@ const TYPE_STAYS: &str = "fields.1.value_type: There are secure values of this f
 /// Attack: without the right to reveal, narrow down what a secret may be, and see whether the next
 /// update is refused.
 #[tokio::test]
-async fn nobody_guesses_a_secret_by_what_its_field_takes() {
+async fn a_secret_cannot_be_guessed_by_changing_what_its_field_takes() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("user"), secure("pin")]).await;
-    let made = world.create(of.id, "C", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let credential_type = world.create_type("T", vec![field("user"), secure("pin")]).await;
+    let made =
+        world.create(credential_type.id, "C", &[("user", Some("a")), ("pin", Some("1234"))]).await;
     let guesses = || vec![field("user"), one_of(&["1233", "1234"], secure("pin"))];
     let refused = |result| assert_eq!(places::<TypeView>(result), [TYPE_STAYS]);
-    refused(world.change_fields(of.id, guesses()).await);
+    refused(world.change_fields(credential_type.id, guesses()).await);
     refused(
-        world.change_fields(of.id, vec![field("user"), of_type("number", secure("pin"))]).await,
+        world
+            .change_fields(
+                credential_type.id,
+                vec![field("user"), with_type("number", secure("pin"))],
+            )
+            .await,
     );
-    let closing = &world.vault.types().await.unwrap().by_id(of.id).unwrap().value.closing.clone();
+    let closing = &world
+        .vault
+        .types()
+        .await
+        .unwrap()
+        .by_id(credential_type.id)
+        .unwrap()
+        .value
+        .closing
+        .clone();
     assert!(closing.is_empty(), "no mark is left");
 
-    // By way of no field at all.
-    world.change_fields(of.id, vec![field("user")]).await.unwrap();
-    refused(world.change_fields(of.id, guesses()).await);
-    // What is deleted can come back, and is judged then.
+    // With the field absent in between.
+    world.change_fields(credential_type.id, vec![field("user")]).await.unwrap();
+    refused(world.change_fields(credential_type.id, guesses()).await);
+    // A deleted credential can be restored, and is checked then.
     world.delete(made.id).await.unwrap();
-    refused(world.change_fields(of.id, guesses()).await);
-    // By way of a plain field, which a deleted credential does not prevent.
-    world.change_fields(of.id, vec![field("user"), field("pin")]).await.unwrap();
-    refused(world.change_fields(of.id, guesses()).await);
+    refused(world.change_fields(credential_type.id, guesses()).await);
+    // With the field plain in between, which a deleted credential does not prevent.
+    world.change_fields(credential_type.id, vec![field("user"), field("pin")]).await.unwrap();
+    refused(world.change_fields(credential_type.id, guesses()).await);
 
-    world.change_fields(of.id, vec![field("user"), secure("pin")]).await.unwrap();
+    world.change_fields(credential_type.id, vec![field("user"), secure("pin")]).await.unwrap();
     world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("pin", "1234")]);
     world.change(made.id, &[("user", Some("b"))]).await.unwrap();
     world.delete(made.id).await.unwrap();
     world.vault.purge_now(crate::access::operator(), made.id.as_str()).await.unwrap();
-    world.change_fields(of.id, guesses()).await.unwrap();
+    world.change_fields(credential_type.id, guesses()).await.unwrap();
 }
 
 #[tokio::test]
 async fn choices_of_a_secret_stay_while_there_is_one() {
     let world = World::new().await;
-    let of =
+    let credential_type =
         world.create_type("T", vec![field("user"), one_of(&["1", "2", "3"], secure("pin"))]).await;
-    let made = world.create(of.id, "C", &[("pin", Some("2"))]).await;
+    let made = world.create(credential_type.id, "C", &[("pin", Some("2"))]).await;
     let fewer = || vec![field("user"), one_of(&["1", "2"], secure("pin"))];
     assert_eq!(
-        places(world.change_fields(of.id, fewer()).await),
+        places(world.change_fields(credential_type.id, fewer()).await),
         [
             "fields.1.choices: There are secure values of this field, deleted credentials included: its choices stay."
         ]
     );
-    // Whatever it is not judged by may change.
+    // What the value is not checked against may change.
     let renamed = Draft { name: Some("PIN".into()), ..one_of(&["1", "2", "3"], secure("pin")) };
-    world.change_fields(of.id, vec![field("user"), renamed]).await.unwrap();
+    world.change_fields(credential_type.id, vec![field("user"), renamed]).await.unwrap();
     world.change(made.id, &[("pin", None)]).await.unwrap();
-    world.change_fields(of.id, fewer()).await.unwrap();
+    world.change_fields(credential_type.id, fewer()).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_plain_values_are_judged_by_may_change() {
+async fn what_plain_values_are_checked_against_may_change() {
     let world = World::new().await;
-    let of = world.create_type("T", vec![field("port"), secure("pin")]).await;
-    world.create(of.id, "C", &[("port", Some("22"))]).await;
-    let changed = vec![of_type("number", field("port")), of_type("number", secure("pin"))];
-    world.change_fields(of.id, changed).await.unwrap();
-    world.change_fields(of.id, vec![one_of(&["22"], secure("port"))]).await.unwrap();
+    let credential_type = world.create_type("T", vec![field("port"), secure("pin")]).await;
+    world.create(credential_type.id, "C", &[("port", Some("22"))]).await;
+    let changed = vec![with_type("number", field("port")), with_type("number", secure("pin"))];
+    world.change_fields(credential_type.id, changed).await.unwrap();
+    world.change_fields(credential_type.id, vec![one_of(&["22"], secure("port"))]).await.unwrap();
 }

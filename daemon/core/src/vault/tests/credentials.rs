@@ -1,22 +1,29 @@
-//! Credentials: their values, what is refused, what is told.
+//! Credentials: their values, what is refused, what is audited.
 
-use super::world::{in_the_open, login, pair, plain, required};
+use super::world::{login, pair, plain, plain_count, required};
 use super::*;
 use crate::access::vault::{Delete, Rename, Reveal};
 use crate::doubles::{Gate, NormaliseStep};
 use crate::error::{FieldProblem, Kind};
 use crate::ports::plugins::BrokenHow;
-use crate::vault::credentials::Shown;
+use crate::vault::credentials::StoredForm;
 use crate::vault::draft::{CredentialDraft, ValueDraft};
 
 #[tokio::test]
 async fn secure_values_are_shown_when_revealed_and_nowhere_else() {
     let mut world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let made = world
-        .create(of.id, " Prod ", &[("password", Some("hunter22")), ("user", Some("alice"))])
+        .create(
+            credential_type.id,
+            " Prod ",
+            &[("password", Some("hunter22")), ("user", Some("alice"))],
+        )
         .await;
-    assert_eq!((made.name.as_str(), made.of.id, made.company.id), ("Prod", of.id, world.acme));
+    assert_eq!(
+        (made.name.as_str(), made.credential_type.id, made.company.id),
+        ("Prod", credential_type.id, world.acme)
+    );
     assert_eq!(plain(&made), [("user", "alice")]);
     world.crash().await;
     assert_eq!(world.fetch(made.id).await.unwrap(), made);
@@ -25,8 +32,10 @@ async fn secure_values_are_shown_when_revealed_and_nowhere_else() {
 
     let shown = world.fetch_values(made.id).await.unwrap();
     assert_eq!((shown.len(), shown[0].id.clone()), (2, format!("{}-user", made.id)));
-    assert_eq!(shown[0].value, Shown::Plain("alice".into()));
-    let Shown::Sealed(envelope) = &shown[1].value else { panic!("a secure value in the open") };
+    assert_eq!(shown[0].form, StoredForm::Plain("alice".into()));
+    let StoredForm::Sealed(envelope) = &shown[1].form else {
+        panic!("a secure value is not sealed")
+    };
     assert!(shown[1].id.starts_with('c') && shown[1].id.len() == 25);
     assert_eq!(envelope.len(), "hunter22".len() + crate::envelope::OVERHEAD);
     assert!(!format!("{made:?}{shown:?}").contains("hunter22"));
@@ -42,26 +51,28 @@ async fn secure_values_are_shown_when_revealed_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn every_reveal_is_told_before_it_answers() {
+async fn every_reveal_is_audited_before_it_answers() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let bare = world.create(of.id, "Bare", &[("user", Some("x"))]).await;
+    let credential_type = login(&world).await;
+    let bare = world.create(credential_type.id, "Bare", &[("user", Some("x"))]).await;
     assert_eq!(world.reveal(bare.id).await.unwrap(), []);
     assert_eq!(world.events_of("reveal").await, ["reveal [] done"]);
-    // What cannot be told is not revealed.
-    let full = world.create(of.id, "Full", &[("user", Some("x")), ("pin", Some("1234"))]).await;
-    let at = world.at::<Reveal>(full.id).await.unwrap();
+    // What cannot be audited is not revealed.
+    let full = world
+        .create(credential_type.id, "Full", &[("user", Some("x")), ("pin", Some("1234"))])
+        .await;
+    let authorized = world.authorized::<Reveal>(full.id).await.unwrap();
     world.store.fail_next(crate::doubles::Fault::Unavailable);
-    assert_eq!(kind(world.vault.reveal(at).await), Kind::Internal);
+    assert_eq!(kind(world.vault.reveal(authorized).await), Kind::Internal);
 }
 
 #[tokio::test]
 async fn an_update_sets_what_it_names_and_keeps_the_rest() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let made = world
         .create(
-            of.id,
+            credential_type.id,
             "Prod",
             &[("user", Some("alice")), ("password", Some("one")), ("pin", Some("22"))],
         )
@@ -76,9 +87,9 @@ async fn an_update_sets_what_it_names_and_keeps_the_rest() {
     world.change(made.id, &[("password", Some("two"))]).await.unwrap();
     let renewed = world.fetch_values(made.id).await.unwrap();
     assert_eq!(renewed[1].id, after[1].id);
-    assert_ne!(renewed[1].value, after[1].value);
+    assert_ne!(renewed[1].form, after[1].form);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("password", "two")]);
-    // An empty text counts as missing, and takes an optional value away.
+    // An empty text counts as missing, and removes an optional value.
     assert_eq!(
         plain(&world.change(made.id, &[("note", Some(""))]).await.unwrap()),
         [("user", "alice")]
@@ -86,33 +97,35 @@ async fn an_update_sets_what_it_names_and_keeps_the_rest() {
 }
 
 #[tokio::test]
-async fn a_use_is_told_when_the_plugin_saw_stored_secrets_whatever_it_said() {
+async fn a_use_is_audited_when_the_plugin_saw_stored_secrets_whatever_it_answered() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("one"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("password", Some("one"))])
+        .await;
     world.change(made.id, &[("note", Some("n"))]).await.unwrap();
     world.change(made.id, &[("password", Some("two"))]).await.unwrap();
     world.plugins.next(NormaliseStep::Invalid(vec![FieldProblem::new(["note".into()], "no")]));
     world.change(made.id, &[("note", Some("m"))]).await.unwrap_err();
     world.plugins.next(NormaliseStep::Broken(BrokenHow::Trap));
     assert_eq!(kind(world.change(made.id, &[("note", Some("m"))]).await), Kind::PluginFailed);
-    let told = world.events_of("use").await;
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert_eq!(told[0], "use [password] done");
+    let events = world.events_of("use").await;
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert_eq!(events[0], "use [password] done");
     assert!(
-        told[1].starts_with("use [password] refused")
-            && told[2].starts_with("use [password] failed")
+        events[1].starts_with("use [password] refused")
+            && events[2].starts_with("use [password] failed")
     );
     assert_eq!(world.events_of("change").await, ["change [note] done", "change [password] done"]);
     assert_eq!(world.plugins.calls().last().unwrap().values.len(), 3);
 }
 
 #[tokio::test]
-async fn every_fault_of_a_new_credential_is_told_at_its_place() {
+async fn every_problem_of_a_new_credential_is_reported_with_its_path() {
     let world = World::new().await;
     let number = Draft { value_type: Some("number".into()), ..field("port") };
     let computed = Draft { computed: Some(true), ..field("sum") };
-    let of = world
+    let credential_type = world
         .create_type("Host", vec![required(field("host")), number, computed, secure("password")])
         .await;
     let huge = "x".repeat(16 * 1024 + 1);
@@ -127,16 +140,16 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
     drafts.push(Some(ValueDraft { field: Some("host".into()), value: None }));
     let draft = CredentialDraft {
         name: Some("\u{202e}".into()),
-        of: Some(of.id.to_string()),
-        company: Some("nobody".into()),
+        type_id: Some(credential_type.id.to_string()),
+        company_id: Some("unknown".into()),
         values: Some(drafts),
     };
-    let met = vec![FieldProblem::new(["fields".into(), 5.into()], "Expected an object.")];
+    let found = vec![FieldProblem::new(["fields".into(), 5.into()], "Expected an object.")];
     let grant = crate::access::authorize_creation(&admin()).unwrap();
-    let told = places(world.vault.create_credential(grant, draft, met).await);
-    let at: Vec<_> = told.iter().map(|told| told.split(':').next().unwrap()).collect();
+    let refused = places(world.vault.create_credential(grant, draft, found).await);
+    let paths: Vec<_> = refused.iter().map(|place| place.split(':').next().unwrap()).collect();
     assert_eq!(
-        at,
+        paths,
         [
             "fields.5",
             "name",
@@ -148,13 +161,13 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
             "fields.1.value"
         ]
     );
-    // A plugin that says so as well is not heard: to it, an empty value is one that the request did
-    // not name.
+    // The plugin's repetition of that problem is left out: to the plugin, an empty value is one
+    // that the request did not name.
     for given in [&[][..], &[("host", Some(""))]] {
         let again = FieldProblem::new(["host".into()], "is required");
         let other = FieldProblem::new(["password".into()], "is missing, too");
         world.plugins.next(NormaliseStep::Invalid(vec![again, other]));
-        let missing = world.create_as(&admin(), (of.id, world.acme), "x", given).await;
+        let missing = world.create_as(&admin(), (credential_type.id, world.acme), "x", given).await;
         assert_eq!(
             places(missing),
             ["fields.host: This field is required.", "fields.password: is missing, too"]
@@ -163,10 +176,10 @@ async fn every_fault_of_a_new_credential_is_told_at_its_place() {
 }
 
 #[tokio::test]
-async fn a_required_value_cannot_be_taken_away() {
+async fn a_required_value_cannot_be_removed() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("alice"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("alice"))]).await;
     let refused = world.change(made.id, &[("note", Some("n")), ("user", None)]).await;
     assert_eq!(places(refused), ["fields.1.value: This field is required."]);
     let emptied = world.change(made.id, &[("user", Some(""))]).await;
@@ -178,10 +191,10 @@ async fn a_required_value_cannot_be_taken_away() {
 async fn computed_fields_are_the_plugins() {
     let world = World::new().await;
     let computed = |draft: Draft| Draft { computed: Some(true), ..draft };
-    let of = world
+    let credential_type = world
         .create_type("Key", vec![field("a"), computed(field("sum")), computed(secure("print"))])
         .await;
-    let made = world.create(of.id, "Key", &[("a", Some("x"))]).await;
+    let made = world.create(credential_type.id, "Key", &[("a", Some("x"))]).await;
     assert_eq!(plain(&made), [("a", "x"), ("sum", "sum from 1 values")]);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("print", "print from 1 values")]);
     let sent = world.change(made.id, &[("sum", Some("sum from 1 values"))]).await;
@@ -195,8 +208,8 @@ async fn computed_fields_are_the_plugins() {
 #[tokio::test]
 async fn a_value_that_comes_back_for_a_secure_field_is_sealed() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     world.plugins.next(NormaliseStep::Return(vec![pair("user", "a"), pair("pin", "1234")]));
     let changed = world.change(made.id, &[]).await.unwrap();
     assert_eq!(plain(&changed), [("user", "a")]);
@@ -204,27 +217,28 @@ async fn a_value_that_comes_back_for_a_secure_field_is_sealed() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_has_no_time_or_breaks_is_told_apart() {
+async fn a_plugin_that_is_busy_is_told_apart_from_one_that_breaks() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     for (step, expected) in [
         (NormaliseStep::Busy, Kind::Busy),
         (NormaliseStep::Broken(BrokenHow::Timeout), Kind::PluginTimeout),
         (NormaliseStep::Broken(BrokenHow::BadOutput), Kind::PluginFailed),
     ] {
         world.plugins.next(step);
-        let refused =
-            world.create_as(&admin(), (of.id, world.acme), "x", &[("user", Some("a"))]).await;
+        let refused = world
+            .create_as(&admin(), (credential_type.id, world.acme), "x", &[("user", Some("a"))])
+            .await;
         assert_eq!(kind(refused), expected);
     }
-    assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), [""; 0]);
+    assert_eq!(world.credentials_of_type(&admin(), credential_type.id).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_write_that_expects_another_version_is_stale() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let changed =
         world.change_at(made.id, &[("note", Some("n"))], Some(&[made.version])).await.unwrap();
     assert!(changed.version > made.version);
@@ -234,14 +248,14 @@ async fn a_write_that_expects_another_version_is_stale() {
         Kind::Stale
     );
     assert_eq!(kind(world.change_at(made.id, &[], Some(&[])).await), Kind::Stale);
-    let at = world.at::<Rename>(made.id).await.unwrap();
+    let authorized = world.authorized::<Rename>(made.id).await.unwrap();
     assert_eq!(
-        kind(world.vault.rename(at, Some("x"), Vec::new(), Some(&expected)).await),
+        kind(world.vault.rename(authorized, Some("x"), Vec::new(), Some(&expected)).await),
         Kind::Stale
     );
-    let at = world.at::<Delete>(made.id).await.unwrap();
-    assert_eq!(kind(world.vault.delete_credential(at, Some(&expected)).await), Kind::Stale);
-    let values = world.vault.fetch_values(world.at(made.id).await.unwrap()).await.unwrap();
+    let authorized = world.authorized::<Delete>(made.id).await.unwrap();
+    assert_eq!(kind(world.vault.delete_credential(authorized, Some(&expected)).await), Kind::Stale);
+    let values = world.vault.fetch_values(world.authorized(made.id).await.unwrap()).await.unwrap();
     assert_eq!(values.0, world.fetch(made.id).await.unwrap().version, "one version for all views");
     assert_eq!(world.fetch(made.id).await.unwrap(), changed);
 }
@@ -249,12 +263,14 @@ async fn a_write_that_expects_another_version_is_stale() {
 #[tokio::test]
 async fn a_rename_to_the_same_name_writes_nothing() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))])
+        .await;
     let commits = world.store.commits();
     assert_eq!(world.rename(made.id, " Prod ").await.unwrap(), made);
-    let at = world.at::<Rename>(made.id).await.unwrap();
-    assert_eq!(world.vault.rename(at, None, Vec::new(), None).await.unwrap(), made);
+    let authorized = world.authorized::<Rename>(made.id).await.unwrap();
+    assert_eq!(world.vault.rename(authorized, None, Vec::new(), None).await.unwrap(), made);
     assert_eq!(world.store.commits(), commits);
     let renamed = world.rename(made.id, "Production").await.unwrap();
     assert!(renamed.version > made.version);
@@ -266,14 +282,14 @@ async fn a_rename_to_the_same_name_writes_nothing() {
 #[tokio::test]
 async fn lists_are_ordered_by_name_ignoring_case() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     for name in ["beta", "Alpha", "alpha", "Ärger", "Zulu"] {
-        world.create(of.id, name, &[("user", Some("a"))]).await;
+        world.create(credential_type.id, name, &[("user", Some("a"))]).await;
     }
-    let names = world.of_company(&admin(), world.acme).await.unwrap();
+    let names = world.credentials_of_company(&admin(), world.acme).await.unwrap();
     assert_eq!(names[2..], ["beta", "Zulu", "Ärger"]);
-    assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), names);
-    assert_eq!(world.of_company(&admin(), world.globex).await.unwrap(), [""; 0]);
+    assert_eq!(world.credentials_of_type(&admin(), credential_type.id).await.unwrap(), names);
+    assert_eq!(world.credentials_of_company(&admin(), world.globex).await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
@@ -287,13 +303,14 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
                 field(&format!("{}{n:02}", "g".repeat(62)))
             }
         };
-        let of =
+        let credential_type =
             world.create_type(&format!("Large {is_secure}"), (0..64).map(draft).collect()).await;
         let value = "x".repeat(2048);
-        let names: Vec<String> = of.fields.iter().map(|field| field.id.clone()).collect();
+        let names: Vec<String> =
+            credential_type.fields.iter().map(|field| field.id.clone()).collect();
         let given: Vec<_> =
             names.iter().map(|name| (name.as_str(), Some(value.as_str()))).collect();
-        let made = world.create(of.id, "Large", &given).await;
+        let made = world.create(credential_type.id, "Large", &given).await;
         let longer = format!("{value}y");
         let refused = world.change(made.id, &[(&names[0], Some(&longer))]).await;
         assert!(places(refused)[0].starts_with("fields: All values"), "{is_secure}");
@@ -306,7 +323,7 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
         let refused = world
             .create_as(
                 &admin(),
-                (of.id, world.acme),
+                (credential_type.id, world.acme),
                 "x",
                 &[(&names[0], Some(&"x".repeat(16 * 1024 + 1)))],
             )
@@ -318,10 +335,12 @@ async fn the_largest_credential_fits_and_one_byte_more_is_refused() {
 /// A plugin has seen stored secrets also when the update then loses against another change, and
 /// comes to nothing.
 #[tokio::test]
-async fn a_use_is_told_when_another_change_came_first() {
+async fn a_use_is_audited_when_another_change_came_first() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("one"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("password", Some("one"))])
+        .await;
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     let slow = world.change(made.id, &[("note", Some("n"))]);
@@ -338,8 +357,8 @@ async fn a_use_is_told_when_another_change_came_first() {
     assert_eq!(world.events_of("change").await, [""; 0]);
 }
 
-/// Values of fields that a type had once count: there is an end to them, and it is told as one, not
-/// met as a failure of the store.
+/// Values of former fields count: their number is bounded, and the bound is reported as a problem
+/// of the request, not as a failure of the store.
 #[tokio::test]
 async fn former_values_fit_up_to_a_number() {
     let world = World::new().await;
@@ -351,15 +370,15 @@ async fn former_values_fit_up_to_a_number() {
         (0..64).map(draft).collect()
     };
     let value = "x".repeat(512);
-    let of = world.create_type("T", Vec::new()).await;
-    let made = world.create(of.id, &"\"".repeat(200), &[]).await;
-    // The first of them are plain, as many as stand in the record itself, and the others secure.
+    let credential_type = world.create_type("T", Vec::new()).await;
+    let made = world.create(credential_type.id, &"\"".repeat(200), &[]).await;
+    // The first of them are plain, as many as fit into the record itself, and the others secure.
     for generation in 0..5 {
         let fields = fields(generation, generation > 0);
         let ids: Vec<String> = fields.iter().map(|field| field.id.clone().unwrap()).collect();
         let length = if generation == 0 { 55 } else { 512 };
         let given: Vec<_> = ids.iter().map(|id| (id.as_str(), Some(&value[..length]))).collect();
-        world.change_fields(of.id, fields).await.unwrap();
+        world.change_fields(credential_type.id, fields).await.unwrap();
         if generation < 4 {
             world.change(made.id, &given).await.unwrap();
             continue;
@@ -370,10 +389,10 @@ async fn former_values_fit_up_to_a_number() {
         }
     }
     // All that is there can become secure.
-    world.change_fields(of.id, fields(0, true)).await.unwrap();
+    world.change_fields(credential_type.id, fields(0, true)).await.unwrap();
     world.work().await;
     assert_eq!(world.reveal(made.id).await.unwrap().len(), 64);
-    assert_eq!(in_the_open(&world, made.id).await, 0);
+    assert_eq!(plain_count(&world, made.id).await, 0);
     world.rename(made.id, "Renamed").await.unwrap();
     world.delete(made.id).await.unwrap();
     world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Attacks on credentials: by updates that ask, plugins that tell, and hands on the disk.
+//! Attacks on credentials: by updates that probe, plugins that disclose, and writes to the disk.
 
 use std::sync::Arc;
 
@@ -10,18 +10,22 @@ use crate::error::{FieldProblem, Kind};
 use crate::ids::CredentialId;
 use crate::records::credentials::CredentialChange;
 
-/// Attack: whoever may change values, but not reveal them, asks what is stored by what an update
-/// has against it.
+/// Attack: a caller who may change values, but not reveal them, finds out what is stored from the
+/// problems that an update reports.
 #[tokio::test]
 async fn an_update_is_no_oracle() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let made = world
-        .create(of.id, "Prod", &[("user", Some("alice")), ("password", Some("hunter22"))])
+        .create(
+            credential_type.id,
+            "Prod",
+            &[("user", Some("alice")), ("password", Some("hunter22"))],
+        )
         .await;
     let problem =
         |field: &str, text: &str| FieldProblem::new([field.to_owned().into()], text.to_owned());
-    for (found, told) in [
+    for (found, reported) in [
         (
             problem("password", "is shorter than the note"),
             "fields.password: A value that was not part of the request does not fit.",
@@ -46,21 +50,21 @@ async fn an_update_is_no_oracle() {
     ] {
         world.plugins.next(NormaliseStep::Invalid(vec![found]));
         let refused = world.change(made.id, &[("note", Some("my-note"))]).await;
-        assert_eq!(places(refused), [told]);
+        assert_eq!(places(refused), [reported]);
     }
     world.plugins.next(NormaliseStep::Invalid(Vec::new()));
     assert_eq!(kind(world.change(made.id, &[]).await), Kind::Invalid);
     assert!(world.events().await.iter().all(|event| !event.contains("hunter22")));
 }
 
-/// Attack: a plugin hands a secret out through a field that everybody is shown, or breaks the
-/// definition.
+/// Attack: a plugin discloses a secret in a plain field, or breaks the definition.
 #[tokio::test]
 async fn what_a_plugin_returns_is_checked() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made =
-        world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("hunter22"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("password", Some("hunter22"))])
+        .await;
     let long = "x".repeat(16 * 1024 + 1);
     for returned in [
         &[("user", "hunter22"), ("password", "hunter22")][..],
@@ -79,20 +83,22 @@ async fn what_a_plugin_returns_is_checked() {
     }
     assert_eq!(world.fetch(made.id).await.unwrap(), made);
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("password", "hunter22")]);
-    // What a client puts into a plain field itself is theirs to show.
+    // A secret that a client itself writes into a plain field is accepted.
     let same = world.change(made.id, &[("note", Some("hunter22"))]).await.unwrap();
     assert_eq!(plain(&same), [("user", "a"), ("note", "hunter22")]);
 }
 
-/// Attack: whoever can write to the store puts the secure values of one credential under another,
-/// whose values they may see.
+/// Attack: a writer to the store moves the secure values of one credential to another, whose values
+/// they may reveal.
 #[tokio::test]
 async fn sealed_values_swapped_on_disk_are_refused() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
-    let (one, two) =
-        (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let (one, two) = (
+        world.create(credential_type.id, "One", &given).await,
+        world.create(credential_type.id, "Two", &given).await,
+    );
     let parts = world.store.dump("sealed/");
     assert_eq!(parts.len(), 2);
     world.store.tamper(&parts[0].0, Some(parts[1].1.clone()));
@@ -102,21 +108,24 @@ async fn sealed_values_swapped_on_disk_are_refused() {
         assert_eq!(kind(world.fetch_values(id).await), Kind::Internal);
         assert_eq!(kind(world.change(id, &[]).await), Kind::Internal);
     }
-    // Who asked for them is told nevertheless: somebody was at the store.
-    let told = world.events_of("reveal").await;
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|told| told.starts_with("reveal [password,pin] failed")), "{told:?}");
+    // The failed reveals are audited: they show that the store was tampered with.
+    let events = world.events_of("reveal").await;
+    assert_eq!(events.len(), 2);
+    let failed = |event: &String| event.starts_with("reveal [password,pin] failed");
+    assert!(events.iter().all(failed), "{events:?}");
 }
 
-/// Attack: the same with single envelopes, by somebody who can make records but not open envelopes:
+/// Attack: the same with single envelopes, by a writer who can make records but not open envelopes:
 /// between fields, values, credentials.
 #[tokio::test]
 async fn envelopes_swapped_within_and_between_credentials_are_refused() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let given = [("user", Some("a")), ("password", Some("victim's")), ("pin", Some("7777"))];
-    let (one, two) =
-        (world.create(of.id, "One", &given).await, world.create(of.id, "Two", &given).await);
+    let (one, two) = (
+        world.create(credential_type.id, "One", &given).await,
+        world.create(credential_type.id, "Two", &given).await,
+    );
     let records = world.vault.records();
     let sealed_of = async |id: CredentialId| {
         let stored = records.credential(id).await.unwrap().unwrap();
@@ -150,17 +159,17 @@ async fn envelopes_swapped_within_and_between_credentials_are_refused() {
     assert_eq!(world.reveal(two.id).await.unwrap().len(), 2);
 }
 
-/// Attack: somebody reads the audit log for what the vault keeps.
+/// Attack: a reader of the audit log looks for values of credentials.
 #[tokio::test]
 async fn no_value_is_in_the_audit_log() {
     let world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let stored = [
         ("user", Some("canary-user")),
         ("password", Some("canary-pass")),
         ("note", Some("canary-note")),
     ];
-    let made = world.create(of.id, "Prod", &stored).await;
+    let made = world.create(credential_type.id, "Prod", &stored).await;
     world.reveal(made.id).await.unwrap();
     world
         .change(made.id, &[("password", Some("canary-new")), ("pin", Some("canary-pin"))])
@@ -181,5 +190,5 @@ async fn no_value_is_in_the_audit_log() {
     for action in ["create", "reveal", "use", "change", "delete", "purge"] {
         assert!(log.contains(&format!("\"action\":\"{action}\"")), "{action}: {log}");
     }
-    assert!(log.contains(r#""fields":["password"]"#), "which fields it was is told: {log}");
+    assert!(log.contains(r#""fields":["password"]"#), "the fields are named: {log}");
 }

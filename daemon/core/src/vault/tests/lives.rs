@@ -1,4 +1,4 @@
-//! The life of a credential: deleted and restored, changed by several at once, killed in between.
+//! The life of a credential: deletion and restoration, concurrent changes, crashes in between.
 
 use std::sync::Arc;
 
@@ -11,12 +11,14 @@ use crate::access::vault::ChangeValues;
 use crate::doubles::{Gate, NormaliseStep};
 use crate::error::Kind;
 
-/// What is deleted, restored and purged leaves and takes exactly its keys.
+/// A deletion, a restoration and a purge write and delete exactly the keys of the credential.
 #[tokio::test]
 async fn what_is_deleted_can_be_restored_for_a_while() {
     let mut world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))])
+        .await;
     world.delete(made.id).await.unwrap();
     assert_eq!(kind(world.fetch(made.id).await), Kind::NotFound);
     assert_eq!(kind(world.reveal(made.id).await), Kind::NotFound);
@@ -47,16 +49,16 @@ async fn what_is_deleted_can_be_restored_for_a_while() {
         assert_eq!(world.store.dump(space).len(), 0, "{space}");
     }
     assert_eq!(kind(world.vault.restore(crate::access::operator(), &id).await), Kind::NotFound);
-    let told =
+    let counts =
         ["delete", "restore", "purge"].map(async |action| world.events_of(action).await.len());
-    assert_eq!(futures_util::future::join_all(told).await, [2, 1, 1]);
+    assert_eq!(futures_util::future::join_all(counts).await, [2, 1, 1]);
 }
 
 #[tokio::test]
 async fn a_purge_need_not_wait_for_its_time() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let operator = crate::access::operator;
     assert_eq!(
         kind(world.vault.purge_now(operator(), made.id.as_str()).await),
@@ -69,21 +71,26 @@ async fn a_purge_need_not_wait_for_its_time() {
     assert_eq!(world.store.dump("credential/").len(), 0);
 }
 
-/// kill -9 while an operator purges a type: what is left of it goes at the next start, not when its
-/// time would have come.
+/// kill -9 while an operator purges a type: the rest of it is removed at the next start, not when
+/// its window would have been over.
 #[tokio::test]
 async fn a_purge_that_is_cut_short_goes_on() {
     for stop in 0..6 {
         let mut world = World::new().await;
-        let of = login(&world).await;
+        let credential_type = login(&world).await;
         for n in 0..3 {
             world
-                .create(of.id, &format!("{n}"), &[("user", Some("a")), ("pin", Some("1234"))])
+                .create(
+                    credential_type.id,
+                    &format!("{n}"),
+                    &[("user", Some("a")), ("pin", Some("1234"))],
+                )
                 .await;
         }
-        world.delete_type(&admin(), of.id).await.unwrap();
+        world.delete_type(&admin(), credential_type.id).await.unwrap();
         world.store.stop_after(stop);
-        let purged = world.vault.purge_now(crate::access::operator(), of.id.as_str()).await;
+        let purged =
+            world.vault.purge_now(crate::access::operator(), credential_type.id.as_str()).await;
         assert_eq!(purged.is_ok(), stop == 5);
         world.crash().await;
         world.work().await;
@@ -95,15 +102,17 @@ async fn a_purge_that_is_cut_short_goes_on() {
 }
 
 #[tokio::test]
-async fn a_deleted_type_comes_back_with_what_went_along() {
+async fn a_deleted_type_is_restored_with_its_credentials() {
     let mut world = World::new().await;
-    let of = login(&world).await;
+    let credential_type = login(&world).await;
     let (kept, gone) = (
-        world.create(of.id, "Kept", &[("user", Some("a")), ("pin", Some("1234"))]).await,
-        world.create(of.id, "Gone", &[("user", Some("b"))]).await,
+        world
+            .create(credential_type.id, "Kept", &[("user", Some("a")), ("pin", Some("1234"))])
+            .await,
+        world.create(credential_type.id, "Gone", &[("user", Some("b"))]).await,
     );
     world.delete(gone.id).await.unwrap();
-    world.delete_type(&admin(), of.id).await.unwrap();
+    world.delete_type(&admin(), credential_type.id).await.unwrap();
     let operator = crate::access::operator;
     assert_eq!(
         kind(world.vault.restore(operator(), gone.id.as_str()).await),
@@ -114,13 +123,16 @@ async fn a_deleted_type_comes_back_with_what_went_along() {
     assert_eq!(listed.iter().map(|view| view.credentials).max(), Some(1));
 
     let taken = world.create_type("login", Vec::new()).await;
-    assert_eq!(kind(world.vault.restore(operator(), of.id.as_str()).await), Kind::Conflict);
+    assert_eq!(
+        kind(world.vault.restore(operator(), credential_type.id.as_str()).await),
+        Kind::Conflict
+    );
     world.delete_type(&admin(), taken.id).await.unwrap();
-    world.vault.restore(operator(), of.id.as_str()).await.unwrap();
-    assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), ["Kept"]);
+    world.vault.restore(operator(), credential_type.id.as_str()).await.unwrap();
+    assert_eq!(world.credentials_of_type(&admin(), credential_type.id).await.unwrap(), ["Kept"]);
     assert_eq!(world.reveal(kept.id).await.unwrap(), [pair("pin", "1234")]);
 
-    world.delete_type(&admin(), of.id).await.unwrap();
+    world.delete_type(&admin(), credential_type.id).await.unwrap();
     world.clock.advance(world.window + std::time::Duration::from_secs(2));
     world.crash().await;
     world.work().await;
@@ -139,19 +151,19 @@ async fn a_deleted_type_comes_back_with_what_went_along() {
     }
 }
 
-/// Writers of one credential, each of which sets two fields to one value: whoever reads meets both
-/// of one writer.
+/// Each writer of a credential sets two fields to one value: a reader sees both values of the same
+/// writer.
 #[tokio::test]
 async fn concurrent_updates_never_mix() {
     let world = World::new().await;
-    let of = world
+    let credential_type = world
         .create_type("Pair", vec![field("a"), field("b"), secure("c"), secure("d"), field("own")])
         .await;
-    // Long enough to stand in parts of their own, so that reading is no single look.
+    // Long enough to be stored in parts, so that a read takes several steps.
     let long = |n: usize| format!("{n}:{}", "x".repeat(10_000));
     let made = world
         .create(
-            of.id,
+            credential_type.id,
             "Pair",
             &[
                 ("a", Some(&long(0))),
@@ -168,9 +180,12 @@ async fn concurrent_updates_never_mix() {
         async move {
             for _ in 0..4 {
                 let vault = if n % second == 0 { &other } else { &world.vault };
-                let at = vault.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
+                let authorized = vault.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
                 let given = ["a", "b", "c", "d"].map(|field| (field, Some(long.as_str())));
-                vault.change_values(at, Some(values(&given)), Vec::new(), None).await.unwrap();
+                vault
+                    .change_values(authorized, Some(values(&given)), Vec::new(), None)
+                    .await
+                    .unwrap();
             }
         }
     });
@@ -191,7 +206,7 @@ async fn concurrent_updates_never_mix() {
     assert_eq!(
         world.fetch(made.id).await.unwrap().version,
         made.version + 32,
-        "nobody's change was lost"
+        "no change was lost"
     );
 }
 
@@ -199,8 +214,8 @@ async fn concurrent_updates_never_mix() {
 #[tokio::test]
 async fn updates_of_different_fields_both_stay() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let (gate, second) = (Gate::shut(), world.second_daemon().await);
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     let slow = world.change(made.id, &[("note", Some("n"))]);
@@ -208,9 +223,9 @@ async fn updates_of_different_fields_both_stay() {
         while gate.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        let at = second.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
+        let authorized = second.authorize::<ChangeValues>(&admin(), made.id).await.unwrap();
         second
-            .change_values(at, Some(values(&[("pin", Some("1234"))])), Vec::new(), None)
+            .change_values(authorized, Some(values(&[("pin", Some("1234"))])), Vec::new(), None)
             .await
             .unwrap();
         gate.open();
@@ -220,19 +235,19 @@ async fn updates_of_different_fields_both_stay() {
     assert_eq!(world.reveal(made.id).await.unwrap(), [pair("pin", "1234")]);
 }
 
-/// A write whose credential is deleted under it, or whose rights are taken by a change of the type,
-/// does not happen.
+/// A write whose credential is deleted meanwhile, or whose caller loses the right to it by a change
+/// of the type, does not happen.
 #[tokio::test]
 async fn a_slow_update_is_judged_again() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let clerk = member(&["credential.*", "demo.login"], None);
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
-    let at = world.vault.authorize::<ChangeValues>(&clerk, made.id).await.unwrap();
+    let authorized = world.vault.authorize::<ChangeValues>(&clerk, made.id).await.unwrap();
     let given = values(&[("note", Some("n"))]);
-    let slow = world.vault.change_values(at, Some(given), Vec::new(), None);
+    let slow = world.vault.change_values(authorized, Some(given), Vec::new(), None);
     let meanwhile = async {
         while gate.waiting() == 0 {
             tokio::task::yield_now().await;
@@ -241,7 +256,7 @@ async fn a_slow_update_is_judged_again() {
             permission_scope: Some("other.scope".into()),
             ..Default::default()
         };
-        world.change_type(&admin(), of.id, narrowed).await.unwrap();
+        world.change_type(&admin(), credential_type.id, narrowed).await.unwrap();
         gate.open();
     };
     let (slow, ()) = tokio::join!(slow, meanwhile);
@@ -255,8 +270,10 @@ async fn a_slow_update_is_judged_again() {
 async fn a_kill_at_any_step_loses_nothing_acknowledged_and_halves_nothing() {
     for stop in 0..12 {
         let mut world = World::new().await;
-        let of = login(&world).await;
-        let made = world.create(of.id, "Prod", &[("user", Some("v0")), ("pin", Some("v0"))]).await;
+        let credential_type = login(&world).await;
+        let made = world
+            .create(credential_type.id, "Prod", &[("user", Some("v0")), ("pin", Some("v0"))])
+            .await;
         world.store.stop_after(stop);
         let mut acknowledged = 0;
         for n in 1..=4_usize {
@@ -298,8 +315,8 @@ async fn a_kill_at_any_step_loses_nothing_acknowledged_and_halves_nothing() {
 async fn an_unknown_fate_makes_no_second_change() {
     for applied in [true, false] {
         let world = World::new().await;
-        let of = login(&world).await;
-        let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+        let credential_type = login(&world).await;
+        let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
         world.store.fail_next(crate::doubles::Fault::Unknown { applied });
         let changed = world.change(made.id, &[("note", Some("n"))]).await.unwrap();
         assert_eq!(changed.version, made.version + 1);
@@ -316,8 +333,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let world = World::new().await;
-            let of = world.create_type("Any", vec![field("a"), secure("b"), field("c"), secure("d")]).await;
-            let made = world.create(of.id, "n", &[]).await;
+            let credential_type = world.create_type("Any", vec![field("a"), secure("b"), field("c"), secure("d")]).await;
+            let made = world.create(credential_type.id, "n", &[]).await;
             let fields = ["a", "b", "c", "d"];
             let sizes = [3, 9_000, 15_000];
             let mut model: std::collections::BTreeMap<&str, String> = Default::default();
@@ -352,12 +369,12 @@ proptest! {
     }
 }
 
-/// What is past its window is gone for operators too, however late its removal comes.
+/// When its window is over, it is gone for operators too, even if its removal has not run yet.
 #[tokio::test]
 async fn nothing_is_restored_past_its_window() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let empty = world.create_type("Empty", Vec::new()).await;
     world.delete(made.id).await.unwrap();
     world.delete_type(&admin(), empty.id).await.unwrap();
@@ -377,8 +394,10 @@ async fn without_a_window_nothing_is_restored() {
     let mut world = World::new().await;
     world.window = std::time::Duration::ZERO;
     world.crash().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))])
+        .await;
     world.delete(made.id).await.unwrap();
     let operator = crate::access::operator;
     assert_eq!(world.vault.deleted(operator()).await.unwrap(), []);
@@ -388,15 +407,14 @@ async fn without_a_window_nothing_is_restored() {
     assert_eq!((world.store.dump("credential/").len(), world.store.dump("sealed/").len()), (0, 0));
 }
 
-/// Who waits for another update of the credential is judged by what that one left: no plugin looks
-/// at what is out of date already.
+/// An update that waits for another one reads the credential after that one: the plugin never
+/// checks values that are out of date already.
 #[tokio::test]
 async fn a_queued_update_asks_the_plugin_once() {
     let world = World::new().await;
-    let of = login(&world).await;
-    // Without a secure value: whether one is still where it was would tell an update that it is out
-    // of date.
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    // Without a secure value: a missing part of one would show the update that it is out of date.
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     let changes = ["one", "two", "three"].map(|note| {
@@ -418,15 +436,17 @@ async fn a_queued_update_asks_the_plugin_once() {
     assert_eq!(world.fetch(made.id).await.unwrap().version, made.version + 3);
 }
 
-/// Attack: have the plugin look at a stored secret, and hang up before anybody could tell.
+/// Attack: have the plugin check a stored secret, and hang up before the event is written.
 #[tokio::test]
-async fn who_hangs_up_cancels_neither_the_change_nor_the_event() {
+async fn a_client_that_hangs_up_cancels_neither_the_change_nor_the_event() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))]).await;
+    let credential_type = login(&world).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("pin", Some("1234"))])
+        .await;
     let fault = crate::error::FieldProblem::new(["user".into()], "no");
     let (kept, refused) = (Gate::shut(), Gate::shut());
-    for (note, gate, step, told) in [
+    for (note, gate, step, event) in [
         ("n", kept.clone(), NormaliseStep::Wait(kept), "use [pin] done"),
         (
             "m",
@@ -440,25 +460,32 @@ async fn who_hangs_up_cancels_neither_the_change_nor_the_event() {
         hang_up_at(&gate, world.change(made.id, &[("note", Some(note))])).await;
         gate.open();
         until(async || world.events_of("use").await.len() > before).await;
-        assert!(world.events_of("use").await.iter().any(|event| event.starts_with(told)), "{told}");
+        assert!(
+            world.events_of("use").await.iter().any(|found| found.starts_with(event)),
+            "{event}"
+        );
     }
     assert_eq!(plain(&world.fetch(made.id).await.unwrap()), [("user", "a"), ("note", "n")]);
 
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     let given = [("user", Some("b"))];
-    hang_up_at(&gate, world.create_as(&admin(), (of.id, world.acme), "Made", &given)).await;
+    hang_up_at(&gate, world.create_as(&admin(), (credential_type.id, world.acme), "Made", &given))
+        .await;
     gate.open();
     until(async || world.events_of("create").await.len() > 2).await;
-    assert_eq!(world.of_type(&admin(), of.id).await.unwrap(), ["Made", "Prod"]);
+    assert_eq!(
+        world.credentials_of_type(&admin(), credential_type.id).await.unwrap(),
+        ["Made", "Prod"]
+    );
 }
 
-/// Attack: hang up over and over, to leave a crowd of changes behind.
+/// Attack: hang up over and over, to leave many changes behind.
 #[tokio::test]
-async fn who_hangs_up_in_the_queue_leaves_nothing_behind() {
+async fn a_client_that_hangs_up_while_it_waits_leaves_no_change_behind() {
     let world = World::new().await;
-    let of = login(&world).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a"))]).await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
     let gate = Gate::shut();
     world.plugins.next(NormaliseStep::Wait(gate.clone()));
     hang_up_at(&gate, world.change(made.id, &[("note", Some("first"))])).await;
@@ -475,11 +502,11 @@ async fn who_hangs_up_in_the_queue_leaves_nothing_behind() {
     assert_eq!(
         world.plugins.calls().len(),
         3,
-        "one for making it, one for the first, one for the last"
+        "one for the creation, one for the first change, one for the last"
     );
 }
 
-/// Drops `work` once it has come to the gate.
+/// Drops `work` once it waits at the gate.
 async fn hang_up_at<T>(gate: &Gate, work: impl Future<Output = T>) {
     let mut work = std::pin::pin!(work);
     while gate.waiting() == 0 {
@@ -495,5 +522,5 @@ async fn until(is_so: impl AsyncFn() -> bool) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("nothing came of it");
+    panic!("the condition never held");
 }

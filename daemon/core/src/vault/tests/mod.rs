@@ -1,5 +1,5 @@
-//! The vault over a store in memory and scripted plugins, as its users meet it: judged, changed at
-//! once by several, killed in between.
+//! Tests of the vault over a store in memory and scripted plugins: authorization, concurrent
+//! changes, crashes between two commits. Start with `world`.
 
 mod changes;
 mod credentials;

@@ -1,4 +1,4 @@
-//! Who may do what: permissions, companies, scopes, and how they do not add up.
+//! Authorization: permissions, companies, scopes, and that they do not add up.
 
 use super::*;
 use crate::access::vault::{AtOne, ChangeValues, Delete, Fetch, FetchValues, Rename, Reveal};
@@ -13,9 +13,11 @@ async fn may<K: AtOne>(world: &World, member: &Member, id: CredentialId) -> Resu
 }
 
 async fn one(world: &World) -> (TypeId, CredentialId) {
-    let of = world.create_type("Login", vec![field("user"), secure("password")]).await;
-    let made = world.create(of.id, "Prod", &[("user", Some("a")), ("password", Some("x"))]).await;
-    (of.id, made.id)
+    let credential_type = world.create_type("Login", vec![field("user"), secure("password")]).await;
+    let made = world
+        .create(credential_type.id, "Prod", &[("user", Some("a")), ("password", Some("x"))])
+        .await;
+    (credential_type.id, made.id)
 }
 
 #[tokio::test]
@@ -35,29 +37,30 @@ async fn each_action_needs_each_of_its_permissions() {
     for missing in all {
         let rest: Vec<_> =
             all.iter().copied().filter(|one| *one != missing).chain(["demo.login"]).collect();
-        let somebody = member(&rest, None);
+        let caller = member(&rest, None);
         let expected =
             |needs: &[&str]| if needs.contains(&missing) { Err(Kind::Forbidden) } else { Ok(()) };
-        assert_eq!(may::<Fetch>(&world, &somebody, id).await, expected(Fetch::PERMISSIONS));
+        assert_eq!(may::<Fetch>(&world, &caller, id).await, expected(Fetch::PERMISSIONS));
         assert_eq!(
-            may::<FetchValues>(&world, &somebody, id).await,
+            may::<FetchValues>(&world, &caller, id).await,
             expected(FetchValues::PERMISSIONS)
         );
-        assert_eq!(may::<Reveal>(&world, &somebody, id).await, expected(Reveal::PERMISSIONS));
-        assert_eq!(may::<Rename>(&world, &somebody, id).await, expected(Rename::PERMISSIONS));
+        assert_eq!(may::<Reveal>(&world, &caller, id).await, expected(Reveal::PERMISSIONS));
+        assert_eq!(may::<Rename>(&world, &caller, id).await, expected(Rename::PERMISSIONS));
         assert_eq!(
-            may::<ChangeValues>(&world, &somebody, id).await,
+            may::<ChangeValues>(&world, &caller, id).await,
             expected(ChangeValues::PERMISSIONS)
         );
-        assert_eq!(may::<Delete>(&world, &somebody, id).await, expected(Delete::PERMISSIONS));
-        let listed = world.of_company(&somebody, world.acme).await.map_err(|error| error.kind());
+        assert_eq!(may::<Delete>(&world, &caller, id).await, expected(Delete::PERMISSIONS));
+        let listed =
+            world.credentials_of_company(&caller, world.acme).await.map_err(|error| error.kind());
         assert_eq!(listed.map(|_| ()), expected(&["credential.fetch.many"]));
     }
 }
 
-/// Whoever lacks a permission altogether does not learn which ids there are.
+/// A caller without the permission does not learn which credentials exist.
 #[tokio::test]
-async fn without_the_permission_nobody_learns_what_there_is() {
+async fn without_the_permission_the_answer_does_not_depend_on_what_exists() {
     let world = World::new().await;
     let (_, id) = one(&world).await;
     let unknown = CredentialId::from_random([9; 16]);
@@ -73,15 +76,15 @@ async fn without_the_permission_nobody_learns_what_there_is() {
 #[tokio::test]
 async fn the_scope_of_a_type_narrows_every_access_to_its_credentials() {
     let world = World::new().await;
-    let (of, id) = one(&world).await;
+    let (type_id, id) = one(&world).await;
     let outsider = member(&["credential.*", "credential_type.*", "company.*", "demo.other"], None);
     assert_eq!(may::<Fetch>(&world, &outsider, id).await, Err(Kind::Forbidden));
     assert_eq!(may::<Reveal>(&world, &outsider, id).await, Err(Kind::Forbidden));
     assert_eq!(may::<Delete>(&world, &outsider, id).await, Err(Kind::Forbidden));
-    let made = world.create_as(&outsider, (of, world.acme), "x", &[]).await;
+    let made = world.create_as(&outsider, (type_id, world.acme), "x", &[]).await;
     assert_eq!(kind(made), Kind::Forbidden);
-    assert_eq!(world.of_company(&outsider, world.acme).await.unwrap(), [""; 0]);
-    assert_eq!(world.of_type(&outsider, of).await.unwrap(), [""; 0]);
+    assert_eq!(world.credentials_of_company(&outsider, world.acme).await.unwrap(), [""; 0]);
+    assert_eq!(world.credentials_of_type(&outsider, type_id).await.unwrap(), [""; 0]);
     assert_eq!(world.fetch_type(&outsider, "Login").await.unwrap().credential_count, 0);
     for insider in [&["credential.*", "demo.*"][..], &["credential.*", "demo.login"], &["*"]] {
         assert_eq!(may::<Reveal>(&world, &member(insider, None), id).await, Ok(()));
@@ -91,20 +94,24 @@ async fn the_scope_of_a_type_narrows_every_access_to_its_credentials() {
 #[tokio::test]
 async fn a_role_that_is_bound_to_a_company_reaches_no_other() {
     let world = World::new().await;
-    let (of, ours) = one(&world).await;
-    let theirs = world.create_as(&admin(), (of, world.globex), "Theirs", &[]).await.unwrap().id;
+    let (type_id, ours) = one(&world).await;
+    let theirs =
+        world.create_as(&admin(), (type_id, world.globex), "Theirs", &[]).await.unwrap().id;
     let bound = member(&["*"], Some(&["acme"]));
     assert_eq!(may::<Reveal>(&world, &bound, ours).await, Ok(()));
     assert_eq!(may::<Reveal>(&world, &bound, theirs).await, Err(Kind::Forbidden));
-    assert_eq!(kind(world.create_as(&bound, (of, world.globex), "x", &[]).await), Kind::Forbidden);
-    assert!(world.create_as(&bound, (of, world.acme), "Second", &[]).await.is_ok());
-    assert_eq!(kind(world.of_company(&bound, world.globex).await), Kind::Forbidden);
-    assert_eq!(world.of_company(&bound, world.acme).await.unwrap(), ["Prod", "Second"]);
-    assert_eq!(world.of_type(&bound, of).await.unwrap(), ["Prod", "Second"]);
+    assert_eq!(
+        kind(world.create_as(&bound, (type_id, world.globex), "x", &[]).await),
+        Kind::Forbidden
+    );
+    assert!(world.create_as(&bound, (type_id, world.acme), "Second", &[]).await.is_ok());
+    assert_eq!(kind(world.credentials_of_company(&bound, world.globex).await), Kind::Forbidden);
+    assert_eq!(world.credentials_of_company(&bound, world.acme).await.unwrap(), ["Prod", "Second"]);
+    assert_eq!(world.credentials_of_type(&bound, type_id).await.unwrap(), ["Prod", "Second"]);
     assert_eq!(world.fetch_type(&bound, "Login").await.unwrap().credential_count, 2);
     assert_eq!(world.fetch_type(&admin(), "Login").await.unwrap().credential_count, 3);
     let unknown = crate::ids::CompanyId::from_random([7; 16]);
-    assert_eq!(kind(world.of_company(&bound, unknown).await), Kind::NotFound);
+    assert_eq!(kind(world.credentials_of_company(&bound, unknown).await), Kind::NotFound);
 }
 
 /// Both permissions have to reach the very company: one here and one there is neither.
@@ -128,12 +135,12 @@ fn scoped(scope: &str) -> TypeDraft {
     TypeDraft { permission_scope: Some(scope.into()), ..TypeDraft::default() }
 }
 
-/// Attack: whoever may define types, but not open those of a scope, changes the scope to one that
+/// Attack: a caller who may change types, but lacks the scope of one, changes its scope to one that
 /// they hold.
 #[tokio::test]
-async fn nobody_opens_a_type_to_themselves() {
+async fn a_caller_cannot_change_a_scope_that_they_lack() {
     let world = World::new().await;
-    let (of, id) = one(&world).await;
+    let (type_id, id) = one(&world).await;
     let rights = ["credential_type.*", "credential.*", "mine.own"];
     let definer = member(&rights, None);
     let drafts = [
@@ -150,58 +157,61 @@ async fn nobody_opens_a_type_to_themselves() {
     world.plugins.configure("aws", None);
     for draft in drafts {
         assert_eq!(
-            kind(world.change_type(&definer, of, draft.clone()).await),
+            kind(world.change_type(&definer, type_id, draft.clone()).await),
             Kind::Forbidden,
             "{draft:?}"
         );
     }
-    assert_eq!(kind(world.delete_type(&definer, of).await), Kind::Forbidden);
-    // What the scope does not protect, they may change; and what they send back unchanged is no
-    // change.
+    assert_eq!(kind(world.delete_type(&definer, type_id).await), Kind::Forbidden);
+    // They may change what the scope does not protect, and send the rest back unchanged.
     let renamed = TypeDraft {
         name: Some("Anything".into()),
         plugin: Some("generic".into()),
         fields: Some(vec![Some(field("user")), Some(secure("password"))]),
         ..scoped("demo.login")
     };
-    assert_eq!(world.change_type(&definer, of, renamed).await.unwrap().name, "Anything");
+    assert_eq!(world.change_type(&definer, type_id, renamed).await.unwrap().name, "Anything");
     assert_eq!(may::<Reveal>(&world, &definer, id).await, Err(Kind::Forbidden));
 
-    // The new scope is needed, too: nobody puts a type out of their own reach, or into somebody
-    // else's.
+    // The new scope has to be held too: a caller cannot move a type out of their own reach.
     let holder = member(&["credential_type.*", "demo.login"], None);
-    assert_eq!(kind(world.change_type(&holder, of, scoped("other.own")).await), Kind::Forbidden);
+    assert_eq!(
+        kind(world.change_type(&holder, type_id, scoped("other.own")).await),
+        Kind::Forbidden
+    );
     let both = member(&["credential_type.*", "demo.login", "mine.own"], None);
-    assert!(world.change_type(&both, of, scoped("mine.own")).await.is_ok());
+    assert!(world.change_type(&both, type_id, scoped("mine.own")).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_type_without_credentials_needs_no_scope_to_be_deleted() {
     let world = World::new().await;
-    let (of, id) = one(&world).await;
+    let (type_id, id) = one(&world).await;
     let definer = member(&["credential_type.*"], None);
-    assert_eq!(kind(world.delete_type(&definer, of).await), Kind::Forbidden);
+    assert_eq!(kind(world.delete_type(&definer, type_id).await), Kind::Forbidden);
     world.delete(id).await.unwrap();
-    world.delete_type(&definer, of).await.unwrap();
+    world.delete_type(&definer, type_id).await.unwrap();
 }
 
-/// Attack: a type is deleted by somebody without its scope, who looks at a moment when it has no
-/// credential yet.
+/// Attack: a caller without the scope of a type deletes it at a moment when it has no credential
+/// yet.
 #[tokio::test]
 async fn a_deletion_without_the_scope_loses_against_a_new_credential() {
     for round in 0..40 {
         let world = World::new().await;
-        let of = world.create_type("Login", vec![field("user")]).await;
+        let credential_type = world.create_type("Login", vec![field("user")]).await;
         let definer = member(&["credential_type.*"], None);
         let late = async {
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }
-            world.delete_type(&definer, of.id).await
+            world.delete_type(&definer, credential_type.id).await
         };
         let creator = admin();
-        let (made, deleted) =
-            tokio::join!(world.create_as(&creator, (of.id, world.acme), "x", &[]), late);
+        let (made, deleted) = tokio::join!(
+            world.create_as(&creator, (credential_type.id, world.acme), "x", &[]),
+            late
+        );
         match (made, deleted) {
             (Ok(made), Err(error)) => {
                 assert_eq!(error.kind(), Kind::Forbidden);
@@ -216,7 +226,7 @@ async fn a_deletion_without_the_scope_loses_against_a_new_credential() {
 #[tokio::test]
 async fn types_need_their_own_permissions() {
     let world = World::new().await;
-    let (of, _) = one(&world).await;
+    let (type_id, _) = one(&world).await;
     let stranger =
         member(&["credential.*", "company.*", "demo.login", "credential_type.fetch.many"], None);
     assert_eq!(kind(world.fetch_type(&stranger, "Login").await), Kind::Forbidden);
@@ -224,33 +234,36 @@ async fn types_need_their_own_permissions() {
         kind(world.create_type_as(&stranger, "x", "a.b", Vec::new()).await),
         Kind::Forbidden
     );
-    assert_eq!(kind(world.change_type(&stranger, of, TypeDraft::default()).await), Kind::Forbidden);
-    assert_eq!(kind(world.delete_type(&stranger, of).await), Kind::Forbidden);
-    assert_eq!(kind(world.of_type(&stranger, of).await), Kind::Forbidden);
+    assert_eq!(
+        kind(world.change_type(&stranger, type_id, TypeDraft::default()).await),
+        Kind::Forbidden
+    );
+    assert_eq!(kind(world.delete_type(&stranger, type_id).await), Kind::Forbidden);
+    assert_eq!(kind(world.credentials_of_type(&stranger, type_id).await), Kind::Forbidden);
     assert_eq!(world.type_names(&stranger).await.unwrap(), ["Login"]);
     let fetches = member(&["credential_type.fetch"], None);
     assert_eq!(kind(world.type_names(&fetches).await), Kind::Forbidden);
     assert_eq!(
         world.fetch_type(&fetches, "Login").await.unwrap().credential_count,
         0,
-        "what nobody may see is not counted"
+        "credentials that the caller may not see are not counted"
     );
 }
 
-/// Whoever holds the scope waits for no moment at which nobody makes credentials.
+/// A caller who holds the scope need not wait for a moment at which no credential is created.
 #[tokio::test]
 async fn a_deletion_with_the_scope_wins_against_new_credentials() {
     let world = World::new().await;
-    let (of, _) = one(&world).await;
+    let (type_id, _) = one(&world).await;
     let creator = admin();
     let creators = (0..12).map(async |n| {
-        // One after the other, so that hardly a moment is without one.
+        // Staggered, so that there is hardly a moment without one.
         for _ in 0..3 * n {
             tokio::task::yield_now().await;
         }
         let mut made = 0;
         while made < 200
-            && world.create_as(&creator, (of, world.acme), &format!("{n}"), &[]).await.is_ok()
+            && world.create_as(&creator, (type_id, world.acme), &format!("{n}"), &[]).await.is_ok()
         {
             made += 1;
         }
@@ -258,7 +271,7 @@ async fn a_deletion_with_the_scope_wins_against_new_credentials() {
     });
     let creators = futures_util::future::join_all(creators);
     let deleter = admin();
-    let (deleted, made) = tokio::join!(world.delete_type(&deleter, of), creators);
+    let (deleted, made) = tokio::join!(world.delete_type(&deleter, type_id), creators);
     deleted.unwrap();
     assert!(made.iter().sum::<u32>() < 2400, "it did not wait for the last of them");
 }

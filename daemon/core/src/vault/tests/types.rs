@@ -1,4 +1,4 @@
-//! Types: made, found, changed, deleted, declared by plugins.
+//! Types: created, found, changed, deleted, declared by plugins.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ async fn names_are_unique_ignoring_case_also_at_once() {
 }
 
 #[tokio::test]
-async fn every_fault_is_told_with_those_met_before() {
+async fn every_problem_is_reported_with_those_found_before() {
     let world = World::new().await;
     let draft = TypeDraft {
         name: Some(String::new()),
@@ -79,13 +79,13 @@ async fn every_fault_is_told_with_those_met_before() {
         plugin: Some("hologram".into()),
         fields: Some(vec![Some(Draft { value_type: Some("x".into()), ..field("a") }), None]),
     };
-    let met = vec![FieldProblem::new(["fields".into(), 1.into()], "Expected an object.")];
+    let found = vec![FieldProblem::new(["fields".into(), 1.into()], "Expected an object.")];
     let grant = crate::access::authorize_type_creation(&admin()).unwrap();
-    let refused = world.vault.create_type(grant, &draft, met).await;
-    let told: Vec<_> =
-        places(refused).iter().map(|told| told.split(':').next().unwrap().to_owned()).collect();
+    let refused = world.vault.create_type(grant, &draft, found).await;
+    let paths: Vec<_> =
+        places(refused).iter().map(|place| place.split(':').next().unwrap().to_owned()).collect();
     assert_eq!(
-        told,
+        paths,
         ["fields.1", "name", "permission_scope", "icon", "plugin", "fields.0.value_type"]
     );
 }
@@ -110,7 +110,7 @@ async fn a_definition_that_no_record_takes_is_refused() {
 }
 
 #[tokio::test]
-async fn an_empty_change_changes_nothing_and_is_not_told() {
+async fn an_empty_change_changes_nothing_and_is_not_audited() {
     let world = World::new().await;
     let made = world.create_type("AWS", vec![field("user")]).await;
     let (before, events) = (world.store.commits(), world.events().await.len());
@@ -160,8 +160,8 @@ async fn a_deleted_type_takes_its_credentials_along_at_once() {
     assert_eq!(kind(world.fetch_type(&admin(), "AWS").await), Kind::NotFound);
     assert_eq!(kind(world.fetch(credential.id).await), Kind::NotFound);
     assert_eq!(kind(world.change(credential.id, &[]).await), Kind::NotFound);
-    assert_eq!(world.of_company(&admin(), world.acme).await.unwrap(), [""; 0]);
-    assert_eq!(kind(world.of_type(&admin(), made.id).await), Kind::NotFound);
+    assert_eq!(world.credentials_of_company(&admin(), world.acme).await.unwrap(), [""; 0]);
+    assert_eq!(kind(world.credentials_of_type(&admin(), made.id).await), Kind::NotFound);
     let again = world.create_as(&admin(), (made.id, world.acme), "x", &[]).await;
     assert_eq!(places(again), ["type: There is no such type."]);
     // Its name is free.
@@ -215,8 +215,8 @@ async fn a_declared_type_never_decrypts_by_an_update() {
     let plugins = Arc::new(ScriptedTypePlugins::new());
     plugins.configure("aws", Some(declared(true)));
     let mut world = World::with(plugins).await;
-    let of = world.fetch_type(&admin(), "AWS").await.unwrap();
-    let credential = world.create(of.id, "Prod", &[("key", Some("hunter22"))]).await;
+    let credential_type = world.fetch_type(&admin(), "AWS").await.unwrap();
+    let credential = world.create(credential_type.id, "Prod", &[("key", Some("hunter22"))]).await;
     world.plugins.configure("aws", Some(declared(false)));
     world.crash().await;
     assert!(
@@ -251,8 +251,8 @@ async fn a_type_whose_plugin_is_gone_is_readable_and_takes_no_values() {
     let plugins = Arc::new(ScriptedTypePlugins::new());
     plugins.configure("aws", Some(declared(true)));
     let mut world = World::with(plugins).await;
-    let of = world.fetch_type(&admin(), "AWS").await.unwrap();
-    let credential = world.create(of.id, "Prod", &[("key", Some("hunter22"))]).await;
+    let credential_type = world.fetch_type(&admin(), "AWS").await.unwrap();
+    let credential = world.create(credential_type.id, "Prod", &[("key", Some("hunter22"))]).await;
     world.plugins.remove("aws");
     world.crash().await;
     assert_eq!(world.fetch(credential.id).await.unwrap().name, "Prod");
@@ -281,8 +281,8 @@ async fn a_plugin_that_declares_nonsense_is_refused_at_start() {
     );
 }
 
-/// The largest definition that is taken still fits its record while all of its fields are looked
-/// through.
+/// The largest definition that is accepted still fits its record while all of its fields are
+/// marked.
 #[tokio::test]
 async fn the_largest_definition_can_be_replaced_and_deleted() {
     let world = World::new().await;
@@ -297,13 +297,13 @@ async fn the_largest_definition_can_be_replaced_and_deleted() {
         (0..63).map(|n| long("a", n)).chain([choice]).collect()
     };
     let mut largest = 1;
-    let of = world.create_type("T", definition(largest)).await;
-    while world.change_fields(of.id, definition(largest + 1)).await.is_ok() {
+    let credential_type = world.create_type("T", definition(largest)).await;
+    while world.change_fields(credential_type.id, definition(largest + 1)).await.is_ok() {
         largest += 1;
     }
     assert!((2..190).contains(&largest), "{largest}");
-    world.change_fields(of.id, (0..64).map(|n| long("b", n)).collect()).await.unwrap();
-    world.change_fields(of.id, definition(largest)).await.unwrap();
-    world.delete_type(&admin(), of.id).await.unwrap();
-    world.vault.restore(crate::access::operator(), of.id.as_str()).await.unwrap();
+    world.change_fields(credential_type.id, (0..64).map(|n| long("b", n)).collect()).await.unwrap();
+    world.change_fields(credential_type.id, definition(largest)).await.unwrap();
+    world.delete_type(&admin(), credential_type.id).await.unwrap();
+    world.vault.restore(crate::access::operator(), credential_type.id.as_str()).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A daemon's vault in a test.
+//! A daemon with a vault, for the tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::rights::permission::Pattern;
 use crate::rights::{Rights, Role};
 use crate::secret::Secret;
 use crate::vault::credentials::CredentialView;
-use crate::vault::credentials::ShownValue;
+use crate::vault::credentials::StoredValue;
 use crate::vault::draft::{CredentialDraft, FieldDraft, TypeDraft, ValueDraft};
 use crate::vault::types::TypeView;
-use crate::vault::{Admitted, Options, Vault};
+use crate::vault::{AuthorizedCredential, Options, Vault};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What outlives a daemon, and the daemon.
+/// A daemon, and what outlives it.
 pub(super) struct World {
     pub(super) clock: ManualClock,
     pub(super) store: MemoryStore,
@@ -39,7 +39,7 @@ pub(super) struct World {
     lives: u64,
 }
 
-/// A definition in few words.
+/// A field of a definition.
 pub(super) type Draft = FieldDraft;
 
 /// A plain field of text.
@@ -59,7 +59,7 @@ pub(super) fn secure(id: &str) -> FieldDraft {
     FieldDraft { secure: Some(true), ..field(id) }
 }
 
-/// Values by field, as a request names them; `None` takes one away.
+/// Values by field, as a request names them; `None` removes one.
 pub(super) fn values(given: &[(&str, Option<&str>)]) -> Vec<Option<ValueDraft>> {
     let draft = |(field, value): &(&str, Option<&str>)| {
         Some(ValueDraft { field: Some((*field).into()), value: Some(value.map(Secret::new)) })
@@ -67,7 +67,7 @@ pub(super) fn values(given: &[(&str, Option<&str>)]) -> Vec<Option<ValueDraft>> 
     given.iter().map(draft).collect()
 }
 
-/// Somebody with these permissions, for these companies.
+/// A member with these permissions, for these companies.
 pub(super) fn member(permissions: &[&str], companies: Option<&[&str]>) -> Member {
     let role = Role {
         name: "role".into(),
@@ -82,12 +82,12 @@ pub(super) fn admin() -> Member {
     member(&["*"], None)
 }
 
-/// A kind instead of an error, to compare with.
+/// The kind of the error, for comparisons.
 pub(super) fn kind<T>(result: Result<T, Error>) -> Kind {
     result.err().expect("an error").kind()
 }
 
-/// Where the problems are of which an error tells, with what it says of them.
+/// The path and message of each problem of the error.
 pub(super) fn places<T>(result: Result<T, Error>) -> Vec<String> {
     let error = result.err().expect("an error");
     let problem = |problem: &FieldProblem| format!("{}: {}", problem.place(), problem.message);
@@ -110,8 +110,8 @@ impl World {
         world
     }
 
-    /// The daemon is killed, and another one starts over what was durable. Its own work waits for
-    /// [`World::work`].
+    /// Kills the daemon, and starts another one over what was durable. Its background work runs
+    /// only in [`World::work`].
     pub(super) async fn crash(&mut self) {
         self.store.stop_after(0);
         self.store = self.store.snapshot();
@@ -126,7 +126,7 @@ impl World {
         daemon(&self.clock, &self.store, &self.plugins, self.window, 1_000_000).await.0
     }
 
-    /// The vault does its own work.
+    /// Runs the background work once.
     pub(super) async fn work(&self) {
         self.vault.work_once().await.unwrap();
     }
@@ -188,35 +188,38 @@ impl World {
 
     pub(super) async fn create(
         &self,
-        of: TypeId,
+        type_id: TypeId,
         name: &str,
         given: &[(&str, Option<&str>)],
     ) -> CredentialView {
-        self.create_as(&admin(), (of, self.acme), name, given).await.unwrap()
+        self.create_as(&admin(), (type_id, self.acme), name, given).await.unwrap()
     }
 
     pub(super) async fn create_as(
         &self,
         member: &Member,
-        (of, company): (TypeId, CompanyId),
+        (type_id, company): (TypeId, CompanyId),
         name: &str,
         given: &[(&str, Option<&str>)],
     ) -> Result<CredentialView, Error> {
         let draft = CredentialDraft {
             name: Some(name.into()),
-            of: Some(of.to_string()),
-            company: Some(company.to_string()),
+            type_id: Some(type_id.to_string()),
+            company_id: Some(company.to_string()),
             values: Some(values(given)),
         };
         self.vault.create_credential(authorize_creation(member)?, draft, Vec::new()).await
     }
 
-    pub(super) async fn at<K: AtOne>(&self, id: CredentialId) -> Result<Admitted<K>, Error> {
+    pub(super) async fn authorized<K: AtOne>(
+        &self,
+        id: CredentialId,
+    ) -> Result<AuthorizedCredential<K>, Error> {
         self.vault.authorize(&admin(), id).await
     }
 
     pub(super) async fn fetch(&self, id: CredentialId) -> Result<CredentialView, Error> {
-        Ok(self.vault.fetch(&self.at::<Fetch>(id).await?))
+        Ok(self.vault.fetch(&self.authorized::<Fetch>(id).await?))
     }
 
     pub(super) async fn change(
@@ -233,9 +236,14 @@ impl World {
         given: &[(&str, Option<&str>)],
         expected: Option<&[u64]>,
     ) -> Result<CredentialView, Error> {
-        let at = self.at::<ChangeValues>(id).await?;
+        let authorized = self.authorized::<ChangeValues>(id).await?;
         self.vault
-            .change_values(at, Some(values(given)), Vec::new(), expected.map(<[u64]>::to_vec))
+            .change_values(
+                authorized,
+                Some(values(given)),
+                Vec::new(),
+                expected.map(<[u64]>::to_vec),
+            )
             .await
     }
 
@@ -244,26 +252,26 @@ impl World {
         id: CredentialId,
         name: &str,
     ) -> Result<CredentialView, Error> {
-        self.vault.rename(self.at::<Rename>(id).await?, Some(name), Vec::new(), None).await
+        self.vault.rename(self.authorized::<Rename>(id).await?, Some(name), Vec::new(), None).await
     }
 
     pub(super) async fn delete(&self, id: CredentialId) -> Result<(), Error> {
-        self.vault.delete_credential(self.at::<Delete>(id).await?, None).await
+        self.vault.delete_credential(self.authorized::<Delete>(id).await?, None).await
     }
 
-    pub(super) async fn fetch_values(&self, id: CredentialId) -> Result<Vec<ShownValue>, Error> {
-        Ok(self.vault.fetch_values(self.at::<FetchValues>(id).await?).await?.1)
+    pub(super) async fn fetch_values(&self, id: CredentialId) -> Result<Vec<StoredValue>, Error> {
+        Ok(self.vault.fetch_values(self.authorized::<FetchValues>(id).await?).await?.1)
     }
 
-    /// Field and secure value, opened.
+    /// Secure values by field, opened.
     pub(super) async fn reveal(&self, id: CredentialId) -> Result<Vec<(String, String)>, Error> {
-        let revealed = self.vault.reveal(self.at::<Reveal>(id).await?).await?;
+        let revealed = self.vault.reveal(self.authorized::<Reveal>(id).await?).await?;
         let text = |secret: Secret| secret.expose_str().unwrap().to_owned();
         Ok(revealed.into_iter().map(|(field, value)| (field, text(value))).collect())
     }
 
-    /// Names of the credentials of a company, as somebody sees them.
-    pub(super) async fn of_company(
+    /// Names of the credentials of a company, that a member may list.
+    pub(super) async fn credentials_of_company(
         &self,
         member: &Member,
         company: CompanyId,
@@ -272,9 +280,13 @@ impl World {
         Ok(self.vault.list_of_company(grant).await?.into_iter().map(|view| view.name).collect())
     }
 
-    /// Names of the credentials of a type, as somebody sees them.
-    pub(super) async fn of_type(&self, member: &Member, of: TypeId) -> Result<Vec<String>, Error> {
-        let listed = self.vault.list_of_type(authorize_list_of_type(member)?, of).await?;
+    /// Names of the credentials of a type, that a member may list.
+    pub(super) async fn credentials_of_type(
+        &self,
+        member: &Member,
+        type_id: TypeId,
+    ) -> Result<Vec<String>, Error> {
+        let listed = self.vault.list_of_type(authorize_list_of_type(member)?, type_id).await?;
         Ok(listed.into_iter().map(|view| view.name).collect())
     }
 
@@ -339,7 +351,7 @@ pub(super) async fn shown(world: &World, id: CredentialId) -> Vec<(String, Strin
     world.fetch(id).await.unwrap().values
 }
 
-/// How many values lie in the open in the record, whatever the definition makes of them.
-pub(super) async fn in_the_open(world: &World, id: CredentialId) -> usize {
+/// How many values the record holds plain, shown or not.
+pub(super) async fn plain_count(world: &World, id: CredentialId) -> usize {
     world.vault.records().credential(id).await.unwrap().unwrap().value.plain.len()
 }

@@ -1,42 +1,45 @@
-//! What a change of a type's fields asks for. Decided from the two definitions alone; what is
-//! stored is looked at where the plan says so.
+//! What a change of a type's fields requires. Decided from the two definitions alone: where the
+//! plan depends on stored values, it names what to look for.
+//!
+//! Never here: a record or a value.
 
 use crate::error::RequestField;
 use crate::field::Field;
-use crate::model::credential_type::Former;
+use crate::model::credential_type::FormerField;
 
-/// What has to be seen to when one definition takes the place of another.
+/// What has to be done when one definition replaces another.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(super) struct ChangePlan {
     /// What must not change while there are sealed values: the change waits until it is known that
     /// there are none.
-    pub(crate) held: Vec<Held>,
+    pub(super) locked: Vec<LockedProperty>,
     /// Whether there may be plain values of fields that will be secure.
-    pub(crate) reseal: bool,
+    pub(super) reseal: bool,
 }
 
-/// Something about a field that its sealed values hold as it is.
+/// A property of a field that must stay as it is while the field has sealed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) field: String,
-    pub(crate) part: Part,
+pub(super) struct LockedProperty {
+    pub(super) field: String,
+    pub(super) property: FieldProperty,
 }
 
-/// What of a field is held.
+/// A property of a field that sealed values can lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// A schema change never decrypts.
+pub(super) enum FieldProperty {
+    /// Locked because a change of a type decrypts nothing.
     Secure,
-    /// The next update has the plugin judge what is stored. Whoever could change what it is judged
-    /// by would learn by guesses what they may not reveal.
+    /// Locked because the next update has the plugin check what is stored. A caller who may not
+    /// reveal a value could otherwise guess it: by changing what it is checked against, and seeing
+    /// whether the update is refused.
     ValueType,
-    /// As the type of its values.
+    /// Locked for the same reason as the type of the values.
     Choices,
 }
 
-impl Part {
+impl FieldProperty {
     /// The field of a request that asks to change it.
-    pub(crate) const fn field(self) -> RequestField {
+    pub(super) const fn field(self) -> RequestField {
         match self {
             Self::Secure => RequestField::Secure,
             Self::ValueType => RequestField::ValueType,
@@ -44,7 +47,7 @@ impl Part {
         }
     }
 
-    pub(crate) const fn why(self) -> &'static str {
+    pub(super) const fn why(self) -> &'static str {
         match self {
             Self::Secure => "There are secure values of this field: it stays secure.",
             Self::ValueType => {
@@ -56,49 +59,62 @@ impl Part {
         }
     }
 
-    /// Whether values of deleted credentials hold it too. One that returns to a field that is plain
-    /// now stays out of sight; to one that is secure, it would be judged.
-    pub(crate) const fn is_held_by_deleted(self) -> bool {
+    /// Whether values of deleted credentials lock it too. A value that is restored to a field that
+    /// is plain by then is not shown; a value that is restored to a secure field is checked by the
+    /// next update.
+    pub(super) const fn is_locked_by_deleted(self) -> bool {
         !matches!(self, Self::Secure)
     }
 }
 
-/// What it takes to get from `old` to `new`. A field that is not in `old` may have been there
-/// before, and have values out of sight; what it was when it was last secure is among the `former`.
-pub(crate) fn plan(old: &[Field], former: &[Former], new: &[Field]) -> Plan {
-    let before =
+/// What the change from `old` to `new` requires. A field that is not in `old` may have existed
+/// before, and have values that are not shown; `former` says what it was when it was last secure.
+pub(super) fn plan_change(old: &[Field], former: &[FormerField], new: &[Field]) -> ChangePlan {
+    let was_secure =
         |field: &Field| old.iter().find(|other| other.id == field.id).map(|other| other.secure);
-    let opening = new.iter().filter(|field| !field.secure && before(field) != Some(false));
-    let opening = opening.map(|field| Held { field: field.id.clone(), part: Part::Secure });
-    let judged = new.iter().filter(|field| field.secure).filter_map(|field| {
-        let as_new = Former::of(field);
-        let part = differing(&last_secure(old, former, field, &as_new)?, &as_new)?;
-        Some(Held { field: field.id.clone(), part })
+    let opened = new.iter().filter(|field| !field.secure && was_secure(field) != Some(false));
+    let opened = opened
+        .map(|field| LockedProperty { field: field.id.clone(), property: FieldProperty::Secure });
+    let rechecked = new.iter().filter(|field| field.secure).filter_map(|field| {
+        let as_new = FormerField::from_field(field);
+        let property = differing(&last_secure(old, former, field, &as_new)?, &as_new)?;
+        Some(LockedProperty { field: field.id.clone(), property })
     });
-    let reseal = new.iter().any(|field| field.secure && before(field) != Some(true));
-    Plan { held: opening.chain(judged).collect(), reseal }
+    let reseal = new.iter().any(|field| field.secure && was_secure(field) != Some(true));
+    ChangePlan { locked: opened.chain(rechecked).collect(), reseal }
 }
 
-/// What was secure by `old` or before, and is not by `new`.
-pub(crate) fn former(old: &[Field], former: &[Former], new: &[Field]) -> Vec<Former> {
-    let secure =
-        |fields: &[Field]| fields.iter().filter(|field| field.secure).map(Former::of).collect();
+/// The fields that were secure in `old` or before, and are not secure in `new`.
+pub(super) fn former_fields(
+    old: &[Field],
+    former: &[FormerField],
+    new: &[Field],
+) -> Vec<FormerField> {
+    let secure = |fields: &[Field]| {
+        fields.iter().filter(|field| field.secure).map(FormerField::from_field).collect()
+    };
     let (was, is): (Vec<_>, Vec<_>) = (secure(old), secure(new));
-    let is_secure = |field: &Former| is.iter().any(|other| other.id == field.id);
+    let is_secure = |field: &FormerField| is.iter().any(|other| other.id == field.id);
     former.iter().cloned().chain(was).filter(|field| !is_secure(field)).collect()
 }
 
-/// What `new` was when it was secure last, if it ever was.
-fn last_secure(old: &[Field], former: &[Former], new: &Field, as_new: &Former) -> Option<Former> {
-    let present = old.iter().find(|other| other.id == new.id && other.secure).map(Former::of);
+/// What `new` was when it was last secure, if it ever was.
+fn last_secure(
+    old: &[Field],
+    former: &[FormerField],
+    new: &Field,
+    as_new: &FormerField,
+) -> Option<FormerField> {
+    let present = old.iter().find(|other| other.id == new.id && other.secure);
+    let present = present.map(FormerField::from_field);
     present.or_else(|| former.iter().find(|other| other.id == as_new.id).cloned())
 }
 
-fn differing(old: &Former, new: &Former) -> Option<Part> {
+fn differing(old: &FormerField, new: &FormerField) -> Option<FieldProperty> {
     if old.value_type != new.value_type {
-        return Some(Part::ValueType);
+        return Some(FieldProperty::ValueType);
     }
-    (old.choices != new.choices).then_some(Part::Choices)
+    (old.choices != new.choices).then_some(FieldProperty::Choices)
 }
 
 #[cfg(test)]
@@ -120,33 +136,34 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_a_field_is_judged() {
-        for (old, new, opening, reseal) in [
+    fn every_change_of_secure_is_planned() {
+        for (old, new, opened, reseal) in [
             (Some(false), Some(false), false, false),
             (Some(true), Some(true), false, false),
             (Some(false), Some(true), false, true),
             (Some(true), Some(false), true, false),
             (Some(true), None, false, false),
             (Some(false), None, false, false),
-            // It may have been there before.
+            // It may have existed before.
             (None, Some(true), false, true),
             (None, Some(false), true, false),
         ] {
             let one = |secure: Option<bool>| {
                 definition(&secure.map(|secure| ("f", secure)).into_iter().collect::<Vec<_>>())
             };
-            let held = Held { field: "f".to_owned(), part: Part::Secure };
-            let expected = Plan { held: opening.then_some(held).into_iter().collect(), reseal };
-            assert_eq!(plan(&one(old), &[], &one(new)), expected, "{old:?} {new:?}");
+            let locked = LockedProperty { field: "f".to_owned(), property: FieldProperty::Secure };
+            let locked = opened.then_some(locked).into_iter().collect();
+            let expected = ChangePlan { locked, reseal };
+            assert_eq!(plan_change(&one(old), &[], &one(new)), expected, "{old:?} {new:?}");
         }
     }
 
     #[test]
-    fn order_names_and_the_rest_ask_for_nothing() {
+    fn order_names_and_the_rest_require_nothing() {
         let old = definition(&[("a", true), ("b", false)]);
         let mut new = definition(&[("b", false), ("a", true)]);
         new.iter_mut().for_each(|field| field.required = true);
-        assert_eq!(plan(&old, &[], &new), Plan::default());
+        assert_eq!(plan_change(&old, &[], &new), ChangePlan::default());
     }
 
     fn choice(secure: bool, choices: &[&str]) -> Vec<Field> {
@@ -159,30 +176,31 @@ mod tests {
     }
 
     #[test]
-    fn what_a_secure_field_is_judged_by_is_held() {
+    fn what_a_secure_field_is_checked_against_is_locked() {
         let (text, plain_text) = (definition(&[("f", true)]), definition(&[("f", false)]));
         let (narrow, wide) = (choice(true, &["1"]), choice(true, &["1", "2"]));
-        for (old, new, part) in [
-            (&text, &narrow, Some(Part::ValueType)),
-            (&narrow, &text, Some(Part::ValueType)),
-            (&narrow, &wide, Some(Part::Choices)),
+        for (old, new, property) in [
+            (&text, &narrow, Some(FieldProperty::ValueType)),
+            (&narrow, &text, Some(FieldProperty::ValueType)),
+            (&narrow, &wide, Some(FieldProperty::Choices)),
             (&narrow, &narrow, None),
             // Plain values are no secret.
             (&plain_text, &narrow, None),
             (&plain_text, &choice(false, &["1"]), None),
         ] {
-            let held: Vec<_> =
-                part.map(|part| Held { field: "f".into(), part }).into_iter().collect();
-            assert_eq!(plan(old, &[], new).held, held, "{old:?} {new:?}");
-            // By way of no field, and of a plain one.
+            let locked: Vec<_> = property
+                .map(|property| LockedProperty { field: "f".into(), property })
+                .into_iter()
+                .collect();
+            assert_eq!(plan_change(old, &[], new).locked, locked, "{old:?} {new:?}");
+            // The same when the field is absent or plain in between.
             for between in [Vec::new(), plain_text.clone()] {
-                let left = former(old, &[], &between);
-                let Plan { held: now, .. } = plan(&between, &left, new);
-                let judged: Vec<_> =
-                    now.into_iter().filter(|held| held.part != Part::Secure).collect();
-                assert_eq!(judged, held, "{old:?} {between:?} {new:?}");
+                let left = former_fields(old, &[], &between);
+                let mut rechecked = plan_change(&between, &left, new).locked;
+                rechecked.retain(|locked| locked.property != FieldProperty::Secure);
+                assert_eq!(rechecked, locked, "{old:?} {between:?} {new:?}");
                 assert_eq!(
-                    former(&between, &left, new).is_empty(),
+                    former_fields(&between, &left, new).is_empty(),
                     new[0].secure || left.is_empty()
                 );
             }

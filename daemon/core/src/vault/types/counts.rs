@@ -9,14 +9,13 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::ids::{CompanyId, TypeId};
 use crate::ports::store::Revision;
-use crate::records::credentials::epoch_of;
-use crate::records::{Projection, Records};
+use crate::records::{Projection, Records, credentials_space};
 
 /// Credentials of one type by company, at one time.
 #[derive(Debug)]
 pub(in crate::vault) struct Counts {
-    pub(in crate::vault) epoch: Option<Revision>,
-    pub(in crate::vault) by_company: BTreeMap<CompanyId, u64>,
+    pub(super) epoch: Option<Revision>,
+    pub(super) by_company: BTreeMap<CompanyId, u64>,
 }
 
 /// The counts of each type, as far as they were counted.
@@ -32,7 +31,7 @@ impl CountsByType {
     ) -> Result<Arc<Counts>, Error> {
         let projection = Arc::clone(self.0.lock().entry(id).or_default());
         let read = |epoch, _| async move { count(records, id, epoch).await };
-        projection.current(records, &epoch_of(id), read).await
+        projection.current(records, &credentials_space(id), read).await
     }
 
     /// Forgets the types that `exists` is false for.

@@ -1,25 +1,25 @@
-//! Types that exist because their plugin is configured: made at the first start, brought up to date
-//! at every later one, always by the same id. When the plugin is gone, the type stays and can be
-//! read.
+//! Types that plugins declare: created at the first start with the plugin, updated at every later
+//! one, always under the same id. When the plugin is no longer configured, the type stays and can
+//! be read.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::field::Field;
-use crate::ground::too_contended;
+use crate::ground::retry;
 use crate::ids::{PluginName, TypeId};
 use crate::link::check_link;
 use crate::model::credential_type::CredentialType;
 use crate::ports::audit::Action;
-use crate::ports::random_16;
 use crate::ports::store::Versioned;
 use crate::ports::types::{DeclaredType, TypePluginView};
 use crate::records::CommitError;
 use crate::records::credential_types::TypeChange;
-use crate::vault::draft::{FieldDraft, TypeDraft};
-use crate::vault::{ATTEMPTS, Vault};
+use crate::vault::Vault;
+use crate::vault::draft::{FieldDraft, Problems, TypeDraft};
 
 impl Vault {
+    /// Creates the types that the configured plugins declare, or updates them.
     pub(in crate::vault) async fn declare_types(&self) -> Result<(), Error> {
         for plugin in self.plugins.list() {
             if let Some(declared) = &plugin.declares {
@@ -30,79 +30,64 @@ impl Vault {
     }
 
     async fn declare(&self, plugin: &TypePluginView, declared: &DeclaredType) -> Result<(), Error> {
-        let name = &plugin.identity.name;
-        for _ in 0..ATTEMPTS {
-            let types = self.types().await?;
-            let present = match self.records().type_of_plugin(name).await? {
-                Some(id) => Some(types.by_id(id).map(Arc::clone).ok_or_else(|| lost(name, id))?),
-                None => None,
-            };
-            let id = present.as_ref().map(|stored| stored.value.id);
-            let taken =
-                types.by_name(&declared.name).is_some_and(|other| Some(other.value.id) != id);
-            let wanted = self.wanted(name, declared, (present.as_deref(), taken))?;
-            let done = match &present {
-                Some(stored) => self.bring_up_to_date(stored, &wanted).await,
-                None => self.make_declared(&wanted).await,
-            };
-            match done {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
+        retry(|| self.try_declare(&plugin.identity.name, declared)).await
     }
 
-    /// The type as its plugin declares it. Where somebody else's type has its name, the plugin's
-    /// name makes the difference.
-    fn wanted(
+    async fn try_declare(
         &self,
         plugin: &PluginName,
         declared: &DeclaredType,
-        (present, taken): (Option<&Versioned<CredentialType>>, bool),
-    ) -> Result<CredentialType, Error> {
-        let now = self.ground.clock.now();
-        let blank = CredentialType {
-            id: TypeId::from_random(random_16(&*self.ground.entropy)),
-            name: String::new(),
-            icon: None,
-            permission_scope: None,
-            plugin: plugin.clone(),
-            declared: true,
-            fields: Vec::new(),
-            former: Vec::new(),
-            created: now,
-            updated: now,
-            closing: Vec::new(),
-            deleted: None,
+    ) -> Result<(), CommitError> {
+        let types = self.types().await?;
+        let stored = match self.records().type_of_plugin(plugin).await? {
+            Some(id) => {
+                Some(types.by_id(id).map(Arc::clone).ok_or_else(|| missing_type(plugin, id))?)
+            }
+            None => None,
         };
-        let from = present.map_or(blank, |stored| CredentialType {
+        let id = stored.as_ref().map(|stored| stored.value.id);
+        let is_taken =
+            types.by_name(&declared.name).is_some_and(|other| Some(other.value.id) != id);
+        let name = declared_name(plugin, declared, is_taken);
+        let wanted = self.declared_type(plugin, declared, (stored.as_deref(), name))?;
+        match &stored {
+            Some(stored) => self.update_declared(stored, &wanted).await,
+            None => self.create_declared(&wanted).await,
+        }
+    }
+
+    /// The type as its plugin declares it, under that name.
+    fn declared_type(
+        &self,
+        plugin: &PluginName,
+        declared: &DeclaredType,
+        (stored, name): (Option<&Versioned<CredentialType>>, String),
+    ) -> Result<CredentialType, Error> {
+        let blank = || CredentialType { declared: true, ..self.blank_type(plugin.clone()) };
+        let from = stored.map_or_else(blank, |stored| CredentialType {
             permission_scope: None,
             ..stored.value.clone()
         });
-        let name =
-            if taken { format!("{} ({plugin})", declared.name) } else { declared.name.clone() };
         let draft = TypeDraft {
             name: Some(name),
             permission_scope: declared.permission_scope.clone(),
-            // A picture is no reason to refuse a type.
+            // An invalid picture is left out: it is no reason to refuse the type.
             icon: Some(declared.icon.clone().filter(|icon| check_link(icon).is_ok())),
             plugin: None,
-            fields: Some(declared.fields.iter().map(|field| Some(draft(field))).collect()),
+            fields: Some(declared.fields.iter().map(|field| Some(field_draft(field))).collect()),
         };
-        self.drawn(&from, &draft, crate::vault::draft::Problems::default())
-            .map_err(|error| senseless(plugin, &error))
+        self.apply_draft(&from, &draft, Problems::default())
+            .map_err(|error| invalid_declaration(plugin, &error))
     }
 
-    async fn make_declared(&self, wanted: &CredentialType) -> Result<(), CommitError> {
+    async fn create_declared(&self, wanted: &CredentialType) -> Result<(), CommitError> {
         let event = self.type_event(None, Action::Create, wanted, None);
         let change =
             TypeChange { after: Some(wanted), event: Some(&event), ..TypeChange::default() };
-        self.records().commit_type(&change).await.map(|_| ())
+        self.records().commit_type(&change).await.map(drop)
     }
 
-    async fn bring_up_to_date(
+    async fn update_declared(
         &self,
         stored: &Versioned<CredentialType>,
         wanted: &CredentialType,
@@ -111,7 +96,7 @@ impl Vault {
             return Ok(());
         }
         let wanted = CredentialType { updated: self.ground.clock.now(), ..wanted.clone() };
-        match self.flip(stored, &wanted, None).await {
+        match self.replace_type(stored, &wanted, None).await {
             Err(CommitError::Failed(error)) if error.kind() == Kind::Conflict => {
                 tracing::warn!(%error, plugin = %stored.value.plugin, credential_type = %stored.value.id,
                     "the type stays as it was: the plugin declares a field plain that has secure values");
@@ -122,7 +107,12 @@ impl Vault {
     }
 }
 
-fn draft(field: &Field) -> FieldDraft {
+/// The name of the type. When another type has the declared name, the plugin's name is added.
+fn declared_name(plugin: &PluginName, declared: &DeclaredType, is_taken: bool) -> String {
+    if is_taken { format!("{} ({plugin})", declared.name) } else { declared.name.clone() }
+}
+
+fn field_draft(field: &Field) -> FieldDraft {
     FieldDraft {
         id: Some(field.id.clone()),
         name: Some(field.name.clone()),
@@ -134,18 +124,21 @@ fn draft(field: &Field) -> FieldDraft {
     }
 }
 
-fn senseless(plugin: &PluginName, error: &Error) -> Error {
-    let what: Vec<_> = error
+fn invalid_declaration(plugin: &PluginName, error: &Error) -> Error {
+    let problems: Vec<_> = error
         .fields()
         .iter()
         .map(|problem| format!("{}: {}", problem.place(), problem.message))
         .collect();
     Error::new(
         Kind::Invalid,
-        format!("The type that the plugin {plugin} declares makes no sense: {}", what.join("; ")),
+        format!(
+            "The type that the plugin {plugin} declares makes no sense: {}",
+            problems.join("; ")
+        ),
     )
 }
 
-fn lost(plugin: &PluginName, id: TypeId) -> Error {
+fn missing_type(plugin: &PluginName, id: TypeId) -> Error {
     Error::internal(format!("the type {id} that the plugin {plugin} declares is not there"))
 }

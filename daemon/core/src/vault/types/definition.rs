@@ -1,4 +1,6 @@
-//! Whether the definition of a type makes sense: every fault of it, with its path.
+//! Checks the definition of a type: every problem of it, with its path.
+//!
+//! Never here: a type that is stored.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +10,23 @@ use crate::text;
 use crate::vault::draft::{FieldDraft, Problems};
 
 /// Longest name of anything in the vault, in characters.
-pub(in crate::vault) const MAX_NAME_CHARS: usize = 200;
+const MAX_NAME_CHARS: usize = 200;
 /// Longest id of a field.
 const MAX_FIELD_ID: usize = 64;
 /// Longest permission that narrows a type.
 const MAX_SCOPE: usize = 128;
 /// Most choices of a field, and the longest of them in characters.
 const MAX_CHOICES: usize = 200;
-/// What a scope may not begin with: these permissions are ours.
-const OUR_SPACES: [&str; 4] = ["user.", "company.", "credential.", "credential_type."];
+/// Permissions of the daemon itself begin with these words: a scope must not.
+const RESERVED_PREFIXES: [&str; 4] = ["user.", "company.", "credential.", "credential_type."];
 
-/// A name as it is kept: trimmed, 1 to 200 characters, none of which breaks or turns the text
-/// around it.
-pub(crate) fn name(problems: &mut Problems, path: &[Segment], given: &str) -> Option<String> {
+/// A name as it is stored: trimmed, 1 to 200 characters, none of which breaks the line or changes
+/// the direction of the text around it.
+pub(in crate::vault) fn parse_name(
+    problems: &mut Problems,
+    path: &[Segment],
+    given: &str,
+) -> Option<String> {
     let name = given.trim();
     let length = name.chars().count();
     let message = match length {
@@ -37,8 +43,8 @@ pub(crate) fn name(problems: &mut Problems, path: &[Segment], given: &str) -> Op
     None
 }
 
-/// A permission that narrows a type.
-pub(crate) fn scope(problems: &mut Problems, given: &str) -> Option<String> {
+/// The permission that the credentials of a type need.
+pub(super) fn parse_scope(problems: &mut Problems, given: &str) -> Option<String> {
     let is_word = |word: &str| {
         !word.is_empty()
             && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -47,7 +53,7 @@ pub(crate) fn scope(problems: &mut Problems, given: &str) -> Option<String> {
         "Expected at most 128 characters."
     } else if !given.contains('.') || !given.split('.').all(is_word) {
         "Expected words of a-z, 0-9 and _ with dots between them, like aws.credentials."
-    } else if OUR_SPACES.iter().any(|space| given.starts_with(space)) {
+    } else if RESERVED_PREFIXES.iter().any(|space| given.starts_with(space)) {
         "A scope does not begin with user, company, credential or credential_type."
     } else {
         return Some(given.to_owned());
@@ -56,8 +62,11 @@ pub(crate) fn scope(problems: &mut Problems, given: &str) -> Option<String> {
     None
 }
 
-/// The fields of a type. `None` where there is a problem; all of them are recorded.
-pub(crate) fn fields(problems: &mut Problems, given: &[Option<FieldDraft>]) -> Option<Vec<Field>> {
+/// The fields of a type; `None` when there is a problem. Every problem is added to `problems`.
+pub(super) fn parse_fields(
+    problems: &mut Problems,
+    given: &[Option<FieldDraft>],
+) -> Option<Vec<Field>> {
     if given.len() > MAX_FIELDS {
         problems
             .add([RequestField::Fields.into()], format!("Expected at most {MAX_FIELDS} fields."));
@@ -67,22 +76,22 @@ pub(crate) fn fields(problems: &mut Problems, given: &[Option<FieldDraft>]) -> O
     let mut fields = Vec::with_capacity(given.len());
     for (index, draft) in given.iter().enumerate() {
         let Some(draft) = draft else { continue };
-        let mut at = At { problems, index };
+        let mut at = FieldProblems { problems, index };
         if let Some(id) = draft.id.as_deref().filter(|id| !seen.insert(*id)) {
             at.problem(RequestField::Id, format!("The type has a field {id} already.").as_str());
         }
-        fields.extend(field(&mut at, draft));
+        fields.extend(parse_field(&mut at, draft));
     }
     (fields.len() == given.len()).then_some(fields)
 }
 
-/// Where the problems of a field go.
-struct At<'a> {
+/// The problems of one field of the draft.
+struct FieldProblems<'a> {
     problems: &'a mut Problems,
     index: usize,
 }
 
-impl At<'_> {
+impl FieldProblems<'_> {
     fn path(&self, field: RequestField) -> [Segment; 3] {
         [RequestField::Fields.into(), self.index.into(), field.into()]
     }
@@ -93,17 +102,17 @@ impl At<'_> {
     }
 }
 
-fn field(at: &mut At<'_>, draft: &FieldDraft) -> Option<Field> {
-    let id = draft.id.as_deref().and_then(|id| field_id(at, id));
+fn parse_field(at: &mut FieldProblems<'_>, draft: &FieldDraft) -> Option<Field> {
+    let id = draft.id.as_deref().and_then(|id| parse_field_id(at, id));
     let path = at.path(RequestField::Name);
-    let name = draft.name.as_deref().and_then(|given| name(at.problems, &path, given));
-    let value_type = draft.value_type.as_deref().and_then(|word| value_type(at, word));
+    let name = draft.name.as_deref().and_then(|given| parse_name(at.problems, &path, given));
+    let value_type = draft.value_type.as_deref().and_then(|word| parse_value_type(at, word));
     let computed = draft.computed.unwrap_or(false);
     if computed && draft.required == Some(true) {
         at.problem(RequestField::Required, "A computed field is never required.");
         return None;
     }
-    let choices = choices(at, draft, value_type)?;
+    let choices = parse_choices(at, draft, value_type)?;
     Some(Field {
         id: id?,
         name: name?,
@@ -115,7 +124,7 @@ fn field(at: &mut At<'_>, draft: &FieldDraft) -> Option<Field> {
     })
 }
 
-fn field_id(at: &mut At<'_>, id: &str) -> Option<String> {
+fn parse_field_id(at: &mut FieldProblems<'_>, id: &str) -> Option<String> {
     let fits = id.len() <= MAX_FIELD_ID
         && id.starts_with(|c: char| c.is_ascii_alphabetic())
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -126,7 +135,7 @@ fn field_id(at: &mut At<'_>, id: &str) -> Option<String> {
     None
 }
 
-fn value_type(at: &mut At<'_>, word: &str) -> Option<ValueType> {
+fn parse_value_type(at: &mut FieldProblems<'_>, word: &str) -> Option<ValueType> {
     let found = ValueType::parse(word);
     if found.is_none() {
         let names: Vec<_> = ValueType::ALL.iter().map(|known| known.as_str()).collect();
@@ -136,8 +145,8 @@ fn value_type(at: &mut At<'_>, word: &str) -> Option<ValueType> {
 }
 
 /// The choices of a field: some for a choice, none for anything else.
-fn choices(
-    at: &mut At<'_>,
+fn parse_choices(
+    at: &mut FieldProblems<'_>,
     draft: &FieldDraft,
     value_type: Option<ValueType>,
 ) -> Option<Vec<String>> {
@@ -151,7 +160,7 @@ fn choices(
     let distinct: BTreeSet<&str> = choices.iter().map(String::as_str).collect();
     let message = match (is_choice, given.len()) {
         (false, 0) => return Some(Vec::new()),
-        // The type itself is at fault and told already.
+        // The value type is invalid, and reported already.
         (false, _) if value_type.is_none() => return None,
         (false, _) => "Only a choice has choices.",
         (true, 0) => "A choice needs choices.",
@@ -182,15 +191,15 @@ mod tests {
         }
     }
 
-    fn told(problems: Problems) -> Vec<String> {
+    fn paths(problems: Problems) -> Vec<String> {
         problems.into_error().fields().iter().map(FieldProblem::place).collect()
     }
 
     fn places(given: &[Option<FieldDraft>]) -> Vec<String> {
         let mut problems = Problems::default();
-        let fields = fields(&mut problems, given);
+        let fields = parse_fields(&mut problems, given);
         assert_eq!(fields.is_none(), !problems.is_empty() || given.contains_none());
-        told(problems)
+        paths(problems)
     }
 
     trait ContainsNone {
@@ -204,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn good_fields_pass() {
+    fn valid_fields_pass() {
         let all = ValueType::ALL.iter().enumerate().map(|(index, kind)| {
             let choices = (*kind == ValueType::Choice).then(|| vec![Some("red".to_owned())]);
             Some(FieldDraft {
@@ -215,14 +224,14 @@ mod tests {
         });
         let all: Vec<_> = all.collect();
         let mut problems = Problems::default();
-        let fields = fields(&mut problems, &all).unwrap();
+        let fields = parse_fields(&mut problems, &all).unwrap();
         assert!(problems.is_empty());
         let kinds: Vec<_> = fields.iter().map(|field| field.value_type).collect();
         assert_eq!(kinds, ValueType::ALL);
     }
 
     #[test]
-    fn every_fault_of_every_field_is_told() {
+    fn every_problem_of_every_field_is_reported() {
         let given = [
             Some(FieldDraft { value_type: Some("hologram".into()), ..draft("1a") }),
             Some(draft("twice")),
@@ -260,12 +269,12 @@ mod tests {
         assert_eq!(places(&some(65)), ["fields"]);
     }
 
-    /// Attack: a type that claims one of our own permissions as its scope, or all of them.
+    /// Attack: a type that takes a permission of the daemon as its scope, or all of them.
     #[test]
-    fn scopes_are_words_outside_of_our_spaces() {
+    fn scopes_are_words_outside_of_the_reserved_ones() {
         for good in ["aws.credentials", "a_1.b.c", "users.x", "credentials.x"] {
             let mut problems = Problems::default();
-            assert_eq!(scope(&mut problems, good).as_deref(), Some(good));
+            assert_eq!(parse_scope(&mut problems, good).as_deref(), Some(good));
         }
         let long = format!("a.{}", "b".repeat(127));
         for bad in [
@@ -285,8 +294,8 @@ mod tests {
             long.as_str(),
         ] {
             let mut problems = Problems::default();
-            assert_eq!(scope(&mut problems, bad), None, "{bad}");
-            assert_eq!(told(problems), ["permission_scope"]);
+            assert_eq!(parse_scope(&mut problems, bad), None, "{bad}");
+            assert_eq!(paths(problems), ["permission_scope"]);
         }
     }
 
@@ -294,7 +303,7 @@ mod tests {
     #[test]
     fn names_are_trimmed_lines() {
         let checked =
-            |given: &str| name(&mut Problems::default(), &[RequestField::Name.into()], given);
+            |given: &str| parse_name(&mut Problems::default(), &[RequestField::Name.into()], given);
         assert_eq!(checked("  AWS "), Some("AWS".to_owned()));
         assert_eq!(checked(&"ä".repeat(200)).map(|name| name.len()), Some(400));
         for bad in ["", "  ", "a\nb", "a\0", "a\u{202e}b", &"ä".repeat(201)] {

@@ -1,4 +1,4 @@
-//! Looking at types.
+//! Reading types.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Vault {
         Ok(views)
     }
 
-    /// The type as it is before a change: what a client may send back of it unchanged.
+    /// The type as it is before a change. A client may send parts of it back unchanged.
     ///
     /// # Errors
     /// `NotFound`; `Internal` when the store fails.
@@ -55,17 +55,13 @@ impl Vault {
         self.view_of_id(grant.member(), id).await
     }
 
-    pub(in crate::vault) async fn view_of_id(
-        &self,
-        member: &Member,
-        id: TypeId,
-    ) -> Result<TypeView, Error> {
+    pub(super) async fn view_of_id(&self, member: &Member, id: TypeId) -> Result<TypeView, Error> {
         let types = self.types().await?;
         let stored = types.by_id(id).ok_or_else(no_such_type)?;
         self.type_view(member, stored).await
     }
 
-    pub(in crate::vault) async fn type_view(
+    pub(super) async fn type_view(
         &self,
         member: &Member,
         stored: &Arc<Versioned<CredentialType>>,
@@ -83,6 +79,6 @@ impl Vault {
         let visible = visible(member, companies, stored.value.permission_scope.as_deref());
         let counted = self.counts.current(self.records(), stored.value.id).await?;
         let seen = counted.by_company.iter().filter(|(company, _)| visible.contains(**company));
-        Ok(TypeView::of(&stored.value, seen.map(|(_, count)| count).sum()))
+        Ok(TypeView::new(&stored.value, seen.map(|(_, count)| count).sum()))
     }
 }

@@ -1,20 +1,22 @@
-//! Making, changing and deleting types.
+//! Creating, changing and deleting types.
 //!
-//! A change is one flip: from its commit on, every reader goes by the new definition, and every
-//! credential write that was judged by the old one fails. What a flip leaves to do is done by
-//! [`crate::vault::jobs`]. Start with [`Vault::change_type`] and [`Vault::flip`].
+//! A change takes effect with one commit: from then on every reader uses the new definition, and
+//! every credential write that was checked against the old one fails. What a change leaves to do is
+//! done by `vault::jobs`. Start with [`Vault::change_type`] and [`Vault::replace_type`].
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::definition;
+use super::changes::{ChangePlan, FieldProperty, LockedProperty, former_fields, plan_change};
+use super::{CredentialTypes, TypeView, definition};
 use crate::access::vault::{ScopeChange, check_scope_change};
 use crate::access::{ChangeType, CreateType, DeleteType, Grant};
 use crate::caller::Member;
 use crate::error::{Error, FieldProblem, RequestField};
 use crate::field::Field;
-use crate::ground::too_contended;
+use crate::ground::retry;
 use crate::ids::{PluginName, TypeId};
 use crate::link::check_link;
+use crate::model::credential::Credential;
 use crate::model::credential_type::{CredentialType, Deleted};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
@@ -22,15 +24,13 @@ use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::records::credential_types::{MAX_TYPE_BYTES, TypeChange, encode};
 use crate::vault::draft::{FieldDraft, Problems, TypeDraft, conflict};
-use crate::vault::types::changes::{Held, Part, Plan, former, plan};
-use crate::vault::types::{CredentialTypes, TypeView};
-use crate::vault::{ATTEMPTS, READ_AT_A_TIME, Vault, no_such_type};
+use crate::vault::{CONCURRENT_READS, Vault, no_such_type};
 
 impl Vault {
-    /// Makes a type. `problems` are those that were met while the draft was read.
+    /// Creates a type. `problems` are those that were found while the draft was read.
     ///
     /// # Errors
-    /// `Invalid` with every fault, `Conflict` when the name is taken, `Internal` when the store
+    /// `Invalid` with every problem, `Conflict` when the name is taken, `Internal` when the store
     /// fails.
     pub async fn create_type(
         &self,
@@ -38,13 +38,33 @@ impl Vault {
         draft: &TypeDraft,
         problems: Vec<FieldProblem>,
     ) -> Result<TypeView, Error> {
+        let blank = self.blank_type(self.options.default_plugin.clone());
+        let wanted = self.apply_draft(&blank, draft, Problems::from_reading(problems))?;
+        retry(|| self.try_create_type(grant.member(), &wanted)).await
+    }
+
+    async fn try_create_type(
+        &self,
+        member: &Member,
+        wanted: &CredentialType,
+    ) -> Result<TypeView, CommitError> {
+        check_name(&*self.types().await?, wanted)?;
+        let event = self.type_event(Some(member.into()), Action::Create, wanted, None);
+        let change =
+            TypeChange { after: Some(wanted), event: Some(&event), ..TypeChange::default() };
+        self.records().commit_type(&change).await?;
+        Ok(TypeView::new(wanted, 0))
+    }
+
+    /// A new type without name and fields.
+    pub(super) fn blank_type(&self, plugin: PluginName) -> CredentialType {
         let now = self.ground.clock.now();
-        let blank = CredentialType {
+        CredentialType {
             id: TypeId::from_random(random_16(&*self.ground.entropy)),
             name: String::new(),
             icon: None,
             permission_scope: None,
-            plugin: self.options.default_plugin.clone(),
+            plugin,
             declared: false,
             fields: Vec::new(),
             former: Vec::new(),
@@ -52,29 +72,16 @@ impl Vault {
             updated: now,
             closing: Vec::new(),
             deleted: None,
-        };
-        let made = self.drawn(&blank, draft, Problems::met(problems))?;
-        for _ in 0..ATTEMPTS {
-            check_name(&*self.types().await?, &made)?;
-            let event = self.type_event(Some(grant.member().into()), Action::Create, &made, None);
-            let change =
-                TypeChange { after: Some(&made), event: Some(&event), ..TypeChange::default() };
-            match self.records().commit_type(&change).await {
-                Ok(_) => return Ok(TypeView::of(&made, 0)),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
         }
-        Err(too_contended())
     }
 
-    /// Changes what `draft` names about a type. Nothing else changes, and nothing is written when
-    /// nothing does.
+    /// Changes what `draft` names of a type. Nothing is written when nothing changes.
     ///
     /// # Errors
-    /// `NotFound`; `Forbidden` when a scope that it takes is not held; `Invalid` with every fault;
-    /// `Conflict` when the name is taken, the type is its plugin's, or a field that has secure
-    /// values would become plain or change its type or choices; `Internal` when the store fails.
+    /// `NotFound`; `Forbidden` when a scope that the change needs is not held; `Invalid` with every
+    /// problem; `Conflict` when the name is taken, the type belongs to its plugin, or a field that
+    /// has secure values would become plain or change its type or choices; `Internal` when the
+    /// store fails.
     pub async fn change_type(
         &self,
         grant: Grant<ChangeType>,
@@ -82,71 +89,67 @@ impl Vault {
         draft: &TypeDraft,
         problems: Vec<FieldProblem>,
     ) -> Result<TypeView, Error> {
-        let member = grant.member();
-        for _ in 0..ATTEMPTS {
-            let types = self.types().await?;
-            let stored = types.by_id(id).ok_or_else(no_such_type)?;
-            check_rights(member, &stored.value, draft)?;
-            let wanted = self.drawn(&stored.value, draft, Problems::met(problems.clone()))?;
-            if !differs(&stored.value, &wanted) {
-                return self.type_view(member, stored).await;
-            }
-            if stored.value.declared {
-                return Err(conflict([], "The definition of this type belongs to its plugin."));
-            }
-            check_name(&types, &wanted)?;
-            let wanted = CredentialType { updated: self.ground.clock.now(), ..wanted };
-            match self.flip(stored, &wanted, Some(member.into())).await {
-                Ok(()) => return self.view_of_id(member, id).await,
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
+        retry(|| self.try_change_type(grant.member(), id, draft, &problems)).await
+    }
+
+    async fn try_change_type(
+        &self,
+        member: &Member,
+        id: TypeId,
+        draft: &TypeDraft,
+        problems: &[FieldProblem],
+    ) -> Result<TypeView, CommitError> {
+        let types = self.types().await?;
+        let stored = types.by_id(id).ok_or_else(no_such_type)?;
+        check_rights(member, &stored.value, draft)?;
+        let problems = Problems::from_reading(problems.to_vec());
+        let wanted = self.apply_draft(&stored.value, draft, problems)?;
+        if changed_properties(&stored.value, &wanted).is_empty() {
+            return Ok(self.type_view(member, stored).await?);
         }
-        Err(too_contended())
+        if stored.value.declared {
+            let why = "The definition of this type belongs to its plugin.";
+            return Err(conflict([], why).into());
+        }
+        check_name(&types, &wanted)?;
+        let wanted = CredentialType { updated: self.ground.clock.now(), ..wanted };
+        self.replace_type(stored, &wanted, Some(member.into())).await?;
+        Ok(self.view_of_id(member, id).await?)
     }
 
     /// Deletes a type, and its credentials with it, at once.
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` when it has credentials and its scope is not held; `Conflict` when
-    /// it is its plugin's; `Internal` when the store fails.
+    /// it belongs to its plugin; `Internal` when the store fails.
     pub async fn delete_type(&self, grant: Grant<DeleteType>, id: TypeId) -> Result<(), Error> {
-        let member = grant.member();
-        for _ in 0..ATTEMPTS {
-            let types = self.types().await?;
-            let stored = types.by_id(id).ok_or_else(no_such_type)?;
-            let counted = self.counts.current(self.records(), id).await?;
-            let scope = stored.value.permission_scope.as_deref();
-            let touches_values = counted.total() > 0;
-            check_scope_change(
-                member,
-                ScopeChange { present: scope, wanted: None, touches_values },
-            )?;
-            if stored.value.declared {
-                return Err(conflict([], "This type belongs to its plugin."));
-            }
-            let deleted =
-                CredentialType { deleted: Some(self.deleted_now()), ..stored.value.clone() };
-            let event = self.type_event(Some(member.into()), Action::Delete, &deleted, None);
-            let change = TypeChange {
-                before: Some(&**stored),
-                after: Some(&deleted),
-                // Whoever lacks the scope deletes what has no credentials, and nobody gives it one
-                // meanwhile.
-                credentials: (!touches_values).then_some(counted.epoch),
-                event: Some(&event),
-                ..TypeChange::default()
-            };
-            match self.records().commit_type(&change).await {
-                Ok(_) => {
-                    self.jobs.wake();
-                    return Ok(());
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
+        retry(|| self.try_delete_type(grant.member(), id)).await?;
+        self.jobs.wake();
+        Ok(())
+    }
+
+    async fn try_delete_type(&self, member: &Member, id: TypeId) -> Result<(), CommitError> {
+        let types = self.types().await?;
+        let stored = types.by_id(id).ok_or_else(no_such_type)?;
+        let counts = self.counts.current(self.records(), id).await?;
+        let touches_values = counts.total() > 0;
+        let present = stored.value.permission_scope.as_deref();
+        check_scope_change(member, ScopeChange { present, wanted: None, touches_values })?;
+        if stored.value.declared {
+            return Err(conflict([], "This type belongs to its plugin.").into());
         }
-        Err(too_contended())
+        let deleted = CredentialType { deleted: Some(self.deleted_now()), ..stored.value.clone() };
+        let event = self.type_event(Some(member.into()), Action::Delete, &deleted, None);
+        let change = TypeChange {
+            before: Some(&**stored),
+            after: Some(&deleted),
+            // A caller without the scope may delete only a type without credentials: the commit
+            // fails if one was created since they were counted.
+            credentials: (!touches_values).then_some(counts.epoch),
+            event: Some(&event),
+            ..TypeChange::default()
+        };
+        self.records().commit_type(&change).await.map(drop)
     }
 
     pub(in crate::vault) fn deleted_now(&self) -> Deleted {
@@ -154,39 +157,35 @@ impl Vault {
         Deleted { at, until: at + self.options.undelete_window, purging: false }
     }
 
-    /// Puts `wanted` in the place of `stored`. Where fields become plain, or secure ones are to be
-    /// judged otherwise, it takes two steps: first the type is marked, so that whoever seals a
-    /// value of such a field has to take the mark away; then its credentials are looked through;
-    /// and only if none has such a value and the mark is still there, the definition changes. A
-    /// mark that is left behind by a crash harms nobody.
+    /// Replaces `stored` with `wanted`. Where the change depends on there being no sealed values,
+    /// it takes two steps. First the type is marked: a writer that seals a value of such a field
+    /// has to remove the mark. Then the credentials are searched, and the definition changes only
+    /// if none has such a value and the mark is still there. A mark that a crash leaves behind is
+    /// harmless.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when the type changed meanwhile: read again.
-    pub(in crate::vault) async fn flip(
+    pub(super) async fn replace_type(
         &self,
         stored: &Versioned<CredentialType>,
         wanted: &CredentialType,
         actor: Option<Actor>,
     ) -> Result<(), CommitError> {
-        let Plan { held, reseal } = held_by(&stored.value, wanted);
+        let ChangePlan { locked, reseal } = plan(&stored.value, wanted);
         if stored.value.fields != wanted.fields {
-            // What a former change left to seal is sealed first: a value that was secure for a
+            // What an earlier change left unsealed is sealed first: a value that was secure for a
             // moment stays secure.
             self.reseal_type(stored).await?;
         }
-        let marked = if held.is_empty() { None } else { Some(self.mark(stored, &held).await?) };
-        if marked.is_some()
-            && let Some(problem) = self.first_sealed(stored.value.id, &held, &wanted.fields).await?
-        {
-            self.unmark(stored.value.id).await?;
-            return Err(CommitError::Failed(problem));
-        }
-        let before = marked.as_ref().unwrap_or(stored);
-        let note = changes(&stored.value, wanted).join(", ");
+        let marked = match locked.as_slice() {
+            [] => None,
+            locked => Some(self.mark_closing(stored, locked, &wanted.fields).await?),
+        };
+        let note = changed_properties(&stored.value, wanted).join(", ");
         let event = self.type_event(actor, Action::Change, wanted, Some(note));
         let wanted = CredentialType { closing: Vec::new(), ..wanted.clone() };
         let change = TypeChange {
-            before: Some(before),
+            before: Some(marked.as_ref().unwrap_or(stored)),
             after: Some(&wanted),
             reseal,
             event: Some(&event),
@@ -199,102 +198,108 @@ impl Vault {
         Ok(())
     }
 
-    async fn mark(
+    /// Marks the fields of `locked`, and returns the marked type if no credential has a sealed
+    /// value that locks one of them.
+    async fn mark_closing(
         &self,
         stored: &Versioned<CredentialType>,
-        held: &[Held],
+        locked: &[LockedProperty],
+        wanted: &[Field],
     ) -> Result<Versioned<CredentialType>, CommitError> {
-        let closing = held.iter().map(|held| held.field.clone()).collect();
-        let of = CredentialType { closing, ..stored.value.clone() };
-        let change = TypeChange { before: Some(stored), after: Some(&of), ..TypeChange::default() };
+        let closing = locked.iter().map(|locked| locked.field.clone()).collect();
+        let marked = CredentialType { closing, ..stored.value.clone() };
+        let change =
+            TypeChange { before: Some(stored), after: Some(&marked), ..TypeChange::default() };
         let revision = self.records().commit_type(&change).await?;
-        Ok(Versioned { value: of, revision })
+        let id = stored.value.id;
+        match self.find_lock(id, locked).await? {
+            None => Ok(Versioned { value: marked, revision }),
+            Some(lock) => {
+                self.clear_closing(id).await?;
+                Err(refusal_of_lock(lock, wanted).into())
+            }
+        }
     }
 
-    /// Takes the mark away, whoever put it there: the field stays as it is.
-    pub(in crate::vault) async fn unmark(&self, id: TypeId) -> Result<(), CommitError> {
+    /// Removes the mark, whichever change made it: then that change fails, and the field stays as
+    /// it is.
+    pub(in crate::vault) async fn clear_closing(&self, id: TypeId) -> Result<(), CommitError> {
         let Some(stored) = self.records().type_of_id(id).await? else { return Ok(()) };
         if stored.value.closing.is_empty() {
             return Ok(());
         }
-        let of = CredentialType { closing: Vec::new(), ..stored.value.clone() };
+        let cleared = CredentialType { closing: Vec::new(), ..stored.value.clone() };
         let change =
-            TypeChange { before: Some(&stored), after: Some(&of), ..TypeChange::default() };
+            TypeChange { before: Some(&stored), after: Some(&cleared), ..TypeChange::default() };
         match self.records().commit_type(&change).await {
-            // Somebody else did something to the type, and that took the mark away or put a new one
-            // there.
+            // Another change of the type came first, and removed the mark or made a new one.
             Ok(_) | Err(CommitError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// What to say when a sealed value, be it out of sight, holds one of `held`.
-    async fn first_sealed(
+    /// The first of `locked` for which a credential has a sealed value, shown or not.
+    async fn find_lock<'a>(
         &self,
         id: TypeId,
-        held: &[Held],
-        wanted: &[Field],
-    ) -> Result<Option<Error>, Error> {
+        locked: &'a [LockedProperty],
+    ) -> Result<Option<&'a LockedProperty>, Error> {
         let mut reading = stream::iter(self.all_of_type(id).await?)
             .map(|credential| self.records().credential(credential))
-            .buffer_unordered(READ_AT_A_TIME);
+            .buffer_unordered(CONCURRENT_READS);
         while let Some(found) = reading.try_next().await? {
             let Some(Versioned { value: credential, .. }) = found else { continue };
-            let holds = |held: &&Held| {
-                credential.sealed_fields.contains(&held.field)
-                    && (credential.deleted.is_none() || held.part.is_held_by_deleted())
-            };
-            if let Some(Held { field, part }) = held.iter().find(holds) {
-                let place = wanted.iter().position(|other| other.id == *field).unwrap_or_default();
-                let path = [RequestField::Fields.into(), place.into(), part.field().into()];
-                return Ok(Some(conflict(path, part.why())));
+            if let Some(lock) = locked.iter().find(|locked| locks(&credential, locked)) {
+                return Ok(Some(lock));
             }
         }
         Ok(None)
     }
 
-    /// `of` with what `draft` names.
-    pub(in crate::vault) fn drawn(
+    /// `credential_type` with what `draft` names.
+    pub(super) fn apply_draft(
         &self,
-        of: &CredentialType,
+        credential_type: &CredentialType,
         draft: &TypeDraft,
         mut problems: Problems,
     ) -> Result<CredentialType, Error> {
-        let mut drawn = of.clone();
+        let mut wanted = credential_type.clone();
         if let Some(given) = &draft.name {
-            drawn.name = definition::name(&mut problems, &[RequestField::Name.into()], given)
-                .unwrap_or_default();
+            wanted.name =
+                definition::parse_name(&mut problems, &[RequestField::Name.into()], given)
+                    .unwrap_or_default();
         }
         if let Some(given) = &draft.permission_scope {
-            drawn.permission_scope = definition::scope(&mut problems, given);
+            wanted.permission_scope = definition::parse_scope(&mut problems, given);
         }
         if let Some(given) = &draft.icon {
             if let Some(Err(message)) = given.as_deref().map(check_link) {
                 problems.add([RequestField::Icon.into()], message);
             }
-            drawn.icon.clone_from(given);
+            wanted.icon.clone_from(given);
         }
         if let Some(plugin) =
-            draft.plugin.as_deref().and_then(|name| self.plugin(&mut problems, name))
+            draft.plugin.as_deref().and_then(|name| self.parse_plugin(&mut problems, name))
         {
-            drawn.plugin = plugin;
+            wanted.plugin = plugin;
         }
         if let Some(given) = &draft.fields {
-            drawn.fields = definition::fields(&mut problems, given).unwrap_or_default();
-            if !of.declared {
-                drawn.former = former(&of.fields, &of.former, &drawn.fields);
+            wanted.fields = definition::parse_fields(&mut problems, given).unwrap_or_default();
+            if !credential_type.declared {
+                let (old, former) = (&credential_type.fields, &credential_type.former);
+                wanted.former = former_fields(old, former, &wanted.fields);
             }
         }
-        if encode(&drawn)?.len() > MAX_TYPE_BYTES {
+        if encode(&wanted)?.len() > MAX_TYPE_BYTES {
             problems.add(
                 [RequestField::Fields.into()],
                 "All names and choices together, those of former secure fields included, are too long.",
             );
         }
-        problems.none_or_invalid().map(|()| drawn)
+        problems.into_result().map(|()| wanted)
     }
 
-    fn plugin(&self, problems: &mut Problems, name: &str) -> Option<PluginName> {
+    fn parse_plugin(&self, problems: &mut Problems, name: &str) -> Option<PluginName> {
         let configured = self.plugins.list().into_iter().map(|plugin| plugin.identity.name);
         let configured: Vec<_> = configured.collect();
         let found = configured.iter().find(|known| known.as_str() == name).cloned();
@@ -312,36 +317,56 @@ impl Vault {
         &self,
         actor: Option<Actor>,
         action: Action,
-        of: &CredentialType,
+        credential_type: &CredentialType,
         note: Option<String>,
     ) -> Event {
-        let target = Target { credential_type: Some(of.id), ..Target::default() };
+        let target = Target { credential_type: Some(credential_type.id), ..Target::default() };
         Event { at: self.ground.clock.now(), actor, action, target, note, outcome: Outcome::Done }
     }
 }
 
-/// What a declared type is judged by is its plugin's alone, which could judge otherwise without
-/// saying so here.
-fn held_by(of: &CredentialType, wanted: &CredentialType) -> Plan {
-    let mut plan = plan(&of.fields, &of.former, &wanted.fields);
-    if of.declared {
-        plan.held.retain(|held| held.part == Part::Secure);
+/// What the change requires. What values of a declared type are checked against is not locked: the
+/// plugin defines it, and could check otherwise without changing the definition.
+fn plan(credential_type: &CredentialType, wanted: &CredentialType) -> ChangePlan {
+    let mut plan = plan_change(&credential_type.fields, &credential_type.former, &wanted.fields);
+    if credential_type.declared {
+        plan.locked.retain(|locked| locked.property == FieldProperty::Secure);
     }
     plan
 }
 
-/// A change of scope needs the old and the new one; one of fields or plugin the present one. What
-/// was sent, readable or not, counts as a change unless it says what is there.
-fn check_rights(member: &Member, of: &CredentialType, draft: &TypeDraft) -> Result<(), Error> {
-    let present = of.permission_scope.as_deref();
+fn locks(credential: &Credential, locked: &LockedProperty) -> bool {
+    credential.sealed_fields.contains(&locked.field)
+        && (credential.deleted.is_none() || locked.property.is_locked_by_deleted())
+}
+
+fn refusal_of_lock(lock: &LockedProperty, wanted: &[Field]) -> Error {
+    let index = wanted.iter().position(|field| field.id == lock.field).unwrap_or_default();
+    conflict(
+        [RequestField::Fields.into(), index.into(), lock.property.field().into()],
+        lock.property.why(),
+    )
+}
+
+/// A change of scope needs the old scope and the new one; a change of fields or plugin needs the
+/// present one. Fields and a plugin that were sent, readable or not, count as a change unless they
+/// equal what is stored.
+fn check_rights(
+    member: &Member,
+    credential_type: &CredentialType,
+    draft: &TypeDraft,
+) -> Result<(), Error> {
+    let present = credential_type.permission_scope.as_deref();
     let wanted = draft.permission_scope.as_deref().filter(|wanted| Some(*wanted) != present);
-    let plugin = draft.plugin.as_deref().is_some_and(|plugin| plugin != of.plugin.as_str());
-    let fields = draft.fields.as_deref().is_some_and(|fields| !says(fields, &of.fields));
+    let plugin =
+        draft.plugin.as_deref().is_some_and(|plugin| plugin != credential_type.plugin.as_str());
+    let fields =
+        draft.fields.as_deref().is_some_and(|fields| !equals(fields, &credential_type.fields));
     check_scope_change(member, ScopeChange { present, wanted, touches_values: plugin || fields })
 }
 
-fn says(drafts: &[Option<FieldDraft>], fields: &[Field]) -> bool {
-    let read = definition::fields(&mut Problems::default(), drafts);
+fn equals(drafts: &[Option<FieldDraft>], fields: &[Field]) -> bool {
+    let read = definition::parse_fields(&mut Problems::default(), drafts);
     read.is_some_and(|read| read == fields)
 }
 
@@ -354,18 +379,14 @@ fn check_name(types: &CredentialTypes, wanted: &CredentialType) -> Result<(), Er
     }
 }
 
-fn differs(of: &CredentialType, wanted: &CredentialType) -> bool {
-    !changes(of, wanted).is_empty()
-}
-
-/// What of a type changes, in the words of the API.
-fn changes(of: &CredentialType, wanted: &CredentialType) -> Vec<&'static str> {
-    let parts = [
-        ("name", of.name != wanted.name),
-        ("permissionScope", of.permission_scope != wanted.permission_scope),
-        ("icon", of.icon != wanted.icon),
-        ("plugin", of.plugin != wanted.plugin),
-        ("fields", of.fields != wanted.fields),
+/// Which properties of a type change, by their names in the API.
+fn changed_properties(old: &CredentialType, new: &CredentialType) -> Vec<&'static str> {
+    let properties = [
+        ("name", old.name != new.name),
+        ("permissionScope", old.permission_scope != new.permission_scope),
+        ("icon", old.icon != new.icon),
+        ("plugin", old.plugin != new.plugin),
+        ("fields", old.fields != new.fields),
     ];
-    parts.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    properties.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
