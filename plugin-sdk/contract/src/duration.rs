@@ -53,7 +53,6 @@ pub fn in_seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that fails should say where, and at once")]
     use super::*;
 
     #[test]
