@@ -78,7 +78,10 @@ fn a_second_signal_ends_it_at_once() {
         thread::spawn(move || Request::post(REQUEST, &body).bearer(&token).try_send(address));
     eventually("the call to be in work", || target.received().len() == 1);
     daemon.terminate();
-    daemon.stderr().wait(|log| log.contains("finishing what is in work").then_some(())).unwrap();
+    daemon
+        .stderr()
+        .wait(|log| log.contains("the daemon finishes the work under way").then_some(()))
+        .unwrap();
     daemon.terminate();
     let ended = daemon.ended();
     assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
