@@ -149,8 +149,8 @@ impl<'r> Value<'r> {
             units::show_duration(*range.end())
         );
         let Kind::Text(text) = &self.node.kind else { return self.mismatch(&expected) };
-        match units::duration(text) {
-            Some(duration) if range.contains(&duration) => Some(duration),
+        match credsmith_contract::duration::parse(text) {
+            Ok(duration) if range.contains(&duration) => Some(duration),
             _ => {
                 self.fault(format!("is {text:?}, expected {expected}"));
                 None
