@@ -149,6 +149,13 @@ impl Member {
         Self { user, subject, session, scopes, rights }
     }
 
+    /// A member without a session, which fills the vault of a demonstration. It proves no sign-in:
+    /// `credsmith dev` alone may make one, and its data serve this machine only.
+    pub fn of_demonstration(user: UserId, session: SessionId, rights: Rights) -> Self {
+        let subject = Subject { issuer: "credsmith".to_owned(), subject: "dev".to_owned() };
+        Self { user, subject, session, scopes: Vec::new(), rights }
+    }
+
     /// The user's id in the vault.
     pub fn user(&self) -> UserId {
         self.user

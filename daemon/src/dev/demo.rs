@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credsmith_core::Error;
 use credsmith_core::access::{authorize_creation, authorize_type_creation};
-use credsmith_core::caller::{Member, Subject};
+use credsmith_core::caller::Member;
 use credsmith_core::ids::{SessionId, UserId};
 use credsmith_core::ports::{Entropy as _, random_16};
 use credsmith_core::rights::permission::Pattern;
@@ -54,13 +54,9 @@ pub(super) async fn fill(half: &VaultHalf) -> Result<(), Error> {
 fn filler() -> Result<Member, Error> {
     let everything = Pattern::parse("*").map_err(Error::internal)?;
     let role = Role { name: "demo".into(), permissions: vec![everything], companies: None };
-    Ok(Member {
-        user: UserId::from_random(random_16(&SystemEntropy)),
-        subject: Subject { issuer: "credsmith".to_owned(), subject: "dev".to_owned() },
-        session: SessionId::from_random(random_16(&SystemEntropy)),
-        scopes: Vec::new(),
-        rights: Rights::new(vec![Arc::new(role)]),
-    })
+    let user = UserId::from_random(random_16(&SystemEntropy));
+    let session = SessionId::from_random(random_16(&SystemEntropy));
+    Ok(Member::of_demonstration(user, session, Rights::new(vec![Arc::new(role)])))
 }
 
 fn login_type() -> TypeDraft {
