@@ -23,6 +23,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
+use tracing::Span;
 
 use crate::error::{Error, Kind};
 use crate::keyring::Keyring;
@@ -154,7 +155,7 @@ impl Ground {
     /// # Errors
     /// `Internal` when the store fails: then do not answer.
     pub(crate) async fn record(&self, event: &Event) -> Result<(), Error> {
-        self.records.put_events(std::slice::from_ref(event)).await.map(drop)
+        self.records.put_events(&[(event.clone(), Span::current())]).await.map(drop)
     }
 }
 

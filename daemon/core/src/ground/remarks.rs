@@ -12,6 +12,7 @@ use std::mem;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tracing::Span;
 
 use super::Ground;
 use crate::error::Error;
@@ -26,6 +27,9 @@ const REMARKS_AT_ONCE: usize = 50;
 const ROOM: usize = 2048;
 /// Most events of strangers that wait.
 pub(crate) const ROOM_OF_STRANGERS: usize = 256;
+
+/// An event, and the span of the request that caused it.
+type Remark = (Event, Span);
 
 /// Events that wait for being written.
 #[derive(Default)]
@@ -43,7 +47,7 @@ struct Waiting {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<Event>,
+    events: VecDeque<Remark>,
     /// Events that found no room since the last event that counts them.
     dropped: u64,
 }
@@ -51,7 +55,7 @@ struct Queue {
 /// Events that were taken to be written.
 pub(super) struct Batch {
     /// All of them.
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Remark>,
     /// How many of them, from the first, are not of strangers.
     known: usize,
 }
@@ -69,7 +73,7 @@ impl Queue {
 
     fn add(&mut self, event: Event, room: usize) {
         if self.events.len() < room {
-            self.events.push_back(event.shortened());
+            self.events.push_back((event.shortened(), Span::current()));
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
@@ -77,20 +81,20 @@ impl Queue {
 
     /// At most `most` events, oldest first. Where some found no room before, the first one, which
     /// `lost` makes, counts them.
-    fn take(&mut self, most: usize, lost: impl FnOnce(u64) -> Event) -> Vec<Event> {
+    fn take(&mut self, most: usize, lost: impl FnOnce(u64) -> Event) -> Vec<Remark> {
         // An event that counts them and was put back goes first: as long as nothing can be written,
         // no second one is made.
-        let is_counted = self.events.front().is_some_and(|event| event.action == Action::Lose);
+        let is_counted = self.events.front().is_some_and(|(event, _)| event.action == Action::Lose);
         let mut events = Vec::new();
         if most > 0 && self.dropped > 0 && !is_counted {
-            events.push(lost(mem::take(&mut self.dropped)));
+            events.push((lost(mem::take(&mut self.dropped)), Span::none()));
         }
         let count = most.saturating_sub(events.len()).min(self.events.len());
         events.extend(self.events.drain(..count));
         events
     }
 
-    fn put_back(&mut self, events: impl DoubleEndedIterator<Item = Event>) {
+    fn put_back(&mut self, events: impl DoubleEndedIterator<Item = Remark>) {
         events.rev().for_each(|event| self.events.push_front(event));
     }
 }
@@ -232,8 +236,8 @@ mod tests {
         notes.take(most, strangers, Timestamp::from_secs(9))
     }
 
-    fn times(events: &[Event]) -> Vec<u64> {
-        events.iter().map(|event| event.at.as_secs()).collect()
+    fn times(events: &[Remark]) -> Vec<u64> {
+        events.iter().map(|(event, _)| event.at.as_secs()).collect()
     }
 
     /// Attack: a million refusals, to fill memory, or to push out what others did.
@@ -248,16 +252,16 @@ mod tests {
         let known = take(&notes, ROOM, 3).events;
         assert_eq!(times(&known), (0..ROOM as u64).collect::<Vec<_>>(), "all of them, and first");
         let first = take(&notes, 50, 3).events;
-        assert_eq!(first[0].action, Action::Lose);
+        assert_eq!(first[0].0.action, Action::Lose);
         let count = 1_000_000 - ROOM_OF_STRANGERS;
         assert_eq!(
-            first[0].note.as_deref(),
+            first[0].0.note.as_deref(),
             Some(&*format!("{count} events of strangers found no room and are not in this log"))
         );
         assert_eq!(times(&first[1..]), [0, 1], "no more than asked for");
         let rest = take(&notes, ROOM, ROOM).events;
         assert_eq!(rest.len(), ROOM_OF_STRANGERS - 2);
-        assert!(rest.iter().all(|event| event.action == Action::Refuse), "counted once");
+        assert!(rest.iter().all(|(event, _)| event.action == Action::Refuse), "counted once");
         assert!(!notes.is_waiting());
     }
 
@@ -265,7 +269,7 @@ mod tests {
     fn all_others_are_counted_too_where_they_find_no_room() {
         let notes = Remarks::default();
         (0..ROOM + 7).for_each(|number| notes.add(event(number)));
-        let note = take(&notes, 1, 0).events.remove(0).note;
+        let note = take(&notes, 1, 0).events.remove(0).0.note;
         assert_eq!(note.as_deref(), Some("7 events found no room and are not in this log"));
     }
 
@@ -308,7 +312,7 @@ mod tests {
         let asked = Some("€".repeat(1_000_000));
         notes.add(Event { target: Target { asked, ..Target::default() }, ..of_stranger(1) });
         let taken = take(&notes, 1, 1).events;
-        let asked = taken[0].target.asked.as_deref().unwrap();
+        let asked = taken[0].0.target.asked.as_deref().unwrap();
         assert!(asked.len() <= 1000 && asked.ends_with("€…"), "{} bytes", asked.len());
     }
 }

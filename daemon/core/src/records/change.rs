@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use tracing::Span;
+
 use super::{Account, COUNT, HOLDER, LEASE, REVOKE_WITH, Records, Tally, encoding, keys};
 use crate::caller::Subject;
 use crate::error::Error;
@@ -103,7 +105,7 @@ impl Records {
         self.put_revoke_with(&mut batch, change).await?;
         self.put_count(&mut batch, change, &counted).await?;
         for event in &change.events {
-            batch.puts.push(self.sealed_event(event).await?);
+            batch.puts.push(self.sealed_event(event, &Span::current()).await?);
         }
         if let Some(subject) = &change.unless_suspended {
             batch

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tracing::Span;
 
 use super::event_record::{decode_event, encode_event};
 use super::{CommitError, Records, encoding, keys, malformed, next_of};
@@ -34,6 +35,9 @@ const UNREADABLE: &[u8] =
 pub(crate) struct Outgoing {
     /// Its name in the outbox.
     pub(crate) id: String,
+    /// The span of the request that caused it, if this process wrote the event: its echo in the
+    /// log names the request.
+    pub(crate) span: Span,
     /// Its JSON: an object.
     pub(crate) json: Vec<u8>,
 }
@@ -77,14 +81,14 @@ impl Records {
     ///
     /// # Errors
     /// `Internal` when the store fails. They may be durable then.
-    pub(crate) async fn put_events(&self, events: &[Event]) -> Result<usize, Error> {
+    pub(crate) async fn put_events(&self, events: &[(Event, Span)]) -> Result<usize, Error> {
         let mut writing = self.writing();
         let mut count = 0;
-        for event in events.iter().take(MAX_BATCH_KEYS) {
+        for (event, span) in events.iter().take(MAX_BATCH_KEYS) {
             if count > 0 && writing.bytes() > ENOUGH {
                 break;
             }
-            writing.event(event).await?;
+            writing.event_of(event, span).await?;
             count += 1;
         }
         match writing.commit().await {
@@ -136,7 +140,7 @@ impl Records {
                 "an event for the audit log was changed in the store and cannot be read"
             );
         }
-        Outgoing { id, json: json.unwrap_or_else(|| UNREADABLE.to_vec()) }
+        Outgoing { id, span: self.spans.of(key), json: json.unwrap_or_else(|| UNREADABLE.to_vec()) }
     }
 
     /// Where the audit log ends, and what a commit has to expect of the record that says so.
@@ -167,12 +171,21 @@ impl Records {
         writing.expect(&key, expected);
         writing.put(&key, END, &plain).await?;
         ids.iter().filter_map(|id| keys::outgoing_named(id)).for_each(|key| writing.delete(key));
-        writing.commit().await
+        let committed = writing.commit().await?;
+        ids.iter()
+            .filter_map(|id| keys::outgoing_named(id))
+            .for_each(|key| self.spans.forget(&key));
+        Ok(committed)
     }
 
     /// The key of `event` in the outbox, and its sealed value.
-    pub(super) async fn sealed_event(&self, event: &Event) -> Result<(Key, Bytes), Error> {
+    pub(super) async fn sealed_event(
+        &self,
+        event: &Event,
+        span: &Span,
+    ) -> Result<(Key, Bytes), Error> {
         let (key, plain) = self.outgoing(event)?;
+        self.spans.remember(&key, span);
         let sealed = self.keyring.seal(&key, super::EVENT, &plain).await?;
         Ok((key, sealed))
     }

@@ -21,6 +21,7 @@ mod examine;
 mod keys;
 mod projection;
 mod sessions;
+mod spans;
 pub(crate) mod users;
 mod vault_keys;
 mod writing;
@@ -34,6 +35,7 @@ pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 use keys::Pseudonym;
 pub(crate) use projection::Projection;
+use spans::Spans;
 pub(crate) use vault_keys::credentials_space;
 
 use crate::caller::Subject;
@@ -63,6 +65,7 @@ pub(crate) struct Records {
     entropy: Arc<dyn Entropy>,
     /// Events put into batches so far.
     outgoing: AtomicU64,
+    spans: Spans,
 }
 
 /// A subject and a service: their leases are counted together.
@@ -93,7 +96,14 @@ impl Records {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, keyring, clock, entropy, outgoing: AtomicU64::default() }
+        Self {
+            store,
+            keyring,
+            clock,
+            entropy,
+            outgoing: AtomicU64::default(),
+            spans: Spans::default(),
+        }
     }
 
     /// The same records in another store.

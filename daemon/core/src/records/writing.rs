@@ -2,6 +2,7 @@
 //! event of the change.
 
 use bytes::Bytes;
+use tracing::Span;
 
 use super::change::Witness;
 use super::{CommitError, Records, keys};
@@ -70,7 +71,12 @@ impl<'a> Writing<'a> {
 
     /// Adds an audit event to the batch: it exists if and only if the batch happens.
     pub(crate) async fn event(&mut self, event: &Event) -> Result<(), Error> {
-        let (key, sealed) = self.records.sealed_event(event).await?;
+        self.event_of(event, &Span::current()).await
+    }
+
+    /// The same for an event that another request caused: that of `span`.
+    pub(super) async fn event_of(&mut self, event: &Event, span: &Span) -> Result<(), Error> {
+        let (key, sealed) = self.records.sealed_event(event, span).await?;
         // Some batches are only an event: a refusal, a command that changed nothing.
         self.witness.get_or_insert_with(|| Witness { key: key.clone(), put: Some(sealed.clone()) });
         self.batch.puts.push((key, sealed));

@@ -202,9 +202,16 @@ impl AuditLog {
         for (end, events) in ends.into_iter().zip(waiting.chunks(AUDIT_BATCH)) {
             let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
             self.remember(&mut at, end, &ids).await?;
-            events.iter().filter_map(Outgoing::event).for_each(|event| self.echo.echo(&event));
+            events.iter().for_each(|outgoing| self.echo(outgoing));
         }
         Ok(waiting.len() == BATCHES * AUDIT_BATCH)
+    }
+
+    /// Shows an event in the daemon's log, within the span of the request that caused it.
+    fn echo(&self, outgoing: &Outgoing) {
+        if let Some(event) = outgoing.event() {
+            outgoing.span.in_scope(|| self.echo.echo(&event));
+        }
     }
 
     /// The lines of `waiting`, and where the log ends after each batch of them.
