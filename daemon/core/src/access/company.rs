@@ -41,7 +41,7 @@ impl ListCompanies {
     pub const PERMISSIONS: &'static [&'static str] = &[FETCH_MANY];
 }
 
-/// Authorizes `member` to read the company that `name` resolves to ([`CompanyView::resolve`]).
+/// Authorizes `member` to read the company that `name` resolves to (`CompanyView::resolve`).
 ///
 /// # Errors
 /// `Forbidden` without the permission `company.fetch`, or when it does not cover that company;

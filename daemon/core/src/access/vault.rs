@@ -249,7 +249,7 @@ pub fn authorize_type_creation(member: &Member) -> Result<Grant<CreateType>, Err
 }
 
 /// Authorizes `member` to change a type, as far as its scope allows: the use-case, which knows what
-/// changes, checks that with [`check_scope_change`].
+/// changes, checks that with `check_scope_change`.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.update`.

@@ -2,7 +2,7 @@
 //! are ours and never change, a company that the directory drops is marked and kept, and no reader
 //! waits for the directory.
 //!
-//! Start with [`Companies`]. Readers get a [`CompanyView`]; `sync` updates the records: it walks
+//! Start with `Companies`. Readers get a `CompanyView`; `sync` updates the records: it walks
 //! the directory (`walk`), computes the changes (`plan`), and writes them in batches.
 //!
 //! Never here: an access decision (see [`crate::access`]), the protocol of a directory (see its
@@ -120,7 +120,7 @@ impl Companies {
     }
 
     /// A page of the companies that the grant covers that `search` matches
-    /// ([`CompanyView::list`]).
+    /// (`CompanyView::list`).
     ///
     /// # Errors
     /// `Internal` when the store fails.

@@ -2,14 +2,14 @@
 //!
 //! [`Ground`] is made once and shared by leases, companies, users, sessions and the vault, so that
 //! they agree about the end of the daemon, the state of its clock, and the order of audit events.
-//! It also holds what many use-cases share: [`Ground::detached`] runs work that a client
-//! must not cut short, [`retry`] repeats a change that lost a race.
+//! It also holds what many use-cases share: `Ground::detached` runs work that a client
+//! must not cut short, `retry` repeats a change that lost a race.
 //!
 //! An audit event takes one of three ways:
 //! - it is part of the batch that makes the change (`Writing::event`, `Change::events`): the event
 //!   exists if and only if the change happened;
-//! - [`Ground::record`] makes it durable before an answer leaves that must be accounted for;
-//! - [`Ground::remark`] queues it without waiting: it may be lost under load, and is counted then.
+//! - `Ground::record` makes it durable before an answer leaves that must be accounted for;
+//! - `Ground::remark` queues it without waiting: it may be lost under load, and is counted then.
 //!
 //! Never here: a lease, a user, a credential, a decision about a caller.
 

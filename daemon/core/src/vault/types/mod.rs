@@ -3,7 +3,7 @@
 //!
 //! Start with `writes` (create, change, delete). `definition` checks what a request wants,
 //! `changes` works out what a change of fields requires, `declared` keeps the types that plugins
-//! declare, `reads` and `counts` answer requests. All types are in memory ([`CredentialTypes`]),
+//! declare, `reads` and `counts` answer requests. All types are in memory (`CredentialTypes`),
 //! decoded once, and read again when their epoch has moved.
 //!
 //! Never here: a value of a credential. A change of a type decrypts nothing.
