@@ -5,8 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::{Imports, Module};
 
-const CRATES: [&str; 6] =
-    ["daemon", "daemon/api", "daemon/dev-provider", "daemon/http", "daemon/oidc", "daemon/store"];
+const CRATES: [&str; 7] = [
+    "daemon",
+    "daemon/api",
+    "daemon/core",
+    "daemon/dev-provider",
+    "daemon/http",
+    "daemon/oidc",
+    "daemon/store",
+];
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
