@@ -1,4 +1,5 @@
-//! Sizes as text, and durations and sizes in messages. `credsmith_contract::duration` reads durations.
+//! Sizes as text, and durations and sizes in messages. `credsmith_contract::duration` reads
+//! durations.
 
 use std::time::Duration;
 

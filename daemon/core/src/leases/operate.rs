@@ -158,8 +158,8 @@ impl Leases {
     /// other events pushes it out.
     ///
     /// # Errors
-    /// `Internal` when the store fails. The event is then queued as a remark: it is written once the
-    /// store is well again, unless the daemon is killed before.
+    /// `Internal` when the store fails. The event is then queued as a remark: it is written once
+    /// the store is well again, unless the daemon is killed before.
     pub async fn record_command(
         &self,
         _grant: Grant<Operate>,

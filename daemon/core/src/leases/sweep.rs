@@ -1,12 +1,12 @@
-//! Due work that no request triggers: deadlines, ends, limits, attempts to revoke, records that were
-//! kept long enough.
+//! Due work that no request triggers: deadlines, ends, limits, attempts to revoke, records that
+//! were kept long enough.
 //!
 //! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so
 //! that a target that is down and has thousands of leases waiting delays no other. Revocations run
 //! in tasks of their own, a bounded number of each service at a time.
 //!
-//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked (that
-//! is [`crate::leases::revoke`]'s).
+//! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked
+//! (that is [`crate::leases::revoke`]'s).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -211,8 +211,8 @@ impl Leases {
         }
     }
 
-    /// Begins a revocation in a task of its own, unless its service has enough of them or an attempt
-    /// on the lease is under way. Returns whether it began one.
+    /// Begins a revocation in a task of its own, unless its service has enough of them or an
+    /// attempt on the lease is under way. Returns whether it began one.
     fn begin_attempt(self: &Arc<Self>, stored: Versioned<Lease>) -> bool {
         let Some(permit) = self.sweeper.background.take(&stored.value.service) else {
             return false;

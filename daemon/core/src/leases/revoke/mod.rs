@@ -74,8 +74,8 @@ impl Leases {
     /// Authorizes `caller` to have the credential of `lease` revoked.
     ///
     /// # Errors
-    /// `NotFound` when there is no such lease, or another subject owns it; `Internal` when the store
-    /// fails.
+    /// `NotFound` when there is no such lease, or another subject owns it; `Internal` when the
+    /// store fails.
     pub async fn authorize_revoke(
         &self,
         caller: &Caller,

@@ -126,7 +126,8 @@ impl Vault {
     /// credential is read, and the caller is judged, again.
     ///
     /// # Errors
-    /// Those of [`Vault::authorize`] and of `attempt`; `Busy` when it lost [`COMMIT_ATTEMPTS`] times.
+    /// Those of [`Vault::authorize`] and of `attempt`; `Busy` when it lost [`COMMIT_ATTEMPTS`]
+    /// times.
     async fn retry_authorized<K: AtOne, T, F: Future<Output = Result<T, CommitError>>>(
         &self,
         authorized: AuthorizedCredential<K>,
