@@ -27,7 +27,7 @@ use tracing::Span;
 
 use crate::error::{Error, Kind};
 use crate::keyring::Keyring;
-use crate::ports::audit::{Event, Outcome};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Store;
 use crate::ports::{Clock, Entropy, Tasks};
 use crate::records::Records;
@@ -147,6 +147,17 @@ impl Ground {
         receiver.await.unwrap_or_else(|_| {
             Err(Error::internal(format!("the task `{name}` ended without a result")))
         })
+    }
+
+    /// An audit event with the present time and without a note.
+    pub(crate) fn event(
+        &self,
+        actor: Option<Actor>,
+        action: Action,
+        target: Target,
+        outcome: Outcome,
+    ) -> Event {
+        Event { at: self.clock.now(), actor, action, target, note: None, outcome }
     }
 
     /// Makes `event` durable, for an answer that must not leave before it is accounted for. The

@@ -37,13 +37,12 @@ use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::leases::attempts::Attempts;
 use crate::leases::effects::Effects;
 use crate::leases::handoff::{Bounds, Handoff, Handoffs};
-use crate::leases::ledger::{Ledger, NotAdvanced};
+use crate::leases::ledger::Ledger;
 use crate::leases::sweep::Sweeper;
-use crate::model::lease::{self, Lease, Timing};
+use crate::model::lease::{Lease, Timing};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::plugins::{Parameter, ServicePlugins};
 use crate::ports::providers::{ProviderView, Providers};
-use crate::ports::store::Versioned;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -330,30 +329,9 @@ impl Leases {
             Handoff::Login { .. } => None,
         };
         let target = Target { lease, ..target_at(caller, &collected.service) };
-        let event = self.event(Some(user(caller)), Action::Collect, target, Outcome::Done);
+        let event = self.ground.event(Some(user(caller)), Action::Collect, target, Outcome::Done);
         self.ground.record(&event).await?;
         Ok(collected.handoff)
-    }
-
-    /// An audit event with the present time.
-    fn event(
-        &self,
-        actor: Option<Actor>,
-        action: Action,
-        target: Target,
-        outcome: Outcome,
-    ) -> Event {
-        Event { at: self.ground.clock.now(), actor, action, target, note: None, outcome }
-    }
-
-    /// See [`Ledger::advance`].
-    async fn advance(
-        &self,
-        stored: &Versioned<Lease>,
-        events: impl IntoIterator<Item = lease::Event>,
-        audit: impl FnOnce(Option<&Lease>) -> Vec<Event>,
-    ) -> Result<Option<Versioned<Lease>>, NotAdvanced> {
-        self.ledger.advance(stored, events, audit).await
     }
 
     /// Waits for a plugin call, but not for much longer than it may take: the host enforces its

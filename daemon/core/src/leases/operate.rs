@@ -75,7 +75,7 @@ impl Leases {
     async fn doom(&self, mut stored: Versioned<Lease>) -> Result<(), Error> {
         loop {
             // The suspension has an audit event of its own.
-            match self.advance(&stored, [Event::Suspended], |_| Vec::new()).await {
+            match self.ledger.advance(&stored, [Event::Suspended], |_| Vec::new()).await {
                 // A lease that is no longer pending is not affected.
                 Ok(_) | Err(NotAdvanced::NotPossible(_)) => return Ok(()),
                 Err(NotAdvanced::Failed(error)) => return Err(error),
@@ -168,7 +168,7 @@ impl Leases {
     ) -> Result<(), Error> {
         let target = Target { asked: Some(asked), ..Target::default() };
         let outcome = refused.map_or(Outcome::Done, outcome_of);
-        let event = self.event(Some(Actor::Operator), Action::Operate, target, outcome);
+        let event = self.ground.event(Some(Actor::Operator), Action::Operate, target, outcome);
         let recorded = self.ground.record(&event).await;
         if recorded.is_err() {
             self.ground.remark(event);
@@ -186,9 +186,9 @@ impl Leases {
         retry(|| async {
             let stored = self.parked_lease(id).await?;
             let target = target_of(&stored.value);
-            let audited = self.event(Some(Actor::Operator), action, target, Outcome::Done);
+            let audited = self.ground.event(Some(Actor::Operator), action, target, Outcome::Done);
             let audited = audit::Event { note: note.map(ToOwned::to_owned), ..audited };
-            self.advance(&stored, [event.clone()], |_| vec![audited]).await?;
+            self.ledger.advance(&stored, [event.clone()], |_| vec![audited]).await?;
             Ok::<(), CommitError>(())
         })
         .await

@@ -203,8 +203,8 @@ impl Leases {
                 Some(Overdue::Forget) => (Event::KeptLongEnough, None, Outcome::Done),
             };
         let target = target_of(&stored.value);
-        let audited = action.map(|action| self.event(None, action, target, outcome));
-        match self.advance(&stored, [event], |_| audited.into_iter().collect()).await {
+        let audited = action.map(|action| self.ground.event(None, action, target, outcome));
+        match self.ledger.advance(&stored, [event], |_| audited.into_iter().collect()).await {
             Ok(_) => Ok(true),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(false),
             Err(NotAdvanced::Failed(error)) => Err(error),
@@ -269,8 +269,9 @@ impl Leases {
             stored.value.state.waits_for_service() && self.is_service_back(&stored.value)
         };
         let Some(stored) = stored.filter(waits) else { return Ok(()) };
-        let audited = self.event(None, Action::Retry, target_of(&stored.value), Outcome::Done);
-        match self.advance(&stored, [Event::ServiceBack], |_| vec![audited]).await {
+        let audited =
+            self.ground.event(None, Action::Retry, target_of(&stored.value), Outcome::Done);
+        match self.ledger.advance(&stored, [Event::ServiceBack], |_| vec![audited]).await {
             Ok(_) => Ok(()),
             Err(NotAdvanced::Conflict | NotAdvanced::NotPossible(_)) => Ok(()),
             Err(NotAdvanced::Failed(error)) => Err(error),

@@ -82,7 +82,7 @@ impl Sessions {
         writing.unless_suspended(&user.subject);
         let target = Target { provider: Some(user.provider.clone()), ..Target::default() };
         let event =
-            self.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
+            self.ground.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
         writing.event(&event).await?;
         writing.commit().await.map(drop)
     }
@@ -192,7 +192,7 @@ impl Sessions {
 
     fn ended(&self, user: &User, session: SessionId, reason: EndReason) -> Event {
         match reason {
-            EndReason::SignedOut => self.event(
+            EndReason::SignedOut => self.ground.event(
                 Some(actor(user, session)),
                 Action::SignOut,
                 Target::default(),
@@ -200,7 +200,7 @@ impl Sessions {
             ),
             EndReason::SpentTokenShown => {
                 let target = Target { user: Some(user.id), ..Target::default() };
-                let event = self.event(None, Action::SignOut, target, Outcome::Done);
+                let event = self.ground.event(None, Action::SignOut, target, Outcome::Done);
                 let note = format!("a spent refresh token of session {session} was shown");
                 Event { note: Some(note), ..event }
             }

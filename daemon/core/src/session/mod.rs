@@ -30,7 +30,7 @@ use crate::caller::Member;
 use crate::error::Error;
 use crate::ground::{Ground, outcome_of};
 use crate::ids::ProviderId;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Event, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::SignIn;
 use crate::ports::tokens::Tokens;
@@ -150,29 +150,16 @@ impl Sessions {
     /// A random text of hexadecimal digits, for the content security policy of a page with an
     /// inline script.
     pub fn nonce(&self) -> String {
-        hex(&random_16(&*self.ground.entropy))
+        hex::encode(random_16(&*self.ground.entropy))
     }
 
     /// Queues the audit event of a refused request of `member`; `target` names the route and its
     /// object.
     pub fn remark_refusal(&self, member: &Member, target: Target, error: &Error) {
-        let event = self.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
+        let event =
+            self.ground.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
         self.ground.remark(Event { note: error.cause(), ..event });
     }
-
-    fn event(
-        &self,
-        actor: Option<Actor>,
-        action: Action,
-        target: Target,
-        outcome: Outcome,
-    ) -> Event {
-        Event { at: self.ground.clock.now(), actor, action, target, note: None, outcome }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The scopes of every session that began in a browser.

@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::pending::{KeyHash, Progress, SignInOutcome, WaitRefusal, hash};
-use super::{Address, Options, Sessions, TokenPair, hex};
+use super::{Address, Options, Sessions, TokenPair};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
@@ -95,7 +95,7 @@ impl Sessions {
     }
 
     fn new_callback_key(&self) -> Secret {
-        Secret::new(format!("ck{}", hex(&random_16(&*self.ground.entropy))))
+        Secret::new(format!("ck{}", hex::encode(random_16(&*self.ground.entropy))))
     }
 
     fn begin_flow(
@@ -206,7 +206,7 @@ impl Sessions {
     fn remark_failed_sign_in(&self, provider: ProviderId, error: &Error) {
         let target = Target { provider: Some(provider), ..Target::default() };
         let stranger = Some(Actor::Stranger(Interface::Vault));
-        self.ground.remark(self.event(stranger, Action::SignIn, target, outcome_of(error)));
+        self.ground.remark(self.ground.event(stranger, Action::SignIn, target, outcome_of(error)));
     }
 }
 

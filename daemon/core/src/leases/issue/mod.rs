@@ -63,7 +63,12 @@ impl Leases {
         self.plugins.loaded(&configured.id).map_err(disabled)?;
         access::authorize_issue(caller, configured).inspect_err(|error| {
             let (target, outcome) = (target_at(caller, &configured.id), outcome_of(error));
-            self.ground.remark(self.event(Some(user(caller)), Action::Issue, target, outcome));
+            self.ground.remark(self.ground.event(
+                Some(user(caller)),
+                Action::Issue,
+                target,
+                outcome,
+            ));
         })
     }
 
@@ -111,8 +116,9 @@ impl Leases {
 
     async fn run_issue(&self, request: Request) -> Result<HandoffId, Error> {
         let room = Room { limit: request.service.limit, may_retire: !self.ground.is_clock_off() };
-        let expiry =
-            |lease: &Lease| self.event(None, Action::Expire, target_of(lease), Outcome::Done);
+        let expiry = |lease: &Lease| {
+            self.ground.event(None, Action::Expire, target_of(lease), Outcome::Done)
+        };
         let pending = self.ledger.reserve(self.new_lease(&request), room, expiry).await;
         let pending = pending.inspect_err(|error| {
             self.ground.remark(request.event(self, None, outcome_of(error)))
@@ -189,7 +195,7 @@ impl Leases {
     ) -> Result<(), Error> {
         let mut stored = Some(pending.clone());
         while let Some(before) = stored {
-            match self.advance(&before, [event.clone()], |_| vec![audited.clone()]).await {
+            match self.ledger.advance(&before, [event.clone()], |_| vec![audited.clone()]).await {
                 Ok(_) => return Ok(()),
                 Err(NotAdvanced::NotPossible(_)) => break,
                 Err(NotAdvanced::Failed(error)) => return Err(error),
@@ -292,7 +298,7 @@ impl Request {
     /// The audit event of this request.
     fn event(&self, leases: &Leases, lease: Option<LeaseId>, outcome: Outcome) -> audit::Event {
         let target = Target { lease, ..target_at(&self.caller, &self.service.id) };
-        leases.event(Some(user(&self.caller)), Action::Issue, target, outcome)
+        leases.ground.event(Some(user(&self.caller)), Action::Issue, target, outcome)
     }
 }
 

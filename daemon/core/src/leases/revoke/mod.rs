@@ -84,7 +84,12 @@ impl Leases {
         let stored = self.revocable_lease(lease).await?;
         access::authorize_revoke(caller, &stored.value.owner, lease).inspect_err(|error| {
             let (target, outcome) = (target_of(&stored.value), outcome_of(error));
-            self.ground.remark(self.event(Some(user(caller)), Action::Revoke, target, outcome));
+            self.ground.remark(self.ground.event(
+                Some(user(caller)),
+                Action::Revoke,
+                target,
+                outcome,
+            ));
         })
     }
 
@@ -152,7 +157,7 @@ impl Leases {
                 Some(_) => Vec::new(),
                 None => self.audit_events(&stored.value, after, by, &result),
             };
-            match (self.advance(&stored, events, audit).await, call) {
+            match (self.ledger.advance(&stored, events, audit).await, call) {
                 (Ok(Some(claimed)), Some(loaded)) => {
                     return self.call_and_conclude(claimed, &loaded, by).await;
                 }
@@ -334,7 +339,7 @@ impl Leases {
             let audit = |after: Option<&Lease>| {
                 self.audit_events(&claimed.value, after, by, &for_parked(result.clone(), after))
             };
-            match self.advance(&stored, [event.clone()], audit).await {
+            match self.ledger.advance(&stored, [event.clone()], audit).await {
                 Ok(after) => {
                     warn_of_parked(after.as_ref());
                     return for_parked(result, after.as_ref().map(|after| &after.value));
@@ -361,7 +366,8 @@ impl Leases {
         by: &By,
         result: &AttemptResult,
     ) -> Vec<audit::Event> {
-        let event = |action, outcome| self.event(by.actor(), action, target_of(before), outcome);
+        let event =
+            |action, outcome| self.ground.event(by.actor(), action, target_of(before), outcome);
         let state = after.map(|lease| &lease.state);
         let mut events = match (result, state) {
             // The first of two revocations that a cut-short issue needs.
@@ -373,7 +379,12 @@ impl Leases {
             (Err(error), _) => vec![event(Action::Revoke, outcome_of(error))],
         };
         if let (Some(State::Parked(_)), Err(error)) = (state, result) {
-            events.push(self.event(None, Action::Park, target_of(before), outcome_of(error)));
+            events.push(self.ground.event(
+                None,
+                Action::Park,
+                target_of(before),
+                outcome_of(error),
+            ));
         }
         events
     }
@@ -383,7 +394,7 @@ impl Leases {
     fn remark_refusal(&self, lease: &Lease, by: &By, result: &AttemptResult) {
         if let (By::User(_), Err(error)) = (by, result) {
             let (target, outcome) = (target_of(lease), outcome_of(error));
-            self.ground.remark(self.event(by.actor(), Action::Revoke, target, outcome));
+            self.ground.remark(self.ground.event(by.actor(), Action::Revoke, target, outcome));
         }
     }
 }
