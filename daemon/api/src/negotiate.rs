@@ -31,7 +31,9 @@ pub(crate) enum Accept {
 pub(crate) fn accept(value: &[u8]) -> Accept {
     let mut best: Option<(u8, bool)> = None;
     for range in split_outside_quotes(value, b',').filter(|part| !part.is_empty()) {
-        let Some((kind, subtype, parameters)) = media_type(range) else { return Accept::Malformed };
+        let Some((kind, subtype, parameters)) = media_range(range) else {
+            return Accept::Malformed;
+        };
         let specificity = match (kind, subtype) {
             (b"*", b"*") => 0,
             (kind, b"*") if kind.eq_ignore_ascii_case(b"application") => 1,
@@ -74,6 +76,19 @@ fn is_json(kind: &[u8], subtype: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application") && subtype.eq_ignore_ascii_case(b"json")
 }
 
+/// A media range: as [`media_type`], or a bare `*` with or without parameters, which older Java
+/// clients send for any type.
+fn media_range(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let Some(parameters) = value.strip_prefix(b"*").map(<[u8]>::trim_ascii_start) else {
+        return media_type(value);
+    };
+    match parameters.split_first() {
+        None => Some((b"*", b"*", b"")),
+        Some((b';', parameters)) if are_parameters(parameters) => Some((b"*", b"*", parameters)),
+        _ => media_type(value),
+    }
+}
+
 /// Type, subtype and everything behind the first semicolon.
 fn media_type(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let value = value.trim_ascii();
@@ -84,10 +99,12 @@ fn media_type(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let essence = essence.trim_ascii();
     let slash = essence.iter().position(|b| *b == b'/')?;
     let (kind, subtype) = (essence.get(..slash)?, essence.get(slash + 1..)?);
-    let well_formed = is_token(kind)
-        && is_token(subtype)
-        && split_outside_quotes(parameters, b';').filter(|part| !part.is_empty()).all(is_parameter);
+    let well_formed = is_token(kind) && is_token(subtype) && are_parameters(parameters);
     well_formed.then_some((kind, subtype, parameters))
+}
+
+fn are_parameters(text: &[u8]) -> bool {
+    split_outside_quotes(text, b';').filter(|part| !part.is_empty()).all(is_parameter)
 }
 
 fn is_parameter(text: &[u8]) -> bool {
@@ -180,8 +197,33 @@ mod tests {
         ] {
             assert_eq!(accept(not.as_bytes()), Accept::NotJson, "{not}");
         }
-        for malformed in ["json", "application/json;q=x", "application/json;q=2", "a/b/c"] {
+        for malformed in
+            ["json", "application/json;q=x", "application/json;q=2", "a/b/c", "**", "*x", "* *"]
+        {
             assert_eq!(accept(malformed.as_bytes()), Accept::Malformed, "{malformed}");
         }
+    }
+
+    #[test]
+    fn a_bare_asterisk_is_any_type_with_or_without_parameters() {
+        for json in [
+            "*",
+            " * ",
+            "*;q=.2",
+            "* ; q=.2",
+            "*;",
+            "text/html, *",
+            "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+            "*;q=1.0;level=1",
+        ] {
+            assert_eq!(accept(json.as_bytes()), Accept::Json, "{json}");
+        }
+        for not in ["*;q=0", "* ; q=0.0", "*, application/json;q=0", "text/html, *;q=.0"] {
+            assert_eq!(accept(not.as_bytes()), Accept::NotJson, "{not}");
+        }
+        for malformed in ["*;q=x", "*;q=2", "*;q=-1", "*; =", "*a;q=1"] {
+            assert_eq!(accept(malformed.as_bytes()), Accept::Malformed, "{malformed}");
+        }
+        assert_eq!(content_type(b"*"), ContentType::Malformed, "a range is no type");
     }
 }

@@ -7,6 +7,22 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// What is wrong with the encoding of a JSON text that could not be read, as a predicate for a
+/// sentence (`is not UTF-8 ...`); `None` if the fault is another one. JSON is UTF-8 without a byte
+/// order mark (RFC 8259 section 8.1).
+pub fn encoding_fault(text: &[u8]) -> Option<&'static str> {
+    match text {
+        [0xef, 0xbb, 0xbf, ..] => {
+            Some("begins with a byte order mark (BOM), expected UTF-8 without one")
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16, expected UTF-8"),
+        _ if std::str::from_utf8(text).is_err() => {
+            Some("is not UTF-8, which JSON has to be")
+        }
+        _ => None,
+    }
+}
+
 /// Reads one JSON value strictly. A seed for any deserializer of serde; serde_json's own limit of
 /// 128 levels applies as well.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +137,22 @@ mod tests {
 
     fn read(reader: StrictJson, text: &str) -> Option<Value> {
         reader.deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
+    }
+
+    #[test]
+    fn an_encoding_that_is_not_plain_utf_8_is_named() {
+        for (text, words) in [
+            (&b"\xef\xbb\xbf{}"[..], "byte order mark"),
+            (b"\xff\xfe{\0", "UTF-16"),
+            (b"\xfe\xff\0{", "UTF-16"),
+            (b"{\"a\":\"\xe9\"}", "not UTF-8"),
+            (b"\xef\xbb", "not UTF-8"),
+        ] {
+            assert!(encoding_fault(text).is_some_and(|fault| fault.contains(words)), "{text:?}");
+        }
+        for plain in ["", "{", "{\"\u{e9}\":1}", "x\u{feff}"] {
+            assert_eq!(encoding_fault(plain.as_bytes()), None, "{plain}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use body::{Body, BodyFault};
 pub use drain::{Drain, Draining};
 pub use fault::Fault;
 pub use hosts::HostPolicy;
-pub use json::StrictJson;
+pub use json::{StrictJson, encoding_fault};
 pub use listener::{Listener, ListenerError, Peer, TlsIdentity};
 pub use options::ServerOptions;
 pub use pem::PemError;

@@ -102,11 +102,27 @@ fn fetch(value: &Value<'_>, place: Place) -> Option<Fetched> {
         }
     };
     match found.map(|secret| without_line_end(&secret)) {
+        Ok(secret) if has_byte_order_mark(secret.expose()) => value.fault(format!(
+            "{name} begins with a byte order mark (BOM), which would be part of the secret, \
+             expected the secret alone: save it as plain text without one"
+        )),
         Ok(secret) if !secret.is_empty() => return Some(Fetched { secret, file }),
         Ok(_) => value.fault(format!("{name} is empty, expected a secret")),
         Err(why) => value.fault(format!("{name} {why}")),
     }
     None
+}
+
+/// Whether an editor has put the mark of UTF-8 or of UTF-16 in front. Bytes at random may begin like
+/// UTF-16, but do not go on with every other byte zero.
+fn has_byte_order_mark(secret: &[u8]) -> bool {
+    let zeros = |bytes: &[u8], first: usize| bytes.iter().skip(first).step_by(2).all(|b| *b == 0);
+    match secret {
+        [0xef, 0xbb, 0xbf, ..] => true,
+        [0xff, 0xfe, text @ ..] => zeros(text, 1),
+        [0xfe, 0xff, text @ ..] => zeros(text, 0),
+        _ => false,
+    }
 }
 
 /// Removes the line end that editors put at the end of a file.
@@ -128,6 +144,9 @@ mod tests {
             .with("/c/k", "hunter2\n")
             .with("/credentials/k", "hunter3")
             .with("/c/empty", "\n")
+            .with("/c/bom", "\u{feff}hunter5\n")
+            .with("/credentials/bom", "\u{feff}hunter5")
+            .variable("BOM", "\u{feff}hunter5")
             .variable("K", "hunter4");
         let mut reading = ReadContext::new(Box::new(environment));
         let node = source::read_text(Path::new("/c/c.toml"), text.into(), &mut reading.report);
@@ -175,6 +194,30 @@ mod tests {
                 .iter()
                 .any(|fault| fault.contains("did you mean `file`?"))
         );
+    }
+
+    #[test]
+    fn a_secret_with_a_byte_order_mark_is_refused() {
+        for marked in [
+            &b"\xef\xbb\xbfhunter2"[..],
+            b"\xef\xbb\xbf",
+            b"\xff\xfeh\0u\0",
+            b"\xff\xfeh\0u\0\n",
+            b"\xfe\xff\0h\0u",
+        ] {
+            assert!(has_byte_order_mark(marked), "{marked:?}");
+        }
+        for plain in [&b"hunter2"[..], b"", b"\xff\xfe\x01\x02\x03", b"\xfe\xff\x01", b"x\xef\xbb\xbf"]
+        {
+            assert!(!has_byte_order_mark(plain), "{plain:?}");
+        }
+        for text in ["s = { file = \"bom\" }", "s = { credential = \"bom\" }", "s = { env = \"BOM\" }"]
+        {
+            let (found, faults) = read(text);
+            assert!(found.is_none());
+            assert!(faults[0].contains("begins with a byte order mark"), "{text}: {faults:?}");
+            assert!(!faults[0].contains("hunter5"), "{faults:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@
 
 use credsmith_core::error::{FieldProblem, Segment};
 use credsmith_core::secret::Secret;
-use credsmith_http::StrictJson;
+use credsmith_http::{StrictJson, encoding_fault};
 use serde::Serialize;
 use serde::de::DeserializeSeed as _;
 use serde_json::{Map, Value};
@@ -53,12 +53,7 @@ impl Body {
         match value.and_then(|value| reader.end().map(|()| value)) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Refusal::invalid([], EXPECTED_OBJECT)),
-            Err(_) => Err(Refusal::invalid(
-                [],
-                format!(
-                    "Expected JSON in which no key stands twice and nothing nests deeper than {MAX_DEPTH}."
-                ),
-            )),
+            Err(_) => Err(Refusal::invalid([], unreadable(bytes))),
         }
     }
 
@@ -71,6 +66,15 @@ impl Body {
         let mut decoder = Decoder::default();
         let draft = decoder.members(self.0, read);
         (draft, decoder.problems)
+    }
+}
+
+fn unreadable(bytes: &[u8]) -> String {
+    match encoding_fault(bytes) {
+        Some(fault) => format!("The body {fault}."),
+        None => format!(
+            "Expected JSON in which no key stands twice and nothing nests deeper than {MAX_DEPTH}."
+        ),
     }
 }
 
@@ -393,6 +397,20 @@ mod tests {
                 "other: There is no such key here.",
             ]
         );
+    }
+
+    #[test]
+    fn a_body_in_another_encoding_is_told_so() {
+        for (bytes, words) in [
+            (&b"\xef\xbb\xbf{}"[..], "byte order mark"),
+            (b"\xff\xfe{\0}\0", "UTF-16"),
+            (b"\xfe\xff\0{\0}", "UTF-16"),
+            (b"{\"a\":\"\xe9\"}", "not UTF-8"),
+            (b"{\"a\xff\":1}", "not UTF-8"),
+        ] {
+            let Err(Refusal::Invalid(problems)) = Body::parse(bytes) else { panic!("{words}") };
+            assert!(problems[0].message.contains(words), "{problems:?}");
+        }
     }
 
     #[test]

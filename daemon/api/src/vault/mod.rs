@@ -46,7 +46,6 @@ use credsmith_core::{Error, Kind};
 use credsmith_http::{Body, Fault, Reply, Request, Surface, TrustedProxies};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, request};
 use serde_json::Value;
 
@@ -54,6 +53,8 @@ use cors::Cors;
 use cx::{Cx, Params};
 use refuse::{Outcome, Refusal};
 use table::Table;
+
+use crate::bearer::{self, Bearer};
 
 pub(crate) use envelope::Pagination;
 pub(crate) use refuse::message;
@@ -263,17 +264,13 @@ pub(crate) fn present_fault(fault: Fault) -> Reply {
     refuse::present(fault.into())
 }
 
-/// The bearer token: that of the only `Authorization` header, whose scheme may be in any case (RFC
-/// 9110 section 11.1) and whose token is not empty.
+/// The bearer token.
 fn bearer(headers: &HeaderMap) -> Result<Secret, Refusal> {
-    const SCHEME: &[u8] = b"Bearer ";
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Err(Refusal::NoToken) };
-    let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len()).unwrap_or_default();
-    // Of two tokens, a proxy may have checked the other one.
-    let is_one =
-        scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() && values.next().is_none();
-    if is_one { Ok(Secret::new(token)) } else { Err(Refusal::BadToken) }
+    match bearer::read(headers) {
+        Bearer::Token(token) => Ok(token),
+        Bearer::Absent => Err(Refusal::NoToken),
+        Bearer::Unreadable => Err(Refusal::BadToken),
+    }
 }
 
 #[cfg(test)]

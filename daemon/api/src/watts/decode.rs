@@ -5,13 +5,12 @@
 use bytes::Bytes;
 use credsmith_core::ids::{HandoffId, LeaseId, ProviderId};
 use credsmith_core::leases::Leases;
-use credsmith_core::secret::Secret;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::body::{self, IssueBody};
 use super::path::{self, Resource, Version};
-use super::refuse::Refusal;
+use super::refuse::{self, Refusal};
 use crate::negotiate::{self, Accept, ContentType};
 
 /// The header by which version 1 names the issuer.
@@ -84,7 +83,8 @@ pub(super) fn decode(
         (Resource::Credential, None)
             if method == Method::POST && content_type == ContentType::Json =>
         {
-            Call::Issue(issuer()?, body::issue(body).ok_or_else(Refusal::malformed)?)
+            let issuer = issuer()?;
+            Call::Issue(issuer, body::issue(body).ok_or_else(|| refuse::malformed_body(body))?)
         }
         (Resource::Credential, Some(id)) if method == Method::DELETE => {
             Call::Revoke(issuer()?, LeaseId::parse(id).ok())
@@ -113,14 +113,6 @@ fn resolve(leases: &Leases, text: &str) -> Option<Issuer> {
     }
     let is_url = text.len() > 8 && text.starts_with("https://");
     is_url.then(|| leases.provider_by_issuer(text).map_or(Issuer::Unknown, Issuer::Configured))
-}
-
-/// The bearer token: exactly one `Authorization` header that begins with exactly `Bearer ` and has
-/// something behind it.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let token = values.next()?.as_bytes().strip_prefix(b"Bearer ")?;
-    (values.next().is_none() && !token.is_empty()).then(|| Secret::new(token))
 }
 
 /// Whether the client takes JSON.
@@ -164,17 +156,6 @@ mod tests {
 
     fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn only_one_spelling_of_bearer() {
-        assert!(bearer(&headers(&[(AUTHORIZATION, "Bearer abc")])).unwrap().verify(b"abc"));
-        for wrong in ["bearer abc", "Basic abc", "abc", "Bearer", "Bearer "] {
-            assert!(bearer(&headers(&[(AUTHORIZATION, wrong)])).is_none(), "{wrong}");
-        }
-        let mut twice = headers(&[(AUTHORIZATION, "Bearer abc")]);
-        twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer def"));
-        assert!(bearer(&twice).is_none(), "two tokens: which one would a proxy have checked?");
     }
 
     #[test]

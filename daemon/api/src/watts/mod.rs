@@ -38,6 +38,7 @@ pub(crate) use rows::{Row, rows};
 use path::Version;
 use refuse::{During, Refusal};
 
+use crate::bearer::{self, Bearer};
 use crate::log;
 
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
@@ -103,7 +104,7 @@ impl Watts {
             | Call::Collect(issuer, _)
             | Call::Revoke(issuer, _) => issuer,
         };
-        let token = decode::bearer(headers).ok_or_else(refuse::bad_token)?;
+        let Bearer::Token(token) = bearer::read(headers) else { return Err(refuse::bad_token()) };
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let caller = self
             .leases

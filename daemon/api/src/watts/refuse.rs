@@ -92,6 +92,14 @@ pub(super) fn parameters_are_no_object() -> Refusal {
     )
 }
 
+/// The body of a request for a credential cannot be read. Encodings are named, since an editor that
+/// adds a byte order mark shows nothing of it.
+pub(super) fn malformed_body(body: &[u8]) -> Refusal {
+    credsmith_http::encoding_fault(body).map_or_else(Refusal::malformed, |fault| {
+        Refusal::new(StatusCode::BAD_REQUEST, format!("The body {fault}."))
+    })
+}
+
 /// A conditional request that ends before its action.
 pub(super) fn precondition(status: StatusCode) -> Refusal {
     Refusal::new(

@@ -250,6 +250,7 @@ async fn only_one_whole_bearer_token_opens() {
     let invalid = Some("Bearer realm=\"credsmith\", error=\"invalid_token\"".to_owned());
     assert_eq!(open(&["Bearer good"]).await, (200, None));
     assert_eq!(open(&["bearer good"]).await, (200, None));
+    assert_eq!(open(&["Bearer   good"]).await, (200, None));
     assert_eq!(open(&[]).await, (401, Some("Bearer realm=\"credsmith\"".into())));
     for bad in [
         &["Bearer"][..],
@@ -257,7 +258,7 @@ async fn only_one_whole_bearer_token_opens() {
         &["Basic good"],
         &["good"],
         &[""],
-        &["Bearer  good"],
+        &["Bearer\tgood"],
         &["Bearer good", "Bearer good"],
         &["Bearer bad"],
     ] {
