@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_token() {
-        for wrong in ["Basic abc", "abc", "Bearer", "Bearer ", "Bearer   ", "Bearerabc", "Bearer\tabc"]
+        for wrong in
+            ["Basic abc", "abc", "Bearer", "Bearer ", "Bearer   ", "Bearerabc", "Bearer\tabc"]
         {
             assert!(matches!(of(&[wrong]), Bearer::Unreadable), "{wrong}");
         }

@@ -16,9 +16,7 @@ pub fn encoding_fault(text: &[u8]) -> Option<&'static str> {
             Some("begins with a byte order mark (BOM), expected UTF-8 without one")
         }
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16, expected UTF-8"),
-        _ if std::str::from_utf8(text).is_err() => {
-            Some("is not UTF-8, which JSON has to be")
-        }
+        _ if std::str::from_utf8(text).is_err() => Some("is not UTF-8, which JSON has to be"),
         _ => None,
     }
 }

@@ -17,11 +17,12 @@ const MAX_DEPTH: usize = 16;
 pub(crate) struct Object(pub(crate) Map<String, Value>);
 
 impl Object {
-    /// Reads the whole of `bytes`.
+    /// Reads the whole of `bytes`. A byte order mark in front is ignored (RFC 8259 section 8.1).
     ///
     /// # Errors
     /// What is wrong and where, without quoting the answer.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         serde_json::from_slice(bytes).map_err(|error| Malformed::at(&error))
     }
 }
@@ -73,6 +74,12 @@ mod tests {
         let text = r#"{"a":null,"b":[true,-1,18446744073709551615,1.5,"x\ny"],"c":{"d":{}}}"#;
         let expected = json!({"a": null, "b": [true, -1, u64::MAX, 1.5, "x\ny"], "c": {"d": {}}});
         assert_eq!(Value::Object(Object::parse(text.as_bytes()).unwrap().0), expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_ignored() {
+        assert_eq!(Object::parse("\u{feff}{}".as_bytes()), Ok(Object(Map::new())));
+        assert!(Object::parse("\u{feff}\u{feff}{}".as_bytes()).is_err());
     }
 
     #[test]

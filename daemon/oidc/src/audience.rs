@@ -25,7 +25,10 @@ impl Audiences {
         let Self::OneOf(wanted) = self else { return Ok(()) };
         let seen = match aud {
             None | Some(Value::Null) => {
-                return Err("the audience of the access token cannot be seen");
+                return Err(
+                    "the audience of the access token cannot be seen; `any_audience` accepts such \
+                     tokens",
+                );
             }
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(list)) => list
@@ -36,7 +39,10 @@ impl Audiences {
             Some(_) => return Err("`aud` is neither a string nor a list"),
         };
         let accepted = seen.iter().any(|audience| wanted.iter().any(|want| want == audience));
-        accepted.then_some(()).ok_or("the access token is meant for another audience")
+        accepted.then_some(()).ok_or(
+            "the access token is meant for another audience; `audience` names those that are \
+             accepted, `any_audience` accepts all",
+        )
     }
 }
 

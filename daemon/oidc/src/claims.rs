@@ -19,6 +19,59 @@ const MAX_SUBJECT: usize = 255;
 const TOKEN_MEMBERS: [&str; 10] =
     ["active", "aud", "sub", "iss", "client_id", "token_type", "exp", "iat", "nbf", "jti"];
 
+/// The claims of an ID token or of a signed userinfo answer that are about the token or the sign-in,
+/// not about the user: userinfo never adds them.
+const OF_THE_TOKEN: [&str; 17] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "nonce",
+    "azp",
+    "at_hash",
+    "c_hash",
+    "s_hash",
+    "sid",
+    "auth_time",
+    "acr",
+    "amr",
+    "tid",
+];
+
+/// Claims that state something about another claim: they mean the value that stands beside them.
+const STATEMENTS: [(&str, &[&str]); 2] =
+    [("email", &["email_verified", "xms_edov"]), ("phone_number", &["phone_number_verified"])];
+
+/// Adds to the claims of an ID token those that only userinfo has. The ID token wins. A statement
+/// such as `email_verified` counts for the address of its own source alone: else a verification of
+/// one address would count for another.
+pub(crate) fn complete(id_token: &mut Claims, mut userinfo: Claims) {
+    userinfo.retain(|name, value| !OF_THE_TOKEN.contains(&name.as_str()) && !value.is_null());
+    id_token.retain(|_, value| !value.is_null());
+    for (claim, statements) in STATEMENTS {
+        let (own, other) = (id_token.get(claim), userinfo.get(claim));
+        if own == other {
+            continue;
+        }
+        let misplaced = if own.is_some() { &mut userinfo } else { &mut *id_token };
+        for statement in statements {
+            misplaced.remove(*statement);
+        }
+    }
+    for (name, value) in userinfo {
+        id_token.entry(name).or_insert(value);
+    }
+}
+
+/// The claims of a signed userinfo answer without those that are about its signature.
+pub(crate) fn of_the_user(mut signed: Claims) -> Claims {
+    signed.retain(|name, _| name == "sub" || !OF_THE_TOKEN.contains(&name.as_str()));
+    signed
+}
+
 /// Merges the answers, the later winning: userinfo, introspection without [`TOKEN_MEMBERS`],
 /// `scope` and `scope_list`, `iss` and `sub`.
 ///
@@ -123,6 +176,65 @@ mod tests {
                 "scope": "openid profile", "scope_list": ["openid", "profile"]
             })
         );
+    }
+
+    #[test]
+    fn userinfo_completes_an_id_token_and_changes_nothing_in_it() {
+        let mut claims = object(json!({
+            "iss": "https://op", "sub": "a", "aud": "us", "nonce": "n", "name": "Alice", "locale": null
+        }));
+        let userinfo = object(json!({
+            "iss": "liar", "sub": "a", "aud": "liar", "acr": "high", "amr": ["mfa"], "tid": "liar",
+            "name": "Mallory", "email": "a@op", "groups": ["u"], "locale": "de", "picture": null
+        }));
+        complete(&mut claims, userinfo);
+        assert_eq!(
+            Value::Object(claims),
+            json!({
+                "iss": "https://op", "sub": "a", "aud": "us", "nonce": "n", "name": "Alice",
+                "email": "a@op", "groups": ["u"], "locale": "de"
+            })
+        );
+    }
+
+    #[test]
+    fn a_verification_counts_for_the_address_of_its_own_source() {
+        let completed = |id_token: Value, userinfo: Value| {
+            let mut claims = object(id_token);
+            complete(&mut claims, object(userinfo));
+            Value::Object(claims)
+        };
+        let verified = json!({"email": "b@op", "email_verified": true, "xms_edov": true});
+        for (what, id_token, userinfo, expected) in [
+            ("of another", json!({"email": "a@op"}), verified.clone(), json!({"email": "a@op"})),
+            (
+                "of the same",
+                json!({"email": "b@op"}),
+                verified.clone(),
+                json!({"email": "b@op", "email_verified": true, "xms_edov": true}),
+            ),
+            (
+                "of none",
+                json!({"email_verified": true}),
+                json!({"email": "b@op"}),
+                json!({"email": "b@op"}),
+            ),
+            ("of userinfo alone", json!({}), verified.clone(), verified.clone()),
+            (
+                "contradicted",
+                json!({"email": "b@op", "email_verified": false}),
+                verified,
+                json!({"email": "b@op", "email_verified": false, "xms_edov": true}),
+            ),
+            (
+                "a number",
+                json!({"phone_number": "+1"}),
+                json!({"phone_number": "+2", "phone_number_verified": true}),
+                json!({"phone_number": "+1"}),
+            ),
+        ] {
+            assert_eq!(completed(id_token, userinfo), expected, "{what}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credsmith_core::ports::Entropy;
+use credsmith_core::ports::providers::ProviderRefusal;
 use credsmith_core::ports::sign_in::{Begun, Flow};
 use credsmith_core::secret::Secret;
 use http::StatusCode;
@@ -19,10 +20,10 @@ use openidconnect::{
 use serde_json::Value;
 
 use crate::answer::Object;
-use crate::credentials::authenticated_form;
 use crate::discovery::{CodeFlowEndpoints, Discovered};
 use crate::error::ProviderError;
 use crate::options::{CodeFlow, ProviderOptions};
+use crate::provider::Provider;
 
 /// Bytes of a nonce and of a PKCE verifier: the 256 bits of RFC 7636 section 7.1.
 const RANDOM_BYTES: usize = 32;
@@ -101,13 +102,14 @@ fn random(entropy: &dyn Entropy) -> String {
 
 /// Exchanges `code` at the token endpoint (RFC 6749 section 4.1.3).
 pub(crate) async fn redeem(
-    options: &ProviderOptions,
+    provider: &Provider,
     found: &Discovered,
     at: &CodeFlowEndpoints,
     flow: &Flow,
-    code: &Secret,
+    code_secret: &Secret,
 ) -> Result<TokenResponse, SignInError> {
-    let (Some(code), Some(verifier)) = (code.expose_str(), flow.verifier.expose_str()) else {
+    let (Some(code), Some(verifier)) = (code_secret.expose_str(), flow.verifier.expose_str())
+    else {
         return Err(SignInError::Rejected(ProviderError::new("the code is no text")));
     };
     let form = [
@@ -116,18 +118,18 @@ pub(crate) async fn redeem(
         ("redirect_uri", &flow.redirect_uri),
         ("code_verifier", verifier),
     ];
-    let request = authenticated_form(&at.token.url, &form, at.token.credentials, options)
-        .map_err(SignInError::ProviderUnavailable)?;
-    let (status, answer) = found
+    let unavailable = SignInError::ProviderUnavailable;
+    let request = provider.own_client().form(&at.token, &form).map_err(unavailable)?;
+    let answer = found
         .client
-        .answer(request, TOKEN_ENDPOINT, found.client.timeout())
+        .send(request, TOKEN_ENDPOINT, found.client.timeout())
         .await
-        .map_err(SignInError::ProviderUnavailable)?;
-    if status == StatusCode::OK {
-        tokens(answer.map_err(SignInError::ProviderUnavailable)?)
-    } else {
-        Err(refusal(status, answer.ok()))
+        .map_err(unavailable)?;
+    if answer.status() == StatusCode::OK {
+        return tokens(answer.json(TOKEN_ENDPOINT).map_err(unavailable)?);
     }
+    let secrets = [provider.secrets(code_secret), vec![&flow.verifier]].concat();
+    Err(refusal(answer.status(), answer.said(&secrets)))
 }
 
 fn tokens(answer: Object) -> Result<TokenResponse, SignInError> {
@@ -143,25 +145,33 @@ fn tokens(answer: Object) -> Result<TokenResponse, SignInError> {
     Ok(TokenResponse { id_token, access_token })
 }
 
-// Only the error codes of RFC 6749 section 5.2 with a single meaning are distinguished. No text of
-// the provider is kept.
-fn refusal(status: StatusCode, answer: Option<Object>) -> SignInError {
-    let error =
-        answer.and_then(|Object(members)| members.get("error")?.as_str().map(str::to_owned));
-    match error.as_deref() {
-        Some("invalid_grant") => SignInError::Rejected(ProviderError::new(
-            "the provider refused the code: spent, expired, or given for something else",
-        )),
-        Some("invalid_client" | "unauthorized_client") => {
-            SignInError::ProviderUnavailable(ProviderError::new(
-                "the provider does not accept our client_id and client_secret for a sign-in",
-            ))
-        }
-        _ => SignInError::ProviderUnavailable(ProviderError::new(format!(
-            "{TOKEN_ENDPOINT}: the provider answered with status {}",
-            status.as_u16()
-        ))),
-    }
+// Only the error codes of RFC 6749 section 5.2 with a single meaning are distinguished. What the
+// provider said stays beside the reason, as data.
+fn refusal(status: StatusCode, said: Option<ProviderRefusal>) -> SignInError {
+    let code = said.as_ref().and_then(ProviderRefusal::error);
+    let (wrap, reason): (fn(ProviderError) -> SignInError, _) = match code {
+        Some("invalid_grant") => (
+            SignInError::Rejected,
+            ProviderError::new(
+                "the provider refused the code: spent, expired, or given for something else",
+            ),
+        ),
+        Some("invalid_client" | "unauthorized_client") => (
+            SignInError::ProviderUnavailable,
+            ProviderError::new(
+                "the provider does not accept our client_id and client_secret for a sign-in; \
+                 `client_auth` selects another way to authenticate",
+            ),
+        ),
+        _ => (
+            SignInError::ProviderUnavailable,
+            ProviderError::new(format!(
+                "{TOKEN_ENDPOINT}: the provider answered with status {}",
+                status.as_u16()
+            )),
+        ),
+    };
+    wrap(reason.with_said(said))
 }
 
 #[cfg(test)]
@@ -170,19 +180,21 @@ mod tests {
 
     use credsmith_core::doubles::SeededEntropy;
     use credsmith_core::ids::ProviderId;
-    use serde_json::json;
     use url::Url;
 
     use super::*;
-    use crate::credentials::Credentials;
-    use crate::discovery::Endpoint;
+    use crate::credentials::{Credentials, Endpoint};
 
     fn at() -> CodeFlowEndpoints {
         let url = |text: &str| Url::parse(text).unwrap();
         CodeFlowEndpoints {
             authorization: url("https://op/authorize?tenant=a"),
-            token: Endpoint { url: url("https://op/token"), credentials: Credentials::Basic },
-            algorithms: Vec::new(),
+            token: Endpoint {
+                url: url("https://op/token"),
+                credentials: Credentials::Basic,
+                audience: "https://op/token".into(),
+            },
+            algorithms: None,
             redirect_names_issuer: true,
         }
     }
@@ -239,22 +251,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_quotes_nothing_of_the_provider() {
-        let outcome = |status: u16, error: Value| {
-            let Value::Object(members) = json!({ "error": error, "error_description": "canary" })
-            else {
-                unreachable!()
-            };
-            refusal(StatusCode::from_u16(status).unwrap(), Some(Object(members)))
+    fn a_refusal_keeps_what_the_provider_said_beside_the_reason() {
+        let outcome = |status: u16, error: &str| {
+            let said = ProviderRefusal::new(Some(error), Some("canary"), &[]);
+            refusal(StatusCode::from_u16(status).unwrap(), said)
         };
-        assert!(matches!(outcome(400, json!("invalid_grant")), SignInError::Rejected(_)));
-        for error in
-            [json!("invalid_client"), json!("unauthorized_client"), json!("canary"), json!(7)]
-        {
-            let SignInError::ProviderUnavailable(why) = outcome(401, error.clone()) else {
+        let said = |error: &ProviderError| {
+            let source = std::error::Error::source(error).unwrap();
+            source.downcast_ref::<ProviderRefusal>().unwrap().description().unwrap().to_owned()
+        };
+        let SignInError::Rejected(why) = outcome(400, "invalid_grant") else { panic!() };
+        assert_eq!(said(&why), "canary");
+        for error in ["invalid_client", "unauthorized_client", "canary"] {
+            let SignInError::ProviderUnavailable(why) = outcome(401, error) else {
                 panic!("{error}")
             };
             assert!(!why.to_string().contains("canary"), "{why}");
+            assert_eq!(said(&why), "canary");
         }
         assert!(matches!(
             refusal(StatusCode::BAD_GATEWAY, None),

@@ -1,72 +1,162 @@
-//! Client authentication at an endpoint of the provider (RFC 6749 section 2.3.1).
+//! Client authentication at an endpoint of the provider (RFC 6749 section 2.3.1, RFC 7523 section
+//! 2.2).
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use credsmith_core::ports::{Clock, Entropy};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
-use openidconnect::core::CoreClientAuthMethod;
+use serde_json::json;
 use url::{Url, form_urlencoded};
 
+use crate::client_key::Signature;
 use crate::error::ProviderError;
-use crate::options::ProviderOptions;
+use crate::metadata::Metadata;
+use crate::options::{ClientAuth, ProviderOptions};
 use crate::provider_client::ProviderClient;
 
-/// How the client id and the client secret are sent.
+/// How long a client assertion is valid, in seconds.
+const ASSERTION_LIFE: u64 = 60;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// An endpoint that requires client authentication.
+pub(crate) struct Endpoint {
+    pub(crate) url: Url,
+    pub(crate) credentials: Credentials,
+    /// The audience of a client assertion for it.
+    pub(crate) audience: String,
+}
+
+/// How the client proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credentials {
-    /// In the `Authorization` header.
+    /// Client id and client secret in the `Authorization` header.
     Basic,
-    /// In the form.
+    /// Both in the form.
     Post,
+    /// An assertion that the client's key signs in this way.
+    Assertion(Signature),
     /// There is no client secret: the client id in the form proves nothing.
     Public,
 }
 
 impl Credentials {
-    /// Picks among the methods that an endpoint supports; an endpoint that names none supports
-    /// Basic, the default of the standard. `None` if none is usable.
-    pub(crate) fn among(methods: Option<&Vec<CoreClientAuthMethod>>) -> Option<Self> {
-        let Some(methods) = methods else { return Some(Self::Basic) };
-        if methods.contains(&CoreClientAuthMethod::ClientSecretBasic) {
+    /// The way of the token endpoint. `None` if the provider takes none of ours.
+    pub(crate) fn at_token(options: &ProviderOptions, metadata: &Metadata) -> Option<Self> {
+        Self::choose(
+            options,
+            metadata.list("token_endpoint_auth_methods_supported"),
+            metadata.list("token_endpoint_auth_signing_alg_values_supported"),
+        )
+    }
+
+    /// The way of the introspection endpoint. What the provider does not state for it is that of its
+    /// token endpoint.
+    pub(crate) fn at_introspection(options: &ProviderOptions, metadata: &Metadata) -> Option<Self> {
+        let stated = |name: &str| {
+            metadata
+                .list(&format!("introspection_{name}"))
+                .or_else(|| metadata.list(&format!("token_{name}")))
+        };
+        Self::choose(
+            options,
+            stated("endpoint_auth_methods_supported"),
+            stated("endpoint_auth_signing_alg_values_supported"),
+        )
+    }
+
+    /// The configured way, which the operator knows better than the announcement; else the first of
+    /// ours that is announced. A provider that announces none takes Basic, the default of the
+    /// standard.
+    fn choose(
+        options: &ProviderOptions,
+        methods: Option<Vec<&str>>,
+        algorithms: Option<Vec<&str>>,
+    ) -> Option<Self> {
+        match options.client_auth {
+            Some(ClientAuth::Basic) => return Some(Self::Basic),
+            Some(ClientAuth::Post) => return Some(Self::Post),
+            Some(ClientAuth::PrivateKeyJwt) => {
+                let key = options.client_key.as_ref()?;
+                return Some(Self::Assertion(key.signature(&algorithms.unwrap_or_default())));
+            }
+            None if options.client_secret.is_none() => return Some(Self::Public),
+            None => {}
+        }
+        let methods = methods.filter(|methods| !methods.is_empty());
+        let takes = |method| methods.as_ref().is_none_or(|methods| methods.contains(&method));
+        if takes("client_secret_basic") {
             Some(Self::Basic)
-        } else if methods.contains(&CoreClientAuthMethod::ClientSecretPost) {
-            Some(Self::Post)
         } else {
-            None
+            takes("client_secret_post").then_some(Self::Post)
         }
     }
 }
 
-/// A request with `fields` as a form for `url`, authenticated as the client.
-///
-/// # Errors
-/// For the log: a client secret is needed, and none is configured.
-pub(crate) fn authenticated_form(
-    url: &Url,
-    fields: &[(&str, &str)],
-    credentials: Credentials,
-    options: &ProviderOptions,
-) -> Result<Request<Bytes>, ProviderError> {
-    let id = options.client_id.as_str();
-    let secret = || {
-        let secret = options.client_secret.as_ref().and_then(|secret| secret.expose_str());
-        secret.ok_or("there is no client secret")
-    };
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(fields);
-    match credentials {
-        Credentials::Basic => {
-            let mut request = ProviderClient::post_form(url, form.finish());
-            authorize(&mut request, "Basic ", basic(id, secret()?).as_bytes())?;
-            return Ok(request);
-        }
-        Credentials::Post => {
-            form.append_pair("client_id", id).append_pair("client_secret", secret()?)
-        }
-        Credentials::Public => form.append_pair("client_id", id),
-    };
-    Ok(ProviderClient::post_form(url, form.finish()))
+/// This daemon as a client of one provider.
+pub(crate) struct OwnClient<'a> {
+    pub(crate) options: &'a ProviderOptions,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) entropy: &'a dyn Entropy,
+}
+
+impl OwnClient<'_> {
+    /// A request with `fields` as a form for `endpoint`, authenticated.
+    ///
+    /// # Errors
+    /// For the log: a secret or a key is needed, and none is configured or it cannot sign.
+    pub(crate) fn form(
+        &self,
+        endpoint: &Endpoint,
+        fields: &[(&str, &str)],
+    ) -> Result<Request<Bytes>, ProviderError> {
+        let id = self.options.client_id.as_str();
+        let secret = || {
+            let secret = self.options.client_secret.as_ref();
+            secret.and_then(|secret| secret.expose_str()).ok_or("there is no client secret")
+        };
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        match endpoint.credentials {
+            Credentials::Basic => {
+                let mut request = ProviderClient::post_form(&endpoint.url, form.finish());
+                authorize(&mut request, "Basic ", basic(id, secret()?).as_bytes())?;
+                return Ok(request);
+            }
+            Credentials::Post => {
+                form.append_pair("client_id", id).append_pair("client_secret", secret()?)
+            }
+            Credentials::Assertion(signature) => form
+                .append_pair("client_id", id)
+                .append_pair("client_assertion_type", ASSERTION_TYPE)
+                .append_pair("client_assertion", &self.assertion(endpoint, signature)?),
+            Credentials::Public => form.append_pair("client_id", id),
+        };
+        Ok(ProviderClient::post_form(&endpoint.url, form.finish()))
+    }
+
+    /// RFC 7523 section 3, OpenID Connect Core section 9.
+    fn assertion(
+        &self,
+        endpoint: &Endpoint,
+        signature: Signature,
+    ) -> Result<String, ProviderError> {
+        let key = self.options.client_key.as_ref().ok_or("there is no client key")?;
+        let (id, now) = (&self.options.client_id, self.clock.now().as_secs());
+        let mut token_id = [0; 16];
+        self.entropy.fill(&mut token_id);
+        let claims = json!({
+            "iss": id,
+            "sub": id,
+            "aud": endpoint.audience,
+            "jti": URL_SAFE_NO_PAD.encode(token_id),
+            "iat": now,
+            "exp": now + ASSERTION_LIFE,
+        });
+        Ok(key.sign(signature, &claims).ok_or("the client key cannot sign")?)
+    }
 }
 
 // RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.

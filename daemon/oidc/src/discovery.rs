@@ -8,58 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_http::client::{Client, ClientOptions, Destination};
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
-use openidconnect::core::{
-    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
-    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
-    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
-};
-use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
+use jsonwebtoken::Algorithm;
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use url::Url;
 
-use crate::answer::Object;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Endpoint};
 use crate::error::ProviderError;
 use crate::issuer::Issuer;
+use crate::jwt;
 use crate::keys::KeySet;
+use crate::metadata::Metadata;
 use crate::options::{ProviderOptions, WELL_KNOWN, check_endpoint};
 use crate::provider_client::ProviderClient;
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Extra {
-    introspection_endpoint: Option<String>,
-    introspection_endpoint_auth_methods_supported: Option<Vec<CoreClientAuthMethod>>,
-    code_challenge_methods_supported: Option<Vec<String>>,
-    authorization_response_iss_parameter_supported: Option<bool>,
-}
-
-impl AdditionalProviderMetadata for Extra {}
-
-type Metadata = ProviderMetadata<
-    Extra,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
 
 /// The result of a discovery.
 pub(crate) struct Discovered {
     /// The issuer that the provider may use in tokens.
     pub(crate) issuer: Issuer,
-    pub(crate) userinfo: Url,
+    /// The issuer that access tokens name, where the provider announces another one for them.
+    pub(crate) access_token_issuer: Option<String>,
+    /// The userinfo endpoint; `None` if the provider has none.
+    pub(crate) userinfo: Option<Url>,
     /// The introspection endpoint; `None` if the provider has none, or if it is switched off or
-    /// cannot be used without a client secret.
+    /// cannot be used since we cannot authenticate.
     pub(crate) introspection: Option<Endpoint>,
     /// The endpoints for signing in with a browser; `None` without a configured code flow, an error
     /// if the provider does not support it. Bearer tokens are accepted in either case.
@@ -70,19 +41,14 @@ pub(crate) struct Discovered {
     keys: RwLock<Arc<KeySet>>,
 }
 
-/// An endpoint that requires client authentication.
-pub(crate) struct Endpoint {
-    pub(crate) url: Url,
-    pub(crate) credentials: Credentials,
-}
-
 /// The part of the discovery that a code flow needs.
 pub(crate) struct CodeFlowEndpoints {
     /// The authorization endpoint, for browsers alone: the daemon never calls it.
     pub(crate) authorization: Url,
     pub(crate) token: Endpoint,
-    /// The algorithms that may sign ID tokens: asymmetric ones only.
-    pub(crate) algorithms: Vec<Algorithm>,
+    /// The algorithms that may sign ID tokens: asymmetric ones only. `None`: the provider announces
+    /// none, and the keys decide.
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
     /// Whether every redirect names its issuer (RFC 9207 section 3).
     pub(crate) redirect_names_issuer: bool,
 }
@@ -97,8 +63,8 @@ pub(crate) async fn discover(
 ) -> Result<Discovered, ProviderError> {
     let address = document_address(options)?;
     let client = ProviderClient::new(client_for(options, [&address])?, timeout);
-    let document = client.object(ProviderClient::get(&address), "the discovery document").await?;
-    let metadata = parse(document)?;
+    let document = client.published(&address, "the discovery document").await?;
+    let metadata = Metadata::new(document, options.allow_insecure);
     let found = from_metadata(&metadata, options, timeout)?;
     found.refresh_keys().await?;
     Ok(found)
@@ -127,10 +93,7 @@ impl Discovered {
 
     /// Fetches the keys again; the current ones stay if that fails.
     pub(crate) async fn refresh_keys(&self) -> Result<(), ProviderError> {
-        let published = self
-            .client
-            .object(ProviderClient::get(&self.keys_url), "the keys of the provider")
-            .await?;
+        let published = self.client.published(&self.keys_url, "the keys of the provider").await?;
         let keys = Arc::new(KeySet::from_published(published)?);
         *self.keys.write() = keys;
         Ok(())
@@ -143,35 +106,30 @@ fn document_address(options: &ProviderOptions) -> Result<Url, ProviderError> {
     Ok(check_endpoint(&address, options.allow_insecure)?)
 }
 
-fn parse(document: Object) -> Result<Metadata, ProviderError> {
-    serde_json::from_value(Value::Object(document.0)).map_err(|_| {
-        ProviderError::new(
-            "the discovery document lacks a required member, or has one of the wrong type",
-        )
-    })
-}
-
 fn from_metadata(
     metadata: &Metadata,
     options: &ProviderOptions,
     timeout: Duration,
 ) -> Result<Discovered, ProviderError> {
     let issuer =
-        Issuer::discovered(metadata.issuer().as_str(), options.issuer(), &options.tenants)?;
-    let userinfo =
-        metadata.userinfo_endpoint().ok_or("the discovery document names no userinfo_endpoint")?;
-    let userinfo = endpoint("userinfo_endpoint", userinfo.as_str(), options)?;
-    let keys_url = endpoint("jwks_uri", metadata.jwks_uri().as_str(), options)?;
+        Issuer::discovered(metadata.required("issuer")?, options.issuer(), &options.tenants)?;
+    let keys_url = metadata.required_endpoint("jwks_uri")?;
+    let userinfo = metadata.endpoint("userinfo_endpoint")?;
     let introspection = introspection(metadata, options)?;
     let sign_in = options.code_flow.is_some().then(|| sign_in(metadata, options));
     let token = sign_in.as_ref().and_then(|at| at.as_ref().ok()).map(|at| &at.token);
     let called = [introspection.as_ref(), token];
-    let destinations = [&userinfo, &keys_url]
-        .into_iter()
+    let destinations = std::iter::once(&keys_url)
+        .chain(&userinfo)
         .chain(called.into_iter().flatten().map(|called| &called.url));
     let client = ProviderClient::new(client_for(options, destinations)?, timeout);
     Ok(Discovered {
         issuer,
+        // A hint for refusing tokens unasked, which nothing is believed for.
+        access_token_issuer: metadata
+            .text("access_token_issuer")
+            .unwrap_or_default()
+            .map(str::to_owned),
         userinfo,
         introspection,
         sign_in,
@@ -181,73 +139,55 @@ fn from_metadata(
     })
 }
 
-fn endpoint(name: &str, text: &str, options: &ProviderOptions) -> Result<Url, ProviderError> {
-    check_endpoint(text, options.allow_insecure).map_err(|problem| {
-        ProviderError::new(format!("{name} in the discovery document: {problem}"))
-    })
-}
-
 fn introspection(
     metadata: &Metadata,
     options: &ProviderOptions,
 ) -> Result<Option<Endpoint>, ProviderError> {
-    let extra = metadata.additional_metadata();
-    let wanted = options.introspection && options.client_secret.is_some();
-    let Some(text) = extra.introspection_endpoint.as_ref().filter(|_| wanted) else {
+    if !options.introspection || !options.authenticates() {
         return Ok(None);
-    };
-    // Methods that the provider does not state for this endpoint are those of its token endpoint.
-    let stated = extra.introspection_endpoint_auth_methods_supported.as_ref();
-    let credentials = Credentials::among(stated.or(metadata.token_endpoint_auth_methods_supported())).ok_or(
-        "the introspection endpoint takes neither client_secret_basic nor client_secret_post; introspection can be switched off",
+    }
+    let Some(url) = metadata.endpoint("introspection_endpoint")? else { return Ok(None) };
+    let credentials = Credentials::at_introspection(options, metadata).ok_or(
+        "the introspection endpoint takes neither client_secret_basic nor client_secret_post; \
+             `client_auth` selects another way, and `introspection = false` switches it off",
     )?;
-    Ok(Some(Endpoint { url: endpoint("introspection_endpoint", text, options)?, credentials }))
+    // The issuer is known to be the provider's own: an assertion for it opens nothing elsewhere.
+    Ok(Some(Endpoint { url, credentials, audience: metadata.required("issuer")?.to_owned() }))
 }
 
 fn sign_in(
     metadata: &Metadata,
     options: &ProviderOptions,
 ) -> Result<CodeFlowEndpoints, ProviderError> {
-    let extra = metadata.additional_metadata();
     // Entra ID supports PKCE and does not announce it.
-    if extra
-        .code_challenge_methods_supported
-        .as_ref()
-        .is_some_and(|methods| !methods.iter().any(|m| m == "S256"))
+    if metadata
+        .list("code_challenge_methods_supported")
+        .is_some_and(|methods| !methods.is_empty() && !methods.contains(&"S256"))
     {
         return Err(ProviderError::new("the provider does not support PKCE with the method S256"));
     }
-    let token =
-        metadata.token_endpoint().ok_or("the discovery document names no token_endpoint")?;
-    let credentials = if options.client_secret.is_some() {
-        Credentials::among(metadata.token_endpoint_auth_methods_supported())
-            .ok_or("the token endpoint takes neither client_secret_basic nor client_secret_post")?
-    } else {
-        Credentials::Public
-    };
+    let url = metadata.required_endpoint("token_endpoint")?;
+    let credentials = Credentials::at_token(options, metadata).ok_or(
+        "the token endpoint takes neither client_secret_basic nor client_secret_post; \
+         `client_auth` selects another way",
+    )?;
     let algorithms = algorithms(metadata);
-    if algorithms.is_empty() {
+    if algorithms.as_ref().is_some_and(Vec::is_empty) {
         return Err(ProviderError::new(
             "the provider signs its ID tokens with no algorithm that is accepted here",
         ));
     }
     Ok(CodeFlowEndpoints {
-        authorization: endpoint(
-            "authorization_endpoint",
-            metadata.authorization_endpoint().as_str(),
-            options,
-        )?,
-        token: Endpoint { url: endpoint("token_endpoint", token.as_str(), options)?, credentials },
+        authorization: metadata.required_endpoint("authorization_endpoint")?,
+        token: Endpoint { audience: url.as_str().to_owned(), url, credentials },
         algorithms,
-        redirect_names_issuer: extra.authorization_response_iss_parameter_supported == Some(true),
+        redirect_names_issuer: metadata.flag("authorization_response_iss_parameter_supported"),
     })
 }
 
-fn algorithms(metadata: &Metadata) -> Vec<Algorithm> {
-    let stated = metadata.id_token_signing_alg_values_supported().iter();
-    let names = stated.filter_map(|algorithm| serde_json::to_value(algorithm).ok());
-    let known = names.filter_map(|name| name.as_str()?.parse::<Algorithm>().ok());
-    known.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac).collect()
+fn algorithms(metadata: &Metadata) -> Option<Vec<Algorithm>> {
+    let announced = metadata.list("id_token_signing_alg_values_supported")?;
+    Some(announced.into_iter().filter_map(jwt::algorithm).collect())
 }
 
 /// A client for the places of `urls` alone.

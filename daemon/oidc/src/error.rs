@@ -2,15 +2,63 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-/// A reason in the daemon's own words. It never contains a token or text of the provider. Cheap to
-/// clone, since every caller that waited for one look-up receives it.
+use credsmith_core::ports::providers::ProviderRefusal;
+use credsmith_http::client::{Failure, FailureCode};
+
+/// A reason in the daemon's own words, which contain neither a token nor text of the provider. What
+/// the provider said is its source. Cheap to clone, since every caller that waited for one look-up
+/// receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ProviderError(Cow<'static, str>);
+pub(crate) struct ProviderError {
+    reason: Cow<'static, str>,
+    unavailable: bool,
+    said: Option<Arc<ProviderRefusal>>,
+}
 
 impl ProviderError {
     pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), unavailable: false, said: None }
+    }
+
+    /// The provider cannot be asked at the moment: the token may be good.
+    pub(crate) fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { unavailable: true, ..Self::new(reason) }
+    }
+
+    /// There was no answer to a request. `what` names the request. Names the key that mends what the
+    /// daemon itself refuses.
+    pub(crate) fn unanswered(what: &str, failure: &Failure) -> Self {
+        let mend = match failure.code {
+            FailureCode::AddressRefused => {
+                "; `addresses` of the provider allows addresses that are not public"
+            }
+            FailureCode::Tls => {
+                "; if a private authority signed its certificate, `roots` of the provider names it"
+            }
+            _ => "",
+        };
+        let reason = format!("{what}: {failure}{mend}");
+        match failure.code {
+            FailureCode::TooLarge => Self::new(reason),
+            _ => Self::unavailable(reason),
+        }
+    }
+
+    /// Adds what the provider said.
+    pub(crate) fn with_said(self, said: Option<ProviderRefusal>) -> Self {
+        Self { said: said.map(Arc::new), ..self }
+    }
+
+    /// Adds a hint behind the reason: the key that mends it.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        Self { reason: format!("{}; {hint}", self.reason).into(), ..self }
+    }
+
+    /// Whether the provider could not be asked, or could not answer.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.unavailable
     }
 }
 
@@ -22,8 +70,12 @@ impl From<&'static str> for ProviderError {
 
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
-impl std::error::Error for ProviderError {}
+impl std::error::Error for ProviderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.said.as_deref().map(|said| said as _)
+    }
+}

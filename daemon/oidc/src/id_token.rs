@@ -22,8 +22,11 @@ pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a Issuer,
     /// The issuer that the redirect named, if it named one.
     pub(crate) redirect_issuer: Option<&'a str>,
-    pub(crate) algorithms: &'a [Algorithm],
+    /// The announced algorithms; `None`: any that a key of the provider is for.
+    pub(crate) algorithms: Option<&'a [Algorithm]>,
     pub(crate) client_id: &'a str,
+    /// Audiences that may stand beside `client_id` without an `azp`.
+    pub(crate) extra_audiences: &'a [String],
     pub(crate) nonce: &'a Secret,
     pub(crate) access_token: Option<&'a Secret>,
     pub(crate) now: Timestamp,
@@ -37,7 +40,7 @@ impl Expected<'_> {
     /// The reason for the log.
     pub(crate) fn validate(&self, token: &Signed) -> Result<String, ProviderError> {
         let claims = &token.claims;
-        if !self.algorithms.contains(&token.algorithm) {
+        if self.algorithms.is_some_and(|announced| !announced.contains(&token.algorithm)) {
             return Err(
                 "the ID token is signed by an algorithm that the provider does not announce".into(),
             );
@@ -70,10 +73,14 @@ impl Expected<'_> {
         if !audiences.contains(&self.client_id) {
             return Err("the ID token is meant for another client");
         }
+        let expected = |audience: &&str| {
+            *audience == self.client_id || self.extra_audiences.iter().any(|own| own == audience)
+        };
         match claims.get("azp") {
-            None if audiences.len() == 1 => Ok(()),
+            None if audiences.iter().all(expected) => Ok(()),
             None => Err(
-                "the ID token is meant for several clients and does not say for which it was made",
+                "the ID token is meant for several clients and does not say for which it was made; \
+                 `extra_audiences` names those that are expected",
             ),
             Some(Value::String(party)) if party == self.client_id => Ok(()),
             Some(_) => Err("the ID token was made for another client"),
@@ -180,8 +187,9 @@ mod tests {
         let expected = Expected {
             issuer: &issuer,
             redirect_issuer,
-            algorithms: &[Algorithm::ES256, Algorithm::EdDSA],
+            algorithms: Some(&[Algorithm::ES256, Algorithm::EdDSA]),
             client_id: "us",
+            extra_audiences: &["project".to_owned()],
             nonce: &nonce,
             access_token: Some(&access_token),
             now: Timestamp::from_secs(NOW),
@@ -201,6 +209,8 @@ mod tests {
             json!({}),
             json!({"aud": ["us"]}),
             json!({"aud": ["them", "us"], "azp": "us"}),
+            json!({"aud": ["project", "us"]}),
+            json!({"aud": ["us", "us"]}),
             json!({"azp": "us"}),
             json!({"exp": NOW - 29}),
             json!({"iat": NOW + 30, "nbf": NOW + 30}),
@@ -222,6 +232,8 @@ mod tests {
             ("meant for another client", json!({"aud": "them"})),
             ("meant for another client", json!({"aud": "us2"})),
             ("meant for another client", json!({"aud": []})),
+            ("meant for another client", json!({"aud": ["project"]})),
+            ("does not say for which", json!({"aud": ["us", "project", "them"]})),
             ("`aud` is missing", json!({"aud": null})),
             ("`aud` is missing", json!({"aud": {"us": true}})),
             ("not a list of strings", json!({"aud": ["us", 7]})),

@@ -35,6 +35,25 @@ pub(crate) fn configured(issuer: &str, tenants: &[String]) -> Vec<String> {
     std::iter::once(issuer.to_owned()).chain(of_tenants.unwrap_or_default()).collect()
 }
 
+/// The issuer that Entra ID names in access tokens of version 1, such as those for its own userinfo
+/// endpoint, if `issuer` is one of its tenants.
+fn entra_v1(issuer: &str) -> Option<String> {
+    let bare = issuer.strip_suffix('/').unwrap_or(issuer);
+    let (_, tenant) = bare.strip_suffix("/v2.0")?.rsplit_once('/')?;
+    Some(format!("https://sts.windows.net/{tenant}/"))
+}
+
+/// Whether access tokens of a provider may name `stated`, where `own` are its issuers and
+/// `announced` is the one that it announces for access tokens. Good for refusing a token without
+/// asking the provider, not for believing one.
+pub(crate) fn may_be_stated(stated: &str, own: &[String], announced: Option<&str>) -> bool {
+    announced == Some(stated)
+        || own.iter().any(|own| {
+            same_issuer(own, stated)
+                || entra_v1(own).is_some_and(|alias| same_issuer(&alias, stated))
+        })
+}
+
 /// Whether two issuers are equal but for one trailing slash.
 pub(crate) fn same_issuer(one: &str, other: &str) -> bool {
     let bare = |issuer| -> Option<&str> { str::strip_suffix(issuer, "/") };
@@ -279,6 +298,21 @@ mod tests {
         ];
         let tenants = [T1.to_owned(), T2.to_owned()];
         assert_eq!(configured("https://op/common/v2.0", &tenants), expected);
+    }
+
+    #[test]
+    fn access_tokens_may_name_the_issuers_of_their_provider_alone() {
+        let entra = format!("https://login.microsoftonline.com/{T1}/v2.0");
+        let own = ["https://op/a".to_owned(), entra.clone()];
+        let v1 = format!("https://sts.windows.net/{T1}/");
+        let announced = Some("http://op/adfs/services/trust");
+        for good in ["https://op/a", "https://op/a/", &entra, &v1, announced.unwrap()] {
+            assert!(may_be_stated(good, &own, announced), "{good}");
+        }
+        let other = format!("https://sts.windows.net/{T2}/");
+        for bad in ["", "https://op", "https://op/a//", "https://us", &other, announced.unwrap()] {
+            assert!(!may_be_stated(bad, &own, None), "{bad}");
+        }
     }
 
     #[test]

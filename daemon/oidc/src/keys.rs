@@ -4,17 +4,20 @@
 //! expiry are used (RFC 9068 shows what providers put there; the code relies on RFC 7519 only). An
 //! ID token is always such a JWT.
 //!
-//! The set is read as plain JSON, key by key: an unusable key does not affect the others, and the
+//! The set is read as plain JSON, key by key and member by member: an unusable key does not affect
+//! the others, an odd member that is not used (`x5c` as a text) does not affect its key, and the
 //! member `issuer`, by which a provider of many tenants names the tenant of a key, is in no
 //! standard and in no library.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credsmith_core::caller::Claims;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
-use serde_json::Value;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
 
 use crate::answer::Object;
 use crate::issuer::Signer;
+use crate::jwt::{self, Header};
 
 /// More keys than any provider publishes; further ones are ignored.
 const MAX_KEYS: usize = 64;
@@ -68,39 +71,48 @@ impl KeySet {
     /// Reads `token` if it is a JWT of the provider. Checks the signature, and that the key may
     /// sign for the issuer that the token names; no other claim.
     pub(crate) fn read(&self, token: &str) -> Reading {
-        let Ok(header) = jsonwebtoken::decode_header(token) else { return Reading::Opaque };
-        if header.crit.is_some() {
+        let Some(Header { algorithm: Some(algorithm), key_id, critical: false, .. }) =
+            Header::of(token)
+        else {
             // RFC 7515 section 4.1.11: no extension is supported here, so a token with a critical
             // one cannot be read.
             return Reading::Opaque;
+        };
+        // A key without an id may be the one that a token names.
+        let fits = |key: &&PublicKey| key_id.is_none() || key.id.is_none() || key.id == key_id;
+        let verified = self
+            .0
+            .iter()
+            .filter(fits)
+            .filter(|key| key.serves(algorithm))
+            .find_map(|key| key.verify(token, algorithm));
+        match verified {
+            Some(claims) => Reading::Signed(Signed { claims, algorithm }),
+            None if self.names(key_id.as_deref()) => Reading::Opaque,
+            None => Reading::UnknownKey,
         }
-        let named = |key: &&PublicKey| header.kid.is_none() || key.id == header.kid;
-        let mut candidates = self.0.iter().filter(named).peekable();
-        if candidates.peek().is_none() {
-            return Reading::UnknownKey;
+    }
+
+    /// Whether a token that names this key can be read by the set as it is.
+    fn names(&self, key_id: Option<&str>) -> bool {
+        match key_id {
+            Some(id) => self.0.iter().any(|key| key.id.as_deref() == Some(id)),
+            None => !self.0.is_empty(),
         }
-        candidates
-            .filter(|key| key.serves(header.alg))
-            .find_map(|key| key.verify(token, header.alg))
-            .map_or(Reading::Opaque, |claims| {
-                Reading::Signed(Signed { claims, algorithm: header.alg })
-            })
     }
 }
 
 impl PublicKey {
     fn new(published: Value) -> Option<Self> {
-        let signer = Signer::of_key(published.get("issuer"))?;
-        let jwk: Jwk = serde_json::from_value(published).ok()?;
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        let algorithm = match jwk.common.key_algorithm {
-            Some(named) => Some(named.to_string().parse().ok()?),
+        let Value::Object(members) = published else { return None };
+        let signer = Signer::of_key(members.get("issuer"))?;
+        let algorithm = match text(&members, "alg") {
+            Some(name) => Some(jwt::algorithm(name)?),
             None => None,
         };
-        let usable = key.family() != AlgorithmFamily::Hmac
-            && jwk.common.public_key_use != Some(PublicKeyUse::Encryption)
-            && has_valid_length(&jwk, &key);
-        usable.then(|| Self { id: jwk.common.key_id, algorithm, signer, key })
+        let key = decoding_key(&members)?;
+        let id = jwt::key_id(members.get("kid"));
+        is_for_signatures(&members).then_some(Self { id, algorithm, signer, key })
     }
 
     fn serves(&self, algorithm: Algorithm) -> bool {
@@ -109,35 +121,50 @@ impl PublicKey {
     }
 
     fn verify(&self, token: &str, algorithm: Algorithm) -> Option<Claims> {
-        verified(token, &self.key, algorithm).filter(|claims| self.signer.may_sign(claims))
+        jwt::verified(token, &self.key, algorithm).filter(|claims| self.signer.may_sign(claims))
     }
 }
 
-// The JWT crate takes the first 32 bytes of an Edwards key without checking its length.
-fn has_valid_length(jwk: &Jwk, key: &DecodingKey) -> bool {
-    match &jwk.algorithm {
-        AlgorithmParameters::OctetKeyPair(pair) => {
-            pair.curve == EllipticCurve::Ed25519
-                && key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == ED25519_KEY)
+/// A member that is a text, and not an empty one.
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// RFC 7517 sections 4.2 and 4.3.
+fn is_for_signatures(members: &Map<String, Value>) -> bool {
+    let operations = members.get("key_ops").and_then(Value::as_array);
+    let verifies = operations.is_none_or(|operations| {
+        operations.is_empty() || operations.iter().any(|operation| operation == "verify")
+    });
+    text(members, "use") != Some("enc") && verifies
+}
+
+/// RFC 7518 sections 6.2 and 6.3, RFC 8037 section 2.
+fn decoding_key(members: &Map<String, Value>) -> Option<DecodingKey> {
+    let number = |name: &str| Some(plain_base64url(text(members, name)?));
+    match text(members, "kty")? {
+        "RSA" => DecodingKey::from_rsa_components(&number("n")?, &number("e")?).ok(),
+        "EC" if matches!(text(members, "crv")?, "P-256" | "P-384") => {
+            DecodingKey::from_ec_components(&number("x")?, &number("y")?).ok()
         }
-        _ => true,
+        "OKP" if text(members, "crv")? == "Ed25519" => {
+            let point = number("x")?;
+            // The JWT crate takes the first 32 bytes of an Edwards key without checking its length.
+            let length = URL_SAFE_NO_PAD.decode(&point).ok()?.len();
+            (length == ED25519_KEY).then(|| DecodingKey::from_ed_components(&point).ok()).flatten()
+        }
+        _ => None,
     }
 }
 
-/// The claims of `token`, if it is signed with `key` by `algorithm` and no other. Checks no claim:
-/// time and audience are checked elsewhere, by the daemon's clock and its own rules.
-pub(crate) fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
-    let mut signature_only = Validation::new(algorithm);
-    signature_only.required_spec_claims.clear();
-    signature_only.validate_exp = false;
-    signature_only.validate_aud = false;
-    Some(jsonwebtoken::decode::<Object>(token, key, &signature_only).ok()?.claims.0)
+/// Base64url without padding, of text that some publish padded, or in the alphabet of base64.
+fn plain_base64url(text: &str) -> String {
+    text.trim().trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as B64};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -188,7 +215,7 @@ mod tests {
             jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"aud": "us"}), &mac)
                 .unwrap();
         let oct = json!({"keys": [{"kty": "oct", "k": B64.encode("published"), "use": "sig"}]});
-        assert_eq!(set(oct).read(&token), Reading::UnknownKey);
+        assert_eq!(set(oct).read(&token), Reading::Opaque);
     }
 
     #[test]
@@ -264,6 +291,88 @@ mod tests {
             let no_set = Object::parse(no_set.to_string().as_bytes()).unwrap();
             assert!(KeySet::from_published(no_set).is_err());
         }
+    }
+
+    #[test]
+    fn a_key_without_an_id_is_tried_for_a_token_with_one() {
+        let (ours, other) =
+            (SigningKey::generate("a").unwrap(), SigningKey::generate("b").unwrap());
+        let mut nameless = ours.public_jwk().clone();
+        nameless.as_object_mut().unwrap().remove("kid");
+        let set = set(json!({"keys": [other.public_jwk(), nameless]}));
+        assert!(matches!(set.read(&ours.sign("JWT", &json!({})).unwrap()), Reading::Signed(_)));
+        let stranger = SigningKey::generate("c").unwrap().sign("JWT", &json!({})).unwrap();
+        assert_eq!(set.read(&stranger), Reading::UnknownKey, "worth a look at the provider");
+    }
+
+    #[test]
+    fn padded_members_and_odd_ones_do_not_affect_a_key() {
+        let ours = SigningKey::generate("a").unwrap();
+        let token = ours.sign("JWT", &json!({})).unwrap();
+        let mut padded = ours.public_jwk().clone();
+        for part in ["x", "y"] {
+            let bytes = B64.decode(padded[part].as_str().unwrap()).unwrap();
+            padded[part] = json!(STANDARD.encode(bytes));
+        }
+        let odd = |name: &str, value: Value| {
+            let mut jwk = ours.public_jwk().clone();
+            jwk[name] = value;
+            jwk
+        };
+        for jwk in [
+            padded,
+            odd("x5c", json!("MIIC")),
+            odd("x5c", json!([7])),
+            odd("x5t", json!(7)),
+            odd("x5u", json!([])),
+            odd("use", json!(null)),
+            odd("use", json!("verify")),
+            odd("alg", json!("")),
+            odd("alg", json!(null)),
+            odd("key_ops", json!("verify")),
+            odd("key_ops", json!(["verify"])),
+            odd("key_ops", json!([])),
+            odd("nbf", json!("soon")),
+            odd("revoked", json!({})),
+        ] {
+            let set = set(json!({ "keys": [jwk] }));
+            assert!(matches!(set.read(&token), Reading::Signed(_)), "{jwk}");
+        }
+        for jwk in [
+            odd("use", json!("enc")),
+            odd("key_ops", json!(["encrypt"])),
+            odd("alg", json!("ECDH-ES")),
+            odd("alg", json!("ES384")),
+            odd("crv", json!("P-521")),
+        ] {
+            let set = set(json!({ "keys": [jwk] }));
+            assert!(!matches!(set.read(&token), Reading::Signed(_)), "{jwk}");
+        }
+    }
+
+    #[test]
+    fn ed25519_is_another_name_of_eddsa() {
+        use ring::signature::{Ed25519KeyPair, KeyPair as _};
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let public = B64.encode(pair.public_key());
+        let sign = |alg: &str| {
+            let head = B64.encode(json!({"alg": alg, "kid": "ed"}).to_string());
+            let message = format!("{head}.{}", B64.encode("{\"sub\":\"a\"}"));
+            let signature = B64.encode(pair.sign(message.as_bytes()));
+            format!("{message}.{signature}")
+        };
+        for published in [json!("Ed25519"), json!("EdDSA"), json!(null)] {
+            let jwk =
+                json!({"kty": "OKP", "crv": "Ed25519", "x": public, "kid": "ed", "alg": published});
+            for alg in ["Ed25519", "EdDSA"] {
+                let Reading::Signed(signed) = set(json!({ "keys": [jwk] })).read(&sign(alg)) else {
+                    panic!("{published} {alg}")
+                };
+                assert_eq!(signed.algorithm, Algorithm::EdDSA);
+            }
+        }
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": public, "alg": "Ed448"});
+        assert_eq!(set(json!({ "keys": [jwk] })).read(&sign("EdDSA")), Reading::UnknownKey);
     }
 
     /// A 2048-bit key whose private half was deleted after it had signed the token of the test

@@ -10,22 +10,27 @@
 //! rest.
 //!
 //! Never here: an authorization, a status code, a header of a client, a session. A provider's text
-//! reaches neither a caller nor the log, and a token neither the log nor the cache.
+//! reaches no caller; what it says when it refuses is kept as data beside the error, bounded and
+//! escaped (`ProviderRefusal` of core). A token reaches neither the log nor the cache.
 #![warn(missing_docs)]
 
 mod answer;
 mod audience;
 mod cache;
 mod claims;
+mod client_key;
 mod code_flow;
 mod credentials;
 mod discovery;
 mod error;
 mod id_token;
 mod issuer;
+mod jwt;
 mod keys;
 mod lookup;
+mod metadata;
 mod options;
+mod ports;
 mod provider;
 mod provider_client;
 mod providers;
@@ -33,7 +38,10 @@ mod sign_in;
 pub mod signing;
 mod single_flight;
 pub mod tokens;
+mod userinfo;
 
 pub use audience::Audiences;
-pub use options::{CodeFlow, Fault, Limits, ProviderOptions};
-pub use providers::{OidcProviders, Ports};
+pub use client_key::{ClientKey, ClientKeyError};
+pub use options::{AskUserinfo, ClientAuth, CodeFlow, Fault, Limits, ProviderOptions};
+pub use ports::Ports;
+pub use providers::OidcProviders;

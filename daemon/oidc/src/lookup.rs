@@ -1,5 +1,5 @@
 //! Looks an access token up at its provider: userinfo, introspection if there is one, and the token
-//! itself if it is a signed JWT.
+//! itself if it is a signed JWT. A provider without userinfo names the user when it introspects.
 //!
 //! The answers are read as plain JSON rather than by the typed responses of openidconnect: rules
 //! and plugins see every claim as the provider wrote it, non-standard ones included.
@@ -7,36 +7,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use credsmith_core::caller::{Claims, Identity, Subject};
 use credsmith_core::ports::Clock;
 use credsmith_core::secret::Secret;
 use credsmith_core::time::Timestamp;
-use http::Request;
 use serde_json::Value;
 
 use crate::cache::CachedIdentity;
 use crate::claims;
-use crate::credentials::{authenticated_form, authorize};
-use crate::discovery::{Discovered, Endpoint};
+use crate::credentials::Endpoint;
+use crate::discovery::Discovered;
 use crate::error::ProviderError;
 use crate::issuer::Issuer;
 use crate::options::ProviderOptions;
-use crate::provider_client::ProviderClient;
+use crate::provider::Provider;
+use crate::userinfo::{Question, names_client};
 
-/// One look-up: all its requests together take no longer than the client's timeout.
-pub(crate) struct Lookup<'a> {
-    pub(crate) options: &'a ProviderOptions,
-    pub(crate) provider: &'a Discovered,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) token: &'a Secret,
-    /// When it started, by the monotonic clock.
-    pub(crate) started: Duration,
+const INTROSPECTION: &str = "introspection";
+
+impl Provider {
+    /// Looks up the identity of the holder of `token`.
+    ///
+    /// # Errors
+    /// The provider refused the token or could not be asked, or its answers are invalid.
+    pub(crate) async fn look_up(&self, token: &Secret) -> Result<CachedIdentity, ProviderError> {
+        let found = self.found()?;
+        let (options, clock) = (&self.options, &*self.clock);
+        let look_up = Lookup {
+            at: self,
+            options,
+            provider: &found,
+            clock,
+            token,
+            started: clock.monotonic(),
+        };
+        let answers = look_up.fetch().await?;
+        let signed = self.read_signed(&found, token).await;
+        look_up.validate(answers, signed.as_ref())
+    }
 }
 
-/// The answers of the provider's endpoints.
-pub(crate) struct Answers {
-    userinfo: Claims,
+/// One look-up: all its requests together take no longer than the client's timeout.
+struct Lookup<'a> {
+    at: &'a Provider,
+    options: &'a ProviderOptions,
+    provider: &'a Discovered,
+    clock: &'a dyn Clock,
+    token: &'a Secret,
+    /// When it started, by the monotonic clock.
+    started: Duration,
+}
+
+/// The answers of the provider's endpoints; at least one of the two.
+struct Answers {
+    userinfo: Option<Claims>,
     introspection: Option<Claims>,
 }
 
@@ -45,26 +69,40 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// The provider refused the token, did not answer, or its answer is invalid.
-    pub(crate) async fn fetch(&self) -> Result<Answers, ProviderError> {
+    async fn fetch(&self) -> Result<Answers, ProviderError> {
         let userinfo = self.userinfo().await?;
         let introspection = match &self.provider.introspection {
             Some(endpoint) => Some(self.introspect(endpoint).await?),
+            None if userinfo.is_none() => {
+                return Err(
+                    "the discovery document names no userinfo_endpoint, and introspection cannot \
+                     be used either: it needs `client_secret` or `client_key`"
+                        .into(),
+                );
+            }
             None => None,
         };
         Ok(Answers { userinfo, introspection })
     }
 
-    async fn userinfo(&self) -> Result<Claims, ProviderError> {
-        let mut request = ProviderClient::get(&self.provider.userinfo);
-        authorize(&mut request, "Bearer ", self.token.expose())?;
-        self.send(request, "userinfo").await
+    async fn userinfo(&self) -> Result<Option<Claims>, ProviderError> {
+        let Some(endpoint) = &self.provider.userinfo else { return Ok(None) };
+        let (audiences, client_id) = (&self.options.audiences, &self.options.client_id);
+        let accepts = |audience: &Value| {
+            names_client(audience, client_id) || audiences.check(Some(audience)).is_ok()
+        };
+        let (found, token, time) = (self.provider, self.token, self.left());
+        let question = Question { found, endpoint, token, time, accepts: &accepts };
+        self.at.userinfo(&question).await.map(Some)
     }
 
     async fn introspect(&self, endpoint: &Endpoint) -> Result<Claims, ProviderError> {
         let token = self.token.expose_str().ok_or("the token is no text")?;
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let request = authenticated_form(&endpoint.url, &form, endpoint.credentials, self.options)?;
-        let answer = self.send(request, "introspection").await?;
+        let request = self.at.own_client().form(endpoint, &form)?;
+        let answer = self.provider.client.send(request, INTROSPECTION, self.left()).await?;
+        answer.succeeded(INTROSPECTION, &self.at.secrets(self.token))?;
+        let answer = answer.json(INTROSPECTION)?.0;
         match answer.get("active") {
             Some(Value::Bool(true)) => Ok(answer),
             Some(Value::Bool(false)) => {
@@ -76,10 +114,9 @@ impl Lookup<'_> {
         }
     }
 
-    async fn send(&self, request: Request<Bytes>, what: &str) -> Result<Claims, ProviderError> {
+    fn left(&self) -> Duration {
         let spent = self.clock.monotonic().saturating_sub(self.started);
-        let left = self.provider.client.timeout().saturating_sub(spent);
-        Ok(self.provider.client.object_within(request, what, left).await?.0)
+        self.provider.client.timeout().saturating_sub(spent)
     }
 
     /// Validates the answers, and the claims of the token where it is a JWT signed by the provider.
@@ -87,13 +124,14 @@ impl Lookup<'_> {
     /// # Errors
     /// The answers contradict each other; the token has expired, is meant for another audience, or
     /// names no user.
-    pub(crate) fn validate(
+    fn validate(
         &self,
         answers: Answers,
         signed: Option<&Claims>,
     ) -> Result<CachedIdentity, ProviderError> {
         let Answers { userinfo, introspection } = answers;
-        let sub = claims::subject(&userinfo, "sub")?.to_owned();
+        let naming = userinfo.as_ref().or(introspection.as_ref()).ok_or("nothing was answered")?;
+        let sub = claims::subject(naming, "sub")?.to_owned();
         let token_claims = || [introspection.as_ref(), signed].into_iter().flatten();
         for claims in token_claims() {
             same_or_absent(claims, "sub", &sub)?;
@@ -104,6 +142,7 @@ impl Lookup<'_> {
             expires = earlier(expires, self.check_times(claims)?);
         }
         self.options.audiences.check(token_claims().find_map(|claims| claims.get("aud")))?;
+        let userinfo = userinfo.unwrap_or_default();
         let claims = claims::merge(userinfo, introspection, &issuer, &sub)?;
         let subject = claims::subject(&claims, &self.options.subject_claim)?.to_owned();
         let subject = Subject { issuer, subject };

@@ -10,6 +10,7 @@ use credsmith_http::client::AddressPolicy;
 use url::Url;
 
 use crate::audience::Audiences;
+use crate::client_key::ClientKey;
 use crate::issuer;
 
 /// Where a discovery document lies below its issuer (OpenID Connect Discovery section 4).
@@ -27,13 +28,21 @@ pub struct ProviderOptions {
     pub issuer: String,
     /// The client id of this daemon at the provider.
     pub client_id: String,
-    /// The client secret. Without one, tokens are not introspected: an introspection endpoint must
-    /// authenticate its clients.
+    /// The client secret. Without one and without a client key, tokens are not introspected: an
+    /// introspection endpoint must authenticate its clients.
     pub client_secret: Option<Arc<Secret>>,
+    /// How the daemon proves itself at the provider; `None`: by the secret, in a way that the
+    /// provider announces.
+    pub client_auth: Option<ClientAuth>,
+    /// The key for [`ClientAuth::PrivateKeyJwt`].
+    pub client_key: Option<Arc<ClientKey>>,
     /// The scopes that a sign-in requests; `openid` is among them.
     pub scopes: Vec<String>,
     /// The audiences of access tokens that are accepted.
     pub audiences: Audiences,
+    /// Audiences that an ID token may name beside `client_id` without saying which of them it was
+    /// made for (OpenID Connect Core section 3.1.3.7, steps 3 and 4).
+    pub extra_audiences: Vec<String>,
     /// The claim that identifies a user.
     pub subject_claim: String,
     /// Whether signing in with this provider is disabled.
@@ -58,6 +67,28 @@ pub struct ProviderOptions {
     pub code_flow: Option<CodeFlow>,
 }
 
+/// How a client proves itself (OpenID Connect Core section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: the secret in the `Authorization` header.
+    Basic,
+    /// `client_secret_post`: the secret in the form.
+    Post,
+    /// `private_key_jwt`: an assertion that a key signs.
+    PrivateKeyJwt,
+}
+
+/// When the userinfo endpoint is asked after a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskUserinfo {
+    /// When the ID token lacks a claim of [`CodeFlow::claims`] or the subject claim.
+    WhenNeeded,
+    /// Always.
+    Always,
+    /// Never: the claims of the ID token are all there are.
+    Never,
+}
+
 /// A sign-in with a browser: the authorization-code flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeFlow {
@@ -69,11 +100,21 @@ pub struct CodeFlow {
     /// Whether the `email` claim is trusted although the provider does not state that it was
     /// verified. Safe only for a provider where users cannot enter the address of another person.
     pub trust_email: bool,
+    /// When the userinfo endpoint is asked, where the provider has one.
+    pub userinfo: AskUserinfo,
+    /// The claims that are used: those of the user's name and of rules.
+    pub claims: Vec<String>,
 }
 
 impl Default for CodeFlow {
     fn default() -> Self {
-        Self { prompt: Some("select_account".into()), response_mode: None, trust_email: false }
+        Self {
+            prompt: Some("select_account".into()),
+            response_mode: None,
+            trust_email: false,
+            userinfo: AskUserinfo::WhenNeeded,
+            claims: ["name", "email", "groups"].map(str::to_owned).to_vec(),
+        }
     }
 }
 
@@ -89,6 +130,9 @@ impl ProviderOptions {
             audiences: Audiences::OneOf(vec![client_id.clone()]),
             client_id,
             client_secret: None,
+            client_auth: None,
+            client_key: None,
+            extra_audiences: Vec::new(),
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             subject_claim: "sub".into(),
             login_disabled: false,
@@ -112,6 +156,14 @@ impl ProviderOptions {
         self.issuer.strip_suffix(WELL_KNOWN).unwrap_or(&self.issuer)
     }
 
+    /// Whether the daemon can prove itself at the provider.
+    pub(crate) fn authenticates(&self) -> bool {
+        match self.client_auth {
+            Some(ClientAuth::PrivateKeyJwt) => self.client_key.is_some(),
+            Some(ClientAuth::Basic | ClientAuth::Post) | None => self.client_secret.is_some(),
+        }
+    }
+
     /// Every fault of these options.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -130,6 +182,9 @@ impl ProviderOptions {
             .is_some_and(|secret| secret.is_empty() || secret.expose_str().is_none())
         {
             wrong("client_secret", "expected a text that is not empty");
+        }
+        if self.client_auth.is_some() && !self.authenticates() {
+            wrong("client_auth", "expected the secret or the key that it needs");
         }
         if !self.scopes.iter().any(|scope| scope == "openid") {
             wrong("scopes", "expected `openid` among them");
@@ -292,6 +347,7 @@ mod tests {
         bad.audiences = Audiences::OneOf(Vec::new());
         bad.subject_claim.clear();
         bad.clock_skew = Duration::from_secs(301);
+        bad.client_auth = Some(ClientAuth::PrivateKeyJwt);
         let settings: Vec<_> = bad.check().iter().map(|fault| fault.setting).collect();
         assert_eq!(
             settings,
@@ -299,6 +355,7 @@ mod tests {
                 "issuer",
                 "client_id",
                 "client_secret",
+                "client_auth",
                 "scopes",
                 "scopes",
                 "audience",
@@ -348,6 +405,7 @@ mod tests {
             prompt: prompt.map(str::to_owned),
             response_mode: mode.map(str::to_owned),
             trust_email: true,
+            ..CodeFlow::default()
         };
         assert_eq!(faults(flow(None, Some("query"))), [""; 0]);
         assert_eq!(faults(flow(Some("login consent"), None)), [""; 0]);

@@ -8,15 +8,17 @@ use credsmith_core::ports::providers::ProviderView;
 use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use parking_lot::RwLock;
+use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::cache::CachedIdentity;
+use crate::credentials::OwnClient;
 use crate::discovery::{self, Discovered};
 use crate::error::ProviderError;
-use crate::issuer::same_issuer;
+use crate::issuer::{may_be_stated, same_issuer};
+use crate::jwt::{self, Header};
 use crate::keys::Reading;
-use crate::lookup::Lookup;
 use crate::options::{Limits, ProviderOptions};
+use crate::ports::Ports;
 
 /// The wait after the first failed discovery. It doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +34,8 @@ pub(crate) struct Provider {
     priority: u32,
     timeout: Duration,
     refresh: Duration,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     state: RwLock<State>,
     keys_requested: Mutex<Option<Duration>>,
     /// One permit per running look-up.
@@ -52,14 +55,15 @@ impl Provider {
         options: ProviderOptions,
         priority: u32,
         limits: &Limits,
-        clock: Arc<dyn Clock>,
+        ports: &Ports,
     ) -> Self {
         Self {
             options,
             priority,
             timeout: limits.request_timeout,
             refresh: limits.refresh,
-            clock,
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
             state: RwLock::new(State {
                 found: None,
                 error: Some(ProviderError::new("not discovered yet")),
@@ -97,7 +101,44 @@ impl Provider {
     /// # Errors
     /// No discovery has succeeded yet.
     pub(crate) fn found(&self) -> Result<Arc<Discovered>, ProviderError> {
-        Ok(self.state().found.ok_or("the provider has not been discovered yet")?)
+        let State { found, error } = self.state();
+        found.ok_or_else(|| {
+            let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+            ProviderError::unavailable(format!("the provider has not been discovered yet{why}"))
+        })
+    }
+
+    /// This daemon as a client of the provider.
+    pub(crate) fn own_client(&self) -> OwnClient<'_> {
+        OwnClient { options: &self.options, clock: &*self.clock, entropy: &*self.entropy }
+    }
+
+    /// `token` and the client secret: what the provider may repeat and must not be logged.
+    pub(crate) fn secrets<'a>(&'a self, token: &'a Secret) -> Vec<&'a Secret> {
+        self.options.client_secret.as_deref().into_iter().chain([token]).collect()
+    }
+
+    /// Checks what `token` says of itself, if it is a JWT: one that cannot be a token for us from
+    /// this provider is not sent to it, as it may be good elsewhere.
+    ///
+    /// # Errors
+    /// The reason for the log.
+    pub(crate) fn refuse_foreign(&self, token: &str) -> Result<(), ProviderError> {
+        if Header::of(token).is_some_and(|header| header.has_type("rt+jwt")) {
+            return Err("the token is a refresh token of the vault".into());
+        }
+        let Some(stated) = jwt::stated(token) else { return Ok(()) };
+        let found = self.state().found;
+        let announced = found.as_ref().and_then(|found| found.access_token_issuer.as_deref());
+        match stated.get("iss") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(iss)) if may_be_stated(iss, &self.options.issuers(), announced) => {}
+            Some(_) => return Err("the access token is of another issuer".into()),
+        }
+        match stated.get("aud") {
+            None | Some(Value::Null) => Ok(()),
+            audience => Ok(self.options.audiences.check(audience)?),
+        }
     }
 
     /// Why the last discovery failed, if it did, or why it does not permit signing in.
@@ -110,14 +151,14 @@ impl Provider {
     }
 
     /// Repeats the discovery: soon after a failure, rarely after a success. Never returns.
-    pub(crate) async fn keep_discovered(&self, entropy: &dyn Entropy) {
+    pub(crate) async fn keep_discovered(&self) {
         let mut failures = 0_u32;
         loop {
             let outcome = self.discover().await;
             self.log(&outcome, failures);
             failures = if outcome.is_ok() { 0 } else { failures.saturating_add(1) };
             let pause = if outcome.is_ok() { self.refresh } else { pause_after(failures) };
-            self.clock.sleep(jittered(pause, entropy)).await;
+            self.clock.sleep(jittered(pause, &*self.entropy)).await;
         }
     }
 
@@ -166,19 +207,8 @@ impl Provider {
         }
     }
 
-    /// Looks up the identity of the holder of `token`.
-    pub(crate) async fn look_up(&self, token: &Secret) -> Result<CachedIdentity, ProviderError> {
-        let found = self.found()?;
-        let (options, clock) = (&self.options, &*self.clock);
-        let look_up =
-            Lookup { options, provider: &found, clock, token, started: clock.monotonic() };
-        let answers = look_up.fetch().await?;
-        let signed = self.read_signed(&found, token).await;
-        look_up.validate(answers, signed.as_ref())
-    }
-
     /// The claims in the token itself, if it is a JWT of this provider.
-    async fn read_signed(&self, found: &Discovered, token: &Secret) -> Option<Claims> {
+    pub(crate) async fn read_signed(&self, found: &Discovered, token: &Secret) -> Option<Claims> {
         match self.read(found, token.expose_str()?).await {
             Reading::Signed(signed) => Some(signed.claims),
             Reading::Opaque | Reading::UnknownKey => None,

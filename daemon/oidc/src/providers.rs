@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use credsmith_core::caller::Identity;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::providers::{ProviderView, Providers};
-use credsmith_core::ports::{Clock, Entropy, Tasks};
+use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 use futures_util::FutureExt as _;
@@ -19,6 +19,7 @@ use crate::cache::{IdentityCache, Key};
 use crate::error::ProviderError;
 use crate::issuer::same_issuer;
 use crate::options::{Fault, Limits, ProviderOptions};
+use crate::ports::Ports;
 use crate::provider::Provider;
 use crate::single_flight::{NoResult, SingleFlight};
 
@@ -26,19 +27,15 @@ use crate::single_flight::{NoResult, SingleFlight};
 /// and the log has the cause.
 const NOT_ACCEPTED: &str = "Authorization failed, please check the access token";
 
+/// The sentence when the provider cannot be asked: the token may be good.
+const UNAVAILABLE: &str =
+    "The provider of the access token cannot be reached at the moment; please try again later.";
+
+/// When a client is to try again then: a provider that comes back is discovered within a minute.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
+
 /// The longest access token: request heads have the same limit.
 const MAX_TOKEN: usize = 16 * 1024;
-
-/// The ports of core that the providers use.
-#[derive(Clone)]
-pub struct Ports {
-    /// For expiry, refresh and back-off.
-    pub clock: Arc<dyn Clock>,
-    /// Runs discovery and look-ups.
-    pub tasks: Arc<dyn Tasks>,
-    /// For jitter, and for the random values of a sign-in.
-    pub entropy: Arc<dyn Entropy>,
-}
 
 /// The configured providers. Discovery goes on in the background until [`OidcProviders::stop`] or
 /// the last reference is dropped.
@@ -70,9 +67,7 @@ impl OidcProviders {
         let count = u32::try_from(options.len()).unwrap_or(u32::MAX);
         let providers: Vec<Arc<Provider>> = (0..count)
             .zip(options)
-            .map(|(position, options)| {
-                Provider::new(options, count - position, limits, Arc::clone(&ports.clock))
-            })
+            .map(|(position, options)| Provider::new(options, count - 1 - position, limits, ports))
             .map(Arc::new)
             .collect();
         let ids = providers.iter().map(|provider| provider.options.id.clone());
@@ -90,11 +85,7 @@ impl OidcProviders {
             providers,
         });
         for provider in &this.providers {
-            let work = keep_until_stopped(
-                Arc::clone(provider),
-                Arc::clone(&ports.entropy),
-                this.stopped.subscribe(),
-            );
+            let work = keep_until_stopped(Arc::clone(provider), this.stopped.subscribe());
             ports.tasks.spawn("provider discovery", Box::pin(work));
         }
         Ok(this)
@@ -143,13 +134,9 @@ impl OidcProviders {
     }
 }
 
-async fn keep_until_stopped(
-    provider: Arc<Provider>,
-    entropy: Arc<dyn Entropy>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn keep_until_stopped(provider: Arc<Provider>, mut stopped: watch::Receiver<bool>) {
     let stop = std::pin::pin!(stopped.wait_for(|stopped| *stopped));
-    let keep = std::pin::pin!(provider.keep_discovered(&*entropy));
+    let keep = std::pin::pin!(provider.keep_discovered());
     futures_util::future::select(stop, keep).await;
 }
 
@@ -222,8 +209,16 @@ impl Providers for OidcProviders {
         if let Some(identity) = self.cache.get(&key) {
             return Ok(identity);
         }
+        if let Some(Err(foreign)) = token.expose_str().map(|text| provider.refuse_foreign(text)) {
+            return Err(unauthenticated(NOT_ACCEPTED).because(foreign));
+        }
         match self.lookups.run(key, || self.look_up(key, provider, token)).await {
             Ok(Ok(identity)) => Ok(identity),
+            Ok(Err(error)) if error.is_unavailable() => {
+                Err(Error::new(Kind::Upstream, UNAVAILABLE)
+                    .because(error)
+                    .retry_after(RETRY_UNAVAILABLE))
+            }
             Ok(Err(error)) => Err(unauthenticated(NOT_ACCEPTED).because(error)),
             Err(NoResult::TooMany) => {
                 Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")

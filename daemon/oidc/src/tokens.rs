@@ -13,7 +13,7 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::keys;
+use crate::jwt;
 use crate::signing::SigningError;
 
 /// Length of an Ed25519 seed (RFC 8032 section 5.1.5).
@@ -92,7 +92,7 @@ impl Tokens for EdDsaTokens {
         let header = jsonwebtoken::decode_header(token).ok()?;
         // The daemon writes one header per kind and key: a token with any other one is not its own.
         let ours = header == self.header(kind);
-        ours.then(|| keys::verified(token, &self.public, Algorithm::EdDSA)).flatten()
+        ours.then(|| jwt::verified(token, &self.public, Algorithm::EdDSA)).flatten()
     }
 
     fn public_keys(&self) -> Value {

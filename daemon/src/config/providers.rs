@@ -1,10 +1,12 @@
 //! `[providers.<id>]`: OpenID providers, which authenticate users.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_core::ids::ProviderId;
 use credsmith_core::secret::Secret;
+use credsmith_oidc::{AskUserinfo, ClientAuth, ClientKey};
 use ipnet::IpNet;
 use url::Url;
 
@@ -21,8 +23,14 @@ pub(crate) struct Provider {
     pub(crate) issuer: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<Secret>,
+    /// How the daemon proves itself; `None`: by the secret, as the provider announces.
+    pub(crate) client_auth: Option<ClientAuth>,
+    /// The key for `private_key_jwt`.
+    pub(crate) client_key: Option<Arc<ClientKey>>,
     pub(crate) scopes: Vec<String>,
     pub(crate) audiences: Audiences,
+    /// Audiences that may stand beside `client_id` in an ID token.
+    pub(crate) extra_audiences: Vec<String>,
     pub(crate) subject_claim: String,
     pub(crate) disable_login: bool,
     pub(crate) allow_insecure_issuer: bool,
@@ -39,6 +47,8 @@ pub(crate) struct Provider {
     pub(crate) response_mode: Option<String>,
     /// Whether rules may use an email address that the provider has not verified.
     pub(crate) trust_email: bool,
+    /// When a sign-in asks the userinfo endpoint.
+    pub(crate) userinfo: AskUserinfo,
     /// Tenants whose users may sign in, where the issuer is a template.
     pub(crate) tenants: Vec<String>,
     at: Position,
@@ -90,6 +100,7 @@ impl Provider {
         });
         let client_id = table.required("client_id", "\"credsmith\"", Value::line);
         let client_secret = table.get("client_secret").map(|value| secrets::secret(&value));
+        let client = client(table, client_secret.is_some());
         let audiences = audiences(table);
         let roots = table.get("roots").map(|value| pem::roots(&value));
         let provider = Self {
@@ -108,12 +119,23 @@ impl Provider {
                 .optional("response_mode", |value| value.one_of(&[("query", "query")]))
                 .map(ToOwned::to_owned),
             trust_email: table.or("trust_email", false, Value::flag),
+            userinfo: table.or("userinfo", AskUserinfo::WhenNeeded, |value| {
+                value.one_of(&[
+                    ("when_needed", AskUserinfo::WhenNeeded),
+                    ("always", AskUserinfo::Always),
+                    ("never", AskUserinfo::Never),
+                ])
+            }),
+            extra_audiences: table
+                .or("extra_audiences", Vec::new(), |value| value.list(Value::line)),
             tenants: table.or("tenants", Vec::new(), |value| value.list(tenant)),
             id: id?,
             description: description?,
             issuer: issuer?,
             client_id: client_id?,
             client_secret: client_secret.map_or(Some(None), |read| read.map(Some))?,
+            client_auth: client.as_ref()?.0,
+            client_key: client?.1,
             audiences: audiences?,
             roots: roots.map_or(Some(None), |read| read.map(Some))?,
             allow_insecure_issuer,
@@ -142,6 +164,46 @@ fn issuer(value: &Value<'_>, allow_insecure: bool) -> Option<String> {
         _ => value.fault(format!("is not usable, expected {expected}")),
     }
     None
+}
+
+/// How the daemon proves itself, and the key for it.
+fn client(
+    table: &Table<'_>,
+    has_secret: bool,
+) -> Option<(Option<ClientAuth>, Option<Arc<ClientKey>>)> {
+    let auth = table.optional("client_auth", |value| {
+        value.one_of(&[
+            ("basic", ClientAuth::Basic),
+            ("post", ClientAuth::Post),
+            ("private_key_jwt", ClientAuth::PrivateKeyJwt),
+        ])
+    });
+    let key = table.get("client_key").map(|value| client_key(&value));
+    let wants_key = auth == Some(ClientAuth::PrivateKeyJwt);
+    let problem = match (auth, key.is_some()) {
+        (Some(ClientAuth::PrivateKeyJwt), false) => {
+            "sets client_auth to private_key_jwt and has no client_key, expected `client_key = { file \
+             = \"...\" }`"
+        }
+        (_, true) if !wants_key => {
+            "has a client_key that is not used, expected `client_auth = \"private_key_jwt\"` with it"
+        }
+        (Some(ClientAuth::Basic | ClientAuth::Post), _) if !has_secret => {
+            "sets client_auth and has no client_secret, expected `client_secret = { file = \"...\" }`"
+        }
+        _ => return Some((auth, key.map_or(Some(None), |read| read.map(Some))?)),
+    };
+    table.value().fault(problem);
+    None
+}
+
+/// A reference to a private key in PEM, with the name that the provider knows it by.
+fn client_key(value: &Value<'_>) -> Option<Arc<ClientKey>> {
+    let (fetched, id) = secrets::secret_with(value, |table| table.optional("id", Value::line))?;
+    ClientKey::from_pem(&fetched.secret, id.as_deref())
+        .map(Arc::new)
+        .map_err(|error| value.fault(error.to_string()))
+        .ok()
 }
 
 fn audiences(table: &Table<'_>) -> Option<Audiences> {

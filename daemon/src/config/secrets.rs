@@ -207,11 +207,13 @@ mod tests {
         ] {
             assert!(has_byte_order_mark(marked), "{marked:?}");
         }
-        for plain in [&b"hunter2"[..], b"", b"\xff\xfe\x01\x02\x03", b"\xfe\xff\x01", b"x\xef\xbb\xbf"]
+        for plain in
+            [&b"hunter2"[..], b"", b"\xff\xfe\x01\x02\x03", b"\xfe\xff\x01", b"x\xef\xbb\xbf"]
         {
             assert!(!has_byte_order_mark(plain), "{plain:?}");
         }
-        for text in ["s = { file = \"bom\" }", "s = { credential = \"bom\" }", "s = { env = \"BOM\" }"]
+        for text in
+            ["s = { file = \"bom\" }", "s = { credential = \"bom\" }", "s = { env = \"BOM\" }"]
         {
             let (found, faults) = read(text);
             assert!(found.is_none());

@@ -170,11 +170,8 @@ fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
     };
-    let options = config
-        .providers
-        .iter()
-        .map(|provider| providers::options(provider, config.vault.is_some()))
-        .collect();
+    let options =
+        config.providers.iter().map(|provider| providers::options(provider, config)).collect();
     OidcProviders::start(options, &Limits::default(), &ports).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect();
         Failure::Configuration(config::Faults { faults, warnings: Vec::new() })

@@ -151,6 +151,11 @@ impl Rule {
         &self.provider
     }
 
+    /// The name of the claim.
+    pub fn claim(&self) -> &str {
+        &self.claim
+    }
+
     fn judge(&self, caller: &Caller) -> Finding {
         match caller.identity.claims().get(&self.claim) {
             None | Some(serde_json::Value::Null) => Finding::Absent,

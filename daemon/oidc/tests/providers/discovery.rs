@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::browser::{REDIRECT, browser_options};
 use crate::support::{Answer, Daemon, Op, options, until};
+use credsmith_core::Kind;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::Clock as _;
 use credsmith_core::ports::providers::Providers as _;
+use credsmith_core::ports::sign_in::SignIn as _;
 use credsmith_http::StatusCode;
 use credsmith_http::client::AddressPolicy;
 use credsmith_oidc::Limits;
@@ -30,11 +33,13 @@ async fn a_provider_that_is_down_blocks_no_other_and_is_discovered_later() {
     let views = daemon.providers.list();
     assert_eq!(
         (views[0].ready, views[0].issuer.as_str(), views[0].priority),
-        (false, base.as_str(), 2)
+        (false, base.as_str(), 1)
     );
-    assert_eq!((views[1].ready, views[1].priority), (true, 1));
+    assert_eq!((views[1].ready, views[1].priority), (true, 0), "the last one has 0");
     assert!(daemon.identify("up", "t").await.is_ok());
     let error = daemon.identify("down", "t").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Upstream);
+    assert!(error.retry_hint().is_some());
     assert!(error.cause().unwrap().contains("not been discovered"));
 
     let op = Op::at(&address.to_string()).await;
@@ -77,9 +82,12 @@ async fn invalid_documents_are_refused() {
         ("another issuer", changed(json!({"issuer": "https://canary.example"}))),
         ("another issuer", changed(json!({"issuer": format!("{}//", op.base)}))),
         ("another issuer", changed(json!({"issuer": op.base.to_uppercase()}))),
-        ("required member", changed(json!({"issuer": null}))),
-        ("required member", changed(json!({"jwks_uri": 7}))),
-        ("userinfo_endpoint", changed(json!({"userinfo_endpoint": null}))),
+        ("names no issuer", changed(json!({"issuer": null}))),
+        ("names no issuer", changed(json!({"issuer": ""}))),
+        ("`issuer` in the discovery document is no text", changed(json!({"issuer": ["canary"]}))),
+        ("`jwks_uri` in the discovery document is no text", changed(json!({"jwks_uri": 7}))),
+        ("names no jwks_uri", changed(json!({"jwks_uri": null}))),
+        ("`userinfo_endpoint`", changed(json!({"userinfo_endpoint": {"canary": 1}}))),
         ("userinfo_endpoint", changed(json!({"userinfo_endpoint": "ftp://canary.example/"}))),
         ("userinfo_endpoint", changed(json!({"userinfo_endpoint": "http://canary@127.0.0.1/"}))),
         ("introspection_endpoint", changed(json!({"introspection_endpoint": "canary"}))),
@@ -125,7 +133,7 @@ async fn the_address_policy_holds_for_the_issuer_and_for_every_endpoint() {
     let mut public_only = options("op", &op.base);
     public_only.addresses = AddressPolicy::default();
     let daemon = Daemon::start(vec![public_only]);
-    daemon.fails("op", "discovery document").await;
+    daemon.fails("op", "`addresses` of the provider allows").await;
     assert!(op.seen(DOCUMENT).is_empty(), "loopback was dialled");
 
     let endpoint = "http://[::1]:9/introspect";
@@ -135,7 +143,7 @@ async fn the_address_policy_holds_for_the_issuer_and_for_every_endpoint() {
     );
     let daemon = Daemon::knowing(&op).await;
     let cause = daemon.identify("op", "t").await.unwrap_err().cause().unwrap();
-    assert!(cause.starts_with("introspection: ") && cause.contains("address"), "{cause}");
+    assert!(cause.starts_with("introspection: ") && cause.contains("`addresses`"), "{cause}");
 }
 
 #[tokio::test]
@@ -188,4 +196,72 @@ async fn the_background_ends_when_stopped_or_when_the_providers_are_dropped() {
     drop(daemon);
     tasks.at_most(0).await;
     op.stop().await;
+}
+
+/// Documents as they are met in the field: none of their oddities keeps the provider down.
+#[tokio::test]
+async fn unused_and_odd_members_of_a_document_keep_no_provider_down() {
+    let op = Op::start().await;
+    for odd in [
+        json!({"op_policy_uri": "", "op_tos_uri": "", "service_documentation": 7}),
+        json!({"claims_parameter_supported": "true", "request_parameter_supported": "false"}),
+        json!({"acr_values_supported": [0, 1, 2]}),
+        json!({"response_types_supported": "code", "subject_types_supported": "public"}),
+        json!({"response_types_supported": null, "subject_types_supported": null}),
+        json!({"scopes_supported": {"openid": true}, "claims_supported": [[], null, 7]}),
+        json!({"grant_types_supported": [7], "display_values_supported": "page"}),
+        json!({"token_endpoint_auth_methods_supported": "client_secret_basic"}),
+        json!({"token_endpoint_auth_methods_supported": []}),
+        json!({"token_endpoint_auth_methods_supported": [null, 7, "client_secret_post"]}),
+        json!({"introspection_endpoint_auth_methods_supported": 7}),
+        json!({"code_challenge_methods_supported": "S256"}),
+        json!({"code_challenge_methods_supported": []}),
+        json!({"id_token_signing_alg_values_supported": "ES256"}),
+        json!({"id_token_signing_alg_values_supported": null}),
+        json!({"id_token_signing_alg_values_supported": ["made-up", "ES256"]}),
+        json!({"authorization_response_iss_parameter_supported": "no"}),
+        json!({"registration_endpoint": "", "end_session_endpoint": "javascript:x"}),
+        json!({"mtls_endpoint_aliases": "", "ui_locales_supported": [1]}),
+    ] {
+        op.answer(DOCUMENT, Answer::Json(op.document_with(odd.clone())));
+        let daemon = Daemon::discovered(vec![browser_options("op", &op.base)]).await;
+        assert_eq!(daemon.error("op"), None, "{odd}");
+        assert!(daemon.identify("op", "t").await.is_ok(), "{odd}");
+        let id = ProviderId::parse("op").unwrap();
+        assert!(daemon.providers.begin(&id, REDIRECT, "ck-1").is_ok(), "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_and_keys_count_under_any_content_type() {
+    let op = Op::start().await;
+    let document = format!("\u{feff}{}", op.document());
+    for kind in ["text/plain", "application/octet-stream", "text/html; charset=utf-8", ""] {
+        op.answer(DOCUMENT, Answer::Raw(StatusCode::OK, kind, document.clone()));
+        op.answer("/jwks", Answer::Raw(StatusCode::OK, kind, "{\"keys\":[]}".into()));
+        Daemon::knowing(&op).await;
+    }
+}
+
+/// Bearers are identified by introspection where there is no userinfo, and not at all where there
+/// is neither.
+#[tokio::test]
+async fn a_provider_without_userinfo_names_the_user_when_it_introspects() {
+    let op = Op::start().await;
+    let document = op.document_with(json!({"userinfo_endpoint": null}));
+    op.answer(DOCUMENT, Answer::Json(document));
+    let daemon = Daemon::knowing(&op).await;
+    let cause = daemon.identify("op", "t").await.unwrap_err().cause().unwrap();
+    assert!(cause.contains("names the user"), "{cause}");
+    let answer = json!({"active": true, "aud": "us", "sub": "alice", "groups": ["users"]});
+    op.answer("/introspect", Answer::Json(answer));
+    let identity = daemon.identify("op", "t").await.unwrap();
+    assert_eq!(identity.subject().subject, "alice");
+    assert_eq!(identity.claims()["groups"], json!(["users"]));
+
+    let mut silent = options("op", &op.base);
+    silent.introspection = false;
+    let daemon = Daemon::discovered(vec![silent]).await;
+    let cause = daemon.identify("op", "t").await.unwrap_err().cause().unwrap();
+    assert!(cause.contains("userinfo_endpoint"), "{cause}");
 }

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+
 use crate::support::{Answer, Daemon, Op, PATIENCE, options, until};
 use credsmith_core::Kind;
 use credsmith_core::doubles::Gate;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::Clock as _;
-use credsmith_core::ports::providers::Providers as _;
+use credsmith_core::ports::providers::{ProviderRefusal, Providers as _};
+use credsmith_core::ports::tokens::{TokenKind, Tokens as _};
+use credsmith_core::secret::Secret;
 use credsmith_http::{StatusCode, header};
 use credsmith_oidc::signing::SigningKey;
+use credsmith_oidc::tokens::EdDsaTokens;
 use credsmith_oidc::{Audiences, Limits};
 use serde_json::{Value, json};
 
@@ -91,20 +97,13 @@ async fn invalid_answers_are_refused() {
                 ),
             ),
         ),
-        (
-            "status 500",
-            (
-                "/userinfo",
-                Answer::Raw(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<canary>".into()),
-            ),
-        ),
         ("status 307", ("/userinfo", Answer::Redirect(format!("{}/elsewhere", op.base)))),
         (
             "not application/json",
             ("/userinfo", Answer::Raw(StatusCode::OK, "text/html", "{\"sub\":\"alice\"}".into())),
         ),
         (
-            "not application/json",
+            "not signed by the provider",
             ("/userinfo", Answer::Raw(StatusCode::OK, "application/jwt", "canary.e30.x".into())),
         ),
         ("not JSON", ("/userinfo", json_text("canary"))),
@@ -161,7 +160,10 @@ async fn invalid_answers_are_refused() {
         );
         let cause = error.cause().unwrap();
         assert!(cause.contains(reason), "{reason}: {cause}");
-        assert!(!cause.contains("canary") && !cause.contains("s3cret"), "{cause}");
+        // What the provider says stands at the end, as data.
+        let own = cause.split(": the provider said").next().unwrap();
+        assert!(!own.contains("canary") && !cause.contains("s3cret"), "{cause}");
+        assert!(!error.public().contains("canary"), "{error}");
     }
     assert_eq!(op.seen("/elsewhere").len(), 0, "a redirect was followed");
     // No refusal was cached.
@@ -182,7 +184,174 @@ async fn a_slow_provider_costs_its_timeout_and_no_more() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let error = daemon.identify("op", TOKEN).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Upstream);
+    assert!(error.retry_hint().is_some());
+}
+
+/// A provider that cannot be asked says nothing about the token: the client is to try again.
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_is_no_refusal_of_the_token() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    daemon.identify("op", "seen").await.unwrap();
+    let failing = |status| Answer::Raw(status, "text/html", "<canary>".into());
+    for (path, status) in [
+        ("/userinfo", StatusCode::INTERNAL_SERVER_ERROR),
+        ("/userinfo", StatusCode::BAD_GATEWAY),
+        ("/userinfo", StatusCode::SERVICE_UNAVAILABLE),
+        ("/userinfo", StatusCode::TOO_MANY_REQUESTS),
+        ("/introspect", StatusCode::GATEWAY_TIMEOUT),
+    ] {
+        op.answer("/userinfo", Answer::Json(json!({"sub": "alice"})));
+        op.answer(path, failing(status));
+        let error = daemon.identify("op", TOKEN).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Upstream, "{path} {status}");
+        assert!(error.retry_hint().is_some() && !format!("{error:?}").contains("canary"));
+    }
+    op.stop().await;
+    let error = daemon.identify("op", TOKEN).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Upstream, "nothing listens there");
+    assert!(daemon.identify("op", "seen").await.is_ok(), "a cached token works until its time");
+}
+
+/// What a provider says when it refuses is data of the error, without the token that it repeats.
+#[tokio::test]
+async fn what_a_provider_says_when_it_refuses_is_kept_as_data() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    let description = format!("no {TOKEN}\n here {}", "x".repeat(9000));
+    let body = json!({"error": "invalid_token", "error_description": description}).to_string();
+    op.answer("/userinfo", Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", body));
+    let error = daemon.identify("op", TOKEN).await.unwrap_err();
     assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED));
+    let said = ProviderRefusal::of(&error).unwrap();
+    assert_eq!(said.error(), Some("invalid_token"));
+    let description = said.description().unwrap();
+    assert!(description.starts_with("no *** here") || description.starts_with("no ***\\n here"));
+    assert!(description.len() < 400 && !error.cause().unwrap().contains(TOKEN));
+}
+
+/// Tokens that cannot be for us from this provider are not shown to it: they may be good elsewhere.
+#[tokio::test]
+async fn foreign_jwts_are_refused_before_anything_is_dialled() {
+    let (op, key) = (Op::start().await, SigningKey::generate("k1").unwrap());
+    let daemon = Daemon::knowing(&op).await;
+    let vault = EdDsaTokens::new(&Secret::new([7; 32])).unwrap();
+    let claims = |claims: Value| claims.as_object().unwrap().clone();
+    let access = claims(json!({"iss": "https://us.example", "aud": "us", "sub": "c1"}));
+    let refresh = claims(json!({"sid": "s1", "exp": 4_000_000_000_u64, "jti": "j"}));
+    let ours = |kind, claims| vault.sign(kind, &claims).unwrap().expose_str().unwrap().to_owned();
+    let jwt = |claims: Value| key.sign("at+jwt", &claims).unwrap();
+    let upper = op.base.to_uppercase();
+    for (what, token) in [
+        ("an access token of the vault", ours(TokenKind::Access, access)),
+        ("a refresh token of the vault", ours(TokenKind::Refresh, refresh)),
+        ("another issuer", jwt(json!({"iss": "https://other", "aud": "us"}))),
+        ("an issuer in another case", jwt(json!({"iss": upper, "aud": "us"}))),
+        ("an issuer that is a list", jwt(json!({"iss": [op.base], "aud": "us"}))),
+        ("another audience", jwt(json!({"iss": op.base, "aud": "them"}))),
+        ("other audiences", jwt(json!({"iss": op.base, "aud": ["them", "others"]}))),
+        ("an audience that is a number", jwt(json!({"aud": 7}))),
+    ] {
+        let error = daemon.identify("op", &token).await.expect_err(what);
+        assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED), "{what}");
+    }
+    assert!(op.seen("/userinfo").is_empty() && op.seen("/introspect").is_empty());
+    for (what, token) in [
+        ("its own", jwt(json!({"iss": op.base, "aud": ["x", "us"]}))),
+        ("with a slash", jwt(json!({"iss": format!("{}/", op.base)}))),
+        ("no issuer and no audience", jwt(json!({"sub": "alice"}))),
+        ("nulls", jwt(json!({"iss": null, "aud": null}))),
+        ("opaque", "a.b.c".to_owned()),
+    ] {
+        assert!(daemon.identify("op", &token).await.is_ok(), "{what}");
+    }
+    let mut any = options("op", &op.base);
+    any.audiences = Audiences::Any;
+    let daemon = Daemon::discovered(vec![any]).await;
+    assert!(daemon.identify("op", &jwt(json!({"aud": "them"}))).await.is_ok());
+    assert!(daemon.identify("op", &jwt(json!({"iss": "https://other"}))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_provider_may_announce_another_issuer_for_access_tokens() {
+    let (op, key) = (Op::start().await, SigningKey::generate("k1").unwrap());
+    let document = op.document_with(json!({"access_token_issuer": "http://op/services/trust"}));
+    op.answer("/.well-known/openid-configuration", Answer::Json(document));
+    let daemon = Daemon::knowing(&op).await;
+    let token = key.sign("JWT", &json!({"iss": "http://op/services/trust"})).unwrap();
+    assert!(daemon.identify("op", &token).await.is_ok());
+}
+
+/// Signed answers of userinfo (OpenID Connect Core section 5.3.2).
+#[tokio::test]
+async fn a_signed_userinfo_answer_is_verified() {
+    let (op, key) = (Op::start().await, SigningKey::generate("k1").unwrap());
+    op.answer("/jwks", Answer::Json(key.public_jwks()));
+    let daemon = Daemon::knowing(&op).await;
+    let now = daemon.clock.now().as_secs();
+    let signed = |body: String| {
+        op.answer("/userinfo", Answer::Raw(StatusCode::OK, "application/jwt; charset=utf-8", body));
+    };
+    let jwt = |claims: Value| key.sign("JWT", &claims).unwrap();
+    for good in [
+        json!({"sub": "alice", "groups": ["users"]}),
+        json!({"sub": "alice", "groups": ["users"], "iss": op.base, "aud": "us", "iat": now, "exp": now + 9}),
+        json!({"sub": "alice", "groups": ["users"], "aud": ["them", "us"], "iss": null}),
+    ] {
+        signed(jwt(good.clone()));
+        let identity = daemon.identify("op", &format!("good{}", good["aud"].is_null())).await;
+        let claims = Value::Object(identity.unwrap().claims().clone());
+        let expected = json!({
+            "iss": op.base, "sub": "alice", "groups": ["users"], "scope": "openid",
+            "scope_list": ["openid"],
+        });
+        assert_eq!(claims, expected, "{good}");
+        daemon.clock.advance(Duration::from_secs(31));
+    }
+    let now = daemon.clock.now().as_secs();
+    let part = |value: Value| B64.encode(value.to_string());
+    let unsigned = |alg: &str| {
+        format!("{}.{}.", part(json!({"alg": alg, "kid": "k1"})), part(json!({"sub": "alice"})))
+    };
+    let mut by_mac = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    by_mac.kid = Some("k1".into());
+    let public = key.public_jwk().to_string();
+    let secret = jsonwebtoken::EncodingKey::from_secret(public.as_bytes());
+    let by_mac = jsonwebtoken::encode(&by_mac, &json!({"sub": "alice"}), &secret).unwrap();
+    let impostor = SigningKey::generate("k1").unwrap();
+    let good = jwt(json!({"sub": "alice"}));
+    let (head, rest) = good.split_once('.').unwrap();
+    let forged =
+        format!("{head}.{}.{}", part(json!({"sub": "mallory"})), rest.split_once('.').unwrap().1);
+    for (reason, body) in [
+        ("`userinfo_signed_response_alg`", unsigned("none")),
+        ("`userinfo_signed_response_alg`", by_mac),
+        ("`userinfo_encrypted_response_alg`", "a.b.c.d.e".into()),
+        ("not signed by the provider", impostor.sign("JWT", &json!({"sub": "alice"})).unwrap()),
+        ("not signed by the provider", forged),
+        ("not signed by the provider", unsigned("ES256")),
+        ("not signed by the provider", "{\"sub\":\"alice\"}".into()),
+        ("not signed by the provider", String::new()),
+        ("another issuer", jwt(json!({"sub": "alice", "iss": "https://other"}))),
+        ("another issuer", jwt(json!({"sub": "alice", "iss": 7}))),
+        ("another client", jwt(json!({"sub": "alice", "aud": "them"}))),
+        ("another client", jwt(json!({"sub": "alice", "aud": []}))),
+        ("has expired", jwt(json!({"sub": "alice", "exp": now - 31}))),
+        ("not valid yet", jwt(json!({"sub": "alice", "nbf": now + 31}))),
+        ("missing or no string", jwt(json!({"name": "alice"}))),
+    ] {
+        signed(body);
+        let error = daemon.identify("op", TOKEN).await.expect_err(reason);
+        assert_eq!((error.kind(), error.public()), (Kind::Unauthenticated, NOT_ACCEPTED));
+        let cause = error.cause().unwrap();
+        assert!(cause.contains(reason), "{reason}: {cause}");
+    }
+    // The introspection of another user's token does not fit.
+    signed(jwt(json!({"sub": "alice"})));
+    op.answer("/introspect", Answer::Json(json!({"active": true, "aud": "us", "sub": "mallory"})));
+    let cause = daemon.identify("op", TOKEN).await.unwrap_err().cause().unwrap();
+    assert!(cause.contains("differ in `sub`"), "{cause}");
 }
 
 #[tokio::test]
@@ -243,7 +412,8 @@ async fn without_introspection_only_a_signed_token_has_a_known_audience() {
         ("another audience", sign(&key, &with(json!({"aud": "them"})))),
         ("has expired", sign(&key, &with(json!({"exp": now - 31})))),
         ("differ in `sub`", sign(&key, &with(json!({"sub": "mallory"})))),
-        ("differ in `iss`", sign(&key, &with(json!({"iss": "https://other"})))),
+        ("another issuer", sign(&key, &with(json!({"iss": "https://other"})))),
+        ("differ in `iss`", sign(&key, &with(json!({"iss": format!("{}/", op.base)})))),
         ("cannot be seen", sign(&SigningKey::generate("k1").unwrap(), &claims)),
     ] {
         let cause = daemon.identify("op", &token).await.unwrap_err().cause().unwrap();

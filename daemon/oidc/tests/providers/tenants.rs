@@ -261,12 +261,17 @@ async fn a_bearer_token_has_to_name_its_tenant() {
 
     for (attack, reason, bad) in [
         ("an opaque token", "does not show", "opaque".to_owned()),
-        ("a tenant that is not listed", "not listed", token(&key, &iss(&op, STRANGER), STRANGER)),
+        (
+            "a tenant that is not listed",
+            "another issuer",
+            token(&key, &iss(&op, STRANGER), STRANGER),
+        ),
         (
             "a stranger's issuer, a listed tid",
-            "not the issuer",
+            "another issuer",
             token(&key, &iss(&op, STRANGER), OURS),
         ),
+        ("a listed issuer, a stranger's tid", "not listed", token(&key, &iss(&op, OURS), STRANGER)),
         ("a stranger's key", "does not show", token(&for_stranger, &iss(&op, OURS), OURS)),
         (
             "a key of no tenant",
