@@ -28,18 +28,26 @@ pub struct Options {
     pub accounts: Vec<Account>,
     /// How long an access token lives.
     pub token_lifetime: Duration,
+    /// Whether the claims that scopes release are at userinfo alone, and not in ID tokens too, as
+    /// with providers that keep to OpenID Connect Core section 5.4.
+    pub thin_id_tokens: bool,
+    /// Whether userinfo answers are signed (OpenID Connect Core section 5.3.2).
+    pub signed_userinfo: bool,
     /// The time.
     pub now: Now,
 }
 
 impl Options {
-    /// The demo accounts, tokens for an hour, the time of the machine.
+    /// The demo accounts, tokens for an hour, full ID tokens, plain userinfo, the time of the
+    /// machine.
     pub fn new(issuer: impl Into<String>, clients: Vec<Client>) -> Self {
         Self {
             issuer: issuer.into(),
             clients,
             accounts: Account::demo(),
             token_lifetime: Duration::from_secs(3600),
+            thin_id_tokens: false,
+            signed_userinfo: false,
             now: Arc::new(SystemTime::now),
         }
     }
@@ -86,6 +94,8 @@ pub struct DevProvider {
     pub(crate) clients: Vec<Client>,
     pub(crate) accounts: Accounts,
     pub(crate) token_lifetime: Duration,
+    pub(crate) thin_id_tokens: bool,
+    pub(crate) signed_userinfo: bool,
     pub(crate) ledger: Ledger,
     pub(crate) key: SigningKey,
     now: Now,
@@ -108,6 +118,8 @@ impl DevProvider {
             clients: options.clients,
             accounts: Accounts::new(options.accounts),
             token_lifetime: options.token_lifetime,
+            thin_id_tokens: options.thin_id_tokens,
+            signed_userinfo: options.signed_userinfo,
             ledger: Ledger::new(),
             key: SigningKey::generate("dev-1").map_err(OptionsError::Signing)?,
             now: options.now,

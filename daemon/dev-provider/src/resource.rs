@@ -1,8 +1,8 @@
 //! The endpoints for access tokens: userinfo (OpenID Connect Core section 5.3), introspection (RFC
 //! 7662).
 
-use credsmith_http::{HeaderMap, Reply, Request, StatusCode, header};
-use serde_json::{Value, json};
+use credsmith_http::{HeaderMap, HeaderValue, Reply, ReplyBody, Request, StatusCode, header};
+use serde_json::{Map, Value, json};
 
 use crate::clients::{self, Unproven};
 use crate::ledger::Access;
@@ -37,7 +37,29 @@ pub(crate) fn userinfo(provider: &DevProvider, headers: &HeaderMap) -> Reply {
             "Bearer realm=\"dev-provider\", error=\"insufficient_scope\", scope=\"openid\"";
         return reply::with(refused, header::WWW_AUTHENTICATE, challenge);
     }
-    reply::private_json(StatusCode::OK, &Value::Object(grant.account.released(&grant.scopes)))
+    let claims = grant.account.released(&grant.scopes);
+    if provider.signed_userinfo {
+        signed(provider, claims, &grant.client)
+    } else {
+        reply::private_json(StatusCode::OK, &Value::Object(claims))
+    }
+}
+
+/// The claims as a signed JWT (OpenID Connect Core section 5.3.2).
+fn signed(provider: &DevProvider, mut claims: Map<String, Value>, client: &str) -> Reply {
+    claims.insert("iss".into(), provider.issuer.clone().into());
+    claims.insert("aud".into(), client.into());
+    match provider.key.sign("JWT", &claims) {
+        Ok(jwt) => {
+            const JWT: HeaderValue = HeaderValue::from_static("application/jwt");
+            reply::no_store(ReplyBody::typed(StatusCode::OK, JWT, jwt))
+        }
+        Err(_) => reply::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "the answer cannot be signed",
+        ),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -134,7 +134,7 @@ fn at_hash(access: &str) -> String {
 }
 
 // OpenID Connect Core section 2. What the scopes release stands here as well as in the userinfo
-// answer, as with many providers.
+// answer, as with many providers, unless ID tokens are to be thin.
 fn id_claims(
     provider: &DevProvider,
     grant: &Grant,
@@ -142,6 +142,9 @@ fn id_claims(
     now: SystemTime,
 ) -> Map<String, Value> {
     let mut claims = grant.account.released(&grant.scopes);
+    if provider.thin_id_tokens {
+        claims.retain(|name, _| name == "sub");
+    }
     claims.insert("iss".into(), provider.issuer.clone().into());
     claims.insert("aud".into(), grant.client.clone().into());
     claims.insert("iat".into(), seconds(now).into());

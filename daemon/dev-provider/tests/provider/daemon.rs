@@ -176,6 +176,29 @@ async fn a_user_signs_in_with_a_browser() {
     assert!(vouched.email_is_trusted && vouched.claims.contains_key("at_hash"));
 }
 
+/// A provider whose ID tokens name the user alone, with userinfo plain and signed.
+#[tokio::test]
+async fn a_user_of_thin_id_tokens_has_the_claims_of_userinfo() {
+    for signed in [false, true] {
+        let dev = Dev::with(|options| {
+            options.thin_id_tokens = true;
+            options.signed_userinfo = signed;
+        })
+        .await;
+        let daemon = Daemon::knowing(&dev).await;
+        let back = daemon.sent_and_back(&dev, "alice").await;
+        let vouched = daemon.finish(&back).await.unwrap();
+        let claims = ["name", "email", "groups", "aud"].map(|name| &vouched.claims[name]);
+        let groups = json!(["users", "admins"]);
+        let expected =
+            [&json!("Alice Example"), &json!("alice@example.org"), &groups, &json!("app")];
+        assert_eq!(claims, expected, "signed: {signed}");
+        assert!(vouched.email_is_trusted);
+        let bearer = daemon.identify(&dev.token("bob").await).await.unwrap();
+        assert_eq!(bearer.claims()["email"], "bob@example.org", "signed: {signed}");
+    }
+}
+
 #[tokio::test]
 async fn a_code_signs_in_once() {
     let dev = Dev::start().await;

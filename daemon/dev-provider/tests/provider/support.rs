@@ -50,6 +50,11 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same with changes to its options.
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
         // The crate openidconnect judges id tokens by the clock of the machine: begin there.
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let clock = ManualClock::at(credsmith_core::time::Timestamp::from_secs(wall.as_secs()));
@@ -66,6 +71,7 @@ impl Dev {
         options.now = Arc::new(move || {
             SystemTime::UNIX_EPOCH + Duration::from_millis(time.now().as_millis())
         });
+        change(&mut options);
         let provider = Arc::new(DevProvider::new(options).unwrap());
 
         let drain = Drain::new();
