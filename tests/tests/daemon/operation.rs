@@ -108,7 +108,7 @@ fn a_provider_that_is_down_delays_no_one_else_and_is_found_when_it_is_up() {
         "{state}"
     );
     let token = late.token("alice");
-    assert_eq!(user("late", &token), 401);
+    assert_eq!(user("late", &token), 503);
 
     late.up();
     eventually("the other one", || user("late", &token) == 200);

@@ -156,10 +156,13 @@ fn bodies_of_a_request() {
         r#"{"service_id":"py","params":{"may":"1","may":"2"}}"#,
         r#"{"service_id":"py","params":{"may":"1","m\u0061y":"2"}}"#,
         "{\"service_id\":\"\u{fffd}",
-        "\u{feff}{\"service_id\":\"py\"}",
     ] {
         assert_eq!(post(bad), MALFORMED, "{bad}");
     }
+    assert!(post("\u{feff}{\"service_id\":\"py\"}").contains("byte order mark"));
+    let latin = Request::new("POST", LIST).header("Content-Type", "application/json");
+    let latin = user.ask(latin.body(&b"{\"service_id\":\"p\xff\"}"[..])).refusal(400);
+    assert!(latin.contains("not UTF-8"), "{latin}");
     let nested = format!(
         "{{\"service_id\":\"py\",\"params\":{}{}}}",
         "[".repeat(20_000),
@@ -225,6 +228,10 @@ fn accept_and_preconditions() {
     for (accept, status) in [
         ("application/json", 200),
         ("*/*", 200),
+        ("*", 200),
+        ("*;q=.2", 200),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", 200),
+        ("text/html, *; q=0", 406),
         ("application/*;q=0.1", 200),
         ("text/html, application/json;q=0.5", 200),
         ("text/html", 406),
@@ -278,11 +285,12 @@ fn spellings_of_a_token() {
     };
     with(&[&good]).expect(200);
     world.ask(&Request::get(LIST).header("aUtHoRiZaTiOn", good.as_str())).expect(200);
+    for scheme in ["bearer ", "BEARER ", "bEaReR ", "Bearer  ", "Bearer     "] {
+        with(&[&format!("{scheme}{}", user.token)]).expect(200);
+    }
     for wrong in [
         &["Bearer"][..],
         &["Bearer "],
-        &[&good.to_lowercase()],
-        &[&good.replace(' ', "  ")],
         &[&good.replace(' ', "\t")],
         &[&user.token],
         &["Basic dXNlcjpwYXNz"],
@@ -308,6 +316,34 @@ fn spellings_of_a_token() {
     user.ask(Request::delete("/api/v2/op/credential/x")).refusal(404);
     // A token is no web session.
     user.ask(Request::get("/api/v2/access_token")).refusal(401);
+}
+
+/// A provider that cannot be reached says nothing about the token: 503, and when to try again.
+#[test]
+fn a_provider_that_cannot_be_reached_is_503_with_retry_after() {
+    let (mut op, _site, daemon) = small(Site::new());
+    let (seen, new) = (op.token("user-1"), op.token("user-2"));
+    let ask = |token: &str| daemon.ask(&Request::get(LIST).bearer(token));
+    ask(&seen).expect(200);
+    op.go_down();
+    let answer = ask(&new);
+    assert!(answer.refusal(503).contains("cannot be reached"), "{answer:?}");
+    assert!(answer.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    assert_eq!(answer.header("www-authenticate"), None);
+    ask(&seen).expect(200);
+    op.up();
+    ask(&new).expect(200);
+}
+
+#[test]
+fn the_last_provider_has_priority_0() {
+    let world = World::get();
+    let list = world.ask(&Request::get("/api/v2/oidcp")).json()["openid_provider_list"].clone();
+    let priority = |id: &str| {
+        let found = list.as_array().unwrap().iter().find(|provider| provider["id"] == id);
+        found.unwrap()["priority"].clone()
+    };
+    assert_eq!((priority("op"), priority("lax")), (json!(1), json!(0)));
 }
 
 /// What makes a token a special one.
@@ -581,11 +617,15 @@ fn a_connection_carries_many_requests_and_ends_at_nonsense() {
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..],
         b"GET / HTTP/9.9\r\n\r\n",
         b"hello\r\n\r\n",
+        b"POST /api/v2/op/credential HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
+        b"POST /api/v2/op/credential HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 3\r\n\r\n{}x",
+        b"POST /api/v2/op/credential HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     ] {
         let mut connection = Connection::open(world.daemon.address()).unwrap();
         connection.send(nonsense).unwrap();
         let rest = String::from_utf8_lossy(&connection.rest().unwrap()).into_owned();
         assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400 "), "{rest}");
+        assert!(rest.is_empty() || rest.ends_with("\r\n\r\n"), "it has a body: {rest}");
     }
     world.ask(&Request::get("/api/v2/oidcp").host(None)).refusal(400);
     let smuggled =
