@@ -8,6 +8,7 @@ import { close } from "./lib/report.mjs";
 import { prepare } from "./lib/stage.mjs";
 import { fuzz } from "./steps/fuzz.mjs";
 import { info } from "./steps/info.mjs";
+import { keyed } from "./steps/keyed.mjs";
 import { providerOutage, restart } from "./steps/outages.mjs";
 import { silence } from "./steps/silence.mjs";
 import { expiry, ssh } from "./steps/ssh.mjs";
@@ -24,6 +25,7 @@ try {
   const brief = await ssh(stage);
   const made = await info(stage);
   await tokens(stage);
+  await keyed(stage);
   const kept = await vault(stage);
   await providerOutage(stage);
   await restart(stage, made);

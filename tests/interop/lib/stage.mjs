@@ -1,5 +1,6 @@
 // Everybody who takes part, not started yet: two providers, the daemon, sshd, and what is configured.
 
+import { generateKeyPairSync } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -22,6 +23,13 @@ export async function prepare({ program, work, account }) {
     credsmith: client("credsmith", `${daemon.url}/v1/auth/redirect`),
     portal: client("portal"),
   };
+  // At the provider `keyed` the daemon has a key in place of a secret, and people sign in with a site that is sent signed userinfo.
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const jwk = { ...publicKey.export({ format: "jwk" }), alg: "ES256", use: "sig", kid: "credsmith-1" };
+  const keyed = {
+    daemon: { ...client("credsmith"), client_secret: undefined, token_endpoint_auth_method: "private_key_jwt", jwks: { keys: [jwk] } },
+    site: { ...client("signing"), userinfo_signed_response_alg: "RS256" },
+  };
   const provider = (id, likeOthers) => Provider.create(id, { log, clients: Object.values(clients), likeOthers });
 
   const stage = {
@@ -30,6 +38,8 @@ export async function prepare({ program, work, account }) {
     clients,
     main: await provider("main", true),
     plain: await provider("plain", false),
+    keyed: await Provider.create("keyed", { log, clients: Object.values(keyed), likeOthers: true }),
+    keyedSite: keyed.site,
     daemon,
     vault: new Vault(daemon.url),
     cas: {
@@ -42,6 +52,7 @@ export async function prepare({ program, work, account }) {
   };
   const { client_id, client_secret } = clients.credsmith;
   await writeFile(join(directory, `${client_id}.secret`), client_secret, { mode: 0o600 });
+  await writeFile(join(directory, "client.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   await stage.daemon.configure(configuration(stage));
   return stage;
 }
@@ -50,6 +61,7 @@ function configuration(stage) {
   return `
 ${provider(stage.main, stage.clients.credsmith, 'audience = ["credsmith"]\nprompt = "login"')}
 ${provider(stage.plain, stage.clients.credsmith, "any_audience = true")}
+${bare(stage.keyed, stage.clients.credsmith, KEYED)}
 
 [vault]
 provider = "main"
@@ -72,7 +84,17 @@ ${certificates("brief", stage.cas.ed25519, `validity = "${BRIEF}s"`)}
 `;
 }
 
-function provider({ id, issuer }, { client_id }, settings) {
+const KEYED = `
+audience = ["signing"]
+client_auth = "private_key_jwt"
+client_key = { file = "client.pem", id = "credsmith-1" }
+`;
+
+function provider(at, client, settings) {
+  return bare(at, client, `client_secret = { file = "${client.client_id}.secret" }\n${settings}`);
+}
+
+function bare({ id, issuer }, { client_id }, settings) {
   return `
 [providers.${id}]
 description = "The provider ${id}"
@@ -80,7 +102,6 @@ issuer = "${issuer}"
 allow_insecure_issuer = true
 addresses = ["127.0.0.0/8"]
 client_id = "${client_id}"
-client_secret = { file = "${client_id}.secret" }
 ${settings}
 `;
 }

@@ -7,11 +7,12 @@ import { step } from "../lib/report.mjs";
 import { signIn } from "../lib/sign-in.mjs";
 
 export async function start(stage) {
-  const { daemon, main, plain, sshd, cas } = stage;
-  await step("oidc-provider starts", () => plain.start());
+  const { daemon, main, plain, keyed, sshd, cas } = stage;
+  await step("oidc-provider starts", () => Promise.all([plain.start(), keyed.start()]));
   await step("the daemon starts and serves one provider while the other one is down", async () => {
     await daemon.start();
     await daemon.untilReady("plain");
+    await daemon.untilReady("keyed");
     assert.equal((await daemon.client("main").providers()).get("main"), false);
   });
   await step("operators see by the admin socket that it is ready and what is missing", async () => {
