@@ -554,6 +554,36 @@ fn each_fault_is_reported_at_its_place() {
         ),
         (
             "client_id = \"c\"",
+            "client_id = \"c\"\nclient_auth = \"private_key_jwt\"",
+            "c.toml:9:1: providers.op: sets client_auth to private_key_jwt and has no client_key",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nclient_key = { file = \"k.pem\" }",
+            "c.toml:9:1: providers.op: has a client_key that is not used",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nclient_auth = \"post\"",
+            "c.toml:9:1: providers.op: sets client_auth and has no client_secret",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nclient_auth = \"client_secret_post\"",
+            "providers.op.client_auth: is \"client_secret_post\", expected one of \"basic\", \"post\"",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nclient_auth = \"private_key_jwt\"\nclient_key = { file = \"kek\" }",
+            "providers.op.client_key: has no readable private key",
+        ),
+        (
+            "client_id = \"c\"",
+            "client_id = \"c\"\nuserinfo = \"sometimes\"",
+            "providers.op.userinfo: is \"sometimes\", expected one of \"when_needed\", \"always\"",
+        ),
+        (
+            "client_id = \"c\"",
             "client_id = \"c\"\nscopes = [\"profile\"]",
             "providers.op.scopes: has no \"openid\"",
         ),

@@ -113,7 +113,10 @@ impl fmt::Display for ProviderRefusal {
         if let Some(description) = &self.description {
             write!(f, " ({description})")?;
         }
-        Ok(())
+        match self.mended_by() {
+            Some(key) => write!(f, "; `{key}` of the provider may mend it"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -222,7 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn the_key_that_mends_a_refusal_is_named() {
+    fn a_refusal_names_the_key_that_mends_it() {
+        let refusal = said("invalid_request", "unsupported prompt value requested");
+        assert_eq!(
+            refusal.to_string(),
+            "the provider said `invalid_request` (unsupported prompt value requested); `prompt` of \
+             the provider may mend it"
+        );
+    }
+
+    #[test]
+    fn the_key_that_mends_a_refusal_is_known_by_its_code() {
         for (error, description, key) in [
             ("login_required", "", Some("prompt")),
             ("interaction_required", "", Some("prompt")),
