@@ -19,8 +19,8 @@ const MAX_SUBJECT: usize = 255;
 const TOKEN_MEMBERS: [&str; 10] =
     ["active", "aud", "sub", "iss", "client_id", "token_type", "exp", "iat", "nbf", "jti"];
 
-/// The claims of an ID token or of a signed userinfo answer that are about the token or the sign-in,
-/// not about the user: userinfo never adds them.
+/// The claims of an ID token or of a signed userinfo answer that are about the token or the
+/// sign-in, not about the user: userinfo never adds them.
 const OF_THE_TOKEN: [&str; 17] = [
     "iss",
     "sub",

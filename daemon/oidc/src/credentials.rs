@@ -52,8 +52,8 @@ impl Credentials {
         )
     }
 
-    /// The way of the introspection endpoint. What the provider does not state for it is that of its
-    /// token endpoint.
+    /// The way of the introspection endpoint. What the provider does not state for it is that of
+    /// its token endpoint.
     pub(crate) fn at_introspection(options: &ProviderOptions, metadata: &Metadata) -> Option<Self> {
         let stated = |name: &str| {
             metadata

@@ -27,7 +27,7 @@ impl ProviderError {
         Self { unavailable: true, ..Self::new(reason) }
     }
 
-    /// There was no answer to a request. `what` names the request. Names the key that mends what the
+    /// There was no answer to a request, which `what` names. Names the key that mends what the
     /// daemon itself refuses.
     pub(crate) fn unanswered(what: &str, failure: &Failure) -> Self {
         let mend = match failure.code {

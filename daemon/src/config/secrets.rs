@@ -113,8 +113,8 @@ fn fetch(value: &Value<'_>, place: Place) -> Option<Fetched> {
     None
 }
 
-/// Whether an editor has put the mark of UTF-8 or of UTF-16 in front. Bytes at random may begin like
-/// UTF-16, but do not go on with every other byte zero.
+/// Whether an editor has put the mark of UTF-8 or of UTF-16 in front. Bytes at random may begin
+/// like UTF-16, but do not go on with every other byte zero.
 fn has_byte_order_mark(secret: &[u8]) -> bool {
     let zeros = |bytes: &[u8], first: usize| bytes.iter().skip(first).step_by(2).all(|b| *b == 0);
     match secret {
