@@ -79,3 +79,38 @@ impl std::error::Error for ProviderError {
         self.said.as_deref().map(|said| said as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unanswered(code: FailureCode) -> ProviderError {
+        let message = "https://op:443 did something".to_owned();
+        ProviderError::unanswered("userinfo", &Failure { code, message, retry: false, sent: false })
+    }
+
+    #[test]
+    fn a_request_without_an_answer_names_the_key_that_mends_it() {
+        for (code, key) in
+            [(FailureCode::AddressRefused, "`addresses`"), (FailureCode::Tls, "`roots`")]
+        {
+            let error = unanswered(code).to_string();
+            assert!(error.starts_with("userinfo: ") && error.contains(key), "{error}");
+        }
+        assert!(!unanswered(FailureCode::Timeout).to_string().contains('`'));
+    }
+
+    #[test]
+    fn only_an_answer_that_came_and_is_too_large_is_the_providers_fault() {
+        assert!(!unanswered(FailureCode::TooLarge).is_unavailable());
+        for code in [
+            FailureCode::Resolve,
+            FailureCode::Connect,
+            FailureCode::Timeout,
+            FailureCode::Tls,
+            FailureCode::AddressRefused,
+        ] {
+            assert!(unanswered(code).is_unavailable(), "{code}");
+        }
+    }
+}

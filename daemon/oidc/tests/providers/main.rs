@@ -3,8 +3,10 @@
 #![cfg(test)]
 
 mod browser;
+mod client_auth;
 mod discovery;
 mod identify;
 mod sign_in;
 mod support;
 mod tenants;
+mod userinfo;

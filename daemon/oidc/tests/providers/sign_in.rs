@@ -1,6 +1,5 @@
 //! Signing in with a browser: the valid flow, and the attacks of a provider or of a thief.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +15,17 @@ use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 use credsmith_http::{StatusCode, header};
 use credsmith_oidc::signing::SigningKey;
-use credsmith_oidc::{AskUserinfo, ClientAuth, ClientKey, CodeFlow, Limits};
+use credsmith_oidc::{CodeFlow, Limits};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 const NOT_ACCEPTED: &str = "The sign-in was not accepted. Please begin again.";
-const DOCUMENT: &str = "/.well-known/openid-configuration";
+pub(crate) const DOCUMENT: &str = "/.well-known/openid-configuration";
 
 /// The sign-in was rejected, for a reason that contains `reason` and quotes nothing of the
 /// provider.
 #[track_caller]
-fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
+pub(crate) fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
     let error = outcome.expect_err(reason);
     assert_eq!(
         (error.kind(), error.public()),
@@ -38,7 +37,7 @@ fn assert_refused(outcome: Result<Vouched, Error>, reason: &str) {
 
 /// The provider was unavailable, or its answer could not be understood.
 #[track_caller]
-fn assert_unavailable(outcome: Result<Vouched, Error>, reason: &str) {
+pub(crate) fn assert_unavailable(outcome: Result<Vouched, Error>, reason: &str) {
     let error = outcome.expect_err(reason);
     assert_eq!(error.kind(), Kind::Upstream, "{reason}: {error:?}");
     assert_quotes_nothing(&error, reason);
@@ -84,97 +83,6 @@ async fn a_code_is_exchanged_for_an_identity() {
     assert!(browser.op.seen("/userinfo").is_empty(), "the ID token has all that is used");
 }
 
-/// A provider whose ID tokens say who signed in, and userinfo the rest.
-#[tokio::test]
-async fn claims_that_are_only_at_userinfo_are_asked_for() {
-    let browser = Browser::start().await;
-    let answer = json!({
-        "sub": "alice", "name": "Alice", "email": "a@example.org", "email_verified": true,
-        "groups": ["users"], "iss": "https://canary.example", "acr": "canary",
-    });
-    browser.op.answer("/userinfo", Answer::Json(answer));
-    let vouched = browser.sign_in(&json!({"name": "Alice A."})).await.unwrap();
-    let claims = ["name", "email", "groups"].map(|name| vouched.claims[name].clone());
-    assert_eq!(claims, [json!("Alice A."), json!("a@example.org"), json!(["users"])]);
-    assert!(vouched.email_is_trusted && !vouched.claims.contains_key("acr"));
-    assert_eq!(vouched.claims["iss"], browser.op.base);
-    let [asked] = &browser.op.seen("/userinfo")[..] else { panic!("one question") };
-    assert_eq!(asked.headers[header::AUTHORIZATION], "Bearer canary-access");
-}
-
-#[tokio::test]
-async fn userinfo_is_asked_when_needed_always_or_never() {
-    let full = json!({"name": "A", "email": "a@op", "email_verified": false, "groups": []});
-    for (userinfo, changes, asked) in [
-        (AskUserinfo::WhenNeeded, full.clone(), 0),
-        (AskUserinfo::WhenNeeded, json!({"name": "A", "groups": []}), 1),
-        (AskUserinfo::WhenNeeded, json!({"name": "A", "email": "a@op", "xms_edov": 0}), 1),
-        (AskUserinfo::WhenNeeded, json!({"name": "A", "email": "a@op", "groups": []}), 1),
-        (AskUserinfo::Always, full, 1),
-        (AskUserinfo::Never, json!({}), 0),
-    ] {
-        let op = Op::start().await;
-        let mut options = browser_options("op", &op.base);
-        options.code_flow = Some(CodeFlow { userinfo, ..CodeFlow::default() });
-        let browser = Browser::with(op, options).await;
-        browser.sign_in(&changes).await.unwrap();
-        assert_eq!(browser.op.seen("/userinfo").len(), asked, "{userinfo:?} {changes}");
-    }
-    // The subject claim may be there alone, and is asked for.
-    let op = Op::start().await;
-    op.answer("/userinfo", Answer::Json(json!({"sub": "alice", "eppn": "alice@home"})));
-    let mut by_eppn = browser_options("op", &op.base);
-    by_eppn.subject_claim = "eppn".into();
-    by_eppn.code_flow = Some(CodeFlow { claims: Vec::new(), ..CodeFlow::default() });
-    let browser = Browser::with(op, by_eppn).await;
-    assert_eq!(browser.sign_in(&json!({})).await.unwrap().subject.subject, "alice@home");
-    // Where there is no userinfo, the ID token is all there is.
-    let op = Op::start().await;
-    op.answer(DOCUMENT, Answer::Json(op.document_with(json!({"userinfo_endpoint": null}))));
-    let options = browser_options("op", &op.base);
-    let browser = Browser::with(op, options).await;
-    assert!(browser.sign_in(&json!({})).await.is_ok());
-}
-
-#[tokio::test]
-async fn userinfo_of_another_user_or_without_a_signature_adds_nothing() {
-    let browser = Browser::start().await;
-    let op = &browser.op;
-    for other in
-        [json!({"sub": "mallory"}), json!({"groups": ["admins"]}), json!({"sub": ["alice"]})]
-    {
-        op.answer("/userinfo", Answer::Json(other));
-        assert_refused(browser.sign_in(&json!({})).await, "another user than the ID token");
-    }
-    let jwt = |body: String| Answer::Raw(StatusCode::OK, "application/jwt", body);
-    let signed = |key: &SigningKey, claims: Value| jwt(key.sign("JWT", &claims).unwrap());
-    let stranger = SigningKey::generate("k1").unwrap();
-    for (reason, answer) in [
-        ("not signed by the provider", signed(&stranger, json!({"sub": "alice"}))),
-        ("another client", signed(&browser.key, json!({"sub": "alice", "aud": "them"}))),
-        ("another issuer", signed(&browser.key, json!({"sub": "alice", "iss": "https://them"}))),
-        ("encrypted", jwt("a.b.c.d.e".into())),
-        ("status 403", raw(StatusCode::FORBIDDEN, "{}")),
-        ("`userinfo = \"never\"`", raw(StatusCode::FORBIDDEN, "{}")),
-        ("status 307", Answer::Redirect("https://canary.example".into())),
-    ] {
-        op.answer("/userinfo", answer);
-        assert_unavailable(browser.sign_in(&json!({})).await, reason);
-    }
-    op.answer("/userinfo", signed(&browser.key, json!({"sub": "mallory"})));
-    assert_refused(browser.sign_in(&json!({})).await, "another user than the ID token");
-    op.answer(
-        "/userinfo",
-        signed(&browser.key, json!({"sub": "alice", "aud": "us", "groups": ["u"]})),
-    );
-    let vouched = browser.sign_in(&json!({})).await.unwrap();
-    assert_eq!(vouched.claims["groups"], json!(["u"]));
-    // Some groups are none, whichever answer has them.
-    let partial = json!({"sub": "alice", "groups": ["u"], "hasgroups": true});
-    op.answer("/userinfo", Answer::Json(partial));
-    assert!(!browser.sign_in(&json!({})).await.unwrap().claims.contains_key("groups"));
-}
-
 #[tokio::test]
 async fn an_id_token_for_more_audiences_is_accepted_where_they_are_configured() {
     let op = Op::start().await;
@@ -184,85 +92,6 @@ async fn an_id_token_for_more_audiences_is_accepted_where_they_are_configured() 
     assert!(browser.sign_in(&json!({"aud": ["us", "project"]})).await.is_ok());
     let more = json!({"aud": ["us", "project", "canary"]});
     assert_refused(browser.sign_in(&more).await, "`extra_audiences`");
-}
-
-/// A new EC key as PEM.
-fn fresh_key() -> Secret {
-    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-    let random = ring::rand::SystemRandom::new();
-    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"))
-}
-
-/// `private_key_jwt` (RFC 7523): at the token endpoint and at introspection.
-#[tokio::test]
-async fn the_client_proves_itself_by_its_key() {
-    let op = Op::start().await;
-    let document =
-        op.document_with(json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}));
-    op.answer(DOCUMENT, Answer::Json(document));
-    let pair = fresh_key();
-    let mut options = browser_options("op", &op.base);
-    options.client_secret = None;
-    options.client_auth = Some(ClientAuth::PrivateKeyJwt);
-    options.client_key = Some(Arc::new(ClientKey::from_pem(&pair, Some("ck-7")).unwrap()));
-    let private = ClientKey::from_pem(&pair, None).unwrap();
-    let browser = Browser::with(op, options).await;
-    browser.sign_in(&json!({})).await.unwrap();
-    browser.daemon.identify("op", "t").await.unwrap();
-    let mut ids = Vec::new();
-    for (path, audience) in
-        [("/token", format!("{}/token", browser.op.base)), ("/introspect", browser.op.base.clone())]
-    {
-        let sent = browser.op.seen(path).remove(0);
-        assert!(sent.headers.get(header::AUTHORIZATION).is_none());
-        let form: HashMap<_, _> =
-            url::form_urlencoded::parse(sent.body.as_bytes()).into_owned().collect();
-        assert!(!form.contains_key("client_secret"));
-        assert_eq!(form["client_id"], "us");
-        assert_eq!(
-            form["client_assertion_type"],
-            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        );
-        let assertion = &form["client_assertion"];
-        let head = jsonwebtoken::decode_header(assertion).unwrap();
-        assert_eq!((head.alg, head.kid.as_deref()), (Algorithm::ES256, Some("ck-7")));
-        let mut rules = jsonwebtoken::Validation::new(Algorithm::ES256);
-        rules.set_audience(&[&audience]);
-        rules.validate_exp = false;
-        let key = jsonwebtoken::DecodingKey::from_jwk(
-            &serde_json::from_value(private.public_jwk().unwrap()).unwrap(),
-        );
-        let claims =
-            jsonwebtoken::decode::<Value>(assertion, &key.unwrap(), &rules).unwrap().claims;
-        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("us"), &json!("us")));
-        let lives = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
-        assert_eq!((lives, &claims["aud"]), (60, &json!(audience)));
-        ids.push(claims["jti"].as_str().unwrap().to_owned());
-    }
-    assert!(ids[0] != ids[1] && ids[0].len() >= 22, "an assertion is used once: {ids:?}");
-}
-
-/// A configured way wins over what a provider announces.
-#[tokio::test]
-async fn the_configured_client_auth_is_used() {
-    for (auth, by_header) in [(ClientAuth::Basic, true), (ClientAuth::Post, false)] {
-        let op = Op::start().await;
-        let other = if by_header { "client_secret_post" } else { "client_secret_basic" };
-        let document = op.document_with(json!({"token_endpoint_auth_methods_supported": [other]}));
-        op.answer(DOCUMENT, Answer::Json(document));
-        let mut options = browser_options("op", &op.base);
-        options.client_auth = Some(auth);
-        let browser = Browser::with(op, options).await;
-        browser.sign_in(&json!({})).await.unwrap();
-        browser.daemon.identify("op", "t").await.unwrap();
-        for path in ["/token", "/introspect"] {
-            let sent = browser.op.seen(path).remove(0);
-            assert_eq!(sent.headers.contains_key(header::AUTHORIZATION), by_header, "{path}");
-            assert_eq!(sent.body.contains("client_secret=s3cret%26"), !by_header, "{path}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -276,26 +105,6 @@ async fn what_a_provider_says_when_it_refuses_a_code_is_kept_as_data() {
     let said = ProviderRefusal::of(&error).unwrap();
     let description = "*** of *** is\\u{1b}[2J spent";
     assert_eq!((said.error(), said.description()), (Some("invalid_grant"), Some(description)));
-}
-
-#[tokio::test]
-async fn the_client_authenticates_as_the_provider_requires() {
-    for (methods, secret, ending) in [
-        (json!(["client_secret_post"]), true, "&client_id=us&client_secret=s3cret%26"),
-        (json!(["none"]), false, "&client_id=us"),
-        (Value::Null, false, "&client_id=us"),
-    ] {
-        let op = Op::start().await;
-        let document = op.document_with(json!({"token_endpoint_auth_methods_supported": methods}));
-        op.answer(DOCUMENT, Answer::Json(document));
-        let mut options = browser_options("op", &op.base);
-        options.client_secret = options.client_secret.filter(|_| secret);
-        let browser = Browser::with(op, options).await;
-        browser.sign_in(&json!({})).await.unwrap();
-        let exchange = browser.op.seen("/token").remove(0);
-        assert!(exchange.headers.get(header::AUTHORIZATION).is_none());
-        assert!(exchange.body.ends_with(ending), "{}", exchange.body);
-    }
 }
 
 #[tokio::test]
