@@ -124,7 +124,7 @@ impl Site {
         }
         if !lines.contains("allow =") {
             text.push_str(
-                "allow = [{ provider = \"any\", claim = \"groups\", contains = \"users\" }]\n",
+                "allow = [{ provider = \"any\", claim = \"groups\", has = \"users\" }]\n",
             );
         }
         text.push_str(lines);

@@ -27,9 +27,7 @@ impl Site {
     #[must_use]
     pub fn role(self, name: &str, permissions: &[&str], group: Option<&str>, lines: &str) -> Self {
         let assign = group.map(|group| {
-            format!(
-                "assign = [{{ provider = \"any\", claim = \"groups\", contains = \"{group}\" }}]\n"
-            )
+            format!("assign = [{{ provider = \"any\", claim = \"groups\", has = \"{group}\" }}]\n")
         });
         let lines = format!("permissions = {permissions:?}\n{}{lines}", assign.unwrap_or_default());
         self.section(&format!("roles.{name}"), &lines)

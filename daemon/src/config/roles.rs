@@ -47,7 +47,7 @@ fn role(name: &str, table: &Table<'_>) -> Option<ConfiguredRole> {
     }
     let permissions = table.required("permissions", "[\"company.*\"]", |value| value.list(pattern));
     let companies = table.optional("companies", |value| value.list(Value::line));
-    let assign = table.or("assign", Vec::new(), rules::read);
+    let assign = table.or("assign", Vec::new(), rules::of_role);
     let role =
         Role { name: name.into(), permissions: permissions?, companies: companies.map(Into::into) };
     named.then(|| ConfiguredRole { role: Arc::new(role), assign })

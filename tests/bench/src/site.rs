@@ -40,7 +40,7 @@ impl Place {
             .section("vault", "sign_ins_per_minute = 0")
             .section(
                 "roles.admin",
-                "permissions = [\"*\"]\nassign = [{ provider = \"dev\", claim = \"groups\", contains = \"users\" }]",
+                "permissions = [\"*\"]\nassign = [{ provider = \"dev\", claim = \"groups\", has = \"users\" }]",
             )
             .section("companies", &listed(companies));
         Self { site, provider }

@@ -67,7 +67,7 @@ ${bare(stage.keyed, stage.clients.credsmith, KEYED)}
 provider = "main"
 [roles.keeper]
 permissions = ["company.*", "credential_type.*", "credential.*", "interop.*"]
-assign = [{ provider = "main", claim = "groups", contains = "admins" }]
+assign = [{ provider = "main", claim = "groups", has = "admins" }]
 [companies]
 list = [{ id = 1, identifier = "acme", name = "Acme Corp" }]
 
@@ -75,7 +75,7 @@ list = [{ id = 1, identifier = "acme", name = "Acme Corp" }]
 description = "Shows who you are"
 plugin = "bundled:info"
 credential_limit = 2
-allow = [{ provider = "any", claim = "groups", contains = "users" }]
+allow = [{ provider = "any", claim = "groups", has = "users" }]
 
 ${certificates("ssh", stage.cas.ed25519, 'validity = "10m"')}
 ${certificates("ssh-p256", stage.cas.p256, 'validity = "10m"')}
@@ -111,7 +111,7 @@ function certificates(id, ca, settings) {
 [services.${id}]
 description = "SSH certificates"
 plugin = "bundled:ssh-ca"
-allow = [{ provider = "main", claim = "groups", contains = "users" }]
+allow = [{ provider = "main", claim = "groups", has = "users" }]
 [services.${id}.settings]
 ca_key = { file = "${ca}" }
 principals = ["{preferred_username}"]

@@ -43,7 +43,7 @@ impl World {
         let (op, lax) = (Provider::start(), Provider::start());
         let gate = Gate::default();
         let target = gated(&gate);
-        let admins = "allow = [{ provider = \"any\", claim = \"groups\", contains = \"admins\" }]";
+        let admins = "allow = [{ provider = \"any\", claim = \"groups\", has = \"admins\" }]";
         let narrow = "plugin_timeout = \"60s\"\nqueue_wait = \"60s\"\nqueue_length = 1\n";
         let site = Site::new()
             .section("plugins", "tolerate_broken_services = true")

@@ -22,6 +22,7 @@ enum Kind {
     Any(bool),
     Equals(String),
     IsMemberOf(Vec<String>),
+    Has(String),
     Contains(String),
     Regexp(Regex),
 }
@@ -71,7 +72,20 @@ impl Condition {
         Ok(Self(Kind::IsMemberOf(texts)))
     }
 
-    /// The claim is a list that has this text as an element, or a text that has it as a part.
+    /// The claim is a list that has this text as an element, or exactly this text.
+    ///
+    /// # Errors
+    /// An empty text: it is no group and no role.
+    pub fn has(text: impl Into<String>) -> Result<Self, RuleError> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err(RuleError::new("`has` needs a text that is not empty"));
+        }
+        Ok(Self(Kind::Has(text)))
+    }
+
+    /// The claim is a list that has this text as an element, or a text that has it as a part. For
+    /// the rules of services, as WaTTS has them; [`Condition::has`] is what is mostly meant.
     ///
     /// # Errors
     /// An empty text: every text contains it.
@@ -112,6 +126,7 @@ impl Condition {
             Kind::Any(_) => "any",
             Kind::Equals(_) => "equals",
             Kind::IsMemberOf(_) => "is_member_of",
+            Kind::Has(_) => "has",
             Kind::Contains(_) => "contains",
             Kind::Regexp(_) => "regexp",
         }
@@ -124,6 +139,7 @@ impl Condition {
             Kind::IsMemberOf(texts) => Verdict::from(
                 value.as_str().is_some_and(|value| texts.iter().any(|text| text == value)),
             ),
+            Kind::Has(text) => has(text, value),
             Kind::Contains(text) => contains(text, value),
             Kind::Regexp(regex) => matches(regex, value),
         }
@@ -137,13 +153,20 @@ impl fmt::Debug for Condition {
     }
 }
 
-fn contains(text: &str, value: &Value) -> Verdict {
+fn has(text: &str, value: &Value) -> Verdict {
     match value {
-        Value::String(value) => Verdict::from(value.contains(text)),
+        Value::String(value) => Verdict::from(value == text),
         Value::Array(elements) => {
             Verdict::from(elements.iter().any(|element| element.as_str() == Some(text)))
         }
         _ => Verdict::Unfit,
+    }
+}
+
+fn contains(text: &str, value: &Value) -> Verdict {
+    match value {
+        Value::String(value) => Verdict::from(value.contains(text)),
+        _ => has(text, value),
     }
 }
 

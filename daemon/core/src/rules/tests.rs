@@ -69,6 +69,8 @@ fn every_test_judges_every_type() {
         (Condition::equals("true"),                               "nnnnnnnnnnnnnnnnnn"),
         (Condition::is_member_of(["x", " admin ", "5"]).unwrap(), "ynnnnynnnnnnnnnnnn"),
         (Condition::is_member_of(["true", "1.5"]).unwrap(),       "nnnnnnnnnnnnnnnnnn"),
+        (Condition::has("admin").unwrap(),                        "ynnnnn!!!!nynnynnn"),
+        (Condition::has("5").unwrap(),                            "nnnnny!!!!nnnnnnnn"),
         (Condition::contains("admin").unwrap(),                   "yynnnn!!!!nynnynnn"),
         (Condition::contains("5").unwrap(),                       "nnnnny!!!!nnnnnnnn"),
         (Condition::regexp("admin").unwrap(),                     "yynnnn!!!!nyyny!!!"),
@@ -95,6 +97,27 @@ fn every_test_judges_every_type() {
     }
 }
 
+/// Attack: a provider sends a claim as one text, and a user chooses a group that has the name of
+/// the administrators in it.
+#[test]
+fn has_never_matches_a_part_of_a_text() {
+    let rule = rule("op", "groups", Condition::has("admins").unwrap());
+    for part in [
+        "not-admins-at-all",
+        "admins ",
+        " admins",
+        "admins,users",
+        "users admins",
+        "ADMINS",
+        "admin",
+    ] {
+        assert_eq!(effects(&rule, &alice("groups", json!(part))), (false, false), "{part:?}");
+        assert_eq!(effects(&rule, &alice("groups", json!([part]))), (false, false), "{part:?}");
+    }
+    assert_eq!(effects(&rule, &alice("groups", json!("admins"))), (true, true));
+    assert_eq!(effects(&rule, &alice("groups", json!(["users", "admins"]))), (true, true));
+}
+
 #[test]
 fn an_absent_or_null_claim_never_allows_and_always_forbids() {
     let tests = [
@@ -102,6 +125,7 @@ fn an_absent_or_null_claim_never_allows_and_always_forbids() {
         Condition::any(false),
         Condition::equals(""),
         Condition::is_member_of(["a"]).unwrap(),
+        Condition::has("a").unwrap(),
         Condition::contains("a").unwrap(),
         Condition::regexp("").unwrap(),
     ];
@@ -257,6 +281,7 @@ fn providers_are_written_as_in_the_configuration() {
 #[test]
 fn what_makes_no_rule_is_refused_in_words() {
     let table = [
+        (Condition::has("").map(drop), "`has` needs a text that is not empty"),
         (Condition::contains("").map(drop), "`contains` needs a text that is not empty"),
         (Condition::is_member_of::<&str>([]).map(drop), "`is_member_of` needs at least one text"),
         (

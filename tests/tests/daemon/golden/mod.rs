@@ -99,7 +99,7 @@ impl Original {
         let dead = Provider::down(Vec::new());
         let off = Provider::start();
         let any_user = "allow = [{ provider = \"any\", claim = \"sub\", any = true }]";
-        let admins = "allow = [{ provider = \"any\", claim = \"groups\", contains = \"admins\" }]";
+        let admins = "allow = [{ provider = \"any\", claim = \"groups\", has = \"admins\" }]";
         let site = Site::new()
             .section("leases", &format!("handoff_lifetime = \"{}s\"", HANDOFF.as_secs()))
             .section("plugins", "tolerate_broken_services = true")
