@@ -30,12 +30,32 @@ pub(crate) struct Docs {
     pub(crate) summary: &'static str,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<SchemaOf>,
+    pub(crate) body_type: BodyType,
     /// Its answers when it succeeds.
     pub(crate) answers: Vec<Answer>,
     /// Statuses of its failures, beyond those that follow from the rest.
     pub(crate) failures: Vec<StatusCode>,
     /// Whether the record has an entity tag.
     pub(crate) tagged: bool,
+}
+
+/// The type of a body that a route reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum BodyType {
+    #[default]
+    Json,
+    /// The fields of a form of a page.
+    Form,
+}
+
+impl BodyType {
+    /// Its media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
 }
 
 /// The place of a parameter.

@@ -88,6 +88,8 @@ pub enum RequestField {
     State,
     /// The key with which a client waits for a sign-in.
     CallbackKey,
+    /// The token of the page that asks the user of a sign-in.
+    Token,
 }
 
 impl RequestField {
@@ -115,6 +117,7 @@ impl RequestField {
             Self::Provider => "provider",
             Self::State => "state",
             Self::CallbackKey => "callback_key",
+            Self::Token => "token",
         }
     }
 }

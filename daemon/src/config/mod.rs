@@ -175,7 +175,7 @@ impl Config {
         let companies = table.section("companies", Companies::read).flatten();
         let origins = table.section("cors", cors::read);
         if let (Some(vault), Some(providers)) = (&vault, &providers) {
-            vault.check_provider(table.value(), providers);
+            vault.check_providers(table.value(), providers);
         }
         if let (Some(vault), Some(server)) = (&vault, &server) {
             warn_of_one_address(table, vault, server);

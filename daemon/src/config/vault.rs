@@ -23,12 +23,18 @@ const DECADE: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The vault.
 #[derive(Debug)]
 pub(crate) struct Vault {
-    /// The provider for sign-ins that name none; `None`: the first one.
+    /// The provider for sign-ins that name none; `None`: the first one of those below, else the first
+    /// of all.
     provider: Option<(ProviderId, Position)>,
+    /// The providers at which users may sign in; empty: the one above alone.
+    providers: Vec<(ProviderId, Position)>,
+    /// Whether users are asked before a client that waits gets their tokens.
+    pub(crate) confirm: bool,
     pub(crate) same_address: bool,
     pub(crate) access_token_lifetime: Duration,
     pub(crate) session_idle: Duration,
     pub(crate) session_lifetime: Duration,
+    pub(crate) refresh_grace: Duration,
     pub(crate) sign_ins_per_minute: usize,
     pub(crate) undelete_window: Duration,
     /// Plugins for types of credentials besides `generic`, in the order of the file.
@@ -48,10 +54,13 @@ impl Default for Vault {
     fn default() -> Self {
         Self {
             provider: None,
+            providers: Vec::new(),
+            confirm: true,
             same_address: true,
             access_token_lifetime: 15 * MINUTE,
             session_idle: 12 * HOUR,
             session_lifetime: 7 * DAY,
+            refresh_grace: Duration::from_secs(10),
             sign_ins_per_minute: 60,
             undelete_window: 30 * DAY,
             types: Vec::new(),
@@ -64,7 +73,7 @@ pub(super) const KEYS: &[Key<Vault>] = &[
     Key::flag(
         "same_address",
         |vault| &mut vault.same_address,
-        "Whether a sign-in is finished only from the address that began it. Otherwise an attacker who makes a user follow a sign-in link gets the tokens of that user. A client whose server asks for the link needs false.",
+        "Whether a sign-in is finished only from the address that began it: the browser, its answer, and the client that waits. A client whose server asks for the link needs false.",
     ),
     Key::count(
         "sign_ins_per_minute",
@@ -91,6 +100,12 @@ pub(super) const KEYS: &[Key<Vault>] = &[
         "How long a session lasts at most.",
     ),
     Key::duration(
+        "refresh_grace",
+        |vault| &mut vault.refresh_grace,
+        Duration::ZERO..=MINUTE,
+        "How long after its use a refresh token still gets new tokens, since answers get lost and two tabs may ask at once; after that it ends the session, since it may be stolen. \"0s\" for not at all.",
+    ),
+    Key::duration(
         "undelete_window",
         |vault| &mut vault.undelete_window,
         Duration::ZERO..=DECADE,
@@ -103,11 +118,9 @@ impl Vault {
     pub(crate) fn read(table: &Table<'_>) -> Self {
         let mut vault = Self::default();
         keys::read(KEYS, table, &mut vault);
-        vault.provider = table.optional("provider", |value| {
-            let id =
-                ProviderId::parse(&value.line()?).map_err(|error| value.fault(error.to_string()));
-            Some((id.ok()?, value.at()))
-        });
+        vault.provider = table.optional("provider", provider);
+        vault.providers = table.or("providers", Vec::new(), providers);
+        vault.confirm = table.or("confirm", true, confirm);
         vault.types = table.or("types", Vec::new(), types);
         if vault.session_idle > vault.session_lifetime {
             table.value().fault(
@@ -119,41 +132,96 @@ impl Vault {
 
     /// The provider for sign-ins that name none.
     pub(crate) fn provider(&self, providers: &[Provider]) -> Option<ProviderId> {
+        let listed = || self.providers.first().map(|(id, _)| id.clone());
         let first = || {
             providers
                 .iter()
                 .find(|provider| !provider.disable_login)
                 .map(|provider| provider.id.clone())
         };
-        self.provider.as_ref().map(|(id, _)| id.clone()).or_else(first)
+        self.provider.as_ref().map(|(id, _)| id.clone()).or_else(listed).or_else(first)
     }
 
-    /// Checks the provider against the configured providers.
-    pub(crate) fn check_provider(&self, root: &Value<'_>, providers: &[Provider]) {
-        let Some((id, at)) = &self.provider else { return };
+    /// The providers at which users may sign in. The redirect URI of the first one names no
+    /// provider.
+    pub(crate) fn sign_in_providers(&self, providers: &[Provider]) -> Vec<ProviderId> {
+        if self.providers.is_empty() {
+            return self.provider(providers).into_iter().collect();
+        }
+        self.providers.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Checks the providers of sign-ins against the configured providers.
+    pub(crate) fn check_providers(&self, root: &Value<'_>, providers: &[Provider]) {
         let report = &root.reading.report;
-        match providers.iter().find(|provider| provider.id == *id) {
-            Some(provider) if provider.disable_login => {
-                report.fault(
-                    Some(*at),
-                    "vault.provider",
-                    format!("is `{id}`, at which sign-ins are disabled (disable_login)"),
+        if let Some((id, at)) = &self.provider {
+            check_provider(root, "vault.provider", id, *at, providers);
+            let is_listed = self.providers.iter().any(|(listed, _)| listed == id);
+            if !is_listed && !self.providers.is_empty() {
+                let message = format!(
+                    "is `{id}`, which is not among vault.providers, so that no sign-in could begin there; expected one of them"
                 );
+                report.fault(Some(*at), "vault.provider", message);
             }
-            Some(_) => {}
-            None => {
-                let hint = did_you_mean(
-                    id.as_str(),
-                    providers.iter().map(|provider| provider.id.as_str()),
+        }
+        for (place, (id, at)) in self.providers.iter().enumerate() {
+            let key = format!("vault.providers[{place}]");
+            check_provider(root, &key, id, *at, providers);
+            if self.providers.iter().take(place).any(|(earlier, _)| earlier == id) {
+                let message = format!(
+                    "is `{id}` a second time: two entries at one redirect URI could not be told apart, expected each provider once"
                 );
-                report.fault(
-                    Some(*at),
-                    "vault.provider",
-                    format!("is `{id}`, which is not among the providers{hint}"),
-                );
+                report.fault(Some(*at), &key, message);
             }
         }
     }
+}
+
+/// Checks that users can sign in at the provider that `key` names.
+fn check_provider(
+    root: &Value<'_>,
+    key: &str,
+    id: &ProviderId,
+    at: Position,
+    providers: &[Provider],
+) {
+    let message = match providers.iter().find(|provider| provider.id == *id) {
+        Some(provider) if provider.disable_login => {
+            format!("is `{id}`, at which sign-ins are disabled (disable_login)")
+        }
+        Some(_) => return,
+        None => {
+            let known = providers.iter().map(|provider| provider.id.as_str());
+            let hint = did_you_mean(id.as_str(), known);
+            format!("is `{id}`, which is not among the providers{hint}")
+        }
+    };
+    root.reading.report.fault(Some(at), key, message);
+}
+
+fn provider(value: &Value<'_>) -> Option<(ProviderId, Position)> {
+    let id = ProviderId::parse(&value.line()?).map_err(|error| value.fault(error.to_string()));
+    Some((id.ok()?, value.at()))
+}
+
+fn providers(value: &Value<'_>) -> Option<Vec<(ProviderId, Position)>> {
+    let providers = value.list(provider)?;
+    if providers.is_empty() {
+        value.fault("is empty, so that no user could sign in; expected at least one provider");
+    }
+    Some(providers)
+}
+
+/// `"always"` or `"never"`.
+fn confirm(value: &Value<'_>) -> Option<bool> {
+    let confirm = value.one_of(&[("always", true), ("never", false)])?;
+    if !confirm {
+        value.warning(
+            "is \"never\": an attacker who makes a user follow a sign-in link gets the tokens of that user, where both have one \
+             address (behind one router, proxy or NAT64); expected \"always\", which asks the user first",
+        );
+    }
+    Some(confirm)
 }
 
 fn types(value: &Value<'_>) -> Option<Vec<TypePlugin>> {

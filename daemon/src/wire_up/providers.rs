@@ -12,8 +12,11 @@ use crate::config::{self, Config, Provider};
 /// The claims that name a user and give the address.
 const OF_A_PROFILE: [&str; 2] = ["name", "email"];
 
-/// One provider of `config`. Where there is a vault, users may sign in there with a browser.
+/// One provider of `config`. Where the vault names it, users may sign in there with a browser.
 pub(super) fn options(provider: &Provider, config: &Config) -> ProviderOptions {
+    let of_vault = config.vault.as_ref();
+    let with_browser =
+        of_vault.map(|vault| vault.sign_in_providers(&config.providers)).unwrap_or_default();
     ProviderOptions {
         description: provider.description.clone(),
         client_secret: provider.client_secret.clone().map(Arc::new),
@@ -33,7 +36,7 @@ pub(super) fn options(provider: &Provider, config: &Config) -> ProviderOptions {
         allow_insecure: provider.allow_insecure_issuer,
         clock_skew: provider.clock_skew,
         tenants: provider.tenants.clone(),
-        code_flow: config.vault.is_some().then(|| CodeFlow {
+        code_flow: with_browser.contains(&provider.id).then(|| CodeFlow {
             prompt: provider.prompt.clone(),
             response_mode: provider.response_mode.clone(),
             trust_email: provider.trust_email,

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use credsmith_core::company::{Companies, Source};
 use credsmith_core::ground::Ground;
-use credsmith_core::ids::PluginName;
+use credsmith_core::ids::{PluginName, ProviderId};
 use credsmith_core::keyring::Keyring;
 use credsmith_core::leases::Leases;
 use credsmith_core::ports::directory::Directory;
 use credsmith_core::ports::types::TypePlugins as _;
 use credsmith_core::rules::{Configured, Rules};
-use credsmith_core::session::{self, Sessions};
+use credsmith_core::session::{self, Sessions, SignInProvider};
 use credsmith_core::user::{ConfiguredRole, Roles, Users};
 use credsmith_core::vault::{self, Vault};
 use credsmith_host::{DirectorySetup, Host, TypePluginSet};
@@ -131,6 +131,13 @@ fn roles(config: &Config) -> Roles {
     Roles::new(config.roles.iter().map(role).collect())
 }
 
+/// The redirect URI of a provider: the first one has that which every client of the vault's dialect
+/// knows, each other one has its own, which tells its answers apart where it sends no `iss`.
+pub(super) fn redirect_uri(public: &str, providers: &[ProviderId], id: &ProviderId) -> String {
+    let shared = format!("{public}/v1/auth/redirect");
+    if providers.first() == Some(id) { shared } else { format!("{shared}/{id}") }
+}
+
 impl VaultDependencies<'_> {
     async fn companies(&self) -> Result<Arc<Companies>, Failure> {
         let (source, interval) = match &self.config.companies {
@@ -172,11 +179,24 @@ impl VaultDependencies<'_> {
         let public = super::public_url(self.config);
         let seed = self.keyring.derive("vault tokens");
         let tokens = EdDsaTokens::new(&seed).map_err(Failure::error)?;
-        let provider = options.provider(&self.config.providers).ok_or_else(|| {
-            Failure::run("There is no provider at which users of the vault can sign in.")
-        })?;
-        let redirect = format!("{public}/v1/auth/redirect");
+        let providers = options.sign_in_providers(&self.config.providers);
+        let (Some(provider), Some(first)) =
+            (options.provider(&self.config.providers), providers.first())
+        else {
+            let sentence = "There is no provider at which users of the vault can sign in.";
+            return Err(Failure::run(sentence));
+        };
+        let redirect = redirect_uri(&public, &providers, first);
         let options = session::Options {
+            providers: providers
+                .iter()
+                .map(|id| SignInProvider {
+                    id: id.clone(),
+                    redirect_uri: redirect_uri(&public, &providers, id),
+                })
+                .collect(),
+            confirm: options.confirm,
+            refresh_grace: options.refresh_grace,
             access_lifetime: options.access_token_lifetime,
             idle: options.session_idle,
             lifetime: options.session_lifetime,

@@ -48,7 +48,8 @@ pub(super) fn parameters(path: &str, docs: &Docs, schemas: &mut Schemas) -> Vec<
 /// The body that an operation reads.
 pub(super) fn body(docs: &Docs, schemas: &mut Schemas) -> Option<Value> {
     let schema = schemas.read(docs.body?);
-    Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }))
+    let media_type = docs.body_type.media_type();
+    Some(json!({ "required": true, "content": { media_type: { "schema": schema } } }))
 }
 
 /// A response of JSON.

@@ -5,13 +5,14 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use credsmith_http::{Reply, ReplyBody};
 
 const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, x-refresh-token, if-match");
 const EXPOSED: HeaderValue = HeaderValue::from_static("ETag");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The origins that may call.
 pub(super) struct Cors {
@@ -48,6 +49,25 @@ impl Cors {
         let named = only(headers).map(HeaderValue::as_bytes);
         let is_ours = named.is_some() && named == self.ours.as_deref().map(str::as_bytes);
         is_ours || self.listed(headers).is_some()
+    }
+
+    /// Whether a browser says that a page of our origin sent the request: by `Sec-Fetch-Site`, or
+    /// where it sends none (plain HTTP), by `Origin`. A sandboxed page, or one that sends no
+    /// referrer, has the origin `null`, which proves nothing by itself.
+    pub(super) fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        let origin = match headers.contains_key(ORIGIN) {
+            true => only(headers).map(HeaderValue::as_bytes),
+            false => Some(&b"null"[..]),
+        };
+        let is_ours = origin.is_some() && origin == self.ours.as_deref().map(str::as_bytes);
+        let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+        match (sites.next(), sites.next()) {
+            (None, _) => is_ours,
+            (Some(site), None) => {
+                site.as_bytes() == b"same-origin" && (is_ours || origin == Some(b"null"))
+            }
+            _ => false,
+        }
     }
 
     /// The answer to OPTIONS at a path with these methods.
@@ -151,6 +171,44 @@ mod tests {
         assert!(!preflight(&cors(), &two).headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
         let none = Cors::new(vec![], "https://vault.example");
         assert_eq!(preflight(&none, &from(&[PAGE])).headers().len(), 1, "`allow` alone");
+    }
+
+    /// Attack: a page of another site sends a form of ours.
+    #[test]
+    fn a_page_of_ours_is_known_by_what_its_browser_says() {
+        let headers = |site: &[&'static str], origins: &[&'static str]| {
+            let mut headers = from(origins);
+            for site in site {
+                headers.append(SEC_FETCH_SITE, HeaderValue::from_static(site));
+            }
+            headers
+        };
+        const OURS: &str = "https://vault.example";
+        for (site, origin) in [
+            (&["same-origin"][..], &[OURS][..]),
+            (&["same-origin"], &["null"]),
+            (&["same-origin"], &[]),
+            (&[], &[OURS]),
+        ] {
+            assert!(cors().is_own_page(&headers(site, origin)), "{site:?} {origin:?}");
+        }
+        for (site, origin) in [
+            (&[][..], &[][..]),
+            (&[], &["null"]),
+            (&[], &["https://evil.example"]),
+            (&[], &[PAGE]),
+            (&[], &[OURS, "https://evil.example"]),
+            (&["same-origin"], &["https://evil.example"]),
+            (&["same-origin"], &[PAGE]),
+            (&["same-origin", "cross-site"], &[OURS]),
+            (&["same-site"], &[OURS]),
+            (&["cross-site"], &[OURS]),
+            (&["cross-site"], &["null"]),
+            (&["none"], &[]),
+            (&[""], &[OURS]),
+        ] {
+            assert!(!cors().is_own_page(&headers(site, origin)), "{site:?} {origin:?}");
+        }
     }
 
     #[test]

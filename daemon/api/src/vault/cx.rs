@@ -18,28 +18,41 @@ use super::envelope::{self, Pagination, Success};
 use super::query::Query;
 use super::refuse::{Outcome, Refusal};
 use super::{App, Core, tag};
+use crate::docs::BodyType;
 use crate::negotiate::{self, ContentType};
 
 /// Largest body in bytes; 413 beyond.
 const MAX_BODY: usize = 1024 * 1024;
+/// Largest form in bytes.
+const MAX_FORM: usize = 4 * 1024;
 
 /// The bytes of a body, or the fault of its transmission. The fault is reported when the handler
 /// asks for the body, since rights are checked first.
 pub(super) type Received = Result<Bytes, Refusal>;
 
-/// Reads a body whose content type is JSON.
+/// Reads a body of this type.
 ///
 /// # Errors
 /// 415, 413 in this order, and the faults of a body's transmission.
-pub(super) async fn receive(headers: &HeaderMap, body: &mut credsmith_http::Body) -> Received {
+pub(super) async fn receive(
+    wanted: BodyType,
+    headers: &HeaderMap,
+    body: &mut credsmith_http::Body,
+) -> Received {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let is_json = types.next().is_some_and(|one| {
-        negotiate::content_type(one.as_bytes()) == ContentType::Json && types.next().is_none()
-    });
-    if !is_json {
+    let is_wanted = |one: &[u8]| match wanted {
+        BodyType::Json => negotiate::content_type(one) == ContentType::Json,
+        BodyType::Form => negotiate::names(one, wanted.media_type()),
+    };
+    let fits = types.next().is_some_and(|one| is_wanted(one.as_bytes()) && types.next().is_none());
+    if !fits {
         return Err(Fault::UnsupportedMediaType.into());
     }
-    Ok(body.read(MAX_BODY).await.map_err(Fault::from)?)
+    let most = match wanted {
+        BodyType::Json => MAX_BODY,
+        BodyType::Form => MAX_FORM,
+    };
+    Ok(body.read(most).await.map_err(Fault::from)?)
 }
 
 /// The parameters of a path, decoded, under the names that the row gives them.
@@ -124,14 +137,28 @@ impl Cx {
     /// 415, 413, 400 in this order, and the faults of a body's transmission. A 500 for a row that
     /// declares no body.
     pub(super) fn body(&mut self) -> Result<Body, Refusal> {
+        Body::parse(&self.received()?)
+    }
+
+    /// The body, which is the fields of a form.
+    ///
+    /// # Errors
+    /// As [`Cx::body`].
+    pub(super) fn form(&mut self) -> Result<Query, Refusal> {
+        let bytes = self.received()?;
+        let text = std::str::from_utf8(&bytes);
+        text.map(|text| Query::parse(Some(text)))
+            .map_err(|_| Fault::BadRequest("the form is not in UTF-8").into())
+    }
+
+    fn received(&mut self) -> Result<Bytes, Refusal> {
         let unsaid = || {
             Error::internal(format!(
                 "{} {} declares no body, or reads it twice",
                 self.parts.method, self.row.path
             ))
         };
-        let bytes = self.sent.take().ok_or_else(unsaid)??;
-        Body::parse(&bytes)
+        self.sent.take().ok_or_else(unsaid)?
     }
 
     /// The one value of a header, as text.
@@ -152,6 +179,11 @@ impl Cx {
         &self.parts.headers
     }
 
+    /// The path, still encoded.
+    pub(super) fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.parts.method
     }
@@ -167,6 +199,11 @@ impl Cx {
     /// Whether the sender may open a WebSocket: pages of foreign origins may not.
     pub(super) fn origin_may_open_sockets(&self) -> bool {
         self.app.cors.admits_socket(&self.parts.headers)
+    }
+
+    /// Whether a page of our own sent the request, and no page of another site.
+    pub(super) fn is_of_our_page(&self) -> bool {
+        self.app.cors.is_own_page(&self.parts.headers)
     }
 
     /// The address of the client: that of the connection, or the one that a trusted proxy reports.

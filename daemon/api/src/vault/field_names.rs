@@ -26,6 +26,7 @@ pub(super) const fn key(field: RequestField) -> &'static str {
         RequestField::Provider => "provider",
         RequestField::State => "state",
         RequestField::CallbackKey => "callbackKey",
+        RequestField::Token => "token",
     }
 }
 

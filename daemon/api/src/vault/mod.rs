@@ -176,7 +176,7 @@ impl Vault {
         let mut member = self.admitted_caller(row, &target, &parts.headers).await?;
         let mut sent = None;
         if row.reads_body() {
-            sent = Some(cx::receive(&parts.headers, &mut body).await);
+            sent = Some(cx::receive(row.body_type(), &parts.headers, &mut body).await);
             // While a body arrives slowly, its sender may be suspended, sign out or lose a role:
             // the check before the body is not enough.
             member = self.admitted_caller(row, &target, &parts.headers).await?;

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 
 use super::cx::{Cx, Row};
-use crate::docs::{Answer, Data, Docs, Parameter, Place, schema_of};
+use crate::docs::{Answer, BodyType, Data, Docs, Parameter, Place, schema_of};
 
 pub(super) use super::refuse::Outcome;
 pub(super) use crate::docs::Content;
@@ -128,6 +128,13 @@ impl Route {
         self
     }
 
+    /// It reads the fields of a form, which are those of `T`.
+    #[must_use]
+    pub(super) fn reads_form<T: JsonSchema>(mut self) -> Self {
+        self.docs.body_type = BodyType::Form;
+        self.reads::<T>()
+    }
+
     /// It reads this parameter of the query, which may be left out.
     #[must_use]
     pub(super) fn query<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
@@ -217,6 +224,11 @@ impl Route {
     /// Whether it reads a body.
     pub(super) fn reads_body(&self) -> bool {
         self.docs.body.is_some()
+    }
+
+    /// The type of the body that it reads.
+    pub(super) fn body_type(&self) -> BodyType {
+        self.docs.body_type
     }
 
     /// The names of the parameters in its path, in their order.

@@ -102,10 +102,11 @@ impl People {
         let state = self.sessions.begin(None, from).expect("a sign-in").callback_key;
         self.provider.add_code(user, vouched(user));
         let reply = ProviderReply::Code(crate::secret::Secret::new(user));
-        let callback = Callback { state, reply, issuer: None, from, wants_tokens: true };
+        let callback =
+            Callback { state, reply, own_uri_of: None, issuer: None, from, wants_tokens: true };
         match self.sessions.finish(callback).await.expect("a sign-in") {
             SignInResult::Tokens(pair) => pair,
-            SignInResult::Delivered => panic!("no client waits"),
+            SignInResult::Delivered | SignInResult::Ask(_) => panic!("no client waits"),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::writing::Writing;
 use super::{CommitError, Records, keys, next_of};
 use crate::error::Error;
 use crate::ids::{SessionId, UserId};
-use crate::model::session::Session;
+use crate::model::session::{RefreshTokens, Session, TokenHash};
 use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
@@ -25,9 +25,21 @@ struct SessionRecord {
     created: Timestamp,
     idle: Timestamp,
     end: Timestamp,
-    /// SHA-256 of the refresh token, base64.
+    /// SHA-256 of the newest refresh token, base64.
     #[serde(rename = "rt")]
     refresh: String,
+    /// The other refresh tokens that are good, the newest last.
+    #[serde(rename = "rts", default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<String>,
+    /// Those that were spent lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    spent: Vec<SpentRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SpentRecord {
+    rt: String,
+    at: Timestamp,
 }
 
 /// Sessions that are due for a check, each with its key in the index, and where the next page
@@ -130,19 +142,26 @@ impl Writing<'_> {
 }
 
 fn encode(session: &Session) -> Result<Vec<u8>, Unreadable> {
+    let hash = |token: &TokenHash| STANDARD_NO_PAD.encode(token);
+    let RefreshTokens { good, spent } = &session.refresh;
+    let (newest, others) =
+        good.split_last().ok_or_else(|| encoding::unreadable("a session without a token"))?;
     encoding::encode(&SessionRecord {
         user: session.user.to_string(),
         session_generation: session.session_generation,
         created: session.created,
         idle: session.idle_until,
         end: session.ends,
-        refresh: STANDARD_NO_PAD.encode(session.refresh),
+        refresh: hash(newest),
+        others: others.iter().map(hash).collect(),
+        spent: spent.iter().map(|(token, at)| SpentRecord { rt: hash(token), at: *at }).collect(),
     })
 }
 
 fn decode(id: SessionId, plain: &[u8]) -> Result<Session, Unreadable> {
     let record: SessionRecord = encoding::decode(plain)?;
-    let refresh = STANDARD_NO_PAD.decode(record.refresh).map_err(encoding::unreadable)?;
+    let hashes = record.others.iter().chain([&record.refresh]).map(|text| decode_hash(text));
+    let spent = record.spent.iter().map(|spent| Ok((decode_hash(&spent.rt)?, spent.at)));
     Ok(Session {
         id,
         user: UserId::parse(&record.user).map_err(encoding::unreadable)?,
@@ -150,10 +169,16 @@ fn decode(id: SessionId, plain: &[u8]) -> Result<Session, Unreadable> {
         created: record.created,
         idle_until: record.idle,
         ends: record.end,
-        refresh: refresh
-            .try_into()
-            .map_err(|_| encoding::unreadable("a hash has another length"))?,
+        refresh: RefreshTokens {
+            good: hashes.collect::<Result<_, _>>()?,
+            spent: spent.collect::<Result<_, Unreadable>>()?,
+        },
     })
+}
+
+fn decode_hash(text: &str) -> Result<TokenHash, Unreadable> {
+    let bytes = STANDARD_NO_PAD.decode(text).map_err(encoding::unreadable)?;
+    bytes.try_into().map_err(|_| encoding::unreadable("a hash has another length"))
 }
 
 #[cfg(test)]
@@ -170,7 +195,7 @@ mod tests {
             created: Timestamp::from_secs(1),
             idle_until: Timestamp::from_secs(2),
             ends: Timestamp::from_secs(3),
-            refresh: [0; 32],
+            refresh: RefreshTokens { good: vec![[0; 32]], spent: Vec::new() },
         };
         let plain = encode(&session).unwrap();
         assert_eq!(decode(session.id, &plain).unwrap(), session);
@@ -181,5 +206,29 @@ mod tests {
                 r#"{{"user":"{user}","era":3,"at":1000,"idle":2000,"end":3000,"rt":"{hash}"}}"#
             )
         );
+    }
+    #[test]
+    fn tokens_of_a_grace_come_back_as_they_were() {
+        let refresh = RefreshTokens {
+            good: vec![[1; 32], [2; 32]],
+            spent: vec![([3; 32], Timestamp::from_secs(4))],
+        };
+        let session = Session {
+            id: SessionId::from_random([1; 16]),
+            user: UserId::from_random([2; 16]),
+            session_generation: 0,
+            created: Timestamp::from_secs(1),
+            idle_until: Timestamp::from_secs(2),
+            ends: Timestamp::from_secs(3),
+            refresh,
+        };
+        let plain = encode(&session).unwrap();
+        assert_eq!(decode(session.id, &plain).unwrap(), session);
+        let hash = |token: [u8; 32]| STANDARD_NO_PAD.encode(token);
+        let [newest, other, spent] = [[2; 32], [1; 32], [3; 32]].map(hash);
+        let end = format!(
+            r#""rt":"{newest}","rts":["{other}"],"spent":[{{"rt":"{spent}","at":4000}}]}}"#
+        );
+        assert!(std::str::from_utf8(&plain[1..]).unwrap().ends_with(&end));
     }
 }

@@ -42,7 +42,7 @@ impl Sessions {
     }
 
     async fn clean_up(&self) {
-        self.pending.remove_expired(self.ground.clock.monotonic());
+        self.drop_expired(self.ground.clock.monotonic());
         if self.ground.is_clock_off() {
             return;
         }

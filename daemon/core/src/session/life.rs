@@ -1,14 +1,13 @@
 //! The life of a session: a sign-in opens it, its refresh token extends it; its user, disuse, age,
 //! a suspension, or the use of a spent refresh token ends it.
 
-use subtle::ConstantTimeEq as _;
-
+use super::sign_in::name_the_refused;
 use super::{Sessions, TokenPair, tokens};
 use crate::caller::Member;
 use crate::error::{Error, Kind};
 use crate::ground::{retry, suspended};
 use crate::ids::{SessionId, UserId};
-use crate::model::session::Session;
+use crate::model::session::{RefreshTokens, Session, Shown};
 use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::random_16;
@@ -39,11 +38,19 @@ impl Sessions {
     async fn try_open(&self, user: UserId) -> Result<TokenPair, CommitError> {
         let user = self.ground.records.user(user).await?.ok_or_else(no_session)?;
         if user.value.suspended {
-            return Err(suspended().into());
+            return Err(self.refused_at_the_end(&user.value).into());
         }
         let (session, pair) = self.new_session(&user.value)?;
         self.commit_new(&session, &user).await?;
+        tracing::debug!(session = %session.id, "a session began");
         Ok(pair)
+    }
+
+    /// The refusal of a user who was suspended between the sign-in and the tokens: audited.
+    fn refused_at_the_end(&self, user: &User) -> Error {
+        let error = name_the_refused(suspended(), &user.subject);
+        self.remark_failed_sign_in(&user.provider, Some(&user.subject), &error);
+        error
     }
 
     fn new_session(&self, user: &User) -> Result<(Session, TokenPair), Error> {
@@ -55,17 +62,27 @@ impl Sessions {
             created: now,
             idle_until: now,
             ends: now + self.options.lifetime,
-            refresh: [0; 32],
+            refresh: RefreshTokens::default(),
         };
-        self.renewed(session, now)
+        self.renewed(session, None, now)
     }
 
-    /// `session` with a new refresh token, and its new tokens.
-    fn renewed(&self, session: Session, now: Timestamp) -> Result<(Session, TokenPair), Error> {
+    /// `session` with a new refresh token in exchange for `shown`, and its new tokens.
+    fn renewed(
+        &self,
+        session: Session,
+        shown: Option<&[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<(Session, TokenPair), Error> {
         let (entropy, tokens) = (&*self.ground.entropy, &*self.tokens);
         let idle_until = now + self.options.idle;
         let refresh = tokens::refresh(session.id, idle_until.min(session.ends), entropy, tokens)?;
-        let session = Session { idle_until, refresh: refresh.digest(), ..session };
+        let next = refresh.digest();
+        let known = match shown {
+            Some(shown) => session.refresh.exchanged(shown, next, now, self.options.refresh_grace),
+            None => RefreshTokens { good: vec![next], spent: Vec::new() },
+        };
+        let session = Session { idle_until, refresh: known, ..session };
         let access = tokens::access(&session, now, &self.options, entropy, tokens)?;
         Ok((session, TokenPair { access, refresh }))
     }
@@ -123,12 +140,13 @@ impl Sessions {
         Ok(is_active.then_some(ActiveSession { session, user }))
     }
 
-    /// Exchanges a refresh token, which is spent by this, for new tokens.
+    /// Exchanges a refresh token, which is spent by this, for new tokens. One that was spent within
+    /// `refresh_grace` gets a pair of its own: answers get lost, and two tabs may refresh at once.
     ///
     /// # Errors
-    /// `Unauthenticated` when it is no refresh token of ours, its session is over, or it is spent:
-    /// then the session ends, since one of the two clients that showed it stole it (RFC 9700
-    /// section 4.14.2). `Internal` when the store fails.
+    /// `Unauthenticated` when it is no refresh token of ours, its session is over, or it was spent
+    /// before: then the session ends, since one of the two clients that showed it stole it (RFC
+    /// 9700 section 4.14.2). `Internal` when the store fails.
     pub async fn refresh(&self, token: &Secret) -> Result<TokenPair, Error> {
         let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
@@ -143,7 +161,8 @@ impl Sessions {
     ) -> Result<TokenPair, CommitError> {
         let now = self.ground.clock.now();
         let active = self.active(claims.session, now).await?.ok_or_else(no_session)?;
-        if !bool::from(active.session.value.refresh.ct_eq(hash)) {
+        let shown = active.session.value.refresh.judge(hash, now, self.options.refresh_grace);
+        if shown == Shown::Spent {
             self.end(active, EndReason::SpentTokenShown).await?;
             let cause = "a spent refresh token was shown; its session was ended";
             return Err(no_session().because(cause).into());
@@ -152,10 +171,11 @@ impl Sessions {
             return Err(no_session().into());
         }
         let Versioned { value: session, revision } = active.session;
-        let (renewed, pair) = self.renewed(session, now)?;
+        let (renewed, pair) = self.renewed(session, Some(hash), now)?;
         let mut writing = self.ground.records.writing();
         writing.change_session(&renewed, revision).await?;
         writing.commit().await?;
+        tracing::debug!(session = %renewed.id, ?shown, "the tokens of a session were renewed");
         Ok(pair)
     }
 

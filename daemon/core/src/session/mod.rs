@@ -1,7 +1,8 @@
 //! Sessions of the vault: signing in with a browser, the tokens of a session, and its end.
 //!
-//! A sign-in begins with [`Sessions::begin`]; the browser returns to [`Sessions::finish`]; the
-//! tokens go to the client that waits ([`WaitingClient`]), or to the browser. Pending sign-ins are
+//! A sign-in begins with [`Sessions::begin`]; the browser returns to [`Sessions::finish`]; its user
+//! is asked ([`Confirmation`]) and the answer comes to [`Sessions::answer`]; the tokens go to the
+//! client that waits ([`WaitingClient`]), or to a browser that is the client. Pending sign-ins are
 //! kept in memory only (`pending`). A session is one record; its refresh token is stored as a hash
 //! and replaced at each use (`life`); access tokens are signed, and checked against the session's
 //! record (`tokens`). Sessions that are over are deleted in the background (`cleanup`).
@@ -10,6 +11,7 @@
 
 mod address;
 mod cleanup;
+mod confirmation;
 mod life;
 mod pending;
 mod rate;
@@ -17,6 +19,7 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod used;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use address::Address;
+pub use confirmation::{Answer, Confirmation};
 pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult, WaitingClient};
 
 use crate::caller::Member;
@@ -36,6 +40,7 @@ use crate::ports::sign_in::SignIn;
 use crate::ports::tokens::Tokens;
 use crate::secret::Secret;
 use crate::user::Users;
+use confirmation::code;
 use pending::PendingSignIns;
 use rate::RateLimit;
 
@@ -46,10 +51,17 @@ pub struct Options {
     pub issuer: String,
     /// Their audience: `aud`.
     pub audience: String,
-    /// The URI to which a provider redirects the browser.
-    pub redirect_uri: String,
+    /// The providers at which users sign in. The redirect URI of the first one names no provider;
+    /// each other one has a URI of its own.
+    pub providers: Vec<SignInProvider>,
     /// The provider of a sign-in that names none.
     pub provider: ProviderId,
+    /// Whether users are asked before a client that waits gets their tokens.
+    pub confirm: bool,
+    /// How long a user may take to answer.
+    pub confirm_lifetime: Duration,
+    /// How long after its use a refresh token still gets a pair of its own; zero: not at all.
+    pub refresh_grace: Duration,
     /// How long an access token is valid.
     pub access_lifetime: Duration,
     /// How long a session lasts without a refresh of its tokens.
@@ -70,8 +82,17 @@ pub struct Options {
     pub sign_ins_per_minute: Option<u32>,
 }
 
+/// A provider at which users sign in.
+#[derive(Debug, Clone)]
+pub struct SignInProvider {
+    /// The provider.
+    pub id: ProviderId,
+    /// The URI to which it redirects the browser.
+    pub redirect_uri: String,
+}
+
 impl Options {
-    /// The default bounds and lifetimes.
+    /// The default bounds and lifetimes, with one provider.
     pub fn new(
         issuer: String,
         audience: String,
@@ -81,8 +102,11 @@ impl Options {
         Self {
             issuer,
             audience,
-            redirect_uri,
+            providers: vec![SignInProvider { id: provider.clone(), redirect_uri }],
             provider,
+            confirm: true,
+            confirm_lifetime: Duration::from_secs(2 * 60),
+            refresh_grace: Duration::from_secs(10),
             access_lifetime: Duration::from_secs(15 * 60),
             idle: Duration::from_secs(12 * 60 * 60),
             lifetime: Duration::from_secs(7 * 24 * 60 * 60),

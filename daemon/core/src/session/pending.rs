@@ -1,8 +1,9 @@
 //! Pending sign-ins: in memory, bounded, each for one use. All times are of the monotonic clock and
 //! given by the caller.
 //!
-//! A sign-in awaits the callback of its browser, is being verified, or is complete and keeps its
-//! outcome for the client. An outcome is taken out once.
+//! A sign-in awaits the callback of its browser, is being verified, awaits the answer of its user to
+//! the question whether the program may have the tokens, is reserved for its browser, or is complete
+//! and keeps its outcome for the client. Flow, question and outcome are taken out once each.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,16 +12,37 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Address;
+use super::used::UsedKeys;
 use crate::error::Error;
-use crate::ids::UserId;
+use crate::ids::{ProviderId, UserId};
 use crate::ports::sign_in::Flow;
 use crate::secret::Secret;
+use crate::time::Timestamp;
+use crate::user::PreparedSignIn;
 
 /// SHA-256 of a callback key: neither a memory dump nor the timing of a look-up reveals the key.
 pub(super) type KeyHash = [u8; 32];
 
+/// SHA-256 of the token in the page of a question.
+pub(super) type TokenHash = [u8; 32];
+
 /// The outcome of a sign-in, for the client that waits for it.
 pub(super) type SignInOutcome = Result<UserId, Error>;
+
+/// Where and when a sign-in began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) from: Address,
+    pub(super) at: Timestamp,
+}
+
+/// A subject whose identity is verified, and the provider that vouched for it. Nothing is recorded
+/// of it yet.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) provider: ProviderId,
+    pub(super) sign_in: PreparedSignIn,
+}
 
 /// All pending sign-ins.
 pub(super) struct PendingSignIns {
@@ -33,10 +55,14 @@ struct Table {
     sign_ins: HashMap<KeyHash, Entry>,
     /// The entries by the time at which they expire.
     expiries: BTreeSet<(Duration, KeyHash)>,
+    /// The entries that await an answer, by the token of their page.
+    questions: HashMap<TokenHash, KeyHash>,
+    /// Keys whose flow was taken out.
+    used: UsedKeys,
 }
 
 struct Entry {
-    from: Address,
+    began: Origin,
     stage: Stage,
     expires: Duration,
     /// Wakes the client that waits now.
@@ -47,7 +73,27 @@ struct Entry {
 enum Stage {
     AwaitingCallback(Flow),
     Verifying,
+    AwaitingAnswer(TokenHash, Box<Verified>),
+    /// No client may wait any more: the browser gets the tokens.
+    ForBrowser,
     Complete(SignInOutcome),
+}
+
+/// The flow of a key.
+pub(super) enum TakenFlow {
+    /// It was there, and is taken out by this.
+    Flow(Flow, Origin),
+    /// It was taken out before.
+    Used,
+    /// There is no such sign-in, or no longer.
+    Unknown,
+}
+
+/// Why an answer to a question does not count.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AnswerRefusal {
+    Unknown,
+    OtherAddress,
 }
 
 /// How far a sign-in is.
@@ -79,8 +125,7 @@ impl PendingSignIns {
 
     /// How long until there may be room for another sign-in; `None`: there is room.
     pub(super) fn full_until(&self, now: Duration) -> Option<Duration> {
-        let mut table = self.lock();
-        table.remove_expired(now);
+        let table = self.lock();
         if table.sign_ins.len() < self.most {
             return None;
         }
@@ -92,7 +137,7 @@ impl PendingSignIns {
     pub(super) fn insert(
         &self,
         key: KeyHash,
-        from: Address,
+        began: Origin,
         flow: Flow,
         expires: Duration,
     ) -> bool {
@@ -102,7 +147,7 @@ impl PendingSignIns {
         }
         table.expiries.insert((expires, key));
         let stage = Stage::AwaitingCallback(flow);
-        let entry = Entry { from, stage, expires, client: None, had_client: false };
+        let entry = Entry { began, stage, expires, client: None, had_client: false };
         table.sign_ins.insert(key, entry);
         true
     }
@@ -140,25 +185,91 @@ impl PendingSignIns {
         }
     }
 
-    /// Takes out the flow of `key` and the address at which it began, once. The sign-in does not
-    /// expire before `expires` from then on, so that it can be finished.
+    /// Takes out the flow of `key`, once. The sign-in does not expire before `expires` from then on,
+    /// so that it can be finished; that its key was used is remembered until `remembered`.
     pub(super) fn take_flow(
         &self,
         key: &KeyHash,
         now: Duration,
         expires: Duration,
-    ) -> Option<(Flow, Address)> {
+        remembered: Duration,
+    ) -> TakenFlow {
         let mut table = self.lock();
-        let entry = table.current(key, now)?;
+        let Some(entry) = table.current(key, now) else {
+            return if table.used.contains(key, now) {
+                TakenFlow::Used
+            } else {
+                TakenFlow::Unknown
+            };
+        };
         if !matches!(entry.stage, Stage::AwaitingCallback(_)) {
-            return None;
+            return TakenFlow::Used;
         }
-        let from = entry.from;
+        let began = entry.began;
         let stage = std::mem::replace(&mut entry.stage, Stage::Verifying);
-        let Stage::AwaitingCallback(flow) = stage else { return None };
+        let Stage::AwaitingCallback(flow) = stage else { return TakenFlow::Used };
         let expires = entry.expires.max(expires);
         table.set_expiry(key, expires);
-        Some((flow, from))
+        table.used.add(*key, remembered, self.most);
+        TakenFlow::Flow(flow, began)
+    }
+
+    /// Lets the sign-in of `key` await the answer that comes with `token`, until `expires`.
+    pub(super) fn ask(
+        &self,
+        key: &KeyHash,
+        token: TokenHash,
+        verified: Verified,
+        expires: Duration,
+    ) {
+        let mut table = self.lock();
+        let Some(entry) = table.sign_ins.get_mut(key) else { return };
+        entry.stage = Stage::AwaitingAnswer(token, Box::new(verified));
+        entry.wake();
+        table.questions.insert(token, *key);
+        table.set_expiry(key, expires);
+    }
+
+    /// Takes out the question of `token` for a browser at `from` (`None`: at any address), once. The
+    /// sign-in does not expire before `expires` from then on.
+    pub(super) fn take_question(
+        &self,
+        token: &TokenHash,
+        from: Option<Address>,
+        now: Duration,
+        expires: Duration,
+    ) -> Result<(KeyHash, Verified), AnswerRefusal> {
+        let mut table = self.lock();
+        let key = *table.questions.get(token).ok_or(AnswerRefusal::Unknown)?;
+        let entry = table.current(&key, now).ok_or(AnswerRefusal::Unknown)?;
+        if from.is_some_and(|from| from != entry.began.from) {
+            return Err(AnswerRefusal::OtherAddress);
+        }
+        if !matches!(entry.stage, Stage::AwaitingAnswer(..)) {
+            return Err(AnswerRefusal::Unknown);
+        }
+        let stage = std::mem::replace(&mut entry.stage, Stage::Verifying);
+        let Stage::AwaitingAnswer(_, verified) = stage else { return Err(AnswerRefusal::Unknown) };
+        let expires = entry.expires.max(expires);
+        table.questions.remove(token);
+        table.set_expiry(&key, expires);
+        Ok((key, *verified))
+    }
+
+    /// Reserves the sign-in of `key` for its browser: only where no client ever waited for it. From
+    /// then on no client can.
+    pub(super) fn reserve_for_browser(&self, key: &KeyHash) -> bool {
+        let mut table = self.lock();
+        let Some(entry) = table.sign_ins.get_mut(key).filter(|entry| !entry.had_client) else {
+            return false;
+        };
+        entry.stage = Stage::ForBrowser;
+        true
+    }
+
+    /// Removes the sign-in of `key`: its browser has the tokens.
+    pub(super) fn remove(&self, key: &KeyHash) {
+        self.lock().remove(key);
     }
 
     /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`.
@@ -166,17 +277,8 @@ impl PendingSignIns {
         let mut table = self.lock();
         let Some(entry) = table.sign_ins.get_mut(key) else { return };
         entry.stage = Stage::Complete(outcome);
-        if let Some(client) = &entry.client {
-            client.notify_one();
-        }
+        entry.wake();
         table.set_expiry(key, expires);
-    }
-
-    /// Takes out the outcome of `key` for the browser: only where no client ever waited for it.
-    pub(super) fn take_without_client(&self, key: &KeyHash) -> Option<SignInOutcome> {
-        let mut table = self.lock();
-        table.sign_ins.get(key).filter(|entry| !entry.had_client)?;
-        table.take_outcome(key)
     }
 
     /// How far the sign-in of `key` is, for the client that waits for it.
@@ -192,20 +294,30 @@ impl PendingSignIns {
         table.take_outcome(key).map_or(Progress::Unknown, Progress::Complete)
     }
 
-    /// Removes the sign-ins that have expired.
-    pub(super) fn remove_expired(&self, now: Duration) {
-        self.lock().remove_expired(now);
+    /// Removes the sign-ins that have expired. Returns those whose question was not answered.
+    pub(super) fn remove_expired(&self, now: Duration) -> Vec<Verified> {
+        self.lock().remove_expired(now)
     }
 
-    /// How many sign-ins and how many expiries there are.
+    /// How many sign-ins, expiries, questions and used keys there are.
     #[cfg(test)]
-    pub(super) fn sizes(&self) -> (usize, usize) {
+    pub(super) fn sizes(&self) -> [usize; 4] {
         let table = self.lock();
-        (table.sign_ins.len(), table.expiries.len())
+        let of_used = table.used.len();
+        [table.sign_ins.len(), table.expiries.len(), table.questions.len(), of_used]
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Wakes the client that waits: the stage, or the time of the expiry, has changed.
+    fn wake(&self) {
+        if let Some(client) = &self.client {
+            client.notify_one();
+        }
     }
 }
 
@@ -223,7 +335,10 @@ impl Table {
         now: Duration,
     ) -> Result<&mut Entry, WaitRefusal> {
         let entry = self.current(key, now).ok_or(WaitRefusal::Unknown)?;
-        if from.is_some_and(|from| from != entry.from) {
+        if matches!(entry.stage, Stage::ForBrowser) {
+            return Err(WaitRefusal::Unknown);
+        }
+        if from.is_some_and(|from| from != entry.began.from) {
             return Err(WaitRefusal::OtherAddress);
         }
         if entry.client.is_some() { Err(WaitRefusal::AlreadyWaiting) } else { Ok(entry) }
@@ -239,20 +354,34 @@ impl Table {
 
     fn take_outcome(&mut self, key: &KeyHash) -> Option<SignInOutcome> {
         self.sign_ins.get(key).filter(|entry| matches!(entry.stage, Stage::Complete(_)))?;
-        let entry = self.sign_ins.remove(key)?;
-        self.expiries.remove(&(entry.expires, *key));
-        match entry.stage {
+        match self.remove(key)?.stage {
             Stage::Complete(outcome) => Some(outcome),
-            Stage::AwaitingCallback(_) | Stage::Verifying => None,
+            _ => None,
         }
     }
 
-    fn remove_expired(&mut self, now: Duration) {
-        while let Some((expires, key)) =
+    fn remove(&mut self, key: &KeyHash) -> Option<Entry> {
+        let entry = self.sign_ins.remove(key)?;
+        self.expiries.remove(&(entry.expires, *key));
+        if let Stage::AwaitingAnswer(token, _) = &entry.stage {
+            self.questions.remove(token);
+        }
+        Some(entry)
+    }
+
+    fn remove_expired(&mut self, now: Duration) -> Vec<Verified> {
+        self.used.forget(now);
+        let mut unanswered = Vec::new();
+        while let Some((_, key)) =
             self.expiries.first().copied().filter(|(expires, _)| *expires <= now)
         {
-            self.expiries.remove(&(expires, key));
-            self.sign_ins.remove(&key);
+            match self.remove(&key).map(|entry| entry.stage) {
+                Some(Stage::AwaitingAnswer(_, verified)) => unanswered.push(*verified),
+                Some(_) => {}
+                // No entry without an expiry: a leftover must not keep the loop here.
+                None => drop(self.expiries.pop_first()),
+            }
         }
+        unanswered
     }
 }

@@ -7,6 +7,7 @@
 //! Never here: a token, a session (see [`crate::session`]).
 
 mod changes;
+mod prepared;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod views;
 use std::sync::Arc;
 
 pub use changes::ProfileChange;
+pub(crate) use prepared::PreparedSignIn;
 pub use roles::{ConfiguredRole, Roles};
 pub use views::{EffectivePermission, UserView, effective_permissions};
 
@@ -56,14 +58,19 @@ impl Users {
         self.roles.rights_of(user)
     }
 
+    /// [`Users::prepare_sign_in`] and [`Users::record_prepared`] in one.
+    #[cfg(test)]
+    pub(crate) async fn record_sign_in(&self, vouched: Vouched) -> Result<UserId, Error> {
+        self.record_prepared(&self.prepare_sign_in(vouched)).await
+    }
+
     /// Records a sign-in: creates the user at the first one, updates the user at later ones.
     ///
     /// # Errors
     /// `Unauthenticated` when the user is suspended.
-    pub(crate) async fn record_sign_in(&self, vouched: Vouched) -> Result<UserId, Error> {
-        let profile = Profile::from_claims(&vouched.claims, &vouched.subject);
-        let claims = self.roles.claims_to_keep(&vouched);
-        retry(|| self.try_record_sign_in(&vouched, &profile, &claims)).await
+    pub(crate) async fn record_prepared(&self, sign_in: &PreparedSignIn) -> Result<UserId, Error> {
+        let PreparedSignIn { vouched, profile, claims } = sign_in;
+        retry(|| self.try_record_sign_in(vouched, profile, claims)).await
     }
 
     async fn try_record_sign_in(

@@ -1,9 +1,10 @@
-//! Signing in: the address of the provider, the redirect back, the socket on which a client waits,
-//! and refreshing and ending a session.
+//! Signing in: the address of the provider, the redirect back, the question to the user, the socket
+//! on which a client waits, and refreshing and ending a session.
 //!
 //! Never here: a query or a header of these routes in a log line. They carry codes, states and
 //! tokens.
 
+mod answer;
 mod page;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +19,7 @@ use credsmith_core::session::{
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,7 +42,13 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
             .fails(&[StatusCode::TOO_MANY_REQUESTS])
             .no_store(),
-        redirect(),
+        redirect(Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx, None).boxed()))
+            .summary("The address to which a provider sends the browser back."),
+        redirect(Route::get("/v1/auth/redirect/{provider}", Access::Public, |cx| {
+            finish_at_own(cx).boxed()
+        }))
+        .summary("The same for a provider that has an address of its own: each but the first one."),
+        answer::route(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
             .summary("Waits as a WebSocket for the result of a sign-in: one text with the tokens, or with an error.")
             .needs_query::<String>("callbackKey", "The callback key.")
@@ -55,7 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
             ])
             .no_store(),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
-            .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session.")
+            .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session, unless it was spent a moment ago.")
             .header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
             .fails(&[StatusCode::UNAUTHORIZED])
@@ -66,27 +73,31 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-fn redirect() -> Route {
-    const PAGE: Content = Content::Other { about: "A page that says so.", media_type: "text/html" };
-    let row = Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx).boxed())
-        .summary("The address to which a provider sends the browser back.")
+fn redirect(row: Route) -> Route {
+    let row = row
         .needs_query::<String>("state", "The callback key.")
         .query::<String>("code", "The code of the provider for a sign-in.")
         .query::<String>("error", "The error of the provider instead of a code.")
+        .query::<String>("error_description", "What the provider says about it, for the log.")
         .query::<String>("iss", "The issuer (RFC 9207).")
         .answers::<Option<Tokens>>(StatusCode::OK, "Signed in.")
         .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
         .no_store();
-    [
+    with_pages(row, &[StatusCode::NOT_FOUND])
+}
+
+/// `row` with a page for each status that a browser may meet at the end of a sign-in.
+fn with_pages(row: Route, more: &[StatusCode]) -> Route {
+    const PAGE: Content = Content::Other { about: "A page that says so.", media_type: "text/html" };
+    let statuses = [
         StatusCode::OK,
         StatusCode::BAD_REQUEST,
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::SERVICE_UNAVAILABLE,
-    ]
-    .into_iter()
-    .fold(row, |row, status| row.answer(status, PAGE))
+    ];
+    statuses.iter().chain(more).fold(row, |row, status| row.answer(*status, PAGE))
 }
 
 /// A sign-in that has begun.
@@ -138,36 +149,76 @@ async fn begin(cx: Cx) -> Outcome {
     cx.success(&Begun { uri: &begun.uri, callback_key })
 }
 
-async fn finish(cx: Cx) -> Outcome {
+/// The browser of a sign-in at a provider with an address of its own.
+async fn finish_at_own(cx: Cx) -> Outcome {
+    let own = cx.id("provider", ProviderId::parse)?;
+    finish(cx, Some(own)).await
+}
+
+async fn finish(cx: Cx, own_uri_of: Option<ProviderId>) -> Outcome {
     // A program that checks an address before its user opens it must not use the state up.
     if cx.method() == Method::HEAD {
         return Err(Refusal::MethodNotAllowed("GET, OPTIONS".to_owned()));
     }
+    if is_prefetch(cx.headers()) {
+        return Err(prefetched());
+    }
     let wants_json = wants_json(&cx);
-    let finished = match callback(&cx.query(), client_address(&cx), wants_json) {
+    let nonce = cx.core().sessions.nonce();
+    let finished = match callback(&cx.query(), own_uri_of, client_address(&cx), wants_json) {
         Ok(callback) => cx.core().sessions.finish(callback).await.map_err(finish_refusal),
         Err(refusal) => Err(refusal),
     };
     match (finished, wants_json) {
         (Ok(SignInResult::Tokens(pair)), _) => cx.success(&Some(Tokens::from(&pair))),
+        // No program can answer for its user: whatever was asked for, this is a page.
+        (Ok(SignInResult::Ask(confirmation)), _) => {
+            Ok(page::question(&nonce, &answer::relative_path(&cx), &confirmation))
+        }
         (Ok(SignInResult::Delivered), true) => cx.success(&None::<Tokens<'_>>),
-        (Ok(SignInResult::Delivered), false) => Ok(page::signed_in(&cx.core().sessions.nonce())),
+        (Ok(SignInResult::Delivered), false) => Ok(page::signed_in(&nonce)),
         (Err(refusal), true) => Err(refusal),
-        (Err(refusal), false) => Ok(page::not_signed_in(&cx.core().sessions.nonce(), refusal)),
+        (Err(refusal), false) => Ok(page::not_signed_in(&nonce, refusal)),
     }
 }
 
+/// Whether a browser fetches ahead of its user, who may never open the address.
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    let says_so = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let has = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
+        has(b"prefetch") || has(b"prerender") || has(b"preview")
+    };
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+        .iter()
+        .any(|name| headers.get_all(*name).iter().any(says_so))
+}
+
+/// Not a page: none is kept for the user, whose browser asks again.
+fn prefetched() -> Refusal {
+    let sentence = "The end of a sign-in is not fetched ahead; nothing was changed.";
+    Error::new(Kind::Forbidden, sentence).into()
+}
+
 /// The callback that the browser brought. `code` beside `error` is no answer of a provider.
-fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Callback, Refusal> {
+fn callback(
+    query: &Query,
+    own_uri_of: Option<ProviderId>,
+    from: Address,
+    wants_tokens: bool,
+) -> Result<Callback, Refusal> {
     let state = query
         .one("state")?
         .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
     let reply = match (query.one("code")?, query.one("error")?) {
         (Some(code), None) => ProviderReply::Code(Secret::new(code)),
-        _ => ProviderReply::Refused,
+        (_, error) => ProviderReply::Refused {
+            error: error.map(str::to_owned),
+            description: query.one("error_description").ok().flatten().map(str::to_owned),
+        },
     };
     let issuer = query.one("iss")?.map(str::to_owned);
-    Ok(Callback { state: Secret::new(state), reply, issuer, from, wants_tokens })
+    Ok(Callback { state: Secret::new(state), reply, own_uri_of, issuer, from, wants_tokens })
 }
 
 async fn wait(cx: Cx) -> Outcome {

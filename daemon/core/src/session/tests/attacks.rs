@@ -7,16 +7,13 @@ use super::*;
 async fn state_replay() {
     let setup = Setup::new().await;
     let key = setup.begin();
-    setup.sessions.finish(setup.callback(&key, "alice")).await.unwrap();
+    setup.finish(setup.callback(&key, "alice")).await.unwrap();
     for user in ["alice", "mallory"] {
-        assert_eq!(
-            kind(setup.sessions.finish(setup.callback(&key, user)).await),
-            Some(Kind::Invalid)
-        );
+        assert_eq!(kind(setup.finish(setup.callback(&key, user)).await), Some(Kind::Invalid));
     }
     for unknown in ["", "ck00000000000000000000000000000000"] {
         let callback = setup.callback(&Secret::new(unknown), "mallory");
-        assert_eq!(kind(setup.sessions.finish(callback).await), Some(Kind::Invalid));
+        assert_eq!(kind(setup.finish(callback).await), Some(Kind::Invalid));
     }
 }
 
@@ -32,9 +29,9 @@ async fn code_replay() {
         reply: ProviderReply::Code(code.clone()),
         ..setup.callback(&second, "x")
     };
-    setup.sessions.finish(callback).await.unwrap();
+    setup.finish(callback).await.unwrap();
     let waiting = setup.sessions.attach(&second, at(1)).unwrap();
-    assert_eq!(kind(setup.sessions.finish(again).await), Some(Kind::Unauthenticated));
+    assert_eq!(kind(setup.finish(again).await), Some(Kind::Unauthenticated));
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated), "the client gets it too");
 }
 
@@ -45,23 +42,78 @@ async fn mix_up() {
     let key = setup.begin();
     let callback =
         Callback { issuer: Some("https://evil.example".into()), ..setup.callback(&key, "alice") };
-    assert_eq!(kind(setup.sessions.finish(callback).await), Some(Kind::Unauthenticated));
+    assert_eq!(kind(setup.finish(callback).await), Some(Kind::Unauthenticated));
     let key = setup.begin();
     let callback = Callback { issuer: Some(ISSUER.into()), ..setup.callback(&key, "alice") };
-    assert!(setup.sessions.finish(callback).await.is_ok());
+    assert!(setup.finish(callback).await.is_ok());
+}
+
+/// [`PROVIDER`], and `other` with a redirect URI of its own.
+async fn with_two_providers() -> Setup {
+    let other = ProviderId::parse("other").unwrap();
+    let mut options = options();
+    let redirect_uri = "https://us.example/back/other".to_owned();
+    options.providers.push(SignInProvider { id: other.clone(), redirect_uri });
+    let setup = Setup::with(options).await;
+    setup.provider.add_provider(other);
+    setup
+}
+
+/// Attack: a malicious provider sends the browser on to an honest one that sends no `iss`, whose
+/// code comes back as an answer of the malicious one. The redirect URI tells the two apart, and the
+/// code is sent to neither.
+#[tokio::test]
+async fn mix_up_of_providers_without_iss() {
+    let setup = with_two_providers().await;
+    let other = ProviderId::parse("other").unwrap();
+    for (begun_at, back_at) in [
+        (None, Some("other")),
+        (Some("other"), None),
+        (Some("other"), Some(PROVIDER)),
+        (None, Some(PROVIDER)),
+        (Some("other"), Some("unknown")),
+    ] {
+        let id = |text: &str| ProviderId::parse(text).unwrap();
+        let begun = setup.sessions.begin(begun_at.map(id).as_ref(), at(1)).unwrap();
+        let waiting = setup.sessions.attach(&begun.callback_key, at(1)).unwrap();
+        let callback = Callback {
+            own_uri_of: back_at.map(id),
+            ..setup.callback(&begun.callback_key, "alice")
+        };
+        let ProviderReply::Code(code) = callback.reply.clone() else { panic!("no code") };
+        let refused = setup.sessions.finish(callback).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unauthenticated, "{begun_at:?} {back_at:?}");
+        assert!(refused.cause().unwrap().contains("redirect URI of another provider"));
+        assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
+        // The code was not redeemed: it is still good.
+        let next = setup.begin();
+        let honest =
+            Callback { reply: ProviderReply::Code(code), ..setup.callback(&next, "nobody") };
+        assert!(setup.sessions.finish(honest).await.is_ok(), "{begun_at:?} {back_at:?}");
+    }
+    let begun = setup.sessions.begin(Some(&other), at(1)).unwrap();
+    assert!(begun.uri.contains("redirect_uri=https://us.example/back/other&"), "{}", begun.uri);
+    let begun = setup.sessions.begin(None, at(1)).unwrap();
+    assert!(begun.uri.contains("redirect_uri=https://us.example/back&"), "{}", begun.uri);
+}
+
+/// Attack: a provider that is configured, but not for the vault, is picked by the client.
+#[tokio::test]
+async fn a_provider_that_is_not_listed_signs_no_user_in() {
+    let setup = Setup::new().await;
+    let other = ProviderId::parse("other").unwrap();
+    setup.provider.add_provider(other.clone());
+    assert_eq!(kind(setup.sessions.begin(Some(&other), at(1))), Some(Kind::Invalid));
 }
 
 /// Attack: the state of one provider with the code of another.
 #[tokio::test]
 async fn a_state_is_bound_to_its_provider() {
-    let setup = Setup::new().await;
+    let setup = with_two_providers().await;
     let other = ProviderId::parse("other").unwrap();
-    setup.provider.add_provider(other.clone());
     let key = setup.sessions.begin(Some(&other), at(1)).unwrap().callback_key;
-    assert_eq!(
-        kind(setup.sessions.finish(setup.callback(&key, "alice")).await),
-        Some(Kind::Unauthenticated)
-    );
+    let callback = Callback { own_uri_of: Some(other), ..setup.callback(&key, "alice") };
+    assert_eq!(kind(setup.finish(callback).await), Some(Kind::Unauthenticated));
     let unknown = ProviderId::parse("unknown").unwrap();
     let refused = setup.sessions.begin(Some(&unknown), at(1)).unwrap_err();
     assert_eq!((refused.kind(), refused.fields()[0].place().as_str()), (Kind::Invalid, "provider"));
@@ -84,7 +136,7 @@ async fn a_stolen_callback_key_is_useless_at_another_address() {
     assert!(setup.sessions.check_attach(&key, at(1)).is_ok(), "its owner can still wait");
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
     let victim = Callback { from: at(2), ..setup.callback(&key, "victim") };
-    let refused = setup.sessions.finish(victim).await.unwrap_err();
+    let refused = setup.finish(victim).await.unwrap_err();
     assert_eq!((refused.kind(), refused.fields()[0].place().as_str()), (Kind::Forbidden, "state"));
     assert!(refused.fields()[0].message.contains("same_address"));
     let heard = waiting.tokens().await.unwrap_err();
@@ -92,7 +144,7 @@ async fn a_stolen_callback_key_is_useless_at_another_address() {
     assert!(setup.world.store.dump("user/").is_empty(), "the provider was not even asked");
     let later = setup.callback(&key, "victim");
     assert_eq!(
-        kind(setup.sessions.finish(later).await),
+        kind(setup.finish(later).await),
         Some(Kind::Invalid),
         "nor can the thief use it again"
     );
@@ -100,7 +152,7 @@ async fn a_stolen_callback_key_is_useless_at_another_address() {
     let lax = Setup::with(Options { same_address: false, ..options() }).await;
     let key = lax.begin();
     let waiting = lax.sessions.attach(&key, at(2)).unwrap();
-    lax.sessions.finish(Callback { from: at(3), ..lax.callback(&key, "alice") }).await.unwrap();
+    lax.finish(Callback { from: at(3), ..lax.callback(&key, "alice") }).await.unwrap();
     assert!(waiting.tokens().await.is_ok());
 }
 
@@ -123,11 +175,7 @@ async fn a_second_socket() {
 async fn no_token_or_key_reaches_the_store_or_the_log() {
     let setup = Setup::new().await;
     let key = setup.begin();
-    setup
-        .sessions
-        .finish(Callback { wants_tokens: true, ..setup.callback(&key, "alice") })
-        .await
-        .unwrap();
+    setup.finish(Callback { wants_tokens: true, ..setup.callback(&key, "alice") }).await.unwrap();
     let pair = setup.sign_in("alice").await;
     assert!(!format!("{pair:?}").contains(pair.access.expose_str().unwrap()));
     let begun = setup.sessions.begin(None, at(1)).unwrap();

@@ -1,8 +1,10 @@
 //! Sessions over a fake provider and a store in memory.
 
 mod attacks;
+mod confirmation;
 mod life;
 mod limits;
+mod reasons;
 mod sign_in;
 mod suspension;
 mod tokens;
@@ -17,7 +19,10 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::access::operator;
-use crate::doubles::{FakeSignIn, FakeTokens, Gate, ISSUER, PROVIDER, caller, vouched};
+use crate::audit::AuditLog;
+use crate::doubles::{
+    FakeSignIn, FakeTokens, Gate, ISSUER, MemoryFile, PROVIDER, RecordingAudit, caller, vouched,
+};
 use crate::error::{Error, Kind};
 use crate::ports::sign_in::Vouched;
 use crate::ports::tokens::{TokenKind, Tokens as _};
@@ -107,6 +112,7 @@ impl Setup {
         Callback {
             state: state.clone(),
             reply: ProviderReply::Code(Secret::new(code)),
+            own_uri_of: None,
             issuer: None,
             from: at(1),
             wants_tokens: false,
@@ -117,8 +123,29 @@ impl Setup {
         let callback = Callback { wants_tokens: true, ..self.callback(&self.begin(), user) };
         match self.sessions.finish(callback).await.unwrap() {
             SignInResult::Tokens(pair) => pair,
-            SignInResult::Delivered => panic!("no tokens"),
+            other => panic!("no tokens: {other:?}"),
         }
+    }
+
+    /// The question that a callback leads to.
+    async fn ask(&self, callback: Callback) -> Confirmation {
+        match self.sessions.finish(callback).await.unwrap() {
+            SignInResult::Ask(confirmation) => confirmation,
+            other => panic!("no question: {other:?}"),
+        }
+    }
+
+    /// Finishes a sign-in as a user does who answers with yes.
+    async fn finish(&self, callback: Callback) -> Result<SignInResult, Error> {
+        finish(&self.sessions, callback).await
+    }
+
+    /// The lines of the audit log so far.
+    async fn audited(&self) -> Vec<Value> {
+        let file = MemoryFile::default();
+        let (ground, echo) = (Arc::clone(self.world.ground()), Arc::new(RecordingAudit::new()));
+        AuditLog::new(ground, Arc::new(file.clone()), echo).finish().await.unwrap();
+        file.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     async fn is_valid(&self, token: &Secret) -> bool {
@@ -134,6 +161,22 @@ impl Setup {
     fn event_count(&self) -> usize {
         self.world.store.dump("outbox/").len()
     }
+}
+
+/// Finishes a sign-in as a user does who answers with yes.
+async fn finish(sessions: &Arc<Sessions>, callback: Callback) -> Result<SignInResult, Error> {
+    let from = callback.from;
+    match sessions.finish(callback).await? {
+        SignInResult::Ask(Confirmation { token, .. }) => {
+            sessions.answer(&token, Answer::Yes, from).await.map(|()| SignInResult::Delivered)
+        }
+        other => Ok(other),
+    }
+}
+
+/// A provider that refused without a word.
+fn refused() -> ProviderReply {
+    ProviderReply::Refused { error: None, description: None }
 }
 
 /// What `client` gets in the end.

@@ -14,8 +14,7 @@ async fn a_waiting_client_gets_the_tokens_of_the_user_who_signs_in() {
     let client = setup.sessions.attach(&begun.callback_key, at(1)).unwrap();
     let mut waiting = Box::pin(client.tokens());
     assert!((&mut waiting).now_or_never().is_none());
-    let finished =
-        setup.sessions.finish(setup.callback(&begun.callback_key, "alice")).await.unwrap();
+    let finished = setup.finish(setup.callback(&begun.callback_key, "alice")).await.unwrap();
     assert!(matches!(finished, SignInResult::Delivered));
     let pair = waiting.await.unwrap();
     let member = setup.sessions.authenticate(&pair.access).await.unwrap();
@@ -31,7 +30,7 @@ async fn a_result_is_kept_a_minute_for_its_client_and_delivered_once() {
     let setup = Setup::new().await;
     let (fast, slow) = (setup.begin(), setup.begin());
     for key in [&fast, &slow] {
-        setup.sessions.finish(setup.callback(key, "alice")).await.unwrap();
+        setup.finish(setup.callback(key, "alice")).await.unwrap();
     }
     setup.world.clock.advance(MINUTE - SECOND);
     assert!(setup.sessions.attach(&fast, at(1)).unwrap().tokens().await.is_ok());
@@ -49,10 +48,7 @@ async fn a_sign_in_expires_after_ten_minutes() {
     assert!(!waiting.is_finished());
     setup.world.run(SECOND).await;
     assert_eq!(kind(waiting.await.unwrap()), Some(Kind::Unauthenticated));
-    assert_eq!(
-        kind(setup.sessions.finish(setup.callback(&key, "alice")).await),
-        Some(Kind::Invalid)
-    );
+    assert_eq!(kind(setup.finish(setup.callback(&key, "alice")).await), Some(Kind::Invalid));
 }
 
 /// Race: the browser returns in the last second, and the provider answers after the expiry.
@@ -66,7 +62,7 @@ async fn a_callback_in_time_is_finished_after_the_expiry() {
     let waiting = tokio::spawn(tokens_for(setup.sessions.attach(&key, at(1)).unwrap()));
     setup.world.run(10 * MINUTE - SECOND).await;
     let (sessions, callback) = (Arc::clone(&setup.sessions), setup.callback(&key, "alice"));
-    let finishing = tokio::spawn(async move { sessions.finish(callback).await });
+    let finishing = tokio::spawn(async move { finish(&sessions, callback).await });
     setup.world.run(MINUTE - SECOND).await;
     assert!(!waiting.is_finished() && !finishing.is_finished());
     gate.open();
@@ -83,7 +79,7 @@ async fn an_expired_sign_in_is_over_for_browser_and_client() {
     assert_eq!(kind(setup.sessions.check_attach(&key, at(1))), Some(Kind::NotFound));
     assert_eq!(kind(setup.sessions.attach(&key, at(1))), Some(Kind::NotFound));
     let callback = Callback { wants_tokens: true, ..setup.callback(&key, "alice") };
-    assert_eq!(kind(setup.sessions.finish(callback).await), Some(Kind::Invalid));
+    assert_eq!(kind(setup.finish(callback).await), Some(Kind::Invalid));
     assert!(setup.world.store.dump("session/").is_empty());
 }
 
@@ -96,10 +92,9 @@ async fn tokens_go_to_the_browser_or_to_the_client_and_never_to_both() {
     setup.provider.hold(&gate);
     let key = setup.begin();
     let (sessions, callback) = (Arc::clone(&setup.sessions), setup.callback(&key, "alice"));
-    let finishing =
-        tokio::spawn(
-            async move { sessions.finish(Callback { wants_tokens: true, ..callback }).await },
-        );
+    let finishing = tokio::spawn(async move {
+        finish(&sessions, Callback { wants_tokens: true, ..callback }).await
+    });
     setup.world.settle().await;
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
     gate.open();
@@ -116,7 +111,7 @@ async fn a_browser_gets_no_tokens_that_a_client_ever_waited_for() {
     let key = setup.begin();
     drop(setup.sessions.attach(&key, at(1)).unwrap());
     let callback = Callback { wants_tokens: true, ..setup.callback(&key, "alice") };
-    assert!(matches!(setup.sessions.finish(callback).await.unwrap(), SignInResult::Delivered));
+    assert!(matches!(setup.finish(callback).await.unwrap(), SignInResult::Delivered));
     assert!(setup.sessions.attach(&key, at(1)).unwrap().tokens().await.is_ok());
 }
 
@@ -125,19 +120,19 @@ async fn a_client_learns_that_the_provider_refused() {
     let setup = Setup::new().await;
     let key = setup.begin();
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
-    let callback = Callback { reply: ProviderReply::Refused, ..setup.callback(&key, "alice") };
-    assert_eq!(kind(setup.sessions.finish(callback).await), Some(Kind::Unauthenticated));
+    let callback = Callback { reply: refused(), ..setup.callback(&key, "alice") };
+    assert_eq!(kind(setup.finish(callback).await), Some(Kind::Unauthenticated));
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
 }
 
 #[tokio::test]
 async fn a_sign_in_is_finished_when_its_browser_disconnects() {
-    let setup = Setup::new().await;
+    let setup = Setup::with(Options { confirm: false, ..options() }).await;
     let gate = Gate::shut();
     setup.provider.hold(&gate);
     let key = setup.begin();
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
-    assert!(setup.sessions.finish(setup.callback(&key, "alice")).now_or_never().is_none());
+    assert!(setup.finish(setup.callback(&key, "alice")).now_or_never().is_none());
     gate.open();
     assert!(waiting.tokens().await.is_ok());
 }
@@ -150,7 +145,7 @@ async fn of_concurrent_callbacks_with_one_state_one_succeeds() {
     let attempts = (0..200).map(|number| {
         let callback =
             Callback { wants_tokens: true, ..setup.callback(&key, &format!("user-{number}")) };
-        setup.sessions.finish(callback)
+        setup.finish(callback)
     });
     let ended = join_all(attempts).await;
     let tokens = ended.iter().filter(|ended| matches!(ended, Ok(SignInResult::Tokens(_)))).count();

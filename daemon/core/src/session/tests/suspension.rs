@@ -13,7 +13,7 @@ async fn a_suspension_ends_every_session_for_good() {
         assert_eq!(kind(setup.sessions.refresh(&pair.refresh).await), Some(Kind::Unauthenticated));
     }
     let callback = setup.callback(&setup.begin(), "alice");
-    assert_eq!(kind(setup.sessions.finish(callback).await), Some(Kind::Unauthenticated));
+    assert_eq!(kind(setup.finish(callback).await), Some(Kind::Unauthenticated));
     setup.world.leases.resume(operator(), &subject).await.unwrap();
     assert!(!setup.is_valid(&pairs[0].access).await);
     assert!(setup.is_valid(&setup.sign_in("alice").await.access).await);
@@ -31,7 +31,7 @@ async fn a_suspension_during_a_sign_in_stops_it() {
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
     let finishing = tokio::spawn({
         let (sessions, callback) = (Arc::clone(&setup.sessions), setup.callback(&key, "alice"));
-        async move { sessions.finish(callback).await }
+        async move { finish(&sessions, callback).await }
     });
     setup.world.settle().await;
     setup.world.leases.suspend(operator(), &subject).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_suspension_during_a_sign_in_stops_it() {
     // After the sign-in is complete, before the client waits.
     setup.world.leases.resume(operator(), &subject).await.unwrap();
     let key = setup.begin();
-    setup.sessions.finish(setup.callback(&key, "alice")).await.unwrap();
+    setup.finish(setup.callback(&key, "alice")).await.unwrap();
     setup.world.leases.suspend(operator(), &subject).await.unwrap();
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
@@ -57,7 +57,7 @@ async fn no_session_outlives_a_concurrent_suspension() {
         let user = format!("user-{round}");
         let subject = caller(&user).subject().clone();
         let callback = Callback { wants_tokens: true, ..setup.callback(&setup.begin(), &user) };
-        let (finished, suspended) = tokio::join!(setup.sessions.finish(callback), async {
+        let (finished, suspended) = tokio::join!(setup.finish(callback), async {
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }

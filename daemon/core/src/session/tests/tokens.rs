@@ -47,6 +47,7 @@ async fn refresh_replay_ends_the_session() {
     let first = setup.sign_in("alice").await;
     let elsewhere = setup.sign_in("alice").await;
     let second = setup.sessions.refresh(&first.refresh).await.unwrap();
+    setup.world.clock.advance(10 * SECOND);
     let events = setup.event_count();
     assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
     assert_eq!(setup.event_count(), events + 1, "one event for it");
@@ -55,10 +56,58 @@ async fn refresh_replay_ends_the_session() {
     assert!(setup.is_valid(&elsewhere.access).await, "another sign-in is another session");
 }
 
-/// Race: one refresh token is used many times at once.
+/// The answer with the new pair got lost, and the client tries again.
+#[tokio::test]
+async fn a_spent_refresh_token_gets_a_pair_of_its_own_within_the_grace() {
+    let setup = Setup::new().await;
+    let first = setup.sign_in("alice").await;
+    let lost = setup.sessions.refresh(&first.refresh).await.unwrap();
+    let events = setup.event_count();
+    setup.world.clock.advance(10 * SECOND - Duration::from_millis(1));
+    let again = setup.sessions.refresh(&first.refresh).await.unwrap();
+    assert_ne!(lost.refresh.expose(), again.refresh.expose());
+    assert_eq!(setup.event_count(), events, "nothing has ended");
+    // Each pair goes its own way from here on.
+    setup.world.clock.advance(HOUR);
+    for pair in [&lost, &again] {
+        let next = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        assert!(setup.is_valid(&next.access).await);
+    }
+    // The grace begins with the first use, not with each.
+    assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
+    assert!(setup.world.store.dump("session/").is_empty(), "and then it ends the session");
+}
+
+/// Race: the tabs of one browser refresh at once.
+#[tokio::test]
+async fn tabs_that_race_for_a_refresh_all_get_tokens() {
+    let setup = Setup::new().await;
+    let pair = setup.sign_in("alice").await;
+    let pairs = join_all((0..20).map(|_| setup.sessions.refresh(&pair.refresh))).await;
+    for pair in pairs {
+        let pair = pair.unwrap();
+        assert!(setup.is_valid(&pair.access).await);
+        let next = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        assert!(setup.is_valid(&next.access).await);
+    }
+}
+
+/// A refresh token that was spent before a restart keeps its grace, and no more than that.
+#[tokio::test]
+async fn the_grace_of_a_spent_token_survives_a_restart() {
+    let mut setup = Setup::new().await;
+    let first = setup.sign_in("alice").await;
+    setup.sessions.refresh(&first.refresh).await.unwrap();
+    setup.crash().await;
+    assert!(setup.sessions.refresh(&first.refresh).await.is_ok());
+    setup.world.clock.advance(10 * SECOND);
+    assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
+}
+
+/// Race: one refresh token is used many times at once, where there is no grace.
 #[tokio::test]
 async fn of_concurrent_refreshes_one_gets_tokens_and_the_session_ends() {
-    let setup = Setup::new().await;
+    let setup = Setup::with(Options { refresh_grace: Duration::ZERO, ..options() }).await;
     for many in [2, 200] {
         let pair = setup.sign_in("alice").await;
         let results = join_all((0..many).map(|_| setup.sessions.refresh(&pair.refresh))).await;
