@@ -193,6 +193,7 @@ fn the_defaults_of_sessions_are_those_of_the_core() {
     assert_eq!(vault.same_address, core.same_address);
     assert_eq!(vault.access_token_lifetime, core.access_lifetime);
     assert_eq!((vault.session_idle, vault.session_lifetime), (core.idle, core.lifetime));
+    assert_eq!((vault.confirm, vault.refresh_grace), (core.confirm, core.refresh_grace));
     assert_eq!(u32::try_from(vault.sign_ins_per_minute).ok(), core.sign_ins_per_minute);
 }
 
@@ -274,6 +275,7 @@ fn the_defaults_of_the_vault_in_the_example_are_the_defaults() {
             (
                 (vault.same_address, vault.sign_ins_per_minute, vault.access_token_lifetime),
                 (vault.session_idle, vault.session_lifetime, vault.undelete_window),
+                (vault.confirm, vault.refresh_grace),
                 (vault.provider(&config.providers), &provider.prompt, provider.trust_email),
             )
         )
@@ -298,6 +300,112 @@ fn faults_of_the_vault_are_reported_at_their_place() {
     ] {
         assert!(reported.contains(part), "{part} is not in\n{reported}");
     }
+}
+
+/// [`small`] with a vault, a second provider, and these lines.
+fn with_vault(vault: &str, rest: &str) -> String {
+    let second = "[providers.two]\ndescription = \"d\"\nissuer = \"https://two.example.org\"\nclient_id = \"c\"\nany_audience = true\n";
+    format!("{}\n{second}[vault]\n{vault}\n{rest}", small(&[]))
+}
+
+/// Attack: the answer of one provider passes for that of another.
+#[test]
+fn the_providers_of_the_vault_are_listed_once_and_known() {
+    for (vault, expected) in [
+        (
+            "providers = [\"op\", \"tow\"]",
+            "vault.providers[1]: is `tow`, which is not among the providers (did you mean `two`?)",
+        ),
+        ("providers = []", "vault.providers: is empty, so that no user could sign in"),
+        (
+            "providers = [\"op\", \"two\", \"op\"]",
+            "vault.providers[2]: is `op` a second time: two entries at one redirect URI",
+        ),
+        (
+            "provider = \"op\"\nproviders = [\"two\"]",
+            "vault.provider: is `op`, which is not among vault.providers",
+        ),
+    ] {
+        let found = faults(&with_vault(vault, ""));
+        assert_eq!(found.len(), 1, "{vault}: {found:#?}");
+        assert!(found[0].contains(expected), "{expected} is not in {found:#?}");
+    }
+    let disabled = with_vault("providers = [\"op\", \"two\"]", "")
+        .replace("any_audience = true", "any_audience = true\ndisable_login = true");
+    let found = faults(&disabled).join("\n");
+    assert!(
+        found.contains("vault.providers[1]: is `two`, at which sign-ins are disabled"),
+        "{found}"
+    );
+}
+
+#[test]
+fn without_a_list_users_sign_in_at_the_provider_of_the_vault_alone() {
+    let at = |vault: &str| {
+        let loaded = read_with(environment(), &with_vault(vault, "")).0.ok().unwrap();
+        let vault = loaded.config.vault.unwrap();
+        let names = |ids: Vec<credsmith_core::ids::ProviderId>| {
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let default = vault.provider(&loaded.config.providers).into_iter().collect();
+        (names(default), names(vault.sign_in_providers(&loaded.config.providers)))
+    };
+    let said = |default: &str, all: &str| (default.to_owned(), all.to_owned());
+    assert_eq!(at(""), said("op", "op"));
+    assert_eq!(at("provider = \"two\""), said("two", "two"));
+    assert_eq!(at("providers = [\"two\", \"op\"]"), said("two", "two op"));
+    assert_eq!(at("provider = \"op\"\nproviders = [\"two\", \"op\"]"), said("op", "two op"));
+}
+
+/// Attack: a foreign sign-in link.
+#[test]
+fn a_vault_that_asks_no_user_has_a_warning() {
+    for (vault, is_warned) in
+        [("", false), ("confirm = \"always\"", false), ("confirm = \"never\"", true)]
+    {
+        let loaded = read_with(environment(), &with_vault(vault, "")).0.ok().unwrap();
+        let warnings = loaded.warnings.join("\n");
+        assert_eq!(warnings.contains("vault.confirm: is \"never\""), is_warned, "{warnings}");
+        assert_eq!(loaded.config.vault.unwrap().confirm, !is_warned);
+    }
+    for bad in ["confirm = \"nevr\"", "confirm = false", "refresh_grace = \"2m\""] {
+        assert_eq!(faults(&with_vault(bad, "")).len(), 1, "{bad}");
+    }
+}
+
+/// Attack: a group whose name has that of the administrators in it.
+#[test]
+fn a_role_takes_no_test_that_matches_a_part_of_a_text() {
+    let with = |test: &str| {
+        let role = format!(
+            "[roles.a]\npermissions = [\"*\"]\nassign = [{{ provider = \"op\", claim = \"groups\", {test} }}]\n"
+        );
+        read_with(environment(), &with_vault("", &role)).0
+    };
+    let found = with("contains = \"admins\"").unwrap_err().faults;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("roles.a.assign[0].contains: matches a part of a text"),
+        "{found:#?}"
+    );
+    assert!(found[0].contains("expected `has`"), "{found:#?}");
+    let found = with("x = \"admins\"").unwrap_err().faults.join("\n");
+    assert!(found.contains("exactly one of has, is_member_of, equals, regexp, any"), "{found}");
+    assert!(!found.contains("any, contains"), "{found}");
+    for (test, is_warned) in [
+        ("has = \"admins\"", false),
+        ("regexp = \"^admins$\"", false),
+        ("regexp = \"@example\\\\.org$\"", false),
+        ("regexp = \"admins\"", true),
+    ] {
+        let warnings = with(test).unwrap_or_else(|faults| panic!("{:#?}", faults.faults)).warnings;
+        let is_found = warnings.iter().any(|line| line.contains("matches a part of a text"));
+        assert_eq!(is_found, is_warned, "{test}: {warnings:?}");
+    }
+    // Services keep it, as the original records it.
+    let service =
+        small(&[("claim = \"sub\", any = true", "claim = \"groups\", contains = \"users\"")]);
+    assert_eq!(faults(&service), Vec::<String>::new());
 }
 
 /// A misspelled permission removes rights without any other sign.

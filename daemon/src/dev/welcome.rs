@@ -57,7 +57,8 @@ Paste into another shell:
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL; echo
   curl -sS -H "$VAULT" $V/credential/credentials/$CREDENTIAL/secure-values; echo
 
-  # The same for a client that opens a browser for its user: it waits at a WebSocket, and gets the tokens when the page at `uri` is done
+  # The same for a client that opens a browser for its user: it waits at a WebSocket. After the sign-in at `uri` the browser shows a page that
+  # asks whether that program may have the tokens; the program gets them when its user presses "Yes, sign me in"
   #   curl -sS $V/auth/uri
   #   npx wscat -c "{socket}/v1/auth/socket?callbackKey=<callbackKey>"
 
