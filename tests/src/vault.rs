@@ -11,6 +11,8 @@ use crate::request::Request;
 use crate::site::Site;
 use crate::wait::wait_for;
 
+/// What browsers say that they read.
+const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 const CREDENTIALS: &str = "/v1/credential/credentials";
 const TYPES: &str = "/v1/credential-type/credential-types";
 
@@ -87,6 +89,47 @@ impl SignIn {
         let path =
             location.find("/v1/auth/redirect?").unwrap_or_else(|| panic!("back to {location}"));
         location[path..].to_owned()
+    }
+
+    /// Sends a browser back whose user says yes where the page asks: the last page.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[track_caller]
+    pub fn browse(&self, path: &str) -> Answer {
+        let page = self.question(path);
+        if page.text().contains("<form") { self.answer(path, &page, "yes") } else { page }
+    }
+
+    /// Sends a browser back: the page that asks its user, or that says why it does not.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[track_caller]
+    pub fn question(&self, path: &str) -> Answer {
+        request(self.at, "GET", path).header("Accept", HTML).send(self.at)
+    }
+
+    /// Sends the form of `page`, which was met at `path`, as a browser does whose user presses the
+    /// button of `answer`.
+    ///
+    /// # Panics
+    /// The page has no form.
+    #[track_caller]
+    pub fn answer(&self, path: &str, page: &Answer, answer: &str) -> Answer {
+        let text = page.text();
+        let value = |before: &str| {
+            let (_, rest) =
+                text.split_once(before).unwrap_or_else(|| panic!("no {before} in {page:?}"));
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let (action, token) = (value("action=\""), value("name=\"token\" value=\""));
+        request(self.at, "POST", &resolved(path, &action))
+            .header("Accept", HTML)
+            .header("Sec-Fetch-Site", "same-origin")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}&answer={answer}"))
+            .send(self.at)
     }
 
     /// Sends a browser back that takes the tokens itself, since no client waits.
@@ -256,6 +299,19 @@ impl Session {
 #[track_caller]
 fn id(answer: &Answer) -> String {
     answer.json()["data"]["id"].as_str().unwrap_or_else(|| panic!("no id: {answer:?}")).to_owned()
+}
+
+/// Where a relative address in the page at `path` leads (RFC 3986 section 5.2).
+fn resolved(path: &str, address: &str) -> String {
+    let mut segments: Vec<_> = path.split('?').next().unwrap().split('/').collect();
+    segments.pop();
+    for step in address.split('/') {
+        match step {
+            ".." => drop(segments.pop()),
+            step => segments.push(step),
+        }
+    }
+    segments.join("/")
 }
 
 /// A request that names its host as browsers do: `dev` answers to no other name.

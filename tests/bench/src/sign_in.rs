@@ -68,8 +68,29 @@ impl Begun {
         let mut connection = Connection::open(at).await?;
         let answer = connection.exchange(&plain(&back, at)).await?;
         expect(&answer, 200)?;
-        Ok(tokens(&answer, at))
+        let Some(token) = token_of_page(&answer).map(str::to_owned) else {
+            return Ok(tokens(&answer, at));
+        };
+        expect(&connection.exchange(&yes(&token, at)).await?, 200)?;
+        Ok(None)
     }
+}
+
+/// The token of the page that asks whether the socket may have the tokens, if it is that page.
+fn token_of_page<'a>(answer: &'a Answer<'_>) -> Option<&'a str> {
+    let (_, rest) = std::str::from_utf8(answer.body).ok()?.split_once("name=\"token\" value=\"")?;
+    rest.split('"').next()
+}
+
+/// The form of that page, sent with the button for yes.
+fn yes(token: &str, host: SocketAddr) -> Vec<u8> {
+    let form = format!("token={token}&answer=yes");
+    format!(
+        "POST /v1/auth/confirm HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .into_bytes()
 }
 
 /// Waits until users can sign in.

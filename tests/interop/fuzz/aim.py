@@ -79,6 +79,11 @@ class Aim:
         elif path == "/v1/auth/redirect" and self._may(_SELDOM):
             case.query = daemon.come_back(self._account)
             case.headers["Accept"] = self._random.choice(["application/json", "text/html"])
+        elif path == "/v1/auth/confirm" and self._may(_OFTEN):
+            # The rest is refused before it is looked at.
+            case.headers["Sec-Fetch-Site"] = "same-origin"
+            if self._may(_SELDOM):
+                case.body = {"token": daemon.question(self._account), "answer": self._random.choice(["yes", "no"])}
 
     def _body(self, path, body, parameters):
         if path == "/v1/credential/credentials":

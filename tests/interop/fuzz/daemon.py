@@ -1,6 +1,7 @@
 """The daemon under test (`credsmith dev`) as its clients know it: where it is, how somebody signs in, and how records are made there."""
 
 import os
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
@@ -33,6 +34,18 @@ def come_back(account):
     uri = begin()["uri"]
     gone = requests.get(f"{uri}&login_hint={account}", allow_redirects=False, timeout=_PATIENCE)
     return dict(parse_qsl(urlsplit(gone.headers["location"]).query))
+
+
+def question(account):
+    """The token of the page that asks whether a client may have the tokens of `account`."""
+    page = requests.get(
+        f"{URL}/v1/auth/redirect",
+        params=come_back(account),
+        headers={"Accept": "text/html"},
+        timeout=_PATIENCE,
+    )
+    page.raise_for_status()
+    return re.search(r'name="token" value="([^"]*)"', page.text)[1]
 
 
 def begin():

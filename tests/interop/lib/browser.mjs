@@ -24,11 +24,18 @@ export class Browser {
     return this.#send({ url: new URL(url) });
   }
 
-  async #send({ url, form }) {
+  /** Submits the form of `page`, which was met at `base`, with `fill`, and follows nothing: the answer. */
+  submit(page, base, fill) {
+    return this.#send(submission(page, new URL(base), fill));
+  }
+
+  async #send({ url, form, origin }) {
+    const headers = { accept: "text/html,*/*;q=0.8", cookie: this.#cookiesFor(url) };
     const answer = await fetch(url, {
       method: form ? "POST" : "GET",
       body: form,
-      headers: { accept: "text/html,*/*;q=0.8", cookie: this.#cookiesFor(url) },
+      // What browsers send with a form.
+      headers: origin ? { ...headers, origin } : headers,
       redirect: "manual",
     });
     answer.headers.getSetCookie().forEach((line) => this.#keep(line, url));
@@ -62,14 +69,16 @@ function redirect(answer, base) {
 }
 
 function submission(page, base, fill) {
-  const form = page.match(/<form[^>]*>[\s\S]*?<\/form>/)?.[0];
-  if (!form) throw new Error(`${base.pathname} has no form:\n${page.slice(0, 2000)}`);
-  const inputs = [...form.matchAll(/<input[^>]*>/g)].map(([tag]) => tag).filter((tag) => attribute(tag, "name"));
+  const markup = page.match(/<form[^>]*>[\s\S]*?<\/form>/)?.[0];
+  if (!markup) throw new Error(`${base.pathname} has no form:\n${page.slice(0, 2000)}`);
+  const inputs = [...markup.matchAll(/<(?:input|button)[^>]*>/g)].map(([tag]) => tag).filter((tag) => attribute(tag, "name"));
   const fields = inputs.map((tag) => {
     const name = attribute(tag, "name");
     return [name, fill[name] ?? attribute(tag, "value") ?? ""];
   });
-  return { url: new URL(attribute(form, "action"), base), form: new URLSearchParams(fields) };
+  // Two buttons of one name are one field.
+  const form = new URLSearchParams(Object.fromEntries(fields));
+  return { url: new URL(attribute(markup, "action"), base), form, origin: base.origin };
 }
 
 function attribute(tag, name) {

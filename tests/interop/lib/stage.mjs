@@ -12,6 +12,9 @@ import { Vault } from "./vault.mjs";
 /** How long certificates of the service `brief` are valid, in seconds: long enough to log in with one on a busy machine. */
 const BRIEF = 20;
 
+/** How long a spent refresh token still gets new tokens, in seconds: short enough to wait for its end. */
+export const GRACE = 3;
+
 /** `program` is the daemon's binary, `work` a directory of the run, `account` the one that sshd lets people in to. */
 export async function prepare({ program, work, account }) {
   const directory = join(work, "private");
@@ -65,6 +68,7 @@ ${bare(stage.keyed, stage.clients.credsmith, KEYED)}
 
 [vault]
 provider = "main"
+refresh_grace = "${GRACE}s"
 [roles.keeper]
 permissions = ["company.*", "credential_type.*", "credential.*", "interop.*"]
 assign = [{ provider = "main", claim = "groups", has = "admins" }]

@@ -37,12 +37,17 @@ export class Vault {
     return { status, events, end, leave: () => socket.close() };
   }
 
-  /** Goes through the provider's pages as `account` and opens the address at which they end: the browser's last page, and that address. */
-  async browse(uri, account) {
+  /**
+   * Goes through the provider's pages as `account` and opens the address at which they end. There the daemon asks whether the client may
+   * have the tokens: `answer` is `yes` or `no`. Returns that address, the page that asks, its text, and the browser's last page.
+   */
+  async browse(uri, account, answer = "yes") {
     const browser = new Browser();
     const fill = { login: account, password: "not looked at" };
     const back = await browser.goTo(uri, { target: `${this.#base}/auth/redirect`, fill });
-    return { back, page: await browser.open(back) };
+    const question = await browser.open(back);
+    const text = await question.clone().text();
+    return { back, question, text, page: await browser.submit(text, back, { answer }) };
   }
 
   /** All of it: the tokens of `account`. */

@@ -1,9 +1,12 @@
 // The vault: signed in to with a browser and a WebSocket, a secret entrusted to it and read back, sessions that end.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 
 import { isEnvelope } from "../lib/expect.mjs";
 import { step } from "../lib/report.mjs";
+import { GRACE } from "../lib/stage.mjs";
 
 const TYPES = "/credential-type/credential-types";
 const CREDENTIALS = "/credential/credentials";
@@ -21,6 +24,7 @@ const TYPE = {
 /** Returns where the secret is and what it is, for whoever looks later: `{ path, password }`. */
 export async function vault(stage) {
   await sockets(stage);
+  await foreignLink(stage);
   const tokens = await firstSignIn(stage);
   const kept = await keepSecret(stage, tokens);
   await rights(stage, kept);
@@ -50,6 +54,19 @@ async function sockets({ vault, daemon }) {
   });
 }
 
+async function foreignLink({ vault }) {
+  await step("bob follows a link that is not his and says no: who waits gets nothing but that", async () => {
+    const { uri, callbackKey } = await vault.begin();
+    const waiting = await vault.wait(callbackKey);
+    const { page } = await vault.browse(uri, "bob", "no");
+    await isSafePage(page, 200);
+    assert.equal(await waiting.end, 1000);
+    const [{ event, data }] = waiting.events;
+    assert.equal(event, "auth:error");
+    assert.doesNotMatch(JSON.stringify(data), /bob/);
+  });
+}
+
 async function firstSignIn(stage) {
   const { vault } = stage;
   const { uri, callbackKey } = await vault.begin();
@@ -59,8 +76,12 @@ async function firstSignIn(stage) {
     assert.equal((await vault.wait(callbackKey)).status, 409);
     return first;
   });
-  const back = await step("alice signs in at the provider; her browser ends at a page that is safe and empty of tokens", async () => {
-    const { back, page } = await vault.browse(uri, "alice");
+  const back = await step("alice signs in at the provider and says yes; her browser meets pages that are safe and empty of tokens", async () => {
+    const { back, question, text, page } = await vault.browse(uri, "alice");
+    await isSafePage(question, 200);
+    assert.match(text, /the address 127\.0\.0\.1/);
+    assert.match(text, new RegExp(`<strong>${codeOf(callbackKey)}</strong>`));
+    assert.doesNotMatch(text, new RegExp(callbackKey));
     await isSafePage(page, 200);
     return back;
   });
@@ -78,6 +99,12 @@ async function firstSignIn(stage) {
     assert.equal((await vault.wait(callbackKey)).status, 404);
   });
   return tokens;
+}
+
+// The code of a sign-in, as a client computes it: six letters of base32 (RFC 4648) of the SHA-256 of its key.
+function codeOf(callbackKey) {
+  const bits = createHash("sha256").update(callbackKey).digest().readUInt32BE(0).toString(2).padStart(32, "0");
+  return bits.slice(0, 30).match(/.{5}/g).map((five) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[Number.parseInt(five, 2)]).join("");
 }
 
 // It runs what has its nonce and nothing else, tells nobody where it was, and is kept nowhere.
@@ -161,7 +188,14 @@ async function rotation(stage, first) {
     isEnvelope(await vault.call(tokens.accessToken, "GET", "/user/@me"), 200);
     return tokens;
   });
-  await step("one that was spent ends the session of whoever has the next", async () => {
+  await step("one that was just spent gets a pair of its own, since answers get lost", async () => {
+    const tokens = isEnvelope(await vault.refresh(first.refreshToken), 201);
+    stage.secrets.push(...Object.values(tokens));
+    isEnvelope(await vault.call(tokens.accessToken, "GET", "/user/@me"), 200);
+    isEnvelope(await vault.call(second.accessToken, "GET", "/user/@me"), 200);
+  });
+  await step("later one that was spent ends the session of whoever has the next", async () => {
+    await pause((GRACE + 1) * 1000);
     isEnvelope(await vault.refresh(first.refreshToken), 401);
     isEnvelope(await vault.call(second.accessToken, "GET", "/user/@me"), 401);
     isEnvelope(await vault.refresh(second.refreshToken), 401);

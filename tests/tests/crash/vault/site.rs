@@ -18,7 +18,8 @@ pub(super) fn vault(provider: &Provider) -> Site {
         .collect();
     Site::new()
         .provider("op", provider)
-        .vault("")
+        // Without a grace a spent token is spent at once, and a lost answer ends the session.
+        .vault("refresh_grace = \"0s\"")
         .section("companies", &format!("list = [{}]", list.join(", ")))
         .section("log", "level = \"warn\"")
 }

@@ -1,7 +1,7 @@
 //! What `credsmith dev` has for whom: alice may do everything, bob is a technician. And the types
 //! that the bundled plugins bring.
 
-use credsmith_tests::{Daemon, Request, Session, Shared};
+use credsmith_tests::{Daemon, Request, Session, Shared, SignIn, Socket};
 use serde_json::json;
 
 use super::world::{
@@ -86,6 +86,37 @@ fn a_technician_sees_what_the_role_says_and_nothing_more() {
     let revealed = data(&alice.get(&at(&id, "/secure-values")).expect(200));
     assert!(revealed["password"].as_str().unwrap().len() > 8, "{revealed}");
     assert_eq!(revealed.as_object().unwrap().len(), 1);
+}
+
+/// The answer to a refresh got lost, and the client asks again at once.
+#[test]
+fn a_refresh_token_that_was_just_spent_gets_a_pair_of_its_own() {
+    let daemon = DAEMON.get(|| Daemon::dev(&[]));
+    let first = Session::begin(daemon.address(), "bob");
+    let [mut one, mut two] = [first.clone(), first.clone()];
+    for session in [&mut one, &mut two] {
+        session.refresh();
+        session.get("/v1/user/@me").expect(200);
+    }
+    assert_ne!(one.refresh_token(), two.refresh_token());
+    for session in [&mut one, &mut two] {
+        session.refresh();
+    }
+    first.get("/v1/user/@me").expect(200);
+}
+
+/// `dev` asks its user too.
+#[test]
+fn a_client_of_the_demonstration_gets_its_tokens_after_a_yes() {
+    let daemon = DAEMON.get(|| Daemon::dev(&[]));
+    let begun = SignIn::begin(daemon.address());
+    let socket = Socket::open(daemon.address(), &begun.key);
+    let back = begun.visit("bob");
+    let asked = begun.question(&back).expect(200);
+    assert!(asked.text().contains("Yes, sign me in"), "{asked:?}");
+    begun.answer(&back, &asked, "yes").expect(200);
+    let session = Session::of_tokens(daemon.address(), &socket.message()["data"]);
+    session.get("/v1/user/@me").expect(200);
 }
 
 /// The body of the route list, at the type that the plugin brings.

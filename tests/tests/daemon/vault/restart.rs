@@ -29,7 +29,7 @@ fn keys(daemon: &Daemon) -> Value {
 #[test]
 fn sessions_and_credentials_outlive_the_daemon_and_sign_ins_under_way_do_not() {
     let op = Provider::start();
-    let site = small(Site::new(), &op).vault("");
+    let site = small(Site::new(), &op).vault("refresh_grace = \"0s\"");
     let daemon = site.serve();
     let mut admin = Session::begin(daemon.address(), "alice");
     let (signed_out, robbed) =
@@ -110,7 +110,11 @@ fn use_everything(daemon: &Daemon, canaries: &mut Canaries) {
     let back = begun.visit("alice");
     canaries.add("code", back.split(['=', '&']).nth(1).unwrap());
     let socket = Socket::open(daemon.address(), &begun.key);
-    daemon.ask(&Request::get(back).header("Accept", "text/html")).expect(200);
+    let asked = begun.question(&back);
+    let token = asked.text();
+    let (_, token) = token.split_once("name=\"token\" value=\"").unwrap();
+    canaries.add("token of the page", token.split('"').next().unwrap());
+    begun.answer(&back, &asked, "yes").expect(200);
     let mut admin = Session::of_tokens(daemon.address(), &socket.message()["data"]);
     let mut remember = |admin: &Session| {
         for token in [admin.access_token(), admin.refresh_token()] {

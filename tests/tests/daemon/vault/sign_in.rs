@@ -1,9 +1,9 @@
 //! Signing in: how tokens reach a client at its socket, and the clients that must not get them.
 
-use credsmith_tests::{Answer, Frame, Request, Session, SignIn, Socket};
+use credsmith_tests::{Answer, CLIENT_ID, Frame, Provider, Request, Session, SignIn, Site, Socket};
 use serde_json::{Value, json};
 
-use super::world::{World, data, is_over, refused};
+use super::world::{LIST, World, data, is_over, refused, signing_in};
 
 /// What browsers say that they read.
 const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
@@ -59,28 +59,80 @@ fn only_the_waiting_client_gets_the_tokens() {
     assert!(begun.uri.contains(&format!("state={}", begun.key)), "{}", begun.uri);
     let socket = open(&world, &begun.key);
     let back = begun.visit("user-100");
-    // Even a browser that accepts JSON gets no tokens when a client waits.
-    let answer = begun.come_back(&back).unwrap().expect(200);
-    assert_eq!(
-        answer.json(),
-        json!({ "status": 200, "message": "Signed in.", "data": null, "successful": true })
-    );
+    // Even a browser that accepts JSON gets the question, and no tokens, when a client waits.
+    let asked = begun.come_back(&back).unwrap();
+    page(&asked, 200, "Yes, sign me in");
+    page(&begun.answer(&back, &asked, "yes"), 200, "You are signed in.");
     let message = socket.message();
     let session = Session::of_tokens(world.daemon.address(), &message["data"]);
     assert_eq!(data(&session.get("/v1/user/@me").expect(200))["login"], "user-100");
 
     // The state is spent, and so is the key.
-    page(&browse(&world, &back), 400, "Please begin again.");
+    page(&browse(&world, &back), 400, "used already");
     refused(&begun.come_back(&back).unwrap(), 400);
     not_opened(&world, &Socket::request(&begun.key), 404);
     session.get("/v1/user/@me").expect(200);
+}
+
+/// Attack: a foreign sign-in link. The attacker waits at the same address, and the user says no, or
+/// nothing.
+#[test]
+fn a_foreign_sign_in_link_gives_nothing_without_a_yes() {
+    let world = World::get();
+    let begun = world.begin();
+    let mut attacker = open(&world, &begun.key);
+    let back = begun.visit("user-107");
+    let asked = begun.question(&back);
+    page(&asked, 200, "Yes, sign me in");
+    for part in ["127.0.0.1", "ago", "user-107", "The code of this sign-in is"] {
+        assert!(asked.text().contains(part), "{part}: {asked:?}");
+    }
+    assert!(!asked.text().contains(&begun.key), "{asked:?}");
+    // Another site cannot answer for the user.
+    let form = asked.text();
+    let (_, token) = form.split_once("name=\"token\" value=\"").unwrap();
+    let token = token.split('"').next().unwrap();
+    for (name, value) in
+        [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site"), ("Origin", "null")]
+    {
+        let forged = Request::new("POST", "/v1/auth/confirm")
+            .header(name, value)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}&answer=yes"));
+        page(&world.daemon.ask(&forged), 403, "Not signed in");
+    }
+    page(&begun.answer(&back, &asked, "no"), 200, "was not signed in");
+    let Frame::Text(text) = attacker.frame().unwrap() else { panic!("no message") };
+    assert!(!text.contains("user-107"), "{text}");
+    failure(&serde_json::from_str(&text).unwrap());
+    page(&begun.answer(&back, &asked, "yes"), 400, "answered already");
+    not_opened(&world, &Socket::request(&begun.key), 404);
+}
+
+/// Attack: the answer of one provider passes for that of another, and none of them sends `iss`.
+#[test]
+fn each_provider_of_the_vault_but_the_first_has_a_redirect_uri_of_its_own() {
+    let (op, other) = (Provider::start(), Provider::start());
+    let site = signing_in(Site::new(), &op);
+    let lines = format!("audience = [\"{CLIENT_ID}\"]\nscopes = [\"openid\", \"profile\"]");
+    let site = site
+        .provider_at("other", &other.issuer(), &lines)
+        .vault("providers = [\"op\", \"other\"]")
+        .section("companies", LIST);
+    let daemon = site.serve();
+    let at = daemon.address();
+    let [first, second] = [SignIn::begin(at), SignIn::begin_at(at, Some("other"))];
+    assert!(!first.uri.contains("redirect%2F"), "{}", first.uri);
+    assert!(second.uri.contains("%2Fv1%2Fauth%2Fredirect%2Fother&"), "{}", second.uri);
+    let mixed_up = first.visit("alice").replacen("redirect?", "redirect/other?", 1);
+    page(&first.question(&mixed_up), 401, "Not signed in");
 }
 
 #[test]
 fn a_browser_that_is_faster_than_its_client_loses_nothing() {
     let world = World::get();
     let begun = world.begin();
-    page(&browse(&world, &begun.visit("user-101")), 200, "You are signed in.");
+    page(&begun.browse(&begun.visit("user-101")), 200, "You are signed in.");
     let message = open(&world, &begun.key).message();
     assert_eq!(message["event"], "auth:callback");
     Session::of_tokens(world.daemon.address(), &message["data"]).get("/v1/user/@me").expect(200);
@@ -155,7 +207,7 @@ fn sockets_that_are_not_opened() {
     .unwrap();
     let answer = not_opened(&world, &good, 409);
     assert_eq!(answer.json()["message"], "Conflict");
-    page(&browse(&world, &begun.visit("user-103")), 200, "You are signed in.");
+    page(&begun.browse(&begun.visit("user-103")), 200, "You are signed in.");
     assert_eq!(first.message()["event"], "auth:callback");
 }
 
@@ -199,7 +251,7 @@ fn a_sign_in_that_fails_is_reported_to_the_waiting_client_and_gives_no_tokens() 
         let message = failure(&waiting.message());
         assert!(!message.is_empty() && !message.contains(&begun.key), "{message}");
         // And good for no second attempt.
-        page(&browse(&world, &begun.visit("user-104")), 400, "Please begin again.");
+        page(&browse(&world, &begun.visit("user-104")), 400, "please begin again there.");
 
         let begun = world.begin();
         let answer = begun.come_back(&attack(&begun)).unwrap();
@@ -257,7 +309,7 @@ fn a_suspended_user_who_signed_in_gets_no_tokens_at_the_socket() {
     let session = world.sign_in("user-106");
     let id = data(&session.get("/v1/user/@me"))["id"].as_str().unwrap().to_owned();
     let (signed_in, under_way) = (world.begin(), world.begin());
-    page(&browse(&world, &signed_in.visit("user-106")), 200, "You are signed in.");
+    page(&signed_in.browse(&signed_in.visit("user-106")), 200, "You are signed in.");
     let waiting = open(&world, &under_way.key);
     world
         .admin

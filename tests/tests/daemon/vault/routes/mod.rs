@@ -186,8 +186,8 @@ fn the_handler_of_redirects_closes_the_window_and_emits_the_tokens(stage: &Stage
     let at = stage.daemon.address();
     let begun = SignIn::begin(at);
     let socket = Socket::open(at, &begun.key);
-    let browser = Request::get(begun.visit("alice")).header("Accept", "text/html,*/*;q=0.8");
-    let page = stage.daemon.ask(&browser).expect(200);
+    // The page that asks whether the client may have them comes first (ours).
+    let page = begun.browse(&begun.visit("alice")).expect(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{page:?}");
     assert_eq!(page.header("cache-control"), Some("no-store"), "{page:?}");
     assert!(page.text().contains("window.close()"), "{page:?}");
