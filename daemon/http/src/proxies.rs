@@ -15,6 +15,11 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
+/// The address of the client of a request, as far as it is known: in the extensions of every
+/// request. `None` for a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
 /// A text that is neither an address nor a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidNetwork;
@@ -62,6 +67,11 @@ impl TrustedProxies {
             }
         }
         Some(client)
+    }
+
+    /// Whether `peer` is a trusted proxy.
+    pub(crate) fn is_proxy(&self, peer: &Peer) -> bool {
+        matches!(peer, Peer::Tcp(peer) if self.trusts(peer.ip().to_canonical()))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
