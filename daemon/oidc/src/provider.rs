@@ -8,7 +8,7 @@ use credsmith_core::ports::providers::ProviderView;
 use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::cache::CachedIdentity;
 use crate::discovery::{self, Discovered};
@@ -16,6 +16,7 @@ use crate::error::ProviderError;
 use crate::issuer::same_issuer;
 use crate::keys::Reading;
 use crate::lookup::Lookup;
+use crate::lookup_queue::LookupQueue;
 use crate::options::{Limits, ProviderOptions};
 
 /// The wait after the first failed discovery. It doubles with each further failure.
@@ -35,10 +36,10 @@ pub(crate) struct Provider {
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
     keys_requested: Mutex<Option<Duration>>,
-    /// One permit per running look-up.
-    pub(crate) slots: Arc<Semaphore>,
-    /// One permit per sign-in that is being finished.
-    pub(crate) sign_in_slots: Semaphore,
+    /// One place per running look-up.
+    pub(crate) look_ups: LookupQueue,
+    /// One place per sign-in that is being finished.
+    pub(crate) exchanges: LookupQueue,
 }
 
 #[derive(Default, Clone)]
@@ -59,14 +60,14 @@ impl Provider {
             priority,
             timeout: limits.request_timeout,
             refresh: limits.refresh,
+            look_ups: LookupQueue::new(limits.look_ups_in_flight, Arc::clone(&clock)),
+            exchanges: LookupQueue::new(limits.sign_ins_in_flight, Arc::clone(&clock)),
             clock,
             state: RwLock::new(State {
                 found: None,
                 error: Some(ProviderError::new("not discovered yet")),
             }),
             keys_requested: Mutex::default(),
-            slots: Arc::new(Semaphore::new(limits.look_ups_in_flight.min(Semaphore::MAX_PERMITS))),
-            sign_in_slots: Semaphore::new(limits.sign_ins_in_flight.min(Semaphore::MAX_PERMITS)),
         }
     }
 

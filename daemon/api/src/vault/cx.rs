@@ -204,6 +204,16 @@ impl Cx {
         self.respond(Some(&page.items), Some(Pagination::from(page)))
     }
 
+    /// The same with a part of a list that comes whole where it is short enough: only what may not
+    /// be all of it says which page it is.
+    pub(super) fn part(&self, page: &Page<impl Serialize>, is_asked_for: bool) -> Outcome {
+        if is_asked_for || page.total_pages() > 1 {
+            self.page(page)
+        } else {
+            self.success(&page.items)
+        }
+    }
+
     /// The same with the record's entity tag; a 304 to a reader that has this revision already.
     pub(super) fn tagged(&self, revision: u64, data: &impl Serialize) -> Outcome {
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;

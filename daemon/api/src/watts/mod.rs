@@ -107,7 +107,7 @@ impl Watts {
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let caller = self
             .leases
-            .sign_in(provider, token, Interface::Rest)
+            .sign_in(provider, token, Interface::Rest, None)
             .await
             .map_err(refused(During::Request))?;
         Ok(Some(caller))

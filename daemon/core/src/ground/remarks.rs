@@ -4,7 +4,8 @@
 //! The caller of [`Ground::remark`] does not wait, since strangers can cause any number of events:
 //! an event that finds no room is counted instead, and the count becomes an event of its own. So
 //! strangers can fill neither memory nor the disk at the pace of their requests, nor take the room
-//! of authenticated callers: these have a queue of their own, which goes first.
+//! of authenticated callers: these have a queue of their own, which goes first. Of these, in turn,
+//! each has a share (`noted`).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tracing::Span;
 
 use super::Ground;
+use super::noted::{Noted, Verdict};
 use crate::error::Error;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::text::short;
@@ -43,6 +45,7 @@ pub(super) struct Remarks {
 struct Waiting {
     known: Queue,
     strangers: Queue,
+    noted: Noted,
 }
 
 #[derive(Default)]
@@ -106,7 +109,11 @@ impl Remarks {
         match event.actor {
             Some(Actor::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
             Some(Actor::Member { .. } | Actor::User(..) | Actor::Operator) | None => {
-                waiting.known.add(event, ROOM);
+                match waiting.noted.judge(&event) {
+                    Verdict::Noted => waiting.known.add(event, ROOM),
+                    Verdict::Last(said) => waiting.known.add(said, ROOM),
+                    Verdict::Not => return,
+                }
             }
         }
         drop(waiting);

@@ -29,10 +29,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use crate::access;
+use crate::address::Address;
 use crate::caller::{Caller, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::error::{Error, Kind};
-use crate::ground::{Ground, outcome_of, suspended};
+use crate::ground::{Ground, Work, outcome_of, suspended};
 use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::leases::attempts::Attempts;
 use crate::leases::effects::Effects;
@@ -210,7 +211,7 @@ impl Leases {
         self.providers.by_issuer(issuer)
     }
 
-    /// Identifies the holder of `token` at `provider`.
+    /// Identifies the holder of `token` at `provider`, for a client at `from`.
     ///
     /// # Errors
     /// `Unauthenticated` when the token is not valid or its subject is suspended; and those of
@@ -220,9 +221,10 @@ impl Leases {
         provider: &ProviderId,
         token: Secret,
         interface: Interface,
+        from: Option<Address>,
     ) -> Result<Caller, Error> {
         let token = Arc::new(token);
-        let identified = self.providers.identify(provider, Arc::clone(&token)).await;
+        let identified = self.providers.identify(provider, Arc::clone(&token), from).await;
         let refused =
             |error: &Error, subject| self.remark_sign_in(provider, interface, subject, error);
         let identity = identified.inspect_err(|error| refused(error, None))?;
@@ -232,6 +234,14 @@ impl Leases {
             return Err(error);
         }
         Ok(Caller { identity, interface, access_token: Some(token) })
+    }
+
+    /// Counts a request of `caller` as in work until the result is dropped.
+    ///
+    /// # Errors
+    /// `Busy` when the user has too many in work already.
+    pub fn begin_work(&self, caller: &Caller) -> Result<Work, Error> {
+        self.ground.begin_work(caller.subject())
     }
 
     /// Audits a refused sign-in. That a provider is down is not one.

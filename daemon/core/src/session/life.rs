@@ -17,11 +17,16 @@ use crate::records::CommitError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
+/// Most sessions that one sign-in ends.
+const ENDED_AT_ONCE: usize = 8;
+
 /// Why a session is ended before its time.
 #[derive(Debug, Clone, Copy)]
 enum EndReason {
     SignedOut,
     SpentTokenShown,
+    /// The user has begun another one, and had as many as a user may have.
+    TooMany,
 }
 
 /// A session that is not over, and its user.
@@ -75,9 +80,14 @@ impl Sessions {
         session: &Session,
         user: &Versioned<User>,
     ) -> Result<(), CommitError> {
+        let too_many = self.too_many(&user.value).await?;
         let Versioned { value: user, revision } = user;
         let mut writing = self.ground.records.writing();
         writing.begin_session(session).await?;
+        for old in &too_many {
+            writing.end_session(old);
+            writing.event(&self.ended(user, old.value.id, EndReason::TooMany)).await?;
+        }
         writing.expect_user(user.id, *revision);
         writing.unless_suspended(&user.subject);
         let target = Target { provider: Some(user.provider.clone()), ..Target::default() };
@@ -85,6 +95,22 @@ impl Sessions {
             self.ground.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
         writing.event(&event).await?;
         writing.commit().await.map(drop)
+    }
+
+    /// The oldest sessions of `user`, which have to end so that there is room for another one. Of
+    /// very many, some are left to the next sign-in.
+    async fn too_many(&self, user: &User) -> Result<Vec<Versioned<Session>>, Error> {
+        let now = self.ground.clock.now();
+        let mut open = self.ground.records.sessions_of(user.id).await?;
+        open.retain(|session| {
+            session.value.session_generation == user.session_generation
+                && session.value.over_at() > now
+        });
+        let most = self.options.max_sessions_per_user.saturating_sub(1);
+        let count = open.len().saturating_sub(most).min(ENDED_AT_ONCE);
+        open.sort_by_key(|session| (session.value.created, session.value.id));
+        open.truncate(count);
+        Ok(open)
     }
 
     /// Identifies the member by an access token, with the current rights.
@@ -198,6 +224,13 @@ impl Sessions {
                 Target::default(),
                 Outcome::Done,
             ),
+            EndReason::TooMany => {
+                let actor = Some(actor(user, session));
+                let event =
+                    self.ground.event(actor, Action::SignOut, Target::default(), Outcome::Done);
+                let note = "the user began another session and had as many as one may have";
+                Event { note: Some(note.to_owned()), ..event }
+            }
             EndReason::SpentTokenShown => {
                 let target = Target { user: Some(user.id), ..Target::default() };
                 let event = self.ground.event(None, Action::SignOut, target, Outcome::Done);

@@ -1,6 +1,9 @@
 //! Pending sign-ins: in memory, bounded, each for one use. All times are of the monotonic clock and
 //! given by the caller.
 //!
+//! One address has a share of them; when all places are taken, the oldest of the address that has
+//! most makes room for an address that has fewer.
+//!
 //! A sign-in awaits the callback of its browser, is being verified, or is complete and keeps its
 //! outcome for the client. An outcome is taken out once.
 
@@ -25,6 +28,7 @@ pub(super) type SignInOutcome = Result<UserId, Error>;
 /// All pending sign-ins.
 pub(super) struct PendingSignIns {
     most: usize,
+    most_of_address: usize,
     table: Mutex<Table>,
 }
 
@@ -33,6 +37,17 @@ struct Table {
     sign_ins: HashMap<KeyHash, Entry>,
     /// The entries by the time at which they expire.
     expiries: BTreeSet<(Duration, KeyHash)>,
+    /// The same of each address.
+    by_address: HashMap<Address, BTreeSet<(Duration, KeyHash)>>,
+}
+
+/// Why there is no room for a sign-in, and how long until there may be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// Its address has its share.
+    OfAddress(Duration),
+    /// All places are taken, and no address has more of them.
+    OfAll(Duration),
 }
 
 struct Entry {
@@ -73,19 +88,26 @@ pub(super) fn hash(key: &Secret) -> KeyHash {
 }
 
 impl PendingSignIns {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, table: Mutex::default() }
+    /// At most `most`, and of one address `most_of_address`.
+    pub(super) fn new(most: usize, most_of_address: usize) -> Self {
+        Self { most, most_of_address, table: Mutex::default() }
     }
 
-    /// How long until there may be room for another sign-in; `None`: there is room.
-    pub(super) fn full_until(&self, now: Duration) -> Option<Duration> {
+    /// Checks whether there is room for another sign-in that begins at `from`.
+    pub(super) fn check_room(&self, from: Address, now: Duration) -> Result<(), NoRoom> {
         let mut table = self.lock();
         table.remove_expired(now);
-        if table.sign_ins.len() < self.most {
-            return None;
+        let wait = |expiries: &BTreeSet<(Duration, KeyHash)>| {
+            expiries.first().map_or(Duration::ZERO, |(expires, _)| expires.saturating_sub(now))
+        };
+        let own = table.by_address.get(&from).filter(|own| own.len() >= self.most_of_address);
+        if let Some(own) = own {
+            return Err(NoRoom::OfAddress(wait(own)));
         }
-        let first = table.expiries.first();
-        Some(first.map_or(Duration::ZERO, |(expires, _)| expires.saturating_sub(now)))
+        if table.sign_ins.len() >= self.most && table.next_to_go(from).is_none() {
+            return Err(NoRoom::OfAll(wait(&table.expiries)));
+        }
+        Ok(())
     }
 
     /// Keeps a sign-in until `expires`. False when there is no room.
@@ -98,11 +120,12 @@ impl PendingSignIns {
     ) -> bool {
         let mut table = self.lock();
         if table.sign_ins.len() >= self.most {
-            return false;
+            let Some(oldest) = table.next_to_go(from) else { return false };
+            table.remove(&oldest);
         }
-        table.expiries.insert((expires, key));
         let stage = Stage::AwaitingCallback(flow);
         let entry = Entry { from, stage, expires, client: None, had_client: false };
+        table.index(&key, from, expires);
         table.sign_ins.insert(key, entry);
         true
     }
@@ -161,6 +184,15 @@ impl PendingSignIns {
         Some((flow, from))
     }
 
+    /// Puts the flow of `key` back, which [`PendingSignIns::take_flow`] took out: it was not used.
+    pub(super) fn put_flow_back(&self, key: &KeyHash, flow: Flow) {
+        if let Some(entry) = self.lock().sign_ins.get_mut(key)
+            && matches!(entry.stage, Stage::Verifying)
+        {
+            entry.stage = Stage::AwaitingCallback(flow);
+        }
+    }
+
     /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`.
     pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome, expires: Duration) {
         let mut table = self.lock();
@@ -201,6 +233,8 @@ impl PendingSignIns {
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
         let table = self.lock();
+        let of_addresses: usize = table.by_address.values().map(BTreeSet::len).sum();
+        assert_eq!(of_addresses, table.expiries.len());
         (table.sign_ins.len(), table.expiries.len())
     }
 
@@ -229,19 +263,54 @@ impl Table {
         if entry.client.is_some() { Err(WaitRefusal::AlreadyWaiting) } else { Ok(entry) }
     }
 
+    fn index(&mut self, key: &KeyHash, from: Address, expires: Duration) {
+        self.expiries.insert((expires, *key));
+        self.by_address.entry(from).or_default().insert((expires, *key));
+    }
+
+    fn unindex(&mut self, key: &KeyHash, from: Address, expires: Duration) {
+        self.expiries.remove(&(expires, *key));
+        if let Some(own) = self.by_address.get_mut(&from) {
+            own.remove(&(expires, *key));
+            if own.is_empty() {
+                self.by_address.remove(&from);
+            }
+        }
+    }
+
     fn set_expiry(&mut self, key: &KeyHash, expires: Duration) {
         if let Some(entry) = self.sign_ins.get_mut(key) {
-            self.expiries.remove(&(entry.expires, *key));
-            entry.expires = expires;
-            self.expiries.insert((expires, *key));
+            let (from, before) = (entry.from, std::mem::replace(&mut entry.expires, expires));
+            self.unindex(key, from, before);
+            self.index(key, from, expires);
         }
+    }
+
+    /// The sign-in that makes room for one that begins at `from`: the oldest of the address that
+    /// has most, if that has more than `from`. One that is being verified, or complete, stays.
+    fn next_to_go(&self, from: Address) -> Option<KeyHash> {
+        let own = self.by_address.get(&from).map_or(0, BTreeSet::len);
+        let largest = self.by_address.values().max_by_key(|keys| keys.len())?;
+        let awaits = |key: &KeyHash| {
+            let entry = self.sign_ins.get(key);
+            entry.is_some_and(|entry| matches!(entry.stage, Stage::AwaitingCallback(_)))
+        };
+        let mut keys = largest.iter().map(|(_, key)| *key);
+        (largest.len() > own).then(|| keys.find(awaits)).flatten()
+    }
+
+    fn remove(&mut self, key: &KeyHash) -> Option<Entry> {
+        let entry = self.sign_ins.remove(key)?;
+        self.unindex(key, entry.from, entry.expires);
+        if let Some(client) = &entry.client {
+            client.notify_one();
+        }
+        Some(entry)
     }
 
     fn take_outcome(&mut self, key: &KeyHash) -> Option<SignInOutcome> {
         self.sign_ins.get(key).filter(|entry| matches!(entry.stage, Stage::Complete(_)))?;
-        let entry = self.sign_ins.remove(key)?;
-        self.expiries.remove(&(entry.expires, *key));
-        match entry.stage {
+        match self.remove(key)?.stage {
             Stage::Complete(outcome) => Some(outcome),
             Stage::AwaitingCallback(_) | Stage::Verifying => None,
         }
@@ -252,7 +321,7 @@ impl Table {
             self.expiries.first().copied().filter(|(expires, _)| *expires <= now)
         {
             self.expiries.remove(&(expires, key));
-            self.sign_ins.remove(&key);
+            self.remove(&key);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::pending::{KeyHash, Progress, SignInOutcome, WaitRefusal, hash};
+use super::pending::{KeyHash, NoRoom, Progress, SignInOutcome, WaitRefusal, hash};
 use super::{Address, Options, Sessions, TokenPair};
 use crate::caller::Interface;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
@@ -73,17 +73,15 @@ impl Sessions {
     ///
     /// # Errors
     /// `Invalid` at the provider for one without sign-in; `LimitReached` when `from` began
-    /// too many this minute, `Busy` when too many sign-ins are pending in total, both with a retry
-    /// hint; `Upstream` while the provider cannot be reached.
+    /// too many this minute, or has too many pending, `Busy` when too many sign-ins are pending in
+    /// total, all with a retry hint; `Upstream` while the provider cannot be reached.
     pub fn begin(
         &self,
         provider: Option<&ProviderId>,
         from: Address,
     ) -> Result<PendingSignIn, Error> {
         let now = self.ground.clock.monotonic();
-        if let Some(wait) = self.pending.full_until(now) {
-            return Err(too_many_pending(wait));
-        }
+        self.pending.check_room(from, now).map_err(no_room)?;
         self.rate_limit.count(from, now).map_err(too_many_begun)?;
         let callback_key = self.new_callback_key();
         let Begun { uri, flow } = self.begin_flow(provider, &callback_key)?;
@@ -146,13 +144,14 @@ impl Sessions {
     }
 
     /// Finishes a sign-in with the callback of its browser. It runs to its end even if the browser
-    /// disconnects; a state is valid for one attempt, successful or not.
+    /// disconnects; a state is valid for one attempt, successful or not, that the provider answers.
     ///
     /// # Errors
     /// `Invalid` for a state that is unknown, spent or expired; `Forbidden` when the browser is not
     /// at the address that began the sign-in; `Unauthenticated` when the provider refused, its
-    /// reply is not valid, or the user is suspended; `Upstream` when the provider could not be
-    /// asked. The waiting client gets the same error.
+    /// reply is not valid, or the user is suspended. The waiting client gets the same error. `Busy`
+    /// when too many sign-ins are being finished and `Upstream` when the provider could not be
+    /// asked: the state is not spent then, and the client waits on.
     pub async fn finish(self: &Arc<Self>, callback: Callback) -> Result<SignInResult, Error> {
         let key = hash(&callback.state);
         let now = self.ground.clock.monotonic();
@@ -178,7 +177,13 @@ impl Sessions {
         callback: Callback,
     ) -> Result<(), Error> {
         let provider = flow.provider.clone();
-        let result = self.verify(flow, began_from, callback).await;
+        let result = self.verify(&flow, began_from, callback).await;
+        if let Err(error) = &result
+            && matches!(error.kind(), Kind::Busy | Kind::Upstream)
+        {
+            self.pending.put_flow_back(&key, flow);
+            return result.map(drop);
+        }
         let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
         self.pending.complete(&key, for_client(&result), expires);
         if let Err(error) = &result {
@@ -189,7 +194,7 @@ impl Sessions {
 
     async fn verify(
         &self,
-        flow: Flow,
+        flow: &Flow,
         began_from: Address,
         callback: Callback,
     ) -> Result<UserId, Error> {
@@ -199,7 +204,8 @@ impl Sessions {
         let ProviderReply::Code(code) = callback.reply else {
             return Err(Error::new(Kind::Unauthenticated, "The provider did not sign you in."));
         };
-        let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref()).await?;
+        let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref(), callback.from);
+        let vouched = vouched.await?;
         self.users.record_sign_in(vouched).await
     }
 
@@ -312,6 +318,17 @@ fn too_many_begun(wait: Duration) -> Error {
         "Too many sign-ins were begun from your address; please wait a little.",
     )
     .retry_after(wait)
+}
+
+fn no_room(no: NoRoom) -> Error {
+    match no {
+        NoRoom::OfAddress(wait) => Error::new(
+            Kind::LimitReached,
+            "Too many sign-ins from your address are pending; please finish one, or wait a little.",
+        )
+        .retry_after(wait.max(Duration::from_secs(1))),
+        NoRoom::OfAll(wait) => too_many_pending(wait),
+    }
 }
 
 fn too_many_pending(wait: Duration) -> Error {

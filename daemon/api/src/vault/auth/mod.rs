@@ -39,7 +39,6 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
-            .fails(&[StatusCode::TOO_MANY_REQUESTS])
             .no_store(),
         redirect(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())

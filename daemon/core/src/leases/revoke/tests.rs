@@ -718,7 +718,7 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
     let op = crate::ids::ProviderId::parse(doubles::PROVIDER).unwrap();
     let sign_in = async || -> Result<Caller, Error> {
         let token = crate::secret::Secret::new("alice");
-        world.leases.sign_in(&op, token, crate::caller::Interface::Rest).await
+        world.leases.sign_in(&op, token, crate::caller::Interface::Rest, None).await
     };
     let alice = sign_in().await.unwrap();
     assert!(alice.access_token.as_ref().unwrap().verify(b"alice"));

@@ -97,7 +97,7 @@ async fn token_confusion() {
         setup
             .world
             .leases
-            .sign_in(&provider, Secret::new("alice"), crate::caller::Interface::Rest)
+            .sign_in(&provider, Secret::new("alice"), crate::caller::Interface::Rest, None)
             .await
             .is_ok()
     );
@@ -108,7 +108,7 @@ async fn token_confusion() {
     let ours = setup
         .world
         .leases
-        .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest)
+        .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest, None)
         .await;
     assert_eq!(
         kind(ours),

@@ -8,7 +8,8 @@ async fn a_suspended_user_is_suspended_in_every_dialect() {
     let root = setup.member("root", &[]).await;
     let alice = setup.member("alice", &[]).await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
-    let bearer = || setup.world.leases.sign_in(&provider, Secret::new("alice"), Interface::Rest);
+    let bearer =
+        || setup.world.leases.sign_in(&provider, Secret::new("alice"), Interface::Rest, None);
     let suspend = |suspended| {
         let grant = authorize_suspension(&root, alice.user()).unwrap();
         setup.users.set_suspended(grant, suspended)
