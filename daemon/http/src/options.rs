@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::hosts::HostPolicy;
+use crate::proxies::TrustedProxies;
 
 /// The limits of a server. Each of them bounds what a client can make it hold.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// The host names that are served.
     pub hosts: HostPolicy,
+    /// The proxies that are trusted to name the address of their client.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServerOptions {
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             stall_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             hosts: HostPolicy::Any,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -230,8 +230,9 @@ impl Daemon {
                 max_body: MAX_BODY,
             },
         );
-        let options =
-            ServerOptions { deadline: self.deadline, hosts, ..config.server.limits.clone() };
+        let trusted_proxies = trusted_proxies(config)?;
+        let limits = config.server.limits.clone();
+        let options = ServerOptions { deadline: self.deadline, hosts, trusted_proxies, ..limits };
         let surfaces = self.surfaces(config, watts)?;
         let server = Server::new(options, surfaces, self.system.connections.clone());
         for bound in listeners {
@@ -257,7 +258,6 @@ impl Daemon {
         let options = vault_api::Options {
             public_url: public_url(config),
             cors_origins: config.origins.clone(),
-            trusted_proxies: trusted_proxies(config)?,
         };
         let surface = vault_api::Vault::new(parts, options).map_err(Failure::error)?;
         let surface = Arc::new(surface);

@@ -31,7 +31,7 @@ const METHOD_CHARS: usize = 20;
 
 /// Answers one request and logs the outcome. Never fails: a fault becomes a reply.
 pub(super) async fn answer(
-    incoming: http::Request<Incoming>,
+    mut incoming: http::Request<Incoming>,
     peer: &Peer,
     pace: &Arc<Pace>,
     shared: &Shared,
@@ -39,12 +39,15 @@ pub(super) async fn answer(
     let _turn = pace.begin();
     let id = RequestId::next();
     let surface = Arc::clone(shared.surfaces.find(incoming.uri().path()));
+    let source = shared.options.trusted_proxies.source(peer, incoming.headers());
     let span = tracing::info_span!(
         "request",
         id = %id,
+        client = %source,
         method = %Escaped { text: incoming.method().as_str(), limit: METHOD_CHARS },
         path = %Escaped { text: &surface.logged_path(incoming.uri().path()), limit: PATH_CHARS },
     );
+    incoming.extensions_mut().insert(source);
     async {
         let begun = Instant::now();
         let mut reply = reply_to(incoming, &*surface, id, peer, pace, shared).await;

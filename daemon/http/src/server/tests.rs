@@ -54,7 +54,7 @@ fn connect(options: ServerOptions) -> (DuplexStream, Drain) {
     let (ours, theirs) = duplex(4096);
     let drain = Drain::new();
     let server = Server::new(options, Surfaces::new(Arc::new(Probe)), drain.clone());
-    drain.spawn("connection", connection::run(theirs, Peer::Unix, Arc::clone(&server.0)));
+    drain.spawn("connection", connection::run(theirs, Peer::Unix(None), Arc::clone(&server.0)));
     (ours, drain)
 }
 
