@@ -10,6 +10,7 @@
 //! Never here: a decision about rights, or about the next state of a lease. A handler that grows
 //! past some fifteen lines hides a use-case that belongs in `credsmith-core`.
 
+mod client;
 mod docs;
 mod log;
 mod negotiate;

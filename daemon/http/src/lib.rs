@@ -40,7 +40,7 @@ pub use json::StrictJson;
 pub use listener::{Listener, ListenerError, Peer, TlsIdentity};
 pub use options::ServerOptions;
 pub use pem::PemError;
-pub use proxies::{ClientAddress, InvalidNetwork, TrustedProxies};
+pub use proxies::{InvalidNetwork, Source, TrustedProxies};
 pub use reply::{Quiet, Reply, ReplyBody, ReplyBodyError};
 pub use request_id::RequestId;
 pub use server::Server;

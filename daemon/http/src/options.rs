@@ -27,8 +27,6 @@ pub struct ServerOptions {
     pub unfinished_bodies: u64,
     /// The same of replies that clients have not read; replies of up to 16 KiB do not count.
     pub unread_replies: u64,
-    /// The proxies whose word about the address of a client is taken.
-    pub trusted_proxies: TrustedProxies,
     /// From the end of a request's head to its reply, reading the body included. Longer than any
     /// plugin may take.
     pub deadline: Duration,
@@ -48,6 +46,8 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// The host names that are served.
     pub hosts: HostPolicy,
+    /// The proxies that are trusted to name the address of their client.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServerOptions {
@@ -60,7 +60,6 @@ impl Default for ServerOptions {
             limit_loopback: false,
             unfinished_bodies: 128 << 20,
             unread_replies: 256 << 20,
-            trusted_proxies: TrustedProxies::default(),
             deadline: Duration::from_secs(60),
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
@@ -68,6 +67,7 @@ impl Default for ServerOptions {
             stall_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             hosts: HostPolicy::Any,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

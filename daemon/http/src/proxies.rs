@@ -4,21 +4,43 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::listener::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Where a request comes from: an extension of each request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The address of the client: the connection's, or the one that a trusted proxy names; `None`
+    /// for a Unix socket.
+    pub address: Option<IpAddr>,
+    /// The user id of the process at the other end of a Unix socket.
+    pub uid: Option<u32>,
+}
+
+impl Source {
+    /// What the server noted with the request.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.uid) {
+            (Some(address), _) => address.fmt(f),
+            (None, Some(uid)) => write!(f, "uid {uid}"),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}
+
 /// The proxies that are trusted to name the address of their client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
-
-/// The address of the client of a request, as far as it is known: in the extensions of every
-/// request. `None` for a Unix socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddress(pub Option<IpAddr>);
 
 /// A text that is neither an address nor a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +71,12 @@ impl TrustedProxies {
     /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Where a request with these headers comes from, that arrived from `peer`.
+    pub fn source(&self, peer: &Peer, headers: &HeaderMap) -> Source {
+        let uid = if let Peer::Unix(uid) = peer { *uid } else { None };
+        Source { address: self.client(peer, headers), uid }
     }
 
     /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as
@@ -130,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
         }
-        assert_eq!(TrustedProxies::default().client(&Peer::Unix, &HeaderMap::new()), None);
+        assert_eq!(TrustedProxies::default().client(&Peer::Unix(None), &HeaderMap::new()), None);
     }
 
     #[test]

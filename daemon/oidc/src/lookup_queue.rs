@@ -347,11 +347,11 @@ mod tests {
         let mut late = ask(&queue, at(99), Lane::Stranger);
         assert!(ready(&mut late).is_none());
         running.pop();
-        assert!(ready(&mut late).unwrap().is_some());
+        running.push(ready(&mut late).unwrap().unwrap());
         let mut later = ask(&queue, at(98), Lane::Stranger);
         clock.advance(WAIT);
         assert!(later.as_mut().await.is_none(), "not for ever");
-        drop((running, late));
+        drop(running);
         assert!(run(&queue, at(1)).is_some(), "every place is free again");
         let state = queue.state.lock();
         assert_eq!((state.running, state.count, state.turns.len()), (0, 0, 0));
@@ -384,8 +384,6 @@ mod tests {
             }
         }
         assert_eq!(queue.state.lock().count, MOST_WAITING);
-        let refused = waiting.iter_mut().filter_map(ready).count();
-        assert_eq!(refused, waiting.len() - MOST_WAITING);
         let mut honest = ask(&queue, at(2), Lane::Stranger);
         assert!(ready(&mut honest).is_none(), "it waits");
         assert_eq!(queue.state.lock().count, MOST_WAITING);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::remarks::STRANGERS_AT_ONCE;
 use crate::access::operator;
-use crate::caller::Interface;
+use crate::caller::{Client, Interface};
 use crate::doubles::{Fault, PROVIDER, caller};
 use crate::doubles::{IssueStep, RevokeStep};
 use crate::error::Error;
@@ -16,16 +16,13 @@ use crate::testing::{SECOND, World, kind};
 
 /// A refusal of an authenticated user, whom `asked` names.
 fn refusal(asked: &str) -> Event {
-    Event {
-        actor: Some(Actor::User(caller(asked).subject().clone(), Interface::Rest)),
-        ..of_stranger(asked)
-    }
+    Event { actor: Some(Actor::from(&caller(asked))), ..of_stranger(asked) }
 }
 
 fn of_stranger(asked: &str) -> Event {
     Event {
         at: crate::time::Timestamp::from_secs(1),
-        actor: Some(Actor::Stranger(Interface::Vault)),
+        actor: Some(Actor::stranger(Interface::Vault, Client::default())),
         action: Action::Refuse,
         target: Target { asked: Some(asked.to_owned()), ..Target::default() },
         note: None,
@@ -128,8 +125,9 @@ async fn the_end_of_the_daemon_waits_for_notes() {
 async fn refused_sign_ins_are_audited() {
     let world = World::new().await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
-    let sign_in =
-        |token: &str| world.leases.sign_in(&provider, Secret::new(token), Interface::Rest, None);
+    let sign_in = |token: &str| {
+        world.leases.sign_in(&provider, Secret::new(token), Interface::Rest, Client::default())
+    };
     world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
     let before = waiting(&world);
     sign_in("alice").await.unwrap();

@@ -6,6 +6,7 @@ use super::{
     FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, ScriptedPlugins,
     TestTasks, ground, vouched,
 };
+use crate::caller::Client;
 use crate::catalogue::Catalogue;
 use crate::ground::Ground;
 use crate::ids::ProviderId;
@@ -102,7 +103,8 @@ impl People {
         let state = self.sessions.begin(None, from).expect("a sign-in").callback_key;
         self.provider.add_code(user, vouched(user));
         let reply = ProviderReply::Code(crate::secret::Secret::new(user));
-        let callback = Callback { state, reply, issuer: None, from, wants_tokens: true };
+        let client = Client::default();
+        let callback = Callback { state, reply, issuer: None, from, wants_tokens: true, client };
         match self.sessions.finish(callback).await.expect("a sign-in") {
             SignInResult::Tokens(pair) => pair,
             SignInResult::Delivered => panic!("no client waits"),

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::caller::Subject;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::time::Timestamp;
 
 /// Refusals and failures of one user that are noted in a minute.
@@ -38,8 +38,9 @@ pub(super) enum Verdict {
 impl Noted {
     /// Counts `event`, if it is a refusal or a failure of a user.
     pub(super) fn judge(&mut self, event: &Event) -> Verdict {
-        let (Some(Actor::User(subject, _) | Actor::Member { subject, .. }), true) =
-            (&event.actor, event.outcome != Outcome::Done)
+        let who = event.actor.as_ref().map(|actor| &actor.who);
+        let (Some(Who::User(subject, _) | Who::Member { subject, .. }), true) =
+            (who, event.outcome != Outcome::Done)
         else {
             return Verdict::Noted;
         };
@@ -73,13 +74,12 @@ fn left_out(actor: Option<Actor>, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Interface;
+    use crate::doubles::caller;
 
     fn refusal(user: &str, second: u64) -> Event {
-        let subject = Subject { issuer: "https://op".into(), subject: user.into() };
         Event {
             at: Timestamp::from_secs(second),
-            actor: Some(Actor::User(subject, Interface::Rest)),
+            actor: Some(Actor::from(&caller(user))),
             action: Action::Refuse,
             target: Target::default(),
             note: None,

@@ -18,7 +18,7 @@ use tracing::Span;
 use super::Ground;
 use super::noted::{Noted, Verdict};
 use crate::error::Error;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Event, Outcome, Target, Who};
 use crate::text::short;
 use crate::time::Timestamp;
 
@@ -106,9 +106,9 @@ impl Remarks {
     /// Takes `event` if there is room, and counts it if not.
     pub(super) fn add(&self, event: Event) {
         let mut waiting = self.lock();
-        match event.actor {
-            Some(Actor::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
-            Some(Actor::Member { .. } | Actor::User(..) | Actor::Operator) | None => {
+        match event.actor.as_ref().map(|actor| &actor.who) {
+            Some(Who::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
+            Some(Who::Member { .. } | Who::User(..) | Who::Operator) | None => {
                 match waiting.noted.judge(&event) {
                     Verdict::Noted => waiting.known.add(event, ROOM),
                     Verdict::Last(said) => waiting.known.add(said, ROOM),
@@ -226,17 +226,19 @@ fn lost(count: u64, what: &str, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Interface;
+    use crate::caller::{Client, Interface};
+    use crate::ports::audit::Actor;
 
     fn event(number: usize) -> Event {
         let at = Timestamp::from_secs(number as u64);
         let outcome = Outcome::Refused("no".into());
-        let actor = Some(Actor::Operator);
+        let actor = Some(Actor::operator(Client::default()));
         Event { at, actor, action: Action::Refuse, target: Target::default(), note: None, outcome }
     }
 
     fn of_stranger(number: usize) -> Event {
-        Event { actor: Some(Actor::Stranger(Interface::Vault)), ..event(number) }
+        let actor = Some(Actor::stranger(Interface::Vault, Client::default()));
+        Event { actor, ..event(number) }
     }
 
     fn take(notes: &Remarks, most: usize, strangers: usize) -> Batch {

@@ -30,7 +30,7 @@ use futures_util::future::{Either, select};
 
 use crate::access;
 use crate::address::Address;
-use crate::caller::{Caller, Interface, Subject};
+use crate::caller::{Caller, Client, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::error::{Error, Kind};
 use crate::ground::{Ground, Work, outcome_of, suspended};
@@ -211,7 +211,7 @@ impl Leases {
         self.providers.by_issuer(issuer)
     }
 
-    /// Identifies the holder of `token` at `provider`, for a client at `from`.
+    /// Identifies the holder of `token` at `provider`, who asks from `client`.
     ///
     /// # Errors
     /// `Unauthenticated` when the token is not valid or its subject is suspended; and those of
@@ -221,19 +221,22 @@ impl Leases {
         provider: &ProviderId,
         token: Secret,
         interface: Interface,
-        from: Option<Address>,
+        client: Client,
     ) -> Result<Caller, Error> {
         let token = Arc::new(token);
+        let from = client.address.map(Address::from);
         let identified = self.providers.identify(provider, Arc::clone(&token), from).await;
-        let refused =
-            |error: &Error, subject| self.remark_sign_in(provider, interface, subject, error);
+        let stranger = Actor::stranger(interface, client.clone());
+        let refused = |error: &Error, subject| {
+            self.remark_sign_in(provider, stranger.clone(), subject, error);
+        };
         let identity = identified.inspect_err(|error| refused(error, None))?;
         if self.ground.records.is_suspended(identity.subject()).await? {
             let error = suspended();
             refused(&error, Some(identity.subject().clone()));
             return Err(error);
         }
-        Ok(Caller { identity, interface, access_token: Some(token) })
+        Ok(Caller { identity, interface, access_token: Some(token), client })
     }
 
     /// Counts a request of `caller` as in work until the result is dropped.
@@ -248,7 +251,7 @@ impl Leases {
     fn remark_sign_in(
         &self,
         provider: &ProviderId,
-        interface: Interface,
+        stranger: Actor,
         subject: Option<Subject>,
         error: &Error,
     ) {
@@ -257,7 +260,7 @@ impl Leases {
         }
         self.ground.remark(Event {
             at: self.ground.clock.now(),
-            actor: Some(Actor::Stranger(interface)),
+            actor: Some(stranger),
             action: Action::SignIn,
             target: Target { provider: Some(provider.clone()), subject, ..Target::default() },
             note: None,
@@ -411,5 +414,5 @@ fn target_of(lease: &Lease) -> Target {
 
 /// The actor of a call of `caller`.
 fn user(caller: &Caller) -> Actor {
-    Actor::User(caller.subject().clone(), caller.interface)
+    Actor::from(caller)
 }

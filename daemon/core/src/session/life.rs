@@ -3,14 +3,15 @@
 
 use subtle::ConstantTimeEq as _;
 
+use super::pending::SignedIn;
 use super::{Sessions, TokenPair, tokens};
-use crate::caller::Member;
+use crate::caller::{Client, Interface, Member};
 use crate::error::{Error, Kind};
 use crate::ground::{retry, suspended};
-use crate::ids::{SessionId, UserId};
+use crate::ids::SessionId;
 use crate::model::session::Session;
 use crate::model::user::User;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::ports::random_16;
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
@@ -21,12 +22,14 @@ use crate::time::Timestamp;
 const ENDED_AT_ONCE: usize = 8;
 
 /// Why a session is ended before its time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum EndReason {
-    SignedOut,
-    SpentTokenShown,
+    /// Its user asked for it.
+    SignedOut(Actor),
+    /// A spent refresh token was shown, from there.
+    SpentTokenShown(Client),
     /// The user has begun another one, and had as many as a user may have.
-    TooMany,
+    TooMany(Actor),
 }
 
 /// A session that is not over, and its user.
@@ -37,17 +40,17 @@ struct ActiveSession {
 
 impl Sessions {
     /// Opens a session for `user`, after a sign-in.
-    pub(super) async fn open(&self, user: UserId) -> Result<TokenPair, Error> {
-        retry(|| self.try_open(user)).await
+    pub(super) async fn open(&self, signed_in: SignedIn) -> Result<TokenPair, Error> {
+        retry(|| self.try_open(&signed_in)).await
     }
 
-    async fn try_open(&self, user: UserId) -> Result<TokenPair, CommitError> {
-        let user = self.ground.records.user(user).await?.ok_or_else(no_session)?;
+    async fn try_open(&self, signed_in: &SignedIn) -> Result<TokenPair, CommitError> {
+        let user = self.ground.records.user(signed_in.user).await?.ok_or_else(no_session)?;
         if user.value.suspended {
             return Err(suspended().into());
         }
         let (session, pair) = self.new_session(&user.value)?;
-        self.commit_new(&session, &user).await?;
+        self.commit_new(&session, &user, &signed_in.browser).await?;
         Ok(pair)
     }
 
@@ -79,20 +82,24 @@ impl Sessions {
         &self,
         session: &Session,
         user: &Versioned<User>,
+        browser: &Client,
     ) -> Result<(), CommitError> {
         let too_many = self.too_many(&user.value).await?;
         let Versioned { value: user, revision } = user;
         let mut writing = self.ground.records.writing();
         writing.begin_session(session).await?;
-        for old in &too_many {
-            writing.end_session(old);
-            writing.event(&self.ended(user, old.value.id, EndReason::TooMany)).await?;
-        }
         writing.expect_user(user.id, *revision);
         writing.unless_suspended(&user.subject);
         let target = Target { provider: Some(user.provider.clone()), ..Target::default() };
-        let event =
-            self.ground.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
+        let subject = user.subject.clone();
+        let who = Who::Member { subject, user: user.id, session: session.id };
+        let actor = Actor { who, client: browser.clone() };
+        for old in &too_many {
+            writing.end_session(old);
+            let reason = EndReason::TooMany(actor.clone());
+            writing.event(&self.ended(user, old.value.id, &reason)).await?;
+        }
+        let event = self.ground.event(Some(actor), Action::SignIn, target, Outcome::Done);
         writing.event(&event).await?;
         writing.commit().await.map(drop)
     }
@@ -118,7 +125,7 @@ impl Sessions {
     /// # Errors
     /// `Unauthenticated` unless it is a valid access token of ours, of a session that is not over;
     /// `Internal` when the store fails.
-    pub async fn authenticate(&self, token: &Secret) -> Result<Member, Error> {
+    pub async fn authenticate(&self, token: &Secret, client: Client) -> Result<Member, Error> {
         let now = self.ground.clock.now();
         let claims =
             tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
@@ -129,7 +136,8 @@ impl Sessions {
             return Err(no_session());
         }
         let rights = self.users.rights(&user);
-        Ok(Member::of_session(claims.session, claims.user, user.subject, claims.scopes, rights))
+        let (session, subject, scopes) = (claims.session, user.subject, claims.scopes);
+        Ok(Member::of_session(session, claims.user, subject, scopes, rights, client))
     }
 
     /// The session of that id with its user, if it is not over.
@@ -155,22 +163,23 @@ impl Sessions {
     /// `Unauthenticated` when it is no refresh token of ours, its session is over, or it is spent:
     /// then the session ends, since one of the two clients that showed it stole it (RFC 9700
     /// section 4.14.2). `Internal` when the store fails.
-    pub async fn refresh(&self, token: &Secret) -> Result<TokenPair, Error> {
+    pub async fn refresh(&self, token: &Secret, client: &Client) -> Result<TokenPair, Error> {
         let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
         // A conflict most likely means that another request showed the same token.
-        retry(|| self.try_refresh(&claims, &hash)).await
+        retry(|| self.try_refresh(&claims, &hash, client)).await
     }
 
     async fn try_refresh(
         &self,
         claims: &tokens::RefreshClaims,
         hash: &[u8; 32],
+        client: &Client,
     ) -> Result<TokenPair, CommitError> {
         let now = self.ground.clock.now();
         let active = self.active(claims.session, now).await?.ok_or_else(no_session)?;
         if !bool::from(active.session.value.refresh.ct_eq(hash)) {
-            self.end(active, EndReason::SpentTokenShown).await?;
+            self.end(active, EndReason::SpentTokenShown(client.clone())).await?;
             let cause = "a spent refresh token was shown; its session was ended";
             return Err(no_session().because(cause).into());
         }
@@ -191,7 +200,7 @@ impl Sessions {
     /// `Internal` when the store fails.
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
         match self.active(member.session(), self.ground.clock.now()).await? {
-            Some(active) => self.end(active, EndReason::SignedOut).await,
+            Some(active) => self.end(active, EndReason::SignedOut(member.into())).await,
             None => Ok(()),
         }
     }
@@ -200,14 +209,14 @@ impl Sessions {
     /// it alive.
     async fn end(&self, active: ActiveSession, reason: EndReason) -> Result<(), Error> {
         let ActiveSession { session, user } = active;
-        retry(|| self.try_end(session.value.id, &user, reason)).await
+        retry(|| self.try_end(session.value.id, &user, &reason)).await
     }
 
     async fn try_end(
         &self,
         id: SessionId,
         user: &User,
-        reason: EndReason,
+        reason: &EndReason,
     ) -> Result<(), CommitError> {
         let Some(session) = self.ground.records.session(id).await? else { return Ok(()) };
         let mut writing = self.ground.records.writing();
@@ -216,33 +225,30 @@ impl Sessions {
         writing.commit().await.map(drop)
     }
 
-    fn ended(&self, user: &User, session: SessionId, reason: EndReason) -> Event {
+    fn ended(&self, user: &User, session: SessionId, reason: &EndReason) -> Event {
         match reason {
-            EndReason::SignedOut => self.ground.event(
-                Some(actor(user, session)),
+            EndReason::SignedOut(actor) => self.ground.event(
+                Some(actor.clone()),
                 Action::SignOut,
                 Target::default(),
                 Outcome::Done,
             ),
-            EndReason::TooMany => {
-                let actor = Some(actor(user, session));
+            EndReason::TooMany(actor) => {
+                let actor = Some(actor.clone());
                 let event =
                     self.ground.event(actor, Action::SignOut, Target::default(), Outcome::Done);
-                let note = "the user began another session and had as many as one may have";
-                Event { note: Some(note.to_owned()), ..event }
+                let note = format!("session {session} made room for another one of its user");
+                Event { note: Some(note), ..event }
             }
-            EndReason::SpentTokenShown => {
+            EndReason::SpentTokenShown(client) => {
+                let shown_by = Some(Actor::stranger(Interface::Vault, client.clone()));
                 let target = Target { user: Some(user.id), ..Target::default() };
-                let event = self.ground.event(None, Action::SignOut, target, Outcome::Done);
+                let event = self.ground.event(shown_by, Action::SignOut, target, Outcome::Done);
                 let note = format!("a spent refresh token of session {session} was shown");
                 Event { note: Some(note), ..event }
             }
         }
     }
-}
-
-fn actor(user: &User, session: SessionId) -> Actor {
-    Actor::Member { subject: user.subject.clone(), user: user.id, session }
 }
 
 /// The one refusal of every token that is not valid.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Address;
+use crate::caller::Client;
 use crate::error::Error;
 use crate::ids::UserId;
 use crate::ports::sign_in::Flow;
@@ -23,7 +24,14 @@ use crate::secret::Secret;
 pub(super) type KeyHash = [u8; 32];
 
 /// The outcome of a sign-in, for the client that waits for it.
-pub(super) type SignInOutcome = Result<UserId, Error>;
+pub(super) type SignInOutcome = Result<SignedIn, Error>;
+
+/// The user of a sign-in, and where the browser was in which it happened.
+#[derive(Debug, Clone)]
+pub(super) struct SignedIn {
+    pub(super) user: UserId,
+    pub(super) browser: Client,
+}
 
 /// All pending sign-ins.
 pub(super) struct PendingSignIns {

@@ -11,9 +11,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::pending::{KeyHash, NoRoom, Progress, SignInOutcome, WaitRefusal, hash};
+use super::pending::{KeyHash, NoRoom, Progress, SignInOutcome, SignedIn, WaitRefusal, hash};
 use super::{Address, Options, Sessions, TokenPair};
-use crate::caller::Interface;
+use crate::caller::{Client, Interface};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
 use crate::ids::{ProviderId, UserId};
@@ -48,6 +48,8 @@ pub struct Callback {
     pub from: Address,
     /// Whether the browser takes the tokens, if no client ever waited for them.
     pub wants_tokens: bool,
+    /// Where its request comes from, for the audit.
+    pub client: Client,
 }
 
 /// The reply of a provider to an authorization request.
@@ -176,7 +178,7 @@ impl Sessions {
         began_from: Address,
         callback: Callback,
     ) -> Result<(), Error> {
-        let provider = flow.provider.clone();
+        let (provider, browser) = (flow.provider.clone(), callback.client.clone());
         let result = self.verify(&flow, began_from, callback).await;
         if let Err(error) = &result
             && matches!(error.kind(), Kind::Busy | Kind::Upstream)
@@ -185,9 +187,9 @@ impl Sessions {
             return result.map(drop);
         }
         let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
-        self.pending.complete(&key, for_client(&result), expires);
+        self.pending.complete(&key, for_client(&result, &browser), expires);
         if let Err(error) = &result {
-            self.remark_failed_sign_in(provider, error);
+            self.remark_failed_sign_in(provider, browser, error);
         }
         result.map(drop)
     }
@@ -206,12 +208,12 @@ impl Sessions {
         };
         let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref(), callback.from);
         let vouched = vouched.await?;
-        self.users.record_sign_in(vouched).await
+        self.users.record_sign_in(vouched, &callback.client).await
     }
 
-    fn remark_failed_sign_in(&self, provider: ProviderId, error: &Error) {
+    fn remark_failed_sign_in(&self, provider: ProviderId, browser: Client, error: &Error) {
         let target = Target { provider: Some(provider), ..Target::default() };
-        let stranger = Some(Actor::Stranger(Interface::Vault));
+        let stranger = Some(Actor::stranger(Interface::Vault, browser));
         self.ground.remark(self.ground.event(stranger, Action::SignIn, target, outcome_of(error)));
     }
 }
@@ -263,10 +265,10 @@ impl fmt::Debug for WaitingClient {
 
 /// The outcome for the client that waits: kind and sentence alone. The cause is logged with the
 /// browser's request, which the fields belong to.
-fn for_client(result: &Result<UserId, Error>) -> SignInOutcome {
+fn for_client(result: &Result<UserId, Error>, browser: &Client) -> SignInOutcome {
     result
         .as_ref()
-        .map(|user| *user)
+        .map(|user| SignedIn { user: *user, browser: browser.clone() })
         .map_err(|error| Error::new(error.kind(), error.public().to_owned()))
 }
 

@@ -61,7 +61,7 @@ fn network(peer: &Peer, shared: &Shared) -> Option<Network> {
         Peer::Tcp(address) if !shared.options.trusted_proxies.is_proxy(peer) => {
             Some(address.ip().into())
         }
-        Peer::Tcp(_) | Peer::Unix => None,
+        Peer::Tcp(_) | Peer::Unix(_) => None,
     }
 }
 

@@ -18,7 +18,6 @@ use crate::hosts::HostPolicy;
 use crate::layer;
 use crate::listener::Peer;
 use crate::pace::Pace;
-use crate::proxies::ClientAddress;
 use crate::reply::{Quiet, Reply};
 use crate::request_id::RequestId;
 use crate::shares::{BURST, Connection, Network};
@@ -46,17 +45,20 @@ pub(super) struct On {
 }
 
 /// Answers one request and logs the outcome. Never fails: a fault becomes a reply.
-pub(super) async fn answer(incoming: http::Request<Incoming>, on: &On) -> Reply {
+pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Reply {
     let _turn = on.pace.begin();
     let id = RequestId::next();
     let surface = Arc::clone(on.shared.surfaces.find(incoming.uri().path()));
-    let client = on.shared.options.trusted_proxies.client(&on.peer, incoming.headers());
+    let source = on.shared.options.trusted_proxies.source(&on.peer, incoming.headers());
+    let client = source.address;
     let span = tracing::info_span!(
         "request",
         id = %id,
+        client = %source,
         method = %Escaped { text: incoming.method().as_str(), limit: METHOD_CHARS },
         path = %Escaped { text: &surface.logged_path(incoming.uri().path()), limit: PATH_CHARS },
     );
+    incoming.extensions_mut().insert(source);
     async {
         let begun = Instant::now();
         let mut reply = reply_to(incoming, &*surface, id, client, on).await;
@@ -159,7 +161,6 @@ async fn call(
     let slot = shared.slots.take().ok_or(Fault::Busy { retry_after: options.retry_after })?;
     parts.extensions.insert(id);
     parts.extensions.insert(Peer::clone(&on.peer));
-    parts.extensions.insert(ClientAddress(client));
     parts.extensions.insert(slot.clone());
     body.attach_slot(&slot);
     // This clone counts the request even after the surface has dropped the extensions.
@@ -227,6 +228,7 @@ fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, on: &On) {
         return;
     };
     on.pace.mark_upgraded();
+    on.connection.leave_share();
     let drain = &on.shared.drain;
     let draining = drain.watch();
     // It counts as a connection to its end.

@@ -56,7 +56,8 @@ fn connect(options: ServerOptions) -> (DuplexStream, Drain) {
     let drain = Drain::new();
     let server = Server::new(options, Surfaces::new(Arc::new(Probe)), drain.clone());
     let own = server.0.connections.enter(None).now_or_never().flatten().unwrap();
-    drain.spawn("connection", connection::run(theirs, Peer::Unix, own, Arc::clone(&server.0)));
+    let serving = connection::run(theirs, Peer::Unix(None), own, Arc::clone(&server.0));
+    drain.spawn("connection", serving);
     (ours, drain)
 }
 

@@ -4,11 +4,12 @@
 //! A new connection is never refused for the sake of an idle one. Where its address has its share,
 //! the longest idle connection of that address is closed; where all are taken, the longest idle of
 //! all. A connection is idle while the daemon waits for its client: for a head, for a body, for the
-//! client to read a reply. WebSockets go only when no other connection is idle.
+//! client to read a reply. WebSockets go only when no other connection is idle; they are not part of
+//! an address's share, since what they wait for is bounded by address itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -54,6 +55,8 @@ pub(crate) struct Connection {
 pub(crate) struct Place {
     number: u64,
     network: Option<Network>,
+    /// Whether it counts in the share of its network.
+    counted: AtomicBool,
     born: Instant,
     state: AtomicU64,
     cut: CancellationToken,
@@ -105,7 +108,8 @@ impl Connections {
         let mut open = self.open.lock();
         let own = network.and_then(|network| open.by_network.get(&network)).copied();
         if own.unwrap_or(0) >= self.share {
-            match open.longest_idle(|place| place.network == network) {
+            let counts = |place: &Place| place.counted.load(Ordering::Relaxed);
+            match open.longest_idle(|place| place.network == network && counts(place)) {
                 Some(place) => open.cut(&place),
                 None => return Entry::Refused,
             }
@@ -120,6 +124,7 @@ impl Connections {
         let place = Arc::new(Place {
             number: open.next,
             network,
+            counted: AtomicBool::new(network.is_some()),
             born: self.born,
             state: AtomicU64::new(WORKING),
             cut: CancellationToken::new(),
@@ -171,10 +176,16 @@ impl Open {
     }
 
     fn remove(&mut self, place: &Place) {
-        if self.places.remove(&place.number).is_none() {
+        if self.places.remove(&place.number).is_some() {
+            self.count_no_more(place);
+        }
+    }
+
+    fn count_no_more(&mut self, place: &Place) {
+        let Some(network) = place.network else { return };
+        if !place.counted.swap(false, Ordering::Relaxed) {
             return;
         }
-        let Some(network) = place.network else { return };
         match self.by_network.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(self.by_network.remove(&network)),
@@ -203,6 +214,11 @@ impl Open {
 impl Connection {
     pub(crate) fn place(&self) -> &Arc<Place> {
         &self.place
+    }
+
+    /// It has become a WebSocket: from now on it is not part of its network's share.
+    pub(crate) fn leave_share(&self) {
+        self.all.open.lock().count_no_more(&self.place);
     }
 }
 
@@ -248,6 +264,7 @@ impl Place {
         Arc::new(Self {
             number: 0,
             network: None,
+            counted: AtomicBool::new(false),
             born: Instant::now(),
             state: AtomicU64::new(WORKING),
             cut: CancellationToken::new(),
@@ -335,6 +352,24 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         drop(first);
         assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn web_sockets_are_not_part_of_a_share() {
+        let all = Connections::new(40);
+        let socket = |_| {
+            let socket = enter(&all, at(1)).unwrap();
+            socket.place().upgrade();
+            socket.leave_share();
+            socket
+        };
+        let sockets: Vec<_> = (0..30).map(socket).collect();
+        assert!(sockets.iter().all(|one| !one.place.is_cut()));
+        let plain: Vec<_> = (0..12).map(|_| enter(&all, at(1)).unwrap()).collect();
+        assert_eq!(plain.iter().filter(|one| one.place.is_cut()).count(), 2);
+        assert_eq!(all.counts(), (40, 10));
+        drop(sockets);
+        assert_eq!(all.counts(), (10, 10));
     }
 
     /// A trusted proxy speaks for many clients.

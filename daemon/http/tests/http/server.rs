@@ -392,7 +392,7 @@ async fn a_unix_socket_is_private_and_goes_with_the_server() {
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let said =
         say(&mut stream, b"GET /api/who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    assert!(body_of(&said).ends_with(" unix"), "{said}");
+    assert!(body_of(&said).ends_with(" unix of ours: true"), "{said}");
 
     assert!(matches!(Listener::unix(&path).await, Err(ListenerError::InUse(_))));
     assert!(path.exists(), "the refused listener must not take the file along");

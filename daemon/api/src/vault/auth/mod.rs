@@ -8,7 +8,7 @@ mod page;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Client, Member};
 use credsmith_core::error::{Error, Kind};
 use credsmith_core::ids::ProviderId;
 use credsmith_core::secret::Secret;
@@ -25,7 +25,6 @@ use serde_json::{Value, json};
 
 use super::Authenticator;
 use super::cx::Cx;
-use super::query::Query;
 use super::refuse::{self, Refusal};
 use super::route::{Access, Outcome, Route};
 use crate::docs::Content;
@@ -117,8 +116,12 @@ impl<'a> From<&'a TokenPair> for Tokens<'a> {
 }
 
 impl Authenticator for Sessions {
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
-        self.authenticate(token).boxed()
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        client: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
+        self.authenticate(token, client).boxed()
     }
 
     fn public_keys(&self) -> Value {
@@ -143,7 +146,9 @@ async fn finish(cx: Cx) -> Outcome {
         return Err(Refusal::MethodNotAllowed("GET, OPTIONS".to_owned()));
     }
     let wants_json = wants_json(&cx);
-    let finished = match callback(&cx.query(), client_address(&cx), wants_json) {
+    // The exchange of the code waits for its turn at the provider, which is a bound of its own.
+    cx.release();
+    let finished = match callback(&cx, wants_json) {
         Ok(callback) => cx.core().sessions.finish(callback).await.map_err(finish_refusal),
         Err(refusal) => Err(refusal),
     };
@@ -157,7 +162,8 @@ async fn finish(cx: Cx) -> Outcome {
 }
 
 /// The callback that the browser brought. `code` beside `error` is no answer of a provider.
-fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Callback, Refusal> {
+fn callback(cx: &Cx, wants_tokens: bool) -> Result<Callback, Refusal> {
+    let query = cx.query();
     let state = query
         .one("state")?
         .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
@@ -166,7 +172,8 @@ fn callback(query: &Query, from: Address, wants_tokens: bool) -> Result<Callback
         _ => ProviderReply::Refused,
     };
     let issuer = query.one("iss")?.map(str::to_owned);
-    Ok(Callback { state: Secret::new(state), reply, issuer, from, wants_tokens })
+    let (from, client) = (client_address(cx), cx.client());
+    Ok(Callback { state: Secret::new(state), reply, issuer, from, wants_tokens, client })
 }
 
 async fn wait(cx: Cx) -> Outcome {
@@ -207,7 +214,7 @@ async fn outcome(client: &WaitingClient) -> String {
 
 async fn refresh(cx: Cx) -> Outcome {
     let token = cx.header(&X_REFRESH_TOKEN).ok().flatten().ok_or(Refusal::NoToken)?;
-    let pair = cx.core().sessions.refresh(&Secret::new(token)).await?;
+    let pair = cx.core().sessions.refresh(&Secret::new(token), &cx.client()).await?;
     cx.success(&Tokens::from(&pair))
 }
 

@@ -89,12 +89,9 @@ impl World {
 
     async fn with(options: SessionOptions) -> Self {
         let people = People::new(vec![role_of("alice", "admin", &["*"])], options).await;
-        let mut trusted_proxies = TrustedProxies::default();
-        trusted_proxies.add("10.0.0.1").unwrap();
         let options = Options {
             public_url: "https://vault.example".into(),
             cors_origins: vec!["https://app.example".into()],
-            trusted_proxies,
         };
         let companies = companies(Source::Listed(Vec::new())).await;
         let parts = Core {
@@ -113,7 +110,11 @@ impl World {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::from(String::new())).unwrap();
-        request.extensions_mut().insert(Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 4711)));
+        let mut proxies = TrustedProxies::default();
+        proxies.add("10.0.0.1").unwrap();
+        let peer = Peer::Tcp(SocketAddr::new(peer.parse().unwrap(), 4711));
+        let source = proxies.source(&peer, request.headers());
+        request.extensions_mut().insert(source);
         let (parts, body) = self.vault.call(request).await.into_parts();
         assert_documented(method, &format!("/v1/auth/{path}"), &parts, body.bytes());
         Reply {

@@ -165,7 +165,7 @@ async fn a_user_has_fifty_sessions_and_the_oldest_ends() {
     assert_eq!(setup.world.store.dump("session/").len(), 51);
     assert_eq!(setup.world.store.dump("session-of/").len(), 51);
     // Sessions that are over make room.
-    let member = setup.sessions.authenticate(&pairs[51].access).await.unwrap();
+    let member = setup.sessions.authenticate(&pairs[51].access, Client::default()).await.unwrap();
     setup.sessions.sign_out(&member).await.unwrap();
     setup.sign_in("alice").await;
     assert!(setup.is_valid(&pairs[2].access).await);

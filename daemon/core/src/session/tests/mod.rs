@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::access::operator;
+use crate::caller::Client;
 use crate::doubles::{FakeSignIn, FakeTokens, Gate, ISSUER, PROVIDER, caller, vouched};
 use crate::error::{Error, Kind};
 use crate::ports::sign_in::Vouched;
@@ -110,6 +111,7 @@ impl Setup {
             issuer: None,
             from: at(1),
             wants_tokens: false,
+            client: Client::default(),
         }
     }
 
@@ -122,7 +124,7 @@ impl Setup {
     }
 
     async fn is_valid(&self, token: &Secret) -> bool {
-        match self.sessions.authenticate(token).await {
+        match self.sessions.authenticate(token, Client::default()).await {
             Ok(_) => true,
             Err(error) => {
                 assert_eq!(error.kind(), Kind::Unauthenticated);
