@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod config;
 mod console;
+mod descriptors;
 mod dev;
 mod failure;
 mod files;
@@ -30,6 +31,11 @@ use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand};
 use commands::{key, plugin, running};
 use config::Log;
 use failure::Failure;
+
+/// It gives freed memory back to the system, also when other threads freed it than allocated it
+/// (decision 0029).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run_command(Cli::parse().command) {
@@ -81,6 +87,9 @@ fn check(path: &Path) -> Result<(), Failure> {
     let loaded = run::load(path)?;
     for warning in &loaded.warnings {
         console::say(format!("warning: {warning}"));
+    }
+    if let Some(complaint) = descriptors::complaint(&loaded.config, descriptors::hard_limit()) {
+        console::say(format!("warning: {complaint}"));
     }
     console::say("The configuration is in order.");
     Ok(())

@@ -101,4 +101,6 @@ pub(crate) enum Data {
     One(SchemaOf),
     /// A page of a list of these, with `pagination`.
     Page(SchemaOf),
+    /// A list of these, with `pagination` where it may not be all of them.
+    Part(SchemaOf),
 }

@@ -11,6 +11,7 @@
 //! past some fifteen lines hides a use-case that belongs in `credsmith-core`.
 
 mod bearer;
+mod client;
 mod docs;
 mod log;
 mod negotiate;

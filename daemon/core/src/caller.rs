@@ -4,6 +4,7 @@
 //! provider vouches for one or where a record of that is read, a member where a session is checked.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,19 @@ pub enum Interface {
     Vault,
 }
 
+/// Where a request comes from: for audit events, logs and bounds, never for a decision about
+/// rights. Nothing of it is known for what the daemon does by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The address of the client, as the connection or a trusted proxy names it; `None` for a Unix
+    /// socket.
+    pub address: Option<IpAddr>,
+    /// The id of the request, as the answer carries it.
+    pub request: Option<Arc<str>>,
+    /// The user id of the process at the other end of a Unix socket.
+    pub uid: Option<u32>,
+}
+
 /// The caller of a use-case.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -101,6 +115,8 @@ pub struct Caller {
     pub interface: Interface,
     /// The access token of the request, for services that are granted it.
     pub access_token: Option<Arc<Secret>>,
+    /// Where the request comes from.
+    pub client: Client,
 }
 
 impl Caller {
@@ -115,11 +131,11 @@ impl Caller {
 ///
 /// Only `session` makes one:
 /// ```compile_fail,E0624
-/// use credsmith_core::caller::{Member, Subject};
+/// use credsmith_core::caller::{Client, Member, Subject};
 /// use credsmith_core::ids::{SessionId, UserId};
 /// use credsmith_core::rights::Rights;
 /// fn forge(user: UserId, subject: Subject, session: SessionId) -> Member {
-///     Member::of_session(session, user, subject, Vec::new(), Rights::default())
+///     Member::of_session(session, user, subject, Vec::new(), Rights::default(), Client::default())
 /// }
 /// ```
 #[derive(Debug, Clone)]
@@ -129,6 +145,7 @@ pub struct Member {
     session: SessionId,
     scopes: Vec<String>,
     rights: Rights,
+    client: Client,
 }
 
 impl Member {
@@ -145,15 +162,17 @@ impl Member {
         subject: Subject,
         scopes: Vec<String>,
         rights: Rights,
+        client: Client,
     ) -> Self {
-        Self { user, subject, session, scopes, rights }
+        Self { user, subject, session, scopes, rights, client }
     }
 
     /// A member without a session, which fills the vault of a demonstration. It proves no sign-in:
     /// `credsmith dev` alone may make one, and its data serve this machine only.
     pub fn of_demonstration(user: UserId, session: SessionId, rights: Rights) -> Self {
         let subject = Subject { issuer: "credsmith".to_owned(), subject: "dev".to_owned() };
-        Self { user, subject, session, scopes: Vec::new(), rights }
+        let (scopes, client) = (Vec::new(), Client::default());
+        Self { user, subject, session, scopes, rights, client }
     }
 
     /// The user's id in the vault.
@@ -179,6 +198,11 @@ impl Member {
     /// The rights of the user.
     pub fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// Where the request comes from.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Whether the token has `scope`.

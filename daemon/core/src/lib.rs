@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod access;
+pub mod address;
 pub mod audit;
 pub mod caller;
 pub mod catalogue;

@@ -15,6 +15,11 @@ impl Paging {
     /// The longest page.
     pub const MAX_PER_PAGE: usize = 1000;
 
+    /// The first page, as long as one may be: what a request gets that asks for no page.
+    pub fn longest() -> Self {
+        Self { page: 1, per_page: Self::MAX_PER_PAGE }
+    }
+
     /// Page `page`, from 1, of pages with `per_page` entries, 1 to [`Paging::MAX_PER_PAGE`].
     ///
     /// # Errors

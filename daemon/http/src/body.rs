@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::fault::Fault;
 use crate::options::ServerOptions;
 use crate::pace::Pace;
+use crate::shares::{Budget, Network};
 use crate::slot::Slot;
 
 /// The body of a request. Nothing of it is read before the surface calls [`Body::read`], and never
@@ -26,6 +27,9 @@ enum Source {
     Streaming(Streaming),
 }
 
+/// So many bytes of a body do not count as unfinished: the buffer of a connection holds as much.
+const UNCOUNTED: usize = 16 * 1024;
+
 /// A body that is still arriving on its connection.
 struct Streaming {
     incoming: Incoming,
@@ -35,6 +39,9 @@ struct Streaming {
     stall_timeout: Duration,
     ended: bool,
     pace: Arc<Pace>,
+    /// The bytes of unfinished bodies, and whose share this one is of.
+    budget: Arc<Budget>,
+    network: Option<Network>,
     /// The permit of the request, lent to others while this waits for the client.
     slot: Slot,
     /// The `retry-after` of the refusal when no permit is free once the body has arrived.
@@ -90,13 +97,21 @@ impl Body {
     }
 
     /// A body that is read from `incoming` under the time limits of `options`.
-    pub(crate) fn streaming(incoming: Incoming, options: &ServerOptions, pace: Arc<Pace>) -> Self {
+    pub(crate) fn streaming(
+        incoming: Incoming,
+        options: &ServerOptions,
+        pace: Arc<Pace>,
+        budget: &Arc<Budget>,
+        network: Option<Network>,
+    ) -> Self {
         Self(Source::Streaming(Streaming {
             incoming,
             total_timeout: options.body_timeout,
             stall_timeout: options.stall_timeout,
             ended: false,
             pace,
+            budget: Arc::clone(budget),
+            network,
             slot: Slot::free(),
             retry_after: options.retry_after,
         }))
@@ -139,13 +154,16 @@ impl Streaming {
             return Err(BodyFault::TooLarge);
         }
         let (slot, retry_after) = (self.slot.clone(), self.retry_after);
+        let place = Arc::clone(self.pace.place());
         let mut reading = pin!(timeout(self.total_timeout, self.collect(limit)));
         // Most bodies have arrived already, and their requests keep their permit.
         if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
             return read.unwrap_or(Err(BodyFault::TimedOut));
         }
         slot.lend();
+        place.wait();
         let body = reading.await.unwrap_or(Err(BodyFault::TimedOut))?;
+        place.work();
         if slot.reclaim() { Ok(body) } else { Err(BodyFault::Busy { retry_after }) }
     }
 
@@ -157,8 +175,16 @@ impl Streaming {
         };
         let mut whole = BytesMut::from(first);
         let mut next = Some(second);
+        let (mut held, mut counted) = (None, UNCOUNTED);
         while let Some(piece) = next {
             whole.extend_from_slice(&piece);
+            // The buffer grows by doubling: what it takes counts, not what is in it.
+            let more = whole.capacity().saturating_sub(counted);
+            if more > 0 {
+                held.get_or_insert_with(|| self.budget.hold(self.network, self.pace.place(), 0))
+                    .grow(more);
+                counted = whole.capacity();
+            }
             next = self.piece(limit.saturating_sub(whole.len())).await?;
         }
         Ok(whole.freeze())

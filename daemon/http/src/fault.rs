@@ -28,6 +28,11 @@ pub enum Fault {
     BodyTimeout,
     /// 421: `host` names another server, or is missing where a name is required.
     UnknownHost,
+    /// 429: the address of the client has sent more requests than its share. This one had no effect.
+    TooManyRequests {
+        /// When the client should try again: the value of `retry-after`.
+        retry_after: Duration,
+    },
     /// 503: too many requests in work. This one had no effect.
     Busy {
         /// When the client should try again: the value of `retry-after`.
@@ -51,6 +56,7 @@ impl Fault {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy { .. } | Self::Deadline => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -67,6 +73,7 @@ impl Fault {
             Self::BadRequest(sentence) => sentence,
             Self::BodyTimeout => "the request body did not arrive in time",
             Self::UnknownHost => "this server does not answer for that host name",
+            Self::TooManyRequests { .. } => "too many requests from this address, try again later",
             Self::Busy { .. } => "the server is busy, try again later",
             Self::Deadline => "the server could not answer in time",
             Self::Panicked => "the server failed to handle the request",
@@ -76,7 +83,9 @@ impl Fault {
     /// The value of `retry-after`, in whole seconds, at least one.
     pub fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Busy { retry_after } => Some(retry_after.as_secs().max(1)),
+            Self::Busy { retry_after } | Self::TooManyRequests { retry_after } => {
+                Some(retry_after.as_secs().max(1))
+            }
             _ => None,
         }
     }

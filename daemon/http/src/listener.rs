@@ -24,15 +24,17 @@ const BACKLOG: u32 = 1024;
 pub enum Peer {
     /// A TCP client, or the last proxy in front of it.
     Tcp(SocketAddr),
-    /// A process on this machine that may open the socket.
-    Unix,
+    /// A process on this machine that may open the socket, of this user id where the system tells
+    /// it.
+    Unix(Option<u32>),
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
+            Self::Unix(None) => f.write_str("unix"),
+            Self::Unix(Some(uid)) => write!(f, "unix uid {uid}"),
         }
     }
 }
@@ -177,7 +179,8 @@ impl Listener {
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Accepted::Unix(stream), Peer::Unix))
+                let uid = stream.peer_cred().ok().map(|process| process.uid());
+                Ok((Accepted::Unix(stream), Peer::Unix(uid)))
             }
         }
     }

@@ -13,18 +13,26 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::options::ServerOptions;
+use crate::shares::Place;
 
 /// How long a closed connection is still read from, so that a client that is sending a body can
 /// read the reply: closing over unread bytes resets the connection and discards the reply.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long a client may take to read a reply: so long, and a second for each so many bytes.
+const READING: Duration = Duration::from_secs(30);
+const BYTES_A_SECOND: usize = 64 * 1024;
+
 /// The state that a connection shares with the requests on it.
-#[derive(Debug, Default)]
 pub(crate) struct Pace {
+    place: Arc<Place>,
+    /// Until when the client has to have read the present reply.
+    read_until: Mutex<Option<Instant>>,
     /// Odd while a request is being answered.
     turn: AtomicU32,
     upgraded: AtomicBool,
@@ -32,8 +40,26 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// The pace of the connection of that place.
+    pub(crate) fn new(place: Arc<Place>) -> Self {
+        Self {
+            place,
+            read_until: Mutex::default(),
+            turn: AtomicU32::default(),
+            upgraded: AtomicBool::default(),
+            body_abandoned: AtomicBool::default(),
+        }
+    }
+
+    /// The place of its connection.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
     /// Marks the begin of a request; dropping the guard marks its answer.
     pub(crate) fn begin(self: &Arc<Self>) -> Turn {
+        self.place.work();
+        *self.read_until.lock() = None;
         self.turn.fetch_add(1, Ordering::Relaxed);
         Turn(Arc::clone(self))
     }
@@ -41,6 +67,13 @@ impl Pace {
     /// Lifts the limit on silence: the connection was upgraded.
     pub(crate) fn mark_upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Demands that a reply of so many bytes is read in time.
+    pub(crate) fn limit_reading(&self, bytes: usize) {
+        let seconds = u64::try_from(bytes / BYTES_A_SECOND).unwrap_or(u64::MAX);
+        let time = READING.saturating_add(Duration::from_secs(seconds));
+        *self.read_until.lock() = Instant::now().checked_add(time);
     }
 
     /// Notes that a body was dropped before its end: the client may still be sending it.
@@ -55,6 +88,11 @@ pub(crate) struct Turn(Arc<Pace>);
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.turn.fetch_add(1, Ordering::Relaxed);
+        if self.0.upgraded.load(Ordering::Relaxed) {
+            self.0.place.upgrade();
+        } else {
+            self.0.place.wait();
+        }
     }
 }
 
@@ -159,7 +197,12 @@ impl<I> PacedStream<I> {
     /// long.
     fn on_write_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.write_since.get_or_insert_with(Instant::now);
-        ready!(self.writing.poll(cx, since + self.limits.stall));
+        let stalled = since + self.limits.stall;
+        // A client that reads byte by byte never stalls.
+        let read_until = *self.pace.read_until.lock();
+        let read_until = read_until.filter(|_| !self.pace.upgraded.load(Ordering::Relaxed));
+        let deadline = read_until.map_or(stalled, |until| until.min(stalled));
+        ready!(self.writing.poll(cx, deadline));
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 

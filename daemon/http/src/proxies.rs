@@ -4,12 +4,39 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::listener::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Where a request comes from: an extension of each request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The address of the client: the connection's, or the one that a trusted proxy names; `None`
+    /// for a Unix socket.
+    pub address: Option<IpAddr>,
+    /// The user id of the process at the other end of a Unix socket.
+    pub uid: Option<u32>,
+}
+
+impl Source {
+    /// What the server noted with the request.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.uid) {
+            (Some(address), _) => address.fmt(f),
+            (None, Some(uid)) => write!(f, "uid {uid}"),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}
 
 /// The proxies that are trusted to name the address of their client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +73,12 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
+    /// Where a request with these headers comes from, that arrived from `peer`.
+    pub fn source(&self, peer: &Peer, headers: &HeaderMap) -> Source {
+        let uid = if let Peer::Unix(uid) = peer { *uid } else { None };
+        Source { address: self.client(peer, headers), uid }
+    }
+
     /// The address of the client behind `peer`: read from the end of `x-forwarded-for`, as long as
     /// the proxy that wrote an entry is trusted. Entries that the client wrote itself are ignored.
     /// `None` for a Unix socket.
@@ -62,6 +95,11 @@ impl TrustedProxies {
             }
         }
         Some(client)
+    }
+
+    /// Whether `peer` is a trusted proxy.
+    pub(crate) fn is_proxy(&self, peer: &Peer) -> bool {
+        matches!(peer, Peer::Tcp(peer) if self.trusts(peer.ip().to_canonical()))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -120,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
         }
-        assert_eq!(TrustedProxies::default().client(&Peer::Unix, &HeaderMap::new()), None);
+        assert_eq!(TrustedProxies::default().client(&Peer::Unix(None), &HeaderMap::new()), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The answer to a request, and short ways to make one.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,12 +10,24 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::{Frame, SizeHint};
 
+use crate::shares::Held;
+
 /// An answer. A surface may put [`Upgrade`](crate::Upgrade) or [`Quiet`] into its extensions.
 pub type Reply = Response<ReplyBody>;
 
+/// How much of a body is handed over at once: the rest stays here, and counts as unread, until the
+/// client has read on.
+const PIECE: usize = 64 * 1024;
+
 /// The body of an answer: bytes in memory, or none.
 #[derive(Clone, Default)]
-pub struct ReplyBody(http_body_util::Full<Bytes>, Bytes);
+pub struct ReplyBody {
+    whole: Bytes,
+    /// What is still to be sent.
+    rest: Bytes,
+    /// The share of the bytes that clients have not read.
+    held: Option<Arc<Held>>,
+}
 
 /// Why a reply body could not be sent. It is a named type because a boxed error makes async
 /// handlers unusable, and has no value because bytes in memory cannot fail.
@@ -30,12 +42,6 @@ impl fmt::Display for ReplyBodyError {
 
 impl std::error::Error for ReplyBodyError {}
 
-impl From<Infallible> for ReplyBodyError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 /// Put into the extensions of a reply to a frequent request, such as a health check: its log line
 /// has level debug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +50,8 @@ pub struct Quiet;
 impl ReplyBody {
     /// These bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self(http_body_util::Full::new(bytes.clone()), bytes)
+        let whole = bytes.into();
+        Self { rest: whole.clone(), whole, held: None }
     }
 
     /// Nothing.
@@ -55,7 +61,12 @@ impl ReplyBody {
 
     /// All the bytes, for tests and layers, which read a reply before it is sent.
     pub fn bytes(&self) -> &Bytes {
-        &self.1
+        &self.whole
+    }
+
+    /// Counts it as unread until it is sent or dropped.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(Arc::new(held));
     }
 
     /// A reply with `body` as `text/plain; charset=utf-8`.
@@ -93,7 +104,7 @@ impl ReplyBody {
 
 impl fmt::Debug for ReplyBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReplyBody({} bytes)", self.1.len())
+        write!(f, "ReplyBody({} bytes)", self.whole.len())
     }
 }
 
@@ -103,16 +114,20 @@ impl hyper::body::Body for ReplyBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyBodyError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(ReplyBodyError::from)
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }

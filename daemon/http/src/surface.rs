@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::reply::Reply;
 
 /// A request as a surface receives it. Its extensions hold a [`RequestId`](crate::RequestId), a
-/// [`Peer`](crate::Peer) and a [`Slot`](crate::Slot).
+/// [`Peer`](crate::Peer), a [`Source`](crate::Source) and a [`Slot`](crate::Slot).
 pub type Request = http::Request<Body>;
 
 /// Answers the requests of one dialect.

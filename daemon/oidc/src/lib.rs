@@ -2,7 +2,7 @@
 //!
 //! Start with [`OidcProviders`], which implements core's `Providers` port: it maps a bearer token
 //! to an identity. Below it, in order: `cache` (read for every request), `single_flight` (one
-//! look-up for all concurrent requests of a token), `lookup` (userinfo, introspection, signed
+//! look-up for all concurrent requests of a token), `lookup_queue` (whose turn it is), `lookup` (userinfo, introspection, signed
 //! tokens), `discovery` (the endpoints, kept up to date in the background by `provider`). The rules
 //! are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
 //! core's `SignIn` port too: `sign_in` has the order of the steps, `code_flow` the requests,
@@ -28,6 +28,7 @@ mod issuer;
 mod jwt;
 mod keys;
 mod lookup;
+mod lookup_queue;
 mod metadata;
 mod options;
 mod ports;

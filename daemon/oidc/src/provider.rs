@@ -9,7 +9,7 @@ use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use parking_lot::RwLock;
 use serde_json::Value;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::credentials::OwnClient;
 use crate::discovery::{self, Discovered};
@@ -17,6 +17,7 @@ use crate::error::ProviderError;
 use crate::issuer::{may_be_stated, same_issuer};
 use crate::jwt::{self, Header};
 use crate::keys::Reading;
+use crate::lookup_queue::LookupQueue;
 use crate::options::{Limits, ProviderOptions};
 use crate::ports::Ports;
 
@@ -38,10 +39,10 @@ pub(crate) struct Provider {
     entropy: Arc<dyn Entropy>,
     state: RwLock<State>,
     keys_requested: Mutex<Option<Duration>>,
-    /// One permit per running look-up.
-    pub(crate) slots: Arc<Semaphore>,
-    /// One permit per sign-in that is being finished.
-    pub(crate) sign_in_slots: Semaphore,
+    /// One place per running look-up.
+    pub(crate) look_ups: LookupQueue,
+    /// One place per sign-in that is being finished.
+    pub(crate) exchanges: LookupQueue,
 }
 
 #[derive(Default, Clone)]
@@ -62,6 +63,8 @@ impl Provider {
             priority,
             timeout: limits.request_timeout,
             refresh: limits.refresh,
+            look_ups: LookupQueue::new(limits.look_ups_in_flight, Arc::clone(&ports.clock)),
+            exchanges: LookupQueue::new(limits.sign_ins_in_flight, Arc::clone(&ports.clock)),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             state: RwLock::new(State {
@@ -69,8 +72,6 @@ impl Provider {
                 error: Some(ProviderError::new("not discovered yet")),
             }),
             keys_requested: Mutex::default(),
-            slots: Arc::new(Semaphore::new(limits.look_ups_in_flight.min(Semaphore::MAX_PERMITS))),
-            sign_in_slots: Semaphore::new(limits.sign_ins_in_flight.min(Semaphore::MAX_PERMITS)),
         }
     }
 

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use credsmith_core::address::Address;
 use credsmith_core::caller::Identity;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::providers::{ProviderView, Providers};
 use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use crate::cache::{IdentityCache, Key};
 use crate::error::ProviderError;
 use crate::issuer::same_issuer;
+use crate::lookup_queue::Lane;
 use crate::options::{Fault, Limits, ProviderOptions};
 use crate::ports::Ports;
 use crate::provider::Provider;
@@ -37,13 +39,27 @@ const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
 /// The longest access token: request heads have the same limit.
 const MAX_TOKEN: usize = 16 * 1024;
 
+/// Accepted tokens that are remembered, for each cached identity.
+const ACCEPTED: usize = 8;
+
+/// Why a look-up gave no identity.
+#[derive(Debug, Clone)]
+enum NoIdentity {
+    /// Its turn did not come in time.
+    Busy,
+    /// The provider refused the token, or could not be asked.
+    Refused(ProviderError),
+}
+
 /// The configured providers. Discovery goes on in the background until [`OidcProviders::stop`] or
 /// the last reference is dropped.
 pub struct OidcProviders {
     providers: Vec<Arc<Provider>>,
     positions: HashMap<ProviderId, usize>,
     cache: Arc<IdentityCache>,
-    lookups: SingleFlight<Key, Result<Arc<Identity>, ProviderError>>,
+    lookups: SingleFlight<Key, Result<Arc<Identity>, NoIdentity>>,
+    /// Tokens that were accepted before, by their keys.
+    accepted: Arc<Cache<Key, ()>>,
     stopped: watch::Sender<bool>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -78,6 +94,7 @@ impl OidcProviders {
                 limits.cache_ttl,
                 Arc::clone(&ports.clock),
             )),
+            accepted: Arc::new(Cache::new(limits.cache_entries.saturating_mul(ACCEPTED))),
             lookups: SingleFlight::new(Arc::clone(&ports.tasks)),
             stopped: watch::Sender::new(false),
             clock: Arc::clone(&ports.clock),
@@ -111,26 +128,30 @@ impl OidcProviders {
         Some((position, self.providers.get(position)?))
     }
 
-    /// The look-up of a token that is not cached; `None` at the limit of running look-ups.
+    /// The look-up of a token that is not cached, when its turn has come.
     fn look_up(
         &self,
         key: Key,
         provider: &Arc<Provider>,
         token: Arc<Secret>,
-    ) -> Option<BoxFuture<'static, Result<Arc<Identity>, ProviderError>>> {
-        if let Some(identity) = self.cache.get(&key) {
-            // Another look-up has ended since the caller read the cache.
-            return Some(async move { Ok(identity) }.boxed());
-        }
-        let slot = Arc::clone(&provider.slots).try_acquire_owned().ok()?;
+        from: Option<Address>,
+    ) -> BoxFuture<'static, Result<Arc<Identity>, NoIdentity>> {
         let (provider, cache) = (Arc::clone(provider), Arc::clone(&self.cache));
-        let work = async move {
-            let cached = provider.look_up(&token).await?;
-            drop(slot);
+        let accepted = Arc::clone(&self.accepted);
+        Box::pin(async move {
+            if let Some(identity) = cache.get(&key) {
+                // Another look-up has ended since the caller read the cache.
+                return Ok(identity);
+            }
+            let lane = accepted.get(&key).map_or(Lane::Stranger, |()| Lane::Known);
+            let place = provider.look_ups.place(from, lane).await.ok_or(NoIdentity::Busy)?;
+            let outcome = provider.look_up(&token).await;
+            place.end(outcome.is_ok());
+            let cached = outcome.map_err(NoIdentity::Refused)?;
+            accepted.insert(key, ());
             cache.put(key, cached.clone());
             Ok(cached.identity)
-        };
-        Some(work.boxed())
+        })
     }
 }
 
@@ -195,6 +216,7 @@ impl Providers for OidcProviders {
         &self,
         provider: &ProviderId,
         token: Arc<Secret>,
+        from: Option<Address>,
     ) -> Result<Arc<Identity>, Error> {
         let (position, provider) = self
             .find(provider)
@@ -212,15 +234,17 @@ impl Providers for OidcProviders {
         if let Some(Err(foreign)) = token.expose_str().map(|text| provider.refuse_foreign(text)) {
             return Err(unauthenticated(NOT_ACCEPTED).because(foreign));
         }
-        match self.lookups.run(key, || self.look_up(key, provider, token)).await {
+        match self.lookups.run(key, || Some(self.look_up(key, provider, token, from))).await {
             Ok(Ok(identity)) => Ok(identity),
-            Ok(Err(error)) if error.is_unavailable() => {
+            Ok(Err(NoIdentity::Refused(error))) if error.is_unavailable() => {
                 Err(Error::new(Kind::Upstream, UNAVAILABLE)
                     .because(error)
                     .retry_after(RETRY_UNAVAILABLE))
             }
-            Ok(Err(error)) => Err(unauthenticated(NOT_ACCEPTED).because(error)),
-            Err(NoResult::TooMany) => {
+            Ok(Err(NoIdentity::Refused(error))) => {
+                Err(unauthenticated(NOT_ACCEPTED).because(error))
+            }
+            Ok(Err(NoIdentity::Busy)) | Err(NoResult::TooMany) => {
                 Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
                     .because("as many token look-ups as the provider may have are under way")
                     .retry_after(Duration::from_secs(1)))

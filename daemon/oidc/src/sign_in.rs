@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use credsmith_core::address::Address;
 use credsmith_core::caller::{Claims, Subject};
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::sign_in::{Begun, Flow, SignIn, Vouched};
@@ -21,6 +22,7 @@ use crate::error::ProviderError;
 use crate::id_token::{self, Expected};
 use crate::jwt;
 use crate::keys::{Reading, Signed};
+use crate::lookup_queue::Lane;
 use crate::options::{AskUserinfo, CodeFlow};
 use crate::provider::Provider;
 use crate::providers::OidcProviders;
@@ -234,19 +236,22 @@ impl SignIn for OidcProviders {
 
     async fn finish(
         &self,
-        flow: Flow,
+        flow: &Flow,
         code: Secret,
         issuer: Option<&str>,
+        from: Address,
     ) -> Result<Vouched, Error> {
         let (provider, settings) = self.sign_in_at(&flow.provider)?;
         if code.is_empty() || code.len() > MAX_CODE {
             return Err(SignInError::Rejected("the code is empty or too long".into()).into_error());
         }
-        let Ok(_slot) = provider.sign_in_slots.try_acquire() else {
+        let Some(place) = provider.exchanges.place(Some(from), Lane::Stranger).await else {
             return Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
                 .because("as many sign-ins as the provider may have are being finished")
                 .retry_after(Duration::from_secs(1)));
         };
-        self.vouch(provider, settings, &flow, &code, issuer).await.map_err(SignInError::into_error)
+        let outcome = self.vouch(provider, settings, flow, &code, issuer).await;
+        place.end(outcome.is_ok());
+        outcome.map_err(SignInError::into_error)
     }
 }

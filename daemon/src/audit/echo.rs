@@ -4,7 +4,7 @@
 //! Foreign text (a subject, a reason) is a field of the line, never its message.
 
 use credsmith_core::caller::Interface;
-use credsmith_core::ports::audit::{Actor, AuditEcho, Event, Outcome};
+use credsmith_core::ports::audit::{AuditEcho, Event, Outcome, Who};
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -12,16 +12,14 @@ pub(crate) struct Echo;
 
 impl AuditEcho for Echo {
     fn echo(&self, event: &Event) {
-        let (actor, acting, interface) = match &event.actor {
+        let (actor, acting, interface) = match event.actor.as_ref().map(|actor| &actor.who) {
             None => ("daemon", None, None),
-            Some(Actor::Operator) => ("operator", None, None),
-            Some(Actor::Stranger(interface)) => {
-                ("stranger", None, Some(interface_name(*interface)))
-            }
-            Some(Actor::User(subject, interface)) => {
+            Some(Who::Operator) => ("operator", None, None),
+            Some(Who::Stranger(interface)) => ("stranger", None, Some(interface_name(*interface))),
+            Some(Who::User(subject, interface)) => {
                 ("user", Some(subject), Some(interface_name(*interface)))
             }
-            Some(Actor::Member { subject, .. }) => {
+            Some(Who::Member { subject, .. }) => {
                 ("user", Some(subject), Some(interface_name(Interface::Vault)))
             }
         };
@@ -30,6 +28,7 @@ impl AuditEcho for Echo {
             Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
             Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
         };
+        let client = event.actor.as_ref().map(|actor| &actor.client);
         tracing::info!(
             target: crate::logging::AUDIT,
             at = event.at.as_millis(),
@@ -41,6 +40,9 @@ impl AuditEcho for Echo {
             actor_issuer = acting.map(|subject| subject.issuer.as_str()),
             actor_subject = acting.map(|subject| subject.subject.as_str()),
             interface,
+            address = client.and_then(|client| client.address).map(tracing::field::display),
+            request = client.and_then(|client| client.request.as_deref()),
+            uid = client.and_then(|client| client.uid),
             service = event.target.service.as_ref().map(tracing::field::display),
             credential = event.target.lease.map(tracing::field::display),
             issuer = event.target.subject.as_ref().map(|subject| subject.issuer.as_str()),
@@ -65,9 +67,9 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use credsmith_core::caller::Subject;
+    use credsmith_core::caller::{Client, Subject};
     use credsmith_core::ids::{LeaseId, ServiceId};
-    use credsmith_core::ports::audit::{Action, Target};
+    use credsmith_core::ports::audit::{Action, Actor, Target};
     use credsmith_core::time::Timestamp;
 
     use super::*;
@@ -101,7 +103,14 @@ mod tests {
         let subject = |name: &str| Subject { issuer: "https://op".into(), subject: name.into() };
         let line = logged(Event {
             at: Timestamp::from_secs(7),
-            actor: Some(Actor::User(subject("alice"), Interface::Rest)),
+            actor: Some(Actor {
+                who: Who::User(subject("alice"), Interface::Rest),
+                client: Client {
+                    address: Some("192.0.2.7".parse().unwrap()),
+                    request: Some("r1".into()),
+                    uid: Some(1000),
+                },
+            }),
             action: Action::Revoke,
             target: Target {
                 service: Some(ServiceId::parse("ssh").unwrap()),
@@ -125,12 +134,14 @@ mod tests {
             ("subject", "bob"),
             ("note", "by the way"),
             ("interface", "rest"),
+            ("address", "192.0.2.7"),
+            ("request", "r1"),
             ("service", "ssh"),
             ("credential", "01010101-0101-4101-8101-010101010101"),
         ] {
             assert_eq!(line[key], value, "{key}: {line}");
         }
-        assert_eq!(line["at"], 7000);
+        assert_eq!((&line["at"], &line["uid"]), (&7000.into(), &1000.into()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{networks, pem, secrets};
 
 const SHORTEST: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
+const MIB: u64 = 1024 * 1024;
 
 /// The keys of the section that limit clients. Their defaults are those of [`ServerOptions`].
 pub(super) const LIMITS: &[Key<ServerOptions>] = &[
@@ -28,7 +29,30 @@ pub(super) const LIMITS: &[Key<ServerOptions>] = &[
         "connections",
         |limits| &mut limits.connections,
         1..=1_000_000,
-        "Connections at a time; further ones wait to be accepted.",
+        "Connections at a time; when they run out, the longest idle one is closed. One address has a quarter of them, a trusted proxy any number.",
+    ),
+    Key::count(
+        "requests_per_second_per_address",
+        |limits| &mut limits.requests_per_second,
+        0..=1_000_000,
+        "Requests that one address (IPv6: one /64) may send in a second in the long run, ten times as many at once; one more is answered 429. 0 for any number.",
+    ),
+    Key::flag(
+        "limit_loopback",
+        |limits| &mut limits.limit_loopback,
+        "Whether that holds for clients on this machine too. A proxy on it that is not in trusted_proxies makes all clients appear there.",
+    ),
+    Key::size(
+        "unfinished_bodies",
+        |limits| &mut limits.unfinished_bodies,
+        MIB..=64 * 1024 * MIB,
+        "Memory for bodies that have not arrived whole; one address has a quarter of it. Above it, the oldest are cut.",
+    ),
+    Key::size(
+        "unread_replies",
+        |limits| &mut limits.unread_replies,
+        MIB..=64 * 1024 * MIB,
+        "Memory for answers that clients have not read; one address has a quarter of it. Above it, the oldest are cut.",
     ),
     Key::duration(
         "head_timeout",

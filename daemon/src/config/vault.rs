@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key<Vault>] = &[
         "sign_ins_per_minute",
         |vault| &mut vault.sign_ins_per_minute,
         0..=1_000_000,
-        "Sign-ins that one address may begin in a minute; 0 for any number.",
+        "Sign-ins that one address may begin in a minute, and has 100 under way at most; 0 for any number of both.",
     ),
     Key::duration(
         "access_token_lifetime",

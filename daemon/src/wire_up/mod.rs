@@ -29,6 +29,7 @@ use tokio::time::timeout;
 
 use crate::audit::{DaemonLogCheck, Echo, LogFile};
 use crate::config::{self, Config, Data};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::files;
 use crate::sentence::sentence;
@@ -104,6 +105,8 @@ pub(crate) async fn wire_up(
         store: Arc::clone(&store) as _,
         keyring: Arc::clone(&keyring),
         max_drift: DEFAULT_MAX_DRIFT,
+        // Of one user as of one address: a quarter.
+        requests_per_user: config.server.limits.in_work.div_ceil(4),
     });
     let parts = LeasesDependencies {
         providers: Arc::clone(&providers) as _,
@@ -227,8 +230,19 @@ impl Daemon {
                 max_body: MAX_BODY,
             },
         );
-        let options =
-            ServerOptions { deadline: self.deadline, hosts, ..config.server.limits.clone() };
+        let trusted_proxies = trusted_proxies(config)?;
+        let limits = config.server.limits.clone();
+        let descriptors = descriptors::raise_limit();
+        if let Some(complaint) = descriptors::complaint(config, descriptors) {
+            tracing::warn!(complaint, "file descriptors are short");
+        }
+        let options = ServerOptions {
+            deadline: self.deadline,
+            hosts,
+            trusted_proxies,
+            connections: descriptors::connections(config, descriptors),
+            ..limits
+        };
         let surfaces = self.surfaces(config, watts)?;
         let server = Server::new(options, surfaces, self.system.connections.clone());
         for bound in listeners {
@@ -254,7 +268,6 @@ impl Daemon {
         let options = vault_api::Options {
             public_url: public_url(config),
             cors_origins: config.origins.clone(),
-            trusted_proxies: trusted_proxies(config)?,
         };
         let surface = vault_api::Vault::new(parts, options).map_err(Failure::error)?;
         let surface = Arc::new(surface);

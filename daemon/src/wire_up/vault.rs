@@ -187,6 +187,10 @@ impl VaultDependencies<'_> {
             return Err(Failure::run(sentence));
         };
         let redirect = redirect_uri(&public, &providers, first);
+        let sign_ins_per_minute =
+            u32::try_from(options.sign_ins_per_minute).ok().filter(|most| *most > 0);
+        let defaults =
+            session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider);
         let options = session::Options {
             providers: providers
                 .iter()
@@ -201,10 +205,11 @@ impl VaultDependencies<'_> {
             idle: options.session_idle,
             lifetime: options.session_lifetime,
             same_address: options.same_address,
-            sign_ins_per_minute: u32::try_from(options.sign_ins_per_minute)
-                .ok()
-                .filter(|most| *most > 0),
-            ..session::Options::new(public.clone(), format!("{public}/v1"), redirect, provider)
+            // An address that may begin any number may have any number pending.
+            max_sign_ins_per_address: sign_ins_per_minute
+                .map_or(usize::MAX, |_| defaults.max_sign_ins_per_address),
+            sign_ins_per_minute,
+            ..defaults
         };
         let (ground, users) = (Arc::clone(self.ground), Arc::clone(users));
         let sign_in = Arc::clone(self.providers) as _;

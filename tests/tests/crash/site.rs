@@ -9,7 +9,9 @@ use credsmith_core::catalogue::Catalogue;
 use credsmith_core::doubles::{
     FakeProviders, ManualClock, ScriptedPlugins, SeededEntropy, TestTasks,
 };
-use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
+use credsmith_core::ground::{
+    DEFAULT_MAX_DRIFT, DEFAULT_REQUESTS_PER_USER, Ground, GroundDependencies,
+};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::leases::operate::Examination;
 use credsmith_core::leases::{Leases, LeasesDependencies, Options};
@@ -98,6 +100,7 @@ pub(crate) fn examine(site: &Site) -> Examination {
             store: left.store,
             keyring: left.keyring,
             max_drift: DEFAULT_MAX_DRIFT,
+            requests_per_user: DEFAULT_REQUESTS_PER_USER,
         });
         let parts = LeasesDependencies {
             providers: Arc::new(FakeProviders::new()),

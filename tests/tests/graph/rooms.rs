@@ -8,7 +8,7 @@ use super::imports::Imports;
 /// Core's folders and files, those first that everything stands on. What shares a line is one
 /// vocabulary, whose words may use each other.
 const ORDER: [&[&str]; 19] = [
-    &["ids", "error", "secret", "time", "text", "link", "paging", "field"],
+    &["ids", "error", "secret", "time", "text", "link", "paging", "field", "address"],
     &["rights"],
     &["caller"],
     &["rules"],

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use credsmith_core::paging::Paging;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -15,9 +16,10 @@ pub(super) const SECURITY: &str = "vault";
 const FAILURE: &str = "VaultFailure";
 
 /// Failures of every route: the layers below a dialect refuse requests too.
-const ALWAYS: [StatusCode; 5] = [
+const ALWAYS: [StatusCode; 6] = [
     StatusCode::BAD_REQUEST,
     StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
@@ -28,14 +30,13 @@ const OF_A_BODY: [StatusCode; 3] = [
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
 ];
 /// Failures that rows name themselves, or that follow from their access, path or tag.
-const OTHERS: [StatusCode; 8] = [
+const OTHERS: [StatusCode; 7] = [
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::CONFLICT,
     StatusCode::PRECONDITION_FAILED,
     StatusCode::UPGRADE_REQUIRED,
-    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::BAD_GATEWAY,
 ];
 
@@ -165,6 +166,7 @@ fn response(answer: &Answer, schemas: &mut Schemas) -> Value {
 
 fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas) -> Value {
     let mut members = envelope_members(status, message);
+    let mut optional: &[&str] = &[];
     match data {
         Data::Absent => {}
         Data::One(schema) => {
@@ -175,8 +177,15 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
             members.insert("data".to_owned(), list);
             members.insert("pagination".to_owned(), schemas.written(schema_of::<Pagination>));
         }
+        Data::Part(schema) => {
+            let items = schemas.written(schema);
+            let list = json!({ "type": "array", "items": items, "maxItems": Paging::MAX_PER_PAGE });
+            members.insert("data".to_owned(), list);
+            members.insert("pagination".to_owned(), schemas.written(schema_of::<Pagination>));
+            optional = &["pagination"];
+        }
     }
-    object(&members, &[])
+    object(&members, optional)
 }
 
 /// The members that every envelope has.

@@ -12,13 +12,14 @@ use crate::watts::{RefusalBody, Row};
 pub(super) const SECURITY: &str = "provider";
 const FAILURE: &str = "WattsFailure";
 
-const ALWAYS: [StatusCode; 10] = [
+const ALWAYS: [StatusCode; 11] = [
     StatusCode::BAD_REQUEST,
     StatusCode::NOT_ACCEPTABLE,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PRECONDITION_FAILED,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
@@ -89,7 +90,7 @@ pub(super) fn failures(schemas: &mut Schemas) -> Map<String, Value> {
                 StatusCode::UNAUTHORIZED => {
                     Some(("WWW-Authenticate", "That a bearer token is needed."))
                 }
-                StatusCode::SERVICE_UNAVAILABLE => {
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                     Some(("Retry-After", "When to try again, in seconds."))
                 }
                 _ => None,

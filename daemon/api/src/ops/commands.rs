@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use super::request::{Call, Refusal};
 use super::{Ops, audit, leases, vault};
+use crate::client::client;
 
 type Handler = for<'c> fn(&'c Ops, Call<'c>) -> BoxFuture<'c, Result<Value, Refusal>>;
 
@@ -57,8 +58,8 @@ static COMMANDS: [Command; 12] = [
     Command::new(Method::DELETE, "/suspensions", Audit::WithChange, |ops, call| {
         leases::resume(ops, call).boxed()
     }),
-    Command::new(Method::GET, "/leases/parked", Audit::Here, |ops, _| {
-        leases::list_parked(ops).boxed()
+    Command::new(Method::GET, "/leases/parked", Audit::Here, |ops, call| {
+        leases::list_parked(ops, call).boxed()
     }),
     Command::new(Method::POST, "/leases/{id}/retry", Audit::WithChange, |ops, call| {
         leases::retry(ops, call).boxed()
@@ -66,12 +67,14 @@ static COMMANDS: [Command; 12] = [
     Command::new(Method::POST, "/leases/{id}/drop", Audit::WithChange, |ops, call| {
         leases::drop_lease(ops, call).boxed()
     }),
-    Command::new(Method::GET, "/ledger", Audit::Here, |ops, _| leases::examine(ops).boxed()),
+    Command::new(Method::GET, "/ledger", Audit::Here, |ops, call| {
+        leases::examine(ops, call).boxed()
+    }),
     Command::new(Method::POST, "/vault/sync", Audit::ByUseCase, |ops, call| {
         vault::sync(ops, call).boxed()
     }),
-    Command::new(Method::GET, "/vault/deleted", Audit::Here, |ops, _| {
-        vault::list_deleted(ops).boxed()
+    Command::new(Method::GET, "/vault/deleted", Audit::Here, |ops, call| {
+        vault::list_deleted(ops, call).boxed()
     }),
     Command::new(Method::POST, "/vault/deleted/{id}/restore", Audit::WithChange, |ops, call| {
         vault::restore(ops, call).boxed()
@@ -79,8 +82,8 @@ static COMMANDS: [Command; 12] = [
     Command::new(Method::DELETE, "/vault/deleted/{id}", Audit::WithChange, |ops, call| {
         vault::purge(ops, call).boxed()
     }),
-    Command::new(Method::POST, "/clock/trust", Audit::Here, |ops, _| {
-        ready(Ok(leases::trust_clock(ops))).boxed()
+    Command::new(Method::POST, "/clock/trust", Audit::Here, |ops, call| {
+        ready(Ok(leases::trust_clock(ops, &call))).boxed()
     }),
     Command::new(Method::POST, "/audit/verify", Audit::Here, |ops, call| {
         audit::verify(ops, call).boxed()
@@ -108,6 +111,7 @@ impl Ops {
     pub(super) async fn command(&self, request: &mut Request) -> Result<Value, Refusal> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (command, id) = find(&method, &path)?;
+        let operator = access::operator_at(client(request.extensions()));
         let result = (command.handler)(self, Call::new(id, request)).await;
         let failure = match &result {
             Ok(_) => None,
@@ -116,7 +120,7 @@ impl Ops {
         };
         if command.is_recorded_here(failure.is_some()) {
             let asked = format!("{method} {path}");
-            self.leases.record_command(access::operator(), asked, failure).await?;
+            self.leases.record_command(operator, asked, failure).await?;
         }
         result
     }

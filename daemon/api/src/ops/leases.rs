@@ -2,7 +2,7 @@
 
 use credsmith_core::ids::LeaseId;
 use credsmith_core::leases::operate::ParkedView;
-use credsmith_core::{Error, Kind, access};
+use credsmith_core::{Error, Kind};
 use serde_json::{Value, json};
 
 use super::Ops;
@@ -13,39 +13,39 @@ const MAX_PARKED: usize = 1000;
 
 pub(super) async fn suspend(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
     let subject = call.subject().await?;
-    ops.leases.suspend(access::operator(), &subject).await?;
+    ops.leases.suspend(call.operator(), &subject).await?;
     Ok(json!({ "suspended": subject }))
 }
 
 pub(super) async fn resume(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
     let subject = call.subject().await?;
-    ops.leases.resume(access::operator(), &subject).await?;
+    ops.leases.resume(call.operator(), &subject).await?;
     Ok(json!({ "resumed": subject }))
 }
 
-pub(super) async fn list_parked(ops: &Ops) -> Result<Value, Refusal> {
-    let parked = ops.leases.parked(access::operator(), MAX_PARKED).await?;
+pub(super) async fn list_parked(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let parked = ops.leases.parked(call.operator(), MAX_PARKED).await?;
     Ok(parked.iter().map(parked_json).collect())
 }
 
 pub(super) async fn retry(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
-    ops.leases.retry(access::operator(), lease(call.id)?).await?;
+    ops.leases.retry(call.operator(), lease(call.id)?).await?;
     Ok(json!({ "retried": call.id }))
 }
 
 pub(super) async fn drop_lease(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
     let reason = text(&call.body().await?, "reason")?;
-    ops.leases.drop_lease(access::operator(), lease(call.id)?, &reason).await?;
+    ops.leases.drop_lease(call.operator(), lease(call.id)?, &reason).await?;
     Ok(json!({ "dropped": call.id }))
 }
 
-pub(super) async fn examine(ops: &Ops) -> Result<Value, Refusal> {
-    let examination = ops.leases.examine(access::operator()).await?;
+pub(super) async fn examine(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let examination = ops.leases.examine(call.operator()).await?;
     Ok(json!({ "counted": examination.counted.len(), "faults": examination.faults }))
 }
 
-pub(super) fn trust_clock(ops: &Ops) -> Value {
-    ops.leases.trust_clock(access::operator());
+pub(super) fn trust_clock(ops: &Ops, call: &Call<'_>) -> Value {
+    ops.leases.trust_clock(call.operator());
     json!({ "trusted": true })
 }
 

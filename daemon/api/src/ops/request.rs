@@ -1,6 +1,7 @@
 //! Reading operators' requests, and refusing them.
 
 use bytes::Bytes;
+use credsmith_core::access::{self, Grant, Operate};
 use credsmith_core::caller::Subject;
 use credsmith_core::{Error, Kind};
 use credsmith_http::{Fault, Reply, Request, StrictJson, Surface as _};
@@ -10,6 +11,7 @@ use serde::de::DeserializeSeed as _;
 use serde_json::{Map, Value, json};
 
 use super::{Ops, answer};
+use crate::client::client;
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -24,6 +26,11 @@ pub(super) struct Call<'r> {
 impl<'r> Call<'r> {
     pub(super) fn new(id: &'r str, request: &'r mut Request) -> Self {
         Self { id, request }
+    }
+
+    /// The grant of the operator who asks.
+    pub(super) fn operator(&self) -> Grant<Operate> {
+        access::operator_at(client(self.request.extensions()))
     }
 
     /// Reads the body, which is a JSON object.

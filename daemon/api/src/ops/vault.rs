@@ -1,7 +1,7 @@
 //! Commands about the vault: synchronising companies, restoring and removing what was deleted.
 
 use credsmith_core::vault::deleted::{DeletedId, DeletedView};
-use credsmith_core::{Error, Kind, access};
+use credsmith_core::{Error, Kind};
 use serde_json::{Value, json};
 
 use super::request::{Call, Refusal};
@@ -10,7 +10,7 @@ use super::{Ops, VaultCore};
 pub(super) async fn sync(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
     let VaultCore { companies, .. } = configured(ops)?;
     let accept = call.body().await?.get("accept").and_then(Value::as_bool).unwrap_or(false);
-    let done = companies.sync(access::operator(), accept).await?;
+    let done = companies.sync(call.operator(), accept).await?;
     Ok(json!({
         "new": done.counts.new,
         "changed": done.counts.changed,
@@ -20,18 +20,18 @@ pub(super) async fn sync(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal
     }))
 }
 
-pub(super) async fn list_deleted(ops: &Ops) -> Result<Value, Refusal> {
-    let deleted = configured(ops)?.vault.deleted(access::operator()).await?;
+pub(super) async fn list_deleted(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let deleted = configured(ops)?.vault.deleted(call.operator()).await?;
     Ok(deleted.iter().map(deleted_json).collect())
 }
 
 pub(super) async fn restore(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
-    let restored = configured(ops)?.vault.restore(access::operator(), call.id).await?;
+    let restored = configured(ops)?.vault.restore(call.operator(), call.id).await?;
     Ok(json!({ "restored": name(&restored) }))
 }
 
 pub(super) async fn purge(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
-    let purged = configured(ops)?.vault.purge_now(access::operator(), call.id).await?;
+    let purged = configured(ops)?.vault.purge_now(call.operator(), call.id).await?;
     Ok(json!({ "purged": name(&purged) }))
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use credsmith_core::Error;
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Client, Member};
 use credsmith_core::ids::InvalidId;
 use credsmith_core::paging::Page;
-use credsmith_http::{Fault, Handshake, Peer, ReplyBody, Slot};
+use credsmith_http::{Fault, Handshake, ReplyBody, Slot, Source};
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method, StatusCode, request};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use super::envelope::{self, Pagination, Success};
 use super::query::Query;
 use super::refuse::{Outcome, Refusal};
 use super::{App, Core, tag};
+use crate::client::client;
 use crate::docs::BodyType;
 use crate::negotiate::{self, ContentType};
 
@@ -208,8 +209,12 @@ impl Cx {
 
     /// The address of the client: that of the connection, or the one that a trusted proxy reports.
     pub(super) fn address(&self) -> Option<IpAddr> {
-        let peer = self.parts.extensions.get::<Peer>()?;
-        self.app.trusted_proxies.client(peer, &self.parts.headers)
+        Source::of(&self.parts.extensions).address
+    }
+
+    /// Where the request comes from.
+    pub(super) fn client(&self) -> Client {
+        client(&self.parts.extensions)
     }
 
     /// Releases the slot of the request: from here on another bound limits its cost (decision
@@ -239,6 +244,16 @@ impl Cx {
     /// The same with a page of a list.
     pub(super) fn page(&self, page: &Page<impl Serialize>) -> Outcome {
         self.respond(Some(&page.items), Some(Pagination::from(page)))
+    }
+
+    /// The same with a part of a list that comes whole where it is short enough: only what may not
+    /// be all of it says which page it is.
+    pub(super) fn part(&self, page: &Page<impl Serialize>, is_asked_for: bool) -> Outcome {
+        if is_asked_for || page.total_pages() > 1 {
+            self.page(page)
+        } else {
+            self.success(&page.items)
+        }
     }
 
     /// The same with the record's entity tag; a 304 to a reader that has this revision already.

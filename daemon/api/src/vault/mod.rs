@@ -36,14 +36,14 @@ mod well_known;
 
 use std::sync::Arc;
 
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Client, Member};
 use credsmith_core::company::Companies;
 use credsmith_core::ports::audit::Target;
 use credsmith_core::secret::Secret;
 use credsmith_core::session::Sessions;
 use credsmith_core::user::Users;
 use credsmith_core::{Error, Kind};
-use credsmith_http::{Body, Fault, Reply, Request, Surface, TrustedProxies};
+use credsmith_http::{Body, Fault, Reply, Request, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, request};
@@ -55,6 +55,7 @@ use refuse::{Outcome, Refusal};
 use table::Table;
 
 use crate::bearer::{self, Bearer};
+use crate::client::client;
 
 pub(crate) use envelope::Pagination;
 pub(crate) use refuse::message;
@@ -69,8 +70,6 @@ pub struct Options {
     pub public_url: String,
     /// Origins, as browsers spell them, whose pages may call.
     pub cors_origins: Vec<String>,
-    /// Proxies that are trusted to report the address of a client.
-    pub trusted_proxies: TrustedProxies,
 }
 
 /// All rows of the dialect.
@@ -91,11 +90,15 @@ pub fn routes() -> Vec<Route> {
 
 /// Authenticates callers by their access tokens.
 pub trait Authenticator: Send + Sync + 'static {
-    /// The member whose access token this is, with the present rights.
+    /// The member whose access token this is, with the present rights, who asks from there.
     ///
     /// # Errors
     /// `Unauthenticated`.
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>>;
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        client: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>>;
 
     /// The public keys of the tokens, as a JSON Web Key Set.
     fn public_keys(&self) -> Value;
@@ -119,7 +122,6 @@ pub struct Core {
 struct App {
     core: Core,
     cors: Cors,
-    trusted_proxies: TrustedProxies,
 }
 
 /// The vault surface. It answers below `/v1` and `/.well-known`.
@@ -138,9 +140,9 @@ impl Vault {
     }
 
     fn with(routes: Vec<Route>, core: Core, options: Options) -> Result<Self, RouteConflict> {
-        let Options { public_url, cors_origins, trusted_proxies } = options;
+        let Options { public_url, cors_origins } = options;
         let cors = Cors::new(cors_origins, &public_url);
-        let app = Arc::new(App { core, cors, trusted_proxies });
+        let app = Arc::new(App { core, cors });
         Ok(Self { app, table: Table::new(routes)? })
     }
 
@@ -173,13 +175,15 @@ impl Vault {
         mut body: Body,
     ) -> Outcome {
         let target = audit_target::target(row, &params);
-        let mut member = self.admitted_caller(row, &target, &parts.headers).await?;
+        let mut member = self.admitted_caller(row, &target, &parts).await?;
+        let sessions = &self.app.core.sessions;
+        let _work = member.as_ref().map(|member| sessions.begin_work(member)).transpose()?;
         let mut sent = None;
         if row.reads_body() {
             sent = Some(cx::receive(row.body_type(), &parts.headers, &mut body).await);
             // While a body arrives slowly, its sender may be suspended, sign out or lose a role:
             // the check before the body is not enough.
-            member = self.admitted_caller(row, &target, &parts.headers).await?;
+            member = self.admitted_caller(row, &target, &parts).await?;
         }
         let caller = member.clone();
         let cx = Cx::new(Arc::clone(&self.app), row.row(), member, params, parts, sent);
@@ -192,9 +196,9 @@ impl Vault {
         &self,
         row: &Route,
         target: &Target,
-        headers: &HeaderMap,
+        parts: &request::Parts,
     ) -> Result<Option<Member>, Refusal> {
-        let member = self.member(row.access(), headers).await?;
+        let member = self.member(row.access(), parts).await?;
         let admitted = admit(row.access(), member.as_ref());
         admitted
             .inspect_err(|refusal| self.remark_refusal(member.as_ref(), row, target, refusal))?;
@@ -202,11 +206,16 @@ impl Vault {
     }
 
     /// The caller, where the row demands authentication.
-    async fn member(&self, access: Access, headers: &HeaderMap) -> Result<Option<Member>, Refusal> {
+    async fn member(
+        &self,
+        access: Access,
+        parts: &request::Parts,
+    ) -> Result<Option<Member>, Refusal> {
         match access {
             Access::Public => Ok(None),
             Access::Caller | Access::Needs { .. } => {
-                Ok(Some(self.app.core.authenticator.authenticate(&bearer(headers)?).await?))
+                let (token, client) = (bearer(&parts.headers)?, client(&parts.extensions));
+                Ok(Some(self.app.core.authenticator.authenticate(&token, client).await?))
             }
         }
     }

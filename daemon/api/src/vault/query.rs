@@ -9,6 +9,14 @@ use super::refuse::Refusal;
 /// The query, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
+/// The page of a list that may also be asked for as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) paging: Paging,
+    /// Whether the request names a page, or its length.
+    pub(super) is_asked_for: bool,
+}
+
 /// The part of a list that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listing {
@@ -58,25 +66,38 @@ impl Query {
     /// A 400 that names all of them that are invalid.
     pub(super) fn listing(&self) -> Result<Listing, Refusal> {
         let mut problems = Vec::new();
-        let mut single = |name| {
-            self.single(name).unwrap_or_else(|problem| {
-                problems.push(problem);
-                None
-            })
-        };
-        let (page, rpp) = (
-            single("page").map_or(1, number),
-            single("rpp").map_or(Paging::USUAL_PER_PAGE, number),
-        );
-        let search = single("search").unwrap_or_default().to_owned();
-        match Paging::new(page, rpp) {
-            Ok(paging) if problems.is_empty() => Ok(Listing { paging, search }),
-            Ok(_) => Err(Refusal::Invalid(problems)),
-            Err(bounds) => {
-                problems.extend(bounds);
-                Err(Refusal::Invalid(problems))
-            }
+        let paging = self.paging(&mut problems);
+        let search = self.noting("search", &mut problems).unwrap_or_default().to_owned();
+        match paging {
+            Some(paging) if problems.is_empty() => Ok(Listing { paging, search }),
+            _ => Err(Refusal::Invalid(problems)),
         }
+    }
+
+    /// `page` and `rpp` of a list that comes whole, up to the longest page, where neither is named.
+    ///
+    /// # Errors
+    /// A 400 that names all of them that are invalid.
+    pub(super) fn part(&self) -> Result<Part, Refusal> {
+        if !self.0.iter().any(|(key, _)| key == "page" || key == "rpp") {
+            return Ok(Part { paging: Paging::longest(), is_asked_for: false });
+        }
+        let mut problems = Vec::new();
+        match self.paging(&mut problems) {
+            Some(paging) if problems.is_empty() => Ok(Part { paging, is_asked_for: true }),
+            _ => Err(Refusal::Invalid(problems)),
+        }
+    }
+
+    fn paging(&self, problems: &mut Vec<FieldProblem>) -> Option<Paging> {
+        let page = self.noting("page", problems).map_or(1, number);
+        let rpp = self.noting("rpp", problems).map_or(Paging::USUAL_PER_PAGE, number);
+        Paging::new(page, rpp).map_err(|bounds| problems.extend(bounds)).ok()
+    }
+
+    /// The value of `name`, or none where there is a problem with it.
+    fn noting(&self, name: &'static str, problems: &mut Vec<FieldProblem>) -> Option<&str> {
+        self.single(name).map_err(|problem| problems.push(problem)).ok().flatten()
     }
 }
 
@@ -125,6 +146,20 @@ mod tests {
         assert_eq!(listing("rpp=1001"), Err(vec!["rpp".into()]));
         assert_eq!(listing("page=1&page=2"), Err(vec!["page".into()]));
         assert_eq!(listing("search=a&search=b"), Err(vec!["search".into()]));
+    }
+
+    #[test]
+    fn a_list_comes_whole_where_no_page_is_asked_for() {
+        let part = |query: &str| Query::parse(Some(query)).part().ok();
+        let whole = Part { paging: Paging::longest(), is_asked_for: false };
+        let page = |page, rpp| Part { paging: Paging::new(page, rpp).unwrap(), is_asked_for: true };
+        assert_eq!(part(""), Some(whole));
+        assert_eq!(part("search=x"), Some(whole));
+        assert_eq!(part("page=2"), Some(page(2, 30)));
+        assert_eq!(part("rpp=7"), Some(page(1, 7)));
+        for bad in ["page=0", "rpp=1001", "page=", "page=1&page=1", "rpp=x"] {
+            assert_eq!(part(bad), None, "{bad}");
+        }
     }
 
     #[test]

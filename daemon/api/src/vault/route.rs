@@ -104,6 +104,18 @@ impl Route {
             .query::<String>("search", "Part of what is looked for. Case does not matter.")
     }
 
+    /// The same with a list of `T` that comes whole, up to 1000 records, unless the query names
+    /// `page` or `rpp`.
+    #[must_use]
+    pub(super) fn answers_part_of<T: JsonSchema>(self, message: &'static str) -> Self {
+        self.envelope(StatusCode::OK, message, Data::Part(schema_of::<T>))
+            .query::<super::query::Page>(
+                "page",
+                "Which page, from 1. Without it, and without rpp, the first 1000 records; pagination then says so where there are more.",
+            )
+            .query::<super::query::Rpp>("rpp", "Records per page. Without it 30.")
+    }
+
     /// The same without data.
     #[must_use]
     pub(super) fn answers_without_data(self, status: StatusCode, message: &'static str) -> Self {
@@ -190,7 +202,7 @@ impl Route {
 
     /// Adds statuses of failures. Those that follow from the rest of the row need no mention: 401,
     /// 403 and 404 of access and path, 408, 413 and 415 of a body, 412 of a tag, and those of every
-    /// route: 400, 421, 431, 500 and 503.
+    /// route: 400, 421, 429, 431, 500 and 503.
     #[must_use]
     pub(super) fn fails(mut self, statuses: &[StatusCode]) -> Self {
         self.docs.failures.extend_from_slice(statuses);

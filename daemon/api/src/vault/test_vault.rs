@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use credsmith_core::audit::AuditLog;
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Client, Member};
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{
     self, FakeDirectory, MemoryFile, People, RecordingAudit, ScriptedTypePlugins, companies,
@@ -15,7 +15,7 @@ use credsmith_core::rights::permission::Pattern;
 use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind, session};
-use credsmith_http::{Body, Surface as _, TrustedProxies};
+use credsmith_http::{Body, Surface as _};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
@@ -48,7 +48,11 @@ impl ByToken {
 }
 
 impl Authenticator for ByToken {
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        _: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
         self.asked.send_modify(|asked| *asked += 1);
         let now = *self.now.lock().unwrap();
         let text = now.unwrap_or_else(|| token.expose_str().unwrap());
@@ -120,7 +124,11 @@ pub(super) fn keys(object: &Value) -> Vec<&str> {
 }
 
 async fn signed_in(people: &People, name: &str) -> Member {
-    people.sessions.authenticate(&people.sign_in(name).await.access).await.unwrap()
+    people
+        .sessions
+        .authenticate(&people.sign_in(name).await.access, Client::default())
+        .await
+        .unwrap()
 }
 
 impl World {
@@ -133,11 +141,8 @@ impl World {
         let id = |name: &str| view.resolve(name).unwrap().id.to_string();
         let plugins = Arc::new(ScriptedTypePlugins::new());
         let vault = vault(Arc::clone(&companies), Arc::clone(&plugins)).await;
-        let options = Options {
-            public_url: "https://vault.example".into(),
-            cors_origins: Vec::new(),
-            trusted_proxies: TrustedProxies::default(),
-        };
+        let options =
+            Options { public_url: "https://vault.example".into(), cors_origins: Vec::new() };
         let (acme, globex) = (id("acmecorp"), id("globex"));
         let helper = role_of("unassigned", "helper", &["user.roles.update"]);
         // A test may begin any number of sign-ins.

@@ -28,7 +28,7 @@ use credsmith_http::{Body, Fault, Reply, ReplyBody, Request, Slot, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use http::{HeaderValue, Method, StatusCode, request};
 use serde::Serialize;
 
 use decode::{Call, DecodedRequest, Issuer};
@@ -39,6 +39,7 @@ use path::Version;
 use refuse::{During, Refusal};
 
 use crate::bearer::{self, Bearer};
+use crate::client::client;
 use crate::log;
 
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
@@ -84,7 +85,9 @@ impl Watts {
         let bytes = self.read(&mut body).await?;
         let request =
             decode::decode(&self.leases, &parts.method, behind_api, &parts.headers, &bytes)?;
-        let caller = self.sign_in(&request.call, &parts.headers).await?;
+        let caller = self.sign_in(&request.call, &parts).await?;
+        let work = caller.as_ref().map(|caller| self.leases.begin_work(caller)).transpose();
+        let _work = work.map_err(refused(During::Request))?;
         decode::negotiate(&parts.headers)?;
         self.act(request, caller, parts).await
     }
@@ -94,7 +97,11 @@ impl Watts {
     }
 
     /// The caller, where the call needs one.
-    async fn sign_in(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+    async fn sign_in(
+        &self,
+        call: &Call,
+        parts: &request::Parts,
+    ) -> Result<Option<Caller>, Refusal> {
         let issuer = match call {
             Call::Providers | Call::Info | Call::Logout => return Ok(None),
             Call::AccessToken => return Err(refuse::no_session()),
@@ -104,14 +111,16 @@ impl Watts {
             | Call::Collect(issuer, _)
             | Call::Revoke(issuer, _) => issuer,
         };
-        let Bearer::Token(token) = bearer::read(headers) else { return Err(refuse::bad_token()) };
+        let Bearer::Token(token) = bearer::read(&parts.headers) else {
+            return Err(refuse::bad_token());
+        };
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
-        let caller = self
-            .leases
-            .sign_in(provider, token, Interface::Rest)
-            .await
-            .map_err(refused(During::Request))?;
-        Ok(Some(caller))
+        let client = client(&parts.extensions);
+        let sign_in = self.leases.sign_in(provider, token, Interface::Rest, client);
+        // A look-up waits for its turn at the provider, which is a bound of its own.
+        let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_else(Slot::free);
+        let signed_in = slot.lent_while(sign_in).await.ok_or_else(refuse::busy)?;
+        signed_in.map(Some).map_err(refused(During::Request))
     }
 
     async fn act(

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Client};
 use crate::catalogue::Service;
 use crate::ids::LeaseId;
+use crate::ports::audit::Actor;
 
 /// Proof that `access` has authorized an action. Use-cases take it by value, so that one
 /// authorization allows one action.
@@ -18,7 +19,7 @@ use crate::ids::LeaseId;
 /// ```
 /// ```compile_fail,E0423
 /// use credsmith_core::access::Operate;
-/// let action = Operate(());
+/// let action = Operate(Default::default());
 /// ```
 /// It cannot be used twice:
 /// ```compile_fail,E0382
@@ -48,9 +49,9 @@ pub struct Revoke {
     lease: LeaseId,
 }
 
-/// The actions of an operator.
+/// The actions of an operator, who asks from there.
 #[derive(Debug)]
-pub struct Operate(());
+pub struct Operate(Client);
 
 impl<A> Grant<A> {
     /// Permission for `action`. Only `access` can call this.
@@ -96,7 +97,12 @@ impl Grant<Revoke> {
 }
 
 impl Grant<Operate> {
-    pub(super) fn operate() -> Self {
-        Self { action: Operate(()) }
+    pub(super) fn operate(client: Client) -> Self {
+        Self { action: Operate(client) }
+    }
+
+    /// The operator as the actor of an audit event.
+    pub fn actor(&self) -> Actor {
+        Actor::operator(self.action.0.clone())
     }
 }

@@ -29,7 +29,7 @@ pub use vault::{
     authorize_types,
 };
 
-use crate::caller::{Caller, Subject};
+use crate::caller::{Caller, Client, Subject};
 use crate::catalogue::Service;
 use crate::error::{Error, Kind};
 use crate::ids::LeaseId;
@@ -74,7 +74,12 @@ pub fn authorize_revoke(
 /// Authorizes the commands of operators: suspend, retry, drop. The calling code vouches that an
 /// operator asks: only operators have access to the admin socket and the command line.
 pub fn operator() -> Grant<Operate> {
-    Grant::operate()
+    operator_at(Client::default())
+}
+
+/// As [`operator`], for a request at the admin socket, which comes from `client`.
+pub fn operator_at(client: Client) -> Grant<Operate> {
+    Grant::operate(client)
 }
 
 #[cfg(test)]

@@ -52,10 +52,10 @@ struct Status {
 }
 
 /// What caused a synchronisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Trigger {
     Daemon,
-    Operator { accept: bool },
+    Operator { accept: bool, actor: Actor },
 }
 
 impl Synchroniser {
@@ -84,7 +84,7 @@ impl Companies {
     }
 
     async fn apply_list(&self) -> Result<(), Error> {
-        match self.synchronise(Trigger::Daemon).await {
+        match self.synchronise(&Trigger::Daemon).await {
             Err(SyncFailure::Own(error)) => Err(error),
             // Any other failure is among the warnings.
             Ok(_) | Err(_) => Ok(()),
@@ -118,13 +118,13 @@ impl Companies {
     /// store fails.
     pub async fn sync(
         self: &Arc<Self>,
-        _grant: Grant<Operate>,
+        grant: Grant<Operate>,
         accept: bool,
     ) -> Result<Synchronised, Error> {
         let (sender, receiver) = oneshot::channel();
-        let companies = Arc::clone(self);
+        let (companies, actor) = (Arc::clone(self), grant.actor());
         let work: BoxFuture<'static, ()> = Box::pin(async move {
-            let result = companies.synchronise(Trigger::Operator { accept }).await;
+            let result = companies.synchronise(&Trigger::Operator { accept, actor }).await;
             // If the receiver is gone, the audit log and the warnings still have the result.
             let _ = sender.send(result);
         });
@@ -139,7 +139,7 @@ impl Companies {
         let mut stopping = self.synchroniser.stopping.subscribe();
         while !*stopping.borrow_and_update() {
             // A failure is among the warnings; `Busy` means that an operator's command is running.
-            let _ = self.synchronise(Trigger::Daemon).await;
+            let _ = self.synchronise(&Trigger::Daemon).await;
             let pause = self.ground.clock.sleep(self.interval);
             let stop = pin!(stopping.changed());
             if let Either::Right((Err(_), _)) = select(pause, stop).await {
@@ -148,7 +148,7 @@ impl Companies {
         }
     }
 
-    async fn synchronise(&self, trigger: Trigger) -> Result<Synchronised, SyncFailure> {
+    async fn synchronise(&self, trigger: &Trigger) -> Result<Synchronised, SyncFailure> {
         let Ok(_one_at_a_time) = self.synchroniser.running.try_lock() else {
             return Err(already_running().into());
         };
@@ -158,7 +158,7 @@ impl Companies {
         result
     }
 
-    async fn walk_and_write(&self, trigger: Trigger) -> Result<Synchronised, SyncFailure> {
+    async fn walk_and_write(&self, trigger: &Trigger) -> Result<Synchronised, SyncFailure> {
         let Walk { listing, end } = self.walk().await?;
         let complete = match &end {
             WalkEnd::Complete => true,
@@ -203,7 +203,7 @@ impl Companies {
         &self,
         listing: &Listing,
         complete: bool,
-        trigger: Trigger,
+        trigger: &Trigger,
     ) -> Result<Counts, SyncFailure> {
         let mut written = Counts::default();
         for _ in 0..WRITE_ATTEMPTS {
@@ -222,13 +222,13 @@ impl Companies {
         &self,
         listing: &Listing,
         complete: bool,
-        trigger: Trigger,
+        trigger: &Trigger,
     ) -> Result<(Option<Revision>, Vec<Write>), SyncFailure> {
         let view = self.view().await?;
         let fresh_id = || CompanyId::from_random(random_16(&*self.ground.entropy));
         let writes = plan(&view, listing, complete, self.ground.clock.now(), fresh_id);
         match mass_vanishing(&view, &writes) {
-            Some(vanishing) if trigger != (Trigger::Operator { accept: true }) => {
+            Some(vanishing) if !matches!(trigger, Trigger::Operator { accept: true, .. }) => {
                 Err(SyncFailure::MassVanishing(vanishing))
             }
             Some(_) | None => Ok((view.epoch, writes)),
@@ -239,7 +239,7 @@ impl Companies {
         &self,
         mut epoch: Option<Revision>,
         writes: &[Write],
-        trigger: Trigger,
+        trigger: &Trigger,
         written: &mut Counts,
     ) -> Result<(), CommitError> {
         for batch in writes.chunks(COMPANIES_IN_A_BATCH) {
@@ -256,10 +256,10 @@ impl Companies {
     /// audit log with its batches.
     async fn record_command(
         &self,
-        trigger: Trigger,
+        trigger: &Trigger,
         result: &Result<Synchronised, SyncFailure>,
     ) -> Result<(), SyncFailure> {
-        let Trigger::Operator { accept } = trigger else { return Ok(()) };
+        let Trigger::Operator { accept, .. } = trigger else { return Ok(()) };
         let outcome = match result {
             Ok(done) if done.counts != Counts::default() => return Ok(()),
             Ok(_) => Outcome::Done,
@@ -272,10 +272,14 @@ impl Companies {
         Ok(())
     }
 
-    fn event(&self, trigger: Trigger, outcome: Outcome, note: Option<String>) -> Event {
+    fn event(&self, trigger: &Trigger, outcome: Outcome, note: Option<String>) -> Event {
+        let actor = match trigger {
+            Trigger::Daemon => None,
+            Trigger::Operator { actor, .. } => Some(actor.clone()),
+        };
         Event {
             at: self.ground.clock.now(),
-            actor: matches!(trigger, Trigger::Operator { .. }).then_some(Actor::Operator),
+            actor,
             action: Action::Synchronise,
             target: Target::default(),
             note,

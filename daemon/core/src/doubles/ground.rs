@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ManualClock, MemoryStore, SeededEntropy};
-use crate::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
+use crate::ground::{DEFAULT_MAX_DRIFT, DEFAULT_REQUESTS_PER_USER, Ground, GroundDependencies};
 use crate::keyring::{Kek, Keyring};
 use crate::ports::Tasks;
 
@@ -31,5 +31,6 @@ pub async fn ground(
         store,
         keyring,
         max_drift: DEFAULT_MAX_DRIFT,
+        requests_per_user: DEFAULT_REQUESTS_PER_USER,
     })
 }

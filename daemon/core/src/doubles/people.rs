@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::caller::{Caller, Claims, Identity, Interface, Member, Subject};
+use crate::caller::{Caller, Claims, Client, Identity, Interface, Member, Subject};
 use crate::catalogue::Service;
 use crate::ids::{ProviderId, ServiceId, SessionId, UserId};
 use crate::rights::Rights;
@@ -32,7 +32,12 @@ pub fn identity(subject: &str) -> Identity {
 
 /// `subject` with a bearer token that is not kept.
 pub fn caller(subject: &str) -> Caller {
-    Caller { identity: Arc::new(identity(subject)), interface: Interface::Rest, access_token: None }
+    Caller {
+        identity: Arc::new(identity(subject)),
+        interface: Interface::Rest,
+        access_token: None,
+        client: Client::default(),
+    }
 }
 
 /// [`caller`] with one more claim.
@@ -47,20 +52,23 @@ pub fn caller_with_claim(subject: &str, name: &str, value: Value) -> Caller {
 /// The user as a member with these scopes and rights, in one session for all tests.
 pub fn member(user: UserId, subject: Subject, scopes: &[&str], rights: Rights) -> Member {
     let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-    Member::of_session(SessionId::from_random([2; 16]), user, subject, scopes, rights)
+    let session = SessionId::from_random([2; 16]);
+    Member::of_session(session, user, subject, scopes, rights, Client::default())
 }
 
 /// `member` with other scopes.
 pub fn member_with_scopes(member: &Member, scopes: &[&str]) -> Member {
     let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let (user, subject) = (member.user(), member.subject().clone());
-    Member::of_session(member.session(), user, subject, scopes, member.rights().clone())
+    let (rights, client) = (member.rights().clone(), member.client().clone());
+    Member::of_session(member.session(), user, subject, scopes, rights, client)
 }
 
 /// `member` with other rights.
 pub fn member_with_rights(member: &Member, rights: Rights) -> Member {
     let (user, subject) = (member.user(), member.subject().clone());
-    Member::of_session(member.session(), user, subject, member.scopes().to_vec(), rights)
+    let (scopes, client) = (member.scopes().to_vec(), member.client().clone());
+    Member::of_session(member.session(), user, subject, scopes, rights, client)
 }
 
 /// Rules that allow every caller with a `sub`.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::{ISSUER, identity, lock};
+use crate::address::Address;
 use crate::caller::Identity;
 use crate::error::{Error, Kind};
 use crate::ids::ProviderId;
@@ -85,6 +86,7 @@ impl Providers for FakeProviders {
         &self,
         provider: &ProviderId,
         token: Arc<Secret>,
+        _: Option<Address>,
     ) -> Result<Arc<Identity>, Error> {
         if self.get(provider).is_some_and(|view| view.login_disabled) {
             return Err(Error::new(Kind::Unauthenticated, "login_disabled"));
@@ -107,15 +109,18 @@ mod tests {
         assert_eq!(fake.list().len(), 1);
 
         let token = |text: &str| Arc::new(Secret::new(text));
-        let bob = fake.identify(&op, token("bob")).await.unwrap();
+        let bob = fake.identify(&op, token("bob"), None).await.unwrap();
         assert_eq!(bob.subject().subject, "bob");
         for (provider, text) in [("op", "carol"), ("other", "bob")] {
             let provider = ProviderId::parse(provider).unwrap();
-            let refused = fake.identify(&provider, token(text)).await.unwrap_err();
+            let refused = fake.identify(&provider, token(text), None).await.unwrap_err();
             assert_eq!(refused.public(), "bad_token");
         }
 
         fake.add_provider(ProviderView { login_disabled: true, ..fake.get(&op).unwrap() });
-        assert_eq!(fake.identify(&op, token("bob")).await.unwrap_err().public(), "login_disabled");
+        assert_eq!(
+            fake.identify(&op, token("bob"), None).await.unwrap_err().public(),
+            "login_disabled"
+        );
     }
 }

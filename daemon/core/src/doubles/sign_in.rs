@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Gate, ISSUER, PROVIDER, identity, lock};
+use crate::address::Address;
 use crate::error::{Error, Kind};
 use crate::ids::ProviderId;
 use crate::ports::sign_in::{Begun, Flow, SignIn, Vouched};
@@ -24,6 +25,7 @@ pub struct FakeSignIn {
     begun: Mutex<u64>,
     gate: Mutex<Option<Gate>>,
     down: Mutex<bool>,
+    next_failure: Mutex<Option<Kind>>,
 }
 
 impl FakeSignIn {
@@ -51,6 +53,11 @@ impl FakeSignIn {
     /// From now on it cannot be reached.
     pub fn go_down(&self) {
         *lock(&self.down) = true;
+    }
+
+    /// The next callback fails so, before the provider has seen its code.
+    pub fn fail_next(&self, kind: Kind) {
+        *lock(&self.next_failure) = Some(kind);
     }
 
     fn reached(&self) -> Result<(), Error> {
@@ -109,15 +116,19 @@ impl SignIn for FakeSignIn {
 
     async fn finish(
         &self,
-        flow: Flow,
+        flow: &Flow,
         code: Secret,
         issuer: Option<&str>,
+        _: Address,
     ) -> Result<Vouched, Error> {
         let gate = lock(&self.gate).clone();
         if let Some(gate) = gate {
             gate.pass().await;
         }
         self.reached()?;
+        if let Some(kind) = lock(&self.next_failure).take() {
+            return Err(Error::new(kind, "The provider did not answer."));
+        }
         let refused = || Error::new(Kind::Unauthenticated, "The sign-in does not hold.");
         if issuer.is_some_and(|issuer| issuer != ISSUER) {
             return Err(refused());
@@ -176,12 +187,13 @@ mod tests {
         let fake = FakeSignIn::new();
         fake.add_code("code", vouched("alice"));
         let provider = ProviderId::parse(PROVIDER).unwrap();
+        let from = std::net::IpAddr::from([192, 0, 2, 1]).into();
         for (issuer, ends_well) in
             [(Some("https://evil.example"), false), (Some(ISSUER), true), (None, false)]
         {
             let begun = fake.begin(&provider, "https://us/back", "state").unwrap();
             assert!(begun.uri.contains("state=state"));
-            let finished = fake.finish(begun.flow, Secret::new("code"), issuer).await;
+            let finished = fake.finish(&begun.flow, Secret::new("code"), issuer, from).await;
             assert_eq!(finished.is_ok(), ends_well, "{issuer:?}");
         }
         let other = ProviderId::parse("other").unwrap();

@@ -6,6 +6,7 @@ use super::{
     FakeProviders, FakeSignIn, FakeTokens, ManualClock, MemoryStore, PROVIDER, ScriptedPlugins,
     TestTasks, ground, vouched,
 };
+use crate::caller::Client;
 use crate::catalogue::Catalogue;
 use crate::ground::Ground;
 use crate::ids::ProviderId;
@@ -102,8 +103,9 @@ impl People {
         let state = self.sessions.begin(None, from).expect("a sign-in").callback_key;
         self.provider.add_code(user, vouched(user));
         let reply = ProviderReply::Code(crate::secret::Secret::new(user));
+        let (own_uri_of, issuer, client) = (None, None, Client::default());
         let callback =
-            Callback { state, reply, own_uri_of: None, issuer: None, from, wants_tokens: true };
+            Callback { state, reply, own_uri_of, issuer, from, wants_tokens: true, client };
         match self.sessions.finish(callback).await.expect("a sign-in") {
             SignInResult::Tokens(pair) => pair,
             SignInResult::Delivered | SignInResult::Ask(_) => panic!("no client waits"),

@@ -14,8 +14,10 @@
 //! Never here: a lease, a user, a credential, a decision about a caller.
 
 mod clock_watch;
+mod noted;
 mod remarks;
 mod retry;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +27,10 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
+use crate::caller::Subject;
 use crate::error::{Error, Kind};
 use crate::keyring::Keyring;
+use crate::limits::KeyedPermits;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Store;
 use crate::ports::{Clock, Entropy, Tasks};
@@ -36,6 +40,7 @@ use clock_watch::ClockWatch;
 pub(crate) use remarks::ROOM_OF_STRANGERS;
 use remarks::Remarks;
 pub(crate) use retry::{retry, too_contended};
+pub use work::Work;
 
 /// The dependencies of a [`Ground`].
 pub struct GroundDependencies {
@@ -51,6 +56,8 @@ pub struct GroundDependencies {
     pub keyring: Arc<Keyring>,
     /// The largest drift between wall clock and monotonic clock at which due work is still done.
     pub max_drift: Duration,
+    /// Requests of one user in work at a time, in both dialects together.
+    pub requests_per_user: usize,
 }
 
 /// The common ground of both halves. Cheap to share behind its `Arc`.
@@ -60,6 +67,7 @@ pub struct Ground {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) records: Records,
     remarks: Remarks,
+    work: KeyedPermits<Subject>,
     max_drift: Duration,
     /// `None` until the daemon has started.
     clock_watch: Mutex<Option<ClockWatch>>,
@@ -69,16 +77,28 @@ pub struct Ground {
 /// The largest drift between wall clock and monotonic clock, unless configured otherwise.
 pub const DEFAULT_MAX_DRIFT: Duration = Duration::from_secs(60);
 
+/// Requests of one user in work at a time, unless configured otherwise.
+pub const DEFAULT_REQUESTS_PER_USER: usize = 64;
+
 impl Ground {
     /// Connects the dependencies.
     pub fn new(parts: GroundDependencies) -> Arc<Self> {
-        let GroundDependencies { clock, tasks, entropy, store, keyring, max_drift } = parts;
+        let GroundDependencies {
+            clock,
+            tasks,
+            entropy,
+            store,
+            keyring,
+            max_drift,
+            requests_per_user,
+        } = parts;
         Arc::new(Self {
             records: Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy)),
             clock,
             tasks,
             entropy,
             remarks: Remarks::default(),
+            work: KeyedPermits::new(requests_per_user),
             max_drift,
             clock_watch: Mutex::default(),
             stopping: watch::Sender::new(false),

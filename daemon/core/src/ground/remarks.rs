@@ -4,7 +4,8 @@
 //! The caller of [`Ground::remark`] does not wait, since strangers can cause any number of events:
 //! an event that finds no room is counted instead, and the count becomes an event of its own. So
 //! strangers can fill neither memory nor the disk at the pace of their requests, nor take the room
-//! of authenticated callers: these have a queue of their own, which goes first.
+//! of authenticated callers: these have a queue of their own, which goes first. Of these, in turn,
+//! each has a share (`noted`).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,8 +16,9 @@ use tokio::sync::Notify;
 use tracing::Span;
 
 use super::Ground;
+use super::noted::{Noted, Verdict};
 use crate::error::Error;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Event, Outcome, Target, Who};
 use crate::text::short;
 use crate::time::Timestamp;
 
@@ -43,6 +45,7 @@ pub(super) struct Remarks {
 struct Waiting {
     known: Queue,
     strangers: Queue,
+    noted: Noted,
 }
 
 #[derive(Default)]
@@ -103,10 +106,14 @@ impl Remarks {
     /// Takes `event` if there is room, and counts it if not.
     pub(super) fn add(&self, event: Event) {
         let mut waiting = self.lock();
-        match event.actor {
-            Some(Actor::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
-            Some(Actor::Member { .. } | Actor::User(..) | Actor::Operator) | None => {
-                waiting.known.add(event, ROOM);
+        match event.actor.as_ref().map(|actor| &actor.who) {
+            Some(Who::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
+            Some(Who::Member { .. } | Who::User(..) | Who::Operator) | None => {
+                match waiting.noted.judge(&event) {
+                    Verdict::Noted => waiting.known.add(event, ROOM),
+                    Verdict::Last(said) => waiting.known.add(said, ROOM),
+                    Verdict::Not => return,
+                }
             }
         }
         drop(waiting);
@@ -219,17 +226,19 @@ fn lost(count: u64, what: &str, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Interface;
+    use crate::caller::{Client, Interface};
+    use crate::ports::audit::Actor;
 
     fn event(number: usize) -> Event {
         let at = Timestamp::from_secs(number as u64);
         let outcome = Outcome::Refused("no".into());
-        let actor = Some(Actor::Operator);
+        let actor = Some(Actor::operator(Client::default()));
         Event { at, actor, action: Action::Refuse, target: Target::default(), note: None, outcome }
     }
 
     fn of_stranger(number: usize) -> Event {
-        Event { actor: Some(Actor::Stranger(Interface::Vault)), ..event(number) }
+        let actor = Some(Actor::stranger(Interface::Vault, Client::default()));
+        Event { actor, ..event(number) }
     }
 
     fn take(notes: &Remarks, most: usize, strangers: usize) -> Batch {

@@ -29,10 +29,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use crate::access;
-use crate::caller::{Caller, Interface, Subject};
+use crate::address::Address;
+use crate::caller::{Caller, Client, Interface, Subject};
 use crate::catalogue::{Catalogue, Service};
 use crate::error::{Error, Kind};
-use crate::ground::{Ground, outcome_of, suspended};
+use crate::ground::{Ground, Work, outcome_of, suspended};
 use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::leases::attempts::Attempts;
 use crate::leases::effects::Effects;
@@ -210,7 +211,7 @@ impl Leases {
         self.providers.by_issuer(issuer)
     }
 
-    /// Identifies the holder of `token` at `provider`.
+    /// Identifies the holder of `token` at `provider`, who asks from `client`.
     ///
     /// # Errors
     /// `Unauthenticated` when the token is not valid or its subject is suspended; and those of
@@ -220,25 +221,37 @@ impl Leases {
         provider: &ProviderId,
         token: Secret,
         interface: Interface,
+        client: Client,
     ) -> Result<Caller, Error> {
         let token = Arc::new(token);
-        let identified = self.providers.identify(provider, Arc::clone(&token)).await;
-        let refused =
-            |error: &Error, subject| self.remark_sign_in(provider, interface, subject, error);
+        let from = client.address.map(Address::from);
+        let identified = self.providers.identify(provider, Arc::clone(&token), from).await;
+        let stranger = Actor::stranger(interface, client.clone());
+        let refused = |error: &Error, subject| {
+            self.remark_sign_in(provider, stranger.clone(), subject, error);
+        };
         let identity = identified.inspect_err(|error| refused(error, None))?;
         if self.ground.records.is_suspended(identity.subject()).await? {
             let error = suspended();
             refused(&error, Some(identity.subject().clone()));
             return Err(error);
         }
-        Ok(Caller { identity, interface, access_token: Some(token) })
+        Ok(Caller { identity, interface, access_token: Some(token), client })
+    }
+
+    /// Counts a request of `caller` as in work until the result is dropped.
+    ///
+    /// # Errors
+    /// `Busy` when the user has too many in work already.
+    pub fn begin_work(&self, caller: &Caller) -> Result<Work, Error> {
+        self.ground.begin_work(caller.subject())
     }
 
     /// Audits a refused sign-in. That a provider is down is not one.
     fn remark_sign_in(
         &self,
         provider: &ProviderId,
-        interface: Interface,
+        stranger: Actor,
         subject: Option<Subject>,
         error: &Error,
     ) {
@@ -247,7 +260,7 @@ impl Leases {
         }
         self.ground.remark(Event {
             at: self.ground.clock.now(),
-            actor: Some(Actor::Stranger(interface)),
+            actor: Some(stranger),
             action: Action::SignIn,
             target: Target { provider: Some(provider.clone()), subject, ..Target::default() },
             note: None,
@@ -401,5 +414,5 @@ fn target_of(lease: &Lease) -> Target {
 
 /// The actor of a call of `caller`.
 fn user(caller: &Caller) -> Actor {
-    Actor::User(caller.subject().clone(), caller.interface)
+    Actor::from(caller)
 }

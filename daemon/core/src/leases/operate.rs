@@ -8,7 +8,7 @@ use crate::ids::{LeaseId, ServiceId};
 use crate::leases::ledger::NotAdvanced;
 use crate::leases::{Leases, target_of};
 use crate::model::lease::{Event, Lease, Reason, State};
-use crate::ports::audit::{self, Action, Actor, Outcome, Target};
+use crate::ports::audit::{self, Action, Outcome, Target};
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::time::Timestamp;
@@ -58,8 +58,8 @@ impl Leases {
     ///
     /// # Errors
     /// `Internal` when the store fails; doing it again is fine.
-    pub async fn suspend(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.suspend_as(&Actor::Operator, subject).await
+    pub async fn suspend(&self, grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        self.suspend_as(&grant.actor(), subject).await
     }
 
     /// Marks every pending lease of `subject`, so that what is being issued is taken back.
@@ -93,8 +93,8 @@ impl Leases {
     ///
     /// # Errors
     /// `Internal` when the store fails.
-    pub async fn resume(&self, _grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.resume_as(&Actor::Operator, subject).await
+    pub async fn resume(&self, grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
+        self.resume_as(&grant.actor(), subject).await
     }
 
     /// Parked leases, by service; at most `limit`.
@@ -118,8 +118,8 @@ impl Leases {
     ///
     /// # Errors
     /// `NotFound` unless there is such a lease and it is parked; `Internal` when the store fails.
-    pub async fn retry(&self, _grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
-        self.advance_parked(lease, Event::Retry, Action::Retry, None).await
+    pub async fn retry(&self, grant: Grant<Operate>, lease: LeaseId) -> Result<(), Error> {
+        self.advance_parked(&grant, lease, Event::Retry, (Action::Retry, None)).await
     }
 
     /// Drops a parked lease: the daemon does not try to revoke it any more. `reason` goes into the
@@ -130,7 +130,7 @@ impl Leases {
     /// `Internal` when the store fails.
     pub async fn drop_lease(
         &self,
-        _grant: Grant<Operate>,
+        grant: Grant<Operate>,
         lease: LeaseId,
         reason: &str,
     ) -> Result<(), Error> {
@@ -138,7 +138,7 @@ impl Leases {
         if reason.is_empty() {
             return Err(Error::new(Kind::Invalid, "Dropping a lease needs a reason."));
         }
-        self.advance_parked(lease, Event::Dropped, Action::Drop, Some(reason)).await
+        self.advance_parked(&grant, lease, Event::Dropped, (Action::Drop, Some(reason))).await
     }
 
     /// Checks the whole ledger for contradictions: leases against indexes and counters. Its time
@@ -162,13 +162,13 @@ impl Leases {
     /// the store is well again, unless the daemon is killed before.
     pub async fn record_command(
         &self,
-        _grant: Grant<Operate>,
+        grant: Grant<Operate>,
         asked: String,
         refused: Option<&Error>,
     ) -> Result<(), Error> {
         let target = Target { asked: Some(asked), ..Target::default() };
         let outcome = refused.map_or(Outcome::Done, outcome_of);
-        let event = self.ground.event(Some(Actor::Operator), Action::Operate, target, outcome);
+        let event = self.ground.event(Some(grant.actor()), Action::Operate, target, outcome);
         let recorded = self.ground.record(&event).await;
         if recorded.is_err() {
             self.ground.remark(event);
@@ -178,15 +178,15 @@ impl Leases {
 
     async fn advance_parked(
         &self,
+        grant: &Grant<Operate>,
         id: LeaseId,
         event: Event,
-        action: Action,
-        note: Option<&str>,
+        (action, note): (Action, Option<&str>),
     ) -> Result<(), Error> {
         retry(|| async {
             let stored = self.parked_lease(id).await?;
             let target = target_of(&stored.value);
-            let audited = self.ground.event(Some(Actor::Operator), action, target, Outcome::Done);
+            let audited = self.ground.event(Some(grant.actor()), action, target, Outcome::Done);
             let audited = audit::Event { note: note.map(ToOwned::to_owned), ..audited };
             self.ledger.advance(&stored, [event.clone()], |_| vec![audited]).await?;
             Ok::<(), CommitError>(())

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::caller::Interface;
+use crate::caller::{Client, Interface};
 use crate::catalogue::Service;
 use crate::doubles::{self, IssueStep, PROVIDER, caller};
 use crate::error::Kind;
@@ -98,9 +98,14 @@ async fn credentials_are_listed_by_age_with_their_ends() {
 async fn a_caller_without_a_valid_token_is_unauthenticated() {
     let world = World::new().await;
     let op = ProviderId::parse(PROVIDER).unwrap();
-    let refused = world.leases.sign_in(&op, Secret::new("mallory"), Interface::Rest).await;
+    let refused =
+        world.leases.sign_in(&op, Secret::new("mallory"), Interface::Rest, Client::default()).await;
     assert_eq!(kind(refused.map(drop)), Err(Kind::Unauthenticated));
-    let alice = world.leases.sign_in(&op, Secret::new("alice"), Interface::Web).await.unwrap();
+    let alice = world
+        .leases
+        .sign_in(&op, Secret::new("alice"), Interface::Web, Client::default())
+        .await
+        .unwrap();
     assert_eq!((alice.subject(), alice.interface), (caller("alice").subject(), Interface::Web));
 }
 

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::caller::{Interface, Member, Subject};
+use crate::caller::{Caller, Client, Interface, Member, Subject};
 use crate::error::BoxedCause;
 use crate::ids::{
     CompanyId, CredentialId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId,
@@ -53,9 +53,18 @@ pub struct Target {
     pub asked: Option<String>,
 }
 
-/// The actor of an event.
+/// The actor of an event, and where the actor's request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Actor {
+pub struct Actor {
+    /// The kind of actor, and its name.
+    pub who: Who,
+    /// Where the request came from.
+    pub client: Client,
+}
+
+/// The kind of an actor, and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
     /// A user, and the interface of the request.
     User(Subject, Interface),
     /// A user of the vault.
@@ -73,10 +82,30 @@ pub enum Actor {
     Stranger(Interface),
 }
 
+impl Actor {
+    /// An operator, who asked from there.
+    pub fn operator(client: Client) -> Self {
+        Self { who: Who::Operator, client }
+    }
+
+    /// A caller without a valid identity, who asked from there.
+    pub fn stranger(interface: Interface, client: Client) -> Self {
+        Self { who: Who::Stranger(interface), client }
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        let who = Who::User(caller.subject().clone(), caller.interface);
+        Self { who, client: caller.client.clone() }
+    }
+}
+
 impl From<&Member> for Actor {
     fn from(member: &Member) -> Self {
         let subject = member.subject().clone();
-        Self::Member { subject, user: member.user(), session: member.session() }
+        let who = Who::Member { subject, user: member.user(), session: member.session() };
+        Self { who, client: member.client().clone() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::address::Address;
 use crate::caller::Identity;
 use crate::error::Error;
 use crate::ids::ProviderId;
@@ -158,16 +159,18 @@ pub trait Providers: Send + Sync + 'static {
     /// The provider with that issuer; a trailing slash makes no difference. Makes no request.
     fn by_issuer(&self, issuer: &str) -> Option<ProviderId>;
 
-    /// Identifies the holder of `token` at `provider`.
+    /// Identifies the holder of `token` at `provider`, for a client at `from`: the look-ups of a
+    /// provider are shared among addresses. `None`: a caller on this machine, without an address.
     ///
     /// # Errors
     /// `Unauthenticated` with `bad_token`, `login_disabled` or a fixed sentence; `Upstream` with a
     /// retry hint when the provider cannot be reached or fails; `Busy` when too many look-ups are
-    /// under way.
+    /// under way for longer than a request waits.
     async fn identify(
         &self,
         provider: &ProviderId,
         token: Arc<Secret>,
+        from: Option<Address>,
     ) -> Result<Arc<Identity>, Error>;
 }
 

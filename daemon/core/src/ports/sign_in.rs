@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 
+use crate::address::Address;
 use crate::caller::{Claims, Subject};
 use crate::error::Error;
 use crate::ids::ProviderId;
@@ -56,17 +57,20 @@ pub trait SignIn: Send + Sync + 'static {
     fn begin(&self, provider: &ProviderId, redirect_uri: &str, state: &str)
     -> Result<Begun, Error>;
 
-    /// Finishes a flow. `issuer` is the `iss` parameter of the redirect (RFC 9207), where there was
+    /// Finishes a flow for a browser at `from`: the exchanges of a provider are shared among
+    /// addresses. `issuer` is the `iss` parameter of the redirect (RFC 9207), where there was
     /// one: one that is not the provider's is refused, and so is its absence where the provider
     /// promises it.
     ///
     /// # Errors
     /// `Unauthenticated` when code, issuer, nonce, signature, audience or tenant do not hold;
-    /// `Upstream` when the provider cannot be asked.
+    /// `Upstream` when the provider cannot be asked; `Busy` when too many exchanges are under way,
+    /// before anything was sent.
     async fn finish(
         &self,
-        flow: Flow,
+        flow: &Flow,
         code: Secret,
         issuer: Option<&str>,
+        from: Address,
     ) -> Result<Vouched, Error>;
 }

@@ -18,7 +18,7 @@ use super::credential_values::{
     MAX_PARTS, PART_BYTES, pack_plain, pack_sealed, unpack_plain, unpack_sealed,
 };
 use super::writing::Writing;
-use super::{CommitError, Records, encoding, vault_keys as keys};
+use super::{CommitError, Records, encoding, malformed, vault_keys as keys};
 use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::{Credential, ValueParts};
@@ -197,12 +197,38 @@ impl Records {
         self.scan_keys(&keys::listed_of_type_prefix(id), keys::parse_listed_of_type).await
     }
 
-    /// The credentials of a company that are not deleted.
-    pub(crate) async fn credentials_of_company(
+    /// The credentials of a company that are not deleted, each with the revision of its name.
+    pub(crate) async fn names_of_company(
         &self,
         id: CompanyId,
-    ) -> Result<Vec<CredentialId>, Error> {
-        self.scan_keys(&keys::listed_of_company_prefix(id), keys::trailing_credential).await
+    ) -> Result<Vec<(CredentialId, Revision)>, Error> {
+        self.names(&keys::listed_of_company_prefix(id)).await
+    }
+
+    /// The same of a type.
+    pub(crate) async fn names_of_type(
+        &self,
+        id: TypeId,
+    ) -> Result<Vec<(CredentialId, Revision)>, Error> {
+        self.names(&keys::listed_of_type_prefix(id)).await
+    }
+
+    async fn names(&self, prefix: &Key) -> Result<Vec<(CredentialId, Revision)>, Error> {
+        self.scan_all(prefix, |key, stored| {
+            let id = keys::trailing_credential(key).ok_or_else(|| malformed(key))?;
+            Ok((id, stored.revision))
+        })
+        .await
+    }
+
+    /// The credential of that id without its values, deleted or not.
+    pub(crate) async fn credential_head(
+        &self,
+        id: CredentialId,
+    ) -> Result<Option<Credential>, Error> {
+        let found = self.get(&keys::credential(id), CREDENTIAL).await?;
+        let decoded = found.map(|(plain, revision)| decode(id, &plain, revision));
+        Ok(decoded.transpose()?.map(|(stored, _)| stored.value))
     }
 
     /// The deleted credentials of a type.
@@ -329,8 +355,18 @@ fn put_indexes(writing: &mut Writing<'_>, before: Option<&Credential>, after: Op
     new.difference(&old).for_each(|key| writing.index(key.clone()));
     let is_live =
         |credential: Option<&Credential>| credential.is_some_and(|one| one.deleted.is_none());
-    if let Some(credential) = after.or(before).filter(|_| is_live(before) != is_live(after)) {
+    let Some(credential) = after.or(before) else { return };
+    if is_live(before) != is_live(after) {
         writing.bump(&keys::credentials_space(credential.type_id));
+    }
+    let name = |credential: Option<&Credential>| {
+        credential.filter(|one| one.deleted.is_none()).map(|one| one.name.clone())
+    };
+    if name(before) != name(after) {
+        // Put again, so that their revision says that the name is another one.
+        new.intersection(&old).for_each(|key| writing.index(key.clone()));
+        writing.bump(&keys::names_of_type_space(credential.type_id));
+        writing.bump(&keys::names_of_company_space(credential.company));
     }
 }
 

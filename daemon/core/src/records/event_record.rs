@@ -1,15 +1,16 @@
 //! An audit event as JSON: what the outbox keeps and a line of the log shows.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::encoding::{self, Unreadable};
-use crate::caller::{Interface, Subject};
+use crate::caller::{Client, Interface, Subject};
 use crate::ids::{
     CompanyId, CredentialId, InvalidId, LeaseId, ProviderId, ServiceId, SessionId, TypeId, UserId,
 };
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::text::short;
 use crate::time::Timestamp;
 
@@ -39,6 +40,13 @@ struct ActorRecord<'a> {
     user: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     session: Option<Cow<'a, str>>,
+    /// The address of the client, which older events lack, like the two after it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    request: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    uid: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,18 +102,24 @@ impl ActorRecord<'_> {
     /// The actor; `Some(None)` for the daemon itself.
     fn decode(&self) -> Option<Option<Actor>> {
         let subject = || subject(self.issuer.as_deref(), self.subject.as_deref());
-        Some(Some(match (&*self.kind, &self.user, &self.session) {
+        let who = match (&*self.kind, &self.user, &self.session) {
             ("daemon", ..) => return Some(None),
-            ("operator", ..) => Actor::Operator,
-            ("stranger", ..) => Actor::Stranger(self.interface?),
-            ("user", Some(user), Some(session)) => Actor::Member {
+            ("operator", ..) => Who::Operator,
+            ("stranger", ..) => Who::Stranger(self.interface?),
+            ("user", Some(user), Some(session)) => Who::Member {
                 subject: subject()?,
                 user: UserId::parse(user).ok()?,
                 session: SessionId::parse(session).ok()?,
             },
-            ("user", ..) => Actor::User(subject()?, self.interface?),
+            ("user", ..) => Who::User(subject()?, self.interface?),
             _ => return None,
-        }))
+        };
+        let client = Client {
+            address: self.address,
+            request: self.request.as_deref().map(Into::into),
+            uid: self.uid,
+        };
+        Some(Some(Actor { who, client }))
     }
 }
 
@@ -166,6 +180,9 @@ impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
             interface: None,
             user: None,
             session: None,
+            address: None,
+            request: None,
+            uid: None,
         };
         let named = |kind, subject: &'a Subject, interface| Self {
             issuer: Some(subject.issuer.as_str().into()),
@@ -173,18 +190,22 @@ impl<'a> From<Option<&'a Actor>> for ActorRecord<'a> {
             interface: Some(interface),
             ..unnamed(kind)
         };
-        match actor {
-            None => unnamed("daemon"),
-            Some(Actor::Operator) => unnamed("operator"),
-            Some(Actor::Stranger(interface)) => {
-                Self { interface: Some(*interface), ..unnamed("stranger") }
-            }
-            Some(Actor::User(subject, interface)) => named("user", subject, *interface),
-            Some(Actor::Member { subject, user, session }) => Self {
+        let Some(Actor { who, client }) = actor else { return unnamed("daemon") };
+        let record = match who {
+            Who::Operator => unnamed("operator"),
+            Who::Stranger(interface) => Self { interface: Some(*interface), ..unnamed("stranger") },
+            Who::User(subject, interface) => named("user", subject, *interface),
+            Who::Member { subject, user, session } => Self {
                 user: Some(user.as_str().into()),
                 session: Some(session.as_str().into()),
                 ..named("user", subject, Interface::Vault)
             },
+        };
+        Self {
+            address: client.address,
+            request: client.request.as_deref().map(short),
+            uid: client.uid,
+            ..record
         }
     }
 }
@@ -214,15 +235,24 @@ mod tests {
     #[test]
     fn every_event_comes_back_as_it_was() {
         let alice = || Subject { issuer: "https://op".into(), subject: "alice".into() };
+        let near = Client { address: None, request: Some("r1".into()), uid: Some(1000) };
+        let far = Client {
+            address: Some("2001:db8::1".parse().unwrap()),
+            request: Some("r2".into()),
+            uid: None,
+        };
         let actors = [
             None,
-            Some(Actor::Operator),
-            Some(Actor::Stranger(Interface::Vault)),
-            Some(Actor::User(alice(), Interface::Rest)),
-            Some(Actor::Member {
-                subject: alice(),
-                user: UserId::from_random([1; 16]),
-                session: SessionId::from_random([2; 16]),
+            Some(Actor::operator(near)),
+            Some(Actor::stranger(Interface::Vault, far.clone())),
+            Some(Actor { who: Who::User(alice(), Interface::Rest), client: Client::default() }),
+            Some(Actor {
+                who: Who::Member {
+                    subject: alice(),
+                    user: UserId::from_random([1; 16]),
+                    session: SessionId::from_random([2; 16]),
+                },
+                client: far,
             }),
         ];
         let outcomes =
@@ -251,6 +281,23 @@ mod tests {
             let plain = encode_event(&event).unwrap();
             let json = encoding::json(&plain).unwrap();
             assert_eq!(decode_event(json), Some(event));
+        }
+    }
+
+    /// What the version before this one left in the outbox, and wrote into the log.
+    #[test]
+    fn an_event_without_a_client_is_still_read() {
+        for (actor, who) in [
+            (r#"{"kind":"operator"}"#, Who::Operator),
+            (r#"{"kind":"stranger","interface":"vault"}"#, Who::Stranger(Interface::Vault)),
+        ] {
+            let json = format!(
+                r#"{{"at":"2027-01-15T08:00:00.123Z","action":"operate","outcome":"done","actor":{actor},"target":{{"asked":"GET /ledger"}}}}"#
+            );
+            let event = decode_event(json.as_bytes()).unwrap();
+            assert_eq!(event.actor, Some(Actor { who, client: Client::default() }));
+            let again = encode_event(&event).unwrap();
+            assert_eq!(encoding::json(&again).unwrap(), json.as_bytes(), "written as before");
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `user/<id>` | a user of the vault |
 //! | `user-of/<subject>` | the id of the user with that subject |
 //! | `session/<id>` | a session of a user |
+//! | `session-of/<user>/<id>` | none: which sessions a user has |
 //! | `session-due/<seconds>/<id>` | none: when a session is due for a check |
 //! | `outbox/<milliseconds>/<number><random>` | an event that the audit log does not have yet |
 //! | `audit/end` | where the audit log ends |
@@ -165,6 +166,19 @@ pub(super) fn session(id: SessionId) -> Key {
     key(&[b"session/", id.as_str().as_bytes()])
 }
 
+pub(super) fn sessions_of_prefix(user: UserId) -> Key {
+    key(&[b"session-of/", user.as_str().as_bytes(), b"/"])
+}
+
+pub(super) fn session_of(user: UserId, id: SessionId) -> Key {
+    key(&[sessions_of_prefix(user).as_bytes(), id.as_str().as_bytes()])
+}
+
+/// The session at the end of a key that [`session_of`] made.
+pub(super) fn trailing_session(key: &Key) -> Option<SessionId> {
+    SessionId::from_bytes(key.as_bytes().rsplit(|byte| *byte == b'/').next()?)
+}
+
 /// The key with the second by which `at` has passed.
 pub(super) fn session_due(at: Timestamp, id: SessionId) -> Key {
     let seconds = at.as_millis().div_ceil(1000).min(SECONDS_MAX);
@@ -262,6 +276,7 @@ mod tests {
         let at = |millis| session_due(Timestamp::from_millis(millis), session_id);
         assert!(at(9_000) < at(10_000));
         assert_eq!(parse_session_due(&at(9_001)), Some((10, session_id)));
+        assert_eq!(trailing_session(&session_of(user_id, session_id)), Some(session_id));
         assert_eq!(parse_session_due(&due(Timestamp::from_millis(1), some_id())), None);
     }
 

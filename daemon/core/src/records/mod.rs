@@ -36,7 +36,7 @@ pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 use keys::Pseudonym;
 pub(crate) use projection::Projection;
 use spans::Spans;
-pub(crate) use vault_keys::credentials_space;
+pub(crate) use vault_keys::{credentials_space, names_of_company_space, names_of_type_space};
 
 use crate::caller::Subject;
 use crate::error::Error;

@@ -60,6 +60,16 @@ impl Records {
         Ok(Some(Versioned { value: session, revision }))
     }
 
+    /// The sessions of `user`, as far as their records are there. Some may be over.
+    pub(crate) async fn sessions_of(&self, user: UserId) -> Result<Vec<Versioned<Session>>, Error> {
+        let prefix = keys::sessions_of_prefix(user);
+        let mut sessions = Vec::new();
+        for id in self.scan_keys(&prefix, keys::trailing_session).await? {
+            sessions.extend(self.session(id).await?.filter(|found| found.value.user == user));
+        }
+        Ok(sessions)
+    }
+
     /// Sessions that are due at `now`, earliest first, at most `limit`.
     pub(crate) async fn due_sessions(
         &self,
@@ -115,6 +125,7 @@ impl Writing<'_> {
     /// Writes a new session, and when it is due for a check.
     pub(crate) async fn begin_session(&mut self, session: &Session) -> Result<(), Error> {
         self.index(keys::session_due(session.over_at(), session.id));
+        self.index(keys::session_of(session.user, session.id));
         self.put_session(session, Expected::Absent).await
     }
 
@@ -138,6 +149,7 @@ impl Writing<'_> {
         let key = keys::session(open.value.id);
         self.expect(&key, Expected::At(open.revision));
         self.delete(key);
+        self.delete(keys::session_of(open.value.user, open.value.id));
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `credential/<credential>` | the credential: all but what does not fit |
 //! | `values/<credential>/<written>/<part>` | plain values beyond what fits into the credential |
 //! | `sealed/<credential>/<written>/<part>` | secure values, each in an envelope of its own |
-//! | `of-type/<type>/<company>/<credential>` | none: which credentials there are |
+//! | `of-type/<type>/<company>/<credential>` | none: which credentials there are, put again at each new name |
 //! | `of-company/<company>/<credential>` | none: the same by company |
 //! | `gone-of-type/<type>/<credential>` | none: which credentials of the type can be restored |
 //! | `gone/<seconds>/<credential or type>` | none: when what was deleted has to be purged |
@@ -143,6 +143,17 @@ pub(super) fn parse_gone(key: &Key) -> Option<(u64, DeletedId)> {
 /// The space whose epoch moves when a credential of the type is created, deleted or restored.
 pub(crate) fn credentials_space(id: TypeId) -> String {
     format!("credentials/{id}")
+}
+
+/// The space whose epoch moves when a credential of the type is created, renamed, deleted or
+/// restored.
+pub(crate) fn names_of_type_space(id: TypeId) -> String {
+    format!("names-of-type/{id}")
+}
+
+/// The same of the credentials of a company.
+pub(crate) fn names_of_company_space(id: CompanyId) -> String {
+    format!("names-of-company/{id}")
 }
 
 fn key(parts: &[&[u8]]) -> Key {

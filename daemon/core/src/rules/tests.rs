@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::caller::{Identity, Subject};
+use crate::caller::{Client, Identity, Subject};
 use crate::doubles;
 
 fn configured() -> Configured {
@@ -160,7 +160,12 @@ fn a_rule_counts_for_users_of_its_provider() {
         let subject = Subject { issuer: issuer.into(), subject: "alice".into() };
         let claims = doubles::identity("alice").claims().clone();
         let identity = Identity::vouched_by(id(provider), subject, claims);
-        Caller { identity: Arc::new(identity), interface, access_token: None }
+        Caller {
+            identity: Arc::new(identity),
+            interface,
+            access_token: None,
+            client: Client::default(),
+        }
     };
     let users = [
         from("op", "https://op.example.org", Interface::Rest),

@@ -112,7 +112,8 @@ impl Sessions {
             Answer::No => {
                 let error = declined();
                 let subject = verified.sign_in.subject();
-                self.remark_failed_sign_in(&verified.provider, Some(subject), &error);
+                let browser = verified.browser.clone();
+                self.remark_failed_sign_in(&verified.provider, Some(subject), browser, &error);
                 self.complete_failed(&key, error);
             }
         }

@@ -1,26 +1,34 @@
 //! The life of a session: a sign-in opens it, its refresh token extends it; its user, disuse, age,
 //! a suspension, or the use of a spent refresh token ends it.
 
+use super::pending::SignedIn;
 use super::sign_in::name_the_refused;
 use super::{Sessions, TokenPair, tokens};
-use crate::caller::Member;
+use crate::caller::{Client, Interface, Member};
 use crate::error::{Error, Kind};
 use crate::ground::{retry, suspended};
-use crate::ids::{SessionId, UserId};
+use crate::ids::SessionId;
 use crate::model::session::{RefreshTokens, Session, Shown};
 use crate::model::user::User;
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::ports::random_16;
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
+/// Most sessions that one sign-in ends.
+const ENDED_AT_ONCE: usize = 8;
+
 /// Why a session is ended before its time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum EndReason {
-    SignedOut,
-    SpentTokenShown,
+    /// Its user asked for it.
+    SignedOut(Actor),
+    /// A spent refresh token was shown, from there.
+    SpentTokenShown(Client),
+    /// The user has begun another one, and had as many as a user may have.
+    TooMany(Actor),
 }
 
 /// A session that is not over, and its user.
@@ -31,25 +39,26 @@ struct ActiveSession {
 
 impl Sessions {
     /// Opens a session for `user`, after a sign-in.
-    pub(super) async fn open(&self, user: UserId) -> Result<TokenPair, Error> {
-        retry(|| self.try_open(user)).await
+    pub(super) async fn open(&self, signed_in: SignedIn) -> Result<TokenPair, Error> {
+        retry(|| self.try_open(&signed_in)).await
     }
 
-    async fn try_open(&self, user: UserId) -> Result<TokenPair, CommitError> {
-        let user = self.ground.records.user(user).await?.ok_or_else(no_session)?;
+    async fn try_open(&self, signed_in: &SignedIn) -> Result<TokenPair, CommitError> {
+        let user = self.ground.records.user(signed_in.user).await?.ok_or_else(no_session)?;
         if user.value.suspended {
-            return Err(self.refused_at_the_end(&user.value).into());
+            return Err(self.refused_at_the_end(&user.value, &signed_in.browser).into());
         }
         let (session, pair) = self.new_session(&user.value)?;
-        self.commit_new(&session, &user).await?;
+        self.commit_new(&session, &user, &signed_in.browser).await?;
         tracing::debug!(session = %session.id, "a session began");
         Ok(pair)
     }
 
     /// The refusal of a user who was suspended between the sign-in and the tokens: audited.
-    fn refused_at_the_end(&self, user: &User) -> Error {
+    fn refused_at_the_end(&self, user: &User, browser: &Client) -> Error {
         let error = name_the_refused(suspended(), &user.subject);
-        self.remark_failed_sign_in(&user.provider, Some(&user.subject), &error);
+        let subject = Some(&user.subject);
+        self.remark_failed_sign_in(&user.provider, subject, browser.clone(), &error);
         error
     }
 
@@ -91,17 +100,42 @@ impl Sessions {
         &self,
         session: &Session,
         user: &Versioned<User>,
+        browser: &Client,
     ) -> Result<(), CommitError> {
+        let too_many = self.too_many(&user.value).await?;
         let Versioned { value: user, revision } = user;
         let mut writing = self.ground.records.writing();
         writing.begin_session(session).await?;
         writing.expect_user(user.id, *revision);
         writing.unless_suspended(&user.subject);
         let target = Target { provider: Some(user.provider.clone()), ..Target::default() };
-        let event =
-            self.ground.event(Some(actor(user, session.id)), Action::SignIn, target, Outcome::Done);
+        let subject = user.subject.clone();
+        let who = Who::Member { subject, user: user.id, session: session.id };
+        let actor = Actor { who, client: browser.clone() };
+        for old in &too_many {
+            writing.end_session(old);
+            let reason = EndReason::TooMany(actor.clone());
+            writing.event(&self.ended(user, old.value.id, &reason)).await?;
+        }
+        let event = self.ground.event(Some(actor), Action::SignIn, target, Outcome::Done);
         writing.event(&event).await?;
         writing.commit().await.map(drop)
+    }
+
+    /// The oldest sessions of `user`, which have to end so that there is room for another one. Of
+    /// very many, some are left to the next sign-in.
+    async fn too_many(&self, user: &User) -> Result<Vec<Versioned<Session>>, Error> {
+        let now = self.ground.clock.now();
+        let mut open = self.ground.records.sessions_of(user.id).await?;
+        open.retain(|session| {
+            session.value.session_generation == user.session_generation
+                && session.value.over_at() > now
+        });
+        let most = self.options.max_sessions_per_user.saturating_sub(1);
+        let count = open.len().saturating_sub(most).min(ENDED_AT_ONCE);
+        open.sort_by_key(|session| (session.value.created, session.value.id));
+        open.truncate(count);
+        Ok(open)
     }
 
     /// Identifies the member by an access token, with the current rights.
@@ -109,7 +143,7 @@ impl Sessions {
     /// # Errors
     /// `Unauthenticated` unless it is a valid access token of ours, of a session that is not over;
     /// `Internal` when the store fails.
-    pub async fn authenticate(&self, token: &Secret) -> Result<Member, Error> {
+    pub async fn authenticate(&self, token: &Secret, client: Client) -> Result<Member, Error> {
         let now = self.ground.clock.now();
         let claims =
             tokens::read_access(token, now, &self.options, &*self.tokens).ok_or_else(no_session)?;
@@ -120,7 +154,8 @@ impl Sessions {
             return Err(no_session());
         }
         let rights = self.users.rights(&user);
-        Ok(Member::of_session(claims.session, claims.user, user.subject, claims.scopes, rights))
+        let (session, subject, scopes) = (claims.session, user.subject, claims.scopes);
+        Ok(Member::of_session(session, claims.user, subject, scopes, rights, client))
     }
 
     /// The session of that id with its user, if it is not over.
@@ -147,23 +182,24 @@ impl Sessions {
     /// `Unauthenticated` when it is no refresh token of ours, its session is over, or it was spent
     /// before: then the session ends, since one of the two clients that showed it stole it (RFC
     /// 9700 section 4.14.2). `Internal` when the store fails.
-    pub async fn refresh(&self, token: &Secret) -> Result<TokenPair, Error> {
+    pub async fn refresh(&self, token: &Secret, client: &Client) -> Result<TokenPair, Error> {
         let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
         let hash = token.digest();
         // A conflict most likely means that another request showed the same token.
-        retry(|| self.try_refresh(&claims, &hash)).await
+        retry(|| self.try_refresh(&claims, &hash, client)).await
     }
 
     async fn try_refresh(
         &self,
         claims: &tokens::RefreshClaims,
         hash: &[u8; 32],
+        client: &Client,
     ) -> Result<TokenPair, CommitError> {
         let now = self.ground.clock.now();
         let active = self.active(claims.session, now).await?.ok_or_else(no_session)?;
         let shown = active.session.value.refresh.judge(hash, now, self.options.refresh_grace);
         if shown == Shown::Spent {
-            self.end(active, EndReason::SpentTokenShown).await?;
+            self.end(active, EndReason::SpentTokenShown(client.clone())).await?;
             let cause = "a spent refresh token was shown; its session was ended";
             return Err(no_session().because(cause).into());
         }
@@ -185,7 +221,7 @@ impl Sessions {
     /// `Internal` when the store fails.
     pub async fn sign_out(&self, member: &Member) -> Result<(), Error> {
         match self.active(member.session(), self.ground.clock.now()).await? {
-            Some(active) => self.end(active, EndReason::SignedOut).await,
+            Some(active) => self.end(active, EndReason::SignedOut(member.into())).await,
             None => Ok(()),
         }
     }
@@ -194,14 +230,14 @@ impl Sessions {
     /// it alive.
     async fn end(&self, active: ActiveSession, reason: EndReason) -> Result<(), Error> {
         let ActiveSession { session, user } = active;
-        retry(|| self.try_end(session.value.id, &user, reason)).await
+        retry(|| self.try_end(session.value.id, &user, &reason)).await
     }
 
     async fn try_end(
         &self,
         id: SessionId,
         user: &User,
-        reason: EndReason,
+        reason: &EndReason,
     ) -> Result<(), CommitError> {
         let Some(session) = self.ground.records.session(id).await? else { return Ok(()) };
         let mut writing = self.ground.records.writing();
@@ -210,26 +246,30 @@ impl Sessions {
         writing.commit().await.map(drop)
     }
 
-    fn ended(&self, user: &User, session: SessionId, reason: EndReason) -> Event {
+    fn ended(&self, user: &User, session: SessionId, reason: &EndReason) -> Event {
         match reason {
-            EndReason::SignedOut => self.ground.event(
-                Some(actor(user, session)),
+            EndReason::SignedOut(actor) => self.ground.event(
+                Some(actor.clone()),
                 Action::SignOut,
                 Target::default(),
                 Outcome::Done,
             ),
-            EndReason::SpentTokenShown => {
+            EndReason::TooMany(actor) => {
+                let actor = Some(actor.clone());
+                let event =
+                    self.ground.event(actor, Action::SignOut, Target::default(), Outcome::Done);
+                let note = format!("session {session} made room for another one of its user");
+                Event { note: Some(note), ..event }
+            }
+            EndReason::SpentTokenShown(client) => {
+                let shown_by = Some(Actor::stranger(Interface::Vault, client.clone()));
                 let target = Target { user: Some(user.id), ..Target::default() };
-                let event = self.ground.event(None, Action::SignOut, target, Outcome::Done);
+                let event = self.ground.event(shown_by, Action::SignOut, target, Outcome::Done);
                 let note = format!("a spent refresh token of session {session} was shown");
                 Event { note: Some(note), ..event }
             }
         }
     }
-}
-
-fn actor(user: &User, session: SessionId) -> Actor {
-    Actor::Member { subject: user.subject.clone(), user: user.id, session }
 }
 
 /// The one refusal of every token that is not valid.

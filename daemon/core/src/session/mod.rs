@@ -9,7 +9,6 @@
 //!
 //! Never here: a status, a query, a header. Never a token in a log, in an error, or in the store.
 
-mod address;
 mod cleanup;
 mod confirmation;
 mod life;
@@ -26,13 +25,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use address::Address;
+pub use crate::address::Address;
 pub use confirmation::{Answer, Confirmation};
 pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult, WaitingClient};
 
 use crate::caller::Member;
 use crate::error::Error;
-use crate::ground::{Ground, outcome_of};
+use crate::ground::{Ground, Work, outcome_of};
 use crate::ids::ProviderId;
 use crate::ports::audit::{Action, Event, Target};
 use crate::ports::random_16;
@@ -74,8 +73,12 @@ pub struct Options {
     pub result_lifetime: Duration,
     /// Whether browser and waiting client must have the address that began the sign-in.
     pub same_address: bool,
-    /// Most pending sign-ins.
+    /// Most pending sign-ins. Above it, the oldest of the address that has most of them goes.
     pub max_sign_ins: usize,
+    /// Most pending sign-ins that began at one address.
+    pub max_sign_ins_per_address: usize,
+    /// Most sessions of one user. A further one ends the oldest.
+    pub max_sessions_per_user: usize,
     /// Most waiting clients.
     pub max_waiting_clients: usize,
     /// Most sign-ins that one address may begin in a minute; `None`: any number.
@@ -114,6 +117,8 @@ impl Options {
             result_lifetime: Duration::from_secs(60),
             same_address: true,
             max_sign_ins: 20_000,
+            max_sign_ins_per_address: 100,
+            max_sessions_per_user: 50,
             max_waiting_clients: 10_000,
             sign_ins_per_minute: Some(60),
         }
@@ -150,7 +155,7 @@ impl Sessions {
         tokens: Arc<dyn Tokens>,
         options: Options,
     ) -> Arc<Self> {
-        let pending = PendingSignIns::new(options.max_sign_ins);
+        let pending = PendingSignIns::new(options.max_sign_ins, options.max_sign_ins_per_address);
         let rate_limit = RateLimit::new(options.sign_ins_per_minute);
         let most = options.max_waiting_clients.min(Semaphore::MAX_PERMITS);
         let waiting_clients = Arc::new(Semaphore::new(most));
@@ -175,6 +180,14 @@ impl Sessions {
     /// inline script.
     pub fn nonce(&self) -> String {
         hex::encode(random_16(&*self.ground.entropy))
+    }
+
+    /// Counts a request of `member` as in work until the result is dropped.
+    ///
+    /// # Errors
+    /// `Busy` when the user has too many in work already.
+    pub fn begin_work(&self, member: &Member) -> Result<Work, Error> {
+        self.ground.begin_work(member.subject())
     }
 
     /// Queues the audit event of a refused request of `member`; `target` names the route and its

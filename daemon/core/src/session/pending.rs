@@ -1,6 +1,9 @@
 //! Pending sign-ins: in memory, bounded, each for one use. All times are of the monotonic clock and
 //! given by the caller.
 //!
+//! One address has a share of them; when all places are taken, the oldest of the address that has
+//! most makes room for an address that has fewer.
+//!
 //! A sign-in awaits the callback of its browser, is being verified, awaits the answer of its user to
 //! the question whether the program may have the tokens, is reserved for its browser, or is complete
 //! and keeps its outcome for the client. Flow, question and outcome are taken out once each.
@@ -13,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::Address;
 use super::used::UsedKeys;
+use crate::caller::Client;
 use crate::error::Error;
 use crate::ids::{ProviderId, UserId};
 use crate::ports::sign_in::Flow;
@@ -27,7 +31,14 @@ pub(super) type KeyHash = [u8; 32];
 pub(super) type TokenHash = [u8; 32];
 
 /// The outcome of a sign-in, for the client that waits for it.
-pub(super) type SignInOutcome = Result<UserId, Error>;
+pub(super) type SignInOutcome = Result<SignedIn, Error>;
+
+/// The user of a sign-in, and where the browser was in which it happened.
+#[derive(Debug, Clone)]
+pub(super) struct SignedIn {
+    pub(super) user: UserId,
+    pub(super) browser: Client,
+}
 
 /// Where and when a sign-in began.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +53,14 @@ pub(super) struct Origin {
 pub(super) struct Verified {
     pub(super) provider: ProviderId,
     pub(super) sign_in: PreparedSignIn,
+    /// Where the browser was that brought the proof.
+    pub(super) browser: Client,
 }
 
 /// All pending sign-ins.
 pub(super) struct PendingSignIns {
     most: usize,
+    most_of_address: usize,
     table: Mutex<Table>,
 }
 
@@ -55,10 +69,21 @@ struct Table {
     sign_ins: HashMap<KeyHash, Entry>,
     /// The entries by the time at which they expire.
     expiries: BTreeSet<(Duration, KeyHash)>,
+    /// The same of each address.
+    by_address: HashMap<Address, BTreeSet<(Duration, KeyHash)>>,
     /// The entries that await an answer, by the token of their page.
     questions: HashMap<TokenHash, KeyHash>,
     /// Keys whose flow was taken out.
     used: UsedKeys,
+}
+
+/// Why there is no room for a sign-in, and how long until there may be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// Its address has its share.
+    OfAddress(Duration),
+    /// All places are taken, and no address has more of them.
+    OfAll(Duration),
 }
 
 struct Entry {
@@ -119,18 +144,25 @@ pub(super) fn hash(key: &Secret) -> KeyHash {
 }
 
 impl PendingSignIns {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, table: Mutex::default() }
+    /// At most `most`, and of one address `most_of_address`.
+    pub(super) fn new(most: usize, most_of_address: usize) -> Self {
+        Self { most, most_of_address, table: Mutex::default() }
     }
 
-    /// How long until there may be room for another sign-in; `None`: there is room.
-    pub(super) fn full_until(&self, now: Duration) -> Option<Duration> {
+    /// Checks whether there is room for another sign-in that begins at `from`.
+    pub(super) fn check_room(&self, from: Address, now: Duration) -> Result<(), NoRoom> {
         let table = self.lock();
-        if table.sign_ins.len() < self.most {
-            return None;
+        let wait = |expiries: &BTreeSet<(Duration, KeyHash)>| {
+            expiries.first().map_or(Duration::ZERO, |(expires, _)| expires.saturating_sub(now))
+        };
+        let own = table.by_address.get(&from).filter(|own| own.len() >= self.most_of_address);
+        if let Some(own) = own {
+            return Err(NoRoom::OfAddress(wait(own)));
         }
-        let first = table.expiries.first();
-        Some(first.map_or(Duration::ZERO, |(expires, _)| expires.saturating_sub(now)))
+        if table.sign_ins.len() >= self.most && table.next_to_go(from).is_none() {
+            return Err(NoRoom::OfAll(wait(&table.expiries)));
+        }
+        Ok(())
     }
 
     /// Keeps a sign-in until `expires`. False when there is no room.
@@ -143,11 +175,12 @@ impl PendingSignIns {
     ) -> bool {
         let mut table = self.lock();
         if table.sign_ins.len() >= self.most {
-            return false;
+            let Some(oldest) = table.next_to_go(began.from) else { return false };
+            table.remove(&oldest);
         }
-        table.expiries.insert((expires, key));
         let stage = Stage::AwaitingCallback(flow);
         let entry = Entry { began, stage, expires, client: None, had_client: false };
+        table.index(&key, began.from, expires);
         table.sign_ins.insert(key, entry);
         true
     }
@@ -212,6 +245,15 @@ impl PendingSignIns {
         table.set_expiry(key, expires);
         table.used.add(*key, remembered, self.most);
         TakenFlow::Flow(flow, began)
+    }
+
+    /// Puts the flow of `key` back, which [`PendingSignIns::take_flow`] took out: it was not used.
+    pub(super) fn put_flow_back(&self, key: &KeyHash, flow: Flow) {
+        if let Some(entry) = self.lock().sign_ins.get_mut(key)
+            && matches!(entry.stage, Stage::Verifying)
+        {
+            entry.stage = Stage::AwaitingCallback(flow);
+        }
     }
 
     /// Lets the sign-in of `key` await the answer that comes with `token`, until `expires`.
@@ -303,6 +345,8 @@ impl PendingSignIns {
     #[cfg(test)]
     pub(super) fn sizes(&self) -> [usize; 4] {
         let table = self.lock();
+        let of_addresses: usize = table.by_address.values().map(BTreeSet::len).sum();
+        assert_eq!(of_addresses, table.expiries.len());
         let of_used = table.used.len();
         [table.sign_ins.len(), table.expiries.len(), table.questions.len(), of_used]
     }
@@ -344,12 +388,52 @@ impl Table {
         if entry.client.is_some() { Err(WaitRefusal::AlreadyWaiting) } else { Ok(entry) }
     }
 
+    fn index(&mut self, key: &KeyHash, from: Address, expires: Duration) {
+        self.expiries.insert((expires, *key));
+        self.by_address.entry(from).or_default().insert((expires, *key));
+    }
+
+    fn unindex(&mut self, key: &KeyHash, from: Address, expires: Duration) {
+        self.expiries.remove(&(expires, *key));
+        if let Some(own) = self.by_address.get_mut(&from) {
+            own.remove(&(expires, *key));
+            if own.is_empty() {
+                self.by_address.remove(&from);
+            }
+        }
+    }
+
     fn set_expiry(&mut self, key: &KeyHash, expires: Duration) {
         if let Some(entry) = self.sign_ins.get_mut(key) {
-            self.expiries.remove(&(entry.expires, *key));
-            entry.expires = expires;
-            self.expiries.insert((expires, *key));
+            let (from, before) = (entry.began.from, std::mem::replace(&mut entry.expires, expires));
+            self.unindex(key, from, before);
+            self.index(key, from, expires);
         }
+    }
+
+    /// The sign-in that makes room for one that begins at `from`: the oldest of the address that
+    /// has most, if that has more than `from`. One that is being verified, or complete, stays.
+    fn next_to_go(&self, from: Address) -> Option<KeyHash> {
+        let own = self.by_address.get(&from).map_or(0, BTreeSet::len);
+        let largest = self.by_address.values().max_by_key(|keys| keys.len())?;
+        let awaits = |key: &KeyHash| {
+            let entry = self.sign_ins.get(key);
+            entry.is_some_and(|entry| matches!(entry.stage, Stage::AwaitingCallback(_)))
+        };
+        let mut keys = largest.iter().map(|(_, key)| *key);
+        (largest.len() > own).then(|| keys.find(awaits)).flatten()
+    }
+
+    fn remove(&mut self, key: &KeyHash) -> Option<Entry> {
+        let entry = self.sign_ins.remove(key)?;
+        self.unindex(key, entry.began.from, entry.expires);
+        if let Stage::AwaitingAnswer(token, _) = &entry.stage {
+            self.questions.remove(token);
+        }
+        if let Some(client) = &entry.client {
+            client.notify_one();
+        }
+        Some(entry)
     }
 
     fn take_outcome(&mut self, key: &KeyHash) -> Option<SignInOutcome> {
@@ -358,15 +442,6 @@ impl Table {
             Stage::Complete(outcome) => Some(outcome),
             _ => None,
         }
-    }
-
-    fn remove(&mut self, key: &KeyHash) -> Option<Entry> {
-        let entry = self.sign_ins.remove(key)?;
-        self.expiries.remove(&(entry.expires, *key));
-        if let Stage::AwaitingAnswer(token, _) = &entry.stage {
-            self.questions.remove(token);
-        }
-        Some(entry)
     }
 
     fn remove_expired(&mut self, now: Duration) -> Vec<Verified> {

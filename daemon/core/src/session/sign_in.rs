@@ -13,10 +13,11 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::pending::{
-    KeyHash, Origin, Progress, SignInOutcome, TakenFlow, Verified, WaitRefusal, hash,
+    KeyHash, NoRoom, Origin, Progress, SignInOutcome, SignedIn, TakenFlow, Verified, WaitRefusal,
+    hash,
 };
 use super::{Address, Confirmation, Sessions, SignInProvider, TokenPair, code};
-use crate::caller::{Interface, Subject};
+use crate::caller::{Client, Interface, Subject};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
 use crate::ids::{ProviderId, UserId};
@@ -55,6 +56,8 @@ pub struct Callback {
     pub from: Address,
     /// Whether the browser takes the tokens, if no client ever waited for them.
     pub wants_tokens: bool,
+    /// Where its request comes from, for the audit.
+    pub client: Client,
 }
 
 /// The reply of a provider to an authorization request.
@@ -100,8 +103,8 @@ impl Sessions {
     ///
     /// # Errors
     /// `Invalid` at the provider for one without sign-in; `LimitReached` when `from` began
-    /// too many this minute, `Busy` when too many sign-ins are pending in total, both with a retry
-    /// hint; `Upstream` while the provider cannot be reached.
+    /// too many this minute, or has too many pending, `Busy` when too many sign-ins are pending in
+    /// total, all with a retry hint; `Upstream` while the provider cannot be reached.
     pub fn begin(
         &self,
         provider: Option<&ProviderId>,
@@ -109,9 +112,7 @@ impl Sessions {
     ) -> Result<PendingSignIn, Error> {
         let now = self.ground.clock.monotonic();
         self.drop_expired(now);
-        if let Some(wait) = self.pending.full_until(now) {
-            return Err(too_many_pending(wait));
-        }
+        self.pending.check_room(from, now).map_err(no_room)?;
         self.rate_limit.count(from, now).map_err(too_many_begun)?;
         let callback_key = self.new_callback_key();
         let Begun { uri, flow } = self.begin_flow(provider, &callback_key)?;
@@ -185,13 +186,14 @@ impl Sessions {
 
     /// Finishes a sign-in with the callback of its browser, or comes to the question for its user. It
     /// runs to its end even if the browser disconnects; a state is valid for one attempt, successful
-    /// or not.
+    /// or not, that the provider answers.
     ///
     /// # Errors
     /// `Invalid` for a state that is unknown, used or expired; `Forbidden` when the browser is not
     /// at the address that began the sign-in; `Unauthenticated` when the provider refused, its
-    /// reply is not valid, or the user is suspended; `Upstream` when the provider could not be
-    /// asked. The waiting client gets the same error.
+    /// reply is not valid, or the user is suspended. The waiting client gets the same error. `Busy`
+    /// when too many sign-ins are being finished and `Upstream` when the provider could not be
+    /// asked: the state is not spent then, and the client waits on.
     pub async fn finish(self: &Arc<Self>, callback: Callback) -> Result<SignInResult, Error> {
         let key = hash(&callback.state);
         let now = self.ground.clock.monotonic();
@@ -219,11 +221,16 @@ impl Sessions {
         callback: Callback,
     ) -> Result<Concluded, Error> {
         let (provider, wants_tokens) = (flow.provider.clone(), callback.wants_tokens);
+        let browser = callback.client.clone();
         tracing::debug!(sign_in = %code(&key), %provider, "the browser of a sign-in came back");
-        let verified = match self.verify(flow, began.from, callback).await {
+        let verified = match self.verify(&flow, began.from, callback).await {
             Ok(verified) => verified,
+            Err(error) if matches!(error.kind(), Kind::Busy | Kind::Upstream) => {
+                self.pending.put_flow_back(&key, flow);
+                return Err(error);
+            }
             Err(error) => {
-                self.remark_failed_sign_in(&provider, None, &error);
+                self.remark_failed_sign_in(&provider, None, browser, &error);
                 return Err(self.complete_failed(&key, error));
             }
         };
@@ -234,9 +241,9 @@ impl Sessions {
         })?;
         // The client and the browser that takes the tokens are one program: it is not asked.
         if wants_tokens && self.pending.reserve_for_browser(&key) {
-            let user = self.record(&key, &verified).await?;
+            let signed_in = self.record(&key, &verified).await?;
             self.pending.remove(&key);
-            return Ok(Concluded::ForBrowser(user));
+            return Ok(Concluded::ForBrowser(signed_in));
         }
         if self.options.confirm {
             return Ok(Concluded::Ask(self.ask(&key, began, verified)));
@@ -249,7 +256,7 @@ impl Sessions {
     /// The identity of the user, which the provider vouches for.
     async fn verify(
         &self,
-        flow: Flow,
+        flow: &Flow,
         began_from: Address,
         callback: Callback,
     ) -> Result<Verified, Error> {
@@ -265,9 +272,10 @@ impl Sessions {
                 return Err(refused_by_provider(error, description));
             }
         };
-        let provider = flow.provider.clone();
-        let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref()).await?;
-        Ok(Verified { provider, sign_in: self.users.prepare_sign_in(vouched) })
+        let (provider, browser) = (flow.provider.clone(), callback.client);
+        let vouched = self.sign_in.finish(flow, code, callback.issuer.as_deref(), callback.from);
+        let vouched = vouched.await?;
+        Ok(Verified { provider, sign_in: self.users.prepare_sign_in(vouched), browser })
     }
 
     /// `provider`, unless it is the first one, which has no redirect URI of its own.
@@ -277,12 +285,19 @@ impl Sessions {
     }
 
     /// Records the sign-in of `verified`. A failure is the outcome of the sign-in.
-    pub(super) async fn record(&self, key: &KeyHash, verified: &Verified) -> Result<UserId, Error> {
-        let recorded = self.users.record_prepared(&verified.sign_in).await;
-        recorded.map_err(|error| {
-            let error = self.refused_user(verified, error);
-            self.complete_failed(key, error)
-        })
+    pub(super) async fn record(
+        &self,
+        key: &KeyHash,
+        verified: &Verified,
+    ) -> Result<SignedIn, Error> {
+        let browser = verified.browser.clone();
+        match self.users.record_prepared(&verified.sign_in, &browser).await {
+            Ok(user) => Ok(SignedIn { user, browser }),
+            Err(error) => {
+                let error = self.refused_user(verified, error);
+                Err(self.complete_failed(key, error))
+            }
+        }
     }
 
     pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome) {
@@ -301,7 +316,8 @@ impl Sessions {
     pub(super) fn refused_user(&self, verified: &Verified, error: Error) -> Error {
         let subject = verified.sign_in.subject();
         let error = name_the_refused(error, subject);
-        self.remark_failed_sign_in(&verified.provider, Some(subject), &error);
+        let browser = verified.browser.clone();
+        self.remark_failed_sign_in(&verified.provider, Some(subject), browser, &error);
         error
     }
 
@@ -309,12 +325,13 @@ impl Sessions {
         &self,
         provider: &ProviderId,
         subject: Option<&Subject>,
+        browser: Client,
         error: &Error,
     ) {
         let target = Target { provider: Some(provider.clone()), ..Target::default() };
         let actor = match subject {
-            Some(subject) => Actor::User(subject.clone(), Interface::Vault),
-            None => Actor::Stranger(Interface::Vault),
+            Some(subject) => Actor::user(subject.clone(), Interface::Vault, browser),
+            None => Actor::stranger(Interface::Vault, browser),
         };
         let event = self.ground.event(Some(actor), Action::SignIn, target, outcome_of(error));
         self.ground.remark(Event { note: error.cause(), ..event });
@@ -327,6 +344,7 @@ impl Sessions {
             self.remark_failed_sign_in(
                 &verified.provider,
                 Some(verified.sign_in.subject()),
+                verified.browser.clone(),
                 &error,
             );
         }
@@ -337,7 +355,7 @@ impl Sessions {
 enum Concluded {
     Delivered,
     Ask(Confirmation),
-    ForBrowser(UserId),
+    ForBrowser(SignedIn),
 }
 
 /// `error` with the subject as its cause, if it has none: a refusal that names no cause is that of a
@@ -462,6 +480,17 @@ fn too_many_begun(wait: Duration) -> Error {
         "Too many sign-ins were begun from your address; please wait a little.",
     )
     .retry_after(wait)
+}
+
+fn no_room(no: NoRoom) -> Error {
+    match no {
+        NoRoom::OfAddress(wait) => Error::new(
+            Kind::LimitReached,
+            "Too many sign-ins from your address are pending; please finish one, or wait a little.",
+        )
+        .retry_after(wait.max(Duration::from_secs(1))),
+        NoRoom::OfAll(wait) => too_many_pending(wait),
+    }
 }
 
 fn too_many_pending(wait: Duration) -> Error {

@@ -20,7 +20,7 @@ pub(crate) use prepared::PreparedSignIn;
 pub use roles::{ConfiguredRole, Roles};
 pub use views::{EffectivePermission, UserView, effective_permissions};
 
-use crate::caller::{Claims, Interface, Subject};
+use crate::caller::{Claims, Client, Interface, Subject};
 use crate::error::Error;
 use crate::ground::Ground;
 use crate::ground::{retry, suspended};
@@ -28,7 +28,7 @@ use crate::ids::UserId;
 use crate::leases::Leases;
 use crate::model::profile::Profile;
 use crate::model::user::{ProfileOverrides, User};
-use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
+use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
 use crate::ports::store::Versioned;
@@ -68,9 +68,13 @@ impl Users {
     ///
     /// # Errors
     /// `Unauthenticated` when the user is suspended.
-    pub(crate) async fn record_prepared(&self, sign_in: &PreparedSignIn) -> Result<UserId, Error> {
+    pub(crate) async fn record_prepared(
+        &self,
+        sign_in: &PreparedSignIn,
+        client: &Client,
+    ) -> Result<UserId, Error> {
         let PreparedSignIn { vouched, profile, claims } = sign_in;
-        retry(|| self.try_record_sign_in(vouched, profile, claims)).await
+        retry(|| self.try_record_sign_in(vouched, profile, claims, client)).await
     }
 
     async fn try_record_sign_in(
@@ -78,9 +82,10 @@ impl Users {
         vouched: &Vouched,
         profile: &Profile,
         claims: &Claims,
+        client: &Client,
     ) -> Result<UserId, CommitError> {
         let recorded = match self.ground.records.user_of(&vouched.subject).await? {
-            None => self.create(vouched, profile, claims).await,
+            None => self.create(vouched, profile, claims, client).await,
             Some(stored) => self.update(stored, vouched, profile, claims).await,
         };
         if let Err(CommitError::Conflict) = recorded {
@@ -94,6 +99,7 @@ impl Users {
         vouched: &Vouched,
         profile: &Profile,
         claims: &Claims,
+        client: &Client,
     ) -> Result<UserId, CommitError> {
         let now = self.ground.clock.now();
         let user = User {
@@ -109,16 +115,17 @@ impl Users {
             created: now,
             updated: now,
         };
-        self.commit_new(&user).await?;
+        self.commit_new(&user, client).await?;
         Ok(user.id)
     }
 
-    async fn commit_new(&self, user: &User) -> Result<(), CommitError> {
+    async fn commit_new(&self, user: &User, client: &Client) -> Result<(), CommitError> {
         let mut writing = self.ground.records.writing();
         writing.begin_user(user).await?;
         writing.unless_suspended(&user.subject);
         writing.bump(USERS);
-        let actor = Actor::User(user.subject.clone(), Interface::Vault);
+        let who = Who::User(user.subject.clone(), Interface::Vault);
+        let actor = Actor { who, client: client.clone() };
         writing.event(&self.event(actor, Action::Create, user)).await?;
         writing.commit().await.map(drop)
     }

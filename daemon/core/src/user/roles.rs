@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::caller::{Caller, Claims, Identity, Interface};
+use crate::caller::{Caller, Claims, Client, Identity, Interface};
 use crate::model::user::User;
 use crate::ports::sign_in::Vouched;
 use crate::rights::{Rights, Role};
@@ -71,5 +71,10 @@ impl Roles {
 fn as_caller(user: &User) -> Caller {
     let identity =
         Identity::recorded(user.provider.clone(), user.subject.clone(), user.claims.clone());
-    Caller { identity: Arc::new(identity), interface: Interface::Vault, access_token: None }
+    Caller {
+        identity: Arc::new(identity),
+        interface: Interface::Vault,
+        access_token: None,
+        client: Client::default(),
+    }
 }

@@ -11,7 +11,7 @@ use crate::ground::retry;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::Credential;
 use crate::model::credential_type::{CredentialType, Deleted};
-use crate::ports::audit::{Action, Actor};
+use crate::ports::audit::Action;
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
 use crate::records::credential_types::TypeChange;
@@ -94,11 +94,13 @@ impl Vault {
     /// `NotFound` when nothing deleted has that id, or its window is over; `Conflict` when its
     /// removal has begun, its name is taken, or its type is deleted; `Internal` when the store
     /// fails.
-    pub async fn restore(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
+    pub async fn restore(&self, grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
         let found = self.find_deleted(id).await?;
         match found {
-            DeletedId::Type(id) => retry(|| self.try_restore_type(id)).await?,
-            DeletedId::Credential(id) => retry(|| self.try_restore_credential(id)).await?,
+            DeletedId::Type(id) => retry(|| self.try_restore_type(&grant, id)).await?,
+            DeletedId::Credential(id) => {
+                retry(|| self.try_restore_credential(&grant, id)).await?;
+            }
         }
         Ok(found)
     }
@@ -107,9 +109,9 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound` when nothing deleted has that id; `Internal` when the store fails.
-    pub async fn purge_now(&self, _grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
+    pub async fn purge_now(&self, grant: Grant<Operate>, id: &str) -> Result<DeletedId, Error> {
         let found = self.find_deleted(id).await?;
-        self.purge(found, Some(Actor::Operator)).await.map(|()| found)
+        self.purge(found, Some(grant.actor())).await.map(|()| found)
     }
 
     async fn find_deleted(&self, id: &str) -> Result<DeletedId, Error> {
@@ -128,11 +130,15 @@ impl Vault {
         Err(nothing_deleted())
     }
 
-    async fn try_restore_type(&self, id: TypeId) -> Result<(), CommitError> {
+    async fn try_restore_type(
+        &self,
+        grant: &Grant<Operate>,
+        id: TypeId,
+    ) -> Result<(), CommitError> {
         let stored = self.records().type_of_id(id).await?.ok_or_else(nothing_deleted)?;
         self.check_restorable(&stored.value).await?;
         let restored = CredentialType { deleted: None, ..stored.value.clone() };
-        let event = self.type_event(Some(Actor::Operator), Action::Restore, &restored, None);
+        let event = self.type_event(Some(grant.actor()), Action::Restore, &restored, None);
         let change = TypeChange {
             before: Some(&stored),
             after: Some(&restored),
@@ -157,7 +163,11 @@ impl Vault {
         }
     }
 
-    async fn try_restore_credential(&self, id: CredentialId) -> Result<(), CommitError> {
+    async fn try_restore_credential(
+        &self,
+        grant: &Grant<Operate>,
+        id: CredentialId,
+    ) -> Result<(), CommitError> {
         let stored = self.records().credential(id).await?;
         let is_deleted =
             |stored: &Versioned<Credential>| self.in_window(stored.value.deleted).is_some();
@@ -169,7 +179,7 @@ impl Vault {
         let version = stored.value.visible_version(&credential_type.value) + 1;
         let restored = Credential { deleted: None, version, ..stored.value.clone() };
         let event =
-            self.credential_event(Some(Actor::Operator), Action::Restore, &restored, Vec::new());
+            self.credential_event(Some(grant.actor()), Action::Restore, &restored, Vec::new());
         let change = CredentialChange {
             before: Some(&stored),
             after: Some(&restored),

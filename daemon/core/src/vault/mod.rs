@@ -29,12 +29,13 @@ use crate::caller::Member;
 use crate::company::Companies;
 use crate::error::{Error, Kind};
 use crate::ground::Ground;
-use crate::ids::{CredentialId, PluginName};
+use crate::ids::{CredentialId, PluginName, UserId};
 use crate::limits::KeyedLocks;
 use crate::ports::types::TypePlugins;
 use crate::records::credential_types::TYPES;
 use crate::records::{Projection, Records};
 
+use credentials::names::Lists;
 use credentials::{CredentialSnapshot, CredentialView};
 use jobs::Jobs;
 use types::{CountsByType, CredentialTypes};
@@ -61,6 +62,9 @@ pub struct Vault {
     options: Options,
     types: Projection<CredentialTypes>,
     counts: CountsByType,
+    lists: Lists,
+    /// One list at a time is put together for each user: a page of large credentials is large.
+    list_locks: KeyedLocks<UserId>,
     /// Changes of the values of one credential wait for each other here: when two run at once, the
     /// one that loses had the plugin check its values for nothing.
     change_locks: KeyedLocks<CredentialId>,
@@ -97,6 +101,8 @@ impl Vault {
             options,
             types: Projection::default(),
             counts: CountsByType::default(),
+            lists: Lists::default(),
+            list_locks: KeyedLocks::new(),
             change_locks: KeyedLocks::new(),
             jobs: Jobs::default(),
         })

@@ -8,11 +8,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::request;
+use super::request::{self, On};
 use super::shared::Shared;
 use crate::listener::Peer;
 use crate::options::ServerOptions;
 use crate::pace::{Pace, PacedStream};
+use crate::shares::Connection;
 
 /// The least size of hyper's buffer for a head. It is larger than our own limit, so that our limit
 /// is the one that answers.
@@ -33,26 +34,43 @@ pub(super) fn protocol(options: &ServerOptions) -> http1::Builder {
     builder
 }
 
-/// Serves requests until either side closes the connection or the drain begins.
-pub(super) async fn run<I>(io: I, peer: Peer, shared: Arc<Shared>)
+/// Serves requests until either side closes the connection, the drain begins, or the connection has
+/// to make room for another one.
+pub(super) async fn run<I>(io: I, peer: Peer, own: Connection, shared: Arc<Shared>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let pace = Arc::new(Pace::default());
+    let own = Arc::new(own);
+    let pace = Arc::new(Pace::new(Arc::clone(own.place())));
     let draining = shared.drain.watch();
     let io = TokioIo::new(PacedStream::new(io, Arc::clone(&pace), &shared.options));
     let peer = Arc::new(peer);
     let http = shared.http.clone();
+    let place = Arc::clone(own.place());
     let service = service_fn(move |incoming| {
-        let (shared, pace, peer) = (Arc::clone(&shared), Arc::clone(&pace), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(request::answer(incoming, &peer, &pace, &shared).await) }
+        let on = On {
+            peer: Arc::clone(&peer),
+            pace: Arc::clone(&pace),
+            connection: Arc::clone(&own),
+            shared: Arc::clone(&shared),
+        };
+        async move { Ok::<_, Infallible>(request::answer(incoming, &on).await) }
     });
     let mut connection = std::pin::pin!(http.serve_connection(io, service).with_upgrades());
+    let served = async {
+        tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = draining.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+        }
+    };
     let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = draining.begun() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        outcome = served => outcome,
+        () = place.until_cut() => {
+            tracing::debug!("a connection was closed to make room");
+            return;
         }
     };
     if let Err(error) = outcome {

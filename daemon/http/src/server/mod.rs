@@ -10,12 +10,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use self::shared::Shared;
 use crate::drain::Drain;
 use crate::listener::Listener;
 use crate::options::ServerOptions;
+use crate::shares::{Budget, Connections, Rate};
 use crate::slot::Slots;
 use crate::surface::Surfaces;
 
@@ -28,7 +27,13 @@ impl Server {
     pub fn new(options: ServerOptions, surfaces: Surfaces, drain: Drain) -> Self {
         let shared = Shared {
             slots: Slots::new(options.in_work),
-            connections: Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS))),
+            connections: Connections::new(options.connections),
+            bodies: Budget::new(bytes(options.unfinished_bodies)),
+            replies: Budget::new(bytes(options.unread_replies)),
+            rate: u32::try_from(options.requests_per_second)
+                .ok()
+                .filter(|most| *most > 0)
+                .map(Rate::new),
             http: connection::protocol(&options),
             options,
             surfaces,
@@ -43,6 +48,10 @@ impl Server {
         let shared = Arc::clone(&self.0);
         self.0.drain.spawn("listener", accept::run(listener, shared));
     }
+}
+
+fn bytes(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 impl fmt::Debug for Server {

@@ -1,7 +1,8 @@
 //! One request: checks it, takes its permit, calls the surface, sends the reply and logs it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
@@ -11,7 +12,6 @@ use tracing::Instrument;
 
 use super::shared::Shared;
 use crate::body::Body;
-use crate::drain::Drain;
 use crate::escape::Escaped;
 use crate::fault::Fault;
 use crate::hosts::HostPolicy;
@@ -20,34 +20,49 @@ use crate::listener::Peer;
 use crate::pace::Pace;
 use crate::reply::{Quiet, Reply};
 use crate::request_id::RequestId;
+use crate::shares::{BURST, Connection, Network};
 use crate::surface::{Request, Surface};
 use crate::upgrade::{Upgrade, Upgraded};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Draft "RateLimit header fields for HTTP" of the IETF (draft-ietf-httpapi-ratelimit-headers).
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Replies of so many bytes do not count as unread: the buffers of a connection hold as much.
+const UNCOUNTED: usize = 16 * 1024;
 
 /// How many characters of a path, and of a method, are logged.
 const PATH_CHARS: usize = 200;
 const METHOD_CHARS: usize = 20;
 
+/// The connection that a request came on.
+pub(super) struct On {
+    pub(super) peer: Arc<Peer>,
+    pub(super) pace: Arc<Pace>,
+    pub(super) connection: Arc<Connection>,
+    pub(super) shared: Arc<Shared>,
+}
+
 /// Answers one request and logs the outcome. Never fails: a fault becomes a reply.
-pub(super) async fn answer(
-    incoming: http::Request<Incoming>,
-    peer: &Peer,
-    pace: &Arc<Pace>,
-    shared: &Shared,
-) -> Reply {
-    let _turn = pace.begin();
+pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Reply {
+    let _turn = on.pace.begin();
     let id = RequestId::next();
-    let surface = Arc::clone(shared.surfaces.find(incoming.uri().path()));
+    let surface = Arc::clone(on.shared.surfaces.find(incoming.uri().path()));
+    let source = on.shared.options.trusted_proxies.source(&on.peer, incoming.headers());
+    let client = source.address;
     let span = tracing::info_span!(
         "request",
         id = %id,
+        client = %source,
         method = %Escaped { text: incoming.method().as_str(), limit: METHOD_CHARS },
         path = %Escaped { text: &surface.logged_path(incoming.uri().path()), limit: PATH_CHARS },
     );
+    incoming.extensions_mut().insert(source);
     async {
         let begun = Instant::now();
-        let mut reply = reply_to(incoming, &*surface, id, peer, pace, shared).await;
+        let mut reply = reply_to(incoming, &*surface, id, client, on).await;
+        count_as_unread(&mut reply, client, on);
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
         }
@@ -64,25 +79,70 @@ async fn reply_to(
     mut incoming: http::Request<Incoming>,
     surface: &dyn Surface,
     id: RequestId,
-    peer: &Peer,
-    pace: &Arc<Pace>,
-    shared: &Shared,
+    client: Option<IpAddr>,
+    on: &On,
 ) -> Reply {
+    let On { pace, shared, .. } = on;
     let on_upgrade = incoming
         .headers()
         .contains_key(http::header::UPGRADE)
         .then(|| hyper::upgrade::on(&mut incoming));
     let (parts, body) = incoming.into_parts();
-    let body = Body::streaming(body, &shared.options, Arc::clone(pace));
+    let network = client.map(Network::from);
+    let body = Body::streaming(body, &shared.options, Arc::clone(pace), &shared.bodies, network);
     let origin = origin(&parts.headers);
-    let mut reply = match call(parts, body, id, peer, shared, surface).await {
+    let mut reply = match call(parts, body, id, client, on, surface).await {
         Ok(reply) => reply,
-        Err(fault) => layer::present(surface, fault, origin.as_ref()),
+        Err(fault) => {
+            let mut reply = layer::present(surface, fault, origin.as_ref());
+            reply.headers_mut().extend(rate_headers(fault, shared));
+            reply
+        }
     };
     if let Some(on_upgrade) = on_upgrade {
-        upgrade(&mut reply, on_upgrade, pace, &shared.drain);
+        upgrade(&mut reply, on_upgrade, on);
     }
     reply
+}
+
+/// Counts what the client has to read, and until when it has to have read it.
+fn count_as_unread(reply: &mut Reply, client: Option<IpAddr>, on: &On) {
+    let bytes = reply.body().bytes().len();
+    on.pace.limit_reading(bytes);
+    if bytes > UNCOUNTED {
+        let network = client.map(Network::from);
+        let held = on.shared.replies.hold(network, on.connection.place(), bytes);
+        reply.body_mut().hold(held);
+    }
+}
+
+/// Counts the request of `client` in its share of requests in a second.
+fn count(client: Option<IpAddr>, shared: &Shared) -> Result<(), Fault> {
+    let (Some(rate), Some(client)) = (&shared.rate, client) else { return Ok(()) };
+    if client.to_canonical().is_loopback() && !shared.options.limit_loopback {
+        return Ok(());
+    }
+    let counted = rate.take(client.into());
+    counted.map_err(|wait| Fault::TooManyRequests { retry_after: whole_seconds(wait) })
+}
+
+/// `time`, rounded up.
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+}
+
+/// What a refusal for too many requests says about the limit.
+fn rate_headers(fault: Fault, shared: &Shared) -> Vec<(HeaderName, HeaderValue)> {
+    let (Fault::TooManyRequests { retry_after }, Some(rate)) = (fault, &shared.rate) else {
+        return Vec::new();
+    };
+    let most = u64::from(rate.per_second()) * u64::from(BURST);
+    let values = [
+        (RATELIMIT_POLICY, format!("\"address\";q={most};w={BURST}")),
+        (RATELIMIT, format!("\"address\";r=0;t={}", retry_after.as_secs().max(1))),
+    ];
+    let header = |(name, value)| Some((name, HeaderValue::try_from(value).ok()?));
+    values.into_iter().filter_map(header).collect()
 }
 
 /// Calls the surface under a permit and a deadline.
@@ -90,15 +150,17 @@ async fn call(
     mut parts: Parts,
     mut body: Body,
     id: RequestId,
-    peer: &Peer,
-    shared: &Shared,
+    client: Option<IpAddr>,
+    on: &On,
     surface: &dyn Surface,
 ) -> Result<Reply, Fault> {
+    let shared = &*on.shared;
     check(&parts, shared)?;
+    count(client, shared)?;
     let options = &shared.options;
     let slot = shared.slots.take().ok_or(Fault::Busy { retry_after: options.retry_after })?;
     parts.extensions.insert(id);
-    parts.extensions.insert(peer.clone());
+    parts.extensions.insert(Peer::clone(&on.peer));
     parts.extensions.insert(slot.clone());
     body.attach_slot(&slot);
     // This clone counts the request even after the surface has dropped the extensions.
@@ -159,23 +221,28 @@ fn head_bytes(parts: &Parts) -> usize {
 }
 
 /// Runs the upgrade handler of `reply`, if it has one, as a task of the drain.
-fn upgrade(
-    reply: &mut Reply,
-    on_upgrade: hyper::upgrade::OnUpgrade,
-    pace: &Arc<Pace>,
-    drain: &Drain,
-) {
+fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, on: &On) {
     let Some(handler) =
         reply.extensions_mut().remove::<Upgrade>().and_then(|upgrade| upgrade.take())
     else {
         return;
     };
-    pace.mark_upgraded();
+    on.pace.mark_upgraded();
+    on.connection.leave_share();
+    let drain = &on.shared.drain;
     let draining = drain.watch();
+    // It counts as a connection to its end.
+    let connection = Arc::clone(&on.connection);
     drain.spawn("upgraded connection", async move {
-        match on_upgrade.await {
-            Ok(connection) => handler(Upgraded::new(connection, draining)).await,
-            Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+        let served = async {
+            match on_upgrade.await {
+                Ok(connection) => handler(Upgraded::new(connection, draining)).await,
+                Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+            }
+        };
+        tokio::select! {
+            () = served => {}
+            () = connection.place().until_cut() => {}
         }
     });
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
@@ -54,7 +55,9 @@ fn connect(options: ServerOptions) -> (DuplexStream, Drain) {
     let (ours, theirs) = duplex(4096);
     let drain = Drain::new();
     let server = Server::new(options, Surfaces::new(Arc::new(Probe)), drain.clone());
-    drain.spawn("connection", connection::run(theirs, Peer::Unix, Arc::clone(&server.0)));
+    let own = server.0.connections.enter(None).now_or_never().flatten().unwrap();
+    let serving = connection::run(theirs, Peer::Unix(None), own, Arc::clone(&server.0));
+    drain.spawn("connection", serving);
     (ours, drain)
 }
 
@@ -202,14 +205,32 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn a_client_that_reads_slowly_gets_everything() {
     let (mut stream, drain) = connect(options());
     stream.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(read_on(&mut stream, Duration::from_millis(150)).await > 1 << 20);
+    drain.wait().await;
+}
+
+/// Attack: a client reads byte by byte, and never stalls, so that its reply stays in memory.
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_not_read_in_time_is_cut() {
+    let since = Instant::now();
+    let (mut stream, drain) = connect(options());
+    stream.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let read = read_on(&mut stream, Duration::from_secs(4)).await;
+    assert!(read < 1 << 18, "{read}");
+    drain.wait().await;
+    // 30 s, and a second for each 64 KiB of the MiB.
+    assert!((46..=54).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+}
+
+/// Reads 4 KiB in each `pause`, until the end. How much that was.
+async fn read_on(stream: &mut DuplexStream, pause: Duration) -> usize {
     let mut buffer = vec![0; 4096];
     let mut total = 0;
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         total += count;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(pause).await;
     }
-    assert!(total > 1 << 20, "{total}");
-    drain.wait().await;
+    total
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,5 +12,6 @@ mod drain;
 mod hostile;
 mod log;
 mod server;
+mod shares;
 mod support;
 mod websocket;

@@ -69,7 +69,7 @@ impl Probe {
                 let id = request.extensions().get::<RequestId>().unwrap().to_string();
                 let peer = match request.extensions().get::<Peer>().unwrap() {
                     Peer::Tcp(address) => format!("tcp {}", address.ip()),
-                    Peer::Unix => "unix".to_owned(),
+                    Peer::Unix(uid) => format!("unix of ours: {}", *uid == Some(own_uid())),
                 };
                 self.text(format!("{id} {peer}"))
             }
@@ -336,4 +336,10 @@ pub(crate) fn header_of<'a>(reply: &'a str, name: &str) -> Option<&'a str> {
 
 pub(crate) fn body_of(reply: &str) -> &str {
     reply.split_once("\r\n\r\n").unwrap().1
+}
+
+/// The user id of this process.
+fn own_uid() -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").unwrap().uid()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::support::{Answer, Daemon, Op, PATIENCE, options};
 use credsmith_core::Error;
+use credsmith_core::address::Address;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::Clock as _;
 use credsmith_core::ports::sign_in::{Begun, Flow, SignIn as _, Vouched};
@@ -77,7 +78,7 @@ impl Browser {
     }
 
     pub(crate) async fn finish(&self, flow: Flow, issuer: Option<&str>) -> Result<Vouched, Error> {
-        let finish = self.daemon.providers.finish(flow, Secret::new(CODE), issuer);
+        let finish = self.daemon.providers.finish(&flow, Secret::new(CODE), issuer, here());
         tokio::time::timeout(PATIENCE, finish).await.expect("an answer")
     }
 
@@ -98,4 +99,9 @@ impl Browser {
 /// A raw JSON answer.
 pub(crate) fn raw(status: StatusCode, body: &str) -> Answer {
     Answer::Raw(status, "application/json", body.to_owned())
+}
+
+/// The address of every browser.
+pub(crate) fn here() -> Address {
+    std::net::IpAddr::from([192, 0, 2, 1]).into()
 }

@@ -15,6 +15,7 @@ use credsmith_http::{StatusCode, header};
 use credsmith_oidc::signing::SigningKey;
 use credsmith_oidc::tokens::EdDsaTokens;
 use credsmith_oidc::{Audiences, Limits};
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 pub(crate) const TOKEN: &str = "canary-access-token";
@@ -462,7 +463,12 @@ async fn look_ups_are_limited_by_provider() {
         .collect();
     until("three look-ups are under way", || gate.waiting() == 3).await;
 
-    let error = daemon.identify("slow", "one-more").await.unwrap_err();
+    let mut waits = Box::pin(daemon.identify("slow", "one-more"));
+    assert!((&mut waits).now_or_never().is_none(), "it waits for its turn");
+    // Beside the two that discover again later.
+    until("it waits", || daemon.clock.sleepers() == 3).await;
+    daemon.clock.advance(Duration::from_secs(2));
+    let error = waits.await.unwrap_err();
     assert_eq!(error.kind(), Kind::Busy);
     assert!(error.retry_hint().is_some());
     assert!(daemon.identify("quick", "one-more").await.is_ok());

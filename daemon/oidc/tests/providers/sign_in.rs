@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::browser::{Browser, CODE, REDIRECT, browser_options, raw};
+use crate::browser::{Browser, CODE, REDIRECT, browser_options, here, raw};
 use crate::support::{Answer, Daemon, Lines, Op, PATIENCE, options, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use credsmith_core::doubles::Gate;
 use credsmith_core::ids::ProviderId;
 use credsmith_core::ports::providers::ProviderRefusal;
-use credsmith_core::ports::sign_in::{SignIn as _, Vouched};
+use credsmith_core::ports::sign_in::{Flow, SignIn as _, Vouched};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
 use credsmith_http::{StatusCode, header};
 use credsmith_oidc::signing::SigningKey;
 use credsmith_oidc::{CodeFlow, Limits};
+use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -367,16 +368,24 @@ async fn sign_ins_are_limited_for_each_provider() {
     op.answer("/token", Answer::Held(gate.clone(), json!({})));
     let begin = || daemon.providers.begin(&id, REDIRECT, "ck-1").unwrap().flow;
     let (slow, flow) = (daemon.clone(), begin());
-    let slow =
-        tokio::spawn(async move { slow.providers.finish(flow, Secret::new(CODE), None).await });
+    let finish =
+        async move |flow: Flow| slow.providers.finish(&flow, Secret::new(CODE), None, here()).await;
+    let slow = tokio::spawn({
+        let finish = finish.clone();
+        async move { finish(flow).await }
+    });
     until("an exchange is under way", || gate.waiting() == 1).await;
-    let busy = daemon.providers.finish(begin(), Secret::new(CODE), None).await.unwrap_err();
+    let flow = begin();
+    let mut waits = Box::pin(finish(flow));
+    assert!((&mut waits).now_or_never().is_none(), "it waits for its turn");
+    daemon.clock.advance(Duration::from_secs(2));
+    let busy = waits.await.unwrap_err();
     assert_eq!(busy.kind(), Kind::Busy);
     assert!(busy.retry_hint().is_some());
     assert!(daemon.identify("op", "t").await.is_ok(), "bearers wait for no browser");
     gate.open();
     assert_refused(slow.await.unwrap(), "no ID token");
-    assert_refused(daemon.providers.finish(begin(), Secret::new(CODE), None).await, "no ID token");
+    assert_refused(finish(begin()).await, "no ID token");
 }
 
 #[tokio::test]
@@ -403,10 +412,12 @@ async fn signing_in_is_refused_where_it_is_not_configured() {
 async fn an_invalid_code_is_not_sent() {
     let browser = Browser::start().await;
     for code in [String::new(), "x".repeat(20_000)] {
-        let finish = browser.daemon.providers.finish(browser.begin().flow, Secret::new(code), None);
+        let flow = browser.begin().flow;
+        let finish = browser.daemon.providers.finish(&flow, Secret::new(code), None, here());
         assert_refused(finish.await, "empty or too long");
     }
-    let no_text = browser.daemon.providers.finish(browser.begin().flow, Secret::new([0xff]), None);
+    let flow = browser.begin().flow;
+    let no_text = browser.daemon.providers.finish(&flow, Secret::new([0xff]), None, here());
     assert_refused(no_text.await, "no text");
     assert!(browser.op.seen("/token").is_empty());
 }

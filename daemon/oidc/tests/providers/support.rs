@@ -227,7 +227,7 @@ impl Daemon {
 
     pub(crate) async fn identify(&self, id: &str, token: &str) -> Result<Arc<Identity>, Error> {
         let id = ProviderId::parse(id).unwrap();
-        let ask = self.providers.identify(&id, Arc::new(Secret::new(token)));
+        let ask = self.providers.identify(&id, Arc::new(Secret::new(token)), None);
         tokio::time::timeout(PATIENCE, ask).await.expect("an answer")
     }
 }

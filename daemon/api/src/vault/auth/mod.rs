@@ -9,7 +9,7 @@ mod page;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Client, Member};
 use credsmith_core::error::{Error, Kind};
 use credsmith_core::ids::ProviderId;
 use credsmith_core::secret::Secret;
@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 
 use super::Authenticator;
 use super::cx::Cx;
-use super::query::Query;
 use super::refuse::{self, Refusal};
 use super::route::{Access, Outcome, Route};
 use crate::docs::Content;
@@ -40,7 +39,6 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
-            .fails(&[StatusCode::TOO_MANY_REQUESTS])
             .no_store(),
         redirect(Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx, None).boxed()))
             .summary("The address to which a provider sends the browser back."),
@@ -129,8 +127,12 @@ impl<'a> From<&'a TokenPair> for Tokens<'a> {
 }
 
 impl Authenticator for Sessions {
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
-        self.authenticate(token).boxed()
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        client: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
+        self.authenticate(token, client).boxed()
     }
 
     fn public_keys(&self) -> Value {
@@ -165,7 +167,9 @@ async fn finish(cx: Cx, own_uri_of: Option<ProviderId>) -> Outcome {
     }
     let wants_json = wants_json(&cx);
     let nonce = cx.core().sessions.nonce();
-    let finished = match callback(&cx.query(), own_uri_of, client_address(&cx), wants_json) {
+    // The exchange of the code waits for its turn at the provider, which is a bound of its own.
+    cx.release();
+    let finished = match callback(&cx, own_uri_of, wants_json) {
         Ok(callback) => cx.core().sessions.finish(callback).await.map_err(finish_refusal),
         Err(refusal) => Err(refusal),
     };
@@ -202,11 +206,11 @@ fn prefetched() -> Refusal {
 
 /// The callback that the browser brought. `code` beside `error` is no answer of a provider.
 fn callback(
-    query: &Query,
+    cx: &Cx,
     own_uri_of: Option<ProviderId>,
-    from: Address,
     wants_tokens: bool,
 ) -> Result<Callback, Refusal> {
+    let query = cx.query();
     let state = query
         .one("state")?
         .ok_or_else(|| Refusal::invalid(["state".into()], "This is required."))?;
@@ -218,7 +222,8 @@ fn callback(
         },
     };
     let issuer = query.one("iss")?.map(str::to_owned);
-    Ok(Callback { state: Secret::new(state), reply, own_uri_of, issuer, from, wants_tokens })
+    let (state, from, client) = (Secret::new(state), client_address(cx), cx.client());
+    Ok(Callback { state, reply, own_uri_of, issuer, from, wants_tokens, client })
 }
 
 async fn wait(cx: Cx) -> Outcome {
@@ -259,7 +264,7 @@ async fn outcome(client: &WaitingClient) -> String {
 
 async fn refresh(cx: Cx) -> Outcome {
     let token = cx.header(&X_REFRESH_TOKEN).ok().flatten().ok_or(Refusal::NoToken)?;
-    let pair = cx.core().sessions.refresh(&Secret::new(token)).await?;
+    let pair = cx.core().sessions.refresh(&Secret::new(token), &cx.client()).await?;
     cx.success(&Tokens::from(&pair))
 }
 

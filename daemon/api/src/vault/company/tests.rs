@@ -1,12 +1,12 @@
 use credsmith_core::access::operator;
-use credsmith_core::caller::{Member, Subject};
+use credsmith_core::caller::{Client, Member, Subject};
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{self, FakeDirectory, People, companies, session_options, vault};
 use credsmith_core::ids::UserId;
 use credsmith_core::rights::permission::Pattern;
 use credsmith_core::rights::{Rights, Role};
 use credsmith_core::secret::Secret;
-use credsmith_http::{Body, Surface as _, TrustedProxies};
+use credsmith_http::{Body, Surface as _};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
@@ -18,7 +18,11 @@ use crate::openapi::conformance::assert_documented;
 struct OneRole(Arc<Role>);
 
 impl Authenticator for OneRole {
-    fn authenticate<'a>(&'a self, _: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a Secret,
+        _: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
         let subject = Subject { issuer: "https://op.example".into(), subject: "bob".into() };
         let rights = Rights::new(vec![Arc::clone(&self.0)]);
         let member = doubles::member(UserId::from_random([1; 16]), subject, &[], rights);
@@ -54,11 +58,8 @@ impl World {
             permissions: permissions.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
             companies: bound.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         };
-        let options = Options {
-            public_url: "https://vault.example".into(),
-            cors_origins: Vec::new(),
-            trusted_proxies: TrustedProxies::default(),
-        };
+        let options =
+            Options { public_url: "https://vault.example".into(), cors_origins: Vec::new() };
         let People { sessions, users, .. } = People::new(Vec::new(), session_options()).await;
         let vault = vault(Arc::clone(&companies), Arc::default()).await;
         let parts = Core {

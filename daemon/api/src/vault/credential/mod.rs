@@ -46,10 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
             list_of_company(cx).boxed()
         })
         .summary("Lists the credentials of a company, by name.")
-        .answers::<Vec<ListedCredential>>(
-            StatusCode::OK,
-            "Company Credentials Fetched Successfully!",
-        ),
+        .answers_part_of::<ListedCredential>("Company Credentials Fetched Successfully!"),
         Route::post(ALL, CREATE, |cx| create(cx).boxed())
             .summary("Creates a credential.")
             .reads::<CredentialSent>()
@@ -242,10 +239,10 @@ async fn fetch(cx: Cx) -> Outcome {
 
 async fn list_of_company(cx: Cx) -> Outcome {
     let id = cx.id("companyId", CompanyId::parse)?;
-    let vault = &cx.core().vault;
-    let listed =
-        vault.list_of_company(vault.authorize_list_of_company(cx.member()?, id).await?).await?;
-    cx.success(&listed.into_iter().map(ListedCredential::from).collect::<Vec<_>>())
+    let (vault, part) = (&cx.core().vault, cx.query().part()?);
+    let grant = vault.authorize_list_of_company(cx.member()?, id).await?;
+    let listed = vault.list_of_company(grant, part.paging).await?;
+    cx.part(&listed.map(ListedCredential::from), part.is_asked_for)
 }
 
 async fn create(mut cx: Cx) -> Outcome {

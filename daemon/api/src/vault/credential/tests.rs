@@ -437,3 +437,44 @@ fn bodies_are_read_as_they_are_documented() {
     assert_reads::<RenameSent>(|object| drop(new_name(object, &json!({}))));
     assert_reads::<ValuesSent>(|object| drop(changes(object, &json!({}))));
 }
+
+/// A list comes whole, as in the original, until it is too long for that; with `page` or `rpp` it
+/// comes in pages.
+#[tokio::test]
+async fn both_lists_have_pages_on_demand() {
+    let world = World::new().await;
+    let of = world.aws().await;
+    for name in ["b", "A", "c"] {
+        let body = json!({
+            "name": name, "typeId": of, "companyId": world.acme,
+            "fields": [
+                { "fieldId": "accessKeyId", "value": "x" },
+                { "fieldId": "secretAccessKey", "value": SECRET },
+            ]
+        });
+        assert_eq!(world.ask("POST", CREDENTIALS, body).await.status, 201);
+    }
+    for list in [
+        format!("{CREDENTIALS}/company/{}", world.acme),
+        format!("credential-type/credential-types/{of}/credentials"),
+    ] {
+        let names = |body: &serde_json::Value| -> Vec<_> {
+            let listed = body["data"].as_array().unwrap().iter();
+            listed.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        };
+        let whole = world.get(&list).await.body;
+        assert_eq!(names(&whole), ["A", "b", "c"]);
+        assert!(whole.get("pagination").is_none(), "{whole}");
+        let second = world.get(&format!("{list}?page=2&rpp=2")).await.body;
+        assert_eq!(names(&second), ["c"]);
+        let pagination = json!({
+            "previousPage": 1, "currentPage": 2, "nextPage": null,
+            "totalPages": 2, "totalRecords": 3, "listedRecords": 1
+        });
+        assert_eq!(second["pagination"], pagination);
+        for bad in ["page=0", "rpp=1001", "page=1&page=2"] {
+            let refused = world.get(&format!("{list}?{bad}")).await;
+            assert_eq!(refused.status, 400, "{bad}");
+        }
+    }
+}

@@ -57,7 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
             credentials(cx).boxed()
         })
         .summary("Lists the credentials of a type, by name.")
-        .answers::<Vec<CredentialOfType>>(StatusCode::OK, "Credentials Fetched Successfully!"),
+        .answers_part_of::<CredentialOfType>("Credentials Fetched Successfully!"),
     ]
 }
 
@@ -232,8 +232,10 @@ async fn delete(cx: Cx) -> Outcome {
 
 async fn credentials(cx: Cx) -> Outcome {
     let id = cx.id("id", TypeId::parse)?;
-    let listed = cx.core().vault.list_of_type(authorize_list_of_type(cx.member()?)?, id).await?;
-    cx.success(&listed.into_iter().map(CredentialOfType::from).collect::<Vec<_>>())
+    let part = cx.query().part()?;
+    let grant = authorize_list_of_type(cx.member()?)?;
+    let listed = cx.core().vault.list_of_type(grant, id, part.paging).await?;
+    cx.part(&listed.map(CredentialOfType::from), part.is_asked_for)
 }
 
 fn new_type(object: &mut Object<'_>) -> TypeDraft {

@@ -26,7 +26,11 @@ use crate::vault::route::Outcome;
 struct TestAuthenticator;
 
 impl Authenticator for TestAuthenticator {
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        _: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
         let permissions: &[&str] = match token.expose() {
             b"good" => &["thing.*"],
             b"half" => &["thing.read"],
@@ -120,7 +124,6 @@ async fn vault_of(people: &People, authenticator: Arc<dyn Authenticator>) -> Vau
     let options = Options {
         public_url: "https://vault.example".into(),
         cors_origins: vec!["https://app.example".into()],
-        trusted_proxies: TrustedProxies::default(),
     };
     let companies = companies(Source::Listed(Vec::new())).await;
     let (sessions, users) = (Arc::clone(&people.sessions), Arc::clone(&people.users));

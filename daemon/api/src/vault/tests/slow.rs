@@ -123,9 +123,13 @@ async fn rights_lost_while_the_body_arrived_do_not_count() {
 struct Counted(Arc<Sessions>, watch::Sender<usize>);
 
 impl Authenticator for Counted {
-    fn authenticate<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Member, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a Secret,
+        client: Client,
+    ) -> BoxFuture<'a, Result<Member, Error>> {
         let answered =
-            self.0.authenticate(token).inspect(|_| self.1.send_modify(|asked| *asked += 1));
+            self.0.authenticate(token, client).inspect(|_| self.1.send_modify(|asked| *asked += 1));
         answered.boxed()
     }
 
@@ -145,9 +149,9 @@ async fn a_member_suspended_or_signed_out_meanwhile_changes_nothing() {
             [people.sign_in("alice"), people.sign_in("carol"), people.sign_in("bob")];
         let (alice, carol, bob) = (alice.await.access, carol.await.access, bob.await.access);
         let sessions = &people.sessions;
-        let admin = sessions.authenticate(&carol).await.unwrap();
-        let member = sessions.authenticate(&alice).await.unwrap();
-        let accomplice = sessions.authenticate(&bob).await.unwrap();
+        let admin = sessions.authenticate(&carol, Client::default()).await.unwrap();
+        let member = sessions.authenticate(&alice, Client::default()).await.unwrap();
+        let accomplice = sessions.authenticate(&bob, Client::default()).await.unwrap();
 
         let authenticator = Arc::new(Counted(Arc::clone(sessions), watch::Sender::new(0)));
         let surface =

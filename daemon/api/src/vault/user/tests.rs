@@ -3,7 +3,7 @@ use std::sync::Arc;
 use credsmith_core::company::Source;
 use credsmith_core::doubles::{People, companies, role_of, session_options, vault};
 use credsmith_core::session::TokenPair;
-use credsmith_http::{Body, Surface as _, TrustedProxies};
+use credsmith_http::{Body, Surface as _};
 use serde_json::{Value, json};
 
 use super::super::testing::assert_reads;
@@ -24,11 +24,8 @@ impl World {
             role_of("nora", "auditor", &["company.*"]),
         ];
         let people = People::new(roles, session_options()).await;
-        let options = Options {
-            public_url: "https://vault.example".into(),
-            cors_origins: Vec::new(),
-            trusted_proxies: TrustedProxies::default(),
-        };
+        let options =
+            Options { public_url: "https://vault.example".into(), cors_origins: Vec::new() };
         let companies = companies(Source::Listed(Vec::new())).await;
         let parts = Core {
             authenticator: people.sessions.clone(),

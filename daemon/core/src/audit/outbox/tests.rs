@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::audit::{Verdict, Verifier};
-use crate::caller::Interface;
+use crate::caller::{Client, Interface};
 use crate::doubles::{MemoryFile, RecordingAudit};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Key;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 fn event(name: &str) -> Event {
     Event {
         at: Timestamp::from_secs(1),
-        actor: Some(Actor::Stranger(Interface::Vault)),
+        actor: Some(Actor::stranger(Interface::Vault, Client::default())),
         action: Action::Refuse,
         target: Target { asked: Some(name.to_owned()), ..Target::default() },
         note: None,

@@ -11,7 +11,7 @@ use crate::error::Kind;
 use crate::leases::Options;
 use crate::leases::handoff::Handoff;
 use crate::ports::Clock as _;
-use crate::ports::audit::{Action, Actor, Outcome};
+use crate::ports::audit::{Action, Actor, Outcome, Who};
 use crate::ports::plugins::{BrokenHow, IssueCall, MAX_STATE_BYTES, Parameter, Refusal};
 use crate::ports::providers::ProviderView;
 use crate::rules::Rules;
@@ -80,7 +80,7 @@ async fn a_credential_is_issued_listed_and_collected_once() {
     );
     for event in events {
         assert!(
-            matches!(&event.actor, Some(Actor::User(who, Interface::Rest)) if who == alice.subject())
+            matches!(&event.actor, Some(Actor { who: Who::User(who, Interface::Rest), .. }) if who == alice.subject())
         );
         assert_eq!(
             (event.target.service, event.target.subject.as_ref()),

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use crate::access::operator;
-use crate::caller::Caller;
+use crate::caller::{Caller, Client};
 use crate::catalogue::Service;
 use crate::doubles::{self, Call, Effect, Fault, Gate, IssueStep, RevokeStep, caller};
 use crate::error::{Error, Kind};
 use crate::ids::LeaseId;
 use crate::leases::Options;
 use crate::leases::revoke::{By, Entered};
-use crate::ports::audit::{Action, Actor, Outcome};
+use crate::ports::audit::{Action, Actor, Outcome, Who};
 use crate::ports::plugins::{BrokenHow, Refusal, Urgency};
 use crate::testing::{DAY, HOUR, SECOND, World, id, kind, options};
 
@@ -63,7 +63,7 @@ async fn what_is_revoked_is_gone_for_every_caller() {
     assert_eq!((events[0].action, events[0].target.lease), (Action::Revoke, Some(lease)));
     assert_eq!(events[0].outcome, Outcome::Done);
     assert!(
-        matches!(&events[0].actor, Some(Actor::User(who, _)) if who == caller("alice").subject())
+        matches!(&events[0].actor, Some(Actor { who: Who::User(who, _), .. }) if who == caller("alice").subject())
     );
 }
 
@@ -706,7 +706,7 @@ async fn operators_drop_and_retry_what_is_parked_and_nothing_else() {
         (events[0].action, events[0].note.as_deref()),
         (Action::Drop, Some("the host was scrapped"))
     );
-    assert!(matches!(events[0].actor, Some(Actor::Operator)));
+    assert!(matches!(events[0].actor, Some(Actor { who: Who::Operator, .. })));
     assert_eq!(world.count("alice", "ssh").await, 0);
     assert_eq!(world.leases.parked(operator(), 10).await.unwrap(), []);
     world.assert_sound().await;
@@ -718,7 +718,7 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
     let op = crate::ids::ProviderId::parse(doubles::PROVIDER).unwrap();
     let sign_in = async || -> Result<Caller, Error> {
         let token = crate::secret::Secret::new("alice");
-        world.leases.sign_in(&op, token, crate::caller::Interface::Rest).await
+        world.leases.sign_in(&op, token, crate::caller::Interface::Rest, Client::default()).await
     };
     let alice = sign_in().await.unwrap();
     assert!(alice.access_token.as_ref().unwrap().verify(b"alice"));

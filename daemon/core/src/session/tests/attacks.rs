@@ -199,7 +199,10 @@ async fn an_untrusted_mail_address_grants_no_role() {
     let world = World::new().await;
     let users = Users::new(Arc::clone(&world.leases), roles);
     for (name, email_is_trusted) in [("alice", true), ("mallory", false)] {
-        let id = users.record_sign_in(Vouched { email_is_trusted, ..vouched(name) }).await.unwrap();
+        let id = users
+            .record_sign_in(Vouched { email_is_trusted, ..vouched(name) }, &Client::default())
+            .await
+            .unwrap();
         let user = world.ground().records.user(id).await.unwrap().unwrap().value;
         assert_eq!(users.rights(&user).hold("company.fetch"), email_is_trusted, "{name}");
         assert_eq!(user.profile.email.unwrap(), format!("{name}@example.org"), "shown in any case");

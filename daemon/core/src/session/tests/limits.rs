@@ -21,9 +21,14 @@ async fn pending_sign_ins_and_waiting_clients_are_bounded() {
 /// The defaults are those of the specification.
 #[tokio::test]
 async fn the_default_bounds_are_twenty_thousand_sign_ins_and_ten_thousand_clients() {
-    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    let setup = Setup::with(Options {
+        sign_ins_per_minute: None,
+        max_sign_ins_per_address: usize::MAX,
+        ..options()
+    })
+    .await;
     let keys: Vec<_> = (0..20_000).map(|_| setup.begin()).collect();
-    assert_eq!(kind(setup.sessions.begin(None, at(2))), Some(Kind::Busy));
+    assert_eq!(kind(setup.sessions.begin(None, at(1))), Some(Kind::Busy));
     let clients: Vec<_> =
         keys.iter().take(10_000).map(|key| setup.sessions.attach(key, at(1)).unwrap()).collect();
     assert_eq!(kind(setup.sessions.attach(&keys[10_000], at(1))), Some(Kind::Busy));
@@ -83,4 +88,85 @@ async fn an_address_begins_sixty_sign_ins_a_minute() {
     assert!(setup.sessions.begin(None, at(2)).is_ok());
     setup.world.clock.advance(MINUTE);
     setup.begin();
+}
+
+/// Attack: one address keeps sign-ins pending.
+#[tokio::test]
+async fn an_address_has_a_hundred_sign_ins_under_way() {
+    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    (0..100).for_each(|_| drop(setup.begin()));
+    let refused = setup.sessions.begin(None, at(1)).unwrap_err();
+    assert_eq!((refused.kind(), refused.retry_hint()), (Kind::LimitReached, Some(10 * MINUTE)));
+    assert!(setup.sessions.begin(None, at(2)).is_ok());
+    setup.world.clock.advance(10 * MINUTE);
+    setup.begin();
+}
+
+/// Attack: 336 addresses take all 20,000 places for ten minutes.
+#[tokio::test]
+async fn many_addresses_that_take_all_sign_ins_shut_no_other_out() {
+    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    let early = setup.sessions.begin(None, from_number(0)).unwrap().callback_key;
+    let waiting = setup.sessions.attach(&early, from_number(0)).unwrap();
+    let mut begun = 1;
+    for number in 1..=336 {
+        for _ in 0..60 {
+            begun += usize::from(setup.sessions.begin(None, from_number(number)).is_ok());
+        }
+    }
+    assert_eq!(begun, 1 + 336 * 60, "an address with fewer than others gets a place");
+    assert_eq!(setup.sessions.pending.sizes(), (20_000, 20_000));
+    // An honest user begins, and the one who began before them finishes.
+    let late = setup.sessions.begin(None, from_number(1000)).unwrap().callback_key;
+    for (key, number) in [(early, 0), (late, 1000)] {
+        let callback = setup.callback(&key, "alice");
+        let callback = Callback { from: from_number(number), ..callback };
+        setup.sessions.finish(callback).await.unwrap();
+    }
+    assert!(waiting.tokens().await.is_ok());
+}
+
+fn from_number(number: u32) -> Address {
+    IpAddr::from((0x0a00_0000 | number).to_be_bytes()).into()
+}
+
+/// Attack: browsers with made-up codes occupy all exchanges while the token endpoint is slow.
+#[tokio::test]
+async fn a_sign_in_that_the_provider_did_not_answer_keeps_its_state() {
+    let setup = Setup::new().await;
+    for unanswered in [Kind::Busy, Kind::Upstream] {
+        let key = setup.begin();
+        let client = setup.sessions.attach(&key, at(1)).unwrap();
+        setup.provider.fail_next(unanswered);
+        let callback = setup.callback(&key, "alice");
+        assert_eq!(kind(setup.sessions.finish(callback).await), Some(unanswered));
+        let callback = setup.callback(&key, "alice");
+        setup.sessions.finish(callback).await.unwrap();
+        assert!(client.tokens().await.is_ok(), "the client has waited on");
+        let again = setup.callback(&key, "alice");
+        assert_eq!(kind(setup.sessions.finish(again).await), Some(Kind::Invalid), "spent now");
+    }
+}
+
+/// Attack: a user, or a script of theirs, signs in again and again.
+#[tokio::test]
+async fn a_user_has_fifty_sessions_and_the_oldest_ends() {
+    let setup = Setup::with(Options { sign_ins_per_minute: None, ..options() }).await;
+    let mut pairs = Vec::new();
+    for _ in 0..52 {
+        pairs.push(setup.sign_in("alice").await);
+        setup.world.clock.advance(SECOND);
+    }
+    let other = setup.sign_in("bob").await;
+    for (number, pair) in pairs.iter().enumerate() {
+        assert_eq!(setup.is_valid(&pair.access).await, number >= 2, "{number}");
+    }
+    assert!(setup.is_valid(&other.access).await);
+    assert_eq!(setup.world.store.dump("session/").len(), 51);
+    assert_eq!(setup.world.store.dump("session-of/").len(), 51);
+    // Sessions that are over make room.
+    let member = setup.sessions.authenticate(&pairs[51].access, Client::default()).await.unwrap();
+    setup.sessions.sign_out(&member).await.unwrap();
+    setup.sign_in("alice").await;
+    assert!(setup.is_valid(&pairs[2].access).await);
 }

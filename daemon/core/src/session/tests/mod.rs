@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::access::operator;
 use crate::audit::AuditLog;
+use crate::caller::Client;
 use crate::doubles::{
     FakeSignIn, FakeTokens, Gate, ISSUER, MemoryFile, PROVIDER, RecordingAudit, caller, vouched,
 };
@@ -116,6 +117,7 @@ impl Setup {
             issuer: None,
             from: at(1),
             wants_tokens: false,
+            client: Client::default(),
         }
     }
 
@@ -149,7 +151,7 @@ impl Setup {
     }
 
     async fn is_valid(&self, token: &Secret) -> bool {
-        match self.sessions.authenticate(token).await {
+        match self.sessions.authenticate(token, Client::default()).await {
             Ok(_) => true,
             Err(error) => {
                 assert_eq!(error.kind(), Kind::Unauthenticated);

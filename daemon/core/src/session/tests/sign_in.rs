@@ -17,7 +17,7 @@ async fn a_waiting_client_gets_the_tokens_of_the_user_who_signs_in() {
     let finished = setup.finish(setup.callback(&begun.callback_key, "alice")).await.unwrap();
     assert!(matches!(finished, SignInResult::Delivered));
     let pair = waiting.await.unwrap();
-    let member = setup.sessions.authenticate(&pair.access).await.unwrap();
+    let member = setup.sessions.authenticate(&pair.access, Client::default()).await.unwrap();
     assert_eq!(member.subject(), caller("alice").subject());
     assert!(member.has_scope("user.read") && member.has_scope("user.write"));
     assert!(member.rights().hold("user.fetch.many") && !member.rights().hold("company.fetch"));
@@ -161,7 +161,9 @@ async fn concurrent_first_sign_ins_create_one_user() {
     let pairs = join_all((0..50).map(|_| setup.sign_in("alice"))).await;
     let mut ids = Vec::new();
     for pair in &pairs {
-        ids.push(setup.sessions.authenticate(&pair.access).await.unwrap().user());
+        ids.push(
+            setup.sessions.authenticate(&pair.access, Client::default()).await.unwrap().user(),
+        );
     }
     ids.dedup();
     assert_eq!((ids.len(), setup.world.store.dump("user/").len()), (1, 1));

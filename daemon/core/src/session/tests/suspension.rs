@@ -10,7 +10,10 @@ async fn a_suspension_ends_every_session_for_good() {
     setup.world.leases.suspend(operator(), &subject).await.unwrap();
     for pair in &pairs {
         assert!(!setup.is_valid(&pair.access).await);
-        assert_eq!(kind(setup.sessions.refresh(&pair.refresh).await), Some(Kind::Unauthenticated));
+        assert_eq!(
+            kind(setup.sessions.refresh(&pair.refresh, &Client::default()).await),
+            Some(Kind::Unauthenticated)
+        );
     }
     let callback = setup.callback(&setup.begin(), "alice");
     assert_eq!(kind(setup.finish(callback).await), Some(Kind::Unauthenticated));

@@ -6,7 +6,7 @@ use super::*;
 async fn tokens_have_exactly_these_claims() {
     let setup = Setup::new().await;
     let pair = setup.sign_in("alice").await;
-    let member = setup.sessions.authenticate(&pair.access).await.unwrap();
+    let member = setup.sessions.authenticate(&pair.access, Client::default()).await.unwrap();
     let said = claims(&pair.access);
     let mut expected = json!({
         "iss": "https://us.example",
@@ -32,12 +32,15 @@ async fn tokens_are_refreshed_as_long_as_the_session_lasts() {
         setup.world.clock.advance(11 * HOUR);
         span += 11 * HOUR;
         assert!(!setup.is_valid(&pair.access).await, "after fifteen minutes");
-        pair = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        pair = setup.sessions.refresh(&pair.refresh, &Client::default()).await.unwrap();
         assert!(setup.is_valid(&pair.access).await);
     }
     setup.world.clock.advance(7 * DAY - span);
     assert!(!setup.is_valid(&pair.access).await);
-    assert_eq!(kind(setup.sessions.refresh(&pair.refresh).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&pair.refresh, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
 }
 
 /// Attack: a stolen refresh token is used, and its owner uses it too.
@@ -46,13 +49,19 @@ async fn refresh_replay_ends_the_session() {
     let setup = Setup::new().await;
     let first = setup.sign_in("alice").await;
     let elsewhere = setup.sign_in("alice").await;
-    let second = setup.sessions.refresh(&first.refresh).await.unwrap();
+    let second = setup.sessions.refresh(&first.refresh, &Client::default()).await.unwrap();
     setup.world.clock.advance(10 * SECOND);
     let events = setup.event_count();
-    assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&first.refresh, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
     assert_eq!(setup.event_count(), events + 1, "one event for it");
     assert!(!setup.is_valid(&second.access).await, "either of the two clients may be the thief");
-    assert_eq!(kind(setup.sessions.refresh(&second.refresh).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&second.refresh, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
     assert!(setup.is_valid(&elsewhere.access).await, "another sign-in is another session");
 }
 
@@ -110,7 +119,9 @@ async fn of_concurrent_refreshes_one_gets_tokens_and_the_session_ends() {
     let setup = Setup::with(Options { refresh_grace: Duration::ZERO, ..options() }).await;
     for many in [2, 200] {
         let pair = setup.sign_in("alice").await;
-        let results = join_all((0..many).map(|_| setup.sessions.refresh(&pair.refresh))).await;
+        let client = Client::default();
+        let results =
+            join_all((0..many).map(|_| setup.sessions.refresh(&pair.refresh, &client))).await;
         let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         assert_eq!(good.len(), 1);
         assert!(bad.into_iter().all(|refused| kind(refused) == Some(Kind::Unauthenticated)));
@@ -129,7 +140,7 @@ async fn a_commit_of_unknown_fate_is_no_replay() {
     let mut pair = setup.sign_in("alice").await;
     for applied in [true, false] {
         setup.world.store.fail_next(Fault::Unknown { applied });
-        pair = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        pair = setup.sessions.refresh(&pair.refresh, &Client::default()).await.unwrap();
         assert!(setup.is_valid(&pair.access).await, "{applied}");
     }
 }
@@ -140,13 +151,21 @@ async fn token_confusion() {
     let setup = Setup::new().await;
     let pair = setup.sign_in("alice").await;
     assert!(!setup.is_valid(&pair.refresh).await, "a refresh token is no access token");
-    assert_eq!(kind(setup.sessions.refresh(&pair.access).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&pair.access, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
     let provider = ProviderId::parse(PROVIDER).unwrap();
     assert!(
         setup
             .world
             .leases
-            .sign_in(&provider, Secret::new("alice"), crate::caller::Interface::Rest)
+            .sign_in(
+                &provider,
+                Secret::new("alice"),
+                crate::caller::Interface::Rest,
+                Client::default()
+            )
             .await
             .is_ok()
     );
@@ -157,7 +176,7 @@ async fn token_confusion() {
     let ours = setup
         .world
         .leases
-        .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest)
+        .sign_in(&provider, pair.access.clone(), crate::caller::Interface::Rest, Client::default())
         .await;
     assert_eq!(
         kind(ours),

@@ -9,7 +9,7 @@ async fn users_are_listed_by_name_and_found_by_name_login_and_address() {
     for (subject, name) in [("b", "Zoë"), ("c", "alice"), ("d", "Bob Strasse"), ("e", "ALICE")] {
         let mut vouched = vouched(subject);
         vouched.claims.insert("name".into(), name.into());
-        setup.users.record_sign_in(vouched).await.unwrap();
+        setup.users.record_sign_in(vouched, &Client::default()).await.unwrap();
     }
     let all = setup.list(&root, "").await;
     assert_eq!(
@@ -24,7 +24,7 @@ async fn users_are_listed_by_name_and_found_by_name_login_and_address() {
     let page = setup.users.list(authorize_users(&root).unwrap(), "", second).await.unwrap();
     assert_eq!((page.total, page.items.len()), (5, 2));
 
-    let bob = setup.users.record_sign_in(vouched("d")).await.unwrap();
+    let bob = setup.users.record_sign_in(vouched("d"), &Client::default()).await.unwrap();
     let change = ProfileChange { name: Some("Yves".into()), image: None };
     let grant = authorize_profile(&setup.again(bob).await).unwrap();
     setup.users.change_profile(grant, &change).await.unwrap();

@@ -62,7 +62,7 @@ impl Setup {
 
     /// Signs `name` in and assigns these roles by hand.
     async fn member(&self, name: &str, assigned: &[&str]) -> Member {
-        let id = self.users.record_sign_in(vouched(name)).await.unwrap();
+        let id = self.users.record_sign_in(vouched(name), &Client::default()).await.unwrap();
         if !assigned.is_empty() {
             let stored = self.world.ground().records.user(id).await.unwrap().unwrap();
             let assigned_roles = assigned.iter().map(|name| (*name).to_owned()).collect();

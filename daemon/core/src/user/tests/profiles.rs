@@ -20,7 +20,7 @@ async fn the_first_sign_in_creates_a_user_and_later_ones_keep_the_overrides() {
     again.claims.insert("name".into(), "Another Name".into());
     again.claims.insert("email".into(), "new@example.org".into());
     again.claims.insert("picture".into(), "https://op.example.org/alice.png".into());
-    assert_eq!(setup.users.record_sign_in(again).await.unwrap(), member.user());
+    assert_eq!(setup.users.record_sign_in(again, &Client::default()).await.unwrap(), member.user());
     let view = setup.users.me(&member).await.unwrap();
     assert_eq!((view.name.as_str(), view.email.as_deref()), ("Alice A.", Some("new@example.org")));
     assert_eq!(view.image.as_deref(), Some("https://op.example.org/alice.png"));
@@ -39,13 +39,13 @@ async fn the_first_sign_in_creates_a_user_and_later_ones_keep_the_overrides() {
 #[tokio::test]
 async fn a_user_is_identified_by_issuer_and_subject_never_by_email() {
     let setup = Setup::new().await;
-    let alice = setup.users.record_sign_in(vouched("alice")).await.unwrap();
+    let alice = setup.users.record_sign_in(vouched("alice"), &Client::default()).await.unwrap();
     let mut elsewhere = vouched("alice");
     elsewhere.subject.issuer = "https://evil.example".into();
     let mut other = vouched("mallory");
     other.claims.insert("email".into(), "alice@example.org".into());
     for stranger in [elsewhere, other] {
-        assert_ne!(setup.users.record_sign_in(stranger).await.unwrap(), alice);
+        assert_ne!(setup.users.record_sign_in(stranger, &Client::default()).await.unwrap(), alice);
     }
 }
 

@@ -24,13 +24,13 @@ async fn claim_roles_are_those_of_the_last_sign_in() {
         if let Some(dept) = dept {
             vouched.claims.insert("dept".into(), dept.into());
         }
-        let id = setup.users.record_sign_in(vouched).await.unwrap();
+        let id = setup.users.record_sign_in(vouched, &Client::default()).await.unwrap();
         assert_eq!(setup.again(id).await.rights().hold("seven.up"), holds, "{dept:?}");
     }
     let mut large = vouched("alice");
     large.claims.insert("dept".into(), "7".repeat(20_000).into());
     assert!(
-        setup.users.record_sign_in(large).await.is_ok(),
+        setup.users.record_sign_in(large, &Client::default()).await.is_ok(),
         "claims too large to keep grant nothing, and do not fail the sign-in"
     );
 }

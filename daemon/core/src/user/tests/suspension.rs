@@ -8,7 +8,14 @@ async fn a_suspended_user_is_suspended_in_every_dialect() {
     let root = setup.member("root", &[]).await;
     let alice = setup.member("alice", &[]).await;
     let provider = ProviderId::parse(PROVIDER).unwrap();
-    let bearer = || setup.world.leases.sign_in(&provider, Secret::new("alice"), Interface::Rest);
+    let bearer = || {
+        setup.world.leases.sign_in(
+            &provider,
+            Secret::new("alice"),
+            Interface::Rest,
+            Client::default(),
+        )
+    };
     let suspend = |suspended| {
         let grant = authorize_suspension(&root, alice.user()).unwrap();
         setup.users.set_suspended(grant, suspended)
@@ -18,13 +25,16 @@ async fn a_suspended_user_is_suspended_in_every_dialect() {
     assert!(suspend(true).await.unwrap().suspended);
     assert_eq!(kind(bearer().await), Some(Kind::Unauthenticated));
     assert_eq!(
-        kind(setup.users.record_sign_in(vouched("alice")).await),
+        kind(setup.users.record_sign_in(vouched("alice"), &Client::default()).await),
         Some(Kind::Unauthenticated)
     );
     assert!(setup.stored(alice.user()).await.session_generation > session_generation);
     assert!(!suspend(false).await.unwrap().suspended);
     assert!(bearer().await.is_ok());
-    assert_eq!(setup.users.record_sign_in(vouched("alice")).await.unwrap(), alice.user());
+    assert_eq!(
+        setup.users.record_sign_in(vouched("alice"), &Client::default()).await.unwrap(),
+        alice.user()
+    );
     assert_eq!(
         kind(authorize_suspension(&root, root.user())),
         Some(Kind::Forbidden),

@@ -1,6 +1,7 @@
 //! Lists of credentials: those of a company, those of a type. They leave out what the caller may
 //! not see.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,8 +12,10 @@ use crate::caller::Member;
 use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::Credential;
+use crate::paging::{Page, Paging};
 use crate::ports::store::Versioned;
 use crate::text::fold;
+use crate::vault::credentials::names::{Name, Of};
 use crate::vault::credentials::{CredentialSnapshot, CredentialView};
 use crate::vault::{AuthorizedCredential, CONCURRENT_READS, Vault, no_such_type};
 
@@ -36,19 +39,34 @@ impl Vault {
         authorize_list_of_company(member, &companies, id)
     }
 
-    /// The credentials of a company, by name ignoring case, then id.
+    /// A page of the credentials of a company, by name ignoring case, then id.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn list_of_company(
         &self,
         grant: Grant<ListOfCompany>,
-    ) -> Result<Vec<CredentialView>, Error> {
-        let listed = self.records().credentials_of_company(grant.company()).await?;
-        self.views(grant.member(), listed, |found| found.company.id == grant.company()).await
+        paging: Paging,
+    ) -> Result<Page<CredentialView>, Error> {
+        let _turn = self.list_locks.lock(grant.member().user()).await;
+        let company = grant.company();
+        let names = self.lists.current(self.records(), Of::Company(company)).await?;
+        let (types, companies) = (self.types().await?, self.companies.view().await?);
+        let mut listed_by_type = HashMap::new();
+        let sees = |name: &&Arc<Name>| {
+            *listed_by_type.entry(name.type_id).or_insert_with(|| {
+                types.by_id(name.type_id).is_some_and(|found| {
+                    let scope = found.value.permission_scope.as_deref();
+                    visible(grant.member(), &companies, scope).lists(company)
+                })
+            })
+        };
+        let seen: Vec<_> = names.0.iter().filter(sees).map(|name| name.id).collect();
+        let page = paging.of(seen.into_iter());
+        self.views(grant.member(), page, |found| found.company.id == company).await
     }
 
-    /// The credentials of a type, by name ignoring case, then id.
+    /// A page of the credentials of a type, by name ignoring case, then id.
     ///
     /// # Errors
     /// `NotFound` when there is no such type; `Internal` when the store fails.
@@ -56,27 +74,31 @@ impl Vault {
         &self,
         grant: Grant<ListOfType>,
         id: TypeId,
-    ) -> Result<Vec<CredentialView>, Error> {
+        paging: Paging,
+    ) -> Result<Page<CredentialView>, Error> {
+        let _turn = self.list_locks.lock(grant.member().user()).await;
         let types = self.types().await?;
         let stored = types.by_id(id).ok_or_else(no_such_type)?;
         let companies = self.companies.view().await?;
         let visible = visible(grant.member(), &companies, stored.value.permission_scope.as_deref());
-        let listed = self.records().credentials_of_type(id).await?;
-        let listed = listed.into_iter().filter(|(company, _)| visible.lists(*company));
-        let listed = listed.map(|(_, credential)| credential).collect();
-        self.views(grant.member(), listed, |found| found.credential_type.value.id == id).await
+        let names = self.lists.current(self.records(), Of::Type(id)).await?;
+        let seen = names.0.iter().filter(|name| visible.lists(name.company));
+        let seen: Vec<_> = seen.map(|name| name.id).collect();
+        let page = paging.of(seen.into_iter());
+        self.views(grant.member(), page, |found| found.credential_type.value.id == id).await
     }
 
-    /// Views of those of `listed` that exist and that `member` may see in a list. An entry of an
+    /// Views of those of `page` that exist and that `member` may see in a list. An entry of an
     /// index counts only if the record agrees with it.
     async fn views(
         &self,
         member: &Member,
-        listed: Vec<CredentialId>,
+        page: Page<CredentialId>,
         belongs: impl Fn(&CredentialSnapshot) -> bool,
-    ) -> Result<Vec<CredentialView>, Error> {
+    ) -> Result<Page<CredentialView>, Error> {
+        let Page { items, total, paging } = page;
         let read =
-            stream::iter(listed).map(|id| self.records().credential(id)).buffered(CONCURRENT_READS);
+            stream::iter(items).map(|id| self.records().credential(id)).buffered(CONCURRENT_READS);
         let read: Vec<_> = read.try_collect().await?;
         // The types are read after the records: no value is shown by a definition that is older
         // than the value.
@@ -93,6 +115,6 @@ impl Vault {
         });
         let mut views: Vec<_> = seen.map(|found| found.view()).collect();
         views.sort_by_cached_key(|view| (fold(&view.name), view.id));
-        Ok(views)
+        Ok(Page { items: views, total, paging })
     }
 }

@@ -4,6 +4,7 @@
 mod changes;
 mod credentials;
 mod hostile;
+mod lists;
 mod lives;
 mod meanwhile;
 mod rights;

@@ -15,6 +15,7 @@ use crate::doubles::{
 };
 use crate::error::{Error, FieldProblem, Kind};
 use crate::ids::{CompanyId, CredentialId, PluginName, TypeId, UserId};
+use crate::paging::Paging;
 use crate::ports::directory::DirectoryCompany;
 use crate::rights::permission::Pattern;
 use crate::rights::{Rights, Role};
@@ -277,7 +278,14 @@ impl World {
         company: CompanyId,
     ) -> Result<Vec<String>, Error> {
         let grant = self.vault.authorize_list_of_company(member, company).await?;
-        Ok(self.vault.list_of_company(grant).await?.into_iter().map(|view| view.name).collect())
+        Ok(self
+            .vault
+            .list_of_company(grant, Paging::longest())
+            .await?
+            .items
+            .into_iter()
+            .map(|view| view.name)
+            .collect())
     }
 
     /// Names of the credentials of a type, that a member may list.
@@ -286,8 +294,9 @@ impl World {
         member: &Member,
         type_id: TypeId,
     ) -> Result<Vec<String>, Error> {
-        let listed = self.vault.list_of_type(authorize_list_of_type(member)?, type_id).await?;
-        Ok(listed.into_iter().map(|view| view.name).collect())
+        let listed =
+            self.vault.list_of_type(authorize_list_of_type(member)?, type_id, Paging::longest());
+        Ok(listed.await?.items.into_iter().map(|view| view.name).collect())
     }
 
     /// Events that wait for the audit log: action, fields, outcome, and reason or note.
