@@ -9,7 +9,8 @@ use sled::{IVec, Tree};
 
 use super::in_flight::PreviousValues;
 use super::layout;
-use super::revisions::Revisions;
+use crate::committer::unavailable;
+use crate::revisions::Revisions;
 
 /// A group under construction. It reads the tree and changes nothing.
 pub(super) struct Group<'a> {
@@ -117,9 +118,4 @@ impl<'a> Group<'a> {
             state.staged = value;
         }
     }
-}
-
-/// The error of an operation that changed nothing.
-pub(super) fn unavailable(cause: impl Into<credsmith_core::error::BoxedCause>) -> StoreError {
-    StoreError::Unavailable(cause.into())
 }

@@ -2,30 +2,26 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `opening` | from a path to a running store |
-//! | `directory`, `error` | prepares its place; has its faults |
-//! | `committer` | the thread: gathers queued commits into a group and makes it durable |
-//! | `group`, `revisions` | checks the commits of a group; counts revisions |
+//! | `opening`, `remains` | from a path to a running store; what an interrupted start left |
+//! | `writer` | makes a group of commits durable, on the committer's thread |
+//! | `group` | checks the commits of a group |
 //! | `in_flight` | why no read returns what could still be lost |
-//! | `write`, `fatal` | the three steps of a write, and the end when one fails |
+//! | `write` | the three steps of a write |
 //! | `layout` | the stored bytes |
 //!
 //! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled
 //! would keep it beside its log), a write outside the committer's thread.
 
-mod committer;
-mod directory;
-mod error;
-mod fatal;
 mod group;
 mod in_flight;
 mod layout;
 mod opening;
 mod options;
-mod revisions;
+mod remains;
 #[cfg(test)]
 mod tests;
 mod write;
+mod writer;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -33,18 +29,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
 use sled::{Db, IVec, Tree};
-use tokio::sync::{mpsc, oneshot};
 
-use self::committer::{Request, Waiting};
-use self::directory::Directory;
-use self::group::unavailable;
 use self::in_flight::InFlight;
-use crate::limits::{check_batch, check_key, check_prefix};
+use crate::committer::{Queue, unavailable};
+use crate::directory::Directory;
+use crate::error::OpenError;
+use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
-pub use error::OpenError;
-pub use fatal::{Fatal, OnFatal, Step};
-pub use options::{GroupLimits, SledOptions};
+pub use options::SledOptions;
 
 /// How many entries a scan reads from the tree under one lock, since the committer waits meanwhile.
 const READ_ENTRIES: usize = 64;
@@ -58,7 +51,7 @@ const READ_ENTRIES: usize = 64;
 /// system mostly has in memory. They wait (without blocking the thread) while a group is applied,
 /// some milliseconds at most, never for a sync; and return durable values only.
 pub struct Sled {
-    queue: mpsc::Sender<Request>,
+    queue: Queue,
     tree: Tree,
     in_flight: Arc<InFlight>,
     _files: Arc<OpenFiles>,
@@ -85,11 +78,7 @@ impl Sled {
     /// # Errors
     /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let (done, ended) = oneshot::channel();
-        if self.queue.send(Request::Close(done)).await.is_err() {
-            return Ok(());
-        }
-        ended.await.map_err(unavailable)
+        self.queue.close().await
     }
 
     /// The durable entries of `range`, up to `limit` and one more, which shows that there are more.
@@ -157,11 +146,7 @@ impl Store for Sled {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let bytes = check_batch(&batch)?;
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Commit(Waiting { batch, bytes, answer });
-        self.queue.send(request).await.map_err(|_| unavailable("the store is closed"))?;
-        answered.await.map_err(|gone| StoreError::Unknown(gone.into()))?
+        self.queue.commit(batch).await
     }
 }
 

@@ -8,18 +8,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sled::{Config, Db, Tree};
-use tokio::sync::mpsc;
 
-use super::committer::Committer;
-use super::directory::Directory;
-use super::error::OpenError;
-use super::fatal::panic_text;
 use super::in_flight::InFlight;
 use super::layout;
 use super::options::SledOptions;
-use super::revisions::Revisions;
 use super::write::{Log, SyncFile};
-use super::{OpenFiles, Sled};
+use super::writer::Writer;
+use super::{OpenFiles, Sled, remains};
+use crate::committer::Queue;
+use crate::directory::Directory;
+use crate::error::OpenError;
+use crate::fatal::panic_text;
+use crate::revisions::Revisions;
 
 /// sled writes an item that is larger than a quarter of a segment into a file of its own under
 /// `blobs/`, which is never synced. The largest item is a leaf: it splits at 17 entries, may hold
@@ -39,44 +39,23 @@ pub(super) fn open(
     writers: impl FnOnce(Tree, File) -> Writers,
 ) -> Result<Sled, OpenError> {
     let directory = Directory::claim(&options.path)?;
+    remains::clear(&options.path)?;
     let db = open_sled(&options)?;
-    let file = File::open(directory.log()).map_err(OpenError::io(&directory.log(), "open"))?;
+    let log = directory.file("db");
+    let file = File::open(&log).map_err(OpenError::io(&log, "open"))?;
     let revisions = read_header(&db).map_err(|cause| OpenError::damaged(&options.path, cause))?;
-    file.sync_all().map_err(OpenError::io(&directory.log(), "make durable"))?;
-    directory.sync()?;
+    file.sync_all().map_err(OpenError::io(&log, "make durable"))?;
+    directory.sync(&["db", "conf", "blobs"])?;
 
     let tree: Tree = Tree::clone(&db);
     let in_flight = Arc::new(InFlight::default());
     let (log, file) = writers(tree.clone(), file);
-    let committer = Committer {
-        tree: tree.clone(),
-        log,
-        file,
-        revisions,
-        in_flight: Arc::clone(&in_flight),
-        limits: options.group,
-        on_fatal: options.on_fatal,
-    };
+    let writer =
+        Writer { tree: tree.clone(), log, file, revisions, in_flight: Arc::clone(&in_flight) };
     let files = Arc::new(OpenFiles { _db: db, _directory: directory });
-    let queue = start(committer, Arc::clone(&files), options.group.commits)
+    let queue = Queue::start(writer, options.group, options.on_fatal, Arc::clone(&files))
         .map_err(OpenError::io(&options.path, "start the thread that writes to"))?;
     Ok(Sled { queue, tree, in_flight, _files: files })
-}
-
-fn start(
-    committer: Committer,
-    files: Arc<OpenFiles>,
-    queued: usize,
-) -> std::io::Result<mpsc::Sender<super::committer::Request>> {
-    let (sender, queue) = mpsc::channel(queued.max(1));
-    thread::Builder::new().name("store-committer".to_owned()).spawn(move || {
-        let closing = committer.run(queue);
-        drop(files);
-        if let Some(ended) = closing {
-            let _cancelled = ended.send(());
-        }
-    })?;
-    Ok(sender)
 }
 
 pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::fatal::{self, OnFatal};
+use crate::fatal::{self, OnFatal};
+use crate::options::GroupLimits;
 
 /// Memory for sled's pages. The store is read mostly through indices of few pages; the operating
 /// system caches the rest.
@@ -23,21 +24,6 @@ pub struct SledOptions {
     pub group: GroupLimits,
     /// The reaction when durability is lost; by default the process logs it and aborts.
     pub on_fatal: OnFatal,
-}
-
-/// The limits of a group. It has at least one commit, and exceeds `bytes` by less than one batch.
-#[derive(Debug, Clone, Copy)]
-pub struct GroupLimits {
-    /// Commits in a group; also how many may wait in the queue before callers wait for room in it.
-    pub commits: usize,
-    /// Bytes of keys and values.
-    pub bytes: usize,
-}
-
-impl Default for GroupLimits {
-    fn default() -> Self {
-        Self { commits: 256, bytes: 512 << 10 }
-    }
 }
 
 impl SledOptions {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use credsmith_core::ports::store::{Batch, Key, Store};
 use tempfile::TempDir;
 
-use super::super::OpenError;
 use super::{Sled, options};
+use crate::OpenError;
 
 /// Opens, puts one more entry, closes.
 async fn use_once(directory: &Path, key: &'static str) {

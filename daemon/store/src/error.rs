@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use credsmith_core::error::BoxedCause;
 
-/// Why [`Sled::open`](super::Sled::open) failed.
+/// Why a store on disk could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory is not private to the daemon's user.
@@ -37,7 +37,7 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
-    /// The data cannot be read, or is not of this store.
+    /// The data of sled cannot be read, or is not of this store.
     #[error(
         "the store in {path} cannot be read. Keep a copy of the whole directory as it is. If the \
          file {path}/snap.* alone is bad, moving it away is enough: it is built anew from \
@@ -55,11 +55,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self::Io { path: path.to_owned(), doing, cause }
     }
 
-    pub(super) fn damaged(path: &Path, cause: impl Into<BoxedCause>) -> Self {
+    pub(crate) fn damaged(path: &Path, cause: impl Into<BoxedCause>) -> Self {
         Self::Damaged { path: path.to_owned(), cause: cause.into() }
     }
 }
