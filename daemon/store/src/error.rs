@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use credsmith_core::error::BoxedCause;
 
+use crate::on_disk::Engine;
+
 /// Why a store on disk could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -52,6 +54,35 @@ pub enum OpenError {
         #[source]
         cause: BoxedCause,
     },
+    /// A file cannot be read, or is not of this store.
+    #[error(
+        "the store in {} cannot be read: its file {file} is damaged, or not of this store. Keep a \
+         copy of the whole directory as it is, and restore {file} from a backup",
+        .path.display()
+    )]
+    DamagedFile {
+        /// The directory.
+        path: PathBuf,
+        /// The file in it.
+        file: &'static str,
+        /// The damage.
+        #[source]
+        cause: BoxedCause,
+    },
+    /// The directory has the data of another engine.
+    #[error(
+        "the directory {} has a store of {found}, and {asked} was asked for: set `data.store = \
+         \"{found}\"`, or copy the data with `credsmith store copy`",
+        .path.display()
+    )]
+    OtherEngine {
+        /// The directory.
+        path: PathBuf,
+        /// The engine whose data it has.
+        found: Engine,
+        /// The engine that was asked for.
+        asked: Engine,
+    },
 }
 
 impl OpenError {
@@ -61,5 +92,13 @@ impl OpenError {
 
     pub(crate) fn damaged(path: &Path, cause: impl Into<BoxedCause>) -> Self {
         Self::Damaged { path: path.to_owned(), cause: cause.into() }
+    }
+
+    pub(crate) fn damaged_file(
+        path: &Path,
+        file: &'static str,
+        cause: impl Into<BoxedCause>,
+    ) -> Self {
+        Self::DamagedFile { path: path.to_owned(), file, cause: cause.into() }
     }
 }

@@ -1,8 +1,9 @@
-//! The stores of Credsmith's state: [`Sled`] on disk, [`Memory`] for tests, and (feature `suite`) the conformance suite that every implementation of
+//! The stores of Credsmith's state: [`Sled`] and [`Redb`] on disk, of which [`OnDisk`] is one,
+//! [`Memory`] for tests, and (feature `suite`) the conformance suite that every implementation of
 //! [`credsmith_core::ports::store::Store`] passes.
 //!
 //! Start with the port in core, which says what is promised; then `committer.rs`, the thread that
-//! writes, and `on_sled/mod.rs`, which says how an engine keeps the promises.
+//! writes, and `on_sled/mod.rs` and `on_redb/mod.rs`, which say how an engine keeps the promises.
 //! The README of this crate lists the facts found in sled's source and the remedies when a store
 //! cannot be opened.
 //!
@@ -16,8 +17,12 @@ mod error;
 mod fatal;
 mod limits;
 mod memory;
+mod on_disk;
+mod on_redb;
 mod on_sled;
 mod options;
+#[cfg(test)]
+mod power_cuts;
 mod range;
 mod revisions;
 #[cfg(feature = "suite")]
@@ -26,5 +31,7 @@ pub mod suite;
 pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
 pub use memory::Memory;
+pub use on_disk::{Engine, OnDisk, OnDiskOptions};
+pub use on_redb::{Redb, RedbOptions};
 pub use on_sled::{Sled, SledOptions};
 pub use options::GroupLimits;

@@ -13,6 +13,7 @@
 //! would keep it beside its log), a write outside the committer's thread.
 
 mod group;
+mod import;
 mod in_flight;
 mod layout;
 mod opening;
@@ -37,6 +38,7 @@ use crate::error::OpenError;
 use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
+pub(crate) use import::SledImport;
 pub use options::SledOptions;
 
 /// How many entries a scan reads from the tree under one lock, since the committer waits meanwhile.

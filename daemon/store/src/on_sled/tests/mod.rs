@@ -3,6 +3,7 @@
 
 mod directories;
 mod durability;
+mod power;
 mod size;
 
 use std::fs::File;

@@ -1,0 +1,46 @@
+//! Fills a new store with the entries of another one, each with its revision.
+
+use credsmith_core::error::BoxedCause;
+use credsmith_core::ports::store::{Key, Versioned};
+use redb::Database;
+
+use super::layout::{self, ENTRIES};
+use super::opening;
+use super::options::RedbOptions;
+use crate::directory::Directory;
+use crate::error::OpenError;
+
+/// A store that is being filled. It has a file only once it is finished.
+pub(crate) struct RedbImport<'a> {
+    database: &'a Database,
+}
+
+impl RedbImport<'_> {
+    /// Makes a store in the directory of `options`: `fill` puts its entries and returns the ceiling
+    /// of their revisions.
+    pub(crate) fn make(
+        options: &RedbOptions,
+        fill: impl FnOnce(&mut RedbImport<'_>) -> Result<u64, BoxedCause>,
+    ) -> Result<(), OpenError> {
+        let directory = Directory::claim(&options.path)?;
+        opening::create(&directory, options, |database| {
+            let ceiling = fill(&mut RedbImport { database })?;
+            let transaction = database.begin_write()?;
+            transaction.open_table(ENTRIES)?;
+            layout::put_header(&transaction, ceiling)?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Puts `entries`.
+    pub(crate) fn put(&mut self, entries: &[(Key, Versioned)]) -> Result<(), BoxedCause> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(ENTRIES)?;
+            for (key, stored) in entries {
+                table.insert(key.as_bytes(), (stored.revision.0, &stored.value[..]))?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
