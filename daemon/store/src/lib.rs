@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod committer;
+mod copy;
 mod directory;
 mod error;
 mod fatal;
@@ -28,6 +29,7 @@ mod revisions;
 #[cfg(feature = "suite")]
 pub mod suite;
 
+pub use copy::{Copied, CopyError, Stage, copy};
 pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
 pub use memory::Memory;

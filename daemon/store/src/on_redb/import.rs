@@ -10,7 +10,7 @@ use super::options::RedbOptions;
 use crate::directory::Directory;
 use crate::error::OpenError;
 
-/// A store that is being filled. It has a file only once it is finished.
+/// A store that is being filled. Until it is finished it does not open.
 pub(crate) struct RedbImport<'a> {
     database: &'a Database,
 }
@@ -23,7 +23,7 @@ impl RedbImport<'_> {
         fill: impl FnOnce(&mut RedbImport<'_>) -> Result<u64, BoxedCause>,
     ) -> Result<(), OpenError> {
         let directory = Directory::claim(&options.path)?;
-        opening::create(&directory, options, |database| {
+        opening::create(&directory, opening::UNFINISHED_COPY, options, |database| {
             let ceiling = fill(&mut RedbImport { database })?;
             let transaction = database.begin_write()?;
             transaction.open_table(ENTRIES)?;

@@ -25,14 +25,20 @@ use crate::error::OpenError;
 use crate::fatal::panic_text;
 use crate::revisions::Revisions;
 
-/// A file that is being made.
+/// An empty store that is being made: another start begins anew.
 const UNFINISHED: &str = "data.redb.new";
+/// A copy that is being made: what is cut off must not pass for an empty store.
+pub(super) const UNFINISHED_COPY: &str = "data.redb.copy";
 
 /// Opens the store in its directory.
 pub(super) fn open(options: RedbOptions) -> Result<Redb, OpenError> {
     let directory = Directory::claim(&options.path)?;
+    if directory.file(UNFINISHED_COPY).exists() {
+        let cause = "a copy into this directory was not finished";
+        return Err(OpenError::damaged_file(&options.path, UNFINISHED_COPY, cause));
+    }
     if !directory.file(FILE).exists() {
-        create(&directory, &options, |database| Ok(empty(database)?))?;
+        create(&directory, UNFINISHED, &options, |database| Ok(empty(database)?))?;
     }
     let file = existing_file(&directory.file(FILE))?;
     let database = open_database(&options, file)?;
@@ -40,19 +46,22 @@ pub(super) fn open(options: RedbOptions) -> Result<Redb, OpenError> {
     run(options, database, Some(directory))
 }
 
-/// Makes the file in `directory` with the content that `fill` gives it.
+/// Makes the file in `directory` with the content that `fill` gives it, under the name `unfinished`
+/// until it is whole.
 pub(super) fn create(
     directory: &Directory,
+    unfinished: &'static str,
     options: &RedbOptions,
     fill: impl FnOnce(&Database) -> Result<(), BoxedCause>,
 ) -> Result<(), OpenError> {
-    let unfinished = directory.file(UNFINISHED);
+    let name = unfinished;
+    let unfinished = directory.file(name);
     let file = new_file(&unfinished)?;
     let backend = backend(&unfinished, file)?;
     let database = open_database(options, backend)?;
     fill(&database).map_err(|cause| failed_write(&unfinished, cause))?;
     database.close().map_err(|cause| failed_write(&unfinished, cause))?;
-    directory.sync(&[UNFINISHED])?;
+    directory.sync(&[name])?;
     let place = directory.file(FILE);
     fs::rename(&unfinished, &place).map_err(OpenError::io(&place, "create"))?;
     directory.sync(&[FILE])
