@@ -26,6 +26,7 @@ mod options;
 mod power_cuts;
 mod range;
 mod revisions;
+mod space;
 #[cfg(feature = "suite")]
 pub mod suite;
 
@@ -37,3 +38,4 @@ pub use on_disk::{Engine, OnDisk, OnDiskOptions};
 pub use on_redb::{Redb, RedbOptions};
 pub use on_sled::{Sled, SledOptions};
 pub use options::GroupLimits;
+pub use space::{Disk, MIN_RESERVE, Reserve, ReserveOptions, WithReserve};
