@@ -14,6 +14,7 @@ mod committer;
 mod directory;
 mod error;
 mod fatal;
+mod guard;
 mod limits;
 mod memory;
 mod on_sled;
@@ -25,6 +26,7 @@ pub mod suite;
 
 pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
+pub use guard::{Copies, Loss, Safeguards};
 pub use memory::Memory;
 pub use on_sled::{Sled, SledOptions};
 pub use options::GroupLimits;
