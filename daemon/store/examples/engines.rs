@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn open(engine: Engine, path: &Path) -> Result<OnDisk, Box<dyn Error>> {
-    let options = OnDiskOptions { engine, path: path.to_owned(), cache_bytes: CACHE };
+    let options = OnDiskOptions::new(engine, path, CACHE);
     Ok(OnDisk::open(options)?)
 }
 

@@ -14,7 +14,8 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::store::{Batch, Committed, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::fatal::{Fatal, OnFatal};
+use crate::fatal::{Fatal, OnFatal, Step};
+use crate::guard::{Guard, Reached};
 use crate::limits::check_batch;
 use crate::options::GroupLimits;
 
@@ -35,8 +36,9 @@ pub(crate) trait Engine: Send + 'static {
 pub(crate) struct Written {
     /// The answer to each batch, valid if the group is durable. A refusal stays one in any case.
     pub(crate) answers: Vec<Answer>,
-    /// Whether the group is durable.
-    pub(crate) durable: Result<(), Fatal>,
+    /// Whether the group is durable, and how far the store has come with it; `None` where the group
+    /// changed nothing.
+    pub(crate) durable: Result<Option<Reached>, Fatal>,
 }
 
 /// The queue of the committer's thread.
@@ -61,24 +63,39 @@ struct Waiting {
 /// The state of the thread.
 struct Committer<E> {
     engine: E,
+    guard: Arc<Guard>,
     limits: GroupLimits,
     on_fatal: OnFatal,
 }
 
 impl Queue {
-    /// Starts the thread. It drops `files` before it answers a close.
+    /// Starts the thread. At an orderly end it drops the engine and calls `release`, after which
+    /// nothing may hold the files of the store; before it answers a close, `guard` notes them. After
+    /// a failed write the files stay open, for reads.
     pub(crate) fn start(
         engine: impl Engine,
         limits: GroupLimits,
         on_fatal: OnFatal,
-        files: impl Send + 'static,
+        release: impl FnOnce() + Send + 'static,
+        guard: Arc<Guard>,
     ) -> io::Result<Self> {
         let (sender, queue) = mpsc::channel(limits.commits.max(1));
-        let committer = Committer { engine, limits, on_fatal };
+        let committer = Committer { engine, guard: Arc::clone(&guard), limits, on_fatal };
         thread::Builder::new().name("store-committer".to_owned()).spawn(move || {
-            let closing = committer.run(queue);
-            drop(files);
-            if let Some(ended) = closing {
+            let ended = match committer.run(queue) {
+                Ending::Closed(ended) => {
+                    release();
+                    guard.end();
+                    Some(ended)
+                }
+                Ending::Abandoned => {
+                    release();
+                    None
+                }
+                Ending::Failed(ended) => ended,
+            };
+            drop(guard);
+            if let Some(ended) = ended {
                 let _cancelled = ended.send(());
             }
         })?;
@@ -109,9 +126,9 @@ impl Queue {
 }
 
 impl<E: Engine> Committer<E> {
-    /// Runs until it is closed, until every sender is dropped, or until a write fails. Returns the
-    /// channel of a close request; the caller answers it after dropping everything else.
-    fn run(mut self, mut queue: mpsc::Receiver<Request>) -> Option<oneshot::Sender<()>> {
+    /// Runs until it is closed, until every sender is dropped, or until a write fails. The caller
+    /// answers a close request after dropping everything else.
+    fn run(mut self, mut queue: mpsc::Receiver<Request>) -> Ending {
         while let Some(request) = queue.blocking_recv() {
             let (group, closing) = self.gather(request, &mut queue);
             let done = self
@@ -120,13 +137,13 @@ impl<E: Engine> Committer<E> {
             if let Err(fatal) = done {
                 (self.on_fatal)(&fatal);
                 refuse_queued(queue);
-                return closing;
+                return Ending::Failed(closing);
             }
-            if closing.is_some() {
-                return closing;
+            if let Some(ended) = closing {
+                return Ending::Closed(ended);
             }
         }
-        None
+        Ending::Abandoned
     }
 
     /// The queued commits up to the limits of a group, and the close request if one follows them.
@@ -165,6 +182,13 @@ impl<E: Engine> Committer<E> {
             answers: Vec::new(),
             durable: Err(Fatal::from_panic(&*payload)),
         });
+        // The tip comes before the first answer: what is acknowledged is known outside the store.
+        let durable = durable.and_then(|reached| match reached {
+            Some(reached) => {
+                self.guard.advance(reached).map_err(|cause| Fatal::new(Step::Tip, cause))
+            }
+            None => Ok(()),
+        });
         let durable = durable.map_err(Arc::new);
         let mut answers = answers.into_iter();
         for waiting in waiting {
@@ -184,6 +208,16 @@ impl<E: Engine> Committer<E> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.engine.finish()));
         outcome.unwrap_or_else(|payload| Err(Fatal::from_panic(&*payload))).map_err(Arc::new)
     }
+}
+
+/// How the thread ended.
+enum Ending {
+    /// Everything is written. The channel of the close request.
+    Closed(oneshot::Sender<()>),
+    /// No handle is left; every acknowledged commit is durable.
+    Abandoned,
+    /// A write failed. The channel of a close request, if there was one.
+    Failed(Option<oneshot::Sender<()>>),
 }
 
 /// Refuses the commits that are still queued: they have changed nothing.

@@ -13,8 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::error::OpenError;
-use crate::on_disk::Engine;
-use crate::on_disk::{OnDisk, OnDiskOptions};
+use crate::on_disk::{Engine, OnDisk, OnDiskOptions};
 use crate::on_redb::{RedbImport, RedbOptions};
 use crate::on_sled::{SledImport, SledOptions};
 
@@ -155,7 +154,7 @@ fn add(digest: &mut Sha256, bytes: &[u8]) {
 }
 
 fn write(to: &OnDiskOptions, mut incoming: mpsc::Receiver<Incoming>) -> Result<(), OpenError> {
-    let OnDiskOptions { engine, path, cache_bytes } = to.clone();
+    let OnDiskOptions { engine, path, cache_bytes, .. } = to.clone();
     match engine {
         Engine::Sled => {
             let options = SledOptions { cache_bytes, ..SledOptions::new(path) };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use credsmith_core::error::BoxedCause;
 
+use crate::guard::Loss;
 use crate::on_disk::Engine;
 
 /// Why a store on disk could not be opened.
@@ -39,12 +40,14 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
-    /// The data of sled cannot be read, or is not of this store.
+    /// The data cannot be read, or is not of this store.
     #[error(
-        "the store in {path} cannot be read. Keep a copy of the whole directory as it is. If the \
-         file {path}/snap.* alone is bad, moving it away is enough: it is built anew from \
-         {path}/db. Otherwise restore {path} (the files db, conf and snap.*, all of one moment) \
-         from a backup",
+        "the store in {path} cannot be read, and was left as it is. Copy the whole directory \
+         {path} and {path}.guard first, whatever comes next. If the file {path}/conf or \
+         {path}/snap.* alone is bad, moving it away is enough: it is made anew from {path}/db, and \
+         the start finds out whether everything is there. Otherwise put back the files of one copy \
+         (`[data] copies`, or a backup of a stopped daemon) and run `credsmith store accept`, which \
+         says what the copy lacks",
         path = .path.display()
     )]
     Damaged {
@@ -82,6 +85,49 @@ pub enum OpenError {
         found: Engine,
         /// The engine that was asked for.
         asked: Engine,
+    },
+    /// Something that was acknowledged is missing.
+    #[error(
+        "the store in {path} is not all there, and was left as it is: {loss}. Copy the whole \
+         directory {path} and {path}.guard first. If a newer copy exists, put its files in the \
+         place of these. To go on without what is missing, run `credsmith store accept --config \
+         FILE`: it says what the audit log knows of it, and asks",
+        path = .path.display()
+    )]
+    Lost {
+        /// The directory.
+        path: PathBuf,
+        /// What it has lost.
+        loss: Loss,
+    },
+    /// There was a store, and there is none.
+    #[error(
+        "there is no store in {}, but {} shows that there was one, and nothing new is made in its \
+         place. Put the files of a copy of the store there. To begin with an empty one, copy the \
+         data directory and the audit log to another place first, then move both away",
+        .path.display(),
+        .evidence.display()
+    )]
+    Gone {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What shows that there was one.
+        evidence: PathBuf,
+    },
+    /// The files of the store cannot be copied before they are opened.
+    #[error(
+        "the disk of {} has {free} bytes of room, and {needed} are needed to copy the store before \
+         it is opened: a fault amid an opening could not be undone. Make room, or move the data to \
+         a larger disk",
+        .path.display()
+    )]
+    NoRoom {
+        /// Where the copy was to be made.
+        path: PathBuf,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
 }
 

@@ -16,6 +16,8 @@ pub enum Step {
     Flush,
     /// Making them durable (fdatasync).
     Sync,
+    /// Noting the group in the file that knows the last acknowledged commit.
+    Tip,
     /// A panic in one of the others.
     Panic,
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Fatal {
             Step::Apply => "the store could not change its data",
             Step::Flush => "the store could not write its file",
             Step::Sync => "the store could not make its file durable",
+            Step::Tip => "the store could not note its last commit",
             Step::Panic => "the store broke down while it wrote",
         })
     }

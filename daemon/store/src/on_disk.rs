@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
 
 use crate::error::OpenError;
+use crate::guard::Safeguards;
 use crate::on_redb::{self, Redb, RedbOptions};
 use crate::on_sled::{Sled, SledOptions};
 
@@ -71,6 +72,8 @@ pub struct OnDiskOptions {
     pub path: PathBuf,
     /// Bytes that the engine may use for cached pages.
     pub cache_bytes: u64,
+    /// How its files are watched over.
+    pub safeguards: Safeguards,
 }
 
 /// A store of one of the engines.
@@ -81,6 +84,13 @@ pub enum OnDisk {
     Redb(Redb),
 }
 
+impl OnDiskOptions {
+    /// The default options for a store in `path`.
+    pub fn new(engine: Engine, path: impl Into<PathBuf>, cache_bytes: u64) -> Self {
+        Self { engine, path: path.into(), cache_bytes, safeguards: Safeguards::default() }
+    }
+}
+
 impl OnDisk {
     /// Opens the store, and creates it if the directory is missing or empty. Blocks while it reads
     /// files.
@@ -89,14 +99,18 @@ impl OnDisk {
     /// See [`OpenError`]; [`OpenError::OtherEngine`] when the directory has a store of another
     /// engine, which is left as it is.
     pub fn open(options: OnDiskOptions) -> Result<Self, OpenError> {
-        let OnDiskOptions { engine: asked, path, cache_bytes } = options;
+        let OnDiskOptions { engine: asked, path, cache_bytes, safeguards } = options;
         match Engine::of(&path) {
             Some(found) if found != asked => Err(OpenError::OtherEngine { path, found, asked }),
             _ => match asked {
-                Engine::Sled => Sled::open(SledOptions { cache_bytes, ..SledOptions::new(path) })
-                    .map(Self::Sled),
-                Engine::Redb => Redb::open(RedbOptions { cache_bytes, ..RedbOptions::new(path) })
-                    .map(Self::Redb),
+                Engine::Sled => {
+                    Sled::open(SledOptions { cache_bytes, safeguards, ..SledOptions::new(path) })
+                        .map(Self::Sled)
+                }
+                Engine::Redb => {
+                    Redb::open(RedbOptions { cache_bytes, safeguards, ..RedbOptions::new(path) })
+                        .map(Self::Redb)
+                }
             },
         }
     }

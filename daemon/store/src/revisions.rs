@@ -25,6 +25,11 @@ impl Revisions {
         Revision(self.last)
     }
 
+    /// The durable ceiling, or the one that [`Self::raised_ceiling`] has returned.
+    pub(crate) fn ceiling(&self) -> u64 {
+        self.ceiling
+    }
+
     /// A new revision; `None` when the numbers are used up, which happens to no real store.
     pub(crate) fn next(&mut self) -> Option<Revision> {
         self.last = self.last.checked_add(1)?;

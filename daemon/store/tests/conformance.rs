@@ -34,7 +34,7 @@ impl Directory {
     fn open(&self) -> Arc<OnDisk> {
         let Self(engine, directory) = self;
         let path = directory.path().join("store");
-        let options = OnDiskOptions { engine: *engine, path, cache_bytes: 1 << 20 };
+        let options = OnDiskOptions::new(*engine, path, 1 << 20);
         Arc::new(OnDisk::open(options).expect("the store opens"))
     }
 }

@@ -9,7 +9,7 @@ use credsmith_store::{CopyError, Engine, OnDisk, OnDiskOptions, Stage, copy};
 use tempfile::TempDir;
 
 fn options(engine: Engine, path: &Path) -> OnDiskOptions {
-    OnDiskOptions { engine, path: path.to_owned(), cache_bytes: 1 << 20 }
+    OnDiskOptions::new(engine, path, 1 << 20)
 }
 
 fn open(engine: Engine, path: &Path) -> OnDisk {

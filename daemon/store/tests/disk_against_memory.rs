@@ -125,7 +125,7 @@ impl Both {
 fn open(engine: Engine, directory: &TempDir) -> OnDisk {
     let path = directory.path().join("store");
     // So little cache that pages are thrown out and read again all the time.
-    OnDisk::open(OnDiskOptions { engine, path, cache_bytes: 64 << 10 }).unwrap()
+    OnDisk::open(OnDiskOptions::new(engine, path, 64 << 10)).unwrap()
 }
 
 /// Repeated keys are left out: the limits have tests of their own.

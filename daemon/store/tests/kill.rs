@@ -63,7 +63,7 @@ fn runtime() -> Runtime {
 }
 
 fn open(engine: Engine, directory: &Path) -> OnDisk {
-    let options = OnDiskOptions { engine, path: directory.to_owned(), cache_bytes: 32 << 20 };
+    let options = OnDiskOptions::new(engine, directory, 32 << 20);
     OnDisk::open(options).expect("the store opens")
 }
 

@@ -4,7 +4,7 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::store::{Key, Versioned};
 use redb::Database;
 
-use super::layout::{self, ENTRIES};
+use super::layout::{self, ENTRIES, Header};
 use super::opening;
 use super::options::RedbOptions;
 use crate::directory::Directory;
@@ -27,7 +27,8 @@ impl RedbImport<'_> {
             let ceiling = fill(&mut RedbImport { database })?;
             let transaction = database.begin_write()?;
             transaction.open_table(ENTRIES)?;
-            layout::put_header(&transaction, ceiling)?;
+            // What it has reached is counted, and recorded, when it is opened.
+            layout::put_header(&transaction, Header { ceiling, reached: None })?;
             Ok(transaction.commit()?)
         })
     }

@@ -7,6 +7,8 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::store::{Revision, Versioned};
 use redb::{ReadTransaction, TableDefinition, TableError, WriteTransaction};
 
+use crate::guard::{REACHED_BYTES, Reached};
+
 /// The file in the store's directory.
 pub(crate) const FILE: &str = "data.redb";
 
@@ -16,6 +18,10 @@ pub(super) type StoredValue = (u64, &'static [u8]);
 pub(super) const ENTRIES: TableDefinition<'static, &[u8], StoredValue> =
     TableDefinition::new("entries");
 const HEADER: TableDefinition<'static, &str, u64> = TableDefinition::new("header");
+/// What the last group has reached, in a table of its own, since it is of another type. A copy that
+/// has not been opened yet has none.
+const RECORD: TableDefinition<'static, &str, [u8; REACHED_BYTES]> = TableDefinition::new("record");
+const REACHED: &str = "reached";
 const FORMAT: &str = "format";
 const CEILING: &str = "ceiling";
 const THIS_FORMAT: u64 = 1;
@@ -36,19 +42,36 @@ pub(super) fn versioned((revision, value): (u64, &[u8])) -> Versioned {
     Versioned { value: Bytes::copy_from_slice(value), revision: Revision(revision) }
 }
 
-/// Writes the header of a store that has given no revision above `ceiling`.
+/// What a value and its revision are in the sum over all entries: the same bytes as in sled's.
+pub(super) fn summed((revision, value): (u64, &[u8])) -> Vec<u8> {
+    [&revision.to_be_bytes()[..], value].concat()
+}
+
+/// What the header says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    /// No revision above was given.
+    pub(super) ceiling: u64,
+    /// What the last group has reached.
+    pub(super) reached: Option<Reached>,
+}
+
+/// Writes the header.
 pub(super) fn put_header(
     transaction: &WriteTransaction,
-    ceiling: u64,
+    Header { ceiling, reached }: Header,
 ) -> Result<(), redb::TableError> {
     let mut header = transaction.open_table(HEADER)?;
     header.insert(FORMAT, THIS_FORMAT)?;
     header.insert(CEILING, ceiling)?;
+    if let Some(reached) = reached {
+        transaction.open_table(RECORD)?.insert(REACHED, reached.to_bytes())?;
+    }
     Ok(())
 }
 
-/// The ceiling in the header.
-pub(super) fn ceiling(transaction: &ReadTransaction) -> Result<u64, BoxedCause> {
+/// Reads the header.
+pub(super) fn header(transaction: &ReadTransaction) -> Result<Header, BoxedCause> {
     let header = match transaction.open_table(HEADER) {
         Err(TableError::TableDoesNotExist(_)) => return Err(Foreign::Header.into()),
         opened => opened?,
@@ -58,5 +81,14 @@ pub(super) fn ceiling(transaction: &ReadTransaction) -> Result<u64, BoxedCause> 
         Some(other) => return Err(Foreign::Format(other).into()),
         None => return Err(Foreign::Header.into()),
     }
-    Ok(header.get(CEILING)?.ok_or(Foreign::Header)?.value())
+    let ceiling = header.get(CEILING)?.ok_or(Foreign::Header)?.value();
+    let reached = match transaction.open_table(RECORD) {
+        Err(TableError::TableDoesNotExist(_)) => None,
+        opened => {
+            let record = opened?;
+            let reached = record.get(REACHED)?;
+            reached.map(|bytes| Reached::from_bytes(&bytes.value()))
+        }
+    };
+    Ok(Header { ceiling, reached })
 }

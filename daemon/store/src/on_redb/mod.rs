@@ -28,8 +28,8 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase};
 
 use self::layout::{ENTRIES, StoredValue};
 use crate::committer::{Queue, unavailable};
-use crate::directory::Directory;
 use crate::error::OpenError;
+use crate::guard::Guard;
 use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
@@ -48,15 +48,25 @@ pub use options::RedbOptions;
 pub struct Redb {
     queue: Queue,
     files: Arc<Files>,
+    /// Holds the lock of the directory: dropped last.
+    _guard: Arc<Guard>,
 }
 
-/// What the committer's thread and the readers share. The fields are dropped in this order: the
-/// lock of the directory last.
+/// What the committer's thread and the readers share.
 struct Files {
     /// `None` once it is closed.
     database: RwLock<Option<Database>>,
-    /// `None` for a database without a place, in tests.
-    _directory: Option<Directory>,
+}
+
+impl Files {
+    fn new(database: Database) -> Self {
+        Self { database: RwLock::new(Some(database)) }
+    }
+
+    fn close(&self) {
+        let database = self.database.write().take();
+        drop(database);
+    }
 }
 
 impl Redb {

@@ -11,11 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use credsmith_core::error::BoxedCause;
-use parking_lot::RwLock;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+};
 
-use super::layout::{self, ENTRIES, FILE};
+use super::layout::{self, ENTRIES, FILE, Header};
 use super::options::RedbOptions;
 use super::writer::Writer;
 use super::{Files, Redb};
@@ -23,6 +24,7 @@ use crate::committer::Queue;
 use crate::directory::Directory;
 use crate::error::OpenError;
 use crate::fatal::panic_text;
+use crate::guard::{self, Guard, Guarded, Reached};
 use crate::revisions::Revisions;
 
 /// An empty store that is being made: another start begins anew.
@@ -33,17 +35,35 @@ pub(super) const UNFINISHED_COPY: &str = "data.redb.copy";
 /// Opens the store in its directory.
 pub(super) fn open(options: RedbOptions) -> Result<Redb, OpenError> {
     let directory = Directory::claim(&options.path)?;
+    open_guarded(options, directory, open_file)
+}
+
+/// Opens the store, whose database `open` opens, under its guard.
+pub(super) fn open_guarded(
+    options: RedbOptions,
+    directory: Directory,
+    open: impl FnOnce(&Directory, &RedbOptions) -> Result<Database, OpenError>,
+) -> Result<Redb, OpenError> {
+    let opened = guard::open(directory, &options.safeguards, |directory| {
+        let database = open(directory, &options)?;
+        Opened::of(database).map_err(|cause| OpenError::damaged_file(&options.path, FILE, cause))
+    });
+    let (Opened { database, header }, guard) = opened?;
+    run(options, database, header, guard)
+}
+
+fn open_file(directory: &Directory, options: &RedbOptions) -> Result<Database, OpenError> {
     if directory.file(UNFINISHED_COPY).exists() {
         let cause = "a copy into this directory was not finished";
         return Err(OpenError::damaged_file(&options.path, UNFINISHED_COPY, cause));
     }
     if !directory.file(FILE).exists() {
-        create(&directory, UNFINISHED, &options, |database| Ok(empty(database)?))?;
+        create(directory, UNFINISHED, options, |database| Ok(empty(database)?))?;
     }
     let file = existing_file(&directory.file(FILE))?;
-    let database = open_database(&options, file)?;
+    let database = open_database(options, file)?;
     directory.sync(&[FILE])?;
-    run(options, database, Some(directory))
+    Ok(database)
 }
 
 /// Makes the file in `directory` with the content that `fill` gives it, under the name `unfinished`
@@ -74,30 +94,69 @@ fn failed_write(path: &Path, cause: impl Into<BoxedCause>) -> OpenError {
 pub(super) fn empty(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(ENTRIES)?;
-    layout::put_header(&transaction, 0)?;
+    layout::put_header(&transaction, Header { ceiling: 0, reached: None })?;
     Ok(transaction.commit()?)
 }
 
 /// Runs the store in `database`.
-pub(super) fn run(
+fn run(
     options: RedbOptions,
     database: Database,
-    directory: Option<Directory>,
+    header: Header,
+    guard: Guard,
 ) -> Result<Redb, OpenError> {
     let RedbOptions { path, group, on_fatal, .. } = options;
-    let ceiling =
-        ceiling(&database).map_err(|cause| OpenError::damaged_file(&path, FILE, cause))?;
-    let files = Arc::new(Files { database: RwLock::new(Some(database)), _directory: directory });
-    let writer = Writer { files: Arc::clone(&files), revisions: Revisions::above(ceiling) };
-    let queue = Queue::start(writer, group, on_fatal, Arc::clone(&files))
+    let reached = header.reached.unwrap_or_default();
+    let revisions = Revisions::above(header.ceiling.max(reached.revision));
+    let (files, guard) = (Arc::new(Files::new(database)), Arc::new(guard));
+    let writer = Writer { files: Arc::clone(&files), revisions, reached };
+    let closed = Arc::clone(&files);
+    let release = move || closed.close();
+    let queue = Queue::start(writer, group, on_fatal, release, Arc::clone(&guard))
         .map_err(OpenError::io(&path, "start the thread that writes to"))?;
-    Ok(Redb { queue, files })
+    Ok(Redb { queue, files, _guard: guard })
 }
 
-fn ceiling(database: &Database) -> Result<u64, BoxedCause> {
-    let transaction = database.begin_read()?;
-    transaction.open_table(ENTRIES)?;
-    layout::ceiling(&transaction)
+/// redb, opened and not yet in use.
+struct Opened {
+    database: Database,
+    header: Header,
+}
+
+impl Opened {
+    fn of(database: Database) -> Result<Self, BoxedCause> {
+        let transaction = database.begin_read()?;
+        let header = layout::header(&transaction)?;
+        drop(transaction);
+        Ok(Self { database, header })
+    }
+}
+
+impl Guarded for Opened {
+    fn recorded(&self) -> Result<Option<Reached>, BoxedCause> {
+        Ok(self.header.reached)
+    }
+
+    fn count(&self) -> Result<Reached, BoxedCause> {
+        let mut found = Reached::default();
+        let entries = self.database.begin_read()?.open_table(ENTRIES)?;
+        for entry in entries.iter()? {
+            let (key, stored) = entry?;
+            found.revision = found.revision.max(stored.value().0);
+            found.add(key.value(), &layout::summed(stored.value()));
+        }
+        Ok(found)
+    }
+
+    fn record(&mut self, reached: Reached) -> Result<(), BoxedCause> {
+        let ceiling = self.header.ceiling.max(reached.revision);
+        let header = Header { ceiling, reached: Some(reached) };
+        let transaction = self.database.begin_write()?;
+        layout::put_header(&transaction, header)?;
+        transaction.commit()?;
+        self.header = header;
+        Ok(())
+    }
 }
 
 /// Opens the database behind `backend`, and repairs it after a crash. redb panics on some damaged

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::fatal::{self, OnFatal};
+use crate::guard::Safeguards;
 use crate::options::GroupLimits;
 
 /// Memory for redb's pages, as for sled's.
@@ -21,6 +22,8 @@ pub struct RedbOptions {
     /// Whether each opening reads the whole file and verifies the checksum of each page. Without
     /// it, a file that was closed in order opens at once, damaged or not.
     pub verify: bool,
+    /// How its files are watched over.
+    pub safeguards: Safeguards,
     /// The limits of a group of commits.
     pub group: GroupLimits,
     /// The reaction when durability is lost; by default the process logs it and aborts.
@@ -34,6 +37,7 @@ impl RedbOptions {
             path: path.into(),
             cache_bytes: CACHE_BYTES,
             verify: true,
+            safeguards: Safeguards::default(),
             group: GroupLimits::default(),
             on_fatal: Arc::new(fatal::abort),
         }
@@ -42,11 +46,12 @@ impl RedbOptions {
 
 impl fmt::Debug for RedbOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, cache_bytes, verify, group, on_fatal: _ } = self;
+        let Self { path, cache_bytes, verify, safeguards, group, on_fatal: _ } = self;
         f.debug_struct("RedbOptions")
             .field("path", path)
             .field("cache_bytes", cache_bytes)
             .field("verify", verify)
+            .field("safeguards", safeguards)
             .field("group", group)
             .finish_non_exhaustive()
     }

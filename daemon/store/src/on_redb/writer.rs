@@ -12,9 +12,10 @@ use credsmith_core::ports::store::{Batch, Committed, Expected, Revision, StoreEr
 use redb::{ReadableTable, StorageError, Table, WriteTransaction};
 
 use super::Files;
-use super::layout::{self, ENTRIES, StoredValue};
+use super::layout::{self, ENTRIES, Header, StoredValue};
 use crate::committer::{Answer, Engine, Written, unavailable};
 use crate::fatal::{Fatal, Step};
+use crate::guard::Reached;
 use crate::revisions::Revisions;
 
 type Entries<'t> = Table<'t, &'static [u8], StoredValue>;
@@ -23,6 +24,8 @@ type Entries<'t> = Table<'t, &'static [u8], StoredValue>;
 pub(super) struct Writer {
     pub(super) files: Arc<Files>,
     pub(super) revisions: Revisions,
+    /// What the last group has reached.
+    pub(super) reached: Reached,
 }
 
 impl Engine for Writer {
@@ -41,16 +44,21 @@ impl Engine for Writer {
 }
 
 impl Writer {
-    fn write(&mut self, batches: &[Batch], answers: &mut Vec<Answer>) -> Result<(), Fatal> {
+    fn write(
+        &mut self,
+        batches: &[Batch],
+        answers: &mut Vec<Answer>,
+    ) -> Result<Option<Reached>, Fatal> {
         let transaction = self.begin()?;
-        let changes = self.apply(&transaction, batches, answers);
-        let changes = changes.map_err(|cause| Fatal::new(Step::Apply, cause))?;
-        let ended = if changes {
-            transaction.commit().map_err(|cause| Fatal::new(Step::Sync, cause))
+        let reached = self.apply(&transaction, batches, answers);
+        let reached = reached.map_err(|cause| Fatal::new(Step::Apply, cause))?;
+        if let Some(reached) = reached {
+            transaction.commit().map_err(|cause| Fatal::new(Step::Sync, cause))?;
+            self.reached = reached;
         } else {
-            transaction.abort().map_err(|cause| Fatal::new(Step::Apply, cause))
-        };
-        ended
+            transaction.abort().map_err(|cause| Fatal::new(Step::Apply, cause))?;
+        }
+        Ok(reached)
     }
 
     fn begin(&self) -> Result<WriteTransaction, Fatal> {
@@ -60,30 +68,35 @@ impl Writer {
         database.begin_write().map_err(|cause| Fatal::new(Step::Apply, cause))
     }
 
-    /// Puts the group into the transaction; returns whether it changes anything.
+    /// Puts the group into the transaction; returns how far the store comes with it, `None` if it
+    /// changes nothing.
     fn apply(
         &mut self,
         transaction: &WriteTransaction,
         batches: &[Batch],
         answers: &mut Vec<Answer>,
-    ) -> Result<bool, redb::Error> {
+    ) -> Result<Option<Reached>, redb::Error> {
+        let mut reached = self.reached;
         let mut entries = transaction.open_table(ENTRIES)?;
         let mut changes = false;
         for batch in batches {
             answers.push(match self.admit(&entries, batch)? {
                 Ok(None) => Ok(Committed { revision: self.revisions.last() }),
                 Ok(Some(revision)) => {
-                    changes |= write(&mut entries, batch, revision)?;
+                    changes |= write(&mut entries, &mut reached, batch, revision)?;
                     Ok(Committed { revision })
                 }
                 Err(refused) => Err(refused),
             });
         }
-        if let Some(ceiling) = self.revisions.raised_ceiling() {
-            layout::put_header(transaction, ceiling)?;
-            changes = true;
+        changes |= self.revisions.raised_ceiling().is_some();
+        if !changes {
+            return Ok(None);
         }
-        Ok(changes)
+        reached.revision = self.revisions.last().0;
+        let ceiling = self.revisions.ceiling();
+        layout::put_header(transaction, Header { ceiling, reached: Some(reached) })?;
+        Ok(Some(reached))
     }
 
     /// The revision for what `batch` writes, `None` when it writes nothing; or why it does not
@@ -111,18 +124,27 @@ impl Writer {
     }
 }
 
-/// Writes what `batch` puts and deletes; returns whether it changed anything.
+/// Writes what `batch` puts and deletes, and counts it in `reached`; returns whether it changed
+/// anything.
 fn write(
     entries: &mut Entries<'_>,
+    reached: &mut Reached,
     batch: &Batch,
     revision: Revision,
 ) -> Result<bool, StorageError> {
     for (key, value) in &batch.puts {
-        entries.insert(key.as_bytes(), (revision.0, &value[..]))?;
+        let stored = (revision.0, &value[..]);
+        if let Some(old) = entries.insert(key.as_bytes(), stored)? {
+            reached.remove(key.as_bytes(), &layout::summed(old.value()));
+        }
+        reached.add(key.as_bytes(), &layout::summed(stored));
     }
     let mut changed = !batch.puts.is_empty();
     for key in &batch.deletes {
-        changed |= entries.remove(key.as_bytes())?.is_some();
+        if let Some(old) = entries.remove(key.as_bytes())? {
+            reached.remove(key.as_bytes(), &layout::summed(old.value()));
+            changed = true;
+        }
     }
     Ok(changed)
 }

@@ -27,8 +27,10 @@ impl SledImport<'_> {
         let db = opening::open_sled(options)?;
         let log = directory.file("db");
         let failed = |cause: BoxedCause| OpenError::io(&log, "write")(std::io::Error::other(cause));
+        // What it has reached is counted, and recorded, when it is opened.
         let ceiling = fill(&mut SledImport { db: &db }).map_err(failed)?;
-        db.insert(layout::HEADER_KEY, layout::header(ceiling)).map_err(|e| failed(e.into()))?;
+        db.insert(layout::HEADER_KEY, layout::header_without_record(ceiling))
+            .map_err(|e| failed(e.into()))?;
         db.flush().map_err(|cause| failed(cause.into()))?;
         let synced = File::open(&log).and_then(|file| file.sync_all());
         synced.map_err(OpenError::io(&log, "make durable"))?;

@@ -25,16 +25,18 @@ mod write;
 mod writer;
 
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
+use parking_lot::RwLock;
 use sled::{Db, IVec, Tree};
 
 use self::in_flight::InFlight;
 use crate::committer::{Queue, unavailable};
-use crate::directory::Directory;
 use crate::error::OpenError;
+use crate::guard::{Guard, Loss};
 use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
@@ -54,28 +56,63 @@ const READ_ENTRIES: usize = 64;
 /// some milliseconds at most, never for a sync; and return durable values only.
 pub struct Sled {
     queue: Queue,
-    tree: Tree,
+    files: Arc<Files>,
     in_flight: Arc<InFlight>,
-    _files: Arc<OpenFiles>,
+    /// Holds the lock of the directory: dropped last.
+    guard: Arc<Guard>,
 }
 
-/// Outlives every use of the tree. The fields are dropped in this order: the lock of the directory
-/// last.
-struct OpenFiles {
-    _db: Db,
-    _directory: Directory,
+/// The open files, until the store is closed.
+struct Files(RwLock<Option<Db>>);
+
+impl Files {
+    fn new(db: Db) -> Self {
+        Self(RwLock::new(Some(db)))
+    }
+
+    fn close(&self) {
+        let db = self.0.write().take();
+        drop(db);
+    }
+
+    /// For one read and no longer: sled lets go of its files when the last tree is dropped.
+    fn tree(&self) -> Result<Tree, StoreError> {
+        let db = self.0.read();
+        db.as_ref().map(|db| Tree::clone(db)).ok_or_else(|| unavailable("the store is closed"))
+    }
 }
 
 impl Sled {
-    /// Opens the store, and creates it if the directory is missing or empty. Blocks while it reads
-    /// the log that was written since the last start.
+    /// Opens the store, and creates it if the directory is missing or empty and nothing shows that
+    /// there was one. Blocks while it reads the files, copies them and counts the entries.
+    ///
+    /// # Errors
+    /// Anything that was acknowledged is missing, or cannot be read. The files are then as they
+    /// were.
     pub fn open(options: SledOptions) -> Result<Self, OpenError> {
         opening::open(options, |tree, file| (Box::new(tree), Box::new(file)))
     }
 
-    /// Finishes every earlier commit, flushes, syncs and ends the committer; later commits are
-    /// refused, reads still work. The directory is free for another process once the
-    /// last handle is dropped as well.
+    /// What the store has lost, where it was opened despite that ([`Safeguards::despite_loss`]) and
+    /// the loss was not accepted.
+    ///
+    /// [`Safeguards::despite_loss`]: crate::Safeguards::despite_loss
+    pub fn loss(&self) -> Option<Loss> {
+        self.guard.loss()
+    }
+
+    /// Accepts the loss, with all that was committed since the store was opened. Returns where the
+    /// files are kept as they were before. Without this, closing the store puts them back.
+    ///
+    /// # Errors
+    /// A file could not be written; nothing is accepted.
+    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
+        self.guard.accept()
+    }
+
+    /// Finishes every earlier commit, flushes, syncs, ends the committer and closes the files, whose
+    /// digests are noted; later commits and reads are refused. The directory is free for another
+    /// process once the last handle is dropped as well.
     ///
     /// # Errors
     /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.
@@ -88,16 +125,17 @@ impl Sled {
         &self,
         range: KeyRange,
         limit: usize,
-    ) -> sled::Result<Vec<(IVec, IVec)>> {
+    ) -> Result<Vec<(IVec, IVec)>, StoreError> {
         let wanted = limit.saturating_add(1);
         let KeyRange { mut lower, upper } = range;
+        let tree = self.files.tree()?;
         let mut entries = Vec::new();
         loop {
             let asked = (wanted - entries.len()).min(READ_ENTRIES);
             let bounds = (as_slice(&lower), as_slice(&upper));
             let previous = self.in_flight.read().await;
-            let seen: Vec<_> =
-                self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
+            let seen = tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<Vec<_>, _>>();
+            let seen = seen.map_err(unavailable)?;
             let last =
                 if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
             let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
@@ -117,7 +155,7 @@ impl Store for Sled {
         check_key(key)?;
         let stored_key = layout::stored_key(key.as_bytes());
         let previous = self.in_flight.read().await;
-        let seen = self.tree.get(&stored_key).map_err(unavailable)?;
+        let seen = self.files.tree()?.get(&stored_key).map_err(unavailable)?;
         let durable = previous.durable(&stored_key, seen);
         drop(previous);
         durable.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
@@ -136,7 +174,7 @@ impl Store for Sled {
         let Some(range) = KeyRange::new(&prefix, after.as_deref()) else {
             return Ok(Page::default());
         };
-        let found = self.durable_entries(range, limit).await.map_err(unavailable)?;
+        let found = self.durable_entries(range, limit).await?;
         let more = found.len() > limit;
         let entries = found
             .iter()

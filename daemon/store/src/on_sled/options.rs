@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::fatal::{self, OnFatal};
+use crate::guard::Safeguards;
 use crate::options::GroupLimits;
 
 /// Memory for sled's pages. The store is read mostly through indices of few pages; the operating
@@ -22,6 +23,8 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// The limits of a group of commits.
     pub group: GroupLimits,
+    /// How its files are watched over.
+    pub safeguards: Safeguards,
     /// The reaction when durability is lost; by default the process logs it and aborts.
     pub on_fatal: OnFatal,
 }
@@ -33,6 +36,7 @@ impl SledOptions {
             path: path.into(),
             cache_bytes: CACHE_BYTES,
             group: GroupLimits::default(),
+            safeguards: Safeguards::default(),
             on_fatal: Arc::new(fatal::abort),
         }
     }
@@ -40,11 +44,12 @@ impl SledOptions {
 
 impl fmt::Debug for SledOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, cache_bytes, group, on_fatal: _ } = self;
+        let Self { path, cache_bytes, group, safeguards, on_fatal: _ } = self;
         f.debug_struct("SledOptions")
             .field("path", path)
             .field("cache_bytes", cache_bytes)
             .field("group", group)
+            .field("safeguards", safeguards)
             .finish_non_exhaustive()
     }
 }

@@ -115,8 +115,7 @@ async fn the_data_of_another_engine_is_left_alone() {
     let directory = TempDir::new().unwrap();
     use_once(directory.path(), "a").await;
     let path = directory.path().join("store");
-    let open =
-        |engine| OnDisk::open(OnDiskOptions { engine, path: path.clone(), cache_bytes: 1 << 20 });
+    let open = |engine| OnDisk::open(OnDiskOptions::new(engine, path.clone(), 1 << 20));
     let error = open(Engine::Sled).err().expect("sled opens the data of redb");
     assert!(error.to_string().contains("data.store = \"redb\""), "{error}");
     assert!(!path.join("db").exists(), "sled has made a file");
@@ -125,8 +124,7 @@ async fn the_data_of_another_engine_is_left_alone() {
     let other = TempDir::new().unwrap();
     let path = other.path().join("store");
     drop(Sled::open(SledOptions::new(&path)).unwrap());
-    let error =
-        OnDisk::open(OnDiskOptions { engine: Engine::Redb, path: path.clone(), cache_bytes: 0 });
+    let error = OnDisk::open(OnDiskOptions::new(Engine::Redb, path.clone(), 1 << 20));
     assert!(matches!(error.err(), Some(OpenError::OtherEngine { .. })));
     assert!(!path.join(FILE).exists(), "redb has made a file");
 }

@@ -14,7 +14,8 @@ use credsmith_core::ports::store::{Key, Store};
 
 use self::disk::Disk;
 use super::{Redb, RedbOptions, opening};
-use crate::OpenError;
+use crate::directory::Directory;
+use crate::{OpenError, Safeguards};
 
 fn options(directory: &Path) -> RedbOptions {
     RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::new(directory.join("store")) }
@@ -22,12 +23,22 @@ fn options(directory: &Path) -> RedbOptions {
 
 /// A store on a disk in memory; it is made if the disk is empty.
 fn on(disk: &Disk, options: RedbOptions) -> Result<Redb, OpenError> {
-    let is_new = disk.length() == 0;
-    let database = opening::open_database(&options, disk.clone())?;
-    if is_new {
-        opening::empty(&database).unwrap();
-    }
-    opening::run(options, database, None)
+    // The guard has a directory, which is empty each time: it misses the file and the last commit,
+    // which is accepted here. What is there is checked by the tests themselves.
+    let place = tempfile::tempdir().unwrap();
+    let directory = Directory::claim(&place.path().join("store")).unwrap();
+    let options = RedbOptions {
+        safeguards: Safeguards { despite_loss: true, ..Safeguards::default() },
+        ..options
+    };
+    opening::open_guarded(options, directory, |_, options| {
+        let is_new = disk.length() == 0;
+        let database = opening::open_database(options, disk.clone())?;
+        if is_new {
+            opening::empty(&database).unwrap();
+        }
+        Ok(database)
+    })
 }
 
 async fn value(store: &Arc<Redb>, key: &'static str) -> Option<String> {

@@ -11,7 +11,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -34,11 +34,14 @@ type Changes = Vec<(usize, Vec<u8>)>;
 struct Recording {
     image: Vec<u8>,
     syncs: Vec<Changes>,
+    /// The tip of the guard before each sync: it knows the commits that were acknowledged by then.
+    tips: Vec<Vec<u8>>,
 }
 
 impl Recording {
     /// Adds what has changed in the file.
-    fn look(&mut self, file: &File) {
+    fn look(&mut self, file: &File, tip: &Path) {
+        self.tips.push(fs::read(tip).unwrap());
         let mut now = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
         file.read_exact_at(&mut now, 0).unwrap();
         self.image.resize(now.len().max(self.image.len()), 0);
@@ -51,12 +54,13 @@ impl Recording {
 
 struct WatchedFile {
     file: File,
+    tip: PathBuf,
     recording: Arc<Mutex<Recording>>,
 }
 
 impl SyncFile for WatchedFile {
     fn sync_data(&mut self) -> io::Result<()> {
-        self.recording.lock().unwrap().look(&self.file);
+        self.recording.lock().unwrap().look(&self.file, &self.tip);
         self.file.sync_data()
     }
 }
@@ -67,6 +71,7 @@ struct Life {
     directory: TempDir,
     begin: Vec<u8>,
     syncs: Vec<Changes>,
+    tips: Vec<Vec<u8>>,
     acknowledged: Vec<Acknowledged>,
 }
 
@@ -74,20 +79,22 @@ async fn live() -> Life {
     let directory = TempDir::new().unwrap();
     let recording = Arc::new(Mutex::new(Recording::default()));
     let watched = Arc::clone(&recording);
+    let tip = directory.path().join("store.guard/tip");
     let store = opening::open(options(directory.path()), move |tree, file| {
-        watched.lock().unwrap().look(&file);
-        (Box::new(tree), Box::new(WatchedFile { file, recording: watched }))
+        watched.lock().unwrap().look(&file, &tip);
+        (Box::new(tree), Box::new(WatchedFile { file, tip, recording: watched }))
     });
     let store = store.unwrap();
     let begin = recording.lock().unwrap().image.clone();
     recording.lock().unwrap().syncs.clear();
+    recording.lock().unwrap().tips.clear();
     let mut acknowledged = vec![Acknowledged::default()];
     for number in 1..=COMMITS {
         acknowledged.push(commit(&store, number).await);
     }
-    let syncs = std::mem::take(&mut recording.lock().unwrap().syncs);
+    let Recording { syncs, tips, .. } = std::mem::take(&mut *recording.lock().unwrap());
     assert_eq!(syncs.len() as u64, COMMITS, "a sync for each commit");
-    Life { directory, begin, syncs, acknowledged }
+    Life { directory, begin, syncs, tips, acknowledged }
 }
 
 impl Life {
@@ -111,6 +118,9 @@ impl Life {
         }
         let directory = TempDir::new().unwrap();
         self.restore(&directory.path().join("store"), &log);
+        let guard = directory.path().join("store.guard");
+        fs::DirBuilder::new().mode(0o700).create(&guard).unwrap();
+        fs::write(guard.join("tip"), &self.tips[sync]).unwrap();
         let acknowledged = self.acknowledged[sync];
         match Sled::open(SledOptions::new(directory.path().join("store"))) {
             Ok(store) => {
