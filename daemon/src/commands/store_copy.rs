@@ -38,7 +38,7 @@ pub(crate) async fn copy(
     let source = opened.map_err(Failure::error)?.map_err(Failure::error)?;
 
     files::private_directory(&to).map_err(Failure::Run)?;
-    let target = OnDiskOptions { engine, path: store_in(&to), cache_bytes: config.data.cache };
+    let target = OnDiskOptions::new(engine, store_in(&to), config.data.cache);
     let copied = credsmith_store::copy(&source, target, progress()).await;
     if let Err(error) = source.close().await {
         console::say(sentence(&error));

@@ -85,7 +85,7 @@ impl Data {
 
     /// The options of the store.
     pub(crate) fn store_options(&self) -> OnDiskOptions {
-        OnDiskOptions { engine: self.engine, path: self.store(), cache_bytes: self.cache }
+        OnDiskOptions::new(self.engine, self.store(), self.cache)
     }
 }
 
