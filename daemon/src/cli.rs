@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use credsmith_store::Engine;
 
 const EXIT_CODES: &str = "Exit codes:
   0   done; after TERM or INT: everything in work was finished
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Copy the store of a daemon that does not run
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -230,6 +234,24 @@ pub(crate) enum KeyCommand {
         /// The file to create (mode 600)
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+}
+
+/// Commands for the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy the data of a daemon that does not run into a new data directory, also to change the
+    /// engine of the store; the copy is read back and compared
+    Copy {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The new data directory: one that does not exist, or is empty
+        #[arg(long, value_name = "DIRECTORY")]
+        to: PathBuf,
+        /// The engine of the copy, sled or redb; without it, that of the configuration
+        #[arg(long, value_name = "ENGINE")]
+        engine: Option<Engine>,
     },
 }
 

@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
-use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand};
-use commands::{key, plugin, running};
+use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand, StoreCommand};
+use commands::{key, plugin, running, store_copy};
 use config::Log;
 use failure::Failure;
 
@@ -64,6 +64,9 @@ fn run_command(command: Command) -> Result<(), Failure> {
             block_on(plugin::list(run::load(&config)?))
         }
         Command::Key(KeyCommand::Init { file }) => key::init(&file),
+        Command::Store(StoreCommand::Copy { config, to, engine }) => {
+            block_on(store_copy::copy(run::load(&config)?, to, engine))
+        }
         Command::Audit(AuditCommand::Verify { files, config, socket, from }) => {
             block_on(commands::audit::verify(files, config.as_deref(), socket.as_deref(), from))
         }

@@ -23,6 +23,8 @@ pub struct Site {
     public_url: String,
     /// Lines of `[server]`.
     server: String,
+    /// Lines of `[data]`, besides its directory.
+    data: String,
     /// Everything else.
     sections: String,
     /// Tests in threads may serve one site in turns.
@@ -53,6 +55,7 @@ impl Site {
             directory,
             public_url: PUBLIC_URL.into(),
             server: String::new(),
+            data: String::new(),
             sections: String::new(),
             serving: Mutex::new(()),
         };
@@ -79,6 +82,13 @@ impl Site {
     #[must_use]
     pub fn server(mut self, lines: &str) -> Self {
         writeln!(self.server, "{lines}").unwrap();
+        self
+    }
+
+    /// The lines of `[data]`, besides its directory.
+    #[must_use]
+    pub fn data_lines(mut self, lines: &str) -> Self {
+        self.data = format!("{lines}\n");
         self
     }
 
@@ -163,8 +173,8 @@ impl Site {
             "listen = [{ address = \"127.0.0.1:0\" }]\n"
         };
         let text = format!(
-            "[server]\npublic_url = \"{}\"\n{listen}{}\n[data]\ndirectory = \"data\"\n\n[keyring]\nkey = {{ file = \"kek\" }}\n{}",
-            self.public_url, self.server, self.sections
+            "[server]\npublic_url = \"{}\"\n{listen}{}\n[data]\ndirectory = \"data\"\n{}\n[keyring]\nkey = {{ file = \"kek\" }}\n{}",
+            self.public_url, self.server, self.data, self.sections
         );
         fs::write(&path, text).unwrap();
         path

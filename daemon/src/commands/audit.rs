@@ -119,7 +119,7 @@ async fn check_of_stopped(config: &Config, from: u64) -> Result<Check, Failure> 
     let keyring = Arc::new(open_keyring(config, Arc::clone(&store), &system).await?);
     let (clock, entropy) = (Arc::clone(&system.clock), Arc::clone(&system.entropy));
     let check = check_of(store, keyring, clock, entropy, from).await;
-    if let Err(error) = opened.close().await {
+    if let Err(error) = opened.inner().close().await {
         console::say(sentence(&error));
     }
     check.map_err(Failure::error)

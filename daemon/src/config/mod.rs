@@ -51,7 +51,7 @@ pub(crate) use admin::Admin;
 pub(crate) use audit::Audit;
 pub(crate) use companies::{Companies, Directory};
 pub(crate) use component::{Plugin, Setting};
-pub(crate) use data::Data;
+pub(crate) use data::{Data, store_in};
 pub(crate) use destinations::Destination;
 pub(crate) use environment::{DEV_MARKER, Environment, SystemEnvironment};
 pub(crate) use keyring::Keyring;

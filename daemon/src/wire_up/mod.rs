@@ -24,7 +24,7 @@ use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, Ports};
-use credsmith_store::{Sled, SledOptions};
+use credsmith_store::{OnDisk, Reserve, ReserveOptions, WithReserve};
 use tokio::time::timeout;
 
 use crate::audit::{DaemonLogCheck, Echo, LogFile};
@@ -77,7 +77,7 @@ pub(crate) struct Daemon {
     /// `None`: the vault is not configured.
     vault: Option<VaultHalf>,
     providers: Arc<OidcProviders>,
-    store: Arc<Sled>,
+    store: Arc<WithReserve<OnDisk>>,
     deadline: Duration,
     begun: Instant,
 }
@@ -149,11 +149,16 @@ pub(crate) async fn wire_up(
     Ok(daemon)
 }
 
-pub(crate) async fn open_store(data: &Data) -> Result<Sled, Failure> {
-    let options = SledOptions { cache_bytes: data.cache, ..SledOptions::new(data.store()) };
-    let opened = tokio::task::spawn_blocking(|| Sled::open(options)).await;
-    let store = opened.map_err(Failure::error)?;
-    store.map_err(Failure::error)
+/// Opens the store behind its reserve of room on the disk.
+pub(crate) async fn open_store(data: &Data) -> Result<WithReserve<OnDisk>, Failure> {
+    let options = data.store_options();
+    let reserve = ReserveOptions::new(data.reserve_file(), data.reserve);
+    let opened = tokio::task::spawn_blocking(|| {
+        // An engine writes while it opens: on a full disk it gets the room of the reserve.
+        let reserve = Reserve::new(reserve);
+        OnDisk::open(options).map(|store| WithReserve::new(store, reserve))
+    });
+    opened.await.map_err(Failure::error)?.map_err(Failure::error)
 }
 
 pub(crate) async fn open_keyring(
@@ -284,6 +289,7 @@ impl Daemon {
             config.services.iter().map(|service| service.id.clone()).collect(),
             self.vault_parts(),
             Arc::clone(&self.audit),
+            Arc::clone(&self.store),
             self.system.drain.clone(),
         );
         let options = ServerOptions {
@@ -344,7 +350,7 @@ impl Daemon {
 
     /// Closes the store.
     pub(crate) async fn close(self) {
-        if let Err(error) = self.store.close().await {
+        if let Err(error) = self.store.inner().close().await {
             // Everything that was acknowledged is durable already.
             tracing::warn!(error = sentence(&error), "the store did not close in order");
         }

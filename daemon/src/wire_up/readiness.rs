@@ -10,6 +10,7 @@ use credsmith_core::ports::plugins::ServicePlugins as _;
 use credsmith_host::Host;
 use credsmith_http::Drain;
 use credsmith_oidc::OidcProviders;
+use credsmith_store::{OnDisk, WithReserve};
 
 /// Asks the parts at each call.
 pub(super) struct DaemonReadiness {
@@ -19,6 +20,7 @@ pub(super) struct DaemonReadiness {
     services: Vec<ServiceId>,
     vault: Option<VaultCore>,
     audit: Arc<AuditLog>,
+    store: Arc<WithReserve<OnDisk>>,
     connections: Drain,
 }
 
@@ -31,9 +33,10 @@ impl DaemonReadiness {
         services: Vec<ServiceId>,
         vault: Option<VaultCore>,
         audit: Arc<AuditLog>,
+        store: Arc<WithReserve<OnDisk>>,
         connections: Drain,
     ) -> Self {
-        Self { leases, providers, host, services, vault, audit, connections }
+        Self { leases, providers, host, services, vault, audit, store, connections }
     }
 }
 
@@ -49,6 +52,7 @@ impl Readiness for DaemonReadiness {
         if !providers.is_empty() && providers.iter().all(|provider| !provider.ready) {
             obstacles.push("no provider is ready, so that no user can sign in".into());
         }
+        obstacles.extend(self.store.trouble());
         obstacles
     }
 

@@ -24,7 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 use credsmith_core::ports::store::{Batch, Expected, Key, Revision, Store, StoreError, Versioned};
-use credsmith_store::{Sled, SledOptions};
+use credsmith_store::{Engine, OnDisk, OnDiskOptions};
 use tokio::runtime::{Builder, Runtime};
 
 const ROUNDS: usize = 40;
@@ -36,10 +36,12 @@ const PARTS: u64 = 6;
 const KEPT: u64 = 5;
 const NAME: &str = "acknowledged_commits_survive_a_kill";
 const CHILD: &str = "CREDSMITH_STORE_KILL_CHILD";
+const ENGINE: &str = "CREDSMITH_STORE_KILL_ENGINE";
 
 fn main() -> ExitCode {
     if let Some(directory) = env::var_os(CHILD) {
-        return child(Path::new(&directory));
+        let engine = env::var(ENGINE).expect("an engine").parse().expect("a known one");
+        return child(engine, Path::new(&directory));
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
@@ -48,8 +50,10 @@ fn main() -> ExitCode {
     }
     let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
     if filters.peek().is_none() || filters.any(|filter| NAME.contains(filter.as_str())) {
-        parent();
-        let _ = writeln!(std::io::stdout(), "test {NAME} ... ok ({ROUNDS} kills)");
+        for engine in Engine::ALL {
+            parent(engine);
+            let _ = writeln!(std::io::stdout(), "test {NAME}: {engine} ... ok ({ROUNDS} kills)");
+        }
     }
     ExitCode::SUCCESS
 }
@@ -58,14 +62,15 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-fn open(directory: &Path) -> Sled {
-    Sled::open(SledOptions::new(directory)).expect("the store opens")
+fn open(engine: Engine, directory: &Path) -> OnDisk {
+    let options = OnDiskOptions::new(engine, directory, 32 << 20);
+    OnDisk::open(options).expect("the store opens")
 }
 
 // The child: commits until it is killed.
 
-fn child(directory: &Path) -> ExitCode {
-    let store = Arc::new(open(directory));
+fn child(engine: Engine, directory: &Path) -> ExitCode {
+    let store = Arc::new(open(engine, directory));
     runtime().block_on(async move {
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..TASKS {
@@ -77,7 +82,7 @@ fn child(directory: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn work(store: Arc<Sled>, task: u64) {
+async fn work(store: Arc<OnDisk>, task: u64) {
     let mut last = stamp(&store, task).await;
     loop {
         let count = last.as_ref().map_or(1, |(count, _)| count + 1);
@@ -100,7 +105,7 @@ async fn work(store: Arc<Sled>, task: u64) {
 }
 
 /// The contended one: every task adds to it.
-async fn increment(store: &Sled) {
+async fn increment(store: &OnDisk) {
     loop {
         let (count, expected) = match store.get(&Key::new("shared")).await.expect("a read") {
             None => (0, Expected::Absent),
@@ -127,25 +132,26 @@ fn acknowledge(task: u64, count: u64, revision: Revision) {
 /// task.
 type Acknowledged = BTreeMap<u64, (u64, u64)>;
 
-fn parent() {
+fn parent(engine: Engine) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let place = directory.path().join("store");
     let mut acknowledged = Acknowledged::new();
     let mut total = 0;
     for round in 0..ROUNDS {
         let before = acknowledged.clone();
-        total += run_and_kill(&place, &mut acknowledged);
+        total += run_and_kill(engine, &place, &mut acknowledged);
         assert!(acknowledged != before, "round {round}: the child has committed nothing");
-        runtime().block_on(look(&place, round, &mut acknowledged));
+        runtime().block_on(look(engine, &place, round, &mut acknowledged));
     }
     assert!(total > ROUNDS, "{total} commits are too few to show anything");
 }
 
 /// Starts a child, kills it some time after its first acknowledgement, and returns how many there
 /// were.
-fn run_and_kill(place: &Path, acknowledged: &mut Acknowledged) -> usize {
+fn run_and_kill(engine: Engine, place: &Path, acknowledged: &mut Acknowledged) -> usize {
     let mut child = Command::new(env::current_exe().expect("this program"))
         .env(CHILD, place)
+        .env(ENGINE, engine.as_str())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the child starts");
@@ -187,8 +193,8 @@ fn kill(mut child: Child, seen: &AtomicU64) {
     );
 }
 
-async fn look(place: &Path, round: usize, acknowledged: &mut Acknowledged) {
-    let store = open(place);
+async fn look(engine: Engine, place: &Path, round: usize, acknowledged: &mut Acknowledged) {
+    let store = open(engine, place);
     for task in 0..TASKS {
         let parts = parts(&store, task).await;
         let promised = acknowledged.get(&task).copied().unwrap_or_default();
@@ -226,7 +232,7 @@ async fn look(place: &Path, round: usize, acknowledged: &mut Acknowledged) {
 }
 
 /// All parts of the task's last commit are of that commit, and so is its journal.
-async fn whole(store: &Sled, task: u64, count: u64, parts: &[Versioned]) {
+async fn whole(store: &OnDisk, task: u64, count: u64, parts: &[Versioned]) {
     assert_eq!(
         parts.len() as u64,
         if count == 0 { 0 } else { PARTS },
@@ -251,12 +257,12 @@ async fn whole(store: &Sled, task: u64, count: u64, parts: &[Versioned]) {
     assert_eq!(found, kept.into_iter().rev().collect::<Vec<_>>(), "task {task} at {count}");
 }
 
-async fn parts(store: &Sled, task: u64) -> Vec<Versioned> {
+async fn parts(store: &OnDisk, task: u64) -> Vec<Versioned> {
     let page = store.scan(&Key::new(format!("part/{task:02}/")), None, 1000).await.expect("a scan");
     page.entries.into_iter().map(|(_, part)| part).collect()
 }
 
-async fn stamp(store: &Sled, task: u64) -> Option<(u64, Revision)> {
+async fn stamp(store: &OnDisk, task: u64) -> Option<(u64, Revision)> {
     parts(store, task).await.first().map(|part| (leading(part), part.revision))
 }
 

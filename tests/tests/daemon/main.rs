@@ -2,7 +2,8 @@
 //!
 //! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client
 //! does, `surface` goes through what the recordings leave out, `anything` throws arbitrary requests
-//! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log.
+//! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log,
+//! `store` at the engines of its store.
 //! `vault` is about the other dialect.
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ mod audit;
 mod canaries;
 mod golden;
 mod operation;
+mod store;
 mod surface;
 mod vault;
 mod wattson;

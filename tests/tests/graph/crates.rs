@@ -33,10 +33,11 @@ const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
 ];
 
 /// Libraries that one crate alone may name, tests included, and that crate.
-const ALONE: [(&str, &str); 8] = [
+const ALONE: [(&str, &str); 9] = [
     ("wasmtime", "credsmith-host"),
     ("wasmtime-wasi", "credsmith-host"),
     ("sled", "credsmith-store"),
+    ("redb", "credsmith-store"),
     ("hyper", "credsmith-http"),
     ("hyper-util", "credsmith-http"),
     ("rustls", "credsmith-http"),

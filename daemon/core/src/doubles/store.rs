@@ -45,6 +45,8 @@ struct State {
     faults: VecDeque<Fault>,
     // After so many commits the daemon is dead.
     stop_at: Option<u64>,
+    // Only what is urgent is written.
+    is_full: bool,
 }
 
 impl MemoryStore {
@@ -63,6 +65,11 @@ impl MemoryStore {
     pub fn stop_after(&self, commits: u64) {
         let mut state = lock(&self.0);
         state.stop_at = Some(state.commits.saturating_add(commits));
+    }
+
+    /// From now on the disk is almost full, or has room again.
+    pub fn set_full(&self, is_full: bool) {
+        lock(&self.0).is_full = is_full;
     }
 
     /// The store of a daemon that is started anew: the same data, and no faults.
@@ -110,6 +117,9 @@ impl State {
     fn commit(&mut self, batch: Batch) -> Result<Committed, StoreError> {
         self.check_alive()?;
         check_limits(&batch)?;
+        if self.is_full && !batch.urgent && !batch.puts.is_empty() {
+            return Err(StoreError::NoRoom);
+        }
         match self.faults.pop_front() {
             None => self.apply(batch),
             Some(Fault::Conflict) => Err(StoreError::Conflict { key: first_key(&batch) }),

@@ -303,7 +303,9 @@ impl Keyring {
         let value = dek.wrap(&self.wrapping, &*self.entropy, id)?;
         let batch = Batch::default()
             .expect(records::dek_key(id), Expected::At(stored.revision))
-            .put(records::dek_key(id), value);
+            .put(records::dek_key(id), value)
+            // Without a key that seals, nothing urgent could be written either.
+            .urgent();
         self.store.commit(batch).await?;
         ring.active.grant(self.budget.block);
         Ok(())
@@ -320,7 +322,8 @@ impl Keyring {
         let value = dek.wrap(&self.wrapping, &*self.entropy, id)?;
         let batch = Batch::default()
             .expect(records::dek_key(id), Expected::Absent)
-            .put(records::dek_key(id), value);
+            .put(records::dek_key(id), value)
+            .urgent();
         self.store.commit(batch).await?;
 
         let key = Arc::new(dek.data_key(id));

@@ -11,6 +11,8 @@
 mod any_order;
 mod attempts;
 mod effects;
+#[cfg(test)]
+mod full_disk;
 pub mod handoff;
 mod issue;
 pub(crate) mod ledger;

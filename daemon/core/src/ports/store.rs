@@ -84,6 +84,9 @@ pub struct Batch {
     pub puts: Vec<(Key, Bytes)>,
     /// Keys to delete; one that is not there is fine.
     pub deletes: Vec<Key>,
+    /// Whether it is written on a disk that is almost full, too: it takes something away, or
+    /// records what has happened already.
+    pub urgent: bool,
 }
 
 impl Batch {
@@ -98,6 +101,13 @@ impl Batch {
     #[must_use]
     pub fn put(mut self, key: Key, value: impl Into<Bytes>) -> Self {
         self.puts.push((key, value.into()));
+        self
+    }
+
+    /// Has it written on a disk that is almost full, too.
+    #[must_use]
+    pub fn urgent(mut self) -> Self {
+        self.urgent = true;
         self
     }
 
@@ -128,6 +138,9 @@ pub enum StoreError {
     Unknown(crate::error::BoxedCause),
     /// Nothing was changed, and the store cannot be used now.
     Unavailable(crate::error::BoxedCause),
+    /// Nothing was changed: the disk is almost full, and the batch can wait. Reads go on, and so do
+    /// urgent batches as long as there is a reserve.
+    NoRoom,
     /// The batch, key or value is larger than the store's limits, or names a key twice. A fault of
     /// the caller's.
     Limits(&'static str),
@@ -141,6 +154,7 @@ impl fmt::Display for StoreError {
             }
             Self::Unknown(_) => f.write_str("the commit may or may not have happened"),
             Self::Unavailable(_) => f.write_str("the store is unavailable"),
+            Self::NoRoom => f.write_str("the disk is almost full"),
             Self::Limits(what) => write!(f, "the batch breaks a limit of the store: {what}"),
         }
     }
@@ -150,7 +164,7 @@ impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unknown(cause) | Self::Unavailable(cause) => Some(&**cause),
-            Self::Conflict { .. } | Self::Limits(_) => None,
+            Self::Conflict { .. } | Self::NoRoom | Self::Limits(_) => None,
         }
     }
 }

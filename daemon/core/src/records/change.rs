@@ -6,7 +6,7 @@ use tracing::Span;
 
 use super::{Account, COUNT, HOLDER, LEASE, REVOKE_WITH, Records, Tally, encoding, keys};
 use crate::caller::Subject;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::model::lease::{Lease, State, Timing};
 use crate::ports::audit::Event;
 use crate::ports::store::Versioned;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How often a commit of unknown fate is submitted. It is conditional: it happens at most once.
 const SUBMISSIONS: u32 = 6;
+/// When to ask again whether the disk has room: an operator has to make it.
+const ROOM_AGAIN: Duration = Duration::from_secs(60);
 
 /// One lease, before and after a change.
 #[derive(Debug)]
@@ -112,6 +114,9 @@ impl Records {
                 .expectations
                 .push((keys::suspended(&self.subject_key(subject)), Expected::Absent));
         }
+        // Only a new lease can wait: the others are taken away, or a plugin has made or unmade
+        // something already.
+        batch.urgent = change.moves.iter().all(|step| step.before.is_some());
         self.submit(batch, &witness).await
     }
 
@@ -258,6 +263,7 @@ impl Records {
                     tracing::warn!(%cause, "the fate of a commit is unknown; it is submitted again");
                     self.clock.sleep(Duration::from_millis(20) * earlier).await;
                 }
+                Err(StoreError::NoRoom) => return Err(CommitError::Failed(no_room())),
                 Err(error) => return Err(CommitError::Failed(Error::internal(error))),
             }
         }
@@ -312,4 +318,10 @@ impl Counted {
 
 fn is_counted(lease: &Lease) -> bool {
     lease.state.is_counted()
+}
+/// The refusal of what can wait, on a disk that is almost full.
+fn no_room() -> Error {
+    let sentence = "The daemon's disk is almost full, so that it changes nothing now; reading and \
+                    revoking go on. Please try again later.";
+    Error::new(Kind::Busy, sentence).retry_after(ROOM_AGAIN).because(StoreError::NoRoom)
 }

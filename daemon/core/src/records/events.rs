@@ -168,6 +168,7 @@ impl Records {
         let record = EndRecord { number: end.mark.number, mac, bytes: end.bytes };
         let plain = encoding::encode(&record).map_err(Error::internal)?;
         let mut writing = self.writing();
+        writing.is_urgent();
         writing.expect(&key, expected);
         writing.put(&key, END, &plain).await?;
         ids.iter().filter_map(|id| keys::outgoing_named(id)).for_each(|key| writing.delete(key));

@@ -146,6 +146,7 @@ impl Writing<'_> {
 
     /// Deletes a session, if it is as it was read.
     pub(crate) fn end_session(&mut self, open: &Versioned<Session>) {
+        self.is_urgent();
         let key = keys::session(open.value.id);
         self.expect(&key, Expected::At(open.revision));
         self.delete(key);

@@ -147,6 +147,7 @@ impl Writing<'_> {
 
     /// Suspends `subject`. Doing it twice is fine.
     pub(crate) async fn suspend(&mut self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
+        self.is_urgent();
         let key = self.suspension(subject);
         let Subject { issuer, subject } = subject;
         let plain =

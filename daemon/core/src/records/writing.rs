@@ -83,6 +83,12 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
+    /// Has the batch written on a disk that is almost full, too: it takes something away, or
+    /// records what has happened already.
+    pub(super) fn is_urgent(&mut self) {
+        self.batch.urgent = true;
+    }
+
     /// The size of the batch so far, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.batch.puts.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum()

@@ -9,7 +9,9 @@ use sled::{IVec, Tree};
 
 use super::in_flight::PreviousValues;
 use super::layout;
-use super::revisions::Revisions;
+use crate::committer::unavailable;
+use crate::guard::Reached;
+use crate::revisions::Revisions;
 
 /// A group under construction. It reads the tree and changes nothing.
 pub(super) struct Group<'a> {
@@ -26,8 +28,10 @@ struct KeyState {
 
 /// The changes of a group to the tree.
 pub(super) struct Changes {
-    /// The changes, and the raised ceiling where one is needed.
+    /// The changes, and the header.
     pub(super) batch: sled::Batch,
+    /// How far the store has come with them.
+    pub(super) reached: Reached,
     /// The values of the changed keys before them.
     pub(super) previous: PreviousValues,
 }
@@ -55,27 +59,33 @@ impl<'a> Group<'a> {
         Ok(Committed { revision })
     }
 
-    /// The changes to apply; `None` if there are none.
-    pub(super) fn into_changes(self) -> Option<Changes> {
-        let mut changes =
-            Changes { batch: sled::Batch::default(), previous: PreviousValues::default() };
+    /// The changes to apply to a store that has `reached` so far; `None` if there are none.
+    pub(super) fn into_changes(self, reached: Reached) -> Option<Changes> {
+        let batch = sled::Batch::default();
+        let mut changes = Changes { batch, reached, previous: PreviousValues::default() };
         for (key, state) in self.keys {
+            if state.stored == state.staged {
+                continue;
+            }
+            if let Some(stored) = &state.stored {
+                changes.reached.remove(&key, stored);
+            }
             match state.staged {
-                Some(value) if state.stored.as_ref() != Some(&value) => {
-                    changes.batch.insert(&key, value)
+                Some(value) => {
+                    changes.reached.add(&key, &value);
+                    changes.batch.insert(&key, value);
                 }
-                None if state.stored.is_some() => changes.batch.remove(&key),
-                _ => continue,
+                None => changes.batch.remove(&key),
             }
             changes.previous.insert(key, state.stored);
         }
-        let ceiling = self.revisions.raised_ceiling();
-        if let Some(ceiling) = ceiling {
-            changes.batch.insert(layout::HEADER_KEY, layout::header(ceiling));
-        }
-        if changes.previous.is_empty() && ceiling.is_none() {
+        let is_raised = self.revisions.raised_ceiling().is_some();
+        if changes.previous.is_empty() && !is_raised {
             return None;
         }
+        changes.reached.revision = self.revisions.last().0;
+        let header = layout::header(self.revisions.ceiling(), changes.reached);
+        changes.batch.insert(layout::HEADER_KEY, header);
         Some(changes)
     }
 
@@ -117,9 +127,4 @@ impl<'a> Group<'a> {
             state.staged = value;
         }
     }
-}
-
-/// The error of an operation that changed nothing.
-pub(super) fn unavailable(cause: impl Into<credsmith_core::error::BoxedCause>) -> StoreError {
-    StoreError::Unavailable(cause.into())
 }

@@ -1,15 +1,20 @@
-//! The layout of sled's tree. One header under `h`; every entry under `e` and its key, as eight
-//! bytes of revision (big-endian) and the value. Anything else is damaged, or was written by
-//! another program.
+//! The layout of sled's tree. One header under `h`: format, ceiling of the revisions, and what the
+//! last group has reached (format 1 had no such record). Every entry under `e` and its key, as
+//! eight bytes of revision (big-endian) and the value. Anything else is damaged, or was written
+//! by another program.
 
 use bytes::Bytes;
 use credsmith_core::ports::store::{Key, Revision, Versioned};
 use sled::IVec;
 
+use crate::guard::{REACHED_BYTES, Reached};
+
 /// The key of the header.
 pub(super) const HEADER_KEY: &[u8] = b"h";
 const ENTRY: u8 = b'e';
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The format whose header has the ceiling alone.
+const FORMAT_WITHOUT_RECORD: u8 = 1;
 const REVISION_BYTES: usize = 8;
 
 /// Bytes in the tree that this store did not write in this form.
@@ -69,24 +74,38 @@ pub(super) fn versioned(stored: &[u8]) -> Result<Versioned, Damage> {
     })
 }
 
-/// The header of a store that has given no revision above `ceiling`.
-pub(super) fn header(ceiling: u64) -> IVec {
-    let mut stored = [FORMAT; 1 + REVISION_BYTES];
-    if let Some(rest) = stored.last_chunk_mut::<REVISION_BYTES>() {
-        *rest = ceiling.to_be_bytes();
-    }
-    IVec::from(&stored)
+/// What the header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// No revision above was given.
+    pub(super) ceiling: u64,
+    /// What the last group has reached; `None` in format 1.
+    pub(super) reached: Option<Reached>,
 }
 
-/// The ceiling in a header.
-pub(super) fn ceiling(header: &[u8]) -> Result<u64, Damage> {
-    match header.split_first() {
-        Some((&FORMAT, rest)) => {
-            rest.try_into().map(u64::from_be_bytes).map_err(|_| Damage::Header)
-        }
-        Some((&format, _)) => Err(Damage::Format(format)),
-        None => Err(Damage::Header),
+/// The header of a store that has given no revision above `ceiling`, and has `reached` that far.
+pub(super) fn header(ceiling: u64, reached: Reached) -> IVec {
+    IVec::from([&[FORMAT][..], &ceiling.to_be_bytes(), &reached.to_bytes()].concat())
+}
+
+/// The header of a store of which it is not recorded how far it has come.
+pub(super) fn header_without_record(ceiling: u64) -> IVec {
+    IVec::from([&[FORMAT_WITHOUT_RECORD][..], &ceiling.to_be_bytes()].concat())
+}
+
+/// Reads a header.
+pub(super) fn read_header(stored: &[u8]) -> Result<Header, Damage> {
+    let (format, rest) = stored.split_first().ok_or(Damage::Header)?;
+    if !matches!(*format, FORMAT | FORMAT_WITHOUT_RECORD) {
+        return Err(Damage::Format(*format));
     }
+    let (ceiling, rest) = rest.split_first_chunk::<REVISION_BYTES>().ok_or(Damage::Header)?;
+    let reached = match <&[u8; REACHED_BYTES]>::try_from(rest) {
+        Ok(reached) if *format == FORMAT => Some(Reached::from_bytes(reached)),
+        _ if *format == FORMAT_WITHOUT_RECORD && rest.is_empty() => None,
+        _ => return Err(Damage::Header),
+    };
+    Ok(Header { ceiling: u64::from_be_bytes(*ceiling), reached })
 }
 
 #[cfg(test)]
@@ -102,7 +121,11 @@ mod tests {
             versioned(&stored),
             Ok(Versioned { value: Bytes::from("sealed"), revision: Revision(7) })
         );
-        assert_eq!(ceiling(&header(9)), Ok(9));
+        let reached = Reached { revision: 8, entries: 7, sum: 6 };
+        let header = read_header(&header(9, reached));
+        assert_eq!(header, Ok(Header { ceiling: 9, reached: Some(reached) }));
+        let older = read_header(&[1, 0, 0, 0, 0, 0, 0, 0, 9]);
+        assert_eq!(older, Ok(Header { ceiling: 9, reached: None }));
     }
 
     #[test]
@@ -111,8 +134,10 @@ mod tests {
         assert_eq!(key(b"x1"), Err(Damage::Key));
         assert_eq!(revision(b"1234567"), Err(Damage::Value));
         assert_eq!(versioned(b"1234567"), Err(Damage::Value));
-        assert_eq!(ceiling(b""), Err(Damage::Header));
-        assert_eq!(ceiling(&[FORMAT, 0, 0]), Err(Damage::Header));
-        assert_eq!(ceiling(&[2, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Damage::Format(2)));
+        assert_eq!(read_header(b""), Err(Damage::Header));
+        assert_eq!(read_header(&[FORMAT, 0, 0]), Err(Damage::Header));
+        assert_eq!(read_header(&[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Damage::Header));
+        assert_eq!(read_header(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Damage::Header));
+        assert_eq!(read_header(&[3, 0, 0, 0, 0, 0, 0, 0, 0]), Err(Damage::Format(3)));
     }
 }

@@ -2,49 +2,46 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `opening` | from a path to a running store |
-//! | `directory`, `error` | prepares its place; has its faults |
-//! | `committer` | the thread: gathers queued commits into a group and makes it durable |
-//! | `group`, `revisions` | checks the commits of a group; counts revisions |
+//! | `opening`, `remains` | from a path to a running store; what an interrupted start left |
+//! | `writer` | makes a group of commits durable, on the committer's thread |
+//! | `group` | checks the commits of a group |
 //! | `in_flight` | why no read returns what could still be lost |
-//! | `write`, `fatal` | the three steps of a write, and the end when one fails |
+//! | `write` | the three steps of a write |
 //! | `layout` | the stored bytes |
 //!
 //! Never here: a second tree (a sled batch is atomic within one), a value as large as 32 KiB (sled
 //! would keep it beside its log), a write outside the committer's thread.
 
-mod committer;
-mod directory;
-mod error;
-mod fatal;
 mod group;
+mod import;
 mod in_flight;
 mod layout;
 mod opening;
 mod options;
-mod revisions;
+mod remains;
 #[cfg(test)]
 mod tests;
 mod write;
+mod writer;
 
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
+use parking_lot::RwLock;
 use sled::{Db, IVec, Tree};
-use tokio::sync::{mpsc, oneshot};
 
-use self::committer::{Request, Waiting};
-use self::directory::Directory;
-use self::group::unavailable;
 use self::in_flight::InFlight;
-use crate::limits::{check_batch, check_key, check_prefix};
+use crate::committer::{Queue, unavailable};
+use crate::error::OpenError;
+use crate::guard::{Guard, Loss};
+use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
-pub use error::OpenError;
-pub use fatal::{Fatal, OnFatal, Step};
-pub use options::{GroupLimits, SledOptions};
+pub(crate) use import::SledImport;
+pub use options::SledOptions;
 
 /// How many entries a scan reads from the tree under one lock, since the committer waits meanwhile.
 const READ_ENTRIES: usize = 64;
@@ -58,38 +55,69 @@ const READ_ENTRIES: usize = 64;
 /// system mostly has in memory. They wait (without blocking the thread) while a group is applied,
 /// some milliseconds at most, never for a sync; and return durable values only.
 pub struct Sled {
-    queue: mpsc::Sender<Request>,
-    tree: Tree,
+    queue: Queue,
+    files: Arc<Files>,
     in_flight: Arc<InFlight>,
-    _files: Arc<OpenFiles>,
+    /// Holds the lock of the directory: dropped last.
+    guard: Arc<Guard>,
 }
 
-/// Outlives every use of the tree. The fields are dropped in this order: the lock of the directory
-/// last.
-struct OpenFiles {
-    _db: Db,
-    _directory: Directory,
+/// The open files, until the store is closed.
+struct Files(RwLock<Option<Db>>);
+
+impl Files {
+    fn new(db: Db) -> Self {
+        Self(RwLock::new(Some(db)))
+    }
+
+    fn close(&self) {
+        let db = self.0.write().take();
+        drop(db);
+    }
+
+    /// For one read and no longer: sled lets go of its files when the last tree is dropped.
+    fn tree(&self) -> Result<Tree, StoreError> {
+        let db = self.0.read();
+        db.as_ref().map(|db| Tree::clone(db)).ok_or_else(|| unavailable("the store is closed"))
+    }
 }
 
 impl Sled {
-    /// Opens the store, and creates it if the directory is missing or empty. Blocks while it reads
-    /// the log that was written since the last start.
+    /// Opens the store, and creates it if the directory is missing or empty and nothing shows that
+    /// there was one. Blocks while it reads the files, copies them and counts the entries.
+    ///
+    /// # Errors
+    /// Anything that was acknowledged is missing, or cannot be read. The files are then as they
+    /// were.
     pub fn open(options: SledOptions) -> Result<Self, OpenError> {
         opening::open(options, |tree, file| (Box::new(tree), Box::new(file)))
     }
 
-    /// Finishes every earlier commit, flushes, syncs and ends the committer; later commits are
-    /// refused, reads still work. The directory is free for another process once the
-    /// last handle is dropped as well.
+    /// What the store has lost, where it was opened despite that ([`Safeguards::despite_loss`]) and
+    /// the loss was not accepted.
+    ///
+    /// [`Safeguards::despite_loss`]: crate::Safeguards::despite_loss
+    pub fn loss(&self) -> Option<Loss> {
+        self.guard.loss()
+    }
+
+    /// Accepts the loss, with all that was committed since the store was opened. Returns where the
+    /// files are kept as they were before. Without this, closing the store puts them back.
+    ///
+    /// # Errors
+    /// A file could not be written; nothing is accepted.
+    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
+        self.guard.accept()
+    }
+
+    /// Finishes every earlier commit, flushes, syncs, ends the committer and closes the files, whose
+    /// digests are noted; later commits and reads are refused. The directory is free for another
+    /// process once the last handle is dropped as well.
     ///
     /// # Errors
     /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let (done, ended) = oneshot::channel();
-        if self.queue.send(Request::Close(done)).await.is_err() {
-            return Ok(());
-        }
-        ended.await.map_err(unavailable)
+        self.queue.close().await
     }
 
     /// The durable entries of `range`, up to `limit` and one more, which shows that there are more.
@@ -97,16 +125,17 @@ impl Sled {
         &self,
         range: KeyRange,
         limit: usize,
-    ) -> sled::Result<Vec<(IVec, IVec)>> {
+    ) -> Result<Vec<(IVec, IVec)>, StoreError> {
         let wanted = limit.saturating_add(1);
         let KeyRange { mut lower, upper } = range;
+        let tree = self.files.tree()?;
         let mut entries = Vec::new();
         loop {
             let asked = (wanted - entries.len()).min(READ_ENTRIES);
             let bounds = (as_slice(&lower), as_slice(&upper));
             let previous = self.in_flight.read().await;
-            let seen: Vec<_> =
-                self.tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<_, _>>()?;
+            let seen = tree.range::<&[u8], _>(bounds).take(asked).collect::<Result<Vec<_>, _>>();
+            let seen = seen.map_err(unavailable)?;
             let last =
                 if seen.len() < asked { None } else { seen.last().map(|(key, _)| key.to_vec()) };
             let covered = last.as_deref().map_or(as_slice(&upper), Bound::Included);
@@ -126,7 +155,7 @@ impl Store for Sled {
         check_key(key)?;
         let stored_key = layout::stored_key(key.as_bytes());
         let previous = self.in_flight.read().await;
-        let seen = self.tree.get(&stored_key).map_err(unavailable)?;
+        let seen = self.files.tree()?.get(&stored_key).map_err(unavailable)?;
         let durable = previous.durable(&stored_key, seen);
         drop(previous);
         durable.map(|stored| layout::versioned(&stored)).transpose().map_err(unavailable)
@@ -145,7 +174,7 @@ impl Store for Sled {
         let Some(range) = KeyRange::new(&prefix, after.as_deref()) else {
             return Ok(Page::default());
         };
-        let found = self.durable_entries(range, limit).await.map_err(unavailable)?;
+        let found = self.durable_entries(range, limit).await?;
         let more = found.len() > limit;
         let entries = found
             .iter()
@@ -157,11 +186,7 @@ impl Store for Sled {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let bytes = check_batch(&batch)?;
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Commit(Waiting { batch, bytes, answer });
-        self.queue.send(request).await.map_err(|_| unavailable("the store is closed"))?;
-        answered.await.map_err(|gone| StoreError::Unknown(gone.into()))?
+        self.queue.commit(batch).await
     }
 }
 

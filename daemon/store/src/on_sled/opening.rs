@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use credsmith_core::error::BoxedCause;
 use sled::{Config, Db, Tree};
-use tokio::sync::mpsc;
 
-use super::committer::Committer;
-use super::directory::Directory;
-use super::error::OpenError;
-use super::fatal::panic_text;
 use super::in_flight::InFlight;
-use super::layout;
+use super::layout::{self, Header};
 use super::options::SledOptions;
-use super::revisions::Revisions;
 use super::write::{Log, SyncFile};
-use super::{OpenFiles, Sled};
+use super::writer::Writer;
+use super::{Files, Sled, remains};
+use crate::committer::Queue;
+use crate::directory::Directory;
+use crate::error::OpenError;
+use crate::fatal::panic_text;
+use crate::guard::{self, Guarded, Reached};
+use crate::revisions::Revisions;
 
 /// sled writes an item that is larger than a quarter of a segment into a file of its own under
 /// `blobs/`, which is never synced. The largest item is a leaf: it splits at 17 entries, may hold
@@ -39,44 +41,77 @@ pub(super) fn open(
     writers: impl FnOnce(Tree, File) -> Writers,
 ) -> Result<Sled, OpenError> {
     let directory = Directory::claim(&options.path)?;
-    let db = open_sled(&options)?;
-    let file = File::open(directory.log()).map_err(OpenError::io(&directory.log(), "open"))?;
-    let revisions = read_header(&db).map_err(|cause| OpenError::damaged(&options.path, cause))?;
-    file.sync_all().map_err(OpenError::io(&directory.log(), "make durable"))?;
-    directory.sync()?;
+    let (opened, guard) =
+        guard::open(directory, &options.safeguards, |directory| Opened::open(directory, &options))?;
+    let Opened { db, file, header } = opened;
+    let header = header.unwrap_or(Header { ceiling: 0, reached: None });
+    let reached = header.reached.unwrap_or_default();
+    let revisions = Revisions::above(header.ceiling.max(reached.revision));
 
     let tree: Tree = Tree::clone(&db);
     let in_flight = Arc::new(InFlight::default());
     let (log, file) = writers(tree.clone(), file);
-    let committer = Committer {
-        tree: tree.clone(),
-        log,
-        file,
-        revisions,
-        in_flight: Arc::clone(&in_flight),
-        limits: options.group,
-        on_fatal: options.on_fatal,
-    };
-    let files = Arc::new(OpenFiles { _db: db, _directory: directory });
-    let queue = start(committer, Arc::clone(&files), options.group.commits)
+    let of_writer = Arc::clone(&in_flight);
+    let writer = Writer { tree, log, file, revisions, reached, in_flight: of_writer };
+    let (files, guard) = (Arc::new(Files::new(db)), Arc::new(guard));
+    let closed = Arc::clone(&files);
+    let release = move || closed.close();
+    let (group, on_fatal) = (options.group, options.on_fatal);
+    let queue = Queue::start(writer, group, on_fatal, release, Arc::clone(&guard))
         .map_err(OpenError::io(&options.path, "start the thread that writes to"))?;
-    Ok(Sled { queue, tree, in_flight, _files: files })
+    Ok(Sled { queue, files, in_flight, guard })
 }
 
-fn start(
-    committer: Committer,
-    files: Arc<OpenFiles>,
-    queued: usize,
-) -> std::io::Result<mpsc::Sender<super::committer::Request>> {
-    let (sender, queue) = mpsc::channel(queued.max(1));
-    thread::Builder::new().name("store-committer".to_owned()).spawn(move || {
-        let closing = committer.run(queue);
-        drop(files);
-        if let Some(ended) = closing {
-            let _cancelled = ended.send(());
+/// sled, opened and not yet in use.
+pub(super) struct Opened {
+    db: Db,
+    file: File,
+    /// `None` in a new store.
+    header: Option<Header>,
+}
+
+impl Opened {
+    fn open(directory: &Directory, options: &SledOptions) -> Result<Self, OpenError> {
+        remains::clear(&options.path)?;
+        let db = open_sled(options)?;
+        let log = directory.file("db");
+        let file = File::open(&log).map_err(OpenError::io(&log, "open"))?;
+        let header = read_header(&db).map_err(|cause| OpenError::damaged(&options.path, cause))?;
+        file.sync_all().map_err(OpenError::io(&log, "make durable"))?;
+        directory.sync(&["db", "conf", "blobs"])?;
+        Ok(Self { db, file, header })
+    }
+}
+
+impl Guarded for Opened {
+    fn recorded(&self) -> Result<Option<Reached>, BoxedCause> {
+        Ok(self.header.and_then(|header| header.reached))
+    }
+
+    fn count(&self) -> Result<Reached, BoxedCause> {
+        let mut found = Reached::default();
+        for entry in self.db.iter() {
+            let (key, stored) = entry?;
+            if *key == *layout::HEADER_KEY {
+                continue;
+            }
+            // A value without a revision is an error of its reader, and counts like any other.
+            if let Ok(revision) = layout::revision(&stored) {
+                found.revision = found.revision.max(revision.0);
+            }
+            found.add(&key, &stored);
         }
-    })?;
-    Ok(sender)
+        Ok(found)
+    }
+
+    fn record(&mut self, reached: Reached) -> Result<(), BoxedCause> {
+        let ceiling = self.header.map_or(0, |header| header.ceiling).max(reached.revision);
+        self.db.insert(layout::HEADER_KEY, layout::header(ceiling, reached))?;
+        self.db.flush()?;
+        self.file.sync_all()?;
+        self.header = Some(Header { ceiling, reached: Some(reached) });
+        Ok(())
+    }
 }
 
 pub(super) fn open_sled(options: &SledOptions) -> Result<Db, OpenError> {
@@ -113,15 +148,11 @@ fn is_sleds_lock(cause: &std::io::Error) -> bool {
     cause.to_string().starts_with("could not acquire lock")
 }
 
-/// Reads the header, or writes the first one into an empty store.
-fn read_header(db: &Db) -> Result<Revisions, credsmith_core::error::BoxedCause> {
+/// Reads the header; `None` in an empty store.
+fn read_header(db: &Db) -> Result<Option<Header>, BoxedCause> {
     match db.get(layout::HEADER_KEY)? {
-        Some(header) => Ok(Revisions::above(layout::ceiling(&header)?)),
-        None if db.is_empty() => {
-            db.insert(layout::HEADER_KEY, layout::header(0))?;
-            db.flush()?;
-            Ok(Revisions::above(0))
-        }
+        Some(header) => Ok(Some(layout::read_header(&header)?)),
+        None if db.is_empty() => Ok(None),
         None => Err("it holds data without the header of this store".into()),
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::fatal::{self, OnFatal};
+use crate::fatal::{self, OnFatal};
+use crate::guard::Safeguards;
+use crate::options::GroupLimits;
 
 /// Memory for sled's pages. The store is read mostly through indices of few pages; the operating
 /// system caches the rest.
@@ -21,23 +23,10 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// The limits of a group of commits.
     pub group: GroupLimits,
+    /// How its files are watched over.
+    pub safeguards: Safeguards,
     /// The reaction when durability is lost; by default the process logs it and aborts.
     pub on_fatal: OnFatal,
-}
-
-/// The limits of a group. It has at least one commit, and exceeds `bytes` by less than one batch.
-#[derive(Debug, Clone, Copy)]
-pub struct GroupLimits {
-    /// Commits in a group; also how many may wait in the queue before callers wait for room in it.
-    pub commits: usize,
-    /// Bytes of keys and values.
-    pub bytes: usize,
-}
-
-impl Default for GroupLimits {
-    fn default() -> Self {
-        Self { commits: 256, bytes: 512 << 10 }
-    }
 }
 
 impl SledOptions {
@@ -47,6 +36,7 @@ impl SledOptions {
             path: path.into(),
             cache_bytes: CACHE_BYTES,
             group: GroupLimits::default(),
+            safeguards: Safeguards::default(),
             on_fatal: Arc::new(fatal::abort),
         }
     }
@@ -54,11 +44,12 @@ impl SledOptions {
 
 impl fmt::Debug for SledOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, cache_bytes, group, on_fatal: _ } = self;
+        let Self { path, cache_bytes, group, safeguards, on_fatal: _ } = self;
         f.debug_struct("SledOptions")
             .field("path", path)
             .field("cache_bytes", cache_bytes)
             .field("group", group)
+            .field("safeguards", safeguards)
             .finish_non_exhaustive()
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use credsmith_core::ports::store::{Batch, Key, Store};
 use tempfile::TempDir;
 
-use super::super::OpenError;
 use super::{Sled, options};
+use crate::OpenError;
 
 /// Opens, puts one more entry, closes.
 async fn use_once(directory: &Path, key: &'static str) {
@@ -155,7 +155,11 @@ async fn a_damaged_value_is_an_error_of_its_reader_alone() {
     let db = super::super::opening::open_sled(&options(directory.path())).unwrap();
     db.insert("eb", "short").unwrap();
     drop(db);
-    let store = Sled::open(options(directory.path())).unwrap();
+    assert!(refused(directory.path()).to_string().contains("is not all there"));
+    let mut options = options(directory.path());
+    options.safeguards.despite_loss = true;
+    let store = Sled::open(options).unwrap();
+    store.accept_loss().unwrap();
     assert!(store.get(&Key::new("b")).await.is_err());
     assert!(store.scan(&Key::new(""), None, 10).await.is_err());
     let expecting = Batch::default()

@@ -3,6 +3,7 @@
 
 mod directories;
 mod durability;
+mod power;
 mod size;
 
 use std::fs::File;
@@ -18,7 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::opening;
 use super::write::{Log, SyncFile};
-use super::{Sled, SledOptions, Step};
+use super::{Sled, SledOptions};
+use crate::Step;
 
 /// The events of a test, in order.
 #[derive(Clone, Default)]

@@ -1,42 +1,45 @@
-//! The store's directory before and after sled opens it: private, locked, free of the remains of a
-//! crash, and itself durable.
+//! The directory of a store before and after an engine opens it: private, locked, and itself
+//! durable.
 
 use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::error::OpenError;
+use crate::error::OpenError;
 
 /// A directory that no other process can open as a store as long as this lives.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     _lock: File,
 }
 
 impl Directory {
-    /// Creates the directory if it is missing, checks its owner and mode, locks it, and removes the
-    /// remains of an interrupted start.
-    pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
+    /// Creates the directory if it is missing, checks its owner and mode, and locks it.
+    pub(crate) fn claim(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
         let metadata = fs::metadata(path).map_err(OpenError::io(path, "look at"))?;
         check(path, &metadata)?;
         let lock = lock(path)?;
-        clear(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// The path of sled's log.
-    pub(super) fn log(&self) -> PathBuf {
-        self.path.join("db")
+    /// Its own path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Makes the directory entries of the files durable: a synced file is lost with its entry.
-    pub(super) fn sync(&self) -> Result<(), OpenError> {
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes the files with these `names` and their directory entries durable: a synced file is
+    /// lost with its entry.
+    pub(crate) fn sync(&self, names: &[&str]) -> Result<(), OpenError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        let below = ["db", "conf", "blobs"].map(|name| self.path.join(name));
+        let below: Vec<PathBuf> = names.iter().map(|name| self.path.join(name)).collect();
         for path in below.iter().map(PathBuf::as_path).chain([&*self.path, parent]) {
             let synced = File::open(path).and_then(|file| file.sync_all());
             synced.map_err(OpenError::io(path, "make durable"))?;
@@ -80,7 +83,7 @@ fn problem(is_directory: bool, is_own: bool, mode: u32) -> Option<&'static str> 
     None
 }
 
-/// Locks the directory. sled locks its log as well, but its error does not explain the cause.
+/// Locks the directory. An engine locks its file as well, but its error does not explain the cause.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join("lock");
     let mut options = fs::OpenOptions::new();
@@ -91,31 +94,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(cause)) => Err(OpenError::io(&name, "lock")(cause)),
     }
-}
-
-/// Removes two remains of an interrupted start that sled would read as valid files: a half-written
-/// snapshot (it sorts after the complete one), and a half-written `conf` of a store that has never
-/// had data.
-fn clear(path: &Path) -> Result<(), OpenError> {
-    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    for entry in entries.map_err(OpenError::io(path, "list"))? {
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        if name.starts_with(b"snap.") && name.ends_with(b".generating") {
-            remove(&entry.path())?;
-        }
-    }
-    let unused = fs::metadata(path.join("db")).map_or(true, |log| log.len() == 0);
-    let conf = path.join("conf");
-    if unused && conf.exists() {
-        remove(&conf)?;
-    }
-    Ok(())
-}
-
-fn remove(file: &Path) -> Result<(), OpenError> {
-    tracing::warn!(file = %file.display(), "removing {}, which an interrupted start has left", file.display());
-    fs::remove_file(file).map_err(OpenError::io(file, "remove"))
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use credsmith_core::error::BoxedCause;
 /// The step of a write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Changing sled's tree.
+    /// Changing the engine's data.
     Apply,
-    /// sled's flush.
+    /// Handing the changes to the operating system.
     Flush,
-    /// fdatasync of sled's log file.
+    /// Making them durable (fdatasync).
     Sync,
+    /// Noting the group in the file that knows the last acknowledged commit.
+    Tip,
     /// A panic in one of the others.
     Panic,
 }
@@ -35,11 +37,11 @@ pub struct Fatal {
 pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 impl Fatal {
-    pub(super) fn new(step: Step, cause: impl Into<BoxedCause>) -> Self {
+    pub(crate) fn new(step: Step, cause: impl Into<BoxedCause>) -> Self {
         Self { step, cause: cause.into() }
     }
 
-    pub(super) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+    pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
         Self::new(Step::Panic, panic_text(payload))
     }
 }
@@ -48,8 +50,9 @@ impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.step {
             Step::Apply => "the store could not change its data",
-            Step::Flush => "the store could not write its log",
-            Step::Sync => "the store could not make its log durable",
+            Step::Flush => "the store could not write its file",
+            Step::Sync => "the store could not make its file durable",
+            Step::Tip => "the store could not note its last commit",
             Step::Panic => "the store broke down while it wrote",
         })
     }
@@ -62,7 +65,7 @@ impl std::error::Error for Fatal {
 }
 
 /// Logs and aborts, without running destructors, since they could write.
-pub(super) fn abort(fatal: &Fatal) {
+pub(crate) fn abort(fatal: &Fatal) {
     tracing::error!(
         step = ?fatal.step,
         cause = %fatal.cause,
@@ -72,7 +75,7 @@ pub(super) fn abort(fatal: &Fatal) {
 }
 
 /// The message of a panic.
-pub(super) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())

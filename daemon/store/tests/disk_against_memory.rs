@@ -1,9 +1,9 @@
-//! The store on disk behaves like the one in memory under any sequence of batches, scans and
+//! A store on disk behaves like the one in memory under any sequence of batches, scans and
 //! restarts.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use credsmith_core::ports::store::{Batch, Expected, Key, Page, Store, StoreError};
-use credsmith_store::{Memory, Sled, SledOptions};
+use credsmith_store::{Engine, Memory, OnDisk, OnDiskOptions};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -62,19 +62,20 @@ fn step() -> impl Strategy<Value = Step> {
 /// Both stores, and the place of the one that has one.
 struct Both {
     memory: Memory,
-    sled: Option<Sled>,
+    engine: Engine,
+    disk: Option<OnDisk>,
     directory: TempDir,
 }
 
 impl Both {
-    fn new() -> Self {
+    fn new(engine: Engine) -> Self {
         let directory = TempDir::new().unwrap();
-        let sled = Some(open(&directory));
-        Self { memory: Memory::new(), sled, directory }
+        let disk = Some(open(engine, &directory));
+        Self { memory: Memory::new(), engine, disk, directory }
     }
 
-    fn sled(&self) -> &Sled {
-        self.sled.as_ref().unwrap()
+    fn disk(&self) -> &OnDisk {
+        self.disk.as_ref().unwrap()
     }
 
     async fn take(&mut self, step: Step) {
@@ -90,7 +91,7 @@ impl Both {
     /// The same changes to both, each with its own revisions.
     async fn commit(&self, changes: Vec<Change>) {
         let in_memory = outcome(self.memory.commit(batch(&self.memory, &changes).await).await);
-        let on_disk = outcome(self.sled().commit(batch(self.sled(), &changes).await).await);
+        let on_disk = outcome(self.disk().commit(batch(self.disk(), &changes).await).await);
         assert_eq!(on_disk, in_memory, "{changes:?}");
         for change in &changes {
             let key = Key::new(change.key.clone());
@@ -99,7 +100,7 @@ impl Both {
             };
             let expected = there(self.memory.get(&key).await.unwrap());
             assert_eq!(
-                there(self.sled().get(&key).await.unwrap()),
+                there(self.disk().get(&key).await.unwrap()),
                 expected,
                 "{key:?} after {changes:?}"
             );
@@ -108,24 +109,23 @@ impl Both {
 
     async fn scan(&self, prefix: &Key, after: Option<Key>, limit: usize) {
         let in_memory = self.memory.scan(prefix, after.as_ref(), limit).await.unwrap();
-        let on_disk = self.sled().scan(prefix, after.as_ref(), limit).await.unwrap();
+        let on_disk = self.disk().scan(prefix, after.as_ref(), limit).await.unwrap();
         assert_eq!(shown(&on_disk), shown(&in_memory), "{prefix:?} after {after:?}, {limit}");
     }
 
     async fn reopen(&mut self) {
-        let sled = self.sled.take().unwrap();
-        sled.close().await.unwrap();
-        drop(sled);
-        self.sled = Some(open(&self.directory));
+        let disk = self.disk.take().unwrap();
+        disk.close().await.unwrap();
+        drop(disk);
+        self.disk = Some(open(self.engine, &self.directory));
         self.scan(&Key::new(""), None, usize::MAX).await;
     }
 }
 
-fn open(directory: &TempDir) -> Sled {
-    let mut options = SledOptions::new(directory.path().join("store"));
-    // So little that pages are thrown out and read again all the time.
-    options.cache_bytes = 64 << 10;
-    Sled::open(options).unwrap()
+fn open(engine: Engine, directory: &TempDir) -> OnDisk {
+    let path = directory.path().join("store");
+    // So little cache that pages are thrown out and read again all the time.
+    OnDisk::open(OnDiskOptions::new(engine, path, 64 << 10)).unwrap()
 }
 
 /// Repeated keys are left out: the limits have tests of their own.
@@ -167,14 +167,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn both_do_the_same(steps in vec(step(), 1..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut both = Both::new();
-            for step in steps {
-                both.take(step).await;
-            }
-            both.reopen().await;
-        });
+    fn sled_does_the_same(steps in vec(step(), 1..80)) {
+        run(Engine::Sled, steps);
     }
+
+    #[test]
+    fn redb_does_the_same(steps in vec(step(), 1..80)) {
+        run(Engine::Redb, steps);
+    }
+}
+
+fn run(engine: Engine, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut both = Both::new(engine);
+        for step in steps {
+            both.take(step).await;
+        }
+        both.reopen().await;
+    });
 }

@@ -9,31 +9,36 @@ const BLOCK: u64 = 1 << 16;
 
 /// The last revision and the durable ceiling.
 #[derive(Debug)]
-pub(super) struct Revisions {
+pub(crate) struct Revisions {
     last: u64,
     ceiling: u64,
 }
 
 impl Revisions {
     /// Continues after the ceiling that was read from the store.
-    pub(super) fn above(ceiling: u64) -> Self {
+    pub(crate) fn above(ceiling: u64) -> Self {
         Self { last: ceiling, ceiling }
     }
 
     /// The newest revision.
-    pub(super) fn last(&self) -> Revision {
+    pub(crate) fn last(&self) -> Revision {
         Revision(self.last)
     }
 
+    /// The durable ceiling, or the one that [`Self::raised_ceiling`] has returned.
+    pub(crate) fn ceiling(&self) -> u64 {
+        self.ceiling
+    }
+
     /// A new revision; `None` when the numbers are used up, which happens to no real store.
-    pub(super) fn next(&mut self) -> Option<Revision> {
+    pub(crate) fn next(&mut self) -> Option<Revision> {
         self.last = self.last.checked_add(1)?;
         Some(Revision(self.last))
     }
 
     /// The ceiling to make durable together with the revisions given since the last call, if the
     /// old one does not cover them.
-    pub(super) fn raised_ceiling(&mut self) -> Option<u64> {
+    pub(crate) fn raised_ceiling(&mut self) -> Option<u64> {
         if self.last <= self.ceiling {
             return None;
         }

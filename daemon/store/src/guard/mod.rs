@@ -1,0 +1,305 @@
+//! Watches over the files of a store, above every engine: nothing that was acknowledged is lost in
+//! silence, and a start that is refused leaves the files as they were.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `stock` | reads every file once before an engine may open them |
+//! | `place`, `copy` | keeps a copy of the files until the opening has found everything |
+//! | `reached` | what an engine records of its own content, group by group |
+//! | `tip` | knows the last acknowledged commit, outside the store |
+//! | `copies` | keeps copies of the last good state |
+//! | `judge` | compares all of that |
+//!
+//! An opening goes: take stock, copy, let the engine open, count every entry, compare with the
+//! engine's own record and with the tip; then the copy goes, or it is put back. Each group of
+//! commits moves the tip before it is acknowledged. At the end of the last use the files are noted
+//! with their digests.
+//!
+//! Never here: the format of an engine, a repair, a deletion of what could be the newest data.
+
+mod copies;
+mod copy;
+mod judge;
+mod place;
+mod reached;
+mod stock;
+#[cfg(test)]
+mod tests;
+mod tip;
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use credsmith_core::error::BoxedCause;
+use parking_lot::Mutex;
+
+use crate::directory::Directory;
+use crate::error::OpenError;
+use crate::fatal::panic_text;
+use judge::{Before, Judgement};
+use place::Place;
+use stock::{Reader, Stock, read_file};
+use tip::Tip;
+
+pub use copies::Copies;
+pub use judge::Loss;
+pub(crate) use reached::{REACHED_BYTES, Reached};
+
+/// How long an engine may take to let go of its files after it was dropped.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a store is watched over.
+#[derive(Debug, Clone, Default)]
+pub struct Safeguards {
+    /// Files and directories that exist only where there was a store: where one of them is and the
+    /// store is not, no new store is made.
+    pub evidence: Vec<PathBuf>,
+    /// Copies of the last good state.
+    pub copies: Option<Copies>,
+    /// Opens a store that has lost something too. It is put back as it was when it is closed,
+    /// unless the loss is accepted.
+    pub despite_loss: bool,
+}
+
+/// An engine that has opened its files, as its guard needs it.
+pub(crate) trait Guarded {
+    /// What the engine recorded with its last group; `None` in a store without a group, or of a
+    /// format that recorded nothing.
+    fn recorded(&self) -> Result<Option<Reached>, BoxedCause>;
+
+    /// Reads every entry and counts it. The revision of the result does not matter.
+    fn count(&self) -> Result<Reached, BoxedCause>;
+
+    /// Records `reached`, durably, and lets revisions go on above it.
+    fn record(&mut self, reached: Reached) -> Result<(), BoxedCause>;
+}
+
+/// Watches over one store while it is open. Dropped last: it holds the lock of the directory.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    place: Place,
+    watched: Mutex<Watched>,
+    _directory: Directory,
+}
+
+#[derive(Debug)]
+struct Watched {
+    /// The last acknowledged commit.
+    reached: Reached,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Everything is there.
+    Whole(Tip),
+    /// Something was lost, and the operator has not decided yet.
+    Undecided(Loss, Kept),
+    /// The files were put back.
+    PutBack,
+}
+
+/// The files of a store before it was opened.
+#[derive(Debug)]
+struct Kept {
+    stock: Stock,
+    clean: Option<Stock>,
+}
+
+/// Opens a store: `open` has the engine open the files in `directory`.
+///
+/// # Errors
+/// The store is not all there, or cannot be read. Its files are then as they were.
+pub(crate) fn open<E: Guarded>(
+    directory: Directory,
+    safeguards: &Safeguards,
+    open: impl FnOnce(&Directory) -> Result<E, OpenError>,
+) -> Result<(E, Guard), OpenError> {
+    open_with(directory, safeguards, &read_file, open)
+}
+
+fn open_with<E: Guarded>(
+    directory: Directory,
+    safeguards: &Safeguards,
+    reader: Reader<'_>,
+    open: impl FnOnce(&Directory) -> Result<E, OpenError>,
+) -> Result<(E, Guard), OpenError> {
+    let place = Place::of(directory.path());
+    undo_broken_opening(&place)?;
+    let stock = Stock::take(&place.store, reader)?;
+    let clean = place.at_clean_end()?;
+    let before = Before { known: place.known()?, bare: stock.is_bare(), clean: clean.clone() };
+    judge::files(&place.store, &before, safeguards)?;
+    judge::warn_of(&clean.as_ref().map(|clean| stock.differences(clean)).unwrap_or_default());
+
+    place.make()?;
+    place.keep(&stock, reader)?;
+    if before.is_new() {
+        // The tip of a new store comes before the store: without one, files are of an older format.
+        place.tip(Reached::default())?;
+    }
+    place.forget_clean_end()?;
+    let kept = Kept { stock, clean };
+    let opened = opened(&place, &before, safeguards, || open(&directory));
+    let watched = match opened {
+        Ok((engine, Judgement { reached, loss: None })) => {
+            settle(&place, safeguards, reached).map(|state| (engine, Watched { reached, state }))
+        }
+        Ok((engine, Judgement { reached, loss: Some(loss) })) => {
+            return Ok((engine, guard(place, directory, reached, State::Undecided(loss, kept))));
+        }
+        Err(error) => Err(error),
+    };
+    match watched {
+        Ok((engine, Watched { reached, state })) => {
+            Ok((engine, guard(place, directory, reached, state)))
+        }
+        Err(error) => {
+            put_back(&place, &kept)?;
+            Err(error)
+        }
+    }
+}
+
+fn guard(place: Place, directory: Directory, reached: Reached, state: State) -> Guard {
+    Guard { place, watched: Mutex::new(Watched { reached, state }), _directory: directory }
+}
+
+/// A daemon that died amid an opening may have left anything in the files.
+fn undo_broken_opening(place: &Place) -> Result<(), OpenError> {
+    let Some(stock) = place.kept()? else { return Ok(()) };
+    tracing::warn!("an opening of the store broke off; its files are put back as they were before");
+    place.put_back(&stock)
+}
+
+/// Has the engine open its files, and judges what it found. An engine that found too little is
+/// dropped here.
+fn opened<E: Guarded>(
+    place: &Place,
+    before: &Before,
+    safeguards: &Safeguards,
+    open: impl FnOnce() -> Result<E, OpenError>,
+) -> Result<(E, Judgement), OpenError> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut engine = open()?;
+        match judge::content(&mut engine, &place.store, before, safeguards) {
+            Ok(judgement) => Ok((engine, judgement)),
+            Err(error) => {
+                // Some engines panic over damaged data when they are dropped, too.
+                let _panicked = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+                Err(error)
+            }
+        }
+    }));
+    outcome.unwrap_or_else(|payload| Err(OpenError::damaged(&place.store, panic_text(&*payload))))
+}
+
+/// Everything is there: the tip follows, and the copy is no longer needed.
+fn settle(place: &Place, safeguards: &Safeguards, reached: Reached) -> Result<State, OpenError> {
+    let mut tip = place.tip(reached)?;
+    tip.advance(reached).map_err(OpenError::io(&place.tip_path(), "write"))?;
+    copies::keep(place, safeguards.copies.as_ref(), reached.revision)?;
+    Ok(State::Whole(tip))
+}
+
+fn put_back(place: &Place, kept: &Kept) -> Result<(), OpenError> {
+    if !is_released(place) {
+        tracing::warn!(
+            "the engine still holds the files of the store; they are put back as new ones"
+        );
+    }
+    place.put_back(&kept.stock)?;
+    kept.clean.as_ref().map_or(Ok(()), |clean| place.note_clean_end(clean))
+}
+
+/// Waits until no thread of the engine holds a file any more: engines lock theirs, and some let go
+/// of them on a thread of their own.
+fn is_released(place: &Place) -> bool {
+    let nothing = |_: &std::path::Path| Ok(Box::new(io::empty()) as Box<dyn io::Read>);
+    let Ok(stock) = Stock::take(&place.store, &nothing) else { return false };
+    let give_up = Instant::now() + RELEASE_TIMEOUT;
+    stock.0.keys().all(|name| {
+        loop {
+            let locked = File::open(place.store.join(name)).map(|file| file.try_lock().is_ok());
+            match locked {
+                Ok(true) | Err(_) => return true,
+                Ok(false) if Instant::now() >= give_up => return false,
+                Ok(false) => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    })
+}
+
+impl Guard {
+    /// Records that the store has come as far as `reached`. The commits up to there may be
+    /// acknowledged when this returns.
+    ///
+    /// # Errors
+    /// The tip could not be written: acknowledge nothing.
+    pub(crate) fn advance(&self, reached: Reached) -> io::Result<()> {
+        let mut watched = self.watched.lock();
+        watched.reached = reached;
+        match &mut watched.state {
+            State::Whole(tip) => tip.advance(reached),
+            // The tip stays as it is until the loss was accepted.
+            State::Undecided(..) | State::PutBack => Ok(()),
+        }
+    }
+
+    /// What the store has lost, and the operator has not accepted yet.
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        match &self.watched.lock().state {
+            State::Undecided(loss, _) => Some(loss.clone()),
+            State::Whole(_) | State::PutBack => None,
+        }
+    }
+
+    /// Accepts the loss: the store is as it is now. Returns where the files are kept as they were.
+    ///
+    /// # Errors
+    /// Nothing is accepted then.
+    pub(crate) fn accept(&self) -> Result<Option<PathBuf>, OpenError> {
+        let mut watched = self.watched.lock();
+        if !matches!(watched.state, State::Undecided(..)) {
+            return Ok(None);
+        }
+        let kept = self.place.accepted(watched.reached.revision);
+        self.place.move_kept(&kept)?;
+        let mut tip = self.place.tip(watched.reached)?;
+        tip.advance(watched.reached).map_err(OpenError::io(&self.place.tip_path(), "write"))?;
+        watched.state = State::Whole(tip);
+        Ok(Some(kept))
+    }
+
+    /// Called when the engine was dropped after a clean end: notes its files, or puts them back
+    /// where a loss was not accepted.
+    pub(crate) fn end(&self) {
+        let mut watched = self.watched.lock();
+        let ended = match &watched.state {
+            State::Whole(_) => self.note_clean_end(),
+            State::Undecided(_, kept) => put_back(&self.place, kept),
+            State::PutBack => Ok(()),
+        };
+        if matches!(watched.state, State::Undecided(..)) {
+            watched.state = State::PutBack;
+        }
+        if let Err(error) = ended {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            // The next start treats it as an unclean end.
+            tracing::warn!(%error, cause, "the files of the store were not noted");
+        }
+    }
+
+    fn note_clean_end(&self) -> Result<(), OpenError> {
+        if !is_released(&self.place) {
+            tracing::warn!("the engine still holds the files of the store, which were not noted");
+            return Ok(());
+        }
+        let stock = Stock::take(&self.place.store, &read_file)?;
+        self.place.note_clean_end(&stock)
+    }
+}

@@ -1,0 +1,166 @@
+//! Where the guard of a store keeps its files: in a directory beside the store's own, with the
+//! same name and `.guard` behind it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `tip` | the last acknowledged commit, see [`super::tip`] |
+//! | `clean` | the files of the store at its last clean end; removed before an engine opens them |
+//! | `before` | the files as they were before an opening that is under way |
+//! | `before.list` | what is in `before`; written last, so that without it `before` is not whole |
+//! | `accepted-<revision>` | the files as they were before an operator accepted a loss |
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::copy;
+use super::reached::Reached;
+use super::stock::{Reader, Stock, read_file};
+use super::tip::{Known, Tip};
+use crate::error::OpenError;
+
+/// The directory of a store, and that of its guard.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) store: PathBuf,
+    guard: PathBuf,
+}
+
+impl Place {
+    /// The place of the store in `store`.
+    pub(super) fn of(store: &Path) -> Self {
+        let mut name = store.file_name().unwrap_or_default().to_owned();
+        name.push(".guard");
+        Self { store: store.to_owned(), guard: store.with_file_name(name) }
+    }
+
+    /// Makes the guard's directory, durably.
+    pub(super) fn make(&self) -> Result<(), OpenError> {
+        copy::make_directory(&self.guard)?;
+        copy::sync_directory(self.guard.parent().unwrap_or(Path::new(".")))
+    }
+
+    pub(super) fn tip_path(&self) -> PathBuf {
+        self.guard.join("tip")
+    }
+
+    fn clean(&self) -> PathBuf {
+        self.guard.join("clean")
+    }
+
+    fn before(&self) -> PathBuf {
+        self.guard.join("before")
+    }
+
+    fn before_list(&self) -> PathBuf {
+        self.guard.join("before.list")
+    }
+
+    /// What the tip says.
+    pub(super) fn known(&self) -> Result<Known, OpenError> {
+        Tip::look(&self.tip_path()).map_err(OpenError::io(&self.tip_path(), "read"))
+    }
+
+    /// Opens the tip for writing.
+    pub(super) fn tip(&self, reached: Reached) -> Result<Tip, OpenError> {
+        let tip = Tip::open(&self.tip_path(), reached);
+        let tip = tip.map_err(OpenError::io(&self.tip_path(), "write"))?;
+        copy::sync_directory(&self.guard)?;
+        Ok(tip)
+    }
+
+    /// The files at the last clean end; `None` after any other end.
+    pub(super) fn at_clean_end(&self) -> Result<Option<Stock>, OpenError> {
+        let path = self.clean();
+        let Some(text) = read_text(&path)? else { return Ok(None) };
+        let stock = Stock::parse(&text);
+        if stock.is_none() {
+            // The content is compared with the tip in any case.
+            tracing::error!(file = %path.display(), "{} is damaged", path.display());
+        }
+        Ok(stock)
+    }
+
+    /// Notes the files of a clean end.
+    pub(super) fn note_clean_end(&self, stock: &Stock) -> Result<(), OpenError> {
+        copy::write_whole(&self.clean(), stock.to_text().as_bytes())
+    }
+
+    /// From here on an end is unclean.
+    pub(super) fn forget_clean_end(&self) -> Result<(), OpenError> {
+        copy::remove_file(&self.clean()).map(drop)
+    }
+
+    /// Copies the files of the store, so that they can be put back.
+    pub(super) fn keep(&self, stock: &Stock, reader: Reader<'_>) -> Result<(), OpenError> {
+        self.discard()?;
+        let copied = copy::files(stock, &self.store, &self.before(), reader);
+        let noted = copied
+            .and_then(|()| copy::write_whole(&self.before_list(), stock.to_text().as_bytes()));
+        if noted.is_err() {
+            // A part of a copy serves nobody; the store has not been touched.
+            let _removed = self.discard();
+        }
+        noted
+    }
+
+    /// The files that an opening which broke off would have put back, or left behind.
+    pub(super) fn kept(&self) -> Result<Option<Stock>, OpenError> {
+        let path = self.before_list();
+        let Some(text) = read_text(&path)? else { return Ok(None) };
+        let damaged = || io::Error::other("it is damaged");
+        Stock::parse(&text).map(Some).ok_or_else(damaged).map_err(OpenError::io(&path, "read"))
+    }
+
+    /// Puts the files back that [`Self::keep`] has copied.
+    pub(super) fn put_back(&self, stock: &Stock) -> Result<(), OpenError> {
+        self.check_kept(stock)?;
+        copy::replace(stock, &self.before(), &self.store)?;
+        self.discard()
+    }
+
+    /// A copy that cannot be read must not take the place of anything.
+    fn check_kept(&self, stock: &Stock) -> Result<(), OpenError> {
+        let before = self.before();
+        let kept =
+            if before.exists() { Stock::take(&before, &read_file)? } else { Stock::default() };
+        // What an earlier attempt has put back is in the store already.
+        let bad = kept.0.iter().find(|(name, item)| stock.0.get(*name) != Some(*item));
+        match bad {
+            None => Ok(()),
+            Some((name, _)) => {
+                let cause = io::Error::other("the copy was changed since it was made");
+                Err(OpenError::io(&before.join(name), "put back")(cause))
+            }
+        }
+    }
+
+    /// Removes the copy.
+    pub(super) fn discard(&self) -> Result<(), OpenError> {
+        copy::remove_file(&self.before_list())?;
+        copy::remove(&self.before())
+    }
+
+    /// Moves the copy to `to`, with its list in it.
+    pub(super) fn move_kept(&self, to: &Path) -> Result<(), OpenError> {
+        copy::remove(to)?;
+        let (before, list) = (self.before(), self.before_list());
+        let moved = fs::rename(&list, before.join("list")).and_then(|()| fs::rename(&before, to));
+        moved.map_err(OpenError::io(to, "make"))?;
+        copy::sync_directory(&self.guard)?;
+        copy::sync_directory(to.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Where the files are kept that stood here before a loss was accepted.
+    pub(super) fn accepted(&self, revision: u64) -> PathBuf {
+        self.guard.join(format!("accepted-{revision}"))
+    }
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, OpenError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io(path, "read")(error)),
+    }
+}
