@@ -73,6 +73,14 @@ pub(crate) enum Command {
     /// Manage the vault of a running daemon
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Compile a component from standard input; the daemon starts this itself, to bound it
+    #[command(hide = true)]
+    CompileComponent {
+        /// Most memory, in bytes
+        memory: u64,
+        /// Most computing time, in seconds
+        seconds: u64,
+    },
     /// Confirm to a running daemon that the clock is right, after a jump that an operator has
     /// checked
     TrustClock {

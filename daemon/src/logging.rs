@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use credsmith_core::text::is_unfit_for_names;
 use parking_lot::{Condvar, Mutex};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
@@ -259,7 +260,7 @@ fn one_line(event: &str, format: Format) -> String {
     let body = event.strip_suffix('\n').unwrap_or(event);
     let mut line = String::with_capacity(event.len());
     for c in body.chars() {
-        match (misleads(c), format) {
+        match (is_unfit_for_names(c), format) {
             (false, _) => line.push(c),
             (true, Format::Human) => line.extend(c.escape_default()),
             // All of these are in the basic plane, so that four digits do.
@@ -270,12 +271,6 @@ fn one_line(event: &str, format: Format) -> String {
     }
     line.push('\n');
     line
-}
-
-/// Control characters, line separators, and marks that turn the direction of text around.
-fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

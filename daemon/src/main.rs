@@ -70,6 +70,9 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Audit(AuditCommand::Verify { files, config, socket, from }) => {
             block_on(commands::audit::verify(files, config.as_deref(), socket.as_deref(), from))
         }
+        Command::CompileComponent { memory, seconds } => {
+            credsmith_host::compile_component(memory, seconds).map_err(Failure::run)
+        }
         Command::Lease(command) => block_on(running::lease(command)),
         Command::User(command) => block_on(running::user(command)),
         Command::Vault(command) => block_on(running::vault(command)),

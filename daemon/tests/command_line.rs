@@ -176,3 +176,143 @@ fn a_bundled_directory_shows_what_it_takes() {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
+
+/// `credsmith plugin inspect` of what has no end, or no beginning, ends at once and says why.
+#[test]
+fn inspect_of_what_is_no_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [text(dir.path()), text(&pipe), "/dev/zero", "/dev/null"] {
+        let (code, said) = refused(&["plugin", "inspect", path]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(path) && said.contains("not a regular file"), "{said}");
+    }
+    let (code, said) = refused(&["plugin", "inspect", "/absent.wasm"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("/absent.wasm cannot be read"), "{said}");
+}
+
+/// The configuration with a service of `plugin`, and `bounds` as keys of `[plugins]`.
+fn with_service(dir: &Path, plugin: &str, bounds: &str) -> String {
+    let config = configured(dir);
+    let service = format!(
+        "[plugins]\n{bounds}\n[services.one]\ndescription = \"d\"\nplugin = \"{plugin}\"\nallow = [{{ provider = \"op\", claim = \"sub\", any = true }}]\n"
+    );
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &service).unwrap();
+    config
+}
+
+/// An unsigned number in LEB128, as WebAssembly writes numbers.
+fn number(mut value: usize, into: &mut Vec<u8>) {
+    while value >= 0x80 {
+        into.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let mut section = vec![id];
+    number(content.len(), &mut section);
+    section.extend_from_slice(content);
+    section
+}
+
+/// A component of `functions` functions of this body.
+fn component(functions: usize, body: &[u8]) -> Vec<u8> {
+    let mut indices = Vec::new();
+    number(functions, &mut indices);
+    indices.resize(indices.len() + functions, 0);
+    let mut code = Vec::new();
+    number(functions, &mut code);
+    for _ in 0..functions {
+        number(body.len(), &mut code);
+        code.extend_from_slice(body);
+    }
+    let types = [1, 0x60, 0, 0];
+    let module =
+        [b"\0asm\x01\0\0\0".to_vec(), section(1, &types), section(3, &indices), section(10, &code)];
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
+}
+
+/// Loops in loops that all change all variables: a compiler has each of them flow through each
+/// loop.
+fn nested_loops(depth: usize, variables: usize) -> Vec<u8> {
+    let mut body = vec![1];
+    number(variables, &mut body);
+    body.push(0x7f);
+    (0..depth).for_each(|_| body.extend([0x03, 0x40]));
+    for variable in 0..variables {
+        body.push(0x20);
+        number(variable, &mut body);
+        body.extend([0x41, 1, 0x6a, 0x21]);
+        number(variable, &mut body);
+    }
+    (0..depth).for_each(|_| body.extend([0x20, 0, 0x0d, 0, 0x0b]));
+    body.push(0x0b);
+    body
+}
+
+/// Attack: a small component that takes a compiler hours, or all memory. It costs the daemon the
+/// bounds of the configuration and no more.
+#[test]
+fn a_compile_bomb_meets_the_bounds_of_time_and_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let bombs = [
+        ("loops.wasm", component(4, &nested_loops(1000, 4000)), "compile_timeout = \"1s\""),
+        ("many.wasm", component(20_000, &nested_loops(5, 60)), "compile_memory = \"64MiB\""),
+    ];
+    for (name, bomb, bounds) in bombs {
+        fs::write(dir.path().join(name), &bomb).unwrap();
+        let _ = fs::remove_file(dir.path().join("kek"));
+        let config = with_service(dir.path(), name, bounds);
+        let begun = std::time::Instant::now();
+        let output = credsmith(&["plugin", "list", "--config", &config]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains("compiling it took more than"), "{name}: {said}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+}
+
+/// What the daemon has compiled, `credsmith plugin list` does not compile again; where the daemon
+/// has no data yet, the command makes none.
+#[test]
+fn plugin_list_uses_the_artefacts_of_the_daemon() {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    let dir = tempfile::tempdir().unwrap();
+    let config = with_service(dir.path(), "bundled:info", "");
+    let list = || {
+        let output = credsmith(&["plugin", "list", "--config", &config]);
+        assert!(output.status.success(), "{output:?}");
+    };
+    list();
+    assert!(!dir.path().join("data").exists());
+    let artefacts = dir.path().join("data/artefacts");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&artefacts).unwrap();
+    let kept = || {
+        let entries = fs::read_dir(&artefacts).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| (entry.file_name(), entry.metadata().unwrap().ino()))
+            .collect::<Vec<_>>()
+    };
+    list();
+    let first = kept();
+    assert_eq!(first.len(), 1, "{first:?}");
+    list();
+    assert_eq!(kept(), first, "a file that is written anew is another one");
+}
+
+/// `inspect` says where a component has its time and its randomness from, or that it has none.
+#[test]
+fn inspect_remarks_on_a_component_without_randomness() {
+    let said = |name: &str| {
+        let output = credsmith(&["plugin", "inspect", name]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(said("bundled:info").contains("\nremark   It has no source of randomness"));
+    assert!(!said("bundled:ssh-ca").contains("remark"));
+    assert!(!said("bundled:totp").contains("remark"));
+}

@@ -69,6 +69,9 @@ pub use {
     settings::{FromSetting, Noted, Settings},
 };
 
+/// Which characters texts may have: what the daemon refuses in an answer.
+pub use credsmith_contract::text;
+
 /// Everything that a service plugin usually names.
 #[cfg(any(feature = "service", not(target_arch = "wasm32")))]
 pub mod prelude {

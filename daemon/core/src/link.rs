@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::text::is_unfit_for_names;
+
 /// Longest link, in bytes.
 pub const MAX_LINK_BYTES: usize = 2048;
 
@@ -17,7 +19,8 @@ pub fn check_link(text: &str) -> Result<(), &'static str> {
     let is_absolute = ["https://", "http://"].iter().any(|scheme| {
         text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     });
-    let is_plain = !text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
+    let is_plain =
+        !text.contains(|c: char| is_unfit_for_names(c) || c.is_whitespace() || c == '\\');
     let url = Url::parse(text).ok().filter(|_| is_absolute && is_plain);
     match url {
         None => Err("Expected an absolute https or http URL."),
@@ -59,6 +62,11 @@ mod tests {
             "https://exa\tmple.com",
             "https://example.com\\@evil.example",
             "https://example.com/a b",
+            "https://example.com/\u{202e}gnp.exe",
+            "https://example.com/a\u{2066}b",
+            "https://example.com/a\u{200f}b",
+            "https://example.com/a\u{feff}b",
+            "https://example.com/a\rb",
             &format!("https://example.com/{}", "a".repeat(MAX_LINK_BYTES)),
         ] {
             assert!(check_link(bad).is_err(), "{bad}");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use credsmith_core::error::FieldProblem;
+use credsmith_core::text::on_one_line;
 
 /// Why there is no host.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +99,11 @@ impl LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {}: {}", self.origin, self.cause)?;
+        // Paths and names of a component may be anything.
+        write!(f, "plugin {}: {}", on_one_line(&self.origin), on_one_line(&self.cause))?;
         for (at, problem) in self.problems.iter().enumerate() {
             f.write_str(if at == 0 { ": " } else { "; " })?;
-            write!(f, "{}: {}", problem.place(), problem.message)?;
+            write!(f, "{}: {}", on_one_line(&problem.place()), on_one_line(&problem.message))?;
         }
         write!(f, " ({})", self.fix)
     }

@@ -6,11 +6,12 @@ use credsmith_core::ports::types::TypePluginView;
 use credsmith_core::secret::Secret;
 
 use crate::component::cache::Template;
+use crate::component::sources::Remark;
 use crate::component::world::World;
 use crate::error::{LoadError, LoadFault};
 use crate::load::fields::Description;
 use crate::load::loader::{DESCRIBE_MEMORY, Loader};
-use crate::options::{ComponentSource, HostOptions};
+use crate::options::{CompilerProcess, ComponentSource, HostOptions};
 use crate::worlds::credential_type::plugin::CredentialTypeWorld;
 use crate::worlds::directory::DirectoryWorld;
 use crate::worlds::service::ServiceWorld;
@@ -26,6 +27,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Everything that it exports, by name.
     pub exports: Vec<String>,
+    /// What an admin should know about its time and its randomness.
+    pub remarks: Vec<Remark>,
     /// Its description of itself.
     pub described: Described,
 }
@@ -42,16 +45,21 @@ pub enum Described {
 }
 
 /// Inspects the component in `bytes`. For a single inspection, without a host; needs a runtime.
-/// `origin` names it in errors.
+/// `origin` names it in errors; `compiler` is the process that compiles it.
 ///
 /// # Errors
 /// [`LoadError`] names cause and fix.
 pub async fn inspect(
     bytes: impl Into<Cow<'static, [u8]>>,
     origin: &str,
+    compiler: Option<CompilerProcess>,
 ) -> Result<Inspection, LoadError> {
-    let options =
-        HostOptions { pool_size: 2, guest_threads: 1, ..HostOptions::new(Secret::new("")) };
+    let options = HostOptions {
+        pool_size: 2,
+        guest_threads: 1,
+        compiler,
+        ..HostOptions::new(Secret::new(""))
+    };
     let loader = Loader::start(&options).map_err(|why| {
         let fix = "see why the plugin engine does not start here";
         LoadError::new(LoadFault::Broke, origin, why, fix)
@@ -79,6 +87,7 @@ pub(crate) async fn inspect_with(
         world: plugin.world,
         imports: plugin.shape.imports.clone(),
         exports: plugin.shape.exports.clone(),
+        remarks: plugin.remarks.clone(),
         described,
     })
 }

@@ -28,15 +28,17 @@ mod text;
 mod v0;
 mod worlds;
 
+pub use component::compiler::compile_component;
+pub use component::sources::Remark;
 pub use component::world::World;
 pub use error::{HostError, LoadError, LoadFault};
 pub use host::Host;
 pub use inspect::{Described, Inspection, inspect};
 pub use load::fields::{Description, Field};
 pub use options::{
-    ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits, ServiceSetup, Setting,
-    TokenGrant,
+    CompilerProcess, ComponentSource, DirectorySetup, HostOptions, HttpLimits, OutputLimits,
+    ServiceSetup, Setting, TokenGrant,
 };
-pub use secrets::Endpoint;
+pub use secrets::{BadBinding, Binding, Endpoint};
 pub use worlds::credential_type::set::TypePluginSet;
 pub use worlds::directory::DirectoryPlugin;

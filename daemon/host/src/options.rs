@@ -12,7 +12,7 @@ use credsmith_core::secret::Secret;
 use credsmith_http::client::Destination;
 use serde_json::Value;
 
-use crate::secrets::Endpoint;
+use crate::secrets::Binding;
 
 /// How the host as a whole behaves.
 #[derive(Debug, Clone)]
@@ -30,6 +30,22 @@ pub struct HostOptions {
     pub epoch_tick: Duration,
     /// Most linear memory that any plugin may be given, in bytes.
     pub max_memory_bytes: usize,
+    /// The process that compiles components. `None` compiles them in this one, without bounds of
+    /// time and memory: for tests, whose components are known.
+    pub compiler: Option<CompilerProcess>,
+}
+
+/// A process that runs [`compile_component`](crate::compile_component), with its bounds.
+#[derive(Debug, Clone)]
+pub struct CompilerProcess {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments, before those that are the bounds.
+    pub arguments: Vec<String>,
+    /// How long one component may take to be compiled. The time of each processor is bounded, too.
+    pub timeout: Duration,
+    /// Most memory that compiling one may take, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl HostOptions {
@@ -43,6 +59,7 @@ impl HostOptions {
             guest_threads: cores.clamp(2, 8),
             epoch_tick: Duration::from_millis(2),
             max_memory_bytes: 256 << 20,
+            compiler: None,
         }
     }
 }
@@ -69,8 +86,8 @@ pub enum Setting {
     Secret {
         /// The value.
         value: Secret,
-        /// Where the host may put it.
-        destinations: Vec<Endpoint>,
+        /// Which requests the host may put it into.
+        destinations: Vec<Binding>,
         /// Whether the plugin may see it.
         reveal: bool,
         /// Whether the plugin may compute HMACs with it.
@@ -86,8 +103,8 @@ pub enum Setting {
 /// The grant of a user's access token to a plugin.
 #[derive(Debug, Clone)]
 pub struct TokenGrant {
-    /// Where the host may put it.
-    pub destinations: Vec<Endpoint>,
+    /// Which requests the host may put it into.
+    pub destinations: Vec<Binding>,
     /// Whether the plugin may see it.
     pub reveal: bool,
 }
@@ -103,6 +120,14 @@ pub struct HttpLimits {
     pub response_bytes: usize,
     /// One request from dialling to the last byte.
     pub timeout: Duration,
+}
+
+impl HttpLimits {
+    /// The default of directories: configurations of one company come in many pages, and each of
+    /// them is large.
+    pub fn of_directories() -> Self {
+        Self { requests: 128, response_bytes: 4 << 20, ..Self::default() }
+    }
 }
 
 impl Default for HttpLimits {
@@ -216,8 +241,7 @@ impl DirectorySetup {
             queue_wait: Duration::from_secs(10),
             plugin_timeout: Duration::from_secs(30),
             memory_bytes: 64 << 20,
-            // Configurations of one company come in many pages, and each of them is large.
-            http: HttpLimits { requests: 128, response_bytes: 4 << 20, ..HttpLimits::default() },
+            http: HttpLimits::of_directories(),
         }
     }
 }

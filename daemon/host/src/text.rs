@@ -1,53 +1,51 @@
-//! Handles text of plugins: escapes it for logs, cleans it for people, searches it for secrets.
+//! Handles text of plugins: escapes it for logs, cleans it for people, masks secrets in it.
 //!
-//! Never here: the meaning of a text.
+//! What people can read is core's to say ([`credsmith_core::text`]). Never here: the meaning of a
+//! text.
 
 use credsmith_contract::limits::SHORTEST_SEARCHED;
 use credsmith_core::secret::Secret;
+pub(crate) use credsmith_core::text::{is_lines, is_one_line};
+use credsmith_core::text::{is_unfit_for_names, on_one_line};
 
 /// Replaces a secret in a text.
 pub(crate) const MASK: &str = "[masked]";
+/// Shortest word that looks like a key, in bytes.
+const SHORTEST_KEY: usize = 20;
 
-/// Whether a character may change how a terminal or a reader shows the rest: controls, line
-/// separators, direction marks.
-fn is_unruly(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// `text` for a field of a log line: one line, nothing in it that a terminal obeys.
+/// `text` for a field of a log line: one line, nothing in it that a terminal obeys, and no two
+/// texts alike.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            c if is_unruly(c) => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
+    on_one_line(&text.replace('\\', "\\\\")).into_owned()
 }
 
 /// `text` for a person: unruly characters become spaces, and it ends after `longest` characters.
 pub(crate) fn cleaned(text: &str, longest: usize) -> String {
     let spaced: String =
-        text.chars().map(|c| if is_unruly(c) { ' ' } else { c }).take(longest).collect();
+        text.chars().map(|c| if is_unfit_for_names(c) { ' ' } else { c }).take(longest).collect();
     spaced.trim().to_owned()
 }
 
-/// Whether `text` is one line without controls. Direction marks are part of some people's names.
-pub(crate) fn is_one_line(text: &str) -> bool {
-    !text.chars().any(char::is_control)
-}
-
-/// Whether `text` is lines without controls but tabs and line ends.
-pub(crate) fn is_lines(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
-}
-
-/// Whether `hay` contains `needle`. A needle too short to be searched for is never found.
-pub(crate) fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    needle.len() >= SHORTEST_SEARCHED && memchr::memmem::find(hay, needle).is_some()
+/// `text` without words that look like a key: long, of letters and digits.
+pub(crate) fn without_keys(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '_' | '-' | '=');
+    let is_key = |word: &str| {
+        word.len() >= SHORTEST_KEY
+            && word.bytes().any(|b| b.is_ascii_digit())
+            && word.bytes().any(|b| b.is_ascii_alphabetic())
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let (word, more) = rest.split_at(end);
+        out.push_str(if is_key(word) { MASK } else { word });
+        let next = more.find(is_part).unwrap_or(more.len());
+        let (between, after) = more.split_at(next);
+        out.push_str(between);
+        rest = after;
+    }
+    out
 }
 
 /// `secret` inside a JSON string, without the quotes, where that differs from the secret itself.
@@ -106,11 +104,39 @@ mod tests {
         );
     }
 
+    /// The test kit of the SDK has the rules of core once more.
     #[test]
-    fn searching_finds_what_is_there() {
-        assert!(contains(b"xxhunter2yy", b"hunter2"));
-        assert!(!contains(b"xxhunter3yy", b"hunter2"));
-        assert!(!contains(b"", b"hunter2"));
-        assert!(!contains(b"abc", b"abc"), "three bytes are not searched for");
+    fn the_rules_of_the_contract_are_those_of_core() {
+        use credsmith_contract::text as contract;
+        use credsmith_core::text as core;
+        for c in '\0'..=char::MAX {
+            assert_eq!(contract::is_unruly(c), core::is_unfit_for_names(c), "{c:?}");
+            for text in [format!("a{c}b"), format!("{c}"), format!("a{c}\nb"), format!("a{c}")] {
+                if u32::from(c) > 0x3000 && !core::is_unfit_for_names(c) {
+                    break;
+                }
+                assert_eq!(contract::is_one_line(&text), core::is_one_line(&text), "{text:?}");
+                assert_eq!(contract::is_lines(&text), core::is_lines(&text), "{text:?}");
+                assert_eq!(contract::is_file_name(&text), core::is_file_name(&text), "{text:?}");
+            }
+        }
+        for name in ["con", "NUL.txt", "com1", "lpt9.log", "common", "aux .x", "x.con", "lpt10"] {
+            assert_eq!(contract::is_file_name(name), core::is_file_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_that_look_like_keys_are_masked() {
+        for (given, expected) in [
+            ("got t0kenT0kenT0kenT0kenT0ken.", "got [masked]."),
+            ("key=AKIAIOSFODNN7EXAMPLE1234, next", "[masked], next"),
+            ("at https://api.example/v1/tokens/7", "at https://api.example/v1/tokens/7"),
+            ("https://api.example/0123456789abcdef0123456789", "https://api.example/[masked]"),
+            ("an-ordinary-word-with-hyphens", "an-ordinary-word-with-hyphens"),
+            ("ä", "ä"),
+            ("", ""),
+        ] {
+            assert_eq!(without_keys(given), expected);
+        }
     }
 }

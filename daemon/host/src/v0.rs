@@ -16,7 +16,7 @@ mod service_plugin {
         with: {
             "credsmith:plugin/settings.secret": crate::secrets::SecretHandle,
             "credsmith:plugin/keys.signing-key": crate::capability::keys::KeyHandle,
-            "credsmith:plugin/http.response": crate::capability::http::HttpResponse,
+            "credsmith:plugin/http.response": crate::capability::http::answer::HttpResponse,
             "credsmith:plugin/http.exchange": crate::capability::http::Exchange,
             "credsmith:plugin/call.identity": crate::capability::call::IdentityHandle,
             "credsmith:plugin/call.request": crate::capability::call::RequestHandle,

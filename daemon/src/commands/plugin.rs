@@ -1,16 +1,17 @@
 //! `credsmith plugin`: describes a component, and the plugins of a configuration.
 //!
-//! Text of a plugin is printed with control characters escaped: it may contain sequences that
-//! control a terminal.
+//! Text of a plugin is printed with unruly characters escaped: it may contain sequences that
+//! control a terminal, or turn a line around.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use credsmith_core::ports::plugins::{LoadedService, Parameter, PluginIdentity};
-use credsmith_core::secret::Secret;
-use credsmith_host::{Described, Description, Field, Host, Inspection};
+use credsmith_core::text::on_one_line;
+use credsmith_host::{Described, Description, Field, Host, HostOptions, Inspection};
 
-use crate::config::{Loaded, Plugin};
+use crate::config::{Config, Loaded, Plugin, Plugins};
 use crate::failure::Failure;
 use crate::sentence::as_sentence;
 use crate::{console, wire_up};
@@ -22,20 +23,19 @@ pub(crate) async fn inspect(path: &Path) -> Result<(), Failure> {
         None => Plugin::File(path.to_owned()),
     };
     let source = wire_up::component(&plugin).map_err(|why| Failure::run(as_sentence(&why)))?;
-    let inspection = credsmith_host::inspect(source.bytes, &source.origin).await;
+    let compiler = wire_up::compiler(&Plugins::default());
+    let inspection = credsmith_host::inspect(source.bytes, &source.origin, Some(compiler)).await;
     console::print(describe(&inspection.map_err(Failure::error)?).trim_end());
     Ok(())
 }
 
 /// Loads the plugins of a configuration and prints what each service offers. It serves nothing and
-/// touches no data.
+/// touches no data but compiled components.
 ///
 /// # Errors
 /// When some service cannot be loaded, after all have been printed.
 pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
-    // Without artefacts: their key is in the data, which may be in use.
-    let host = Host::new(wire_up::host_options(&loaded.config, Secret::new("")));
-    let host = host.map_err(Failure::error)?;
+    let host = host(&loaded.config)?;
     let outcomes = wire_up::load_each(&host, &loaded.config).await;
     let mut text = String::new();
     let mut broken = 0;
@@ -54,6 +54,20 @@ pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
         1 => Err(Failure::run("One service cannot be loaded.")),
         _ => Err(Failure::run(format!("{broken} services cannot be loaded."))),
     }
+}
+
+/// A host with the compiled components of the daemon, where there are some that this user may use:
+/// another user has none, and makes none.
+fn host(config: &Config) -> Result<Host, Failure> {
+    let options = wire_up::host_options(config, wire_up::artefact_key(config));
+    let artefacts = config.data.artefacts();
+    if artefacts.is_dir() {
+        let kept = HostOptions { artefacts: Some(artefacts), ..options.clone() };
+        if let Ok(host) = Host::new(kept) {
+            return Ok(host);
+        }
+    }
+    Host::new(options).map_err(Failure::error)
 }
 
 fn offer(id: &str, service: &LoadedService) -> String {
@@ -92,6 +106,9 @@ fn describe(inspection: &Inspection) -> String {
             let _ = writeln!(text, "name     {name} {}", plain(version));
         }
     }
+    for remark in &inspection.remarks {
+        let _ = writeln!(text, "remark   {}", plain(&remark.text));
+    }
     for (title, names) in [("imports", &inspection.imports), ("exports", &inspection.exports)] {
         let _ = writeln!(text, "{title}");
         for name in names {
@@ -123,7 +140,7 @@ fn setting(field: &Field) -> String {
     let mut text = format!("  {} ({}", plain(&field.key), plain(&field.kind));
     match &field.default {
         Some(default) => {
-            let _ = write!(text, ", default {:?}", plain(default));
+            let _ = write!(text, ", default \"{}\"", plain(default));
         }
         None if field.required => text.push_str(", required"),
         None => {}
@@ -139,9 +156,7 @@ fn setting(field: &Field) -> String {
     text
 }
 
-/// Escapes control characters.
-fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+/// Text of a plugin on one line: unruly characters are escaped.
+fn plain(text: &str) -> Cow<'_, str> {
+    on_one_line(text)
 }

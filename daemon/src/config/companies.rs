@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credsmith_core::ports::directory::DirectoryCompany;
+use credsmith_host::HttpLimits;
 
 use super::component::{self, Plugin, Setting};
-use super::destinations::{self, Destination};
+use super::destinations::{self, Destination, HttpOptions};
 use super::keys::{self, Key};
 use super::read::{Table, Value};
 use super::source::Kind;
@@ -37,6 +38,7 @@ pub(crate) struct DirectoryOptions {
     pub(crate) plugin_timeout: Duration,
     /// In bytes.
     pub(crate) memory: u64,
+    pub(crate) http: HttpOptions,
 }
 
 impl Default for DirectoryOptions {
@@ -45,6 +47,7 @@ impl Default for DirectoryOptions {
             interval: Duration::from_secs(15 * 60),
             plugin_timeout: Duration::from_secs(60),
             memory: 64 << 20,
+            http: HttpLimits::of_directories().into(),
         }
     }
 }
@@ -68,6 +71,30 @@ pub(super) const KEYS: &[Key<DirectoryOptions>] = &[
         |options| &mut options.memory,
         1 << 20..=4 << 30,
         "Memory of one plugin instance.",
+    ),
+    Key::count(
+        "http_requests",
+        |options| &mut options.http.requests,
+        0..=100_000,
+        "Requests that one call of the plugin may send.",
+    ),
+    Key::size(
+        "http_request_size",
+        |options| &mut options.http.request_size,
+        0..=1 << 30,
+        "Largest body of a request that the plugin sends.",
+    ),
+    Key::size(
+        "http_response_size",
+        |options| &mut options.http.response_size,
+        0..=1 << 30,
+        "Largest body of an answer that the plugin gets. Answers count as its memory, too.",
+    ),
+    Key::duration(
+        "http_timeout",
+        |options| &mut options.http.timeout,
+        Duration::from_millis(10)..=Duration::from_secs(3600),
+        "How long one request may take, from dialling to the last byte of its answer.",
     ),
 ];
 

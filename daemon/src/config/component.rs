@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use credsmith_core::secret::Secret;
+use credsmith_host::Binding;
 use serde_json::Value as Json;
 
 use super::destinations::{self, Destination};
-use super::origin::Origin;
 use super::read::Value;
 use super::report::did_you_mean;
 use super::secrets;
@@ -29,7 +29,7 @@ pub(crate) enum Setting {
     /// Anything else.
     Json(Json),
     /// A secret, and what the plugin may do with it.
-    Secret { value: Secret, reveal: bool, hmac: bool, destinations: Vec<Origin> },
+    Secret { value: Secret, reveal: bool, hmac: bool, destinations: Vec<Binding> },
 }
 
 /// Reads the source of a component: `bundled:NAME` or a path.

@@ -1,5 +1,7 @@
 //! `[plugins]`: settings of all plugins together.
 
+use std::time::Duration;
+
 use credsmith_core::secret::Secret;
 use credsmith_host::HostOptions;
 
@@ -13,6 +15,9 @@ pub(crate) struct Plugins {
     pub(crate) instances: usize,
     /// Threads that plugins run on; `None`: the host decides.
     pub(crate) threads: Option<u32>,
+    pub(crate) compile_timeout: Duration,
+    /// In bytes.
+    pub(crate) compile_memory: u64,
 }
 
 impl Default for Plugins {
@@ -22,6 +27,8 @@ impl Default for Plugins {
             tolerate_broken_services: false,
             instances: usize::try_from(host.pool_size).unwrap_or(usize::MAX),
             threads: None,
+            compile_timeout: Duration::from_secs(120),
+            compile_memory: 2 << 30,
         }
     }
 }
@@ -38,6 +45,18 @@ pub(super) const KEYS: &[Key<Plugins>] = &[
         |plugins| &mut plugins.instances,
         2..=4096,
         "Plugin instances at a time, of all services; one service has at most half of them.",
+    ),
+    Key::duration(
+        "compile_timeout",
+        |plugins| &mut plugins.compile_timeout,
+        Duration::from_secs(1)..=Duration::from_secs(3600),
+        "How long compiling a component may take, at its first load.",
+    ),
+    Key::size(
+        "compile_memory",
+        |plugins| &mut plugins.compile_memory,
+        64 << 20..=64 << 30,
+        "Most memory that compiling a component may take.",
     ),
 ];
 

@@ -12,6 +12,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use credsmith_core::text::is_one_line;
+
 use super::environment::Environment;
 use super::report::{Position, Report, did_you_mean};
 use super::source::{Entry, Kind, Node};
@@ -107,7 +109,7 @@ impl<'r> Value<'r> {
     /// A string that is one line: not empty, without control characters.
     pub(crate) fn line(&self) -> Option<String> {
         let text = self.text()?;
-        if text.trim().is_empty() || text.chars().any(char::is_control) {
+        if text.trim().is_empty() || !is_one_line(&text) {
             self.fault("is empty or has control characters, expected one line of text");
             return None;
         }

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use credsmith_core::ids::ServiceId;
+use credsmith_host::{Binding, HttpLimits};
 
 use super::component::{self, Plugin, Setting};
-use super::destinations::{self, Destination};
+use super::destinations::{self, Destination, HttpOptions};
 use super::keys::{self, Key};
-use super::origin::Origin;
 use super::read::{Table, Value};
 use super::rules::{self, RuleLine};
 use super::source::Kind;
@@ -48,6 +48,7 @@ pub(crate) struct ServiceOptions {
     pub(crate) plugin_timeout: Duration,
     /// In bytes.
     pub(crate) memory: u64,
+    pub(crate) http: HttpOptions,
 }
 
 impl Default for ServiceOptions {
@@ -59,6 +60,7 @@ impl Default for ServiceOptions {
             queue_wait: Duration::from_secs(10),
             plugin_timeout: Duration::from_secs(30),
             memory: 64 << 20,
+            http: HttpLimits::default().into(),
         }
     }
 }
@@ -99,6 +101,30 @@ pub(super) const KEYS: &[Key<ServiceOptions>] = &[
         1 << 20..=4 << 30,
         "Memory of one plugin instance.",
     ),
+    Key::count(
+        "http_requests",
+        |options| &mut options.http.requests,
+        0..=100_000,
+        "Requests that one call of the plugin may send.",
+    ),
+    Key::size(
+        "http_request_size",
+        |options| &mut options.http.request_size,
+        0..=1 << 30,
+        "Largest body of a request that the plugin sends.",
+    ),
+    Key::size(
+        "http_response_size",
+        |options| &mut options.http.response_size,
+        0..=1 << 30,
+        "Largest body of an answer that the plugin gets. Answers count as its memory, too.",
+    ),
+    Key::duration(
+        "http_timeout",
+        |options| &mut options.http.timeout,
+        Duration::from_millis(10)..=Duration::from_secs(3600),
+        "How long one request may take, from dialling to the last byte of its answer.",
+    ),
 ];
 
 /// What a plugin may do with the user's access token.
@@ -106,8 +132,8 @@ pub(super) const KEYS: &[Key<ServiceOptions>] = &[
 pub(crate) struct TokenGrant {
     /// Whether it may read the token itself.
     pub(crate) reveal: bool,
-    /// The servers that the host may send it to.
-    pub(crate) destinations: Vec<Origin>,
+    /// The requests that the host may put it into.
+    pub(crate) destinations: Vec<Binding>,
 }
 
 /// Reads all services.

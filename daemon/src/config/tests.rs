@@ -733,6 +733,31 @@ fn each_fault_is_reported_at_its_place() {
         ),
         (
             "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org\" }]\nsettings = { s = { env = \"S\", destinations = [{ server = \"https://b.example.org\" }] } }",
+            "settings.s.destinations[0].server: is https://b.example.org:443, which",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org\" }]\nsettings = { s = { env = \"S\", destinations = [{ server = \"https://a.example.org\", methods = [\"post\"] }] } }",
+            "settings.s.destinations[0].methods[0]: is no method of HTTP",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org\" }]\nsettings = { s = { env = \"S\", destinations = [{ server = \"https://a.example.org\", methods = [] }] } }",
+            "settings.s.destinations[0]: has an empty list of methods",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org\" }]\nsettings = { s = { env = \"S\", destinations = [{ server = \"https://a.example.org\", path = \"/a/../b\" }] } }",
+            "settings.s.destinations[0].path: is no plain path",
+        ),
+        (
+            "plugin = \"bundled:info\"",
+            "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org\" }]\nsettings = { s = { env = \"S\", destinations = [{ path = \"/a\" }] } }",
+            "settings.s.destinations[0]",
+        ),
+        (
+            "plugin = \"bundled:info\"",
             "plugin = \"bundled:info\"\nhttp = [{ destination = \"https://a.example.org/path\" }]",
             "services.info.http[0].destination: is \"https://a.example.org/path\", expected a server like",
         ),

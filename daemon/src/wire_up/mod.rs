@@ -36,7 +36,7 @@ use crate::sentence::sentence;
 use crate::system::System;
 use readiness::DaemonReadiness;
 
-pub(crate) use plugins::{component, host_options, load_each};
+pub(crate) use plugins::{artefact_key, compiler, component, host_options, load_each};
 use vault::VaultDependencies;
 pub(crate) use vault::VaultHalf;
 
@@ -95,7 +95,7 @@ pub(crate) async fn wire_up(
     let keyring =
         Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
     let providers = start_providers(&config, &system)?;
-    let host = Arc::new(make_host(&config, &keyring)?);
+    let host = Arc::new(make_host(&config)?);
     plugins::load_all(&host, &config).await?;
 
     let ground = Ground::new(GroundDependencies {
@@ -186,10 +186,10 @@ fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders
     })
 }
 
-fn make_host(config: &Config, keyring: &Keyring) -> Result<Host, Failure> {
+fn make_host(config: &Config) -> Result<Host, Failure> {
     let options = HostOptions {
         artefacts: Some(config.data.artefacts()),
-        ..plugins::host_options(config, keyring.derive("plugin artefacts"))
+        ..plugins::host_options(config, plugins::artefact_key(config))
     };
     Host::new(options).map_err(Failure::error)
 }

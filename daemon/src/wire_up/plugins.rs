@@ -10,10 +10,12 @@ use credsmith_core::ids::ServiceId;
 use credsmith_core::ports::plugins::LoadedService;
 use credsmith_core::secret::Secret;
 use credsmith_host::{
-    ComponentSource, Described, Endpoint, Host, HostOptions, ServiceSetup, Setting, TokenGrant,
+    CompilerProcess, ComponentSource, Described, Host, HostOptions, ServiceSetup, Setting,
+    TokenGrant,
 };
 use credsmith_http::client::{AddressPolicy, ClientIdentity, Destination, Scheme};
 use futures_util::future::join_all;
+use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, Origin, Plugin, Service};
@@ -36,8 +38,22 @@ pub(crate) fn host_options(config: &Config, artefact_key: Secret) -> HostOptions
         pool_size: u32::try_from(config.plugins.instances).unwrap_or(u32::MAX),
         guest_threads: threads.unwrap_or(defaults.guest_threads),
         max_memory_bytes: memory.unwrap_or(defaults.max_memory_bytes),
+        compiler: Some(compiler(&config.plugins)),
         ..defaults
     }
+}
+
+/// The process that compiles components: this program, by its command for it.
+pub(crate) fn compiler(plugins: &config::Plugins) -> CompilerProcess {
+    let (timeout, memory) = (plugins.compile_timeout, plugins.compile_memory);
+    CompilerProcess::of_this_program(&["compile-component"], timeout, memory)
+}
+
+/// The key that proves that a compiled component was written by this daemon, or by a command that an
+/// admin ran with its configuration. It follows from the key of the data, which opens everything.
+pub(crate) fn artefact_key(config: &Config) -> Secret {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, config.keyring.key.expose());
+    Secret::new(hmac::sign(&key, b"credsmith plugin artefacts 1").as_ref().to_vec())
 }
 
 /// The result of loading a service.
@@ -118,8 +134,9 @@ fn setup(service: &Service) -> Result<ServiceSetup, String> {
         queue_wait: service.options.queue_wait,
         plugin_timeout: service.options.plugin_timeout,
         memory_bytes: usize::try_from(service.options.memory).unwrap_or(usize::MAX),
+        http: service.options.http.into(),
         pass_access_token: service.access_token.as_ref().map(|grant| TokenGrant {
-            destinations: endpoints(&grant.destinations),
+            destinations: grant.destinations.clone(),
             reveal: grant.reveal,
         }),
         ..ServiceSetup::new(service.id.clone(), component)
@@ -161,6 +178,10 @@ fn unknown(name: &str) -> String {
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    // Opening a named pipe would wait for a writer, and a device has no end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     let read = File::open(path)?.take(MAX_COMPONENT + 1).read_to_end(&mut bytes)?;
     if read as u64 > MAX_COMPONENT {
@@ -188,15 +209,11 @@ fn setting(setting: &config::Setting) -> Setting {
         config::Setting::Json(value) => Setting::Json(value.clone()),
         config::Setting::Secret { value, reveal, hmac, destinations } => Setting::Secret {
             value: value.clone(),
-            destinations: endpoints(destinations),
+            destinations: destinations.clone(),
             reveal: *reveal,
             hmac: *hmac,
         },
     }
-}
-
-fn endpoints(origins: &[Origin]) -> Vec<Endpoint> {
-    origins.iter().map(|origin| Endpoint::new(&origin.host, origin.port)).collect()
 }
 
 fn destination(destination: &config::Destination) -> Destination {

@@ -160,6 +160,7 @@ impl VaultDependencies<'_> {
             destinations: plugins::destinations(&directory.http),
             plugin_timeout: directory.options.plugin_timeout,
             memory_bytes: usize::try_from(directory.options.memory).unwrap_or(usize::MAX),
+            http: directory.options.http.into(),
             ..DirectorySetup::new(component)
         };
         let loaded = self.host.load_directory(&setup).await.map_err(|error| {

@@ -1,9 +1,11 @@
 //! The part of the plugin contract that its WIT file does not state: the [`limits`] of a plugin's
-//! answers, and the grammar of durations (`duration`) in settings.
+//! answers, the characters that a [`text`] may have, and the grammar of durations (`duration`) in
+//! settings.
 //!
 //! The daemon's host enforces it, the test kit of the plugin SDK checks it, and both read it here.
-//! Never here: code that a component has to link; so the grammar is a feature.
+//! Never here: a dependency that a component has to link; so the grammar is a feature.
 
 #[cfg(feature = "duration")]
 pub mod duration;
 pub mod limits;
+pub mod text;

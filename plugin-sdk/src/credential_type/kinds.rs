@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use credsmith_contract::text::is_lines;
+pub(super) use credsmith_contract::text::is_one_line as is_line;
 use iri_string::types::UriStr;
 
 use super::totp::TotpSecret;
@@ -36,23 +38,6 @@ pub(super) fn normal(field: &Field, value: String) -> Result<String, String> {
 
 fn expect(holds: bool, what: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("expected {what}"))
-}
-
-/// Whether a character makes the text around it look like another: what is read would not be what
-/// is copied.
-fn overrides_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-pub(super) fn is_line(text: &str) -> bool {
-    !text
-        .chars()
-        .any(|c| c.is_control() || overrides_direction(c) || matches!(c, '\u{2028}' | '\u{2029}'))
-}
-
-fn is_lines(text: &str) -> bool {
-    let breaks = |c| matches!(c, '\t' | '\n' | '\r');
-    !text.chars().any(|c| (c.is_control() && !breaks(c)) || overrides_direction(c))
 }
 
 fn is_digits(text: &str) -> bool {

@@ -10,7 +10,8 @@ pub enum NotIssued {
     Refused(Refusal),
     /// Something may have been made, and the plugin cannot know: a request was sent and its answer
     /// lost. The call breaks off, and the daemon revokes with an empty state until it is sure that
-    /// nothing is left. The text is for tests: of a call that breaks off, the daemon logs no line.
+    /// nothing is left. The text is for the operator: the daemon logs it, masked, as the last words
+    /// of the call, and keeps it with the lease.
     Unsure(String),
 }
 

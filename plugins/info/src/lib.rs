@@ -3,6 +3,7 @@
 //! It makes no object anywhere, so a revoke has nothing to remove. It never shows an access token.
 
 use credsmith_plugin_sdk::prelude::*;
+use credsmith_plugin_sdk::text;
 
 /// The service: it has no settings.
 struct Info;
@@ -53,7 +54,7 @@ fn claims(user: &Identity) -> impl Iterator<Item = Entry> {
 
 /// Whether an entry may be called so.
 fn is_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+    (1..=MAX_NAME).contains(&name.chars().count()) && text::is_one_line(name)
 }
 
 /// A list has a line for each element; any other value that is no text is shown as JSON.
@@ -79,11 +80,11 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
 
-/// Bounded, and without control characters but those of plain text.
+/// Bounded, and without unruly characters but those of plain text.
 fn shown(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_TEXT);
     let (shown, left_out) = text.split_at_checked(end).unwrap_or((text, ""));
-    let visible = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c };
+    let visible = |c: char| if text::is_unruly(c) && !matches!(c, '\n' | '\t') { '?' } else { c };
     let mark = if left_out.is_empty() { "" } else { "..." };
     shown.chars().map(visible).chain(mark.chars()).collect()
 }
@@ -149,12 +150,14 @@ mod tests {
     fn no_claim_reaches_the_terminal_raw() {
         let call = Call::of("a\u{1b}[2Jlice\n")
             .claim("name", "x\u{1b}[31my\0")
+            .claim("turned", "gpj.\u{202e}exe\u{2028}")
             .claim("lines", "one\ntwo\r\nthree")
             .claim("groups", json!(["a\u{7}", "b"]))
             .claim("long", "\u{9}é".repeat(5000));
         let issued = Kit::<Info>::new().issued(&call);
         assert_eq!(value(&issued, "Subject"), Some("a?[2Jlice "));
         assert_eq!(value(&issued, "Claim name"), Some("x?[31my?"));
+        assert_eq!(value(&issued, "Claim turned"), Some("gpj.?exe?"));
         assert_eq!(value(&issued, "Claim lines"), Some("one\ntwo?\nthree"));
         assert_eq!(value(&issued, "Claim groups"), Some("a?\nb"));
         let lines = issued.entries.iter().find(|entry| entry.name == "Claim lines").unwrap();

@@ -159,7 +159,7 @@ fn lock(state: &Mutex<ConnectWise>) -> MutexGuard<'_, ConnectWise> {
 
 fn key(url: &str) -> Setting {
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    let destinations = vec![Endpoint::new("127.0.0.1", port)];
+    let destinations = vec![Endpoint::new("127.0.0.1", port).into()];
     Setting::Secret { value: Secret::new(CANARY), destinations, reveal: false, hmac: false }
 }
 

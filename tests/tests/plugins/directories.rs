@@ -183,7 +183,7 @@ async fn what_is_configured_wrongly_says_so() {
 
     let mut slip = hostile(EVER);
     let place = credsmith_host::Endpoint::new("api.example", 443);
-    slip.settings.insert("secret".to_owned(), canary(vec![place]));
+    slip.settings.insert("secret".to_owned(), canary(vec![place.into()]));
     let (was, what) = fault(slip).await;
     assert!(was == LoadFault::BadSettings && what.contains("api.example:443"), "{what}");
     assert!(!what.contains(CANARY));

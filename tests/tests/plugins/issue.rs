@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use credsmith_core::ports::plugins::BrokenHow::{self, BadOutput, Timeout, Trap};
+use credsmith_core::ports::plugins::{CallFailure, ServicePlugins as _};
 
 use crate::log::Mark;
-use crate::stage::{CANARY, EVER, End, Ended, GRACE, SHORT, Stage, hostile, in_time};
+use crate::stage::{CANARY, EVER, End, Ended, GRACE, SHORT, Stage, call, hostile, in_time};
 
 /// How a call has to end.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +140,7 @@ async fn a_sandbox_shows_nothing_of_the_machine() {
 }
 
 /// Far more than a call may log, by three ways: the call is ended, its lines are withheld as after
-/// every trap, and their number is told.
+/// every trap but for its last words, and their number is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_log_ends_the_call_and_not_the_log() {
     let stage = Stage::new().await;
@@ -188,16 +189,38 @@ async fn a_plugin_cannot_forge_log_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_logged_before_a_trap_is_only_counted() {
+async fn of_what_was_logged_before_a_trap_the_last_words_reach_the_operator() {
     let stage = Stage::new().await;
     stage.load(hostile("trapping", EVER)).await.unwrap();
     let mark = Mark::now();
     let ended = stage.misbehave("trapping", "log-then-trap").await;
     assert!(matches!(ended.end, End::Broken(Trap, _)), "{ended:?}");
     assert_eq!(mark.said("trapping"), Vec::<String>::new());
-    assert!(!mark.text().contains("said before the end"));
-    let counted = |event: &serde_json::Value| event.get("lines").is_some_and(|lines| lines == 1);
-    assert!(mark.events("trapping").iter().any(counted), "{:?}", mark.events("trapping"));
+    let told = |event: &serde_json::Value| {
+        event.get("lines").is_some_and(|lines| lines == 1)
+            && event["last_words"] == "said before the end"
+    };
+    assert!(mark.events("trapping").iter().any(told), "{:?}", mark.events("trapping"));
+}
+
+/// The words go with the failure, to be kept with the lease; a secret in them is masked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_words_of_a_plugin_are_part_of_its_failure() {
+    let stage = Stage::new().await;
+    stage.load(hostile("speaking", EVER)).await.unwrap();
+    for (how, expected) in [
+        ("log-then-trap", Some("said before the end")),
+        ("echo-secret-log-then-trap", Some("[masked]")),
+        ("panic", Some("a plugin lost its head")),
+        ("trap", None),
+    ] {
+        let report = stage.host.issue(call("speaking", &[("how", how)])).await;
+        let Err(CallFailure::Broken(broken)) = report.outcome else { panic!("{how}") };
+        match (broken.last_words.as_deref(), expected) {
+            (Some(words), Some(expected)) => assert!(words.contains(expected), "{how}: {words}"),
+            (words, expected) => assert_eq!(words, expected, "{how}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

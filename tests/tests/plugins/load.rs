@@ -119,6 +119,33 @@ async fn a_plugin_that_contradicts_itself_is_not_served() {
     assert!(error.to_string().contains("differently"), "{error}");
 }
 
+/// A description that changes with the day is the same in two calls of one load: the clock that a
+/// plugin sees while it describes itself is no clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_describes_itself_by_the_clock_is_not_served() {
+    let stage = Stage::new().await;
+    let error = stage.load(setup("daily", fixture("hostile-describe-clock"))).await.unwrap_err();
+    assert_eq!(error.fault(), LoadFault::BadDescription);
+    assert!(error.to_string().contains("at different times"), "{error}");
+}
+
+/// Its load and its inspection remark on a component without a source of randomness.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_without_randomness_is_remarked_on_at_load() {
+    let stage = Stage::new().await;
+    let mark = Mark::now();
+    for (service, plugin, remarked) in [("without", "remote", true), ("with", "unique", false)] {
+        let _ = stage.load(setup(service, fixture(plugin))).await;
+        let events = mark.events(service);
+        let remark = |event: &serde_json::Value| {
+            event["remark"].as_str().is_some_and(|text| text.contains("no source of randomness"))
+        };
+        assert_eq!(events.iter().any(remark), remarked, "{plugin}: {events:?}");
+        let inspection = stage.host.inspect(&source(fixture(plugin))).await.unwrap();
+        assert_eq!(!inspection.remarks.is_empty(), remarked, "{plugin}");
+    }
+}
+
 /// Bytes that are no plugin at all: what an admin may have in the wrong place, and what an attacker
 /// may have put there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,16 @@
 //! Plugins that send requests they must not, or meet servers that misbehave.
 
+use std::sync::{Arc, Mutex};
+
 use credsmith_core::ports::plugins::BrokenHow::{BadOutput, Timeout};
-use credsmith_host::{Endpoint, ServiceSetup};
+use credsmith_core::ports::plugins::ServicePlugins as _;
+use credsmith_core::secret::Secret;
+use credsmith_host::{Binding, Endpoint, HttpLimits, ServiceSetup, TokenGrant};
 
 use crate::log::Mark;
-use crate::peer::{Manner, Peer};
+use crate::peer::{Answers, Manner, Peer, response};
 use crate::stage::{
-    CANARY, EVER, End, GRACE, SHORT, Stage, canary, destination, hostile, in_time, text,
+    CANARY, EVER, End, GRACE, SHORT, Stage, call, canary, destination, hostile, in_time, text,
 };
 
 /// The hostile plugin with `target` granted, on loopback too, and its secret bound to `bound`.
@@ -18,7 +22,7 @@ fn granted(service: &str, target: &Peer, bound: &Peer) -> ServiceSetup {
         setup.destinations.push(destination(&bound.url(), true));
     }
     setup.settings.insert("target".to_owned(), text(url));
-    let endpoint = Endpoint::new("127.0.0.1", bound.address.port());
+    let endpoint = Endpoint::new("127.0.0.1", bound.address.port()).into();
     setup.settings.insert("secret".to_owned(), canary(vec![endpoint]));
     setup
 }
@@ -164,5 +168,142 @@ async fn a_secret_goes_where_it_is_bound_and_does_not_come_back() {
     stage.load(granted("url", &peer, &peer)).await.unwrap();
     stage.misbehave("url", "http-secret-url").await.end.made();
     assert!(!mark.text().contains(CANARY), "the log shows the secret");
+    stage.good_call().await;
+}
+
+/// A server that keeps what it is sent, and answers with it, in the way that `show` says.
+async fn keeper(kept: &Arc<Mutex<String>>, show: fn(&str) -> String) -> Peer {
+    let kept = Arc::clone(kept);
+    let answer = move |request: &str| {
+        let mut kept = kept.lock().unwrap();
+        if request.starts_with("POST") {
+            *kept = request.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned();
+            return Some(response("200 OK", "", b"kept"));
+        }
+        Some(response("200 OK", "", show(&kept).as_bytes()))
+    };
+    Peer::start(Manner::By(Answers(Arc::new(answer)))).await
+}
+
+/// Attack: a secret without `reveal` is sent in one call, and asked for in the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_one_call_sent_is_not_read_in_plain_by_a_second_one() {
+    let stage = Stage::with_good().await;
+    let shows: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |kept| format!("{{\"kept\": \"{}\"}}", kept.replace('-', "\\u002d")),
+        |kept| kept.bytes().map(|b| format!("%{b:02X}")).collect(),
+        |kept| kept.bytes().map(|b| format!("{b:02x}")).collect(),
+    ];
+    for show in shows {
+        let kept = Arc::default();
+        let peer = keeper(&kept, show).await;
+        let mut setup = granted("keeping", &peer, &peer);
+        let bound = vec![Endpoint::new("127.0.0.1", peer.address.port()).into()];
+        setup.settings.insert(
+            "secret".to_owned(),
+            credsmith_host::Setting::Secret {
+                value: Secret::new(CANARY),
+                destinations: bound,
+                reveal: false,
+                hmac: false,
+            },
+        );
+        stage.load(setup).await.unwrap();
+        stage.misbehave("keeping", "http-echo-secret").await.end.made();
+        assert!(kept.lock().unwrap().contains(CANARY), "it was kept");
+        assert_eq!(stage.misbehave("keeping", "http").await.end, refused("Malformed"));
+        stage.good_call().await;
+    }
+}
+
+/// Attack: alice's access token is kept somewhere, and comes in an answer to bob, at another
+/// service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_token_of_alice_is_in_no_answer_to_bob() {
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlIG9mIGFsaWNl";
+    let stage = Stage::with_good().await;
+    let kept = Arc::new(Mutex::new("nothing yet".to_owned()));
+    let peer = keeper(&kept, str::to_owned).await;
+    for service in ["with-token", "of-bob"] {
+        let mut setup = granted(service, &peer, &peer);
+        let token = TokenGrant { destinations: Vec::new(), reveal: false };
+        setup.pass_access_token = (service == "with-token").then_some(token);
+        stage.load(setup).await.unwrap();
+    }
+    stage.misbehave("of-bob", "http").await.end.made();
+    let mut of_alice = call("with-token", &[("how", "ok")]);
+    of_alice.user.access_token = Some(Arc::new(Secret::new(TOKEN)));
+    stage.issue(of_alice).await.end.made();
+    *kept.lock().unwrap() = format!("Bearer {TOKEN}");
+    let ended = stage.misbehave("of-bob", "http").await;
+    assert_eq!(ended.end, refused("Malformed"));
+    assert!(!format!("{ended:?}").contains("c2lnbmF0dXJl"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_goes_only_by_the_methods_and_below_the_path_that_it_is_bound_to() {
+    let stage = Stage::with_good().await;
+    let peer = Peer::answering().await;
+    let server = || Binding::from(Endpoint::new("127.0.0.1", peer.address.port()));
+    for (binding, sent) in [
+        (server().by_methods(["POST"]).unwrap().below("/other").unwrap(), false),
+        (server().by_methods(["PUT"]).unwrap(), false),
+        // The server echoes, so that what was sent is withheld.
+        (server().by_methods(["POST"]).unwrap().below("/echo").unwrap(), true),
+    ] {
+        let mut setup = granted("bound", &peer, &peer);
+        setup.settings.insert("secret".to_owned(), canary(vec![binding]));
+        stage.load(setup).await.unwrap();
+        let before = peer.requests().len();
+        let ended = stage.misbehave("bound", "http-echo-secret").await.end;
+        assert_eq!(ended, refused(if sent { "Malformed" } else { "NotGranted" }));
+        assert_eq!(peer.requests().len() - before, usize::from(sent));
+    }
+}
+
+/// The end of each call says whether a byte of a request left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_wrote_no_request_is_known_to_have_sent_nothing() {
+    let stage = Stage::with_good().await;
+    let silent = Peer::start(Manner::Silent).await;
+    stage
+        .load(ServiceSetup { plugin_timeout: SHORT, ..granted("telling", &silent, &silent) })
+        .await
+        .unwrap();
+    for (how, sent) in [
+        ("trap", false),
+        ("bad-kind", false),
+        ("loop", false),
+        ("http-not-granted", false),
+        ("http-secret-elsewhere", true),
+        ("wait", true),
+    ] {
+        let report = stage.host.issue(call("telling", &[("how", how)])).await;
+        assert_eq!(report.sent, sent, "{how}: {:?}", report.outcome);
+    }
+    // The port is not open: something was dialled, and nothing was written.
+    let mut closed = granted("dialling", &silent, &silent);
+    let url = "http://127.0.0.1:1";
+    closed.destinations.push(destination(url, true));
+    closed.settings.insert("target".to_owned(), text(url));
+    stage.load(closed).await.unwrap();
+    let report = stage.host.issue(call("dialling", &[("how", "http")])).await;
+    assert!(!report.sent, "{:?}", report.outcome);
+}
+
+/// Answers that a plugin only holds are in the host's memory, and count as the plugin's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_a_plugin_hoards_count_against_its_memory() {
+    let stage = Stage::with_good().await;
+    let large = |_: &str| Some(response("200 OK", "", &vec![b'x'; 3 << 20]));
+    let peer = Peer::start(Manner::By(Answers(Arc::new(large)))).await;
+    let mut setup = granted("hoarding", &peer, &peer);
+    setup.http = HttpLimits { requests: 1000, response_bytes: 4 << 20, ..HttpLimits::default() };
+    setup.memory_bytes = 64 << 20;
+    stage.load(setup).await.unwrap();
+    assert_eq!(stage.misbehave("hoarding", "http-hoard").await.end, refused("TooLarge"));
+    let held = peer.requests().len() - 1;
+    assert!((15..22).contains(&held), "{held} answers of 3 MiB in 64 MiB");
     stage.good_call().await;
 }

@@ -14,7 +14,7 @@ use credsmith_core::ports::plugins::{
 };
 use credsmith_core::secret::Secret;
 use credsmith_host::{
-    ComponentSource, Endpoint, Host, HostOptions, LoadError, ServiceSetup, Setting,
+    Binding, ComponentSource, Host, HostOptions, LoadError, ServiceSetup, Setting,
 };
 use credsmith_http::client::{AddressPolicy, Destination};
 use tokio::sync::{Mutex, MutexGuard};
@@ -210,7 +210,7 @@ pub(crate) fn hostile(service: &str, plugin_timeout: Duration) -> ServiceSetup {
 }
 
 /// The canary as a setting that may be revealed and be sent to `destinations`.
-pub(crate) fn canary(destinations: Vec<Endpoint>) -> Setting {
+pub(crate) fn canary(destinations: Vec<Binding>) -> Setting {
     Setting::Secret { value: Secret::new(CANARY), destinations, reveal: true, hmac: false }
 }
 

@@ -57,6 +57,7 @@ fn parked_json(parked: &ParkedView) -> Value {
         "service": parked.service.as_str(),
         "since": parked.since.as_millis(),
         "reason": parked.reason,
+        "last_words": parked.last_words,
     })
 }
 

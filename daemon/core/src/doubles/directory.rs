@@ -131,9 +131,11 @@ impl Directory for FakeDirectory {
             DirectoryStep::Page(page) => Ok(page),
             DirectoryStep::Refuse(retry_after) => Err(refusal(retry_after)),
             DirectoryStep::Busy => Err(CallFailure::NotStarted(NotStarted::Busy)),
-            DirectoryStep::Break(how) => {
-                Err(CallFailure::Broken(Broken { how, cause: "a test makes it break".into() }))
-            }
+            DirectoryStep::Break(how) => Err(CallFailure::Broken(Broken {
+                how,
+                cause: "a test makes it break".into(),
+                last_words: None,
+            })),
             DirectoryStep::Wait(..) | DirectoryStep::Answer => Ok(self.page(cursor)),
         }
     }

@@ -122,9 +122,11 @@ impl TypePlugins for ScriptedTypePlugins {
                 Ok(values.into_iter().map(|(field, value)| (field, Secret::new(value))).collect())
             }
             NormaliseStep::Busy => Err(NormaliseFailure::Busy),
-            NormaliseStep::Broken(how) => {
-                Err(NormaliseFailure::Broken(Broken { how, cause: "a test makes it break".into() }))
-            }
+            NormaliseStep::Broken(how) => Err(NormaliseFailure::Broken(Broken {
+                how,
+                cause: "a test makes it break".into(),
+                last_words: None,
+            })),
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct ParkedView {
     pub since: Timestamp,
     /// Why, as a sentence.
     pub reason: String,
+    /// What its plugin logged last before a call about it broke off: one line, masked.
+    pub last_words: Option<String>,
 }
 
 impl Leases {
@@ -231,5 +233,6 @@ fn view(lease: Lease) -> Option<ParkedView> {
         service: lease.service,
         since: parked.since,
         reason,
+        last_words: lease.last_words,
     })
 }

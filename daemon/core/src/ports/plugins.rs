@@ -15,6 +15,9 @@ use crate::time::Timestamp;
 /// Longest plugin state, in bytes.
 pub const MAX_STATE_BYTES: usize = 4 * 1024;
 
+/// Longest last words of a plugin, in characters.
+pub const MAX_LAST_WORDS: usize = 500;
+
 /// The identity of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginIdentity {
@@ -176,6 +179,9 @@ pub struct IssueReport {
     pub outcome: Result<IssueOutcome, CallFailure>,
     /// The claims that the plugin read, however the issue ended.
     pub claims_read: Claims,
+    /// Whether a request to the outside was written during the call, or may have been. Where none
+    /// was, a call that broke has left nothing behind.
+    pub sent: bool,
 }
 
 /// Why a call failed.
@@ -214,6 +220,9 @@ pub struct Broken {
     pub how: BrokenHow,
     /// Names plugin, version, digest and operation; for the log.
     pub cause: BoxedCause,
+    /// What the plugin logged last, for operators: one line of at most [`MAX_LAST_WORDS`]
+    /// characters, escaped and masked. `None`: it logged nothing, or nothing that may be shown.
+    pub last_words: Option<String>,
 }
 
 /// The kinds of failure of a plugin.
@@ -225,6 +234,16 @@ pub enum BrokenHow {
     Trap,
     /// Its answer is not what the contract allows.
     BadOutput,
+}
+
+impl CallFailure {
+    /// What the plugin logged last, where the call broke off.
+    pub fn last_words(&self) -> Option<String> {
+        match self {
+            Self::Broken(Broken { last_words, .. }) => last_words.clone(),
+            Self::Refused(_) | Self::NotStarted(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for CallFailure {

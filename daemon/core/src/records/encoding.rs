@@ -55,6 +55,8 @@ struct LeaseRecord<'a> {
     #[serde(rename = "par", skip_serializing_if = "parameters_are_empty", default)]
     parameters: Cow<'a, [(String, String)]>,
     state: StateRecord<'a>,
+    #[serde(rename = "words", skip_serializing_if = "Option::is_none", default)]
+    last_words: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,6 +161,7 @@ pub(super) fn encode_lease(lease: &Lease) -> Result<Vec<u8>, Unreadable> {
         claims: Cow::Borrowed(&lease.kept.claims),
         parameters: Cow::Borrowed(&lease.kept.parameters),
         state: StateRecord::from(&lease.state),
+        last_words: lease.last_words.as_deref().map(Cow::Borrowed),
     };
     encode(&record)
 }
@@ -184,6 +187,7 @@ pub(super) fn decode_lease(id: LeaseId, plain: &[u8]) -> Result<Lease, Unreadabl
             parameters: record.parameters.into_owned(),
         },
         state: record.state.try_into()?,
+        last_words: record.last_words.map(Cow::into_owned),
     })
 }
 
@@ -387,6 +391,16 @@ mod tests {
     }
 
     /// The names in the record are a contract with data on disk: a renamed field has to fail here.
+    #[test]
+    fn last_words_are_kept_and_a_record_without_them_is_read() {
+        let mut lease = samples::lease();
+        let without = encode_lease(&lease).unwrap();
+        assert_eq!(decode_lease(lease.id, &without).unwrap().last_words, None);
+        lease.last_words = Some("no route to host".to_owned());
+        let with = encode_lease(&lease).unwrap();
+        assert_eq!(decode_lease(lease.id, &with).unwrap(), lease);
+    }
+
     #[test]
     fn the_record_of_an_active_lease_is_this_one() {
         let plain = encode_lease(&samples::lease()).unwrap();

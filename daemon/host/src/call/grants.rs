@@ -9,8 +9,10 @@ use credsmith_core::secret::Secret;
 
 use crate::capability::http::transport::Transport;
 use crate::capability::keys::SigningKey;
+use crate::capability::wasi::PluginClock;
 use crate::options::{HttpLimits, TokenGrant};
 use crate::secrets::GuardedSecret;
+use crate::secrets::guard::Guard;
 
 /// A setting as a plugin gets it.
 #[derive(Debug, Clone)]
@@ -27,9 +29,12 @@ pub(crate) enum PreparedSetting {
 #[derive(Clone, Default)]
 pub(crate) struct Grants {
     pub(crate) settings: BTreeMap<String, PreparedSetting>,
+    /// Searches for the secrets among the settings, and for access tokens.
+    pub(crate) guard: Arc<Guard>,
     pub(crate) http: Option<Arc<dyn Transport>>,
     pub(crate) http_limits: HttpLimits,
     pub(crate) token: Option<TokenGrant>,
+    pub(crate) clock: PluginClock,
 }
 
 impl Grants {
@@ -40,9 +45,16 @@ impl Grants {
 
     /// The secrets among the settings.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.settings.values().filter_map(|setting| match setting {
-            PreparedSetting::Secret(secret) => Some(&*secret.value),
-            PreparedSetting::Text(_) | PreparedSetting::Key(_) => None,
-        })
+        secrets_of(&self.settings).map(|secret| &*secret.value)
     }
+}
+
+/// The secrets among `settings`, with their grants.
+pub(crate) fn secrets_of(
+    settings: &BTreeMap<String, PreparedSetting>,
+) -> impl Iterator<Item = &GuardedSecret> {
+    settings.values().filter_map(|setting| match setting {
+        PreparedSetting::Secret(secret) => Some(&**secret),
+        PreparedSetting::Text(_) | PreparedSetting::Key(_) => None,
+    })
 }

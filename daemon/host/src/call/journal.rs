@@ -1,15 +1,18 @@
-//! The side notes of a call: its log lines and the claims that it read.
+//! The side notes of a call: its log lines, the claims that it read, and whether it sent anything.
 //!
 //! Shared by the call and by the task that waits for it, so that a call that is cut short still
 //! leaves its notes. Lines are held until the call has ended: only then is it known what in them
-//! has to be masked. Never here: plugin text as the message of a log line; it is always a field.
+//! has to be masked. Of a call that breaks, only its last words are written. Never here: plugin
+//! text as the message of a log line; it is always a field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use credsmith_core::caller::Claims;
+use credsmith_core::ports::plugins::MAX_LAST_WORDS;
 use credsmith_core::secret::Secret;
+use credsmith_http::client::SentMark;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::text;
@@ -21,6 +24,9 @@ pub(crate) const MAX_HELD: usize = 64 * 1024;
 const MAX_OFFERED: usize = 1024 * 1024;
 /// Bytes that a line is charged besides its text, so that empty lines are bounded too.
 const LINE_COST: usize = 64;
+
+/// How many of the last lines are a call's last words: a panic takes two or three.
+const LAST_LINES: usize = 4;
 
 /// The level of a line, as the plugin gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +78,31 @@ struct Entries {
     offered: usize,
     dropped: u64,
     partial: [Vec<u8>; 2],
+    /// The last lines, even of those that are not kept; each at most as long as last words are.
+    last: VecDeque<String>,
+    requests: Requests,
     claims: BTreeSet<String>,
     all_claims: bool,
+}
+
+/// What of the requests of a call has left the host.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Some request was sent.
+    sent: bool,
+    /// The one that is under way.
+    current: Option<SentMark>,
+    /// The call has ended, and what it sent was reported: it sends nothing any more.
+    closed: bool,
+}
+
+impl Requests {
+    /// Gives up the one that is under way: nothing of it leaves from now on that has not left.
+    fn settle(&mut self) {
+        if let Some(mark) = self.current.take() {
+            self.sent |= mark.close();
+        }
+    }
 }
 
 /// The notes of one call.
@@ -132,6 +161,34 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes that a request is about to be sent; `mark` knows whether it has been. False: the call
+    /// has ended, and nothing may be sent any more.
+    #[must_use]
+    pub(crate) fn begin_request(&self, mark: SentMark) -> bool {
+        let requests = &mut self.notes().requests;
+        requests.settle();
+        if !requests.closed {
+            requests.current = Some(mark);
+        }
+        !requests.closed
+    }
+
+    /// Notes how the request that was under way ended. `sent`: it may have been written.
+    pub(crate) fn end_request(&self, sent: bool) {
+        let requests = &mut self.notes().requests;
+        requests.settle();
+        requests.sent |= sent;
+    }
+
+    /// Ends the call: nothing is written from now on that was not. Returns whether a byte of some
+    /// request was written, or may have been.
+    pub(crate) fn close(&self) -> bool {
+        let requests = &mut self.notes().requests;
+        requests.closed = true;
+        requests.settle();
+        requests.sent
+    }
+
     /// Notes that the call read one claim of its user.
     pub(crate) fn claim_read(&self, name: &str) {
         self.notes().claims.insert(name.to_owned());
@@ -169,8 +226,7 @@ impl Journal {
         log_dropped(labels, notes.dropped, self.keep);
     }
 
-    /// Logs only how many lines there were: the call broke, so the secrets that it made are
-    /// unknown.
+    /// Logs only how many lines there were: a call that sees plain secrets has no words to show.
     pub(crate) fn withhold(&self, labels: &CallLabels) {
         let mut notes = self.notes();
         notes.end_streams(self.keep);
@@ -179,6 +235,57 @@ impl Journal {
         notes.lines.clear();
         log_dropped(labels, number, LogLines::Counted);
     }
+
+    /// Logs the last words of a call that broke, and how many lines there were. Returns the words:
+    /// one line, masked and escaped.
+    ///
+    /// The secrets that the call made are unknown, since it did not answer. So what looks like a
+    /// key is masked as well, and no earlier line is written.
+    pub(crate) fn break_off<'a>(
+        &self,
+        labels: &CallLabels,
+        secrets: impl IntoIterator<Item = &'a Secret>,
+    ) -> Option<String> {
+        let mut notes = self.notes();
+        notes.end_streams(self.keep);
+        let lines =
+            notes.dropped.saturating_add(u64::try_from(notes.lines.len()).unwrap_or(u64::MAX));
+        notes.lines.clear();
+        let said: Vec<String> = std::mem::take(&mut notes.last).into();
+        let words = last_words(&said, &Mask::new(secrets));
+        if lines > 0 {
+            tracing::warn!(
+                service = &*labels.service,
+                plugin = &*labels.plugin,
+                version = &*labels.version,
+                operation = labels.operation,
+                lease = labels.lease.as_deref(),
+                lines,
+                last_words = words.as_deref(),
+                why = "the call broke off",
+                "log lines of a plugin were dropped"
+            );
+        }
+        words
+    }
+}
+
+/// `lines` as one line of at most [`MAX_LAST_WORDS`] characters: their end, if they are longer.
+fn last_words(lines: &[String], mask: &Mask) -> Option<String> {
+    // Rust's advice about backtraces is the last line of every panic.
+    let said = lines.iter().filter(|line| !line.trim().is_empty());
+    let said: Vec<&str> = said
+        .map(String::as_str)
+        .filter(|line| !line.starts_with("note: run with `RUST_"))
+        .collect();
+    let words = text::without_keys(&mask.masked(&said.join("\n")));
+    let words = text::escaped(&words);
+    let length = words.chars().count();
+    let words = match length.checked_sub(MAX_LAST_WORDS) {
+        None | Some(0) => words,
+        Some(more) => std::iter::once('…').chain(words.chars().skip(more + 1)).collect(),
+    };
+    (!words.is_empty()).then_some(words)
 }
 
 impl Entries {
@@ -189,12 +296,26 @@ impl Entries {
 
     fn add(&mut self, keep: LogLines, level: Level, text: String) {
         let cost = text.len().saturating_add(LINE_COST);
+        if keep == LogLines::Held {
+            self.remember(&text);
+        }
         if keep == LogLines::Counted || self.held.saturating_add(cost) > MAX_HELD {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
         self.held = self.held.saturating_add(cost);
         self.lines.push(Line { level, text });
+    }
+
+    /// Keeps the line as one of the last.
+    fn remember(&mut self, text: &str) {
+        if self.last.len() >= LAST_LINES {
+            self.last.pop_front();
+        }
+        // Whole where possible: a secret that is cut is not found.
+        let start = text.len().saturating_sub(16 * MAX_LAST_WORDS);
+        let start = text.ceil_char_boundary(start);
+        self.last.push_back(text.get(start..).unwrap_or_default().to_owned());
     }
 
     fn take_piece(&mut self, keep: LogLines, stream: Stream, piece: &[u8]) {
@@ -251,8 +372,13 @@ impl Mask {
 
     /// `line` masked and escaped.
     pub(crate) fn apply(&self, line: &str) -> String {
-        let Some(finder) = &self.0 else { return text::escaped(line) };
-        text::escaped(&finder.secrets.replace_all(line, &finder.masks))
+        text::escaped(&self.masked(line))
+    }
+
+    /// `line` masked.
+    pub(crate) fn masked(&self, line: &str) -> String {
+        let Some(finder) = &self.0 else { return line.to_owned() };
+        finder.secrets.replace_all(line, &finder.masks)
     }
 }
 
@@ -442,19 +568,88 @@ mod tests {
         );
     }
 
-    #[test]
-    fn of_a_call_that_broke_only_the_number_of_lines_is_logged() {
+    fn broken_off(say: impl FnOnce(&Journal)) -> (Option<String>, Vec<serde_json::Value>) {
+        let mut words = None;
         let lines = logged(|labels| {
             let journal = Journal::new(LogLines::Held);
-            journal.line(Level::Error, "a secret that is not known yet".to_owned()).unwrap();
-            journal.write(Stream::Out, b"more of it").unwrap();
+            say(&journal);
+            words = journal.break_off(labels, [&Secret::new("hunter22")]);
+        });
+        (words, lines)
+    }
+
+    #[test]
+    fn of_a_call_that_broke_the_last_words_are_logged() {
+        let (words, lines) = broken_off(|journal| {
+            for n in 0..10 {
+                journal.line(Level::Info, format!("step {n}")).unwrap();
+            }
+            journal.line(Level::Error, "hunter22 is\rrefused".to_owned()).unwrap();
+            journal
+                .write(
+                    Stream::Err,
+                    b"thread panicked at src/lib.rs:7:9:\nno token\nnote: run with `RUST_BACKTRACE=1`\n",
+                )
+                .unwrap();
+        });
+        let expected = "[masked] is\\rrefused\\nthread panicked at src/lib.rs:7:9:\\nno token";
+        assert_eq!(words.as_deref(), Some(expected));
+        let [only] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(only["fields"]["last_words"], expected);
+        assert_eq!(only["fields"]["lines"], 14);
+        assert!(!only.to_string().contains("step"), "{only}");
+    }
+
+    #[test]
+    fn last_words_are_short_and_show_no_key_that_the_call_made() {
+        let key = "Zm9vYmFyYmF6cXV4MTIzNDU2";
+        let (words, lines) =
+            broken_off(|journal| journal.line(Level::Error, format!("got {key}!")).unwrap());
+        assert_eq!(words.as_deref(), Some("got [masked]!"));
+        assert!(!format!("{lines:?}").contains(key));
+        let (words, _) = broken_off(|journal| {
+            journal.line(Level::Error, format!("{}the end", "ä ".repeat(5000))).unwrap();
+        });
+        let words = words.unwrap();
+        assert!(words.starts_with('…') && words.ends_with("the end"), "{words}");
+        assert_eq!(words.chars().count(), MAX_LAST_WORDS);
+        let (words, lines) = broken_off(|_| ());
+        assert_eq!((words, lines.len()), (None, 0));
+        // Beyond what is kept of a call: its last words are its last words all the same.
+        let (words, _) = broken_off(|journal| {
+            (0..2000).for_each(|_| journal.line(Level::Info, "x".repeat(100)).unwrap());
+            journal.line(Level::Error, "the reason".to_owned()).unwrap();
+        });
+        assert!(words.unwrap().ends_with("the reason"));
+    }
+
+    #[test]
+    fn a_call_that_sees_plain_secrets_has_no_last_words() {
+        let lines = logged(|labels| {
+            let journal = Journal::new(LogLines::Counted);
+            journal.line(Level::Error, "a plain secret".to_owned()).unwrap();
             journal.withhold(labels);
         });
         let [only] = lines.as_slice() else { panic!("{lines:?}") };
-        assert_eq!(only["fields"]["lines"], 2);
-        assert!(
-            !only.to_string().contains("secret") && !only.to_string().contains("more of it"),
-            "{only}"
-        );
+        assert_eq!(only["fields"]["lines"], 1);
+        assert!(!only.to_string().contains("plain secret"), "{only}");
+    }
+
+    #[test]
+    fn it_is_known_whether_a_request_left() {
+        let journal = Journal::new(LogLines::Held);
+        assert!(journal.begin_request(SentMark::default()));
+        journal.end_request(false);
+        assert!(journal.begin_request(SentMark::default()));
+        assert!(!journal.close(), "one failed before it was written, one waits for a connection");
+        assert!(!journal.begin_request(SentMark::default()), "its end was reported");
+        assert!(!journal.close());
+
+        let journal = Journal::new(LogLines::Held);
+        assert!(journal.begin_request(SentMark::default()));
+        journal.end_request(true);
+        assert!(journal.begin_request(SentMark::default()));
+        journal.end_request(false);
+        assert!(journal.close(), "the first one left");
     }
 }

@@ -13,10 +13,13 @@ use credsmith_contract::limits::{
 };
 use credsmith_core::ports::plugins::{Entry, EntryKind, IssueOutcome, Issued, Refusal};
 use credsmith_core::secret::Secret;
+use credsmith_core::text::is_file_name;
 use credsmith_core::time::Timestamp;
 
 use crate::call::run::GuestFailure;
 use crate::options::OutputLimits;
+use crate::secrets::guard::Guard;
+use crate::secrets::prints::{Print, Prints};
 use crate::{text, v0};
 
 /// Longest id of a provider, in characters.
@@ -31,12 +34,45 @@ pub(crate) struct CheckedOutcome {
     pub(crate) secrets: Vec<Secret>,
 }
 
-/// Checks the answer of an issue. `guarded`: the secrets that must not be in a text that is stored
-/// or shown.
+/// The secrets that must not be in a text that is stored or shown: those of the plugin, recent
+/// access tokens, and those of one call.
+pub(crate) struct Forbidden<'a> {
+    guard: &'a Guard,
+    more: Prints,
+    /// Access tokens of this call that an entry may show.
+    shown: Vec<Print>,
+}
+
+impl<'a> Forbidden<'a> {
+    /// `more`: secrets of the call that are neither settings nor access tokens.
+    pub(crate) fn new(guard: &'a Guard, more: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut prints = Prints::default();
+        more.into_iter().for_each(|secret| guard.add_once(&mut prints, secret.expose()));
+        Self { guard, more: prints, shown: Vec::new() }
+    }
+
+    /// Lets entries show `tokens`: those of the call's own user, where the plugin may see them.
+    pub(crate) fn showing<'b>(mut self, tokens: impl IntoIterator<Item = &'b Secret>) -> Self {
+        self.shown.extend(tokens.into_iter().flat_map(|token| self.guard.prints(token)));
+        self
+    }
+
+    /// Whether one of them is in `text`.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        self.guard.finds(text.as_bytes(), &self.more)
+    }
+
+    /// Whether one of them that the plugin may not see is in `text`.
+    fn is_hidden_in(&self, text: &str) -> bool {
+        self.guard.finds_hidden(text.as_bytes(), &self.shown)
+    }
+}
+
+/// Checks the answer of an issue.
 pub(crate) fn issued(
     given: v0::service::Outcome,
     limits: OutputLimits,
-    guarded: &[&Secret],
+    guarded: &Forbidden<'_>,
 ) -> Result<CheckedOutcome, GuestFailure> {
     match given {
         v0::service::Outcome::Issued(given) => {
@@ -45,7 +81,7 @@ pub(crate) fn issued(
             Ok(CheckedOutcome { outcome: IssueOutcome::Issued(issued), secrets })
         }
         v0::service::Outcome::LoginRequired(login) => {
-            if leaks(&login.message, guarded) || leaks(&login.provider, guarded) {
+            if guarded.is_in(&login.message) || guarded.is_in(&login.provider) {
                 return Err(GuestFailure::bad_output("its request for a login contains a secret"));
             }
             let provider = text::cleaned(&login.provider, MAX_PROVIDER);
@@ -61,9 +97,9 @@ pub(crate) fn issued(
 /// Checks a refusal.
 pub(crate) fn refusal(
     given: &v0::types::Refusal,
-    guarded: &[&Secret],
+    guarded: &Forbidden<'_>,
 ) -> Result<Refusal, GuestFailure> {
-    if leaks(&given.user, guarded) {
+    if guarded.is_in(&given.user) {
         return Err(GuestFailure::bad_output("its refusal contains a secret"));
     }
     let user = text::cleaned(&given.user, MAX_USER_TEXT);
@@ -72,10 +108,6 @@ pub(crate) fn refusal(
         user,
         retry_after: given.retry_after.map(|seconds| Duration::from_secs(seconds.into())),
     })
-}
-
-fn leaks(text: &str, guarded: &[&Secret]) -> bool {
-    guarded.iter().any(|secret| text::contains(text.as_bytes(), secret.expose()))
 }
 
 fn secrets_of(given: &v0::service::Issued) -> Vec<Secret> {
@@ -87,7 +119,7 @@ fn secrets_of(given: &v0::service::Issued) -> Vec<Secret> {
 fn check_issued(
     given: v0::service::Issued,
     limits: OutputLimits,
-    guarded: &[&Secret],
+    guarded: &Forbidden<'_>,
 ) -> Result<Issued, String> {
     check_state(&given.state, guarded)?;
     if given.revoke_with.as_ref().is_some_and(|secret| secret.len() > MAX_REVOKE_WITH) {
@@ -97,14 +129,14 @@ fn check_issued(
         return Err("`expires-at` is no point in time, in Unix seconds".to_owned());
     }
     Ok(Issued {
-        entries: check_entries(given.entries, limits)?,
+        entries: check_entries(given.entries, limits, guarded)?,
         state: given.state,
         revoke_with: given.revoke_with.map(Secret::new),
         expires_at: given.expires_at.map(Timestamp::from_secs),
     })
 }
 
-fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
+fn check_state(state: &str, guarded: &Forbidden<'_>) -> Result<(), String> {
     if state.is_empty() {
         return Err("the state is empty: it has to name what was made".to_owned());
     }
@@ -112,9 +144,12 @@ fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
         return Err(format!("the state is longer than {MAX_STATE} bytes"));
     }
     if !text::is_lines(state) {
-        return Err("the state has control characters".to_owned());
+        return Err(
+            "the state has control characters, or some that turn text around or end a line"
+                .to_owned(),
+        );
     }
-    if leaks(state, guarded) {
+    if guarded.is_in(state) {
         return Err("the state contains a secret".to_owned());
     }
     Ok(())
@@ -123,6 +158,7 @@ fn check_state(state: &str, guarded: &[&Secret]) -> Result<(), String> {
 fn check_entries(
     given: Vec<v0::service::Entry>,
     limits: OutputLimits,
+    guarded: &Forbidden<'_>,
 ) -> Result<Vec<Entry>, String> {
     if given.len() > limits.entries {
         return Err(format!("it has {} entries; {} are allowed", given.len(), limits.entries));
@@ -139,17 +175,19 @@ fn check_entries(
         if !names.insert(entry.name.clone()) {
             return Err(format!("entry {at} has the name of an earlier one"));
         }
-        entries.push(check_entry(entry).map_err(|why| format!("entry {at} {why}"))?);
+        entries.push(check_entry(entry, guarded).map_err(|why| format!("entry {at} {why}"))?);
     }
     Ok(entries)
 }
 
-fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
+fn check_entry(given: v0::service::Entry, guarded: &Forbidden<'_>) -> Result<Entry, &'static str> {
     if given.name.trim().is_empty()
         || given.name.chars().count() > MAX_ENTRY_NAME
         || !text::is_one_line(&given.name)
     {
-        return Err("has a name that is empty, too long or has control characters");
+        return Err(
+            "has a name that is empty, too long, or has control characters or some that turn text around",
+        );
     }
     let kind = match given.kind.as_str() {
         "text" => EntryKind::Text,
@@ -160,13 +198,21 @@ fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
     let fits = if kind == EntryKind::Text { text::is_one_line } else { text::is_lines };
     if !fits(&given.value) {
         return Err(
-            "has a value with control characters that its kind does not allow (a text is one line)",
+            "has a value with control characters, or some that turn text around, that its kind does not allow (a text is one line)",
         );
+    }
+    let texts = [Some(&given.name), Some(&given.value), given.save_as.as_ref()];
+    if texts.into_iter().flatten().any(|text| guarded.is_hidden_in(text)) {
+        return Err("contains a secret that the plugin may not see, or an access token");
     }
     if given.rows.into_iter().chain(given.cols).any(|extent| extent > MAX_EXTENT) {
         return Err("has an absurd size");
     }
-    if given.save_as.as_deref().is_some_and(|name| !is_file_name(name)) {
+    if given
+        .save_as
+        .as_deref()
+        .is_some_and(|name| !is_file_name(name) || name.chars().count() > MAX_FILE_NAME)
+    {
         return Err("has a `save-as` that is not a plain file name");
     }
     Ok(Entry {
@@ -179,17 +225,13 @@ fn check_entry(given: v0::service::Entry) -> Result<Entry, &'static str> {
     })
 }
 
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.chars().count() <= MAX_FILE_NAME
-        && text::is_one_line(name)
-        && !name.contains(['/', '\\', ':'])
-        && !matches!(name, "." | "..")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::secrets::GuardedSecret;
+    use crate::secrets::guard::Guards;
 
     fn entry(name: &str) -> v0::service::Entry {
         v0::service::Entry {
@@ -214,12 +256,26 @@ mod tests {
         }
     }
 
+    /// The guard of a plugin with one secret that it may see and one that it may not.
+    fn guard() -> Guard {
+        let secret = |value: &str, reveal| GuardedSecret {
+            name: "key".to_owned(),
+            value: Arc::new(Secret::new(value)),
+            bindings: Vec::new(),
+            reveal,
+            hmac: false,
+        };
+        let guard =
+            Guards::default().of([secret("hunter22", false), secret("open sesame", true)].iter());
+        guard.note_token(&Secret::new("the token of another user"));
+        guard
+    }
+
     fn check(given: v0::service::Issued) -> Result<CheckedOutcome, String> {
-        let secret = Secret::new("hunter22");
         issued(
             v0::service::Outcome::Issued(given),
             OutputLimits { entries: 3, bytes: 1000 },
-            &[&secret],
+            &Forbidden::new(&guard(), []),
         )
         .map_err(|failure| failure.what)
     }
@@ -246,7 +302,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_refused_and_named() {
-        let cases: [(Spoil, &str); 20] = [
+        let cases: [(Spoil, &str); 36] = [
             (|a| a.state.clear(), "state is empty"),
             (|a| a.state = "x".repeat(MAX_STATE + 1), "state is longer"),
             (|a| a.state = "a\0b".to_owned(), "state has control"),
@@ -273,6 +329,28 @@ mod tests {
             (|a| a.entries[0].save_as = Some("../x".to_owned()), "save-as"),
             (|a| a.entries[0].save_as = Some("..".to_owned()), "save-as"),
             (|a| a.entries[0].save_as = Some("a\nb".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some(".bashrc".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some("gpj.\u{202e}exe".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some("nul".to_owned()), "save-as"),
+            (|a| a.entries[0].save_as = Some("x".repeat(MAX_FILE_NAME + 1)), "save-as"),
+            (|a| a.state = "a\u{202e}b".to_owned(), "state has control"),
+            (|a| a.state = "a\rb".to_owned(), "state has control"),
+            (|a| a.state = "a\u{2028}b".to_owned(), "state has control"),
+            (|a| a.entries[0].name = "a\u{2066}b".to_owned(), "entry 0 has a name"),
+            (|a| a.entries[0].name = "a\u{2029}b".to_owned(), "entry 0 has a name"),
+            (|a| a.entries[0].value = "a\u{200f}b".to_owned(), "turn text around"),
+            (
+                |a| {
+                    a.entries[0].kind = "textfile".to_owned();
+                    a.entries[0].value = "shown\rhidden".to_owned()
+                },
+                "control",
+            ),
+            (|a| a.entries[0].value = "it is hunter22".to_owned(), "may not see"),
+            (|a| a.entries[0].name = "hunter22".to_owned(), "may not see"),
+            (|a| a.entries[0].save_as = Some("hunter22.txt".to_owned()), "may not see"),
+            (|a| a.entries[1].value = "the%20token%20of another user".to_owned(), "access token"),
+            (|a| a.state = "aHVudGVyMjI=".to_owned(), "state contains a secret"),
         ];
         for (spoil, expected) in cases {
             let mut given = answer();
@@ -290,19 +368,26 @@ mod tests {
             log: String::new(),
             retry_after: Some(3),
         };
-        let secret = Secret::new("hunter22");
-        let refused = refusal(&said("no\n\u{1b}[31mway"), &[&secret]).unwrap();
+        let guard = guard();
+        let secret = Secret::new("only of this call");
+        let guarded = Forbidden::new(&guard, [&secret]);
+        let refused = refusal(&said("no\n\u{1b}[31mway"), &guarded).unwrap();
         assert_eq!(refused.user, "no  [31mway");
         assert_eq!(refused.retry_after, Some(Duration::from_secs(3)));
         assert_eq!(
-            refusal(&said(&"ä".repeat(1000)), &[]).unwrap().user.chars().count(),
+            refusal(&said(&"ä".repeat(1000)), &guarded).unwrap().user.chars().count(),
             MAX_USER_TEXT
         );
-        assert!(!refusal(&said(" "), &[]).unwrap().user.is_empty());
-        let leak = refusal(&said("your password hunter22 is wrong"), &[&secret]).unwrap_err();
+        assert!(!refusal(&said(" "), &guarded).unwrap().user.is_empty());
+        let leak = refusal(&said("your password hunter22 is wrong"), &guarded).unwrap_err();
         assert!(!leak.what.contains("hunter22"));
+        assert!(refusal(&said("only of this call"), &guarded).is_err());
+        assert!(
+            refusal(&said("open sesame"), &guarded).is_err(),
+            "no secret is shown in a refusal"
+        );
         let hidden = format!("{}hunter22", "x".repeat(600));
-        assert!(refusal(&said(&hidden), &[&secret]).is_err(), "also in the part that is cut off");
+        assert!(refusal(&said(&hidden), &guarded).is_err(), "also in the part that is cut off");
     }
 
     #[test]
@@ -314,14 +399,16 @@ mod tests {
             })
         };
         let limits = OutputLimits::default();
+        let guard = guard();
+        let guarded = Forbidden::new(&guard, []);
         let Ok(CheckedOutcome {
             outcome: IssueOutcome::LoginRequired { provider, message }, ..
-        }) = issued(login("op\n", "sign\nin"), limits, &[])
+        }) = issued(login("op\n", "sign\nin"), limits, &guarded)
         else {
             panic!()
         };
         assert_eq!((provider.as_str(), message.as_str()), ("op", "sign in"));
-        let secret = Secret::new("hunter22");
-        assert!(issued(login("op", "hunter22"), limits, &[&secret]).is_err());
+        assert!(issued(login("op", "hunter22"), limits, &guarded).is_err());
+        assert!(issued(login("op", "the token of another user"), limits, &guarded).is_err());
     }
 }

@@ -7,7 +7,7 @@ use credsmith_core::ports::plugins::{Broken, CallFailure, PluginIdentity, Refusa
 use credsmith_core::secret::Secret;
 
 use crate::call::journal::{CallLabels, Journal, Level, LogLines};
-use crate::call::outcome;
+use crate::call::outcome::{self, Forbidden};
 use crate::call::run::GuestFailure;
 use crate::v0;
 
@@ -45,7 +45,7 @@ impl CallRecord {
     pub(crate) fn refusal(
         &self,
         given: &v0::types::Refusal,
-        guarded: &[&Secret],
+        guarded: &Forbidden<'_>,
     ) -> Result<Refusal, GuestFailure> {
         let refusal = outcome::refusal(given, guarded)?;
         if !given.log.is_empty() {
@@ -57,14 +57,20 @@ impl CallRecord {
         Ok(refusal)
     }
 
-    /// The end of a call that broke.
-    pub(crate) fn broke(&self, failure: GuestFailure) -> CallFailure {
-        self.journal.withhold(&self.labels);
+    /// The end of a call that broke. `secrets` are masked in its last words.
+    pub(crate) fn broke<'a>(
+        &self,
+        failure: GuestFailure,
+        secrets: impl IntoIterator<Item = &'a Secret>,
+    ) -> CallFailure {
+        self.journal.close();
+        let last_words = self.journal.break_off(&self.labels, secrets);
         let cause = PluginFailure {
             identity: self.identity.clone(),
             operation: self.labels.operation,
             what: failure.what,
         };
-        CallFailure::Broken(Broken { how: failure.how, cause: Box::new(cause) })
+        let cause = Box::new(cause);
+        CallFailure::Broken(Broken { how: failure.how, cause, last_words })
     }
 }

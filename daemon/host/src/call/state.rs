@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use credsmith_core::secret::Secret;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
@@ -12,6 +11,7 @@ use crate::call::grants::Grants;
 use crate::call::journal::Journal;
 use crate::capability::wasi;
 use crate::engine::limits::Limits;
+use crate::secrets::prints::Prints;
 use crate::v0;
 
 /// Most handles that a call may hold at once, those of WASI included.
@@ -28,10 +28,8 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     /// HTTP requests sent so far.
     pub(crate) requests: u32,
-    /// Bytes that its requests in the making hold.
-    pub(crate) held: usize,
-    /// Secrets as they went out in requests of this call.
-    pub(crate) sent_secrets: Vec<Secret>,
+    /// Secrets that went out in requests of this call.
+    pub(crate) sent_secrets: Arc<Prints>,
 }
 
 impl State {
@@ -44,15 +42,14 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
-            wasi: wasi::context(&journal),
+            wasi: wasi::context(&journal, grants.clock),
             table,
             limits: Limits::new(memory),
             journal,
             grants,
             deadline,
             requests: 0,
-            held: 0,
-            sent_secrets: Vec::new(),
+            sent_secrets: Arc::default(),
         }
     }
 }

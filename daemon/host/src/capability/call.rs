@@ -53,7 +53,7 @@ impl IdentityHandle {
             Arc::new(GuardedSecret {
                 name: "access token".to_owned(),
                 value,
-                destinations: grant.destinations.clone(),
+                bindings: grant.destinations.clone(),
                 reveal: grant.reveal,
                 hmac: false,
             })

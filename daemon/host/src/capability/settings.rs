@@ -108,7 +108,7 @@ mod tests {
         Arc::new(GuardedSecret {
             name: "api_key".to_owned(),
             value,
-            destinations: Vec::new(),
+            bindings: Vec::new(),
             reveal,
             hmac,
         })

@@ -7,12 +7,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::journal::{Journal, Stream};
 use crate::call::state::State;
@@ -22,9 +23,54 @@ const MAX_RANDOM: u64 = 1 << 20;
 /// Most bytes of one write to a stream.
 const WRITE_PERMIT: usize = 64 * 1024;
 
+/// The clock that a call sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum PluginClock {
+    /// The daemon's.
+    #[default]
+    True,
+    /// None: it is always the same time, as Unix time.
+    Standing(Duration),
+}
+
+/// A time of day that does not pass.
+struct Standing(Duration);
+
+impl HostWallClock for Standing {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0
+    }
+}
+
+/// A monotonic clock that begins at a given time and passes: a guest that waits comes to an end.
+struct Running {
+    begun: Duration,
+    since: Instant,
+}
+
+impl HostMonotonicClock for Running {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        let time = self.begun.saturating_add(self.since.elapsed());
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The context of one call.
-pub(crate) fn context(journal: &Arc<Journal>) -> WasiCtx {
-    WasiCtx::builder()
+pub(crate) fn context(journal: &Arc<Journal>, clock: PluginClock) -> WasiCtx {
+    let mut context = WasiCtx::builder();
+    if let PluginClock::Standing(time) = clock {
+        context.wall_clock(Standing(time));
+        context.monotonic_clock(Running { begun: time, since: Instant::now() });
+    }
+    context
         .stdout(Captured { journal: journal.clone(), stream: Stream::Out })
         .stderr(Captured { journal: journal.clone(), stream: Stream::Err })
         .allow_tcp(false)

@@ -23,7 +23,7 @@ use crate::error::HostError;
 /// Length of the code that begins each file.
 const CODE: usize = 32;
 /// Largest artefact that is read, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 /// Separates this use of the key from every other.
 const PURPOSE: &[u8] = b"credsmith compiled component 1";
 
@@ -101,24 +101,15 @@ impl Artefacts {
             tracing::warn!(path = %path.display(), "a compiled plugin was not written by this daemon and is made again");
             return None;
         };
-        #[expect(
-            unsafe_code,
-            reason = "the bytes are the engine's own output: this daemon wrote them and their HMAC, verified just above"
-        )]
-        let component = unsafe { Component::deserialize(engine, code) };
-        component
+        load_code(engine, code)
             .inspect_err(|why| tracing::warn!(path = %path.display(), cause = format!("{why:#}"), "a compiled plugin does not fit and is made again"))
             .ok()
     }
 
-    /// Keeps `component`. A failure costs time at the next start and nothing else, so it is only
-    /// logged.
-    pub(crate) fn store(&self, digest: &str, component: &Component) {
-        let written = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| self.write(digest, &code));
-        if let Err(why) = written {
+    /// Keeps the code of a component. A failure costs time at the next start and nothing else, so
+    /// it is only logged.
+    pub(crate) fn store(&self, digest: &str, code: &[u8]) {
+        if let Err(why) = self.write(digest, code) {
             tracing::warn!(directory = %self.directory.display(), cause = %why, "a compiled plugin cannot be kept");
         }
     }
@@ -157,6 +148,17 @@ impl Artefacts {
     }
 }
 
+/// The component of `code`, which has to be the output of this daemon's compiler: of the process
+/// that it started, or of an artefact whose HMAC was verified.
+pub(crate) fn load_code(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(
+        unsafe_code,
+        reason = "the bytes are the engine's own output: its callers have it from the compiler that this daemon started, or verified that this daemon wrote it"
+    )]
+    let component = unsafe { Component::deserialize(engine, code) };
+    component
+}
+
 /// Reads a file that only we can have written. Anything else under its name (a link, a pipe that
 /// would hold the start up) is not opened.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -190,7 +192,7 @@ mod tests {
     fn stored(directory: &Path) -> (Engine, Artefacts) {
         let (engine, artefacts) = open(directory, "key");
         let component = Component::new(&engine, component()).unwrap();
-        artefacts.store(DIGEST, &component);
+        artefacts.store(DIGEST, &component.serialize().unwrap());
         (engine, artefacts)
     }
 

@@ -11,15 +11,17 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::call::state::State;
-use crate::component::artefacts::Artefacts;
+use crate::component::artefacts::{Artefacts, load_code};
+use crate::component::compiler::{Compiler, NotCompiled};
+use crate::component::sources::{self, Remark};
 use crate::component::world::{Shape, World};
 use crate::engine::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::error::{LoadError, LoadFault};
-use crate::options::ComponentSource;
+use crate::options::{CompilerProcess, ComponentSource};
 use crate::v0;
 
 /// Largest component that is compiled, in bytes.
-const MAX_COMPONENT: usize = 64 << 20;
+pub(crate) const MAX_COMPONENT: usize = 64 << 20;
 
 /// A component that is ready to be instantiated.
 pub(crate) struct Compiled {
@@ -27,6 +29,8 @@ pub(crate) struct Compiled {
     pub(crate) digest: String,
     pub(crate) shape: Shape,
     pub(crate) world: World,
+    /// What an admin should know about its time and its randomness.
+    pub(crate) remarks: Vec<Remark>,
     pub(crate) template: Template,
     pub(crate) needs: InstanceNeeds,
 }
@@ -51,6 +55,8 @@ type Slot = Arc<tokio::sync::Mutex<Weak<Compiled>>>;
 pub(crate) struct ComponentCache {
     engine: Engine,
     artefacts: Option<Artefacts>,
+    /// `None`: components are compiled in this process.
+    compiler: Option<Compiler>,
     linkers: Linkers,
     slots: Mutex<HashMap<String, Slot>>,
 }
@@ -82,8 +88,14 @@ impl Linkers {
 }
 
 impl ComponentCache {
-    pub(crate) fn new(engine: Engine, artefacts: Option<Artefacts>, linkers: Linkers) -> Self {
-        Self { engine, artefacts, linkers, slots: Mutex::default() }
+    pub(crate) fn new(
+        engine: Engine,
+        artefacts: Option<Artefacts>,
+        compiler: Option<CompilerProcess>,
+        linkers: Linkers,
+    ) -> Self {
+        let compiler = compiler.map(Compiler::new);
+        Self { engine, artefacts, compiler, linkers, slots: Mutex::default() }
     }
 
     /// Returns the component of `source`, compiled. Concurrent calls for the same component wait
@@ -99,18 +111,7 @@ impl ComponentCache {
         if let Some(ready) = kept.upgrade() {
             return Ok(ready);
         }
-        let (cache, source) = (self.clone(), source.clone());
-        let origin = source.origin.clone();
-        let compiling = tokio::task::spawn_blocking(move || cache.compile(&source, digest));
-        let compiled = compiling.await.map_err(|why| {
-            LoadError::new(
-                LoadFault::Unfit,
-                &origin,
-                format!("compiling it broke the host: {why}"),
-                "report this with the component",
-            )
-        })??;
-        let compiled = Arc::new(compiled);
+        let compiled = Arc::new(self.compile(source, digest).await?);
         *kept = Arc::downgrade(&compiled);
         Ok(compiled)
     }
@@ -124,18 +125,104 @@ impl ComponentCache {
         slots.entry(digest.to_owned()).or_default().clone()
     }
 
-    fn compile(&self, source: &ComponentSource, digest: String) -> Result<Compiled, LoadError> {
-        let kept =
-            self.artefacts.as_ref().and_then(|artefacts| artefacts.load(&self.engine, &digest));
-        let component = match kept {
-            Some(component) => component,
-            None => self.compile_anew(source, &digest)?,
+    async fn compile(
+        self: &Arc<Self>,
+        source: &ComponentSource,
+        digest: String,
+    ) -> Result<Compiled, LoadError> {
+        let kept = {
+            let digest = digest.clone();
+            self.blocking(source, move |cache, _| Ok(cache.kept(&digest))).await?
         };
-        let shape = Shape::of(&self.engine, &component);
+        let component = match (kept, &self.compiler) {
+            (Some(component), _) => component,
+            (None, Some(compiler)) => self.compile_apart(compiler, source, &digest).await?,
+            (None, None) => {
+                let digest = digest.clone();
+                self.blocking(source, move |cache, source| cache.compile_here(source, &digest))
+                    .await?
+            }
+        };
+        self.blocking(source, move |cache, source| cache.finish(source, digest, &component)).await
+    }
+
+    /// Runs `work` where it holds up no other task.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        source: &ComponentSource,
+        work: impl FnOnce(&Self, &ComponentSource) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let (cache, its) = (self.clone(), source.clone());
+        let working = tokio::task::spawn_blocking(move || work(&cache, &its));
+        working.await.map_err(|why| {
+            LoadError::new(
+                LoadFault::Unfit,
+                &source.origin,
+                format!("compiling it broke the host: {why}"),
+                "report this with the component",
+            )
+        })?
+    }
+
+    fn kept(&self, digest: &str) -> Option<Component> {
+        self.artefacts.as_ref().and_then(|artefacts| artefacts.load(&self.engine, digest))
+    }
+
+    async fn compile_apart(
+        self: &Arc<Self>,
+        compiler: &Compiler,
+        source: &ComponentSource,
+        digest: &str,
+    ) -> Result<Component, LoadError> {
+        check_form(source)?;
+        let code = compiler.compile(source.bytes.clone()).await.map_err(|why| {
+            let (fault, fix) = match why {
+                NotCompiled::Invalid(_) => (LoadFault::NotAComponent, BUILD_ANEW),
+                NotCompiled::TooMuch(_) => (
+                    LoadFault::Unfit,
+                    "do not trust it unless you know why; compile_timeout and compile_memory in [plugins] raise the bounds",
+                ),
+                NotCompiled::Process(_) => {
+                    (LoadFault::Unfit, "see whether the daemon may start its own program again")
+                }
+            };
+            LoadError::new(fault, &source.origin, why, fix)
+        })?;
+        let digest = digest.to_owned();
+        self.blocking(source, move |cache, source| {
+            let component =
+                load_code(&cache.engine, &code).map_err(|why| cannot_be_compiled(source, &why))?;
+            if let Some(artefacts) = &cache.artefacts {
+                artefacts.store(&digest, &code);
+            }
+            Ok(component)
+        })
+        .await
+    }
+
+    fn compile_here(&self, source: &ComponentSource, digest: &str) -> Result<Component, LoadError> {
+        check_form(source)?;
+        let component = Component::from_binary(&self.engine, &source.bytes)
+            .map_err(|why| cannot_be_compiled(source, &why))?;
+        if let Some(artefacts) = &self.artefacts
+            && let Ok(code) = component.serialize()
+        {
+            artefacts.store(digest, &code);
+        }
+        Ok(component)
+    }
+
+    fn finish(
+        &self,
+        source: &ComponentSource,
+        digest: String,
+        component: &Component,
+    ) -> Result<Compiled, LoadError> {
+        let shape = Shape::of(&self.engine, component);
         let world = shape.world(&source.origin)?;
         shape.check_imports(world, &source.origin)?;
-        let needs = needs(&component, &source.origin)?;
-        let template = self.linkers.template(world, &component).map_err(|why| {
+        let needs = needs(component, &source.origin)?;
+        let template = self.linkers.template(world, component).map_err(|why| {
             LoadError::new(
                 LoadFault::WrongWorld,
                 &source.origin,
@@ -143,24 +230,17 @@ impl ComponentCache {
                 "build it with a plugin SDK of this daemon's version",
             )
         })?;
-        Ok(Compiled { digest, shape, world, template, needs })
+        let remarks = sources::remarks(&shape, world);
+        Ok(Compiled { digest, shape, world, remarks, template, needs })
     }
+}
 
-    fn compile_anew(&self, source: &ComponentSource, digest: &str) -> Result<Component, LoadError> {
-        check_form(source)?;
-        let component = Component::from_binary(&self.engine, &source.bytes).map_err(|why| {
-            LoadError::new(
-                LoadFault::NotAComponent,
-                &source.origin,
-                format!("it cannot be compiled: {why:#}"),
-                "build it anew; the file may be cut short, or need something of WebAssembly that is not standard yet",
-            )
-        })?;
-        if let Some(artefacts) = &self.artefacts {
-            artefacts.store(digest, &component);
-        }
-        Ok(component)
-    }
+/// The fix for bytes that the engine does not take.
+const BUILD_ANEW: &str = "build it anew; the file may be cut short, or need something of WebAssembly that is not standard yet";
+
+fn cannot_be_compiled(source: &ComponentSource, why: &wasmtime::Error) -> LoadError {
+    let cause = format!("it cannot be compiled: {why:#}");
+    LoadError::new(LoadFault::NotAComponent, &source.origin, cause, BUILD_ANEW)
 }
 
 impl Linkers {
@@ -247,7 +327,7 @@ mod tests {
     fn cache() -> Arc<ComponentCache> {
         let engine = Engine::default();
         let linkers = Linkers::new(&engine).unwrap();
-        Arc::new(ComponentCache::new(engine, None, linkers))
+        Arc::new(ComponentCache::new(engine, None, None, linkers))
     }
 
     fn source(text: &str) -> ComponentSource {

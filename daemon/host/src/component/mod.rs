@@ -4,4 +4,6 @@
 
 pub(crate) mod artefacts;
 pub(crate) mod cache;
+pub(crate) mod compiler;
+pub(crate) mod sources;
 pub(crate) mod world;

@@ -147,7 +147,8 @@ fn engine(options: &HostOptions, pool_size: u32) -> Result<Engine, HostError> {
         .map_err(|why| HostError::new("the plugin engine cannot be started", format!("{why:#}")))
 }
 
-fn base() -> Config {
+/// The configuration that decides what compiled code looks like.
+pub(crate) fn base() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)

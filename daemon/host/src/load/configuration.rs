@@ -10,8 +10,9 @@ use credsmith_core::error::FieldProblem;
 use credsmith_http::client::{Client, ClientOptions, Destination};
 use tokio::runtime::Handle;
 
-use crate::call::grants::Grants;
+use crate::call::grants::{Grants, secrets_of};
 use crate::capability::http::transport::ServiceClient;
+use crate::capability::wasi::PluginClock;
 use crate::engine::guest_engine::GuestEngine;
 use crate::error::{LoadError, LoadFault};
 use crate::load::fields::Description;
@@ -20,6 +21,7 @@ use crate::options::{
     ComponentSource, DirectorySetup, HttpLimits, ServiceSetup, Setting, TokenGrant,
 };
 use crate::secrets::Endpoint;
+use crate::secrets::guard::Guards;
 
 /// The configuration of one plugin.
 pub(crate) struct PluginConfiguration<'a> {
@@ -90,6 +92,7 @@ impl PluginConfiguration<'_> {
         &self,
         description: &Description,
         network: &Handle,
+        guards: &Guards,
     ) -> Result<Grants, LoadError> {
         let mut problems = Vec::new();
         let settings = settings::prepare(description, self.settings).unwrap_or_else(|found| {
@@ -108,11 +111,14 @@ impl PluginConfiguration<'_> {
         let client = Client::new(options).map_err(|why| {
             self.error(LoadFault::BadGrant, why, "correct the destinations of the plugin")
         })?;
+        let guard = guards.of(secrets_of(&settings));
         Ok(Grants {
             settings,
+            guard: Arc::new(guard),
             http: Some(Arc::new(ServiceClient::new(client, network.clone()))),
             http_limits: self.http,
             token: self.token.cloned(),
+            clock: PluginClock::True,
         })
     }
 
@@ -134,7 +140,7 @@ impl PluginConfiguration<'_> {
         settings
             .chain(token)
             .flat_map(|(path, places)| {
-                places.iter().map(move |place| (path.clone(), place.to_string()))
+                places.iter().map(move |place| (path.clone(), place.endpoint().to_string()))
             })
             .filter(|(_, place)| !granted.contains(place))
             .map(|(path, place)| {
@@ -154,7 +160,8 @@ mod tests {
     use credsmith_http::client::Scheme;
 
     fn secret(places: &[(&str, u16)]) -> Setting {
-        let destinations = places.iter().map(|(host, port)| Endpoint::new(host, *port)).collect();
+        let destinations =
+            places.iter().map(|(host, port)| Endpoint::new(host, *port).into()).collect();
         Setting::Secret { value: Secret::new("hunter22"), destinations, reveal: false, hmac: false }
     }
 
@@ -165,8 +172,10 @@ mod tests {
             ("slip".to_owned(), secret(&[("api.example", 443), ("api.example", 8443)])),
             ("unbound".to_owned(), secret(&[])),
         ]);
-        let token =
-            TokenGrant { destinations: vec![Endpoint::new("op.example", 443)], reveal: false };
+        let token = TokenGrant {
+            destinations: vec![Endpoint::new("op.example", 443).into()],
+            reveal: false,
+        };
         let component =
             ComponentSource { bytes: Vec::new().into(), origin: "x".to_owned(), sha256: None };
         let configuration = PluginConfiguration {

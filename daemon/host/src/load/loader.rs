@@ -20,13 +20,16 @@ use crate::call::grants::Grants;
 use crate::call::journal::{CallLabels, Journal, LogLines, Mask};
 use crate::call::run::{self, GuestFailure, Plan};
 use crate::call::state::State;
+use crate::capability::wasi::PluginClock;
 use crate::component::artefacts::Artefacts;
 use crate::component::cache::{Compiled, ComponentCache, Linkers, Template};
+use crate::component::sources::Remark;
 use crate::engine::guest_engine::GuestEngine;
 use crate::error::{HostError, LoadError, LoadFault};
 use crate::load::configuration::PluginConfiguration;
 use crate::load::fields::Description;
 use crate::options::{ComponentSource, HostOptions};
+use crate::secrets::guard::Guards;
 use crate::text;
 use crate::v0;
 
@@ -34,6 +37,9 @@ use crate::v0;
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Linear memory of a plugin without a limit of its own, in bytes, while it describes itself.
 pub(crate) const DESCRIBE_MEMORY: usize = 256 << 20;
+/// The times at which a plugin describes itself, in Unix seconds: neither is the true one, and they
+/// are far apart. A description depends on no clock.
+const NO_TIME: [u64; 2] = [0, 8_000_000_000];
 /// Most bytes that a plugin may answer while it is loaded.
 const DESCRIBE_BYTES: usize = 1 << 20;
 /// Most problems that a plugin may have with its settings.
@@ -92,6 +98,8 @@ pub(crate) trait ConfiguredWorld: PluginWorld<Description = Description> {
 pub(crate) struct Loader {
     pub(crate) engine: Arc<GuestEngine>,
     components: Arc<ComponentCache>,
+    /// Searches for secrets in what plugins get and say.
+    guards: Guards,
     /// The runtime on which connections live.
     network: Handle,
 }
@@ -122,8 +130,13 @@ impl Loader {
         let linkers = Linkers::new(&engine.wasm).map_err(|why| {
             HostError::new("the plugin contract cannot be served", format!("{why:#}"))
         })?;
-        let components = ComponentCache::new(engine.wasm.clone(), artefacts.transpose()?, linkers);
-        Ok(Self { engine, components: Arc::new(components), network })
+        let components = ComponentCache::new(
+            engine.wasm.clone(),
+            artefacts.transpose()?,
+            options.compiler.clone(),
+            linkers,
+        );
+        Ok(Self { engine, components: Arc::new(components), guards: Guards::default(), network })
     }
 
     /// Compiles the component of `source`. `service` is for log lines; `memory` bounds the linear
@@ -135,6 +148,7 @@ impl Loader {
         memory: usize,
     ) -> Result<Loading<'a>, LoadError> {
         let component = self.components.get(source).await?;
+        log_remarks(&component, source, service);
         let weight = self.engine.weight(component.needs.memories, component.needs.tables);
         Ok(Loading { engine: &self.engine, source, service, memory, component, weight })
     }
@@ -148,7 +162,7 @@ impl Loader {
         let PluginConfiguration { component: source, service, memory, .. } = *configuration;
         let loading = self.compile(source, service, memory).await?;
         let description = loading.describe::<W>().await?;
-        let grants = configuration.grant(&description, &self.network)?;
+        let grants = configuration.grant(&description, &self.network, &self.guards)?;
         let offer =
             loading.configure::<W>(&grants, configuration.timeout, &description.name).await?;
         let Loading { component, weight, .. } = loading;
@@ -177,18 +191,23 @@ impl Loading<'_> {
             let cause = format!("it is a {}, not a {}", self.component.world.as_str(), W::NAME);
             return Err(self.error(LoadFault::WrongWorld, cause, W::FIX));
         }
-        let first = self.describe_once::<W>().await?;
-        let second = self.describe_once::<W>().await?;
+        let [first, second] = NO_TIME;
+        let first = self.describe_once::<W>(first).await?;
+        let second = self.describe_once::<W>(second).await?;
         if first != second {
-            let cause = "it describes itself differently each time";
+            let cause = "it describes itself differently each time, or at different times";
             return Err(self.error(LoadFault::BadDescription, cause, TELL_AUTHOR));
         }
         Ok(first)
     }
 
-    async fn describe_once<W: PluginWorld>(&self) -> Result<W::Description, LoadError> {
+    async fn describe_once<W: PluginWorld>(
+        &self,
+        seconds: u64,
+    ) -> Result<W::Description, LoadError> {
         let component = self.component.clone();
-        let nothing = Arc::new(Grants::default());
+        let clock = PluginClock::Standing(Duration::from_secs(seconds));
+        let nothing = Arc::new(Grants { clock, ..Grants::default() });
         let answer = self
             .run("describe", &nothing, DESCRIBE_TIMEOUT, move |store| {
                 Box::pin(async move { W::describe(&component, store).await })
@@ -265,8 +284,8 @@ impl Loading<'_> {
                 Ok(answer)
             }
             Err(failure) => {
-                journal.withhold(&labels);
-                Err(self.broke(operation, &failure))
+                let words = journal.break_off(&labels, grants.secrets());
+                Err(self.broke(operation, &failure, words.as_deref()))
             }
         }
     }
@@ -281,9 +300,21 @@ impl Loading<'_> {
         }
     }
 
-    fn broke(&self, operation: &str, failure: &GuestFailure) -> LoadError {
-        let cause = format!("it broke in {operation}: {}", failure.what);
+    fn broke(&self, operation: &str, failure: &GuestFailure, words: Option<&str>) -> LoadError {
+        let words = words.map(|words| format!("; its last words: {words}")).unwrap_or_default();
+        let cause = format!("it broke in {operation}: {}{words}", failure.what);
         self.error(LoadFault::Broke, cause, TELL_AUTHOR)
+    }
+}
+
+/// Logs what is to be known about a component. An odd one is a matter for the admin who chose it.
+fn log_remarks(component: &Compiled, source: &ComponentSource, service: &str) {
+    let origin = source.origin.as_str();
+    for Remark { text, is_odd } in &component.remarks {
+        match is_odd {
+            true => tracing::warn!(service, origin, remark = text, "a plugin is odd"),
+            false => tracing::info!(service, origin, remark = text, "a plugin is limited"),
+        }
     }
 }
 
@@ -315,7 +346,7 @@ mod tests {
         let guarded = GuardedSecret {
             name: "key".to_owned(),
             value: Arc::new(Secret::new("hunter22")),
-            destinations: Vec::new(),
+            bindings: Vec::new(),
             reveal: true,
             hmac: false,
         };

@@ -108,7 +108,7 @@ fn handle(key: &str, setting: &Setting) -> Result<PreparedSetting, String> {
             Ok(PreparedSetting::Secret(Arc::new(GuardedSecret {
                 name: key.to_owned(),
                 value: Arc::new(value.clone()),
-                destinations: destinations.clone(),
+                bindings: destinations.clone(),
                 reveal: *reveal,
                 hmac: *hmac,
             })))

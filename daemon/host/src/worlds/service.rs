@@ -19,7 +19,7 @@ use wasmtime::component::Resource;
 
 use crate::call::grants::Grants;
 use crate::call::journal::CallLabels;
-use crate::call::outcome;
+use crate::call::outcome::{self, Forbidden};
 use crate::call::record::CallRecord;
 use crate::call::run::{self, GuestFailure, Plan};
 use crate::call::state::State;
@@ -124,25 +124,29 @@ impl Service {
             return IssueReport {
                 outcome: Err(CallFailure::NotStarted(NotStarted::Busy)),
                 claims_read: Claims::new(),
+                sent: false,
             };
         };
         let data = Arc::new(RequestData::from(call));
+        data.tokens().into_iter().for_each(|token| self.grants.guard.note_token(token));
         let running = ServiceCall::new(self, "issue", &data);
         let answer = self.call_issue(place, &running).await;
-        let tokens = data.tokens();
-        let guarded: Vec<&Secret> = self.grants.secrets().chain(tokens.iter().copied()).collect();
+        let may_see = self.grants.token.as_ref().is_some_and(|grant| grant.reveal);
+        let own = data.tokens().into_iter().filter(|_| may_see);
+        let guarded = Forbidden::new(&self.grants.guard, []).showing(own);
         let outcome = match answer {
             Ok(Ok(made)) => outcome::issued(made, self.output, &guarded).map(|checked| {
                 running.publish(&checked.secrets.iter().collect::<Vec<_>>());
                 Ok(checked.outcome)
             }),
-            Ok(Err(refusal)) => running.refused(&refusal, &guarded),
+            Ok(Err(refusal)) => running.refused(&refusal, &guarded, &[]),
             Err(failure) => Err(failure),
         };
-        let outcome = outcome.unwrap_or_else(|failure| Err(running.broke(failure)));
+        let outcome = outcome.unwrap_or_else(|failure| Err(running.broke(failure, &[])));
         IssueReport {
             outcome,
             claims_read: running.record.journal.claims_read(data.user.identity.claims()),
+            sent: running.record.journal.close(),
         }
     }
 
@@ -160,17 +164,17 @@ impl Service {
         });
         let running = ServiceCall::new(self, "revoke", &data);
         let answer = self.call_revoke(place, &running, call.state, call.revoke_with.clone()).await;
-        let guarded: Vec<&Secret> =
-            self.grants.secrets().chain(call.revoke_with.as_ref()).collect();
+        let own: Vec<&Secret> = call.revoke_with.iter().collect();
+        let guarded = Forbidden::new(&self.grants.guard, own.iter().copied());
         let outcome = match answer {
             Ok(Ok(())) => {
-                running.publish(&guarded);
+                running.publish(&own);
                 Ok(Ok(()))
             }
-            Ok(Err(refusal)) => running.refused(&refusal, &guarded),
+            Ok(Err(refusal)) => running.refused(&refusal, &guarded, &own),
             Err(failure) => Err(failure),
         };
-        outcome.unwrap_or_else(|failure| Err(running.broke(failure)))
+        outcome.unwrap_or_else(|failure| Err(running.broke(failure, &own)))
     }
 
     /// See [`crate::Host::time_kept_instance`].
@@ -361,29 +365,35 @@ impl<'a> ServiceCall<'a> {
         }
     }
 
-    /// Logs the lines of a call that ended in order. `more`: secrets beyond those of the service
-    /// and the request.
-    fn publish(&self, more: &[&Secret]) {
+    /// The secrets that its log lines must not show. `more`: those beyond the service's and the
+    /// request's.
+    fn secrets<'b>(&'b self, more: &[&'b Secret]) -> Vec<&'b Secret> {
         let parameters = self.data.parameters.iter().filter(|(key, _)| self.service.is_secure(key));
         let mut secrets: Vec<&Secret> =
             self.service.grants.secrets().chain(self.data.tokens()).collect();
         secrets.extend(parameters.map(|(_, value)| value));
         secrets.extend_from_slice(more);
-        self.record.publish(secrets);
+        secrets
+    }
+
+    /// Logs the lines of a call that ended in order.
+    fn publish(&self, more: &[&Secret]) {
+        self.record.publish(self.secrets(more));
     }
 
     fn refused<T>(
         &self,
         given: &v0::types::Refusal,
-        guarded: &[&Secret],
+        guarded: &Forbidden<'_>,
+        more: &[&Secret],
     ) -> Result<Result<T, CallFailure>, GuestFailure> {
         let refusal = self.record.refusal(given, guarded)?;
-        self.publish(guarded);
+        self.publish(more);
         Ok(Err(CallFailure::Refused(refusal)))
     }
 
-    fn broke(&self, failure: GuestFailure) -> CallFailure {
-        self.record.broke(failure)
+    fn broke(&self, failure: GuestFailure, more: &[&Secret]) -> CallFailure {
+        self.record.broke(failure, self.secrets(more))
     }
 }
 

@@ -33,8 +33,8 @@ pub use self::error::ClientError;
 pub use self::failure::{Failure, FailureCode};
 use self::pool::IdleLimits;
 pub use self::resolve::{Resolver, SystemResolver};
-pub use self::send::CallLimits;
 use self::send::Inner;
+pub use self::send::{CallLimits, SentMark};
 use self::target::Target;
 
 pub use ipnet::IpNet;

@@ -1,7 +1,7 @@
 //! Sends one request and reads its answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +27,43 @@ pub struct CallLimits {
     pub max_response_bytes: usize,
 }
 
+/// Whether a request has left, for a caller that may stop waiting for its answer. Put one into the
+/// extensions of the request.
+#[derive(Debug, Clone, Default)]
+pub struct SentMark(Arc<AtomicU8>);
+
+impl SentMark {
+    const UNSENT: u8 = 0;
+    const SENT: u8 = 1;
+    const CLOSED: u8 = 2;
+
+    /// Whether something of the request may have been written. From now on nothing of it is written
+    /// that was not: the answer stays true.
+    pub fn close(&self) -> bool {
+        let Self(mark) = self;
+        mark.compare_exchange(Self::UNSENT, Self::CLOSED, Ordering::AcqRel, Ordering::Acquire)
+            == Err(Self::SENT)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::SENT
+    }
+
+    /// Marks the request as sent, before it is written; false where it must not be written any
+    /// more.
+    fn begin(&self) -> bool {
+        let Self(mark) = self;
+        mark.compare_exchange(Self::UNSENT, Self::SENT, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Nothing was written after all.
+    fn take_back(&self) {
+        let Self(mark) = self;
+        let _ =
+            mark.compare_exchange(Self::SENT, Self::UNSENT, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
 /// The state that the clones of a client share.
 pub(super) struct Inner {
     pub(super) targets: Vec<Target>,
@@ -43,14 +80,14 @@ impl Inner {
         limits: CallLimits,
     ) -> Result<Response<Bytes>, Failure> {
         let _permit = self.permit()?;
+        let sent = request.extensions().get::<SentMark>().cloned().unwrap_or_default();
         let outgoing = outgoing::prepare(&self.targets, &self.user_agent, request)?;
         let target = outgoing.target;
-        let sent = AtomicBool::new(false);
         let exchange = self.exchange(outgoing, limits.max_response_bytes, &sent);
         timeout(limits.deadline, exchange).await.unwrap_or_else(|_| {
             let text = format!("{} did not answer in time", target.origin);
             let failure = Failure::unsent(FailureCode::Timeout, text);
-            Err(Failure { sent: sent.load(Ordering::Relaxed), ..failure })
+            Err(Failure { sent: sent.is_sent(), ..failure })
         })
     }
 
@@ -66,7 +103,7 @@ impl Inner {
         &self,
         outgoing: Outgoing<'_>,
         limit: usize,
-        sent: &AtomicBool,
+        sent: &SentMark,
     ) -> Result<Response<Bytes>, Failure> {
         let target = outgoing.target;
         let (response, connection) = self.deliver(outgoing, sent).await?;
@@ -86,7 +123,7 @@ impl Inner {
     async fn deliver(
         &self,
         outgoing: Outgoing<'_>,
-        sent: &AtomicBool,
+        sent: &SentMark,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
         let Outgoing { target, mut request } = outgoing;
         while let Some(mut connection) = target.pool.take() {
@@ -116,12 +153,15 @@ async fn attempt(
     target: &Target,
     connection: &mut Connection,
     request: Request<Full<Bytes>>,
-    sent: &AtomicBool,
+    sent: &SentMark,
 ) -> Result<Response<Incoming>, Attempt> {
-    sent.store(true, Ordering::Relaxed);
+    if !sent.begin() {
+        let text = format!("the request to {} was given up before it was sent", target.origin);
+        return Err(Attempt::Failed(Failure::unsent(FailureCode::Timeout, text)));
+    }
     connection.try_send_request(request).await.map_err(|mut error| match error.take_message() {
         Some(request) => {
-            sent.store(false, Ordering::Relaxed);
+            sent.take_back();
             Attempt::Unwritten(Box::new(request))
         }
         None => Attempt::Failed(broken(target, error.error())),

@@ -11,6 +11,8 @@ use credsmith_contract::limits::{
     MAX_REVOKE_WITH, MAX_STATE, MAX_USER_TEXT, MAX_VERSION, SHORTEST_SEARCHED,
 };
 
+use credsmith_contract::text::{is_file_name, is_lines, is_one_line};
+
 use crate::description::Description;
 use crate::directory::{Company, Page};
 use crate::field::Field;
@@ -124,14 +126,6 @@ fn fields(complaints: &mut Complaints, what: &str, fields: &[Field], style: KeyS
     }
 }
 
-fn is_one_line(text: &str) -> bool {
-    !text.chars().any(char::is_control)
-}
-
-fn is_lines(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
-}
-
 /// `secrets`: the values that were handed out in this call, by name.
 pub(super) fn issued(issued: &Issued, secrets: &[(String, String)]) -> Vec<String> {
     let mut complaints = Complaints::default();
@@ -177,18 +171,14 @@ fn entries(complaints: &mut Complaints, entries: &[Entry]) {
         });
         let sized = entry.rows.into_iter().chain(entry.cols).all(|extent| extent <= MAX_EXTENT);
         complaints.unless(sized, || format!("the entry `{name}` has an absurd size"));
-        let file = entry.save_as.as_deref().is_none_or(is_file_name);
+        let file = entry
+            .save_as
+            .as_deref()
+            .is_none_or(|name| is_file_name(name) && name.chars().count() <= MAX_FILE_NAME);
         complaints.unless(file, || {
             format!("the entry `{name}` is to be saved under what is no plain file name")
         });
     }
-}
-
-fn is_file_name(name: &str) -> bool {
-    (1..=MAX_FILE_NAME).contains(&name.chars().count())
-        && is_one_line(name)
-        && !name.contains(['/', '\\', ':'])
-        && !matches!(name, "." | "..")
 }
 
 /// `secrets`: the values that were handed out in this call, by name.
@@ -218,8 +208,9 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
             (name, MAX_COMPANY_NAME, "name"),
         ];
         for (text, most, what) in texts {
-            let fits =
-                (1..=most).contains(&text.len()) && !text.trim().is_empty() && is_one_line(text);
+            let fits = (1..=most).contains(&text.len())
+                && !text.trim().is_empty()
+                && !text.contains(char::is_control);
             complaints.unless(fits, || {
                 format!(
                     "the {what} of the company {id:?} is empty, too long, or has control characters"
@@ -229,7 +220,7 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
         }
     }
     if let Some(next) = &page.next {
-        let fits = (1..=MAX_CURSOR).contains(&next.len()) && is_one_line(next);
+        let fits = (1..=MAX_CURSOR).contains(&next.len()) && !next.contains(char::is_control);
         complaints
             .unless(fits, || "the cursor is empty, too long, or has control characters".into());
         let moves = Some(next.as_str()) != cursor;

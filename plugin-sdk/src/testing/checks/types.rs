@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use credsmith_contract::limits::{MAX_FIELDS, MAX_LABEL, MAX_PROBLEM, MAX_VALUES_TOTAL};
+use credsmith_contract::text::is_one_line;
 
-use super::{Complaints, KeyStyle, fields, identity, is_one_line, not_for_settings};
+use super::{Complaints, KeyStyle, fields, identity, not_for_settings};
 use crate::credential_type::Description;
 use crate::field::Field;
 use crate::problem::FieldProblem;

@@ -393,7 +393,11 @@ impl ScriptedPlugins {
 }
 
 fn broken(how: BrokenHow) -> CallFailure {
-    CallFailure::Broken(Broken { how, cause: format!("scripted 1.0.0 broke: {how:?}").into() })
+    CallFailure::Broken(Broken {
+        how,
+        cause: format!("scripted 1.0.0 broke: {how:?}").into(),
+        last_words: Some(format!("scripted: {how:?}")),
+    })
 }
 
 fn entry(name: &str, value: &str) -> Entry {
@@ -421,7 +425,7 @@ impl ServicePlugins for ScriptedPlugins {
             Err(CallFailure::NotStarted(_)) => Claims::new(),
             _ => self.claims_read(&call),
         };
-        IssueReport { outcome, claims_read }
+        IssueReport { outcome, claims_read, sent: true }
     }
 
     async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure> {

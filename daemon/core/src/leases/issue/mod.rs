@@ -145,6 +145,7 @@ impl Leases {
                 deadline: now + request.loaded.longest_call + self.options.settle,
                 doomed: false,
             },
+            last_words: None,
         }
     }
 
@@ -153,11 +154,11 @@ impl Leases {
     async fn call_issue(
         &self,
         request: Request,
-        pending: Versioned<Lease>,
+        mut pending: Versioned<Lease>,
     ) -> Result<HandoffId, Error> {
         let call = issue_call(&request, &pending.value);
         let report = self.bounded(self.plugins.issue(call), request.loaded.longest_call).await;
-        let IssueReport { outcome, claims_read } = report.unwrap_or_else(overdue);
+        let IssueReport { outcome, claims_read, .. } = report.unwrap_or_else(overdue);
         match outcome {
             Ok(IssueOutcome::Issued(issued)) => {
                 self.issued(request, pending, issued, claims_read).await
@@ -176,6 +177,7 @@ impl Leases {
                     CallFailure::Refused(_) | CallFailure::NotStarted(_) => Event::NothingMade,
                     CallFailure::Broken(_) => Event::CutShort,
                 };
+                pending.value.last_words = failure.last_words();
                 let error = error_of(failure);
                 let audited = request.event(self, Some(pending.value.id), outcome_of(&error));
                 self.settle(&pending, event, audited).await?;
@@ -352,8 +354,13 @@ fn overdue() -> IssueReport {
     let broken = Broken {
         how: BrokenHow::Timeout,
         cause: "the call outlived the time that the host promised".into(),
+        last_words: None,
     };
-    IssueReport { outcome: Err(CallFailure::Broken(broken)), claims_read: Claims::new() }
+    IssueReport {
+        outcome: Err(CallFailure::Broken(broken)),
+        claims_read: Claims::new(),
+        sent: true,
+    }
 }
 
 fn error_of(failure: CallFailure) -> Error {
@@ -367,13 +374,13 @@ fn error_of(failure: CallFailure) -> Error {
         }
         CallFailure::NotStarted(NotStarted::Busy) => effects::busy(),
         CallFailure::NotStarted(NotStarted::NotLoaded(why)) => disabled(why),
-        CallFailure::Broken(Broken { how: BrokenHow::Timeout, cause }) => {
+        CallFailure::Broken(Broken { how: BrokenHow::Timeout, cause, .. }) => {
             Error::new(Kind::PluginTimeout, "The plugin of this service did not answer in time.")
                 .because(cause)
         }
-        CallFailure::Broken(Broken { how: BrokenHow::Trap | BrokenHow::BadOutput, cause }) => {
-            Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(cause)
-        }
+        CallFailure::Broken(Broken {
+            how: BrokenHow::Trap | BrokenHow::BadOutput, cause, ..
+        }) => Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(cause),
     }
 }
 

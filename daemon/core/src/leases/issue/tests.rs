@@ -358,6 +358,18 @@ async fn a_plugin_that_breaks_is_cleaned_up_after_also_when_its_request_lands_la
     }
 }
 
+/// The operator who looks after a lease learns why its issue or its revocation broke off.
+#[tokio::test]
+async fn the_last_words_of_a_plugin_stay_with_the_lease() {
+    let world = World::new().await;
+    world.plugins.on_issue(&id("ssh"), IssueStep::Break(BrokenHow::Trap, Effect::Done));
+    assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::PluginFailed));
+    let alice = doubles::identity("alice");
+    let leases = world.leases.ground.records.leases_of(alice.subject(), None).await.unwrap();
+    let words: Vec<_> = leases.into_iter().map(|lease| lease.value.last_words).collect();
+    assert_eq!(words, [Some("scripted: Trap".to_owned())]);
+}
+
 #[tokio::test]
 async fn a_state_that_cannot_be_revoked_by_counts_as_a_bad_answer() {
     for state in [String::new(), "x".repeat(MAX_STATE_BYTES + 1)] {

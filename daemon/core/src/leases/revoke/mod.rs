@@ -279,7 +279,7 @@ impl Leases {
 
     async fn call_and_conclude(
         &self,
-        claimed: Versioned<Lease>,
+        mut claimed: Versioned<Lease>,
         loaded: &LoadedService,
         by: &By,
     ) -> AttemptResult {
@@ -297,6 +297,9 @@ impl Leases {
         let (event, result) = match outcome {
             Ok(()) => (Event::Revoked, Ok(())),
             Err(failure) => {
+                if let Some(words) = failure.last_words() {
+                    claimed.value.last_words = Some(words);
+                }
                 let (event, error) = self.failure(failure);
                 (event, Err(error))
             }
@@ -446,7 +449,7 @@ fn revoke_call(lease: &Lease, revoke_with: Option<Secret>, by: &By) -> RevokeCal
 /// The result of a call that the host should have ended.
 fn overdue() -> Result<(), CallFailure> {
     let cause = "the call outlived the time that the host promised".into();
-    Err(CallFailure::Broken(Broken { how: BrokenHow::Timeout, cause }))
+    Err(CallFailure::Broken(Broken { how: BrokenHow::Timeout, cause, last_words: None }))
 }
 
 fn not_found() -> Error {

@@ -42,6 +42,8 @@ pub(crate) struct Lease {
     pub(crate) not_after: Option<Timestamp>,
     pub(crate) kept: Kept,
     pub(crate) state: State,
+    /// What its plugin logged last before a call about it broke off, for operators.
+    pub(crate) last_words: Option<String>,
 }
 
 /// What a revocation needs of the request: the claims that the plugin read, and the parameters that

@@ -33,6 +33,7 @@ pub(crate) fn lease() -> Lease {
             parameters: vec![("pub_key".into(), "ssh-ed25519 AAAA".into())],
         },
         state: State::Active(made()),
+        last_words: None,
     }
 }
 

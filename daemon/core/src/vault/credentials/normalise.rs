@@ -274,13 +274,15 @@ fn failure_error(credential_type: &CredentialType, failure: NormaliseFailure) ->
                 credential_type.plugin
             ),
         ),
-        NormaliseFailure::Broken(Broken { how: BrokenHow::Timeout, cause }) => {
+        NormaliseFailure::Broken(Broken { how: BrokenHow::Timeout, cause, .. }) => {
             Error::new(Kind::PluginTimeout, "The plugin of this type did not answer in time.")
                 .because(cause)
         }
-        NormaliseFailure::Broken(Broken { how: BrokenHow::Trap | BrokenHow::BadOutput, cause }) => {
-            Error::new(Kind::PluginFailed, "The plugin of this type failed.").because(cause)
-        }
+        NormaliseFailure::Broken(Broken {
+            how: BrokenHow::Trap | BrokenHow::BadOutput,
+            cause,
+            ..
+        }) => Error::new(Kind::PluginFailed, "The plugin of this type failed.").because(cause),
     }
 }
 

@@ -3,9 +3,11 @@
 //!
 //! Three guards stand here: a secret goes only where the configuration binds it; nothing that a
 //! plugin or a secret contains can add a header or a request; an answer that contains a secret of
-//! this call is withheld. Which hosts may be dialled at all, and by which address, is the client's
-//! to guard. Never here: a redirect followed, an answer decompressed.
+//! the plugin, or an access token of the last hour, is withheld, whether or not this call sent it.
+//! Which hosts may be dialled at all, and by which address, is the client's to guard. Never here: a
+//! redirect followed, an answer decompressed.
 
+pub(crate) mod answer;
 pub(crate) mod escape;
 pub(crate) mod transport;
 
@@ -15,16 +17,18 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use credsmith_core::secret::Secret;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use credsmith_http::client::SentMark;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use url::Url;
 use wasmtime::component::Resource;
 use zeroize::Zeroizing;
 
 use crate::call::state::State;
 use crate::secrets::{Endpoint, GuardedSecret, SecretHandle};
+use crate::v0;
 use crate::v0::http::Failure;
-use crate::{text, v0};
+
+use answer::HttpResponse;
 
 const MAX_URL: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -35,9 +39,6 @@ const EXCHANGE_COST: usize = 1024;
 const PART_COST: usize = 256;
 /// Most bytes that all requests under construction of one call hold besides two bodies.
 const HEADS: usize = 1 << 20;
-/// The syntaxes in which a server is likely to show a secret that it was sent.
-const SYNTAXES: [&str; 4] = ["raw", "json", "form", "xml"];
-
 /// Headers that are the client's own business, and those by which an answer could come back in
 /// pieces or packed, so that a secret in it would not be seen.
 const RESERVED: [&str; 15] = [
@@ -69,19 +70,10 @@ pub struct Exchange {
     body: Zeroizing<Vec<u8>>,
     max_body: usize,
     secrets: Vec<Arc<GuardedSecret>>,
-    /// The bytes that were sent in place of a secret: they must not come back.
-    inserted: Vec<Secret>,
+    /// Pairs of user and password as they were encoded: like the secrets, they must not come back.
+    pairs: Vec<Zeroizing<Vec<u8>>>,
     /// The first fault. It is reported when the request is sent.
     fault: Option<Failure>,
-}
-
-/// The response to a request.
-#[derive(Debug)]
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct HttpResponse {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 fn failure(code: &str, message: impl Into<String>) -> Failure {
@@ -114,7 +106,7 @@ impl Exchange {
             body: Zeroizing::default(),
             max_body,
             secrets: Vec::new(),
-            inserted: Vec::new(),
+            pairs: Vec::new(),
             fault,
         }
     }
@@ -126,15 +118,15 @@ impl Exchange {
         self.header_bytes = 0;
         self.body = Zeroizing::default();
         self.secrets = Vec::new();
-        self.inserted = Vec::new();
+        self.pairs = Vec::new();
     }
 
-    /// CallLabels how much memory of the host it holds, in bytes.
+    /// How much memory of the host it holds, in bytes.
     fn size(&self) -> usize {
         let url = self.url.as_ref().map_or(0, |url| url.as_str().len());
-        let inserted: usize = self.inserted.iter().map(|secret| secret.expose().len()).sum();
+        let pairs: usize = self.pairs.iter().map(|pair| pair.len()).sum();
         let parts = self.headers.len().saturating_add(self.secrets.len()).saturating_mul(PART_COST);
-        [url, inserted, parts, self.header_bytes, self.body.len()]
+        [url, pairs, parts, self.header_bytes, self.body.len()]
             .into_iter()
             .fold(EXCHANGE_COST, usize::saturating_add)
     }
@@ -187,7 +179,10 @@ impl Exchange {
         let value = Zeroizing::new(format!("Basic {}", *encoded));
         self.add_header("authorization", value.as_bytes(), true);
         self.note_secret(password);
-        remember(&mut self.inserted, encoded.as_bytes());
+        let is_known = self.pairs.iter().any(|known| known.as_slice() == encoded.as_bytes());
+        if self.fault.is_none() && !is_known {
+            self.pairs.push(Zeroizing::new(encoded.as_bytes().to_vec()));
+        }
     }
 
     fn add_body(&mut self, bytes: &[u8]) {
@@ -224,17 +219,9 @@ impl Exchange {
         }
     }
 
-    /// A server that echoes a request spells it in the syntax of its answer, which may be another
-    /// than the request's.
     fn note_secret(&mut self, secret: &Arc<GuardedSecret>) {
-        if self.fault.is_some() || self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
-            return;
-        }
-        self.secrets.push(secret.clone());
-        for spelled in
-            SYNTAXES.iter().filter_map(|syntax| escape::escaped(syntax, secret.value.expose()).ok())
-        {
-            remember(&mut self.inserted, &spelled);
+        if self.fault.is_none() && !self.secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
+            self.secrets.push(secret.clone());
         }
     }
 
@@ -252,9 +239,18 @@ impl Exchange {
             self.url.take().ok_or_else(|| failure("malformed", "the request was sent already"))?;
         let endpoint =
             Endpoint::of(&url).ok_or_else(|| failure("malformed", "the URL names no host"))?;
-        if let Some(secret) = self.secrets.iter().find(|secret| !secret.may_go_to(&endpoint)) {
+        let covers = |secret: &GuardedSecret| {
+            secret.bindings.iter().any(|one| one.covers(&self.method, &url, &self.headers))
+        };
+        if let Some(secret) = self.secrets.iter().find(|secret| !covers(secret)) {
+            let bound = secret.bindings.iter().filter(|one| *one.endpoint() == endpoint);
+            let bound: Vec<String> = bound.map(ToString::to_string).collect();
+            let only = match bound.as_slice() {
+                [] => String::new(),
+                some => format!(" by this request, only by {}", some.join(" or ")),
+            };
             let message =
-                format!("the configuration does not let `{}` go to {endpoint}", secret.name);
+                format!("the configuration does not let `{}` go to {endpoint}{only}", secret.name);
             return Err(failure("not-granted", message));
         }
         let mut request = Request::new(Bytes::from(std::mem::take(&mut *self.body)));
@@ -264,13 +260,6 @@ impl Exchange {
         *request.uri_mut() =
             url.as_str().parse().map_err(|_| failure("malformed", "the URL cannot be sent"))?;
         Ok(request)
-    }
-}
-
-/// Adds `secret` to `known` once: a plugin may insert the same one as often as it likes.
-fn remember(known: &mut Vec<Secret>, secret: &[u8]) {
-    if !known.iter().any(|other| other.verify(secret)) {
-        known.push(Secret::new(secret));
     }
 }
 
@@ -290,30 +279,12 @@ fn checked_url(url: &str) -> Result<Url, Failure> {
     Ok(parsed)
 }
 
-/// Refuses an answer in which one of `secrets` came back, or in which that cannot be seen.
-fn check_answer(answer: &Response<Bytes>, secrets: &[Secret]) -> Result<(), Failure> {
-    if secrets.is_empty() {
-        return Ok(());
-    }
-    let sent = |message: &str| Failure { sent: true, ..failure("malformed", message) };
-    let packed = answer.headers().get_all(http::header::CONTENT_ENCODING);
-    if packed.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(sent("the answer is compressed although the request did not ask for it"));
-    }
-    let holds = |bytes: &[u8]| secrets.iter().any(|secret| text::contains(bytes, secret.expose()));
-    let headers = answer.headers().iter();
-    if holds(answer.body()) || headers.into_iter().any(|(_, value)| holds(value.as_bytes())) {
-        return Err(sent("the answer contains a secret that this call sent; it is withheld"));
-    }
-    Ok(())
-}
-
 impl v0::http::Host for State {}
 
 impl v0::http::HostExchange for State {
     fn new(&mut self, method: String, url: String) -> wasmtime::Result<Resource<Exchange>> {
         let exchange = Exchange::new(&method, &url, self.grants.http_limits.request_bytes);
-        self.held = self.held.saturating_add(exchange.size());
+        self.limits.requests = self.limits.requests.saturating_add(exchange.size());
         let exchange = self.table.push(exchange)?;
         self.change(&exchange, |_| ())?;
         Ok(exchange)
@@ -368,14 +339,17 @@ impl v0::http::HostExchange for State {
         this: Resource<Exchange>,
     ) -> wasmtime::Result<Result<Resource<HttpResponse>, Failure>> {
         match self.send_exchange(&this).await? {
-            Ok(answer) => Ok(Ok(self.table.push(answer)?)),
+            Ok(answer) => {
+                self.limits.answers = self.limits.answers.saturating_add(answer.size());
+                Ok(Ok(self.table.push(answer)?))
+            }
             Err(failure) => Ok(Err(failure)),
         }
     }
 
     fn drop(&mut self, this: Resource<Exchange>) -> wasmtime::Result<()> {
         let gone = self.table.delete(this)?;
-        self.held = self.held.saturating_sub(gone.size());
+        self.limits.requests = self.limits.requests.saturating_sub(gone.size());
         Ok(())
     }
 }
@@ -389,8 +363,9 @@ impl State {
         change: impl FnOnce(&mut Exchange),
     ) -> wasmtime::Result<()> {
         let most = self.grants.http_limits.request_bytes.saturating_mul(2).saturating_add(HEADS);
+        let most = most.min(self.limits.for_requests());
         let exchange = self.table.get_mut(this)?;
-        let others = self.held.saturating_sub(exchange.size());
+        let others = self.limits.requests.saturating_sub(exchange.size());
         change(exchange);
         if others.saturating_add(exchange.size()) > most {
             exchange.fail(failure(
@@ -400,7 +375,7 @@ impl State {
                 ),
             ));
         }
-        self.held = others.saturating_add(exchange.size());
+        self.limits.requests = others.saturating_add(exchange.size());
         Ok(())
     }
 
@@ -419,59 +394,44 @@ impl State {
             )));
         }
         let exchange = self.table.get_mut(this)?;
-        let others = self.held.saturating_sub(exchange.size());
+        let others = self.limits.requests.saturating_sub(exchange.size());
         let finished = exchange.finish();
-        let inserted = std::mem::take(&mut exchange.inserted);
-        self.held = others.saturating_add(exchange.size());
-        let request = match finished {
+        let (secrets, pairs) =
+            (std::mem::take(&mut exchange.secrets), std::mem::take(&mut exchange.pairs));
+        self.limits.requests = others.saturating_add(exchange.size());
+        let mut request = match finished {
             Ok(request) => request,
             Err(why) => return Ok(Err(why)),
         };
-        for secret in inserted {
-            remember(&mut self.sent_secrets, secret.expose());
-        }
+        let secrets = secrets.iter().map(|secret| secret.value.expose());
+        self.note_sent(secrets.chain(pairs.iter().map(|pair| pair.as_slice())));
         self.requests += 1;
         let own = Instant::now().checked_add(limits.timeout);
         let deadline = own.map_or(self.deadline, |own| own.min(self.deadline));
-        let answer = match transport.send(request, deadline, limits.response_bytes).await {
-            Ok(answer) => answer,
-            Err(why) => return Ok(Err(why)),
-        };
-        if let Err(why) = check_answer(&answer, &self.sent_secrets) {
-            return Ok(Err(why));
+        let mark = SentMark::default();
+        if !self.journal.begin_request(mark.clone()) {
+            wasmtime::bail!("the call has ended");
         }
-        let (head, body) = answer.into_parts();
-        Ok(Ok(HttpResponse { status: head.status.as_u16(), headers: head.headers, body }))
-    }
-}
-
-impl v0::http::HostResponse for State {
-    fn status(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<u16> {
-        Ok(self.table.get(&this)?.status)
-    }
-
-    fn header(
-        &mut self,
-        this: Resource<HttpResponse>,
-        name: String,
-    ) -> wasmtime::Result<Option<String>> {
-        let value = self.table.get(&this)?.headers.get(name.as_str());
-        Ok(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        request.extensions_mut().insert(mark);
+        let most = limits.response_bytes.min(self.limits.room());
+        let answer = match transport.send(request, deadline, most).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                self.journal.end_request(why.sent);
+                return Ok(Err(why));
+            }
+        };
+        self.journal.end_request(true);
+        Ok(answer::checked(answer, &self.sent_secrets, &self.grants.guard, self.limits.room())
+            .await)
     }
 
-    fn headers(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<Vec<(String, String)>> {
-        let headers = self.table.get(&this)?.headers.iter();
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Ok(headers.map(|(name, value)| (name.to_string(), text(value))).collect())
-    }
-
-    fn body(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.table.get(&this)?.body.to_vec())
-    }
-
-    fn drop(&mut self, this: Resource<HttpResponse>) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
+    /// Keeps in mind what must not come back to this call.
+    fn note_sent<'a>(&mut self, secrets: impl Iterator<Item = &'a [u8]>) {
+        let sent = Arc::make_mut(&mut self.sent_secrets);
+        for secret in secrets {
+            self.grants.guard.add_once(sent, secret);
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 use super::*;
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use credsmith_core::secret::Secret;
+use http::Response;
 
 use crate::call::grants::Grants;
 use crate::call::journal::{Journal, LogLines};
 use crate::capability::http::transport::Transport;
 use crate::options::HttpLimits;
+use crate::secrets::Binding;
+use crate::secrets::guard::{Guard, Guards};
+use crate::secrets::prints::Prints;
 use crate::v0::http::{HostExchange, HostResponse};
+
+const MEMORY: usize = 64 << 20;
 
 /// Keeps the requests that it is given and returns the answers that it was set up with.
 #[derive(Default)]
@@ -37,26 +43,39 @@ impl Transport for Recorder {
 }
 
 fn secret(value: &str) -> Arc<GuardedSecret> {
+    bound(value, Endpoint::new("api.example", 443).into())
+}
+
+fn bound(value: &str, binding: Binding) -> Arc<GuardedSecret> {
     Arc::new(GuardedSecret {
         name: "api_key".to_owned(),
         value: Arc::new(Secret::new(value)),
-        destinations: vec![Endpoint::new("api.example", 443)],
+        bindings: vec![binding],
         reveal: false,
         hmac: false,
     })
 }
 
 fn state(recorder: &Arc<Recorder>, limits: HttpLimits) -> State {
+    guarded_state(recorder, limits, Guard::default(), MEMORY)
+}
+
+fn guarded_state(
+    recorder: &Arc<Recorder>,
+    limits: HttpLimits,
+    guard: Guard,
+    memory: usize,
+) -> State {
     let grants = Grants {
-        settings: BTreeMap::new(),
+        guard: Arc::new(guard),
         http: Some(recorder.clone()),
         http_limits: limits,
-        token: None,
+        ..Grants::default()
     };
     State::new(
         Arc::new(grants),
         Journal::new(LogLines::Held),
-        0,
+        memory,
         Instant::now() + Duration::from_secs(30),
     )
 }
@@ -175,8 +194,8 @@ fn sizes_are_bounded() {
     assert_eq!(code(&mut exchange("GET", &long)), "too-large");
 }
 
-#[test]
-fn a_secret_that_comes_back_is_withheld() {
+#[tokio::test]
+async fn a_secret_that_comes_back_is_withheld() {
     let with = |header: Option<(&'static str, &'static str)>, body: &'static str| {
         let mut answer = Response::new(Bytes::from_static(body.as_bytes()));
         if let Some((name, value)) = header {
@@ -184,25 +203,139 @@ fn a_secret_that_comes_back_is_withheld() {
         }
         answer
     };
-    let sent = [Secret::new("hunter22"), Secret::new("aHVudGVyMjI="), Secret::new("abc")];
+    let guard = Arc::new(Guard::default());
+    let mut sent = Prints::default();
+    for secret in ["hunter22", "aHVudGVyMjI=", "abc"] {
+        guard.add_once(&mut sent, secret.as_bytes());
+    }
+    let (sent, nothing) = (Arc::new(sent), Arc::default());
     for (answer, refused) in [
         (with(None, "fine"), false),
         (with(None, "abc"), false),
         (with(None, "you sent hunter22!"), true),
         (with(None, "Basic aHVudGVyMjI="), true),
         (with(Some(("x-echo", "hunter22")), ""), true),
+        (with(Some(("hunter22", "x")), ""), true),
         (with(Some(("content-encoding", "gzip")), "packed"), true),
         (with(Some(("content-encoding", "Identity")), "plain"), false),
     ] {
-        let checked = check_answer(&answer, &sent);
+        let checked = answer::checked(answer.clone(), &sent, &guard, MEMORY).await;
         assert_eq!(checked.is_err(), refused, "{answer:?}");
         assert!(
             checked
                 .err()
                 .is_none_or(|failure| failure.sent && !failure.message.contains("hunter22"))
         );
-        assert!(check_answer(&answer, &[]).is_ok(), "without a secret there is nothing to find");
+        assert!(
+            answer::checked(answer, &nothing, &guard, MEMORY).await.is_ok(),
+            "without a secret there is nothing to find"
+        );
     }
+}
+
+/// Attack: a server keeps what one call sends it, and shows it to the next.
+#[tokio::test]
+async fn a_secret_that_an_earlier_call_sent_is_not_read_in_a_second_one() {
+    let guards = Guards::default();
+    let of_the_service = || guards.of(std::iter::once(&*secret("hunter22")));
+    let recorder = Arc::new(Recorder::default());
+    let mut first = guarded_state(&recorder, HttpLimits::default(), of_the_service(), MEMORY);
+    send(&mut first, "https://api.example/", Some("hunter22")).await.unwrap();
+    let long = format!("{}aHVudGVyMjI={}", "x ".repeat(100_000), "y".repeat(100_000));
+    for kept in ["it was hunter22", "hunter%32%32", "[68756E7465723232]", &long] {
+        *recorder.answer.lock().unwrap() = Response::new(Bytes::from(kept.to_owned()));
+        let mut second = guarded_state(&recorder, HttpLimits::default(), of_the_service(), MEMORY);
+        let failure = send(&mut second, "https://api.example/", None).await.unwrap_err();
+        assert!(failure.sent && failure.code == "malformed", "{kept:.20}: {failure:?}");
+    }
+}
+
+/// Attack: a server keeps the access token of one user, and shows it to another.
+#[tokio::test]
+async fn the_access_token_of_one_user_is_in_no_answer_to_another() {
+    let guards = Guards::default();
+    guards.of(std::iter::empty()).note_token(&Secret::new("eyJhbGciOi.alice.c2lnbmF0dXJl"));
+    let recorder = Arc::new(Recorder::default());
+    *recorder.answer.lock().unwrap() =
+        Response::new(Bytes::from_static(br#"{"kept": "eyJhbGciOi.alice.c2lnbmF0dXJl"}"#));
+    let other = guards.of(std::iter::empty());
+    let mut of_bob = guarded_state(&recorder, HttpLimits::default(), other, MEMORY);
+    let failure = send(&mut of_bob, "https://api.example/", None).await.unwrap_err();
+    assert!(failure.sent && failure.code == "malformed", "{failure:?}");
+}
+
+#[test]
+fn a_secret_goes_by_the_methods_and_below_the_path_that_it_is_bound_to() {
+    let binding = || Binding::from(Endpoint::new("api.example", 443));
+    let posts = binding().by_methods(["POST"]).unwrap().below("/v1/tokens").unwrap();
+    for (method, url, expected) in [
+        ("POST", "https://api.example/v1/tokens", true),
+        ("POST", "https://api.example/v1/tokens/7?a=b", true),
+        ("GET", "https://api.example/v1/tokens", false),
+        ("POST", "https://api.example/v1/tokens/../notes", false),
+        ("POST", "https://api.example/v1/notes", false),
+        ("POST", "https://other.example/v1/tokens", false),
+    ] {
+        let mut request = exchange(method, url);
+        request.add_secret_header("x-key", "", &bound("hunter22", posts.clone()));
+        let refused = request.finish().map(drop);
+        assert_eq!(refused.is_ok(), expected, "{method} {url}");
+        if let Err(failure) = refused {
+            assert_eq!(failure.code, "not-granted");
+            let names_it = failure.message.contains("POST api.example:443/v1/tokens");
+            assert_eq!(names_it, !url.contains("other"), "{}", failure.message);
+        }
+    }
+    let mut overridden = exchange("POST", "https://api.example/v1/tokens");
+    overridden.add_header("X-HTTP-Method-Override", b"GET", false);
+    overridden.add_secret_header("x-key", "", &bound("hunter22", posts));
+    assert_eq!(code(&mut overridden), "not-granted");
+}
+
+/// Answers that a plugin holds are in the host's memory, and count as the plugin's.
+#[tokio::test]
+async fn answers_that_a_plugin_holds_count_against_its_memory() {
+    const MIB: usize = 1 << 20;
+    let limits = HttpLimits { requests: 1000, response_bytes: 4 * MIB, ..HttpLimits::default() };
+    let recorder = Arc::new(Recorder::default());
+    *recorder.answer.lock().unwrap() = Response::new(Bytes::from(vec![b'x'; 3 * MIB]));
+    let mut state = guarded_state(&recorder, limits, Guard::default(), 16 * MIB);
+    let mut held = Vec::new();
+    let failure = loop {
+        match send(&mut state, "https://api.example/", None).await {
+            Ok(answer) => held.push(answer),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((held.len(), failure.code.as_str(), failure.sent), (5, "too-large", true));
+    assert!(state.limits.room() < 3 * MIB);
+    let last = recorder.deadlines.lock().unwrap().last().unwrap().1;
+    assert!(last < 3 * MIB, "no more than fits is read: {last}");
+    HostResponse::drop(&mut state, held.pop().unwrap()).unwrap();
+    send(&mut state, "https://api.example/", None).await.unwrap();
+    // Headers cost as much as they are.
+    let mut with_headers = Response::new(Bytes::new());
+    for n in 0..100 {
+        let name = HeaderName::from_bytes(format!("x-{n}").as_bytes()).unwrap();
+        with_headers.headers_mut().insert(name, HeaderValue::from_str(&"v".repeat(500)).unwrap());
+    }
+    let before = state.limits.room();
+    *recorder.answer.lock().unwrap() = with_headers;
+    send(&mut state, "https://api.example/", None).await.unwrap();
+    assert!(before - state.limits.room() > 50_000);
+}
+
+/// Whether anything left the host is known of each end of a request.
+#[tokio::test]
+async fn a_call_knows_whether_it_sent_anything() {
+    let recorder = Arc::new(Recorder::default());
+    let mut refused = state(&recorder, HttpLimits::default());
+    send(&mut refused, "ftp://api.example/", None).await.unwrap_err();
+    send(&mut refused, "https://elsewhere.example/", Some("hunter22")).await.unwrap_err();
+    assert!(!refused.journal.close());
+    let mut answered = state(&recorder, HttpLimits::default());
+    send(&mut answered, "https://api.example/", None).await.unwrap();
+    assert!(answered.journal.close());
 }
 
 #[test]
@@ -212,7 +345,10 @@ fn inserting_a_secret_again_and_again_costs_nothing() {
     for _ in 0..100 {
         post.add_secret_body("raw", &key);
     }
-    assert_eq!((post.secrets.len(), post.inserted.len()), (1, 1));
+    assert_eq!(post.secrets.len(), 1);
+    let mut get = exchange("GET", "https://api.example/");
+    (0..100).for_each(|_| get.add_basic_auth("user", &key));
+    assert!(get.pairs.len() <= 1);
 }
 
 /// A plugin that builds request after request and sends none would have the host keep a body for
@@ -242,7 +378,7 @@ fn requests_that_are_never_sent_do_not_fill_the_host() {
     for this in begun {
         HostExchange::drop(&mut state, this).unwrap();
     }
-    assert_eq!(state.held, 0);
+    assert_eq!(state.limits.requests, 0);
 }
 
 /// Each look at the user makes the token's handle anew.

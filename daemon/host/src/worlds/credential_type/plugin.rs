@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credsmith_contract::limits::{
-    KINDS_OF_SETTINGS, MAX_FIELDS, MAX_LABEL, MAX_PROBLEM, MAX_VALUES_TOTAL,
+    KINDS_OF_SETTINGS, MAX_FIELDS, MAX_LABEL, MAX_PROBLEM, MAX_VALUES_TOTAL, SHORTEST_SEARCHED,
 };
 use credsmith_core::error::FieldProblem;
 use credsmith_core::field::{Field, ValueType};
@@ -147,7 +147,7 @@ impl TypePlugin {
             "plugin {name} {version} (sha256 {digest}) failed to normalise: {}",
             failure.what
         );
-        Broken { how: failure.how, cause: cause.into() }
+        Broken { how: failure.how, cause: cause.into(), last_words: None }
     }
 }
 
@@ -326,7 +326,7 @@ fn problems_of(
     for problem in given.into_iter().take(MAX_FIELDS) {
         let field =
             problem.path.first().filter(|id| definition.iter().any(|field| field.id == **id));
-        let leaks = hidden.iter().any(|value| text::contains(problem.message.as_bytes(), value));
+        let leaks = hidden.iter().any(|value| quotes(&problem.message, value));
         let shown = field.is_some_and(|field| named.contains(field.as_str())) && !leaks;
         let message = match field {
             Some(_) if shown => text::cleaned(&problem.message, MAX_PROBLEM),
@@ -339,6 +339,11 @@ fn problems_of(
         }
     }
     problems
+}
+
+/// Whether `message` contains `value`. A value too short to be searched for is never found.
+fn quotes(message: &str, value: &[u8]) -> bool {
+    value.len() >= SHORTEST_SEARCHED && memchr::memmem::find(message.as_bytes(), value).is_some()
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use async_trait::async_trait;
 use credsmith_core::error::FieldProblem;
 use credsmith_core::ports::directory::{Directory, DirectoryPage};
 use credsmith_core::ports::plugins::{CallFailure, NotStarted, PluginIdentity, Urgency};
-use credsmith_core::secret::Secret;
 use futures_util::future::BoxFuture;
 use wasmtime::Store;
 
 use crate::call::grants::Grants;
 use crate::call::journal::CallLabels;
+use crate::call::outcome::Forbidden;
 use crate::call::record::CallRecord;
 use crate::call::run::{self, GuestFailure, Plan};
 use crate::call::state::State;
@@ -183,9 +183,9 @@ impl<T> FinishedCall<'_, T> {
     /// in it.
     fn end<U>(
         self,
-        check: impl FnOnce(T, &[&Secret]) -> Result<U, String>,
+        check: impl FnOnce(T, &Forbidden<'_>) -> Result<U, String>,
     ) -> Result<U, CallFailure> {
-        let guarded: Vec<&Secret> = self.grants.secrets().collect();
+        let guarded = Forbidden::new(&self.grants.guard, []);
         let outcome = match self.answer {
             Ok(Ok(given)) => check(given, &guarded).map(Ok).map_err(GuestFailure::bad_output),
             Ok(Err(given)) => {
@@ -195,10 +195,10 @@ impl<T> FinishedCall<'_, T> {
         };
         match outcome {
             Ok(outcome) => {
-                self.record.publish(guarded);
+                self.record.publish(self.grants.secrets());
                 outcome
             }
-            Err(failure) => Err(self.record.broke(failure)),
+            Err(failure) => Err(self.record.broke(failure, self.grants.secrets())),
         }
     }
 }

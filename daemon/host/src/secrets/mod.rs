@@ -1,12 +1,21 @@
-//! Secrets as plugins hold them: by handle, with what the configuration grants for each.
+//! Secrets as plugins hold them: by handle, with what the configuration grants for each; and the
+//! search for them in what plugins get and say ([`guard`]).
 //!
 //! Never here: the value on its way to a log or an error.
+
+pub(crate) mod binding;
+pub(crate) mod guard;
+pub(crate) mod prints;
+mod spellings;
+mod tokens;
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use credsmith_core::secret::Secret;
+
+pub use binding::{BadBinding, Binding};
 
 /// A host and port that a secret may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,19 +63,12 @@ pub(crate) struct GuardedSecret {
     pub(crate) name: String,
     /// The value.
     pub(crate) value: Arc<Secret>,
-    /// Where the host may put it.
-    pub(crate) destinations: Vec<Endpoint>,
+    /// Which requests the host may put it into.
+    pub(crate) bindings: Vec<Binding>,
     /// Whether the plugin may see it.
     pub(crate) reveal: bool,
     /// Whether the plugin may compute HMACs with it.
     pub(crate) hmac: bool,
-}
-
-impl GuardedSecret {
-    /// Whether the configuration lets this secret go to `endpoint`.
-    pub(crate) fn may_go_to(&self, endpoint: &Endpoint) -> bool {
-        self.destinations.contains(endpoint)
-    }
 }
 
 /// The handle of a secret.
