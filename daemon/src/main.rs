@@ -20,7 +20,6 @@ mod sentence;
 mod system;
 mod wire_up;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -28,7 +27,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand};
 use commands::{key, plugin, running};
-use config::Log;
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -46,13 +44,13 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Serve { config } => {
             let loaded = run::load(&config)?;
             let _flush = logging::install(loaded.config.log);
-            block_on(run::serve(loaded))
+            block_on(run::serve(&config, loaded))
         }
-        Command::Dev { listen, provider_listen, data } => {
-            let _flush = logging::install(Log::default());
+        Command::Dev { listen, provider_listen, data, quiet } => {
+            let _flush = logging::install(dev::log(quiet));
             block_on(dev::run(listen, provider_listen, data.as_deref()))
         }
-        Command::Check { config } => check(&config),
+        Command::Check { config } => block_on(commands::check::check(&config)),
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugin::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => {
             block_on(plugin::list(run::load(&config)?))
@@ -75,13 +73,4 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     // Tasks that still run after a drain, or after a second signal, are not waited for.
     runtime.shutdown_background();
     result
-}
-
-fn check(path: &Path) -> Result<(), Failure> {
-    let loaded = run::load(path)?;
-    for warning in &loaded.warnings {
-        console::say(format!("warning: {warning}"));
-    }
-    console::say("The configuration is in order.");
-    Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
             Ok(service) => text.push_str(&offer(id.as_str(), service)),
             Err(why) => {
                 broken += 1;
-                let _ = writeln!(text, "{id}: cannot be loaded: {}", plain(why));
+                let _ = writeln!(text, "{id}: cannot be loaded: {}", plain(&why.to_string()));
             }
         }
     }
