@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the daemon; it prints `ready http://...` on standard output when it serves
+    /// Run the daemon; it prints `ready` and its addresses on standard output when it serves
     #[command(after_help = EXIT_CODES)]
     Serve {
         /// The configuration file
@@ -51,6 +51,9 @@ pub(crate) enum Command {
         /// Keep state in this directory; without it, state is removed at the end
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// Log warnings and errors only, and no line for each request and event
+        #[arg(long)]
+        quiet: bool,
     },
     /// Inspect plugins
     #[command(subcommand)]

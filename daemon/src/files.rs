@@ -1,6 +1,6 @@
 //! Files and directories that only the user of the daemon may read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -32,13 +32,61 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("The directory {place} cannot be made: {error}."))?;
     let about = std::fs::metadata(path)
         .map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
-    if about.mode() & 0o077 != 0 {
-        let mode = about.mode() & 0o777;
-        return Err(format!(
-            "The directory {place} is open to others (mode {mode:03o}): chmod 700 {place}"
-        ));
+    refuse_open(path, &about).map_err(|why| format!("The directory {place} {why}."))
+}
+
+/// Whether [`private_directory`] would succeed, without making anything.
+///
+/// # Errors
+/// A predicate that continues the name of the directory.
+pub(crate) fn would_be_private(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(about) if !about.is_dir() => Err("is no directory".to_owned()),
+        Ok(about) => refuse_open(path, &about).and_then(|()| is_writable(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = path.ancestors().skip(1).find(|above| above.exists());
+            above.map_or(Ok(()), is_writable)
+        }
+        Err(error) => Err(format!("is {}, which cannot be read: {error}", path.display())),
     }
-    Ok(())
+}
+
+/// Whether files can be made in the directory at `path`.
+///
+/// # Errors
+/// A predicate.
+pub(crate) fn is_writable(path: &Path) -> Result<(), String> {
+    let place = path.display();
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    if !path.is_dir() {
+        return Err(format!("lies in {place}, which is no directory"));
+    }
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|error| format!("needs files in {place}, which is not writable here: {error}"))
+}
+
+/// A mode is only proposed for a directory that is ours alone: to close one that others use would
+/// break what is theirs.
+fn refuse_open(path: &Path, about: &Metadata) -> Result<(), String> {
+    if about.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let (place, mode) = (path.display(), about.mode() & 0o7777);
+    Err(if holds_only_ours(path) {
+        format!("is open to others (mode {mode:03o}): chmod 700 {place}")
+    } else {
+        format!(
+            "is open to others (mode {mode:03o}) and holds what is not of this daemon: name a directory of its own, such as {}",
+            path.join("credsmith").display()
+        )
+    })
+}
+
+/// Whether nothing is in the directory but what the daemon keeps there.
+fn holds_only_ours(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    let ours = ["store", "artefacts", "copies", "audit.jsonl", "admin.sock"];
+    entries.flatten().all(|entry| ours.iter().any(|name| entry.file_name() == *name))
 }
 
 #[cfg(test)]
@@ -70,6 +118,36 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         private_directory(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(private_directory(&path).unwrap_err().contains("is open to others (mode 755)"));
+        let refused = private_directory(&path).unwrap_err();
+        assert!(refused.contains("is open to others (mode 755): chmod 700 /"), "{refused}");
+        assert_eq!(
+            would_be_private(&path).unwrap_err().split(" (").next(),
+            Some("is open to others")
+        );
+    }
+
+    /// `chmod 700 /tmp` would lock every other user of the machine out of it.
+    #[test]
+    fn no_advice_closes_a_directory_that_others_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shared");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("of-another-program"), "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        let refused = private_directory(&path).unwrap_err();
+        assert!(!refused.contains("chmod"), "{refused}");
+        assert!(refused.contains("such as ") && refused.contains("shared/credsmith"), "{refused}");
+    }
+
+    #[test]
+    fn a_look_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        assert_eq!(would_be_private(&path), Ok(()));
+        assert!(!dir.path().join("a").exists());
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(would_be_private(&file).unwrap_err(), "is no directory");
+        assert!(would_be_private(&file.join("below")).is_err());
     }
 }

@@ -74,7 +74,8 @@ pub(crate) fn install(log: Log) -> Flush {
     let filter = Targets::new()
         .with_default(log.level.min(LevelFilter::WARN))
         .with_target("credsmith", log.level)
-        .with_target(AUDIT, Level::INFO);
+        .with_target("credsmith_http", log.level.min(log.requests))
+        .with_target(AUDIT, log.events);
     let lines = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
     let layer = match log.format {
         Format::Human => lines.boxed(),

@@ -21,7 +21,6 @@ mod sentence;
 mod system;
 mod wire_up;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -29,7 +28,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use cli::{AuditCommand, Cli, Command, KeyCommand, PluginCommand, StoreCommand};
 use commands::{key, plugin, running, store_copy};
-use config::Log;
 use failure::Failure;
 
 /// It gives freed memory back to the system, also when other threads freed it than allocated it
@@ -52,13 +50,13 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Serve { config } => {
             let loaded = run::load(&config)?;
             let _flush = logging::install(loaded.config.log);
-            block_on(run::serve(loaded))
+            block_on(run::serve(&config, loaded))
         }
-        Command::Dev { listen, provider_listen, data } => {
-            let _flush = logging::install(Log::default());
+        Command::Dev { listen, provider_listen, data, quiet } => {
+            let _flush = logging::install(dev::log(quiet));
             block_on(dev::run(listen, provider_listen, data.as_deref()))
         }
-        Command::Check { config } => check(&config),
+        Command::Check { config } => block_on(commands::check::check(&config)),
         Command::Plugin(PluginCommand::Inspect { file }) => block_on(plugin::inspect(&file)),
         Command::Plugin(PluginCommand::List { config }) => {
             block_on(plugin::list(run::load(&config)?))
@@ -87,16 +85,4 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     // Tasks that still run after a drain, or after a second signal, are not waited for.
     runtime.shutdown_background();
     result
-}
-
-fn check(path: &Path) -> Result<(), Failure> {
-    let loaded = run::load(path)?;
-    for warning in &loaded.warnings {
-        console::say(format!("warning: {warning}"));
-    }
-    if let Some(complaint) = descriptors::complaint(&loaded.config, descriptors::hard_limit()) {
-        console::say(format!("warning: {complaint}"));
-    }
-    console::say("The configuration is in order.");
-    Ok(())
 }

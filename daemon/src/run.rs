@@ -4,7 +4,9 @@
 //! TERM or INT it stops accepting, finishes the requests in work and the effects that they began,
 //! and ends; a second signal ends it at once.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::task::Poll;
 
 use credsmith_http::{HostPolicy, Listener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,16 +17,25 @@ use crate::failure::Failure;
 use crate::system::System;
 use crate::wire_up::{self, BoundListener, Daemon};
 
-/// `credsmith serve`: runs `loaded` until a signal comes.
-pub(crate) async fn serve(loaded: Loaded) -> Result<(), Failure> {
-    let mut signals = Signals::install()?;
+/// `credsmith serve`: runs `loaded`, which was read from `path`, until a signal comes.
+pub(crate) async fn serve(path: &Path, loaded: Loaded) -> Result<(), Failure> {
+    let mut signals = Signals::of_serve()?;
     for warning in &loaded.warnings {
         tracing::warn!(warning, "the configuration has a warning");
     }
     let config = loaded.config;
     let listeners = bind(&config).await?;
     let hosts = config.server.hosts.as_ref().map_or(HostPolicy::Any, HostPolicy::only);
-    let line = format!("ready {}", listeners.first().map(BoundListener::url).unwrap_or_default());
+    let urls: Vec<_> = listeners.iter().map(BoundListener::url).collect();
+    let line = format!("ready {}", urls.join(" "));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = %path.display(),
+        data = %config.data.directory.display(),
+        admin = %config.admin.socket_path(&config.data).display(),
+        listeners = urls.join(" "),
+        "starting"
+    );
     let daemon = tokio::select! {
         daemon = wire_up::wire_up(config, listeners, hosts, System::new()) => daemon?,
         // Nothing serves yet, and a start can be repeated.
@@ -35,7 +46,7 @@ pub(crate) async fn serve(loaded: Loaded) -> Result<(), Failure> {
 
 /// The text that is printed once the daemon serves.
 pub(crate) struct Ready {
-    /// The one line on standard output.
+    /// The one line on standard output: `ready`, and the address of each listener.
     pub(crate) line: String,
     /// For people, on standard error.
     pub(crate) welcome: Option<String>,
@@ -95,30 +106,78 @@ async fn bind(config: &Config) -> Result<Vec<BoundListener>, Failure> {
     Ok(listeners)
 }
 
-/// The signals TERM and INT. Installed before anything is done that a signal would have to undo.
+/// The signals that end the daemon, and those that must not. Installed before anything is done that
+/// a signal would have to undo.
 pub(crate) struct Signals {
-    term: Signal,
-    int: Signal,
+    ends: Vec<Signal>,
+    /// By the name under which each is logged. Without a handler each of them would kill.
+    ignored: Vec<(&'static str, Signal)>,
 }
 
+/// Signals whose default is to kill and that end a demo in order: it belongs to its terminal, and
+/// its directory is to be gone with it.
+const END_OF_A_DEMO: [rustix::process::Signal; 8] = [
+    rustix::process::Signal::HUP,
+    rustix::process::Signal::QUIT,
+    rustix::process::Signal::ALARM,
+    rustix::process::Signal::VTALARM,
+    rustix::process::Signal::PROF,
+    rustix::process::Signal::XCPU,
+    rustix::process::Signal::XFSZ,
+    rustix::process::Signal::IO,
+];
+
 impl Signals {
-    /// Installs handlers, so that the signals no longer end the process.
-    pub(crate) fn install() -> Result<Self, Failure> {
-        let install = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::run(format!("Signal handlers cannot be installed: {error}."))
-            })
-        };
-        Ok(Self { term: install(SignalKind::terminate())?, int: install(SignalKind::interrupt())? })
+    /// Installs the handlers of `serve`: TERM and INT end it; HUP, USR1 and USR2 are logged.
+    pub(crate) fn of_serve() -> Result<Self, Failure> {
+        Ok(Self {
+            ends: handlers([SignalKind::terminate(), SignalKind::interrupt()])?,
+            ignored: vec![
+                ("HUP", handler(SignalKind::hangup())?),
+                ("USR1", handler(SignalKind::user_defined1())?),
+                ("USR2", handler(SignalKind::user_defined2())?),
+            ],
+        })
     }
 
-    /// Waits for the next signal.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
+    /// Installs the handlers of `dev`: every signal that can be caught ends it, but USR1 and USR2.
+    pub(crate) fn of_dev() -> Result<Self, Failure> {
+        let others = END_OF_A_DEMO.map(|signal| SignalKind::from_raw(signal.as_raw()));
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(others);
+        Ok(Self {
+            ends: handlers(kinds)?,
+            ignored: vec![
+                ("USR1", handler(SignalKind::user_defined1())?),
+                ("USR2", handler(SignalKind::user_defined2())?),
+            ],
+        })
     }
+
+    /// Waits for the next signal that ends the daemon.
+    pub(crate) async fn next(&mut self) {
+        poll_fn(|context| {
+            for (signal, handler) in &mut self.ignored {
+                while let Poll::Ready(Some(())) = handler.poll_recv(context) {
+                    tracing::warn!(
+                        signal,
+                        "a signal came that changes nothing; a new configuration takes a restart"
+                    );
+                }
+            }
+            let ended = self.ends.iter_mut().any(|end| end.poll_recv(context).is_ready());
+            if ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+fn handlers(kinds: impl IntoIterator<Item = SignalKind>) -> Result<Vec<Signal>, Failure> {
+    kinds.into_iter().map(handler).collect()
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::run(format!("Signal handlers cannot be installed: {error}.")))
 }
 
 /// Reads and checks the configuration at `path`.

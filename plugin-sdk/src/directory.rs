@@ -99,6 +99,12 @@ impl Company {
         Self { id: id.into(), identifier: identifier.into(), name: name.into(), extra: Vec::new() }
     }
 
+    /// A company that exists, but that has no name that could be shown. The daemon leaves it out,
+    /// and counts and names it for its operators. A company that is missing from a walk is gone.
+    pub fn nameless(id: impl Into<String>) -> Self {
+        Self::new(id, "", "")
+    }
+
     /// A further property.
     #[must_use]
     pub fn extra(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {

@@ -50,6 +50,7 @@ use component::imports;
 #[cfg(not(target_arch = "wasm32"))]
 use testing::imports;
 
+pub use credsmith_contract::pem;
 pub use field::Field;
 pub use problem::FieldProblem;
 pub use serde_json::{Value, json};

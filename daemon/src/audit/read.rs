@@ -31,6 +31,7 @@ fn read(path: &Path, verifier: &mut Verifier, give_up: &impl Fn() -> bool) -> io
         return Err(io::Error::other("not a regular file"));
     }
     let mut file = File::open(path)?;
+    verifier.begin_file(path.display().to_string());
     let mut piece = vec![0; PIECE];
     loop {
         if give_up() {
@@ -59,6 +60,10 @@ mod tests {
         std::fs::write(&paths[1], "no end").unwrap();
         let verdict = against(&paths, Check { from: 1, ..Check::default() }, || false).unwrap();
         assert_eq!(verdict.lines, PIECE as u64);
+        let (first, second) = (paths[0].display(), paths[1].display());
+        assert!(verdict.faults[1].starts_with(&format!("Line 2 of {first} is no line")));
+        let short = against(&paths[1..], Check { from: 1, ..Check::default() }, || false).unwrap();
+        assert!(short.faults[0].starts_with(&format!("Line 1 of {second} has no end")));
         let given_up = against(&paths, Check::default(), || true).unwrap_err();
         assert!(given_up.contains("no longer waits"), "{given_up}");
         for missing in [dir.path().join("absent"), dir.path().to_owned()] {

@@ -44,7 +44,7 @@ pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
             Ok(service) => text.push_str(&offer(id.as_str(), service)),
             Err(why) => {
                 broken += 1;
-                let _ = writeln!(text, "{id}: cannot be loaded: {}", plain(why));
+                let _ = writeln!(text, "{id}: cannot be loaded: {}", plain(&why.to_string()));
             }
         }
     }
@@ -58,7 +58,7 @@ pub(crate) async fn list(loaded: Loaded) -> Result<(), Failure> {
 
 /// A host with the compiled components of the daemon, where there are some that this user may use:
 /// another user has none, and makes none.
-fn host(config: &Config) -> Result<Host, Failure> {
+pub(super) fn host(config: &Config) -> Result<Host, Failure> {
     let options = wire_up::host_options(config, wire_up::artefact_key(config));
     let artefacts = config.data.artefacts();
     if artefacts.is_dir() {

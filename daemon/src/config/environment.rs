@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use credsmith_core::secret::Secret;
 
@@ -33,6 +34,10 @@ pub(crate) trait Environment: Send + Sync {
     fn made_by_dev(&self, directory: &Path) -> bool;
     /// Whether `file` lies in `directory`, with links resolved where possible.
     fn lies_in(&self, file: &Path, directory: &Path) -> bool;
+    /// The time by which certificates are judged.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 }
 
 /// The environment of this process.

@@ -18,11 +18,19 @@ pub(crate) enum Format {
 pub(crate) struct Log {
     pub(crate) format: Format,
     pub(crate) level: LevelFilter,
+    /// From which level on lines about requests are written, and about the events of the audit log.
+    pub(crate) requests: LevelFilter,
+    pub(crate) events: LevelFilter,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: Format::Human, level: LevelFilter::INFO }
+        Self {
+            format: Format::Human,
+            level: LevelFilter::INFO,
+            requests: LevelFilter::TRACE,
+            events: LevelFilter::INFO,
+        }
     }
 }
 
@@ -41,6 +49,7 @@ impl Log {
         Self {
             format: table.or("format", default.format, |value| value.one_of(&formats)),
             level: table.or("level", default.level, |value| value.one_of(&levels)),
+            ..default
         }
     }
 }

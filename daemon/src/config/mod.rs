@@ -25,6 +25,7 @@ pub(crate) mod log;
 mod networks;
 mod origin;
 mod pem;
+mod places;
 mod plugins;
 mod providers;
 mod read;
@@ -58,6 +59,7 @@ pub(crate) use keyring::Keyring;
 pub(crate) use log::Log;
 pub(crate) use origin::Origin;
 pub(crate) use pem::tls_identity;
+pub(crate) use places::Places;
 pub(crate) use plugins::Plugins;
 pub(crate) use providers::{Audiences, Provider};
 pub(crate) use roles::ConfiguredRole;
@@ -97,6 +99,8 @@ pub(crate) struct Config {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) warnings: Vec<String>,
+    /// For what turns out only when it is used.
+    pub(crate) places: Places,
 }
 
 /// Everything that is wrong with a configuration, a line each; never empty.
@@ -131,7 +135,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Faults> {
         // The file could not be read: reports of missing keys would only repeat that.
         return Err(Faults { faults: reading.report.faults(), warnings: Vec::new() });
     }
-    judge(&reading, &node)
+    located(reading, node)
 }
 
 /// Reads and checks a configuration that is built in. Its relative paths start at the directory of
@@ -146,14 +150,20 @@ pub(crate) fn load_text(
 ) -> Result<Loaded, Faults> {
     let mut reading = ReadContext::new(environment);
     let node = source::read_text(path, text, &mut reading.report);
-    judge(&reading, &node)
+    located(reading, node)
 }
 
-fn judge(reading: &ReadContext, node: &source::Node) -> Result<Loaded, Faults> {
+fn located(reading: ReadContext, node: source::Node) -> Result<Loaded, Faults> {
+    let (config, warnings) = judge(&reading, &node)?;
+    Ok(Loaded { config, warnings, places: Places::new(reading.report, node) })
+}
+
+/// The configuration, and warnings about it.
+fn judge(reading: &ReadContext, node: &source::Node) -> Result<(Config, Vec<String>), Faults> {
     let config = Value::root(reading, node).table(Config::read).flatten();
     let warnings = reading.report.warnings();
     match config {
-        Some(config) if !reading.report.has_faults() => Ok(Loaded { config, warnings }),
+        Some(config) if !reading.report.has_faults() => Ok((config, warnings)),
         _ => Err(Faults { faults: reading.report.faults(), warnings }),
     }
 }

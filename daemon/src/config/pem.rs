@@ -1,11 +1,18 @@
 //! PEM files that a configuration names: read and checked at start, not at the first connection.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use credsmith_core::secret::Secret;
 use credsmith_http::TlsIdentity;
 use credsmith_http::client::{Client, ClientError, ClientOptions, Destination, Scheme};
+use x509_cert::Certificate;
+use x509_cert::der::DecodePem as _;
 use zeroize::Zeroizing;
 
 use super::read::Value;
+
+/// How long before its end a certificate is a warning: enough for a person to act.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The certificates in the file that `value` names.
 pub(crate) fn certificates(value: &Value<'_>) -> Option<Vec<u8>> {
@@ -57,7 +64,47 @@ pub(crate) fn check_identity(
     identity
         .check()
         .map_err(|error| value.fault(format!("certificate and private_key are no pair: {error}")))
-        .ok()
+        .ok()?;
+    check_dates(value, certificates)
+}
+
+/// Refuses a certificate that peers refuse because of its dates, and warns of one that ends soon.
+/// Those behind the first one are of the authorities above it, and end no later in practice.
+fn check_dates(value: &Value<'_>, certificates: &[u8]) -> Option<()> {
+    // What cannot be read here was not refused by the TLS library, which judges the form.
+    let Some(first) = first(certificates) else { return Some(()) };
+    let validity = first.tbs_certificate.validity;
+    let now = value.reading.environment().now();
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (begin, end) =
+        (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+    if end <= now {
+        value.fault(format!(
+            "has a certificate that ended at {}, expected one that is valid now",
+            validity.not_after
+        ));
+        return None;
+    }
+    if now < begin {
+        value.fault(format!(
+            "has a certificate that begins at {} only, expected one that is valid now",
+            validity.not_before
+        ));
+        return None;
+    }
+    if end.saturating_sub(now) < SOON {
+        value.warning(format!("has a certificate that ends at {}", validity.not_after));
+    }
+    Some(())
+}
+
+/// The first certificate of a file, which may have other blocks as well.
+fn first(pem: &[u8]) -> Option<Certificate> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = std::str::from_utf8(pem).ok()?;
+    let block = text.get(text.find("-----BEGIN CERTIFICATE-----")?..)?;
+    let block = block.get(..block.find(END)? + END.len())?;
+    Certificate::from_pem(block).ok()
 }
 
 /// Certificates and key as the server takes them.

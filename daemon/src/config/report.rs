@@ -109,6 +109,17 @@ impl Report {
         line
     }
 
+    /// A fault that was found after the configuration was read, as a line like the others.
+    pub(crate) fn late_line(&self, at: Position, key: &str, message: &str) -> String {
+        let message = message.to_owned();
+        self.line(&Problem {
+            severity: Severity::Fault,
+            at: Some(at),
+            key: key.to_owned(),
+            message,
+        })
+    }
+
     /// `file:line:column`, both counted from one, the column in characters.
     pub(crate) fn describe(&self, at: Position) -> Option<String> {
         let source = self.sources.get(at.file)?;

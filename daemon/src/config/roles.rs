@@ -10,7 +10,7 @@ use credsmith_core::rights::permission::Pattern;
 use credsmith_core::text::fold;
 
 use super::read::{Table, Value};
-use super::report::did_you_mean;
+use super::report::{did_you_mean, nearest};
 use super::rules::{self, RuleLine};
 
 /// Longest name of a role, in bytes.
@@ -63,8 +63,9 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
     parsed.ok()
 }
 
-/// Warns about a permission that covers no route: it is most likely misspelled. A permission with
-/// an unknown first word may be the scope of a type.
+/// Warns about a permission that covers no route: it is most likely misspelled. A permission whose
+/// first word is not nearly one that routes have is taken for the scope of a type, which only the
+/// vault knows.
 fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     let known = &*PERMISSIONS;
     if known.iter().any(|permission| pattern.covers(permission)) {
@@ -72,17 +73,16 @@ fn warn_if_it_covers_nothing(value: &Value<'_>, pattern: &Pattern) {
     }
     let space = |permission: &str| permission.split('.').next().unwrap_or_default().to_owned();
     let spaces: BTreeSet<String> = known.iter().map(|permission| space(permission)).collect();
+    if nearest(&space(pattern.as_str()), spaces.iter().map(String::as_str)).is_none() {
+        return;
+    }
     let all_of: Vec<String> = spaces.iter().map(|space| format!("{space}.*")).collect();
     let hint = did_you_mean(
         pattern.as_str(),
         known.iter().copied().chain(all_of.iter().map(String::as_str)),
     );
-    if spaces.contains(&space(pattern.as_str())) || !hint.is_empty() {
-        value.warning(format!(
-            "is {:?}, which covers no permission of a route{hint}",
-            pattern.as_str()
-        ));
-    }
+    value
+        .warning(format!("is {:?}, which covers no permission of a route{hint}", pattern.as_str()));
 }
 
 /// Every permission that a route needs: collected once, however many permissions a configuration

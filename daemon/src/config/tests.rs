@@ -8,12 +8,13 @@ use super::keys::Key;
 use super::read::ReadContext;
 use super::source::{self, Kind, Node};
 use super::{
-    Companies, Config, Faults, Loaded, Plugins, Vault, companies, data, judge, leases, plugins,
-    server, services, vault,
+    Companies, Config, Faults, Plugins, Vault, companies, data, judge, leases, plugins, server,
+    services, vault,
 };
 
 const EXAMPLE: &str = include_str!("../../../config/credsmith.example.toml");
 const README: &str = include_str!("../../../config/README.md");
+const FIRST_STEPS: &str = include_str!("../../../README.md");
 const KEK: &str = "credsmith-kek-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
 
 /// What the example shows as an alternative to what stands beside it.
@@ -43,14 +44,22 @@ fn environment() -> FakeEnvironment {
     )
 }
 
+/// A valid configuration.
+#[derive(Debug)]
+struct Judged {
+    config: Config,
+    warnings: Vec<String>,
+}
+
 fn read_with(
     environment: FakeEnvironment,
     text: &str,
-) -> (Result<Loaded, Faults>, BTreeSet<String>) {
+) -> (Result<Judged, Faults>, BTreeSet<String>) {
     let mut reading = ReadContext::new(Box::new(environment));
     let node =
         source::read_text(Path::new("/etc/credsmith/c.toml"), text.into(), &mut reading.report);
-    (judge(&reading, &node), reading.asked())
+    let judged = judge(&reading, &node);
+    (judged.map(|(config, warnings)| Judged { config, warnings }), reading.asked())
 }
 
 fn faults(text: &str) -> Vec<String> {
@@ -856,4 +865,41 @@ fn providers_keep_the_order_of_the_file() {
     let config = read_with(environment(), &text).0.ok().unwrap().config;
     let ids: Vec<_> = config.providers.iter().map(|provider| provider.id.as_str()).collect();
     assert_eq!(ids, ["zz", "op"]);
+}
+
+/// A TLS configuration with a certificate that is valid for `days` from then on.
+fn with_certificate(begin: (i32, u8, u8), end: (i32, u8, u8)) -> Result<Judged, Faults> {
+    let mut params = rcgen::CertificateParams::new(vec!["credsmith.example.org".into()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(begin.0, begin.1, begin.2);
+    params.not_after = rcgen::date_time_ymd(end.0, end.1, end.2);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
+    let environment = FakeEnvironment::anything(&pem).with("/etc/credsmith/kek", KEK);
+    let text = small(&[(
+        "[{ address = \"127.0.0.1:8080\" }]",
+        "[{ address = \"127.0.0.1:8443\", certificate = \"c.pem\", private_key = { file = \"k.pem\" } }]",
+    )]);
+    read_with(environment, &text).0
+}
+
+/// A daemon with an ended certificate starts and is reached by no client.
+#[test]
+fn a_certificate_that_has_ended_or_not_begun_is_a_fault() {
+    let ended = with_certificate((2020, 1, 1), (2021, 1, 1)).unwrap_err();
+    assert!(ended.faults[0].contains("c.toml:"), "{ended}");
+    assert!(ended.faults[0].contains("a certificate that ended at 2021-01-01"), "{ended}");
+    let later = with_certificate((3020, 1, 1), (3021, 1, 1)).unwrap_err();
+    assert!(later.faults[0].contains("begins at 3020-01-01"), "{later}");
+    assert!(with_certificate((2020, 1, 1), (3021, 1, 1)).is_ok());
+}
+
+/// A newcomer pastes it as it stands.
+#[test]
+fn the_configuration_of_the_first_steps_is_fine() {
+    let (_, rest) = FIRST_STEPS.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let judged = read_with(environment(), text).0.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(judged.warnings, Vec::<String>::new());
+    assert_eq!(judged.config.services.len(), 1);
 }

@@ -18,12 +18,13 @@ use credsmith_core::ports::Entropy as _;
 use credsmith_core::secret::Secret;
 use credsmith_dev_provider::{Client, DevProvider, Options};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces};
+use tracing::level_filters::LevelFilter;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Log};
 use crate::failure::Failure;
-use crate::run;
 use crate::system::{System, SystemEntropy};
 use crate::wire_up::{BoundListener, wire_up};
+use crate::{console, run};
 use data::DevData;
 use environment::DevEnvironment;
 
@@ -31,13 +32,20 @@ const DEMO: &str = include_str!("../../../config/demo/demo.toml");
 /// The name of the daemon at the demo provider, as the demo configuration has it.
 const CLIENT_ID: &str = "credsmith-dev";
 
+/// The log of a demo: without a line for each request, so that the welcome stays readable; with
+/// `quiet`, without the events of the audit log, too.
+pub(crate) fn log(quiet: bool) -> Log {
+    let log = Log { requests: LevelFilter::WARN, ..Log::default() };
+    if quiet { Log { level: LevelFilter::WARN, events: LevelFilter::OFF, ..log } } else { log }
+}
+
 /// Runs until a signal comes.
 pub(crate) async fn run(
     listen: SocketAddr,
     provider_listen: SocketAddr,
     data: Option<&Path>,
 ) -> Result<(), Failure> {
-    let mut signals = run::Signals::install()?;
+    let mut signals = run::Signals::of_dev()?;
     let data = DevData::open(data).map_err(Failure::run)?;
     let system = System::new();
     let listener = bind(listen).await?;
@@ -48,6 +56,12 @@ pub(crate) async fn run(
     let config = configuration(&listener, &public, &issuer, &data, &client_secret)?;
     serve_provider(provider_listener, &issuer, &public, &client_secret, &system)?;
     let hosts = loopback_names(listener.address);
+    console::say(format!(
+        "Credsmith {} starts a demo in {}: it compiles its plugins first, which takes some seconds{}.",
+        env!("CARGO_PKG_VERSION"),
+        data.path().display(),
+        if data.is_new() { "" } else { " unless an earlier start did" },
+    ));
     let daemon = tokio::select! {
         daemon = wire_up(config, listener.into_bound(), hosts, system) => daemon?,
         () = signals.next() => return Ok(()),

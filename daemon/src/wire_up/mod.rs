@@ -38,7 +38,7 @@ use readiness::DaemonReadiness;
 
 pub(crate) use plugins::{artefact_key, compiler, component, host_options, load_each};
 use vault::VaultDependencies;
-pub(crate) use vault::VaultHalf;
+pub(crate) use vault::{VaultHalf, directory, type_plugins};
 
 /// Largest body of a request, in bytes (`daemon/dialects/watts.md` section 14).
 const MAX_BODY: usize = 64 * 1024;

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use credsmith_core::error::FieldProblem;
 use credsmith_core::ids::ServiceId;
 use credsmith_core::ports::plugins::LoadedService;
 use credsmith_core::secret::Secret;
 use credsmith_host::{
-    CompilerProcess, ComponentSource, Described, Host, HostOptions, ServiceSetup, Setting,
-    TokenGrant,
+    CompilerProcess, ComponentSource, Described, Host, HostOptions, LoadError, LoadFault,
+    ServiceSetup, Setting, TokenGrant,
 };
 use credsmith_http::client::{AddressPolicy, ClientIdentity, Destination, Scheme};
 use futures_util::future::join_all;
@@ -57,7 +58,52 @@ pub(crate) fn artefact_key(config: &Config) -> Secret {
 }
 
 /// The result of loading a service.
-pub(crate) type Outcome = Result<LoadedService, String>;
+pub(crate) type Outcome = Result<LoadedService, NotLoaded>;
+
+/// Why a plugin is not loaded, as a sentence.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotLoaded {
+    /// It did not come to the host.
+    #[error("{why}")]
+    Setup {
+        /// The setting at fault, where there is one.
+        setting: Option<String>,
+        why: String,
+    },
+    /// The host refused it.
+    #[error(transparent)]
+    Refused(#[from] LoadError),
+}
+
+impl NotLoaded {
+    fn setup(why: String) -> Self {
+        Self::Setup { setting: None, why }
+    }
+
+    /// The faults, each with the keys that lead to it from the table of the plugin.
+    pub(crate) fn faults(&self) -> Vec<(Vec<String>, String)> {
+        let plugin = || vec!["plugin".to_owned()];
+        let setting = |key: &str| vec!["settings".to_owned(), key.to_owned()];
+        match self {
+            Self::Setup { setting: None, why } => vec![(plugin(), why.clone())],
+            Self::Setup { setting: Some(key), why } => vec![(setting(key), why.clone())],
+            Self::Refused(error) if error.fault() == LoadFault::WrongDigest => {
+                vec![(vec!["sha256".to_owned()], error.to_string())]
+            }
+            Self::Refused(error) if error.fault() == LoadFault::BadSettings => {
+                let at = |problem: &FieldProblem| {
+                    let place = problem.place();
+                    let key = place.strip_prefix("settings.").unwrap_or_default();
+                    let place = if key.is_empty() { plugin() } else { setting(key) };
+                    (place, format!("{} ({})", problem.message, error.fix()))
+                };
+                let faults: Vec<_> = error.problems().iter().map(at).collect();
+                if faults.is_empty() { vec![(plugin(), error.to_string())] } else { faults }
+            }
+            Self::Refused(error) => vec![(plugin(), error.to_string())],
+        }
+    }
+}
 
 /// Loads every service, all at once; in the order of the configuration.
 pub(crate) async fn load_each(host: &Host, config: &Config) -> Vec<(ServiceId, Outcome)> {
@@ -80,6 +126,7 @@ pub(super) async fn load_all(host: &Host, config: &Config) -> Result<(), Failure
     }
     if config.plugins.tolerate_broken_services {
         for (id, why) in broken {
+            let why = why.to_string();
             tracing::warn!(service = %id, why, "a service cannot be loaded and is disabled");
             host.disable(id, why);
         }
@@ -96,27 +143,30 @@ pub(super) async fn load_all(host: &Host, config: &Config) -> Result<(), Failure
 }
 
 async fn load(host: &Host, service: &Service) -> Outcome {
-    let mut setup = setup(service)?;
+    let mut setup = setup(service).map_err(NotLoaded::setup)?;
     name_signing_keys(host, &mut setup).await?;
-    host.load(setup).await.map_err(|error| error.to_string())
+    Ok(host.load(setup).await?)
 }
 
 /// In the configuration a signing key is a reference like every secret; only the description of the
 /// plugin tells them apart.
-async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), String> {
+async fn name_signing_keys(host: &Host, setup: &mut ServiceSetup) -> Result<(), NotLoaded> {
     if !setup.settings.values().any(|setting| matches!(setting, Setting::Secret { .. })) {
         return Ok(());
     }
-    let inspection = host.inspect(&setup.component).await.map_err(|error| error.to_string())?;
+    let inspection = host.inspect(&setup.component).await?;
     let Described::Service(description) = inspection.described else { return Ok(()) };
     for field in description.settings.iter().filter(|field| field.kind == "signing-key") {
         let Some(setting) = setup.settings.get_mut(&field.key) else { continue };
         let Setting::Secret { value, destinations, reveal, hmac } = setting else { continue };
         if *reveal || *hmac || !destinations.is_empty() {
-            return Err(format!(
-                "the setting {} is a signing key, which never leaves the host: take reveal, hmac and destinations away",
-                field.key
-            ));
+            return Err(NotLoaded::Setup {
+                setting: Some(field.key.clone()),
+                why: format!(
+                    "the setting {} is a signing key, which never leaves the host: take reveal, hmac and destinations away",
+                    field.key
+                ),
+            });
         }
         *setting = Setting::SigningKey { pem: value.clone() };
     }

@@ -14,7 +14,9 @@ use credsmith_core::rules::{Configured, Rules};
 use credsmith_core::session::{self, Sessions, SignInProvider};
 use credsmith_core::user::{ConfiguredRole, Roles, Users};
 use credsmith_core::vault::{self, Vault};
-use credsmith_host::{DirectorySetup, Host, TypePluginSet};
+use credsmith_host::{
+    ComponentSource, DirectoryPlugin, DirectorySetup, Host, LoadError, TypePluginSet,
+};
 use credsmith_oidc::OidcProviders;
 use credsmith_oidc::tokens::EdDsaTokens;
 
@@ -57,7 +59,12 @@ impl VaultHalf {
         parts: VaultDependencies<'_>,
         options: &config::Vault,
     ) -> Result<Self, Failure> {
-        let types = type_plugins(parts.host, options).await?;
+        let types = type_plugins(parts.host, options).await.map_err(|faults| {
+            let line = |(_, why): &(_, String)| {
+                format!("A type plugin cannot be loaded: {}", as_sentence(why))
+            };
+            Failure::run(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
+        })?;
         let companies = parts.companies().await?;
         let users = Arc::new(Users::new(Arc::clone(parts.leases), roles(parts.config)));
         let sessions = parts.sessions(&users, options)?;
@@ -85,34 +92,76 @@ impl VaultHalf {
     }
 }
 
-async fn type_plugins(host: &Host, options: &config::Vault) -> Result<TypePluginSet, Failure> {
-    let mut sources =
-        vec![plugins::component(&config::Plugin::Bundled(GENERIC.to_owned())).map_err(failed)?];
+/// A fault of a type plugin: its name in the configuration, where it is named there, and a sentence.
+pub(crate) type TypeFault = (Option<PluginName>, String);
+
+/// Loads the plugins of types: the built-in one for types that name none, and those that are
+/// configured.
+///
+/// # Errors
+/// Every plugin that cannot be loaded, with its reason.
+pub(crate) async fn type_plugins(
+    host: &Host,
+    options: &config::Vault,
+) -> Result<TypePluginSet, Vec<TypeFault>> {
+    let generic = plugins::component(&config::Plugin::Bundled(GENERIC.to_owned()));
+    let mut sources = vec![generic.map_err(|why| vec![(None, why)])?];
+    let mut faults = Vec::new();
     for configured in &options.types {
-        let mut source = plugins::component(&configured.plugin).map_err(failed)?;
-        source.sha256.clone_from(&configured.sha256);
-        sources.push(source);
-    }
-    let set = host.load_types(&sources).await.map_err(|errors| {
-        let lines: Vec<_> = errors
-            .iter()
-            .map(|error| format!("A type plugin cannot be loaded: {}", sentence(error)))
-            .collect();
-        Failure::run(lines.join("\n"))
-    })?;
-    for configured in &options.types {
-        if !set.list().iter().any(|plugin| plugin.identity.name == configured.name) {
-            return Err(Failure::run(format!(
-                "The plugin configured as vault.types.{} has another name in its description: `credsmith plugin inspect` shows it.",
-                configured.name
-            )));
+        match plugins::component(&configured.plugin) {
+            Ok(source) => {
+                sources.push(ComponentSource { sha256: configured.sha256.clone(), ..source });
+            }
+            Err(why) => faults.push((Some(configured.name.clone()), why)),
         }
     }
-    Ok(set)
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let set = host.load_types(&sources).await.map_err(|errors| {
+        let named = |error: &LoadError| {
+            let source = sources.iter().skip(1).zip(&options.types);
+            let mut of = source.filter(|(source, _)| source.origin == error.origin());
+            of.next().map(|(_, configured)| configured.name.clone())
+        };
+        errors.iter().map(|error| (named(error), error.to_string())).collect::<Vec<_>>()
+    })?;
+    let is_there =
+        |name: &PluginName| set.list().iter().any(|plugin| plugin.identity.name == *name);
+    let misnamed = options.types.iter().filter(|configured| !is_there(&configured.name));
+    let faults: Vec<TypeFault> = misnamed
+        .map(|configured| {
+            let why = format!(
+                "the plugin configured as vault.types.{} has another name in its description: `credsmith plugin inspect` shows it",
+                configured.name
+            );
+            (Some(configured.name.clone()), why)
+        })
+        .collect();
+    if faults.is_empty() { Ok(set) } else { Err(faults) }
 }
 
-fn failed(why: String) -> Failure {
-    Failure::run(as_sentence(&why))
+/// Loads the plugin that companies come from.
+///
+/// # Errors
+/// Why it cannot be loaded.
+pub(crate) async fn directory(
+    host: &Host,
+    directory: &config::Directory,
+) -> Result<DirectoryPlugin, plugins::NotLoaded> {
+    let component = plugins::component(&directory.plugin);
+    let mut component =
+        component.map_err(|why| plugins::NotLoaded::Setup { setting: None, why })?;
+    component.sha256.clone_from(&directory.sha256);
+    let setup = DirectorySetup {
+        settings: plugins::settings(&directory.settings),
+        destinations: plugins::destinations(&directory.http),
+        plugin_timeout: directory.options.plugin_timeout,
+        memory_bytes: usize::try_from(directory.options.memory).unwrap_or(usize::MAX),
+        http: directory.options.http.into(),
+        ..DirectorySetup::new(component)
+    };
+    Ok(host.load_directory(&setup).await?)
 }
 
 /// Turns roles of the configuration into those of core, with rules over the configured providers.
@@ -151,19 +200,9 @@ impl VaultDependencies<'_> {
 
     async fn directory(
         &self,
-        directory: &config::Directory,
+        configured: &config::Directory,
     ) -> Result<Arc<dyn Directory>, Failure> {
-        let mut component = plugins::component(&directory.plugin).map_err(failed)?;
-        component.sha256.clone_from(&directory.sha256);
-        let setup = DirectorySetup {
-            settings: plugins::settings(&directory.settings),
-            destinations: plugins::destinations(&directory.http),
-            plugin_timeout: directory.options.plugin_timeout,
-            memory_bytes: usize::try_from(directory.options.memory).unwrap_or(usize::MAX),
-            http: directory.options.http.into(),
-            ..DirectorySetup::new(component)
-        };
-        let loaded = self.host.load_directory(&setup).await.map_err(|error| {
+        let loaded = directory(self.host, configured).await.map_err(|error| {
             Failure::run(format!(
                 "The directory of companies cannot be loaded: {}",
                 sentence(&error)

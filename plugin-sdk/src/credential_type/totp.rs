@@ -15,7 +15,10 @@ const LEAST_CHARACTERS: usize = 16;
 /// Longest time that one code is valid, in seconds.
 const LONGEST_PERIOD: u32 = 3600;
 /// Parameters of the URI that mean something here. Others, such as `image`, are for apps.
-const KNOWN: [&str; 5] = ["secret", "issuer", "algorithm", "digits", "period"];
+const KNOWN: [&str; 6] = ["secret", "issuer", "algorithm", "digits", "period", "encoder"];
+/// Steam's codes are made in the same way and then written in an alphabet of its own: six digits
+/// would be wrong ones.
+const STEAM: &str = "expected codes of digits: Steam's codes are letters, which are not made here";
 
 /// A secret, and how codes are made of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,13 +40,14 @@ impl fmt::Debug for TotpSecret {
 }
 
 impl TotpSecret {
-    /// Reads base32 (RFC 4648; any case, with or without spaces and padding; SHA-1, six digits,
-    /// thirty seconds), or an URI `otpauth://totp/...`, which says for itself.
+    /// Reads base32 (RFC 4648; any case, with or without padding; blanks, line ends and dashes
+    /// between its characters are left out; SHA-1, six digits, thirty seconds), or a URI
+    /// `otpauth://totp/...`, which says for itself.
     ///
     /// # Errors
     /// The expected form. Nothing is quoted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim_matches(' ');
+        let text = text.trim_matches(is_separator);
         if text.contains(':') {
             return from_uri(text);
         }
@@ -93,8 +97,17 @@ impl TotpSecret {
     }
 }
 
+/// What sites and mail programs put around a secret and between its groups.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '-' | '\u{ad}' | '\u{200b}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{feff}'
+        )
+}
+
 fn base32(text: &str) -> Result<String, String> {
-    let mut normal: String = text.chars().filter(|c| *c != ' ').collect();
+    let mut normal: String = text.chars().filter(|c| !is_separator(*c)).collect();
     normal.truncate(normal.trim_end_matches('=').len());
     normal.make_ascii_uppercase();
     if !normal.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7')) {
@@ -113,9 +126,18 @@ fn base32(text: &str) -> Result<String, String> {
 }
 
 fn from_uri(text: &str) -> Result<TotpSecret, String> {
+    // A line end in it is of the page or the mail that it was copied from.
+    let text: String = text.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+    let text = text.as_str();
+    if text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("steam:")) {
+        return Err(STEAM.to_owned());
+    }
     let uri = UriStr::new(text).map_err(|_| "expected base32 or a valid otpauth URI".to_owned())?;
     if !uri.scheme_str().eq_ignore_ascii_case("otpauth") {
         return Err("expected base32 or a URI that begins with otpauth://totp/".to_owned());
+    }
+    if uri.authority_str().is_some_and(|kind| kind.eq_ignore_ascii_case("steam")) {
+        return Err(STEAM.to_owned());
     }
     if !uri.authority_str().is_some_and(|kind| kind.eq_ignore_ascii_case("totp")) {
         return Err(
@@ -123,6 +145,9 @@ fn from_uri(text: &str) -> Result<TotpSecret, String> {
         );
     }
     let parameters = Parameters::read(uri.query_str().unwrap_or_default())?;
+    if parameters.get("encoder").is_some_and(|encoder| encoder.eq_ignore_ascii_case("steam")) {
+        return Err(STEAM.to_owned());
+    }
     let (prefix, account) = label(uri.path_str())?;
     let secret = parameters.get("secret").ok_or("expected a secret in the URI")?;
     base32(secret).map_err(|why| format!("{why} (as the URI's secret)"))?;
@@ -143,25 +168,30 @@ fn from_uri(text: &str) -> Result<TotpSecret, String> {
     })
 }
 
-/// Issuer and account of the path, `/Issuer:account` or `/account`.
+/// Issuer and account of the path, `/Issuer:account` or `/account`. A colon of the path parts them
+/// before anything is decoded: an encoded one is a part of a name, unless it is the only one.
 fn label(path: &str) -> Result<(Option<String>, String), String> {
-    let label = decoded(path.strip_prefix('/').unwrap_or_default())?;
-    let (issuer, account) = match label.split_once(':') {
-        Some((issuer, account)) => (Some(issuer.trim().to_owned()), account.trim()),
-        None => (None, label.trim()),
+    let path = path.strip_prefix('/').unwrap_or_default();
+    let (issuer, account) = match path.split_once(':') {
+        Some((issuer, account)) => (Some(decoded(issuer)?), decoded(account)?),
+        None => match decoded(path)?.split_once(':') {
+            Some((issuer, account)) => (Some(issuer.to_owned()), account.to_owned()),
+            None => (None, decoded(path)?),
+        },
     };
+    let account = account.trim();
     if account.is_empty() {
         return Err("expected the name of the account in the URI".to_owned());
     }
-    Ok((issuer, account.to_owned()))
+    Ok((issuer.map(|issuer| issuer.trim().to_owned()), account.to_owned()))
 }
 
 /// The parameters of an URI that are known, decoded.
-struct Parameters<'a>(Vec<(&'static str, Cow<'a, str>)>);
+struct Parameters(Vec<(&'static str, String)>);
 
-impl<'a> Parameters<'a> {
-    fn read(query: &'a str) -> Result<Self, String> {
-        let mut found: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+impl Parameters {
+    fn read(query: &str) -> Result<Self, String> {
+        let mut found: Vec<(&'static str, String)> = Vec::new();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(key) = KNOWN.into_iter().find(|known| *known == key) else { continue };
@@ -169,19 +199,22 @@ impl<'a> Parameters<'a> {
             if found.iter().any(|(known, _)| *known == key) {
                 return Err("expected each parameter of the URI once".to_owned());
             }
-            found.push((key, decoded(value)?));
+            // A blank is a plus sign in forms, and so in what many sites make of a QR code.
+            found.push((key, decoded(&value.replace('+', " "))?));
         }
         Ok(Self(found))
     }
 
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_ref())
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| value.as_str())
     }
 }
 
-fn decoded(text: &str) -> Result<Cow<'_, str>, String> {
+fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8().ok().filter(|text| is_line(text));
-    decoded.ok_or_else(|| "expected a URI whose parts are lines of text".to_owned())
+    decoded
+        .map(Cow::into_owned)
+        .ok_or_else(|| "expected a URI whose parts are lines of text".to_owned())
 }
 
 fn algorithm(named: Option<&str>) -> Result<&'static str, String> {
@@ -213,9 +246,18 @@ mod tests {
 
     #[test]
     fn base32_has_one_spelling() {
-        for text in
-            [SECRET, "jbsw y3dp ehpk 3pxp", "  JBSWY3DPEHPK3PXP====  ", "JBSWY3DP EHPK3PXP ="]
-        {
+        for text in [
+            SECRET,
+            "jbsw y3dp ehpk 3pxp",
+            "  JBSWY3DPEHPK3PXP====  ",
+            "JBSWY3DP EHPK3PXP =",
+            "JBSWY3DPEHPK3PXP\n",
+            "\r\n\tJBSWY3DP\r\nEHPK3PXP\t\n",
+            "jbsw-y3dp-ehpk-3pxp",
+            "JBSW\u{a0}Y3DP\u{a0}EHPK\u{202f}3PXP\u{a0}",
+            "JBSW\u{2013}Y3DP\u{2011}EHPK\u{2212}3PXP",
+            "\u{feff}JBSWY3DP\u{200b}EHPK3PXP",
+        ] {
             let secret = TotpSecret::parse(text).unwrap();
             assert_eq!(secret.text(), SECRET);
             assert_eq!((secret.algorithm(), secret.digits(), secret.period()), ("SHA1", 6, 30));
@@ -233,8 +275,8 @@ mod tests {
             ("JBSWY3DPEHPK3PX1", "A to Z"),
             ("JBSWY3DPEHPK3PX0", "A to Z"),
             ("JBSW=Y3DPEHPK3PXP", "A to Z"),
-            ("JBSWY3DP-EHPK3PXP", "A to Z"),
-            ("JBSWY3DPEHPK3PXP\n", "A to Z"),
+            ("JBSWY3DP_EHPK3PXP", "A to Z"),
+            ("-- --", "at least 16"),
             ("JBSWY3DPEHPK3PX\u{17f}", "A to Z"),
             ("JBSWY3DPEHPK3PX\u{ff22}", "A to Z"),
             ("JBSWY3DPEHPK3PX\u{202e}", "A to Z"),
@@ -260,6 +302,42 @@ mod tests {
         let prefixed =
             TotpSecret::parse(&format!("otpauth://totp/Acme:bob?secret={SECRET}&issuer=")).unwrap();
         assert_eq!((prefixed.issuer(), prefixed.account()), (None, Some("bob")));
+    }
+
+    /// Names with colons, blanks as plus signs, and line ends of the page that a URI was copied from.
+    #[test]
+    fn uris_are_read_as_sites_write_them() {
+        for (label, issuer, account) in [
+            ("Acme:alice", Some("Acme"), "alice"),
+            ("Acme%3Aalice", Some("Acme"), "alice"),
+            ("Acme%3A%20alice", Some("Acme"), "alice"),
+            ("Acme%3ACorp:alice", Some("Acme:Corp"), "alice"),
+            ("Acme:alice%3Aadmin", Some("Acme"), "alice:admin"),
+            ("Acme%20Ltd:alice+1@example.org", Some("Acme Ltd"), "alice+1@example.org"),
+        ] {
+            let secret = TotpSecret::parse(&format!("otpauth://totp/{label}?secret={SECRET}"));
+            let secret = secret.unwrap();
+            assert_eq!((secret.issuer(), secret.account()), (issuer, Some(account)), "{label}");
+        }
+        let query = format!("otpauth://totp/a?secret=JBSW+Y3DP+EHPK+3PXP&issuer=Acme+Ltd%2B");
+        assert_eq!(TotpSecret::parse(&query).unwrap().issuer(), Some("Acme Ltd+"));
+        let broken = format!("\n otpauth://totp/a\r\n?secret={SECRET}\n&issuer=Acme\t\n");
+        let secret = TotpSecret::parse(&broken).unwrap();
+        assert_eq!(secret.text(), format!("otpauth://totp/a?secret={SECRET}&issuer=Acme"));
+    }
+
+    /// Six digits would be shown, and none of them would work.
+    #[test]
+    fn codes_of_steam_are_refused_in_words() {
+        for uri in [
+            "otpauth://totp/Steam:alice?secret=JBSWY3DPEHPK3PXP&issuer=Steam&encoder=steam",
+            "otpauth://totp/Steam:alice?encoder=STEAM&secret=JBSWY3DPEHPK3PXP",
+            "otpauth://steam/alice?secret=JBSWY3DPEHPK3PXP",
+            "steam://JBSWY3DPEHPK3PXP",
+            "STEAM://JBSWY3DPEHPK3PXP",
+        ] {
+            assert!(why(uri).contains("Steam"), "{uri}: {}", why(uri));
+        }
     }
 
     #[test]

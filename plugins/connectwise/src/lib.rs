@@ -10,7 +10,7 @@ mod answer;
 mod site;
 
 use credsmith_plugin_sdk::directory::{Company, Directory, Page};
-use credsmith_plugin_sdk::{Description, Field, Noted, Refusal, Settings, export_directory};
+use credsmith_plugin_sdk::{Description, Field, Noted, Refusal, Settings, export_directory, log};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,15 +33,14 @@ const MAX_CONFIGURATIONS: usize = 4_000_000;
 const MAX_IDENTIFIER: usize = 256;
 const MAX_NAME: usize = 1024;
 
-/// The fields that are read of a company.
+/// The fields that are read of a company, beside its id.
 #[derive(Deserialize)]
 struct CompanyRow {
-    id: u64,
     identifier: String,
     name: String,
 }
 
-/// The field that is read of a configuration; the whole of it is passed on.
+/// The field that every record has.
 #[derive(Deserialize)]
 struct Numbered {
     id: u64,
@@ -95,10 +94,13 @@ impl Directory for ConnectWise {
             after,
             page_size: self.page_size,
         };
-        let rows: Vec<CompanyRow> = answer::read(&self.site.ask(&query)?)?;
-        let next = in_order(after, rows.iter().map(|row| row.id), self.page_size)?;
+        let body = self.site.ask(&query)?;
+        let rows: Vec<&RawValue> = answer::read(&body)?;
+        let ids = ids_of(&rows)?;
+        let next = in_order(after, ids.iter().copied(), self.page_size)?;
         // A short page is no sign of the end: only the server knows how large its pages are.
-        Ok(Page::new(rows.into_iter().map(company)).next(next.map(|id| id.to_string())))
+        let companies = ids.iter().zip(rows).map(|(id, row)| company(*id, row));
+        Ok(Page::new(companies).next(next.map(|id| id.to_string())))
     }
 
     fn configurations(&self, company_id: &str) -> Result<String, Refusal> {
@@ -116,11 +118,7 @@ impl Directory for ConnectWise {
             };
             let body = self.site.ask(&query)?;
             let rows: Vec<&RawValue> = answer::read(&body)?;
-            let ids = rows
-                .iter()
-                .map(|row| answer::read(row.get().as_bytes()).map(|row: Numbered| row.id));
-            let ids = ids.collect::<Result<Vec<_>, _>>()?;
-            let Some(last) = in_order(after, ids, CONFIGURATIONS_PAGE)? else { break };
+            let Some(last) = in_order(after, ids_of(&rows)?, CONFIGURATIONS_PAGE)? else { break };
             for row in rows {
                 append(&mut joined, row.get())?;
             }
@@ -141,10 +139,23 @@ fn id_of(text: &str) -> Result<u64, Refusal> {
     })
 }
 
-fn company(row: CompanyRow) -> Company {
-    let id = row.id.to_string();
-    let identifier = line(&row.identifier, MAX_IDENTIFIER).unwrap_or_else(|| id.clone());
-    let name = line(&row.name, MAX_NAME).unwrap_or_else(|| identifier.clone());
+fn ids_of(rows: &[&RawValue]) -> Result<Vec<u64>, Refusal> {
+    let id = |row: &&RawValue| answer::read(row.get().as_bytes()).map(|row: Numbered| row.id);
+    rows.iter().map(id).collect()
+}
+
+/// A company whose record has no identifier or no name, or one that is no text, comes without both:
+/// the others of its page are as good as ever.
+fn company(id: u64, row: &RawValue) -> Company {
+    let Ok(CompanyRow { identifier, name }) = serde_json::from_str(row.get()) else {
+        log::warn(format!(
+            "the company {id} is left out: its identifier or its name is missing, or is no text"
+        ));
+        return Company::nameless(id.to_string());
+    };
+    let id = id.to_string();
+    let identifier = line(&identifier, MAX_IDENTIFIER).unwrap_or_else(|| id.clone());
+    let name = line(&name, MAX_NAME).unwrap_or_else(|| identifier.clone());
     Company::new(id, identifier, name)
 }
 

@@ -116,8 +116,8 @@ fn what_is_no_page_in_order_is_refused() {
         Reply::json(200, &json!([{"id": "12", "identifier": "A", "name": "A"}])),
         Reply::json(200, &json!([{"id": 12.5, "identifier": "A", "name": "A"}])),
         Reply::json(200, &json!([{"id": -12, "identifier": "A", "name": "A"}])),
-        Reply::json(200, &json!([{"id": 12, "name": "A"}])),
-        Reply::json(200, &json!([{"id": 12, "identifier": "A", "name": null}])),
+        Reply::json(200, &json!([{"identifier": "A", "name": "A"}])),
+        Reply::json(200, &json!([null])),
         Reply::json(200, &json!([{"id": 12, "identifier": "A", "name": "A"}, 7])),
         Reply::status(200).body(r#"[{"id": 12, "identifier": "A", "name": "A"}"#),
         rows([12, 11]),
@@ -133,6 +133,31 @@ fn what_is_no_page_in_order_is_refused() {
         assert_eq!(refusal.retry_after, None, "{reply:?}");
         assert!(refusal.log.starts_with("ConnectWise answered what is no answer: "), "{refusal:?}");
         assert_eq!(refusal.user, "ConnectWise could not be asked. Please try again later.");
+    }
+}
+
+/// One record that was spoilt years ago must not keep all other companies away, and its company
+/// must not vanish either.
+#[test]
+fn one_odd_company_is_left_out_and_named() {
+    for odd in [
+        r#"{"id": 12, "identifier": "A", "name": null}"#,
+        r#"{"id": 12, "identifier": null, "name": "A"}"#,
+        r#"{"id": 12, "name": "A"}"#,
+        r#"{"id": 12, "identifier": "A"}"#,
+        r#"{"id": 12, "identifier": 7, "name": ["A"]}"#,
+        r#"{"id": 12, "identifier": "A", "name": "half \ud83d a pair"}"#,
+        r#"{"id": 12, "identifier": "\udc00", "name": "A"}"#,
+    ] {
+        let page = format!(
+            r#"[{{"id": 11, "identifier": "B", "name": "B"}}, {odd}, {{"id": 13, "identifier": "C", "name": "C"}}]"#
+        );
+        let kit = kit().reply(Reply::status(200).body(page));
+        let page = kit.companies(Some("9")).unwrap();
+        assert_eq!(page.companies[1], Company::nameless("12"), "{odd}");
+        assert_eq!(page.companies[2], Company::new("13", "C", "C"));
+        assert_eq!(page.next.as_deref(), Some("13"));
+        assert!(format!("{:?}", kit.log()).contains("the company 12 is left out"), "{odd}");
     }
 }
 

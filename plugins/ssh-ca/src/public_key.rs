@@ -25,9 +25,12 @@ impl UserKey {
     /// A refusal that says what is wrong. It quotes nothing of the text.
     pub(crate) fn parse(text: &str, rsa_bits: usize) -> Result<Self, Refusal> {
         let line = one_line(text)?;
-        let kind = line.split([' ', '\t']).next().unwrap_or_default();
+        let mut words = without_options(line).split([' ', '\t']).filter(|word| !word.is_empty());
+        let kind = words.next().unwrap_or_default();
         check_kind(kind)?;
-        let key = PublicKey::from_openssh(line).map_err(|_| {
+        // Without its comment, which may be anything.
+        let key = format!("{kind} {}", words.next().unwrap_or_default());
+        let key = PublicKey::from_openssh(&key).map_err(|_| {
             Refusal::new("This is no valid SSH public key: it is damaged or cut off.")
         })?;
         let data = KeyData::from(key);
@@ -53,7 +56,7 @@ pub(crate) fn least_bits(bits: u32) -> Result<usize, String> {
 }
 
 fn one_line(text: &str) -> Result<&str, Refusal> {
-    if text.contains("PRIVATE KEY") {
+    if text.contains("PRIVATE KEY-----") || text.contains("PuTTY-User-Key-File-") {
         return Err(Refusal::new(
             "This is a private key. It must never leave your machine: make a new pair, and send the file that ends in .pub.",
         ));
@@ -61,22 +64,49 @@ fn one_line(text: &str) -> Result<&str, Refusal> {
     if text.len() > MOST_BYTES {
         return Err(Refusal::new("This is too long for an SSH public key."));
     }
-    if text.contains("BEGIN") {
+    let text = text.trim_matches([' ', '\t', '\r', '\n', '\u{feff}']);
+    if text.starts_with("-----BEGIN ") || text.starts_with("---- BEGIN ") {
         return Err(Refusal::new(
             "This key is in another format. Convert it with `ssh-keygen -i` to one line that begins with ssh- or ecdsa-.",
         ));
     }
-    let line = text.trim();
-    match line {
+    match text {
         "" => Err(Refusal::new("The public key is empty.")),
-        _ if line.contains(['\n', '\r']) => {
+        _ if text.contains(['\n', '\r']) => {
             Err(Refusal::new("Send exactly one public key, on one line."))
         }
-        _ if line.chars().any(|c| c.is_control() && c != '\t') => {
+        _ if text.chars().any(|c| c.is_control() && c != '\t') => {
             Err(Refusal::new("The public key contains control characters."))
         }
-        _ => Ok(line),
+        _ => Ok(text),
     }
+}
+
+/// What comes after options, as a line of `authorized_keys` has them in front of the type of the
+/// key (sshd(8)): they end at the first blank outside of double quotes. They say what that file
+/// allows, and mean nothing to a certificate, whose restrictions are the service's.
+fn without_options(line: &str) -> &str {
+    if is_kind(line.split([' ', '\t']).next().unwrap_or_default()) {
+        return line;
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    let end = line.find(|c| {
+        let is_end = matches!(c, ' ' | '\t') && !quoted;
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        is_end
+    });
+    let after =
+        end.and_then(|end| line.get(end..)).map(|rest| rest.trim_start_matches([' ', '\t']));
+    // Where no key follows, the whole line is what was sent.
+    after
+        .filter(|after| is_kind(after.split([' ', '\t']).next().unwrap_or_default()))
+        .unwrap_or(line)
+}
+
+/// Whether `word` is the type of a key, of one that can be certified or not.
+fn is_kind(word: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start))
 }
 
 fn check_kind(kind: &str) -> Result<(), Refusal> {
@@ -95,8 +125,7 @@ fn check_kind(kind: &str) -> Result<(), Refusal> {
             Err(Refusal::new("This is a certificate. Send the public key that it was made for."))
         }
         _ => Err(Refusal::new(
-            "This is no SSH public key that can be certified. Send one line that begins with its type, such as ssh-ed25519, \
-             without options before it.",
+            "This is no SSH public key that can be certified. Send one line that begins with its type, such as ssh-ed25519.",
         )),
     }
 }
@@ -217,6 +246,16 @@ mod tests {
             ED25519.to_owned(),
             format!("  {ED25519} alice@laptop\n"),
             format!("{ED25519} command=\"x\" looks like an option but is a comment"),
+            format!("{ED25519} BEGIN of the week"),
+            format!("{ED25519} -----BEGIN here"),
+            format!("{ED25519}\r\n"),
+            format!("\u{feff}{ED25519}"),
+            ED25519.replace(' ', "\t"),
+            ED25519.replace(' ', "   "),
+            format!("{}\t \talice", ED25519.replace(' ', " \t ")),
+            format!("restrict {ED25519}"),
+            format!("command=\"echo \\\"a b\\\" ssh-rsa AAAA\",no-pty\t{ED25519} alice"),
+            format!("environment=\"A=b c\",from=\"10.0.0.0/8,*.example.org\"  {ED25519}"),
             ecdsa.to_owned(),
             sk.to_owned(),
             rsa(2048, 65537),
@@ -251,8 +290,12 @@ mod tests {
                 "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29t",
                 "certificate",
             ),
-            ("command=\"/bin/sh\",no-pty ssh-ed25519 AAAA", "without options"),
-            ("restrict ssh-ed25519 AAAA", "without options"),
+            ("command=\"/bin/sh\",no-pty ssh-ed25519 AAAA", "damaged"),
+            ("restrict ssh-ed25519 AAAA", "damaged"),
+            ("command=\"never closed ssh-ed25519 AAAA", "no SSH public key"),
+            ("restrict restrict ssh-ed25519 AAAA", "no SSH public key"),
+            ("restrict ssh-dss AAAAB3NzaC1kc3MAAACBAJ", "DSA"),
+            ("PuTTY-User-Key-File-3: ssh-ed25519", "private key"),
             ("ssh-ed448 AAAA", "no SSH public key"),
             ("ssh-ed25519", "damaged"),
             ("ssh-ed25519 AAAA", "damaged"),

@@ -5,10 +5,11 @@
 //! agree. Never here: a signature, a key on its way out. Start reading at `SshKey`, then `reading`.
 
 mod public;
+mod putty;
 mod reading;
 
 use credsmith_plugin_sdk::credential_type::{CredentialType, DeclaredType, Description, Values};
-use credsmith_plugin_sdk::{Field, FieldProblem, export_credential_type};
+use credsmith_plugin_sdk::{Field, FieldProblem, export_credential_type, pem};
 use ssh_key::{HashAlg, PublicKey};
 
 use crate::reading::{Fault, Given};
@@ -27,7 +28,7 @@ impl CredentialType for SshKey {
             .field(
                 Field::multiline(PRIVATE_KEY)
                     .label("Private key")
-                    .help("As ssh-keygen or openssl write it: OpenSSH, PKCS#8, SEC 1 or PKCS#1, with its BEGIN and END lines.")
+                    .help("As ssh-keygen, openssl or puttygen write it: OpenSSH, PKCS#8, SEC 1 or PKCS#1 with its BEGIN and END lines, or PPK.")
                     .required()
                     .secure(),
             )
@@ -48,14 +49,12 @@ impl CredentialType for SshKey {
         if values.defines(PASSPHRASE) {
             values.expect_secure(PASSPHRASE);
         }
-        if let Some(text) = values.get(PRIVATE_KEY).map(tidied) {
-            let read =
-                reading::public_half(&Given { text: &text, passphrase: values.get(PASSPHRASE) });
-            match read.and_then(|key| identify(&key)) {
-                Ok((line, fingerprint)) => {
-                    values.compute(PUBLIC_KEY, line);
-                    values.compute(FINGERPRINT, fingerprint);
-                    values.replace(PRIVATE_KEY, text);
+        if let Some(given) = values.get(PRIVATE_KEY) {
+            match read(given, values.get(PASSPHRASE)) {
+                Ok(key) => {
+                    values.compute(PUBLIC_KEY, key.line);
+                    values.compute(FINGERPRINT, key.fingerprint);
+                    values.replace(PRIVATE_KEY, key.text);
                 }
                 Err(Fault::Key(why)) => values.problem(PRIVATE_KEY, why),
                 Err(Fault::Passphrase(why)) => values.problem(PASSPHRASE, why),
@@ -65,12 +64,44 @@ impl CredentialType for SshKey {
     }
 }
 
-/// With the line ends that OpenSSH asks for: it does not read a key whose last line does not end,
-/// or one with carriage returns.
+/// A key that was read.
+struct Identified {
+    /// As it is kept.
+    text: String,
+    /// The line for `authorized_keys`.
+    line: String,
+    /// As `ssh-keygen -l` shows it.
+    fingerprint: String,
+}
+
+fn read(given: &str, passphrase: Option<&str>) -> Result<Identified, Fault> {
+    let text = tidied(given);
+    let text = if putty::is_putty(&text) {
+        putty::to_openssh(&Given { text: &text, passphrase })?
+    } else {
+        text
+    };
+    let key = reading::public_half(&Given { text: &text, passphrase })?;
+    let (line, fingerprint) = identify(&key)?;
+    Ok(Identified { text, line, fingerprint })
+}
+
+/// In the lines that OpenSSH and OpenSSL read: OpenSSH takes no key whose last line does not end,
+/// or one with carriage returns, and both have a longest line.
 fn tidied(text: &str) -> String {
-    let mut lines = text.trim().replace("\r\n", "\n");
+    if let Some(block) = pem::rewrap(text).or_else(|| pem::rewrap(without_parameters(text)?)) {
+        return block;
+    }
+    let mut lines = text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']).replace("\r\n", "\n");
     lines.push('\n');
     lines
+}
+
+/// What follows a block with the parameters of a curve, which `openssl ecparam -genkey` writes in
+/// front of the key; the key names its curve itself.
+fn without_parameters(text: &str) -> Option<&str> {
+    let (before, after) = text.split_once("-----END EC PARAMETERS-----")?;
+    before.trim_start().starts_with("-----BEGIN EC PARAMETERS-----").then_some(after)
 }
 
 /// The line for `authorized_keys`, and the fingerprint as `ssh-keygen -l` shows it.

@@ -42,7 +42,8 @@ pub(crate) fn mismatch() -> Fault {
     Fault::key("has a public half that is not its own")
 }
 
-fn unsound() -> Fault {
+/// Its numbers make no key.
+pub(crate) fn unsound() -> Fault {
     Fault::key("is damaged: its numbers do not make a key")
 }
 

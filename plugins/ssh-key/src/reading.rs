@@ -45,17 +45,17 @@ pub(crate) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    fn needed(&self) -> Result<&'a str, Fault> {
+    pub(crate) fn needed(&self) -> Result<&'a str, Fault> {
         self.passphrase.ok_or_else(|| Fault::key("is encrypted; expected its passphrase with it"))
     }
 
-    fn not_needed(&self) -> Result<(), Fault> {
+    pub(crate) fn not_needed(&self) -> Result<(), Fault> {
         let none = self.passphrase.is_none();
         none.then_some(())
             .ok_or_else(|| Fault::Passphrase("expected none: the key is not encrypted".to_owned()))
     }
 
-    fn wrong(&self) -> Fault {
+    pub(crate) fn wrong(&self) -> Fault {
         Fault::Passphrase("does not open the key".to_owned())
     }
 }
@@ -83,9 +83,6 @@ pub(crate) fn public_half(given: &Given<'_>) -> Result<PublicKey, Fault> {
 /// The label of the block.
 fn label(text: &str) -> Result<&str, Fault> {
     let first = text.lines().next().unwrap_or_default();
-    if first.starts_with("PuTTY-User-Key-File") {
-        return Err(Fault::key("is in PuTTY's form; expected OpenSSH's, which puttygen exports"));
-    }
     if first.starts_with("ssh-") || first.starts_with("ecdsa-") {
         return Err(Fault::key("is a public key; expected the private one"));
     }
@@ -101,7 +98,8 @@ fn label(text: &str) -> Result<&str, Fault> {
     label.ok_or_else(|| Fault::key("expected a private key from its BEGIN line to its END line"))
 }
 
-fn damaged() -> Fault {
+/// Its text is no whole key.
+pub(crate) fn damaged() -> Fault {
     Fault::key("is damaged or cut off")
 }
 

@@ -66,6 +66,119 @@ fn public_keys_and_fingerprints_are_those_that_ssh_keygen_shows() {
     assert_eq!(from_openssl[PUBLIC_KEY], line);
 }
 
+/// People paste keys with lines of another width, on one line, or with the escapes of JSON.
+#[test]
+fn private_keys_are_read_at_any_width() {
+    for key in [
+        data!("ed25519-openssh"),
+        data!("ed25519-pkcs8.pem"),
+        data!("p256-sec1.pem"),
+        data!("p384-pkcs8.pem"),
+        data!("rsa-pkcs1.pem"),
+        data!("rsa-openssh"),
+    ] {
+        let mut lines: Vec<&str> = key.lines().collect();
+        let (first, last) = (lines.remove(0), lines.pop().unwrap());
+        let body = lines.concat();
+        for width in [4, 5, 48, 63, 64, 65, 70, 76, 77, 199, 200, body.len()] {
+            let folded: Vec<&str> = body
+                .as_bytes()
+                .chunks(width)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            let folded = folded.join("\n");
+            let given = format!("{first}\n{folded}\n{last}");
+            assert_eq!(normalise(&given, None).unwrap()[PRIVATE_KEY], key, "{width}");
+        }
+        for separator in ["", " ", "\\n", "\t"] {
+            let given = [first, &lines.join(separator), last].join(separator);
+            assert_eq!(normalise(&given, None).unwrap()[PRIVATE_KEY], key, "{separator:?}");
+        }
+    }
+    let with_passphrase = data!("rsa-encrypted-pkcs8.pem").replace('\n', " ");
+    let normal = normalise(&with_passphrase, Some(PHRASE)).unwrap();
+    assert_eq!(normal[PRIVATE_KEY], data!("rsa-encrypted-pkcs8.pem"));
+    let parameters =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let with_parameters = format!("{parameters}{}", data!("p256-sec1.pem"));
+    assert_eq!(normalise(&with_parameters, None).unwrap()[PRIVATE_KEY], data!("p256-sec1.pem"));
+}
+
+/// Half of the technicians have PuTTY.
+#[test]
+fn keys_of_putty_become_keys_of_openssh() {
+    let lines = [
+        ("ed25519", data!("ed25519-openssh.pub")),
+        ("p256", data!("p256-openssh.pub")),
+        ("p384", data!("p384-openssh.pub")),
+        ("rsa", data!("rsa-openssh.pub")),
+    ];
+    for (kind, key, passphrase) in [
+        ("ed25519", data!("ed25519-v2.ppk"), None),
+        ("ed25519", data!("ed25519-v3.ppk"), None),
+        ("ed25519", data!("ed25519-encrypted-v2.ppk"), Some(PHRASE)),
+        ("ed25519", data!("ed25519-encrypted-v3.ppk"), Some(PHRASE)),
+        ("ed25519", data!("ed25519-argon2i-v3.ppk"), Some(PHRASE)),
+        ("p256", data!("p256-v2.ppk"), None),
+        ("p256", data!("p256-encrypted-v3.ppk"), Some(PHRASE)),
+        ("p384", data!("p384-v3.ppk"), None),
+        ("rsa", data!("rsa-v2.ppk"), None),
+        ("rsa", data!("rsa-v3.ppk"), None),
+        ("rsa", data!("rsa-encrypted-v2.ppk"), Some(PHRASE)),
+        ("rsa", data!("rsa-encrypted-v3.ppk"), Some(PHRASE)),
+    ] {
+        let expected = lines.iter().find(|(name, _)| *name == kind).unwrap().1.trim();
+        for spelled in [key.to_owned(), key.replace('\n', "\r\n"), format!("\n{key}\n")] {
+            let normal = normalise(&spelled, passphrase).unwrap();
+            assert_eq!(normal[PUBLIC_KEY], expected, "{key}");
+            let kept = &normal[PRIVATE_KEY];
+            let read = PrivateKey::from_openssh(kept).unwrap();
+            assert_eq!(read.is_encrypted(), passphrase.is_some(), "the passphrase stays on it");
+            // What is kept is taken again as it is.
+            assert_eq!(normalise(kept, passphrase).unwrap(), normal);
+        }
+    }
+}
+
+/// Attack: a file whose MAC does not cover what is read, one that asks for minutes of work, and one
+/// with the halves of two keys.
+#[test]
+fn damaged_keys_of_putty_are_refused() {
+    let plain = data!("ed25519-v3.ppk");
+    let sealed = data!("ed25519-encrypted-v3.ppk");
+    let changed = |text: &str, line: &str| {
+        let at = text.find(line).unwrap() + line.len() + 3;
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    for line in ["Public-Lines: 2\n", "Private-Lines: 1\n"] {
+        assert!(refused(&changed(plain, line), None, PRIVATE_KEY).contains("damaged"));
+    }
+    assert!(
+        refused(&plain.replace("Comment: ", "Comment: x"), None, PRIVATE_KEY).contains("damaged")
+    );
+    assert!(
+        refused(&plain.replace("ssh-ed25519\n", "ssh-rsa\n"), None, PRIVATE_KEY)
+            .contains("damaged")
+    );
+    assert!(refused(&format!("{plain}more"), None, PRIVATE_KEY).contains("damaged"));
+    for lines in 1..plain.lines().count() {
+        let cut: Vec<&str> = plain.lines().take(lines).collect();
+        assert!(refused(&cut.join("\n"), None, PRIVATE_KEY).contains("damaged"));
+    }
+    assert!(refused(plain, Some(PHRASE), PASSPHRASE).contains("not encrypted"));
+    assert!(refused(sealed, None, PRIVATE_KEY).contains("its passphrase"));
+    assert!(refused(sealed, Some("Correct horse"), PASSPHRASE).contains("does not open"));
+    assert!(
+        refused(data!("ed25519-costly-v3.ppk"), Some(PHRASE), PRIVATE_KEY).contains("too long")
+    );
+    let many = sealed.replace("Argon2-Passes: 21", "Argon2-Passes: 4294967295");
+    assert!(refused(&many, Some(PHRASE), PRIVATE_KEY).contains("too long"));
+    let none = sealed.replace("Argon2-Passes: 21", "Argon2-Passes: 0");
+    assert!(refused(&none, Some(PHRASE), PRIVATE_KEY).contains("damaged"));
+}
+
 /// OpenSSH does not read a key without its last line end.
 #[test]
 fn line_ends_are_those_that_openssh_reads() {
@@ -123,7 +236,9 @@ fn other_things_get_a_clear_no() {
             "the private one",
         ),
         ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "that says PRIVATE KEY"),
-        ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none", "puttygen"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none", "damaged"),
+        ("PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none", "version 2 or 3"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: rot13", "does not have"),
         (data!("rsa-legacy-encrypted.pem"), "ssh-keygen -p"),
         (data!("rsa-1024-openssh"), "1024 bits"),
         (data!("p521-openssh"), "expected an Ed25519"),

@@ -16,7 +16,7 @@ pub(super) async fn sync(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal
         "changed": done.counts.changed,
         "returned": done.counts.returned,
         "vanished": done.counts.vanished,
-        "unusable": done.unusable,
+        "unusable": done.unusable.count,
     }))
 }
 

@@ -11,9 +11,8 @@ use serde::Serialize;
 
 use super::path::Version;
 
-/// The tooltip of a service that has none of its own: the very text of WaTTS 1.6.1, which clients
-/// show.
-const DEFAULT_TOOLTIP: &str = "Your authorisation is insufficient for this service. This may be due to missing group membership or due to a too low Level of Assurance (LoA) (Yes, we already support that kind of stuff ;D)";
+/// The tooltip of a service that has none of its own. Clients show it as it is.
+const DEFAULT_TOOLTIP: &str = "You are not allowed to use this service. You may have to be in another group, or to sign in with a higher level of assurance. The administrators of the service can tell you more.";
 
 /// The answer of `info`.
 #[derive(Serialize, JsonSchema)]

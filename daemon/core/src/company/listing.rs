@@ -13,6 +13,9 @@ const MAX_CHARS: usize = 200;
 /// Most companies of a directory. More of them are a fault of the directory, or of ours.
 pub(super) const MAX_COMPANIES: usize = 100_000;
 
+/// How many companies that cannot be used are named to operators.
+const NAMED: usize = 5;
+
 /// The names of one company in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
@@ -28,6 +31,15 @@ pub(super) struct Listing {
     /// How many companies had no usable id. None of them is a company that is stored: all stored
     /// ids are usable.
     pub(super) without_id: usize,
+}
+
+/// The companies of a directory that are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unusable {
+    /// How many.
+    pub count: usize,
+    /// The first of those that have an id, by it.
+    pub some: Vec<String>,
 }
 
 /// The directory has more companies than are allowed.
@@ -54,9 +66,12 @@ impl Listing {
         if self.companies.len() + self.without_id > MAX_COMPANIES { Err(TooMany) } else { Ok(()) }
     }
 
-    /// How many companies cannot be used: without a usable id, or without any name.
-    pub(super) fn unusable(&self) -> usize {
-        self.without_id + self.companies.values().filter(|names| names.is_none()).count()
+    /// The companies that cannot be used: without a usable id, or without any name.
+    pub(super) fn unusable(&self) -> Unusable {
+        let nameless = self.companies.iter().filter(|(_, names)| names.is_none());
+        let ids: Vec<_> = nameless.map(|(id, _)| id.clone()).collect();
+        let count = self.without_id + ids.len();
+        Unusable { count, some: ids.into_iter().take(NAMED).collect() }
     }
 }
 
@@ -108,7 +123,8 @@ mod tests {
         assert_eq!(names("2").unwrap().name.len(), MAX_CHARS);
         assert_eq!(names("3").unwrap().name, "short");
         assert_eq!(names("4"), None);
-        assert_eq!((listing.companies.len(), listing.without_id, listing.unusable()), (4, 4, 5));
+        assert_eq!((listing.companies.len(), listing.without_id), (4, 4));
+        assert_eq!(listing.unusable(), Unusable { count: 5, some: vec!["4".to_owned()] });
     }
 
     #[test]

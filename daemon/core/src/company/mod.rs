@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use configurations::Configurations;
+pub use listing::Unusable;
 pub use plan::Counts;
 pub use sync::Synchronised;
 

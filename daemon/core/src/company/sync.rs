@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::{oneshot, watch};
 
 use super::failure::SyncFailure;
-use super::listing::Listing;
+use super::listing::{Listing, Unusable};
 use super::plan::{Counts, Write, mass_vanishing, plan};
 use super::walk::{LONGEST_WALK, TOO_MANY_COMPANIES, Walk, WalkEnd, walk};
 use super::{Companies, Source};
@@ -28,12 +28,12 @@ use crate::records::{COMPANIES_IN_A_BATCH, CommitError};
 const WRITE_ATTEMPTS: usize = 4;
 
 /// The result of a synchronisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synchronised {
     /// How many companies were written.
     pub counts: Counts,
-    /// How many companies of the directory cannot be used: without an id, or without any name.
-    pub unusable: usize,
+    /// The companies of the directory that are left out.
+    pub unusable: Unusable,
 }
 
 /// The state of synchronising.
@@ -48,7 +48,7 @@ pub(super) struct Synchroniser {
 #[derive(Default)]
 struct Status {
     failure: Option<String>,
-    unusable: usize,
+    unusable: Unusable,
 }
 
 /// What caused a synchronisation.
@@ -99,10 +99,14 @@ impl Companies {
     /// The warnings for operators, as sentences. None: all is well.
     pub fn warnings(&self) -> Vec<String> {
         let status = self.synchroniser.status();
-        let unusable = (status.unusable > 0).then(|| {
+        let Unusable { count, some } = &status.unusable;
+        let unusable = (*count > 0).then(|| {
+            let named = match some.as_slice() {
+                [] => String::new(),
+                some => format!(" (among them those with the ids {})", some.join(", ")),
+            };
             format!(
-                "{} companies of the directory have no usable id or name; they are left out",
-                status.unusable
+                "{count} companies of the directory have no usable id or name and are left out{named}; give them a name there"
             )
         });
         status.failure.clone().into_iter().chain(unusable).collect()
@@ -292,7 +296,7 @@ impl Companies {
         let mut status = self.synchroniser.status();
         match result {
             Ok(done) => {
-                *status = Status { failure: None, unusable: done.unusable };
+                *status = Status { failure: None, unusable: done.unusable.clone() };
                 if done.counts != Counts::default() {
                     tracing::info!(counts = %done.counts, "companies were synchronised");
                 }

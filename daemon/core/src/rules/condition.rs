@@ -114,8 +114,13 @@ impl Condition {
             Err(regex::Error::CompiledTooBig(_)) => Err(RuleError::new(
                 "the pattern takes more than 1 MiB when compiled: make it simpler",
             )),
+            // The library draws the place on lines of its own, and says on the last one what is
+            // wrong.
             Err(error) => {
-                Err(RuleError::new(format!("the pattern is not a regular expression: {error}")))
+                let text = error.to_string();
+                let why = text.lines().last().unwrap_or_default();
+                let why = why.strip_prefix("error: ").unwrap_or(why);
+                Err(RuleError::new(format!("the pattern is not a regular expression: {why}")))
             }
         }
     }

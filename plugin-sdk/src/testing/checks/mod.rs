@@ -207,10 +207,12 @@ pub(super) fn page(page: &Page, cursor: Option<&str>, secrets: &[(String, String
             (identifier, MAX_COMPANY_IDENTIFIER, "identifier"),
             (name, MAX_COMPANY_NAME, "name"),
         ];
+        let is_nameless = identifier.is_empty() && name.is_empty();
         for (text, most, what) in texts {
-            let fits = (1..=most).contains(&text.len())
-                && !text.trim().is_empty()
-                && !text.contains(char::is_control);
+            let fits = (is_nameless && what != "id")
+                || (1..=most).contains(&text.len())
+                    && !text.trim().is_empty()
+                    && !text.contains(char::is_control);
             complaints.unless(fits, || {
                 format!(
                     "the {what} of the company {id:?} is empty, too long, or has control characters"

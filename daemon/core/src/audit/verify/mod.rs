@@ -41,7 +41,7 @@ pub struct Verdict {
     /// The beginning of a next line follows, which is no part of the log: a reader of the file must
     /// not rely on it.
     pub unfinished: bool,
-    /// Everything that is wrong, a sentence each.
+    /// Everything that is wrong, a sentence each, with the file where it is known.
     pub faults: Vec<String>,
 }
 
@@ -50,6 +50,8 @@ pub struct Verdict {
 pub struct Verifier {
     check: Check,
     verdict: Verdict,
+    /// The file that is read, and how many lines of the log came before it.
+    file: Option<(String, u64)>,
     /// The line before, where it can be relied on.
     before: Option<Mark>,
     /// The beginning of a line whose end is yet to come.
@@ -69,11 +71,18 @@ impl Verifier {
         Self {
             check,
             verdict,
+            file: None,
             before: Some(before),
             rest: Vec::new(),
             overlong: false,
             unfinished: false,
         }
+    }
+
+    /// What is read from now on stands in the file `name`, which faults mention.
+    pub fn begin_file(&mut self, name: impl Into<String>) {
+        self.go_on();
+        self.file = Some((name.into(), self.verdict.lines));
     }
 
     /// Reads on.
@@ -197,7 +206,12 @@ impl Verifier {
     }
 
     fn fault_at_next_line(&mut self, what: &str) {
-        self.fault(format!("Line {} {what}.", self.verdict.lines.saturating_add(1)));
+        let number = self.verdict.lines.saturating_add(1);
+        let place = match &self.file {
+            Some((name, before)) => format!("Line {} of {name}", number.saturating_sub(*before)),
+            None => format!("Line {number}"),
+        };
+        self.fault(format!("{place} {what}."));
     }
 
     fn fault(&mut self, sentence: String) {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use credsmith_contract::pem;
 use credsmith_core::secret::Secret;
 use pkcs8::der::asn1::{AnyRef, BitStringRef};
 use pkcs8::der::{Decode, Encode, SecretDocument};
@@ -20,6 +21,7 @@ use ring::signature::{
 use sec1::{EcParameters, EcPrivateKey};
 use ssh_key::private::{EcdsaKeypair, KeypairData};
 use wasmtime::component::Resource;
+use zeroize::Zeroizing;
 
 use crate::call::grants::PreparedSetting;
 use crate::call::state::State;
@@ -107,6 +109,9 @@ impl SigningKey {
                 "the key is encrypted; decrypt it: openssl pkey -in KEY -out PLAIN".to_owned()
             );
         }
+        // The readers of these forms differ in the widths of lines that they take.
+        let block = Zeroizing::new(pem::rewrap(block).ok_or("the PEM block is damaged")?);
+        let block = block.as_str();
         match label {
             "OPENSSH PRIVATE KEY" => from_openssh(block),
             "PRIVATE KEY" => from_pkcs8(der_of(block)?.as_bytes()),
