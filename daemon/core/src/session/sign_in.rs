@@ -20,8 +20,8 @@ use super::{Address, Confirmation, Sessions, SignInProvider, TokenPair, code};
 use crate::caller::{Client, Interface, Subject};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::outcome_of;
-use crate::ids::{ProviderId, UserId};
-use crate::ports::audit::{Action, Actor, Event, Target};
+use crate::ids::ProviderId;
+use crate::ports::audit::{Action, Actor, Event, Target, Who};
 use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
 use crate::secret::Secret;
@@ -330,7 +330,10 @@ impl Sessions {
     ) {
         let target = Target { provider: Some(provider.clone()), ..Target::default() };
         let actor = match subject {
-            Some(subject) => Actor::user(subject.clone(), Interface::Vault, browser),
+            Some(subject) => {
+                let who = Who::User(subject.clone(), Interface::Vault);
+                Actor { who, client: browser }
+            }
             None => Actor::stranger(Interface::Vault, browser),
         };
         let event = self.ground.event(Some(actor), Action::SignIn, target, outcome_of(error));

@@ -60,8 +60,12 @@ impl Users {
 
     /// [`Users::prepare_sign_in`] and [`Users::record_prepared`] in one.
     #[cfg(test)]
-    pub(crate) async fn record_sign_in(&self, vouched: Vouched) -> Result<UserId, Error> {
-        self.record_prepared(&self.prepare_sign_in(vouched)).await
+    pub(crate) async fn record_sign_in(
+        &self,
+        vouched: Vouched,
+        client: &Client,
+    ) -> Result<UserId, Error> {
+        self.record_prepared(&self.prepare_sign_in(vouched), client).await
     }
 
     /// Records a sign-in: creates the user at the first one, updates the user at later ones.

@@ -70,20 +70,20 @@ async fn refresh_replay_ends_the_session() {
 async fn a_spent_refresh_token_gets_a_pair_of_its_own_within_the_grace() {
     let setup = Setup::new().await;
     let first = setup.sign_in("alice").await;
-    let lost = setup.sessions.refresh(&first.refresh).await.unwrap();
+    let lost = setup.sessions.refresh(&first.refresh, &Client::default()).await.unwrap();
     let events = setup.event_count();
     setup.world.clock.advance(10 * SECOND - Duration::from_millis(1));
-    let again = setup.sessions.refresh(&first.refresh).await.unwrap();
+    let again = setup.sessions.refresh(&first.refresh, &Client::default()).await.unwrap();
     assert_ne!(lost.refresh.expose(), again.refresh.expose());
     assert_eq!(setup.event_count(), events, "nothing has ended");
     // Each pair goes its own way from here on.
     setup.world.clock.advance(HOUR);
     for pair in [&lost, &again] {
-        let next = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        let next = setup.sessions.refresh(&pair.refresh, &Client::default()).await.unwrap();
         assert!(setup.is_valid(&next.access).await);
     }
     // The grace begins with the first use, not with each.
-    assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
+    assert_eq!(kind(setup.sessions.refresh(&first.refresh, &Client::default()).await), Some(Kind::Unauthenticated));
     assert!(setup.world.store.dump("session/").is_empty(), "and then it ends the session");
 }
 
@@ -92,11 +92,12 @@ async fn a_spent_refresh_token_gets_a_pair_of_its_own_within_the_grace() {
 async fn tabs_that_race_for_a_refresh_all_get_tokens() {
     let setup = Setup::new().await;
     let pair = setup.sign_in("alice").await;
-    let pairs = join_all((0..20).map(|_| setup.sessions.refresh(&pair.refresh))).await;
+    let client = Client::default();
+    let pairs = join_all((0..20).map(|_| setup.sessions.refresh(&pair.refresh, &client))).await;
     for pair in pairs {
         let pair = pair.unwrap();
         assert!(setup.is_valid(&pair.access).await);
-        let next = setup.sessions.refresh(&pair.refresh).await.unwrap();
+        let next = setup.sessions.refresh(&pair.refresh, &Client::default()).await.unwrap();
         assert!(setup.is_valid(&next.access).await);
     }
 }
@@ -106,11 +107,11 @@ async fn tabs_that_race_for_a_refresh_all_get_tokens() {
 async fn the_grace_of_a_spent_token_survives_a_restart() {
     let mut setup = Setup::new().await;
     let first = setup.sign_in("alice").await;
-    setup.sessions.refresh(&first.refresh).await.unwrap();
+    setup.sessions.refresh(&first.refresh, &Client::default()).await.unwrap();
     setup.crash().await;
-    assert!(setup.sessions.refresh(&first.refresh).await.is_ok());
+    assert!(setup.sessions.refresh(&first.refresh, &Client::default()).await.is_ok());
     setup.world.clock.advance(10 * SECOND);
-    assert_eq!(kind(setup.sessions.refresh(&first.refresh).await), Some(Kind::Unauthenticated));
+    assert_eq!(kind(setup.sessions.refresh(&first.refresh, &Client::default()).await), Some(Kind::Unauthenticated));
 }
 
 /// Race: one refresh token is used many times at once, where there is no grace.
