@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look after the store of a daemon that does not run
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Manage leases that a running daemon could not revoke
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -144,6 +147,26 @@ pub(crate) enum AuditCommand {
         /// The number of the first line in the files, where older ones are no longer kept
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         from: u64,
+    },
+}
+
+/// Commands for the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Accept a store that has lost something, or is older than the audit log: says what is
+    /// missing, asks, and applies the suspensions and revocations that the log knows
+    #[command(after_help = EXIT_CODES)]
+    Accept {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Files of the audit log that were moved away, the oldest first; the present one is read in
+        /// any case
+        #[arg(long, value_name = "FILE")]
+        log: Vec<PathBuf>,
+        /// Accept without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -4,3 +4,4 @@ pub(crate) mod audit;
 pub(crate) mod key;
 pub(crate) mod plugin;
 pub(crate) mod running;
+pub(crate) mod store;

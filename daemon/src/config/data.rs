@@ -11,12 +11,24 @@ pub(super) const DEFAULT_CACHE: u64 = 16 << 20;
 pub(super) const CACHE: &[Key<u64>] =
     &[Key::size("cache", |cache| cache, 1 << 20..=64 << 30, "Memory for the store's cache.")];
 
+/// The default of `copies`.
+pub(super) const DEFAULT_COPIES: usize = 2;
+/// The key `copies`.
+pub(super) const COPIES: &[Key<usize>] = &[Key::count(
+    "copies",
+    |copies| copies,
+    0..=100,
+    "Copies of the last good state of the store, in `copies` beside it: made at a start, one a day at most.",
+)];
+
 /// The directory of the state.
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) directory: PathBuf,
     /// Memory for the store's cache, in bytes.
     pub(crate) cache: u64,
+    /// Copies of the last good state of the store.
+    pub(crate) copies: usize,
 }
 
 impl Data {
@@ -24,15 +36,23 @@ impl Data {
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         let mut cache = DEFAULT_CACHE;
         keys::read(CACHE, table, &mut cache);
+        let mut copies = DEFAULT_COPIES;
+        keys::read(COPIES, table, &mut copies);
         Some(Self {
             directory: table.required("directory", "\"/var/lib/credsmith\"", directory)?,
             cache,
+            copies,
         })
     }
 
     /// The directory of compiled plugins.
     pub(crate) fn artefacts(&self) -> PathBuf {
         self.directory.join("artefacts")
+    }
+
+    /// The directory of the copies of the store.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.directory.join("copies")
     }
 
     /// The directory of the store.

@@ -24,11 +24,11 @@ use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, Ports};
-use credsmith_store::{Sled, SledOptions};
+use credsmith_store::{Copies, Safeguards, Sled, SledOptions};
 use tokio::time::timeout;
 
 use crate::audit::{DaemonLogCheck, Echo, LogFile};
-use crate::config::{self, Config, Data};
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::files;
 use crate::sentence::sentence;
@@ -90,7 +90,7 @@ pub(crate) async fn wire_up(
 ) -> Result<Daemon, Failure> {
     let begun = Instant::now();
     files::private_directory(&config.data.directory).map_err(Failure::Run)?;
-    let store = Arc::new(open_store(&config.data).await?);
+    let store = Arc::new(open_store(&config, Losses::Refused).await?);
     let keyring =
         Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
     let providers = start_providers(&config, &system)?;
@@ -111,10 +111,12 @@ pub(crate) async fn wire_up(
         catalogue: catalogue(&config)?,
         options: config.leases.clone(),
     };
-    let leases = Leases::new(Arc::clone(&ground), parts);
-    leases.start().await.map_err(Failure::error)?;
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
+    // An older store may have forgotten suspensions and revocations: nothing is done from it.
+    audit.begin().await.map_err(|behind| Failure::run(behind.to_string()))?;
+    let leases = Leases::new(Arc::clone(&ground), parts);
+    leases.start().await.map_err(Failure::error)?;
     audit.start();
 
     let dependencies = VaultDependencies {
@@ -146,8 +148,24 @@ pub(crate) async fn wire_up(
     Ok(daemon)
 }
 
-pub(crate) async fn open_store(data: &Data) -> Result<Sled, Failure> {
-    let options = SledOptions { cache_bytes: data.cache, ..SledOptions::new(data.store()) };
+/// Whether a store is opened that has lost something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Losses {
+    /// It is not.
+    Refused,
+    /// It is, for an operator who decides.
+    Shown,
+}
+
+pub(crate) async fn open_store(config: &Config, losses: Losses) -> Result<Sled, Failure> {
+    let data = &config.data;
+    let safeguards = Safeguards {
+        evidence: vec![config.audit.file(data), data.artefacts()],
+        copies: Some(Copies { directory: data.copies(), count: data.copies }),
+        despite_loss: losses == Losses::Shown,
+    };
+    let options =
+        SledOptions { cache_bytes: data.cache, safeguards, ..SledOptions::new(data.store()) };
     let opened = tokio::task::spawn_blocking(|| Sled::open(options)).await;
     let store = opened.map_err(Failure::error)?;
     store.map_err(Failure::error)

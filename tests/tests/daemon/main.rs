@@ -2,7 +2,8 @@
 //!
 //! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client
 //! does, `surface` goes through what the recordings leave out, `anything` throws arbitrary requests
-//! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log.
+//! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log,
+//! `losses` at a store that has lost something.
 //! `vault` is about the other dialect.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ mod anything;
 mod audit;
 mod canaries;
 mod golden;
+mod losses;
 mod operation;
 mod surface;
 mod vault;
