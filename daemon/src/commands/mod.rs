@@ -4,4 +4,5 @@ pub(crate) mod audit;
 pub(crate) mod key;
 pub(crate) mod plugin;
 pub(crate) mod running;
+pub(crate) mod store;
 pub(crate) mod store_copy;
