@@ -121,7 +121,7 @@ fn missing(store: &OnDisk, forgotten: &Forgotten) -> Vec<String> {
 /// Reads the lines of a file of the log, which is made durable. Returns where the last authentic
 /// one ends.
 fn read(path: &Path, forgotten: &mut Forgotten) -> Result<u64, Failure> {
-    let read = || -> io::Result<u64> {
+    let mut read = || -> io::Result<u64> {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("not a regular file"));
