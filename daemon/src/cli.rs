@@ -61,12 +61,12 @@ pub(crate) enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Copy the store of a daemon that does not run
-    #[command(subcommand)]
-    Store(StoreCommand),
     /// Verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look after the store of a daemon that does not run
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Manage leases that a running daemon could not revoke
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -162,6 +162,39 @@ pub(crate) enum AuditCommand {
     },
 }
 
+/// Commands for the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Accept a store that has lost something, or is older than the audit log: says what is
+    /// missing, asks, and applies the suspensions and revocations that the log knows
+    #[command(after_help = EXIT_CODES)]
+    Accept {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Files of the audit log that were moved away, the oldest first; the present one is read in
+        /// any case
+        #[arg(long, value_name = "FILE")]
+        log: Vec<PathBuf>,
+        /// Accept without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Copy the data of a daemon that does not run into a new data directory, also to change the
+    /// engine of the store; the copy is read back and compared
+    Copy {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The new data directory: one that does not exist, or is empty
+        #[arg(long, value_name = "DIRECTORY")]
+        to: PathBuf,
+        /// The engine of the copy, sled or redb; without it, that of the configuration
+        #[arg(long, value_name = "ENGINE")]
+        engine: Option<Engine>,
+    },
+}
+
 /// Commands for the vault.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
@@ -245,24 +278,6 @@ pub(crate) enum KeyCommand {
         /// The file to create (mode 600)
         #[arg(value_name = "FILE")]
         file: PathBuf,
-    },
-}
-
-/// Commands for the store.
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Copy the data of a daemon that does not run into a new data directory, also to change the
-    /// engine of the store; the copy is read back and compared
-    Copy {
-        /// The configuration file
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// The new data directory: one that does not exist, or is empty
-        #[arg(long, value_name = "DIRECTORY")]
-        to: PathBuf,
-        /// The engine of the copy, sled or redb; without it, that of the configuration
-        #[arg(long, value_name = "ENGINE")]
-        engine: Option<Engine>,
     },
 }
 

@@ -71,6 +71,9 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::CompileComponent { memory, seconds } => {
             credsmith_host::compile_component(memory, seconds).map_err(Failure::run)
         }
+        Command::Store(StoreCommand::Accept { config, log, yes }) => {
+            block_on(commands::store::accept(&config, &log, yes))
+        }
         Command::Lease(command) => block_on(running::lease(command)),
         Command::User(command) => block_on(running::user(command)),
         Command::Vault(command) => block_on(running::vault(command)),
@@ -79,10 +82,21 @@ fn run_command(command: Command) -> Result<(), Failure> {
 }
 
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime: Runtime =
-        Builder::new_multi_thread().enable_all().build().map_err(Failure::error)?;
+    let runtime = runtime()?;
     let result = runtime.block_on(work);
     // Tasks that still run after a drain, or after a second signal, are not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// The runtime's threads. Where the system makes no more of them, the runtime panics.
+fn runtime() -> Result<Runtime, Failure> {
+    let built = std::panic::catch_unwind(|| Builder::new_multi_thread().enable_all().build());
+    built.map_or_else(|_| Err(no_threads()), |runtime| runtime.map_err(Failure::error))
+}
+
+fn no_threads() -> Failure {
+    Failure::run(
+        "The system makes no further thread for the daemon: raise its limit (TasksMax of its unit, or `ulimit -u`).",
+    )
 }

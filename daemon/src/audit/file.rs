@@ -10,6 +10,9 @@ use credsmith_core::error::BoxedCause;
 use credsmith_core::ports::audit::AuditFile;
 use credsmith_http::Bytes;
 
+/// How many files beside the log are looked at.
+const MOST_MOVED: usize = 8;
+
 /// The file at a path. It is opened for each call, so that an operator may rename it at any time:
 /// the next call then creates a new one.
 #[derive(Debug)]
@@ -55,16 +58,42 @@ impl AuditFile for LogFile {
         .await
     }
 
-    async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause> {
+    async fn write(&self, at: u64, left: u64, bytes: Bytes) -> Result<(), BoxedCause> {
         self.with(move |path| {
-            let is_new = !path.exists();
-            let mut file = open(path, OpenOptions::new().append(true).create(true).mode(0o600))?;
-            if file.metadata()?.len() != at {
+            let mut file = open_for_writing(path, left)?;
+            let length = file.metadata()?.len();
+            if length.checked_sub(at).is_none_or(|behind| behind > left) {
                 return Err(io::Error::other("another process writes to it too"));
             }
+            file.seek(SeekFrom::Start(at))?;
             file.write_all(&bytes)?;
+            let end = at + bytes.len() as u64;
+            if length > end {
+                file.set_len(end)?;
+            }
             file.sync_data()?;
-            if is_new { sync_directory(path) } else { Ok(()) }
+            // Also where an earlier call has made the file: it may have failed before this.
+            if at == 0 { sync_directory(path) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn moved(&self, from: u64, most: usize) -> Result<Vec<Bytes>, BoxedCause> {
+        self.with(move |path| {
+            let mut moved = Vec::new();
+            for path in beside(path)? {
+                let mut file = open(&path, OpenOptions::new().read(true))?;
+                if file.metadata()?.len() < from {
+                    continue;
+                }
+                file.sync_all()?;
+                sync_directory(&path)?;
+                file.seek(SeekFrom::Start(from))?;
+                let mut bytes = Vec::new();
+                file.take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+                moved.push(bytes.into());
+            }
+            Ok(moved)
         })
         .await
     }
@@ -79,6 +108,40 @@ impl AuditFile for LogFile {
     }
 }
 
+/// Opens the file for writing at a place. Where the file system lets it only grow (`chattr +a`),
+/// what stands there is left as it is and made durable with the rest.
+fn open_for_writing(path: &Path, left: u64) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    match open(path, &options) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && left == 0 => {
+            open(path, OpenOptions::new().append(true))
+        }
+        opened => opened,
+    }
+}
+
+/// The files whose names begin with that of the file, as tools that rotate logs name them; those
+/// that were changed last come first.
+fn beside(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_moved = |other: &[u8]| {
+        other
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(b".") || rest.starts_with(b"-"))
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory_of(path))? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        if is_moved(entry.file_name().as_encoded_bytes()) && about.is_file() {
+            found.push((about.modified()?, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().rev().take(MOST_MOVED).map(|(_, path)| path).collect())
+}
+
 /// Opens a regular file. A named pipe is refused: opening it would wait for its other end.
 fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     match std::fs::metadata(path) {
@@ -89,9 +152,11 @@ fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
 
 /// Makes the entry of a new file durable: without that, the file is missing after a loss of power.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    File::open(directory_of(path))?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -106,8 +171,8 @@ mod tests {
         let path = dir.path().join("audit.jsonl");
         let file = LogFile::new(path.clone());
         assert_eq!(file.length().await.unwrap(), 0);
-        file.append(0, "one\n".into()).await.unwrap();
-        file.append(4, "two\n".into()).await.unwrap();
+        file.write(0, 0, "one\n".into()).await.unwrap();
+        file.write(4, 0, "two\n".into()).await.unwrap();
         assert_eq!(
             (file.length().await.unwrap(), &file.read(4, 3).await.unwrap()[..]),
             (8, &b"two"[..])
@@ -119,11 +184,23 @@ mod tests {
             0o600,
             "no other user reads it"
         );
-        assert!(file.append(4, "x".into()).await.is_err(), "it is longer than that");
+        assert!(file.write(4, 0, "x".into()).await.is_err(), "it is longer than that");
+        assert!(file.write(9, 0, "x".into()).await.is_err(), "it is shorter than that");
+        file.write(4, 4, "2\n".into()).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\n2\n");
+        file.write(4, 2, "two".into()).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo");
         file.cut(4).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+        for (older, text) in [("audit.jsonl-2026", "older"), ("audit.jsonl.1", "one\n")] {
+            std::fs::write(dir.path().join(older), text).unwrap();
+        }
+        std::fs::write(dir.path().join("audit.jsonlx"), "another file").unwrap();
         std::fs::rename(&path, dir.path().join("audit.jsonl.1")).unwrap();
-        file.append(0, "new\n".into()).await.unwrap();
+        let moved = file.moved(2, 2).await.unwrap();
+        assert_eq!(moved.len(), 2);
+        assert!(moved.iter().any(|bytes| &bytes[..] == b"e\n"), "{moved:?}");
+        file.write(0, 0, "new\n".into()).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new\n");
     }
 
@@ -131,9 +208,9 @@ mod tests {
     async fn what_cannot_be_written_says_where() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().join("absent/audit.jsonl"), dir.path().to_owned()] {
-            let error = LogFile::new(path.clone()).append(0, "x".into()).await.unwrap_err();
+            let error = LogFile::new(path.clone()).write(0, 0, "x".into()).await.unwrap_err();
             assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
         }
-        assert!(LogFile::new("/dev/null".into()).append(0, "x".into()).await.is_err());
+        assert!(LogFile::new("/dev/null".into()).write(0, 0, "x".into()).await.is_err());
     }
 }

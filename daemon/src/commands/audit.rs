@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::sentence::{as_sentence, sentence};
 use crate::system::System;
-use crate::wire_up::{self, open_keyring, open_store};
+use crate::wire_up::{self, Losses, open_keyring, open_store};
 use crate::{console, run};
 
 /// Verifies `files`, which follow each other and begin with line `from`. Without a configuration
@@ -52,11 +52,16 @@ fn unanswered(socket: &Path, error: &io::Error) -> Failure {
 
 fn print_verdict(verdict: &Verdict, has_key: bool) -> Result<(), Failure> {
     verdict.faults.iter().for_each(console::print);
-    let Verdict { lines, last, unfinished, faults } = verdict;
+    let Verdict { lines, last, unfinished, repeated, faults } = verdict;
     if *unfinished {
         console::say(
             "An unfinished line follows, which is not part of the log: the daemon is writing it, or was killed while writing it and will write it again.",
         );
+    }
+    if *repeated > 0 {
+        console::say(format!(
+            "{repeated} lines stand at the end of one file and once more at the beginning of the next: the file was moved away after the daemon had been killed amid a write. They are the same lines."
+        ));
     }
     match faults.len() {
         0 if has_key => {
@@ -104,7 +109,8 @@ fn answered(status: StatusCode, answer: &[u8]) -> Result<Verdict, Failure> {
     };
     let text = |fault: &Value| fault.as_str().unwrap_or_default().to_owned();
     let unfinished = answer.get("unfinished").and_then(Value::as_bool).unwrap_or_default();
-    Ok(Verdict { lines, last, unfinished, faults: faults.iter().map(text).collect() })
+    let repeated = number("repeated").unwrap_or_default();
+    Ok(Verdict { lines, last, unfinished, repeated, faults: faults.iter().map(text).collect() })
 }
 
 /// The reference for the log, from the store of a daemon that does not run.
@@ -114,7 +120,7 @@ async fn check_of_stopped(config: &Config, from: u64) -> Result<Check, Failure> 
         return Err(Failure::run(format!("There is no daemon's store at {}.", place.display())));
     }
     let system = System::new();
-    let opened = Arc::new(open_store(&config.data).await?);
+    let opened = Arc::new(open_store(config, Losses::Refused).await?);
     let store = Arc::clone(&opened) as Arc<dyn Store>;
     let keyring = Arc::new(open_keyring(config, Arc::clone(&store), &system).await?);
     let (clock, entropy) = (Arc::clone(&system.clock), Arc::clone(&system.entropy));
@@ -131,10 +137,11 @@ mod tests {
 
     #[test]
     fn a_verdict_comes_over_the_socket() {
-        let good = br#"{"lines":3,"last":7,"unfinished":true,"faults":["Line 1 is bad."]}"#;
+        let good =
+            br#"{"lines":3,"last":7,"unfinished":true,"repeated":2,"faults":["Line 1 is bad."]}"#;
         let verdict = answered(StatusCode::OK, good).unwrap();
         let faults = vec!["Line 1 is bad.".into()];
-        assert_eq!(verdict, Verdict { lines: 3, last: 7, unfinished: true, faults });
+        assert_eq!(verdict, Verdict { lines: 3, last: 7, unfinished: true, repeated: 2, faults });
         let refused =
             answered(StatusCode::BAD_REQUEST, br#"{"error":"it cannot be read"}"#).unwrap_err();
         assert_eq!(refused.to_string(), "It cannot be read.");

@@ -5,4 +5,5 @@ pub(crate) mod check;
 pub(crate) mod key;
 pub(crate) mod plugin;
 pub(crate) mod running;
+pub(crate) mod store;
 pub(crate) mod store_copy;

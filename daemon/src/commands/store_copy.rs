@@ -9,11 +9,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use credsmith_store::{Copied, Engine, OnDisk, OnDiskOptions, Stage};
+use credsmith_store::{Copied, Engine, OnDiskOptions, Stage};
 
 use crate::config::{Config, Loaded, store_in};
 use crate::failure::Failure;
 use crate::sentence::sentence;
+use crate::wire_up::{Losses, open_store};
 use crate::{console, files};
 
 /// How often a long copy says how far it is.
@@ -33,14 +34,12 @@ pub(crate) async fn copy(
         return Err(Failure::run(format!("There is no daemon's store at {}.", from.display())));
     }
     check_target(&to)?;
-    let options = config.data.store_options();
-    let opened = tokio::task::spawn_blocking(|| OnDisk::open(options)).await;
-    let source = opened.map_err(Failure::error)?.map_err(Failure::error)?;
+    let source = open_store(&config, Losses::Refused).await?;
 
     files::private_directory(&to).map_err(Failure::Run)?;
     let target = OnDiskOptions::new(engine, store_in(&to), config.data.cache);
     let copied = credsmith_store::copy(&source, target, progress()).await;
-    if let Err(error) = source.close().await {
+    if let Err(error) = source.inner().close().await {
         console::say(sentence(&error));
     }
     let copied = copied.map_err(Failure::error)?;

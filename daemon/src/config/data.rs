@@ -41,6 +41,16 @@ impl Default for Sizes {
     }
 }
 
+/// The default of `copies`.
+pub(super) const DEFAULT_COPIES: usize = 2;
+/// The key `copies`.
+pub(super) const COPIES: &[Key<usize>] = &[Key::count(
+    "copies",
+    |copies| copies,
+    0..=100,
+    "Copies of the last good state of the store, in `copies` beside it: made at a start, one a day at most.",
+)];
+
 /// The directory of the state.
 #[derive(Debug)]
 pub(crate) struct Data {
@@ -51,6 +61,8 @@ pub(crate) struct Data {
     pub(crate) cache: u64,
     /// Bytes of the disk that are kept for revocations.
     pub(crate) reserve: u64,
+    /// Copies of the last good state of the store.
+    pub(crate) copies: usize,
 }
 
 impl Data {
@@ -60,17 +72,25 @@ impl Data {
         keys::read(SIZES, table, &mut sizes);
         let engines = Engine::ALL.map(|engine| (engine.as_str(), engine));
         let engine = table.or("store", Engine::default(), |value| value.one_of(&engines));
+        let mut copies = DEFAULT_COPIES;
+        keys::read(COPIES, table, &mut copies);
         Some(Self {
             directory: table.required("directory", "\"/var/lib/credsmith\"", directory)?,
             engine,
             cache: sizes.cache,
             reserve: sizes.reserve,
+            copies,
         })
     }
 
     /// The directory of compiled plugins.
     pub(crate) fn artefacts(&self) -> PathBuf {
         self.directory.join("artefacts")
+    }
+
+    /// The directory of the copies of the store.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.directory.join("copies")
     }
 
     /// The directory of the store.
@@ -83,7 +103,7 @@ impl Data {
         self.directory.join("reserve")
     }
 
-    /// The options of the store.
+    /// The options of the store, with default safeguards.
     pub(crate) fn store_options(&self) -> OnDiskOptions {
         OnDiskOptions::new(self.engine, self.store(), self.cache)
     }

@@ -181,6 +181,7 @@ fn assert_stated<S>(section: &str, keys: &[Key<S>], mut defaults: S) {
 fn the_example_states_default_and_documentation_of_each_row() {
     assert_stated("server", server::LIMITS, credsmith_http::ServerOptions::default());
     assert_stated("data", data::SIZES, data::Sizes::default());
+    assert_stated("data", data::COPIES, data::DEFAULT_COPIES);
     assert_stated("leases", leases::KEYS, credsmith_core::leases::Options::default());
     assert_stated("plugins", plugins::KEYS, Plugins::default());
     assert_stated("services.info", services::KEYS, services::ServiceOptions::default());

@@ -24,11 +24,13 @@ use credsmith_core::ports::store::Store;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, Ports};
-use credsmith_store::{OnDisk, Reserve, ReserveOptions, WithReserve};
+use credsmith_store::{
+    Copies, OnDisk, OnDiskOptions, Reserve, ReserveOptions, Safeguards, WithReserve,
+};
 use tokio::time::timeout;
 
 use crate::audit::{DaemonLogCheck, Echo, LogFile};
-use crate::config::{self, Config, Data};
+use crate::config::{self, Config};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::files;
@@ -91,7 +93,7 @@ pub(crate) async fn wire_up(
 ) -> Result<Daemon, Failure> {
     let begun = Instant::now();
     files::private_directory(&config.data.directory).map_err(Failure::Run)?;
-    let store = Arc::new(open_store(&config.data).await?);
+    let store = Arc::new(open_store(&config, Losses::Refused).await?);
     let keyring =
         Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
     let providers = start_providers(&config, &system)?;
@@ -114,10 +116,12 @@ pub(crate) async fn wire_up(
         catalogue: catalogue(&config)?,
         options: config.leases.clone(),
     };
-    let leases = Leases::new(Arc::clone(&ground), parts);
-    leases.start().await.map_err(Failure::error)?;
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
+    // An older store may have forgotten suspensions and revocations: nothing is done from it.
+    audit.begin().await.map_err(|behind| Failure::run(behind.to_string()))?;
+    let leases = Leases::new(Arc::clone(&ground), parts);
+    leases.start().await.map_err(Failure::error)?;
     audit.start();
 
     let dependencies = VaultDependencies {
@@ -149,9 +153,27 @@ pub(crate) async fn wire_up(
     Ok(daemon)
 }
 
+/// Whether a store is opened that has lost something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Losses {
+    /// It is not.
+    Refused,
+    /// It is, for an operator who decides.
+    Shown,
+}
+
 /// Opens the store behind its reserve of room on the disk.
-pub(crate) async fn open_store(data: &Data) -> Result<WithReserve<OnDisk>, Failure> {
-    let options = data.store_options();
+pub(crate) async fn open_store(
+    config: &Config,
+    losses: Losses,
+) -> Result<WithReserve<OnDisk>, Failure> {
+    let data = &config.data;
+    let safeguards = Safeguards {
+        evidence: vec![config.audit.file(data), data.artefacts()],
+        copies: Some(Copies { directory: data.copies(), count: data.copies }),
+        despite_loss: losses == Losses::Shown,
+    };
+    let options = OnDiskOptions { safeguards, ..data.store_options() };
     let reserve = ReserveOptions::new(data.reserve_file(), data.reserve);
     let opened = tokio::task::spawn_blocking(|| {
         // An engine writes while it opens: on a full disk it gets the room of the reserve.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
 
 use crate::error::OpenError;
-use crate::guard::Safeguards;
+use crate::guard::{Loss, Safeguards};
 use crate::on_redb::{self, Redb, RedbOptions};
 use crate::on_sled::{Sled, SledOptions};
 
@@ -112,6 +112,25 @@ impl OnDisk {
                         .map(Self::Redb)
                 }
             },
+        }
+    }
+
+    /// What the store has lost, where it was opened despite that and the loss was not accepted.
+    pub fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::Sled(sled) => sled.loss(),
+            Self::Redb(redb) => redb.loss(),
+        }
+    }
+
+    /// Accepts the loss. Returns where the files are kept as they were before.
+    ///
+    /// # Errors
+    /// A file could not be written; nothing is accepted.
+    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
+        match self {
+            Self::Sled(sled) => sled.accept_loss(),
+            Self::Redb(redb) => redb.accept_loss(),
         }
     }
 

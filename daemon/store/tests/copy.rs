@@ -1,6 +1,6 @@
 //! A copy has every key, value and revision of its source, counts on where the source was, and
 //! takes the place of no other data.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

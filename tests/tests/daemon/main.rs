@@ -3,7 +3,7 @@
 //! `golden` replays answers of the original WaTTS, `wattson` speaks as its command line client
 //! does, `surface` goes through what the recordings leave out, `anything` throws arbitrary requests
 //! at it, `operation` looks at the process: start, log, signals, files, `audit` at its audit log,
-//! `store` at the engines of its store.
+//! `losses` at a store that has lost something, `store` at the engines of a store.
 //! `vault` is about the other dialect.
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod anything;
 mod audit;
 mod canaries;
 mod golden;
+mod losses;
 mod operation;
 mod store;
 mod surface;

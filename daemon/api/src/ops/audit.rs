@@ -29,6 +29,13 @@ pub(super) async fn verify(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refus
     let from = body.get("from").map_or(Some(1), Value::as_u64).filter(|from| *from > 0);
     let from =
         from.ok_or_else(|| Error::new(Kind::Invalid, "`from` is not the number of a line."))?;
-    let Verdict { lines, last, unfinished, faults } = ops.audit.verify(files, from).await?;
-    Ok(json!({ "lines": lines, "last": last, "unfinished": unfinished, "faults": faults }))
+    let Verdict { lines, last, unfinished, repeated, faults } =
+        ops.audit.verify(files, from).await?;
+    Ok(json!({
+        "lines": lines,
+        "last": last,
+        "unfinished": unfinished,
+        "repeated": repeated,
+        "faults": faults,
+    }))
 }

@@ -152,7 +152,7 @@ mod tests {
     impl AuditCheck for NoLog {
         fn verify(&self, files: Vec<PathBuf>, from: u64) -> BoxFuture<'_, Result<Verdict, Error>> {
             let faults = files.iter().map(|file| file.display().to_string()).collect();
-            async move { Ok(Verdict { lines: 1, last: from, unfinished: true, faults }) }.boxed()
+            async move { Ok(Verdict { lines: 1, last: from, unfinished: true, repeated: 3, faults }) }.boxed()
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn the_audit_log_is_verified() {
         let verify = |body| ask(Method::POST, "/audit/verify", &[], body);
-        let verdict = json!({ "lines": 1, "last": 7, "unfinished": true, "faults": ["/a", "/b"] });
+        let verdict = json!({ "lines": 1, "last": 7, "unfinished": true, "repeated": 3, "faults": ["/a", "/b"] });
         assert_eq!(verify(r#"{"files":["/a","/b"],"from":7}"#).await, (StatusCode::OK, verdict));
         assert_eq!(verify(r#"{"files":["/a"]}"#).await.1["last"], 1);
         for bad in ["{}", r#"{"files":[]}"#, r#"{"files":[1]}"#, r#"{"files":["/a"],"from":0}"#] {

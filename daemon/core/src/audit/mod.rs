@@ -6,6 +6,7 @@
 //!
 //! Never here: a secret. An event has no field for one.
 
+mod forgotten;
 mod line;
 mod outbox;
 mod remarks;
@@ -13,6 +14,7 @@ mod remarks;
 mod tests;
 mod verify;
 
-pub use outbox::{AuditLog, check_of};
+pub use forgotten::Forgotten;
+pub use outbox::{AuditLog, Behind, check_of};
 pub(crate) use remarks::write_remarks_until_stopped;
 pub use verify::{Check, Verdict, Verifier};

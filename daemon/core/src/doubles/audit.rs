@@ -51,8 +51,12 @@ pub struct MemoryFile(Arc<Mutex<Contents>>);
 #[derive(Debug, Default)]
 struct Contents {
     bytes: Vec<u8>,
+    /// What a loss of power leaves.
+    durable: Vec<u8>,
+    moved: Vec<Vec<u8>>,
     /// How many more bytes the disk takes; `None`: any number.
     room: Option<usize>,
+    fails_to_sync: bool,
     appends: usize,
 }
 
@@ -69,7 +73,33 @@ impl MemoryFile {
 
     /// Changes it behind the daemon's back; `Vec::new()` is what moving it away leaves.
     pub fn set(&self, bytes: impl Into<Vec<u8>>) {
+        let mut contents = lock(&self.0);
+        contents.bytes = bytes.into();
+        contents.durable = contents.bytes.clone();
+    }
+
+    /// The same, and a loss of power leaves what was there before.
+    pub fn set_unsynced(&self, bytes: impl Into<Vec<u8>>) {
         lock(&self.0).bytes = bytes.into();
+    }
+
+    /// Moves the file away, to a place beside it.
+    pub fn move_away(&self) {
+        let mut contents = lock(&self.0);
+        let bytes = std::mem::take(&mut contents.bytes);
+        contents.durable = Vec::new();
+        contents.moved.insert(0, bytes);
+    }
+
+    /// The next sync fails. What was written can still be read, and is not durable.
+    pub fn fail_next_sync(&self) {
+        lock(&self.0).fails_to_sync = true;
+    }
+
+    /// What was not synced is gone.
+    pub fn lose_power(&self) {
+        let mut contents = lock(&self.0);
+        contents.bytes = contents.durable.clone();
     }
 
     /// The disk takes so many bytes more and is full then; `None`: there is room again.
@@ -95,20 +125,45 @@ impl AuditFile for MemoryFile {
         Ok(Bytes::copy_from_slice(rest.get(..most).unwrap_or(rest)))
     }
 
-    async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause> {
+    async fn write(&self, at: u64, left: u64, bytes: Bytes) -> Result<(), BoxedCause> {
         let mut contents = lock(&self.0);
-        if contents.bytes.len() as u64 != at {
+        let behind = (contents.bytes.len() as u64).checked_sub(at);
+        if behind.is_none_or(|behind| behind > left) {
             return Err("the file is not as long as it was".into());
         }
         contents.appends += 1;
         let fits = contents.room.unwrap_or(usize::MAX).min(bytes.len());
+        contents.bytes.truncate(usize::try_from(at)?);
         contents.bytes.extend_from_slice(bytes.get(..fits).unwrap_or_default());
         contents.room = contents.room.map(|room| room - fits);
-        if fits < bytes.len() { Err("no space left on device".into()) } else { Ok(()) }
+        if fits < bytes.len() {
+            return Err("no space left on device".into());
+        }
+        if std::mem::take(&mut contents.fails_to_sync) {
+            // The kernel reports the failure once, and takes what it has for written from then on.
+            return Err("input/output error".into());
+        }
+        // As a kernel does that takes earlier pages for clean: what was not written again is not
+        // durable.
+        contents.durable.truncate(usize::try_from(at)?);
+        let known = contents.durable.len();
+        let unwritten = usize::try_from(at)?.saturating_sub(known);
+        contents.durable.extend(std::iter::repeat_n(0, unwritten));
+        contents.durable.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn moved(&self, from: u64, most: usize) -> Result<Vec<Bytes>, BoxedCause> {
+        let from = usize::try_from(from)?;
+        let moved = &lock(&self.0).moved;
+        let rest = moved.iter().filter_map(|bytes| bytes.get(from..));
+        Ok(rest.map(|rest| Bytes::copy_from_slice(rest.get(..most).unwrap_or(rest))).collect())
     }
 
     async fn cut(&self, length: u64) -> Result<(), BoxedCause> {
-        lock(&self.0).bytes.truncate(usize::try_from(length)?);
+        let mut contents = lock(&self.0);
+        contents.bytes.truncate(usize::try_from(length)?);
+        contents.durable.truncate(usize::try_from(length)?);
         Ok(())
     }
 }

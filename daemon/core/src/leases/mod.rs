@@ -7,6 +7,7 @@
 //! Never here: a word of any dialect, an authorization (that is [`crate::access`]'s), a key of the
 //! store.
 
+pub mod accept;
 #[cfg(test)]
 mod any_order;
 mod attempts;

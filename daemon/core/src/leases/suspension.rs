@@ -4,7 +4,7 @@
 use super::Leases;
 use crate::caller::Subject;
 use crate::error::Error;
-use crate::ground::retry;
+use crate::ground::{Ground, retry};
 use crate::model::user::User;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Versioned;
@@ -16,62 +16,61 @@ impl Leases {
     pub(crate) async fn suspend_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
         // The suspension comes first: reservations after it fail, and those before it are found
         // below.
-        self.write_suspension(actor, subject, true).await?;
+        write(&self.ground, actor, subject, true).await?;
         self.doom_pending(subject).await
     }
 
     /// Lifts the suspension of `subject`, if there is one. Sessions that it ended stay over.
     pub(crate) async fn resume_as(&self, actor: &Actor, subject: &Subject) -> Result<(), Error> {
-        self.write_suspension(actor, subject, false).await
+        write(&self.ground, actor, subject, false).await
     }
+}
 
-    async fn write_suspension(
-        &self,
-        actor: &Actor,
-        subject: &Subject,
-        suspended: bool,
-    ) -> Result<(), Error> {
-        retry(|| async {
-            let known = self.ground.records.user_of(subject).await?;
-            self.try_suspension(actor, subject, known, suspended).await
-        })
-        .await
-    }
+/// Suspends `subject`, or lifts its suspension. Idempotent.
+pub(super) async fn write(
+    ground: &Ground,
+    actor: &Actor,
+    subject: &Subject,
+    suspended: bool,
+) -> Result<(), Error> {
+    retry(|| async {
+        let known = ground.records.user_of(subject).await?;
+        try_suspension(ground, actor, subject, known, suspended).await
+    })
+    .await
+}
 
-    /// One batch: the suspension that binds every dialect, and the user's new session generation. A
-    /// first sign-in in between conflicts with it.
-    async fn try_suspension(
-        &self,
-        actor: &Actor,
-        subject: &Subject,
-        known: Option<Versioned<User>>,
-        suspended: bool,
-    ) -> Result<(), CommitError> {
-        let at = self.ground.clock.now();
-        let mut writing = self.ground.records.writing();
-        if suspended {
-            writing.suspend(subject, at).await?;
-        } else {
-            writing.resume(subject);
-        }
-        let user = known.as_ref().map(|known| known.value.id);
-        match known {
-            None => writing.expect_no_user_of(subject),
-            Some(Versioned { value: user, revision }) => {
-                let session_generation = user.session_generation + u64::from(suspended);
-                let updated = if user.suspended == suspended { user.updated } else { at };
-                writing
-                    .change_user(&User { suspended, session_generation, updated, ..user }, revision)
-                    .await?;
-                writing.bump(USERS);
-            }
-        }
-        let action = if suspended { Action::Suspend } else { Action::Resume };
-        let target = Target { subject: Some(subject.clone()), user, ..Target::default() };
-        let actor = Some(actor.clone());
-        writing
-            .event(&Event { at, actor, action, target, note: None, outcome: Outcome::Done })
-            .await?;
-        writing.commit().await.map(drop)
+/// One batch: the suspension that binds every dialect, and the user's new session generation. A
+/// first sign-in in between conflicts with it.
+async fn try_suspension(
+    ground: &Ground,
+    actor: &Actor,
+    subject: &Subject,
+    known: Option<Versioned<User>>,
+    suspended: bool,
+) -> Result<(), CommitError> {
+    let at = ground.clock.now();
+    let mut writing = ground.records.writing();
+    if suspended {
+        writing.suspend(subject, at).await?;
+    } else {
+        writing.resume(subject);
     }
+    let user = known.as_ref().map(|known| known.value.id);
+    match known {
+        None => writing.expect_no_user_of(subject),
+        Some(Versioned { value: user, revision }) => {
+            let session_generation = user.session_generation + u64::from(suspended);
+            let updated = if user.suspended == suspended { user.updated } else { at };
+            writing
+                .change_user(&User { suspended, session_generation, updated, ..user }, revision)
+                .await?;
+            writing.bump(USERS);
+        }
+    }
+    let action = if suspended { Action::Suspend } else { Action::Resume };
+    let target = Target { subject: Some(subject.clone()), user, ..Target::default() };
+    let event = ground.event(Some(actor.clone()), action, target, Outcome::Done);
+    writing.event(&Event { at, ..event }).await?;
+    writing.commit().await.map(drop)
 }

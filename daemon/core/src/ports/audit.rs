@@ -155,6 +155,8 @@ pub enum Action {
     AssignRoles,
     /// Companies were synchronised with their directory.
     Synchronise,
+    /// An operator accepted a store that had lost something, or was older than the audit log.
+    AcceptStore,
     /// An operator gave another command.
     Operate,
     /// Events were dropped for want of room.
@@ -163,7 +165,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Issue,
         Self::Collect,
         Self::Revoke,
@@ -185,6 +187,7 @@ impl Action {
         Self::Purge,
         Self::AssignRoles,
         Self::Synchronise,
+        Self::AcceptStore,
         Self::Operate,
         Self::Lose,
     ];
@@ -218,6 +221,7 @@ impl Action {
             Self::Purge => "purge",
             Self::AssignRoles => "assign-roles",
             Self::Synchronise => "synchronise",
+            Self::AcceptStore => "accept-store",
             Self::Operate => "operate",
             Self::Lose => "lose",
         }
@@ -251,9 +255,16 @@ pub trait AuditFile: Send + Sync + 'static {
     /// The bytes from `from` on, at most `most`. Fewer only at the end of the file.
     async fn read(&self, from: u64, most: usize) -> Result<Bytes, BoxedCause>;
 
-    /// Writes `bytes` at its end, which is `at`, and creates the file where there is none. Durable
-    /// when it returns; after a failure a part may have been written.
-    async fn append(&self, at: u64, bytes: Bytes) -> Result<(), BoxedCause>;
+    /// Makes `bytes` the end of the file, from `at` on, and creates the file where there is none.
+    /// `left` bytes at most stand there, which are written over: what a write that failed has left,
+    /// or the same bytes. Durable when it returns, with the entry of the file in its directory;
+    /// after a failure a part may have been written, and nothing that is read back shows whether it
+    /// is durable.
+    async fn write(&self, at: u64, left: u64, bytes: Bytes) -> Result<(), BoxedCause>;
+
+    /// Files beside it that it was before it was moved away, as it seems by their names; the newest
+    /// first. Of each the bytes from `from` on, at most `most`, which are durable.
+    async fn moved(&self, from: u64, most: usize) -> Result<Vec<Bytes>, BoxedCause>;
 
     /// Truncates it to `length` bytes, durably.
     async fn cut(&self, length: u64) -> Result<(), BoxedCause>;

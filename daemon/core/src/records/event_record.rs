@@ -79,8 +79,10 @@ struct TargetRecord<'a> {
 pub(super) fn encode_event(event: &Event) -> Result<Vec<u8>, Unreadable> {
     encoding::encode(&EventRecord::from(event))
 }
+
 /// The event that [`encode_event`] wrote, its texts as they were shortened; `None` for other JSON.
-pub(super) fn decode_event(json: &[u8]) -> Option<Event> {
+/// A line of the log, which has more fields, is fine.
+pub(crate) fn decode_event(json: &[u8]) -> Option<Event> {
     let record: EventRecord<'_> = serde_json::from_slice(json).ok()?;
     let reason = || record.reason.as_deref().unwrap_or_default().to_owned();
     Some(Event {

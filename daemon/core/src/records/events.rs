@@ -130,6 +130,12 @@ impl Records {
         Ok(outbox)
     }
 
+    /// Whether the event of that `id` waits for the audit log.
+    pub(crate) async fn is_outgoing(&self, id: &str) -> Result<bool, Error> {
+        let Some(key) = keys::outgoing_named(id) else { return Ok(false) };
+        Ok(self.store.get(&key).await.map_err(Error::internal)?.is_some())
+    }
+
     /// The event of that `id`, which waits at `key`.
     fn outgoing_event(&self, id: String, key: &Key, sealed: &[u8]) -> Outgoing {
         let plain = self.keyring.open(key, super::EVENT, sealed);

@@ -32,6 +32,7 @@ use std::sync::atomic::AtomicU64;
 
 pub(crate) use change::{Change, CommitError, Move};
 pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
+pub(crate) use event_record::decode_event;
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 use keys::Pseudonym;
 pub(crate) use projection::Projection;

@@ -120,7 +120,9 @@ pub(super) fn content(
     let damaged = |cause| OpenError::damaged(path, cause);
     let found = engine.count().map_err(damaged)?;
     let recorded = engine.recorded().map_err(damaged)?;
-    let is_empty = recorded.is_none() && found.entries == 0;
+    // A store that was made and never written to is as good as none.
+    let is_unused = recorded.is_none_or(|recorded| recorded == Reached::default());
+    let is_empty = is_unused && found.entries == 0;
     if is_empty && before.never_acknowledged() {
         check_evidence(path, safeguards)?;
         return adopt(engine, path, Reached::default(), None);
@@ -188,10 +190,17 @@ fn acknowledged(known: Known) -> Option<Reached> {
 }
 
 fn check_evidence(path: &Path, safeguards: &Safeguards) -> Result<(), OpenError> {
-    match safeguards.evidence.iter().find(|evidence| evidence.exists()) {
+    match safeguards.evidence.iter().find(|evidence| has_content(evidence)) {
         Some(evidence) => Err(gone(path, evidence.clone())),
         None => Ok(()),
     }
+}
+
+/// Whether a file or a directory is there and not empty: an administrator may have made it.
+fn has_content(path: &Path) -> bool {
+    let is_full_directory = || path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    path.metadata()
+        .is_ok_and(|about| if about.is_dir() { is_full_directory() } else { about.len() > 0 })
 }
 
 fn gone(path: &Path, evidence: PathBuf) -> OpenError {

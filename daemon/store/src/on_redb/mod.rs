@@ -19,6 +19,7 @@ mod tests;
 mod writer;
 
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase};
 use self::layout::{ENTRIES, StoredValue};
 use crate::committer::{Queue, unavailable};
 use crate::error::OpenError;
-use crate::guard::Guard;
+use crate::guard::{Guard, Loss};
 use crate::limits::{check_key, check_prefix};
 use crate::range::KeyRange;
 
@@ -49,7 +50,7 @@ pub struct Redb {
     queue: Queue,
     files: Arc<Files>,
     /// Holds the lock of the directory: dropped last.
-    _guard: Arc<Guard>,
+    guard: Arc<Guard>,
 }
 
 /// What the committer's thread and the readers share.
@@ -77,6 +78,23 @@ impl Redb {
     /// See [`OpenError`].
     pub fn open(options: RedbOptions) -> Result<Self, OpenError> {
         opening::open(options)
+    }
+
+    /// What the store has lost, where it was opened despite that ([`Safeguards::despite_loss`]) and
+    /// the loss was not accepted.
+    ///
+    /// [`Safeguards::despite_loss`]: crate::Safeguards::despite_loss
+    pub fn loss(&self) -> Option<Loss> {
+        self.guard.loss()
+    }
+
+    /// Accepts the loss, with all that was committed since the store was opened. Returns where the
+    /// files are kept as they were before. Without this, closing the store puts them back.
+    ///
+    /// # Errors
+    /// A file could not be written; nothing is accepted.
+    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
+        self.guard.accept()
     }
 
     /// Finishes every earlier commit, closes the file and ends the committer; later commits and

@@ -114,7 +114,7 @@ fn run(
     let release = move || closed.close();
     let queue = Queue::start(writer, group, on_fatal, release, Arc::clone(&guard))
         .map_err(OpenError::io(&path, "start the thread that writes to"))?;
-    Ok(Redb { queue, files, _guard: guard })
+    Ok(Redb { queue, files, guard })
 }
 
 /// redb, opened and not yet in use.

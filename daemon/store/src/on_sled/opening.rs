@@ -1,6 +1,7 @@
 //! Opens a store and starts its committer.
 
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -140,8 +141,16 @@ fn without_panic(path: &Path, open: impl FnOnce() -> sled::Result<Db>) -> Result
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(cause))) => Err(OpenError::io(path, "open the store in")(cause)),
         Ok(Err(cause)) => Err(OpenError::damaged(path, cause)),
-        Err(payload) => Err(OpenError::damaged(path, panic_text(&*payload))),
+        Err(payload) => Err(panicked(path, panic_text(&*payload))),
     }
+}
+
+/// A thread that the system does not make is a panic inside sled, and no damage.
+fn panicked(path: &Path, text: String) -> OpenError {
+    if text.contains("kind: WouldBlock") || text.contains("Resource temporarily unavailable") {
+        return OpenError::io(path, "start the threads of the store in")(io::Error::other(text));
+    }
+    OpenError::damaged(path, text)
 }
 
 fn is_sleds_lock(cause: &std::io::Error) -> bool {
@@ -169,5 +178,17 @@ mod tests {
         assert!(text.contains("/var/lib/credsmith/store/db") && text.contains("backup"), "{text}");
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(cause, "segment 7 is nowhere");
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_made_is_no_damage() {
+        let path = Path::new("/var/lib/credsmith/store");
+        let cannot = || -> io::Result<()> { Err(io::Error::from_raw_os_error(11)) };
+        let error = without_panic(path, || {
+            cannot().expect("a thread");
+            unreachable!()
+        });
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("cannot start the threads of the store"), "{text}");
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! A round writes lines at the end of the file, and when they are durable there, one batch removes
 //! their events from the store and records where the log ends. Between the two a daemon may die:
-//! the file is then ahead of the store, and the lines ahead are read, authenticated and recorded
-//! instead of being written a second time. A line that was cut off while it was written is removed.
+//! the file is then ahead of the store by the lines of one round, whose events still wait. These
+//! lines are authenticated, made durable where they stand, and recorded instead of being written a
+//! second time. A line that was cut off while it was written is removed. Any other line that the
+//! store does not know shows that the store is an older one ([`Behind`]).
 //!
 //! Nothing else is ever changed in the file. Where it does not end as it was left, writing stops
 //! and readiness says so; events wait in the store. What comes before its end is not read here:
 //! [`super::Verifier`] checks that.
+
+mod ahead;
 
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +19,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::Mutex;
 
-use super::line::{Line, is_torn, write};
+pub use self::ahead::Behind;
+use self::ahead::{Ahead, last_number};
+use super::line::write;
 use super::verify::{Check, LONGEST_LINE};
 use crate::error::{BoxedCause, Error};
 use crate::ground::Ground;
@@ -27,10 +33,14 @@ use crate::ports::{Clock, Entropy};
 use crate::records::{AUDIT_BATCH, AuditEnd, CommitError, Outgoing, Records};
 
 /// The purpose of the key that signs lines.
-const PURPOSE: &str = "audit log";
+pub(super) const PURPOSE: &str = "audit log";
 /// Batches of the store that one write to the file serves: writing durably costs the same for few
 /// lines and many.
 const BATCHES: usize = 8;
+/// Most lines of one write.
+const ROUND: usize = BATCHES * AUDIT_BATCH;
+/// How much is read of a file that was moved away: more than a round has.
+const MOST_MOVED: usize = 64 * PIECE;
 /// How often an empty outbox is read.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long to wait when something failed.
@@ -56,11 +66,15 @@ pub struct AuditLog {
 struct Place {
     /// The end of the file was checked by this process.
     seen: bool,
+    /// Where a write failed, and how many bytes it has left there at most.
+    failed: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
 struct Trouble {
     sentence: Option<String>,
+    /// The store is older than the log.
+    behind: Option<Behind>,
     logged: Option<Duration>,
     /// A key in the outbox that is not one of an event, as a sentence.
     strange: Option<String>,
@@ -71,6 +85,8 @@ struct Trouble {
 struct Position {
     end: AuditEnd,
     expected: Expected,
+    /// Bytes behind the end that are written over.
+    left: u64,
 }
 
 impl AuditLog {
@@ -84,6 +100,17 @@ impl AuditLog {
         let key = ground.records.authenticator(PURPOSE);
         let (writing, trouble) = (Mutex::default(), SyncMutex::default());
         Arc::new(Self { ground, file, echo, key, writing, trouble })
+    }
+
+    /// Looks whether the store is as new as the log, before anything is served from it.
+    ///
+    /// # Errors
+    /// [`Behind`]: the log has lines that the store has forgotten. A file that cannot be read is no
+    /// error here: it is reported by [`AuditLog::trouble`] for as long as events wait.
+    pub async fn begin(&self) -> Result<(), Behind> {
+        let looked = self.position(&mut *self.writing.lock().await).await.map(drop);
+        self.note(looked.as_ref().err());
+        self.troubles().behind.map_or(Ok(()), Err)
     }
 
     /// Starts writing events, until the daemon stops.
@@ -188,23 +215,24 @@ impl AuditLog {
         }
         let mut at = self.position(&mut place).await?;
         // Read after catching up with the file: events that are in it already wait no more.
-        let waiting = self.outgoing(BATCHES * AUDIT_BATCH).await?;
+        let waiting = self.outgoing(ROUND).await?;
         if waiting.is_empty() {
             return Ok(false);
         }
         let (lines, ends) = self.lines(&at.end, &waiting);
-        let begin = at.end.bytes;
-        if let Err(error) = self.file.append(begin, lines.into()).await {
-            // A part may have been written.
-            place.seen = false;
+        let (begin, length) = (at.end.bytes, lines.len() as u64);
+        if let Err(error) = self.file.write(begin, at.left, lines.into()).await {
+            // A part may have been written, and none of it counts as durable.
+            place.failed = Some((begin, length.max(at.left)));
             return Err(file_failed(error));
         }
+        place.failed = None;
         for (end, events) in ends.into_iter().zip(waiting.chunks(AUDIT_BATCH)) {
             let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
             self.remember(&mut at, end, &ids).await?;
             events.iter().for_each(|outgoing| self.echo(outgoing));
         }
-        Ok(waiting.len() == BATCHES * AUDIT_BATCH)
+        Ok(waiting.len() == ROUND)
     }
 
     /// Shows an event in the daemon's log, within the span of the request that caused it.
@@ -234,7 +262,7 @@ impl AuditLog {
     ) -> Result<(), Error> {
         match self.records().put_audit_end(at.expected, &end, ids).await {
             Ok(revision) => {
-                *at = Position { end, expected: Expected::At(revision) };
+                *at = Position { end, expected: Expected::At(revision), left: 0 };
                 Ok(())
             }
             Err(CommitError::Conflict) => {
@@ -247,11 +275,16 @@ impl AuditLog {
     /// The position to write at: the end of the file, once it is what the store says.
     async fn position(&self, place: &mut Place) -> Result<Position, Error> {
         let (end, expected) = self.records().audit_end().await?;
-        let mut at = Position { end, expected };
+        let mut at = Position { end, expected, left: 0 };
         let length = self.file.length().await.map_err(file_failed)?;
         if length == 0 {
             // It is new, or the old one was moved away.
+            if !place.seen {
+                self.follow_moved_file(&mut at).await?;
+            }
             at.end.bytes = 0;
+        } else if let Some(left) = self.left_by_failed_write(place, &at.end, length).await? {
+            at.left = left;
         } else if !(place.seen
             && length == at.end.bytes
             && self.is_at_end_of(&at.end, length).await?)
@@ -262,48 +295,137 @@ impl AuditLog {
         Ok(at)
     }
 
-    /// Reads on from where the store says that the log ends, and records the lines there.
+    /// How many bytes stand behind the end that this process failed to write: whether they are
+    /// durable is unknown, and reading them back shows nothing, so they are written over.
+    async fn left_by_failed_write(
+        &self,
+        place: &Place,
+        end: &AuditEnd,
+        length: u64,
+    ) -> Result<Option<u64>, Error> {
+        let Some((begin, most)) = place.failed else { return Ok(None) };
+        let left = length.checked_sub(begin).filter(|left| *left <= most);
+        let is_same_place =
+            begin == 0 || begin == end.bytes && self.is_at_end_of(end, length).await?;
+        Ok(left.filter(|_| is_same_place))
+    }
+
+    /// Reads on from where the store says that the log ends. Lines there are written once more over
+    /// themselves before they count: an earlier process may have died between write and sync.
     async fn catch_up(&self, at: &mut Position, length: u64) -> Result<(), Error> {
         if !self.is_at_end_of(&at.end, length).await? {
             // A new file that the store does not know yet, because the daemon died over its first
             // lines?
             at.end.bytes = 0;
         }
-        loop {
-            let begin = at.end.bytes;
-            let piece = self.file.read(begin, PIECE).await.map_err(file_failed)?;
-            let whole = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-            let (whole, rest) = piece.split_at_checked(whole).unwrap_or_default();
-            if whole.is_empty() {
-                return self.end_of_catching_up(at, begin, rest).await;
+        let begin = at.end.bytes;
+        let mut bytes = self.read_ahead(begin).await?;
+        let ahead = Ahead::read(&bytes, &at.end.mark, &self.key);
+        self.check_ahead(at, &ahead, length).await?;
+        let left = length.saturating_sub(begin);
+        if ahead.length() as u64 == left {
+            if left == 0 {
+                return Ok(());
             }
-            self.adopt(at, whole).await?;
+        } else {
+            tracing::warn!(
+                after = at.end.mark.number,
+                "a line of the audit log was cut off while it was written; it is written anew"
+            );
+        }
+        if ahead.lines.is_empty() {
+            return self.file.cut(begin).await.map_err(file_failed);
+        }
+        bytes.truncate(ahead.length());
+        self.file.write(begin, left, bytes.into()).await.map_err(file_failed)?;
+        self.adopt(at, &ahead, begin).await
+    }
+
+    /// What stands behind `begin`: more than a round can have left, if there is that much.
+    async fn read_ahead(&self, begin: u64) -> Result<Vec<u8>, Error> {
+        let (mut bytes, mut lines) = (Vec::new(), 0);
+        loop {
+            let from = begin + bytes.len() as u64;
+            let piece = self.file.read(from, PIECE).await.map_err(file_failed)?;
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+            bytes.extend_from_slice(&piece);
+            if piece.len() < PIECE || lines > ROUND {
+                return Ok(bytes);
+            }
         }
     }
 
-    async fn end_of_catching_up(
+    /// Lines ahead of the store are those of one round that was cut off, or the store is an older
+    /// one.
+    async fn check_ahead(&self, at: &Position, ahead: &Ahead, length: u64) -> Result<(), Error> {
+        let is_round = ahead.lines.len() <= ROUND && self.all_wait(ahead).await?;
+        if !is_round || ahead.leaves_out.is_some() {
+            return Err(self.behind(at, ahead, Some(length)).await?);
+        }
+        if ahead.ends_well { Ok(()) } else { Err(not_as_left(at)) }
+    }
+
+    /// Whether the events of these lines still wait in the store.
+    async fn all_wait(&self, ahead: &Ahead) -> Result<bool, Error> {
+        for line in &ahead.lines {
+            if !self.records().is_outgoing(&line.id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn behind(
         &self,
         at: &Position,
-        begin: u64,
-        rest: &[u8],
-    ) -> Result<(), Error> {
-        if rest.is_empty() {
+        ahead: &Ahead,
+        length: Option<u64>,
+    ) -> Result<Error, Error> {
+        let mut written = ahead.lines.last().map(|line| line.mark.number).or(ahead.leaves_out);
+        if let Some(length) = length {
+            let from = length.saturating_sub(PIECE as u64);
+            let tail = self.file.read(from, PIECE).await.map_err(file_failed)?;
+            written = written.max(last_number(&tail));
+        }
+        let known = at.end.mark.number;
+        let behind = Behind { known, written: written.unwrap_or(known) };
+        self.troubles().behind = Some(behind);
+        Ok(Error::internal(behind))
+    }
+
+    /// The file was moved away while no daemon ran. Lines of a round that was cut off stand in it.
+    async fn follow_moved_file(&self, at: &mut Position) -> Result<(), Error> {
+        let tail = tail_of(&at.end);
+        let Some(from) = at.end.bytes.checked_sub(tail.len() as u64) else { return Ok(()) };
+        for moved in self.file.moved(from, MOST_MOVED).await.map_err(file_failed)? {
+            let Some(rest) = moved.strip_prefix(&*tail) else { continue };
+            let ahead = Ahead::read(rest, &at.end.mark, &self.key);
+            if ahead.lines.is_empty() {
+                continue;
+            }
+            if ahead.lines.len() > ROUND || !self.all_wait(&ahead).await? {
+                return Err(self.behind(at, &ahead, None).await?);
+            }
+            tracing::warn!(
+                lines = ahead.lines.len(),
+                "the audit log was moved away before the store knew of its last lines, which are in the moved file"
+            );
+            self.adopt(at, &ahead, at.end.bytes).await?;
             return Ok(());
         }
-        if !is_torn(rest, &at.end.mark) || rest.len() >= PIECE {
-            return Err(not_as_left(at));
+        if at.end.mark != Mark::START && !self.outgoing(1).await?.is_empty() {
+            tracing::warn!(
+                after = at.end.mark.number,
+                "the audit log was moved away while no daemon ran; if the daemon was killed before, the first lines of the new file may stand in the moved one too"
+            );
         }
-        tracing::warn!(
-            after = at.end.mark.number,
-            "a line of the audit log was cut off while it was written; it is written anew"
-        );
-        self.file.cut(begin).await.map_err(file_failed)
+        Ok(())
     }
 
     /// Whether the last line that the store knows of stands in a file of that `length` where it was
     /// written.
     async fn is_at_end_of(&self, end: &AuditEnd, length: u64) -> Result<bool, Error> {
-        let tail = if end.mark == Mark::START { Vec::new() } else { end.mark.tail() };
+        let tail = tail_of(end);
         let Some(from) = end.bytes.checked_sub(tail.len() as u64).filter(|_| end.bytes <= length)
         else {
             return Ok(false);
@@ -311,19 +433,12 @@ impl AuditLog {
         Ok(self.file.read(from, tail.len()).await.map_err(file_failed)? == tail)
     }
 
-    /// Records lines of the file, if they are authentic.
-    async fn adopt(&self, at: &mut Position, whole: &[u8]) -> Result<(), Error> {
-        let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-        for batch in lines.chunks(AUDIT_BATCH) {
-            let (mut end, mut ids) = (at.end.clone(), Vec::new());
-            for whole in batch {
-                let line = Line::read(whole.strip_suffix(b"\n").unwrap_or(whole));
-                let line =
-                    line.filter(|line| line.is_authentic(&self.key) && line.continues(&end.mark));
-                let line = line.ok_or_else(|| not_as_left(at))?;
-                end = AuditEnd { mark: line.mark, bytes: end.bytes + whole.len() as u64 };
-                ids.push(line.id);
-            }
+    /// Records lines that are durable in the file from `begin` on.
+    async fn adopt(&self, at: &mut Position, ahead: &Ahead, begin: u64) -> Result<(), Error> {
+        for batch in ahead.lines.chunks(AUDIT_BATCH) {
+            let Some(last) = batch.last() else { continue };
+            let end = AuditEnd { mark: last.mark, bytes: begin + last.end as u64 };
+            let ids: Vec<_> = batch.iter().map(|line| line.id.clone()).collect();
             self.remember(at, end, &ids).await?;
         }
         Ok(())
@@ -347,6 +462,11 @@ pub async fn check_of(
 async fn check(records: &Records, from: u64) -> Result<Check, Error> {
     let (end, _) = records.audit_end().await?;
     Ok(Check { key: Some(records.authenticator(PURPOSE)), end: Some(end.mark), from })
+}
+
+/// The end of the last line that the store knows of, as it stands in the file.
+fn tail_of(end: &AuditEnd) -> Vec<u8> {
+    if end.mark == Mark::START { Vec::new() } else { end.mark.tail() }
 }
 
 /// Whether a failure that was `logged` then is to be logged again at `now`, which is noted.

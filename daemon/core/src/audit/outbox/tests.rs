@@ -272,20 +272,168 @@ async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
     site.assert_has(0..4, "in the end").await;
 }
 
-/// A backup of the store was put back: the file knows more.
+/// A backup of the store was put back: the file knows more. That is no round that was cut off.
 #[tokio::test]
-async fn lines_that_the_store_forgot_are_kept() {
+async fn a_store_behind_the_log_is_told_and_adopts_nothing() {
+    // Fewer lines than a round, and more.
+    for (forgotten, moved) in [(1, false), (30, false), (900, false), (30, true), (900, true)] {
+        let mut site = Site::new().await;
+        site.record(0..2).await;
+        site.log().finish().await.unwrap();
+        let backup = site.world.store.snapshot();
+        site.record(2..2 + forgotten).await;
+        site.log().finish().await.unwrap();
+        let written = site.file.bytes();
+        site.world.store = backup;
+        site.world.crash().await;
+        if moved {
+            site.file.move_away();
+        }
+        site.record(5000..5002).await;
+        let log = site.log();
+        let behind = log.begin().await.unwrap_err();
+        let least = 2 + forgotten.min(ROUND) as u64;
+        assert_eq!(behind.known, 2);
+        let expected = if moved { least..=902 } else { 2 + forgotten as u64..=902 };
+        assert!(expected.contains(&behind.written), "{behind:?}");
+        for part in ["store accept", "Copy the data directory"] {
+            assert!(behind.to_string().contains(part), "{behind}");
+        }
+        assert!(log.finish().await.is_err());
+        assert!(log.trouble().is_some());
+        if !moved {
+            assert_eq!(site.file.bytes(), written);
+        }
+        assert_eq!(site.world.store.dump("outbox/").len(), 2, "the events wait");
+    }
+}
+
+/// The older lines were put away, and the store is older than they are.
+#[tokio::test]
+async fn a_store_behind_a_log_that_was_rotated_is_told() {
     let mut site = Site::new().await;
     site.record(0..2).await;
     site.log().finish().await.unwrap();
     let backup = site.world.store.snapshot();
-    site.record(2..400).await;
-    site.log().finish().await.unwrap();
+    site.record(2..4).await;
+    let log = site.log();
+    log.finish().await.unwrap();
+    site.file.set("");
+    site.record(4..6).await;
+    log.finish().await.unwrap();
     site.world.store = backup;
     site.world.crash().await;
-    site.record(400..402).await;
+    let behind = site.log().begin().await.unwrap_err();
+    assert_eq!(behind, Behind { known: 2, written: 6 });
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_the_lines_are_written_anew() {
+    for (before, more) in [(0, false), (3, false), (3, true)] {
+        let mut site = Site::new().await;
+        site.record(0..before).await;
+        let log = site.log();
+        log.finish().await.unwrap();
+        site.record(before..10).await;
+        site.file.fail_next_sync();
+        assert!(log.finish().await.is_err());
+        assert_ne!(site.world.store.dump("outbox/").len(), 0, "none of them counts as durable");
+        if more {
+            site.record(10..12).await;
+        }
+        log.finish().await.unwrap();
+        // What was never synced is gone, and the store relies on what is left.
+        site.file.lose_power();
+        site.world.crash().await;
+        site.assert_has(0..if more { 12 } else { 10 }, &format!("{before} {more}")).await;
+        site.log().begin().await.unwrap();
+    }
+}
+
+/// The daemon dies between write and sync; the next one finds the lines, and then power is lost.
+#[tokio::test]
+async fn lines_that_were_never_synced_are_made_durable_before_they_count() {
+    for before in [0, 2] {
+        let mut site = Site::new().await;
+        site.record(0..before).await;
+        site.log().finish().await.unwrap();
+        site.record(before..5).await;
+        let (store, durable) = (site.world.store.snapshot(), site.file.bytes());
+        site.log().finish().await.unwrap();
+        let written = site.file.bytes();
+        for length in [written.len(), written.len() - 1, durable.len() + 1] {
+            site.file.set(durable.clone());
+            site.file.set_unsynced(&written[..length]);
+            site.world.store = store.snapshot();
+            site.world.crash().await;
+            site.log().finish().await.unwrap();
+            site.file.lose_power();
+            site.assert_has(0..5, &format!("{before} {length}")).await;
+            assert_eq!(site.file.bytes(), written);
+        }
+    }
+}
+
+/// Some file systems leave zeros where a file had grown and power was lost.
+#[tokio::test]
+async fn zeros_behind_the_end_are_no_lines() {
+    let mut site = Site::new().await;
+    site.record(0..2).await;
     site.log().finish().await.unwrap();
-    site.assert_has(0..402, "all").await;
+    let durable = site.file.bytes();
+    site.record(2..4).await;
+    let store = site.world.store.snapshot();
+    site.log().finish().await.unwrap();
+    let written = site.file.bytes();
+    for (kept, zeros) in [(0, 1), (0, 5000), (7, 300), (200, 300)] {
+        let torn = &written[..durable.len() + kept];
+        site.file.set([torn, &vec![0; zeros]].concat());
+        site.world.store = store.snapshot();
+        site.world.crash().await;
+        site.log().finish().await.unwrap();
+        site.assert_has(0..4, &format!("{kept} {zeros}")).await;
+    }
+}
+
+/// Killed between file and store, then rotated, then started.
+#[tokio::test]
+async fn lines_in_a_file_that_was_moved_away_are_not_written_twice() {
+    for (before, known) in [(0, true), (2, true), (0, false), (2, false)] {
+        let mut site = Site::new().await;
+        site.record(0..before).await;
+        site.log().finish().await.unwrap();
+        let begin = site.file.bytes().len();
+        site.record(before..6).await;
+        let store = site.world.store.snapshot();
+        site.log().finish().await.unwrap();
+        let written = site.file.bytes();
+        for length in [begin + 20, written.len() - 1, written.len()] {
+            site.world.store = store.snapshot();
+            site.world.crash().await;
+            site.file = MemoryFile::default();
+            site.file.set(&written[..length]);
+            if known {
+                site.file.move_away();
+            } else {
+                // Compressed, or in another directory.
+                site.file.set("");
+            }
+            // A restart takes a while: later events are later ones.
+            site.world.run(SECOND).await;
+            site.record(6..8).await;
+            site.log().begin().await.unwrap();
+            site.log().finish().await.unwrap();
+            let new = site.file.bytes();
+            let verdict = site.verify(&[written[..length].to_vec(), new], 1).await;
+            let context = format!("{before} {known} {length}: {verdict:?}");
+            assert_eq!(verdict.faults, Vec::<String>::new(), "{context}");
+            assert_eq!(verdict.last, 8, "{context}");
+            if known {
+                assert_eq!(verdict.repeated, 0, "{context}");
+            }
+            assert_eq!(verdict.lines - verdict.repeated, 8, "{context}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,14 @@
 //!
 //! A daemon that is writing, or was killed while it wrote, leaves a line without its end. Nothing
 //! signs that, so it is no part of the log: it is accepted only at the very end, and the verdict
-//! keeps it apart from what was verified.
+//! keeps it apart from what was verified. Where the file was moved away before the daemon started
+//! again, the next file begins with that line, and may begin with the last lines of the one before:
+//! the same lines, byte by byte, which the verdict counts.
 
+use std::collections::VecDeque;
 use std::mem;
+
+use sha2::{Digest as _, Sha256};
 
 use super::line::{Line, breaks_off, is_torn};
 use crate::keyring::Authenticator;
@@ -18,6 +23,8 @@ use crate::model::mark::Mark;
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 /// Most faults in a verdict.
 const MOST_FAULTS: usize = 1000;
+/// Lines at the end of a file that the next one may begin with: more than one write has.
+const MOST_REPEATED: usize = 1024;
 
 /// The data to check a log against.
 #[derive(Debug, Default)]
@@ -41,6 +48,8 @@ pub struct Verdict {
     /// The beginning of a next line follows, which is no part of the log: a reader of the file must
     /// not rely on it.
     pub unfinished: bool,
+    /// How many lines stand at the end of a file and once more at the beginning of the next.
+    pub repeated: u64,
     /// Everything that is wrong, a sentence each, with the file where it is known.
     pub faults: Vec<String>,
 }
@@ -58,9 +67,15 @@ pub struct Verifier {
     rest: Vec<u8>,
     /// The line is longer than the longest, and the rest of it is dropped.
     overlong: bool,
-    /// The file that ended last has an unfinished line at its end. Where another file follows, that
-    /// line will never be finished.
-    unfinished: bool,
+    /// The file that ended last has the next line at its end, or the beginning of it, without an
+    /// end of line.
+    begun: Option<Vec<u8>>,
+    /// The unfinished line of a file that another one follows, which has to begin with it.
+    torn: Option<Vec<u8>>,
+    /// The last lines so far: number and digest.
+    recent: VecDeque<(u64, [u8; 32])>,
+    /// Nothing but lines of the file before was read of this one.
+    repeating: bool,
 }
 
 impl Verifier {
@@ -75,7 +90,10 @@ impl Verifier {
             before: Some(before),
             rest: Vec::new(),
             overlong: false,
-            unfinished: false,
+            begun: None,
+            torn: None,
+            recent: VecDeque::new(),
+            repeating: false,
         }
     }
 
@@ -102,16 +120,24 @@ impl Verifier {
         self.go_on();
         let rest = mem::take(&mut self.rest);
         let is_too_long = mem::take(&mut self.overlong);
-        self.unfinished = !is_too_long && self.is_being_written(&rest);
-        if is_too_long || !rest.is_empty() && !self.unfinished {
+        let is_begun = !is_too_long && self.is_begun(&rest);
+        if is_too_long || !rest.is_empty() && !is_begun {
             self.fault_without_end();
         }
+        // No line has followed yet, if one has to.
+        let torn = self.torn.take();
+        self.begun = if is_begun { Some(rest) } else { torn };
+        self.repeating = true;
     }
 
     /// The verdict about the whole log.
     pub fn finish(mut self) -> Verdict {
         let last = self.verdict.last;
-        self.verdict.unfinished = self.unfinished;
+        match self.begun.take() {
+            Some(begun) if breaks_off(&begun) => self.verdict.unfinished = true,
+            Some(_) => self.fault_without_end(),
+            None => {}
+        }
         if let Some(end) = self.check.end
             && last < end.number
         {
@@ -127,16 +153,14 @@ impl Verifier {
 
     /// Another file follows.
     fn go_on(&mut self) {
-        if mem::take(&mut self.unfinished) {
-            self.fault_without_end();
+        if let Some(begun) = self.begun.take() {
+            self.torn = Some(begun);
         }
     }
 
     /// Whether `rest` can be what stands of the next line while the daemon writes it.
-    fn is_being_written(&self, rest: &[u8]) -> bool {
-        !rest.is_empty()
-            && self.written_last().is_some_and(|last| is_torn(rest, &last))
-            && breaks_off(rest)
+    fn is_begun(&self, rest: &[u8]) -> bool {
+        !rest.is_empty() && self.written_last().is_some_and(|last| is_torn(rest, &last))
     }
 
     /// The line that the next one continues; `None` when that is unknown.
@@ -160,16 +184,35 @@ impl Verifier {
     fn line(&mut self, line: &[u8]) {
         let is_too_long = mem::take(&mut self.overlong);
         let read = Line::read(line).filter(|_| !is_too_long);
+        let digest: [u8; 32] = Sha256::digest(line).into();
+        if self.repeating && read.as_ref().is_some_and(|line| self.is_repeated(line, digest)) {
+            self.verdict.repeated += 1;
+            self.verdict.lines += 1;
+            return;
+        }
+        self.repeating = false;
+        if self.torn.take().is_some_and(|torn| !line.starts_with(&torn)) {
+            self.fault_without_end();
+        }
         match &read {
             Some(line) => self.judge(line),
             None => self.fault_at_next_line("is no line of an audit log"),
         }
         self.verdict.lines += 1;
         self.before = read.as_ref().map(|line| line.mark);
+        self.recent.extend(self.before.map(|mark| (mark.number, digest)));
+        if self.recent.len() > MOST_REPEATED {
+            self.recent.pop_front();
+        }
         self.verdict.last = match &read {
             Some(line) => line.mark.number,
             None => self.verdict.last.saturating_add(1),
         };
+    }
+
+    /// Whether this very line stands at the end of the file before.
+    fn is_repeated(&self, line: &Line<'_>, digest: [u8; 32]) -> bool {
+        self.recent.contains(&(line.mark.number, digest))
     }
 
     /// One fault of a line at most: the others would follow from it.

@@ -138,7 +138,7 @@ fn what_a_dying_daemon_leaves_is_no_fault_and_is_told_of() {
     for length in 1..next.len() - 1 {
         let begun = [&good[..], &next[..length]].concat();
         let held = |end| held_against(&begun, Check { key: Some(key(1)), end: Some(end), from: 1 });
-        let unfinished = Verdict { lines: 2, last: 2, unfinished: true, faults: vec![] };
+        let unfinished = Verdict { lines: 2, last: 2, unfinished: true, ..Verdict::default() };
         assert_eq!(held(before), unfinished, "{length} bytes, which are not remembered yet");
         assert_eq!(held_against(&begun, Check { from: 1, ..Check::default() }), unfinished);
         let missing = held(end);
@@ -187,29 +187,59 @@ fn a_forged_event_at_the_end_is_a_fault() {
     }
 }
 
-/// Attack: the same at the end of a file that was moved away, where no daemon would ever finish it.
-#[test]
-fn an_unfinished_line_is_a_fault_where_another_file_follows() {
-    let (lines, end) = log(3, 1);
-    let begun = [lines[..2].concat(), lines[2][..80].to_vec()].concat();
-    for next in [lines[2].as_slice(), b""] {
-        let end = if next.is_empty() { mark_of(&lines[1]) } else { end };
-        let mut verifier = Verifier::new(Check { key: Some(key(1)), end: Some(end), from: 1 });
-        for file in [&begun, next] {
-            verifier.read(file);
-            verifier.end_of_file();
-        }
-        let verdict = verifier.finish();
-        assert_eq!(
-            (verdict.faults, verdict.unfinished),
-            (
-                vec![
-                    "Line 3 has no end: it was cut off, or is no line of an audit log.".to_owned()
-                ],
-                false
-            )
-        );
+/// The verdict about files that follow each other.
+fn of_files(files: &[&[u8]], end: Mark) -> Verdict {
+    let mut verifier = Verifier::new(Check { key: Some(key(1)), end: Some(end), from: 1 });
+    for file in files {
+        verifier.read(file);
+        verifier.end_of_file();
     }
+    verifier.finish()
+}
+
+/// A file is moved away after its daemon was killed amid a line: the next file has to begin with
+/// that line. Attack: it begins with another one.
+#[test]
+fn an_unfinished_line_is_a_fault_unless_the_next_file_begins_with_it() {
+    let (lines, end) = log(3, 1);
+    let before = mark_of(&lines[1]);
+    let mut other = Vec::new();
+    let other_end = write(&mut other, &before, "e9", b"{\"action\":\"use\"}", &key(1));
+    let begun = [lines[..2].concat(), lines[2][..100].to_vec()].concat();
+    let good = Verdict { lines: 3, last: 3, ..Verdict::default() };
+    assert_eq!(of_files(&[&begun, &lines[2]], end), good);
+    assert_eq!(of_files(&[&begun, b"", &lines[2]], end), good);
+    let unfinished = Verdict { lines: 2, last: 2, unfinished: true, ..Verdict::default() };
+    assert_eq!(of_files(&[&begun, b""], before), unfinished);
+    let fault = "Line 3 has no end: it was cut off, or is no line of an audit log.".to_owned();
+    assert_eq!(of_files(&[&begun, &other], other_end).faults, [fault]);
+}
+
+/// The lines of a round that stand in the moved file too are the same lines, and counted. Attack:
+/// lines that are not the last ones of the file before, or not the same, or not at its beginning.
+#[test]
+fn lines_repeated_at_the_beginning_of_the_next_file_are_counted_and_no_others() {
+    let (lines, end) = log(6, 1);
+    for from in 0..=4 {
+        let verdict = of_files(&[&lines[..4].concat(), &lines[from..].concat()], end);
+        let repeated = 4 - from as u64;
+        let expected = Verdict { lines: 6 + repeated, last: 6, repeated, ..Verdict::default() };
+        assert_eq!(verdict, expected, "{from}");
+    }
+    let first = lines[..4].concat();
+    let edited = String::from_utf8(lines[3].clone()).unwrap().replace("change", "reveal");
+    for next in [
+        // Behind a line that is new.
+        [&lines[4][..], &lines[3], &lines[5]].concat(),
+        // Edited.
+        [edited.as_bytes(), &lines[4], &lines[5]].concat(),
+        // A gap.
+        lines[5].clone(),
+    ] {
+        assert_eq!(of_files(&[&first, &next], end).faults.len().min(1), 1);
+    }
+    // Within one file, a repeated line stays a fault.
+    assert_ne!(of_files(&[&[&first[..], &lines[3]].concat()], end).faults.len(), 0);
 }
 
 #[test]
@@ -218,7 +248,7 @@ fn an_unfinished_line_after_lines_that_were_put_away_goes_on_from_the_last_that_
     let begun = &lines[2][..80];
     let held = |end: Option<Mark>| held_against(begun, Check { key: Some(key(1)), end, from: 3 });
     let before = mark_of(&lines[1]);
-    let unfinished = Verdict { lines: 0, last: 2, unfinished: true, faults: vec![] };
+    let unfinished = Verdict { lines: 0, last: 2, unfinished: true, ..Verdict::default() };
     assert_eq!(held(Some(before)), unfinished);
     for unknown in [None, Some(Mark { mac: [7; 32], ..before }), Some(end)] {
         let verdict = held(unknown);
