@@ -32,7 +32,7 @@ pub(crate) async fn accept(config: &Path, older: &[PathBuf], yes: bool) -> Resul
     }
     let store = Arc::new(open_store(&config, Losses::Shown).await?);
     let accepted = look_and_accept(&config, &store, older, yes).await;
-    // Unless the loss was accepted, this puts the files back as they were.
+    // Unless it was accepted, this puts the files back as they were.
     if let Err(error) = store.close().await {
         console::say(sentence(&error));
     }
@@ -80,7 +80,7 @@ async fn look_and_accept(
     leases::accept::accept(operator(), &ground, &config.leases, &forgotten, end, note)
         .await
         .map_err(Failure::error)?;
-    if let Some(kept) = store.accept_loss().map_err(Failure::error)? {
+    if let Some(kept) = store.settle().map_err(Failure::error)? {
         console::say(format!("The files are kept as they were in {}.", kept.display()));
     }
     console::say("The store is accepted; the daemon can be started.");
@@ -121,7 +121,7 @@ fn missing(store: &Sled, forgotten: &Forgotten) -> Vec<String> {
 /// Reads the lines of a file of the log, which is made durable. Returns where the last authentic
 /// one ends.
 fn read(path: &Path, forgotten: &mut Forgotten) -> Result<u64, Failure> {
-    let read = || -> io::Result<u64> {
+    let mut read = || -> io::Result<u64> {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("not a regular file"));

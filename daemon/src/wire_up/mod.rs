@@ -114,7 +114,12 @@ pub(crate) async fn wire_up(
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
     // An older store may have forgotten suspensions and revocations: nothing is done from it.
-    audit.begin().await.map_err(|behind| Failure::run(behind.to_string()))?;
+    if let Err(behind) = audit.begin().await {
+        // This puts the files back as they were.
+        let _closed = store.close().await;
+        return Err(Failure::run(behind.to_string()));
+    }
+    settle(&store).await?;
     let leases = Leases::new(Arc::clone(&ground), parts);
     leases.start().await.map_err(Failure::error)?;
     audit.start();
@@ -148,6 +153,13 @@ pub(crate) async fn wire_up(
     Ok(daemon)
 }
 
+/// Takes the store as it is: the start has found it in order.
+async fn settle(store: &Arc<Sled>) -> Result<(), Failure> {
+    let store = Arc::clone(store);
+    let settled = tokio::task::spawn_blocking(move || store.settle()).await;
+    settled.map_err(Failure::error)?.map(drop).map_err(Failure::error)
+}
+
 /// Whether a store is opened that has lost something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Losses {
@@ -157,11 +169,13 @@ pub(crate) enum Losses {
     Shown,
 }
 
+/// Opens the store, held: closing it puts its files back, unless it was settled.
 pub(crate) async fn open_store(config: &Config, losses: Losses) -> Result<Sled, Failure> {
     let data = &config.data;
     let safeguards = Safeguards {
         evidence: vec![config.audit.file(data), data.artefacts()],
         copies: Some(Copies { directory: data.copies(), count: data.copies }),
+        held: true,
         despite_loss: losses == Losses::Shown,
     };
     let options =
