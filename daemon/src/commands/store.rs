@@ -32,7 +32,7 @@ pub(crate) async fn accept(config: &Path, older: &[PathBuf], yes: bool) -> Resul
     }
     let store = Arc::new(open_store(&config, Losses::Shown).await?);
     let accepted = look_and_accept(&config, &store, older, yes).await;
-    // Unless the loss was accepted, this puts the files back as they were.
+    // Unless it was accepted, this puts the files back as they were.
     if let Err(error) = store.inner().close().await {
         console::say(sentence(&error));
     }
@@ -80,7 +80,7 @@ async fn look_and_accept(
     leases::accept::accept(operator(), &ground, &config.leases, &forgotten, end, note)
         .await
         .map_err(Failure::error)?;
-    if let Some(kept) = store.inner().accept_loss().map_err(Failure::error)? {
+    if let Some(kept) = store.inner().settle().map_err(Failure::error)? {
         console::say(format!("The files are kept as they were in {}.", kept.display()));
     }
     console::say("The store is accepted; the daemon can be started.");

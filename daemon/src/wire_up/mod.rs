@@ -119,7 +119,12 @@ pub(crate) async fn wire_up(
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
     // An older store may have forgotten suspensions and revocations: nothing is done from it.
-    audit.begin().await.map_err(|behind| Failure::run(behind.to_string()))?;
+    if let Err(behind) = audit.begin().await {
+        // This puts the files back as they were.
+        let _closed = store.close().await;
+        return Err(Failure::run(behind.to_string()));
+    }
+    settle(&store).await?;
     let leases = Leases::new(Arc::clone(&ground), parts);
     leases.start().await.map_err(Failure::error)?;
     audit.start();
@@ -153,6 +158,13 @@ pub(crate) async fn wire_up(
     Ok(daemon)
 }
 
+/// Takes the store as it is: the start has found it in order.
+async fn settle(store: &Arc<WithReserve<OnDisk>>) -> Result<(), Failure> {
+    let store = Arc::clone(store);
+    let settled = tokio::task::spawn_blocking(move || store.inner().settle()).await;
+    settled.map_err(Failure::error)?.map(drop).map_err(Failure::error)
+}
+
 /// Whether a store is opened that has lost something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Losses {
@@ -162,7 +174,8 @@ pub(crate) enum Losses {
     Shown,
 }
 
-/// Opens the store behind its reserve of room on the disk.
+/// Opens the store behind its reserve of room on the disk, held: closing it puts its files back,
+/// unless it was settled.
 pub(crate) async fn open_store(
     config: &Config,
     losses: Losses,
@@ -171,6 +184,7 @@ pub(crate) async fn open_store(
     let safeguards = Safeguards {
         evidence: vec![config.audit.file(data), data.artefacts()],
         copies: Some(Copies { directory: data.copies(), count: data.copies }),
+        held: true,
         despite_loss: losses == Losses::Shown,
     };
     let options = OnDiskOptions { safeguards, ..data.store_options() };

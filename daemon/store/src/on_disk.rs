@@ -115,7 +115,7 @@ impl OnDisk {
         }
     }
 
-    /// What the store has lost, where it was opened despite that and the loss was not accepted.
+    /// What the store has lost, where it was opened despite that and is not settled yet.
     pub fn loss(&self) -> Option<Loss> {
         match self {
             Self::Sled(sled) => sled.loss(),
@@ -123,14 +123,18 @@ impl OnDisk {
         }
     }
 
-    /// Accepts the loss. Returns where the files are kept as they were before.
+    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed since
+    /// it was opened. Returns where the files are kept as they were before, if the store was opened
+    /// despite a loss. Without this, closing the store puts the files back.
     ///
     /// # Errors
-    /// A file could not be written; nothing is accepted.
-    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
+    /// A file could not be written.
+    ///
+    /// [`Safeguards::held`]: crate::Safeguards::held
+    pub fn settle(&self) -> Result<Option<PathBuf>, OpenError> {
         match self {
-            Self::Sled(sled) => sled.accept_loss(),
-            Self::Redb(redb) => redb.accept_loss(),
+            Self::Sled(sled) => sled.settle(),
+            Self::Redb(redb) => redb.settle(),
         }
     }
 

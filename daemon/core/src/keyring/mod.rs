@@ -59,13 +59,13 @@ impl fmt::Display for KeyringError {
         f.write_str(match self {
             Self::WrongKey => "this key file does not belong to this data",
             Self::Lost => {
-                "there is data, but the keyring that it was sealed with is gone: restore a backup"
+                "there is data, but the keyring that it was sealed with is gone: copy the data first, then put back a copy that has it"
             }
             Self::Damaged | Self::Envelope(_) => {
-                "the keyring in the data was changed: restore a backup"
+                "the keyring in the data was changed: copy the data first, then put back an older copy"
             }
             Self::TooManyKeys => {
-                "the keyring has more data keys than any daemon makes: restore a backup"
+                "the keyring has more data keys than any daemon makes: copy the data first, then put back an older copy"
             }
             Self::Contended => "other daemons kept changing the keyring",
             Self::Store(_) => "the store did not give or take the keyring",

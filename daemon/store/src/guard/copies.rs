@@ -38,6 +38,10 @@ pub(super) fn keep(place: &Place, copies: Option<&Copies>, revision: u64) -> Res
 }
 
 fn try_keep(place: &Place, copies: &Copies, revision: u64) -> Result<bool, OpenError> {
+    // Nothing is kept where the files were moved to another place.
+    if place.kept()?.is_none() {
+        return Ok(false);
+    }
     copy::make_directory(&copies.directory)?;
     let mut kept = kept(&copies.directory)?;
     if kept.last().is_some_and(|newest| is_recent(newest)) {

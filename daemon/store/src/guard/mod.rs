@@ -60,8 +60,10 @@ pub struct Safeguards {
     pub evidence: Vec<PathBuf>,
     /// Copies of the last good state.
     pub copies: Option<Copies>,
-    /// Opens a store that has lost something too. It is put back as it was when it is closed,
-    /// unless the loss is accepted.
+    /// The files can be put back until the store is settled: by closing it, or by the next start.
+    /// Until then nothing that is committed counts as acknowledged. A new store is settled at once.
+    pub held: bool,
+    /// Opens a store that has lost something too, and holds it.
     pub despite_loss: bool,
 }
 
@@ -82,6 +84,7 @@ pub(crate) trait Guarded {
 #[derive(Debug)]
 pub(crate) struct Guard {
     place: Place,
+    safeguards: Safeguards,
     watched: Mutex<Watched>,
     _directory: Directory,
 }
@@ -95,10 +98,10 @@ struct Watched {
 
 #[derive(Debug)]
 enum State {
-    /// Everything is there.
-    Whole(Tip),
-    /// Something was lost, and the operator has not decided yet.
-    Undecided(Loss, Kept),
+    /// The store is as it is.
+    Settled(Tip),
+    /// It is put back at its end, unless it is settled. What it has lost.
+    Held(Option<Loss>, Kept),
     /// The files were put back.
     PutBack,
 }
@@ -144,29 +147,23 @@ fn open_with<E: Guarded>(
     }
     place.forget_clean_end()?;
     let kept = Kept { stock, clean };
+    let is_held = safeguards.despite_loss || safeguards.held && !before.is_new();
     let opened = opened(&place, &before, safeguards, || open(&directory));
-    let watched = match opened {
-        Ok((engine, Judgement { reached, loss: None })) => {
-            settle(&place, safeguards, reached).map(|state| (engine, Watched { reached, state }))
-        }
-        Ok((engine, Judgement { reached, loss: Some(loss) })) => {
-            return Ok((engine, guard(place, directory, reached, State::Undecided(loss, kept))));
-        }
-        Err(error) => Err(error),
-    };
-    match watched {
-        Ok((engine, Watched { reached, state })) => {
-            Ok((engine, guard(place, directory, reached, state)))
-        }
+    let settled = opened.and_then(|(engine, Judgement { reached, loss })| {
+        let tip = if is_held { None } else { Some(settle(&place, safeguards, reached)?) };
+        Ok((engine, reached, loss, tip))
+    });
+    let (engine, reached, loss, tip) = match settled {
+        Ok(settled) => settled,
         Err(error) => {
             put_back(&place, &kept)?;
-            Err(error)
+            return Err(error);
         }
-    }
-}
-
-fn guard(place: Place, directory: Directory, reached: Reached, state: State) -> Guard {
-    Guard { place, watched: Mutex::new(Watched { reached, state }), _directory: directory }
+    };
+    let state = tip.map_or(State::Held(loss, kept), State::Settled);
+    let watched = Mutex::new(Watched { reached, state });
+    let safeguards = safeguards.clone();
+    Ok((engine, Guard { place, safeguards, watched, _directory: directory }))
 }
 
 /// A daemon that died amid an opening may have left anything in the files.
@@ -198,12 +195,12 @@ fn opened<E: Guarded>(
     outcome.unwrap_or_else(|payload| Err(OpenError::damaged(&place.store, panic_text(&*payload))))
 }
 
-/// Everything is there: the tip follows, and the copy is no longer needed.
-fn settle(place: &Place, safeguards: &Safeguards, reached: Reached) -> Result<State, OpenError> {
+/// The store is as it is from here on: the tip follows, and the copy is no longer needed.
+fn settle(place: &Place, safeguards: &Safeguards, reached: Reached) -> Result<Tip, OpenError> {
     let mut tip = place.tip(reached)?;
     tip.advance(reached).map_err(OpenError::io(&place.tip_path(), "write"))?;
     copies::keep(place, safeguards.copies.as_ref(), reached.revision)?;
-    Ok(State::Whole(tip))
+    Ok(tip)
 }
 
 fn put_back(place: &Place, kept: &Kept) -> Result<(), OpenError> {
@@ -244,47 +241,49 @@ impl Guard {
         let mut watched = self.watched.lock();
         watched.reached = reached;
         match &mut watched.state {
-            State::Whole(tip) => tip.advance(reached),
-            // The tip stays as it is until the loss was accepted.
-            State::Undecided(..) | State::PutBack => Ok(()),
+            State::Settled(tip) => tip.advance(reached),
+            // The tip stays as it is.
+            State::Held(..) | State::PutBack => Ok(()),
         }
     }
 
-    /// What the store has lost, and the operator has not accepted yet.
+    /// What the store has lost, as long as it is held.
     pub(crate) fn loss(&self) -> Option<Loss> {
         match &self.watched.lock().state {
-            State::Undecided(loss, _) => Some(loss.clone()),
-            State::Whole(_) | State::PutBack => None,
+            State::Held(loss, _) => loss.clone(),
+            State::Settled(_) | State::PutBack => None,
         }
     }
 
-    /// Accepts the loss: the store is as it is now. Returns where the files are kept as they were.
+    /// Takes the store as it is now, with what it has lost. Returns where the files are kept as they
+    /// were, if they were opened despite a loss.
     ///
     /// # Errors
-    /// Nothing is accepted then.
-    pub(crate) fn accept(&self) -> Result<Option<PathBuf>, OpenError> {
+    /// A file could not be written. The next start says whether the store is settled.
+    pub(crate) fn settle(&self) -> Result<Option<PathBuf>, OpenError> {
         let mut watched = self.watched.lock();
-        if !matches!(watched.state, State::Undecided(..)) {
+        if !matches!(watched.state, State::Held(..)) {
             return Ok(None);
         }
-        let kept = self.place.accepted(watched.reached.revision);
-        self.place.move_kept(&kept)?;
-        let mut tip = self.place.tip(watched.reached)?;
-        tip.advance(watched.reached).map_err(OpenError::io(&self.place.tip_path(), "write"))?;
-        watched.state = State::Whole(tip);
-        Ok(Some(kept))
+        let reached = watched.reached;
+        let kept = self.safeguards.despite_loss.then(|| self.place.accepted(reached.revision));
+        if let Some(kept) = &kept {
+            self.place.move_kept(kept)?;
+        }
+        watched.state = State::Settled(settle(&self.place, &self.safeguards, reached)?);
+        Ok(kept)
     }
 
     /// Called when the engine was dropped after a clean end: notes its files, or puts them back
-    /// where a loss was not accepted.
+    /// where the store was not settled.
     pub(crate) fn end(&self) {
         let mut watched = self.watched.lock();
         let ended = match &watched.state {
-            State::Whole(_) => self.note_clean_end(),
-            State::Undecided(_, kept) => put_back(&self.place, kept),
+            State::Settled(_) => self.note_clean_end(),
+            State::Held(_, kept) => put_back(&self.place, kept),
             State::PutBack => Ok(()),
         };
-        if matches!(watched.state, State::Undecided(..)) {
+        if matches!(watched.state, State::Held(..)) {
             watched.state = State::PutBack;
         }
         if let Err(error) = ended {

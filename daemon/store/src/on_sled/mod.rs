@@ -94,20 +94,23 @@ impl Sled {
     }
 
     /// What the store has lost, where it was opened despite that ([`Safeguards::despite_loss`]) and
-    /// the loss was not accepted.
+    /// is not settled yet.
     ///
     /// [`Safeguards::despite_loss`]: crate::Safeguards::despite_loss
     pub fn loss(&self) -> Option<Loss> {
         self.guard.loss()
     }
 
-    /// Accepts the loss, with all that was committed since the store was opened. Returns where the
-    /// files are kept as they were before. Without this, closing the store puts them back.
+    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed since
+    /// it was opened. Returns where the files are kept as they were before, if the store was opened
+    /// despite a loss. Without this, closing the store puts the files back.
     ///
     /// # Errors
-    /// A file could not be written; nothing is accepted.
-    pub fn accept_loss(&self) -> Result<Option<PathBuf>, OpenError> {
-        self.guard.accept()
+    /// A file could not be written.
+    ///
+    /// [`Safeguards::held`]: crate::Safeguards::held
+    pub fn settle(&self) -> Result<Option<PathBuf>, OpenError> {
+        self.guard.settle()
     }
 
     /// Finishes every earlier commit, flushes, syncs, ends the committer and closes the files, whose

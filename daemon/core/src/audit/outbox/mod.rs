@@ -484,7 +484,7 @@ fn file_failed(error: BoxedCause) -> Error {
 
 fn not_as_left(at: &Position) -> Error {
     Error::internal(format!(
-        "what stands in the file does not go on from line {} of the log: move the file to another place, and the log goes on in a new one",
+        "what stands in the file does not go on from line {} of the log: copy it first, then move it to another place, and the log goes on in a new one",
         at.end.mark.number
     ))
 }

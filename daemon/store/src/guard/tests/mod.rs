@@ -191,7 +191,7 @@ fn a_store_behind_its_tip_is_refused_and_a_loss_is_accepted_by_command_alone() {
     site.safeguards.despite_loss = true;
     let (mut toy, guard) = site.open().unwrap();
     guard.advance(toy.add("by the operator")).unwrap();
-    let kept = guard.accept().unwrap().unwrap();
+    let kept = guard.settle().unwrap().unwrap();
     assert_eq!(fs::read(kept.join(toy::FILE)).unwrap(), older);
     assert!(guard.loss().is_none());
     let next = toy.add("after it");
@@ -200,6 +200,34 @@ fn a_store_behind_its_tip_is_refused_and_a_loss_is_accepted_by_command_alone() {
     drop((toy, guard));
     site.safeguards.despite_loss = false;
     assert_eq!(site.entries(), 12);
+}
+
+/// A start that is refused by another part of the daemon leaves the files as they were, too.
+#[test]
+fn a_store_that_is_not_settled_is_put_back() {
+    let mut site = Site::new();
+    site.safeguards.held = true;
+    site.run(0..5, true);
+    let (files, tip) = (site.files(), fs::read(site.root.path().join("store.guard/tip")).unwrap());
+    for ended in [true, false] {
+        let (mut toy, guard) = site.open().unwrap();
+        guard.advance(toy.add("by a start")).unwrap();
+        drop(toy);
+        if ended {
+            guard.end();
+            assert_eq!(site.files(), files);
+        }
+        assert_eq!(fs::read(site.root.path().join("store.guard/tip")).unwrap(), tip);
+    }
+    // The second one was killed; the next start undoes it.
+    let (mut toy, guard) = site.open().unwrap();
+    assert_eq!(toy.lines().len(), 5);
+    guard.advance(toy.add("by a start")).unwrap();
+    assert_eq!(guard.settle().unwrap(), None);
+    guard.advance(toy.add("acknowledged")).unwrap();
+    drop((toy, guard));
+    site.safeguards.held = false;
+    assert_eq!(site.entries(), 7);
 }
 
 #[test]
@@ -265,7 +293,7 @@ fn without_its_tip_a_store_is_refused() {
         assert_eq!(tip.exists(), damaged);
         site.safeguards.despite_loss = true;
         let (toy, guard) = site.open().unwrap();
-        guard.accept().unwrap();
+        guard.settle().unwrap();
         drop((toy, guard));
         site.safeguards.despite_loss = false;
         assert_eq!(site.entries(), 3);

@@ -159,7 +159,7 @@ async fn a_damaged_value_is_an_error_of_its_reader_alone() {
     let mut options = options(directory.path());
     options.safeguards.despite_loss = true;
     let store = Sled::open(options).unwrap();
-    store.accept_loss().unwrap();
+    store.settle().unwrap();
     assert!(store.get(&Key::new("b")).await.is_err());
     assert!(store.scan(&Key::new(""), None, 10).await.is_err());
     let expecting = Batch::default()
