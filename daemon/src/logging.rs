@@ -334,7 +334,7 @@ mod tests {
                 logged(format, || tracing::info!(hostile = HOSTILE, shown = %HOSTILE, "{HOSTILE}"));
             assert_eq!(text.matches('\n').count(), 1, "{text:?}");
             assert!(text.ends_with('\n'));
-            assert!(!text.trim_end_matches('\n').chars().any(misleads), "{text:?}");
+            assert!(!text.trim_end_matches('\n').chars().any(is_unfit_for_names), "{text:?}");
             assert!(text.contains('ä'));
         }
     }

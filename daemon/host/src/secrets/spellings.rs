@@ -28,6 +28,8 @@ const MAX_READINGS: usize = 12;
 const MAX_DEPTH: u8 = 3;
 
 type Spelling = Zeroizing<Vec<u8>>;
+/// Takes one kind of escape away; `None` where there is none of it.
+type Reader = fn(&[u8]) -> Option<Spelling>;
 
 /// The spellings of `secret` that a text is searched for.
 pub(crate) fn of(secret: &[u8]) -> Vec<Spelling> {
@@ -100,7 +102,7 @@ pub(crate) fn in_any_reading(text: &[u8], found: impl Fn(&[u8]) -> bool) -> bool
 }
 
 fn next_readings(text: &[u8], depth: u8) -> impl Iterator<Item = (Spelling, u8)> {
-    let readers: [fn(&[u8]) -> Option<Spelling>; 5] =
+    let readers: [Reader; 5] =
         [without_json, without_percent, without_plus, without_entities, without_white_space];
     readers.into_iter().filter_map(move |read| Some((read(text)?, depth)))
 }
