@@ -147,7 +147,11 @@ impl ServicePlugins for Host {
     async fn issue(&self, call: IssueCall) -> IssueReport {
         match self.service(&call.service) {
             Ok(service) => service.issue(call).await,
-            Err(why) => IssueReport { outcome: Err(not_loaded(why)), claims_read: Claims::new() },
+            Err(why) => IssueReport {
+                outcome: Err(not_loaded(why)),
+                claims_read: Claims::new(),
+                sent: false,
+            },
         }
     }
 

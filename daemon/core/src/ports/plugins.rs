@@ -176,6 +176,9 @@ pub struct IssueReport {
     pub outcome: Result<IssueOutcome, CallFailure>,
     /// The claims that the plugin read, however the issue ended.
     pub claims_read: Claims,
+    /// Whether a request to the outside was written during the call, or may have been. Where none
+    /// was, a call that broke has left nothing behind.
+    pub sent: bool,
 }
 
 /// Why a call failed.

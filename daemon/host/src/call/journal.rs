@@ -1,4 +1,4 @@
-//! The side notes of a call: its log lines and the claims that it read.
+//! The side notes of a call: its log lines, the claims that it read, and whether it sent anything.
 //!
 //! Shared by the call and by the task that waits for it, so that a call that is cut short still
 //! leaves its notes. Lines are held until the call has ended: only then is it known what in them
@@ -74,6 +74,12 @@ struct Entries {
     partial: [Vec<u8>; 2],
     claims: BTreeSet<String>,
     all_claims: bool,
+    /// Requests to the outside that are under way: each may have been written.
+    under_way: usize,
+    /// Whether a request to the outside was written.
+    sent: bool,
+    /// Whether the call has ended: it sends nothing any more.
+    ended: bool,
 }
 
 /// The notes of one call.
@@ -150,6 +156,32 @@ impl Journal {
             .filter(|(name, _)| notes.all_claims || notes.claims.contains(name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// Notes that a request to the outside begins. False: the call has ended, and nothing may be
+    /// sent any more, since its end was reported as it was then.
+    #[must_use]
+    pub(crate) fn begin_request(&self) -> bool {
+        let mut notes = self.notes();
+        if !notes.ended {
+            notes.under_way += 1;
+        }
+        !notes.ended
+    }
+
+    /// Notes the end of a request: whether it was written, or may have been.
+    pub(crate) fn end_request(&self, sent: bool) {
+        let mut notes = self.notes();
+        notes.under_way = notes.under_way.saturating_sub(1);
+        notes.sent |= sent;
+    }
+
+    /// Ends the call: nothing is sent from now on. Returns whether something was sent, or may have
+    /// been.
+    pub(crate) fn close(&self) -> bool {
+        let mut notes = self.notes();
+        notes.ended = true;
+        notes.sent || notes.under_way > 0
     }
 
     /// Logs the lines of a call that ended in order, masked and escaped.
@@ -361,6 +393,23 @@ mod tests {
         assert_eq!(serde_json::Value::from(journal.claims_read(&claims)), json!({"b": 2}));
         journal.all_claims_read();
         assert_eq!(journal.claims_read(&claims), claims);
+    }
+
+    #[test]
+    fn a_call_that_wrote_no_request_has_sent_nothing() {
+        let refused = Journal::new(LogLines::Held);
+        assert!(refused.begin_request());
+        refused.end_request(false);
+        assert!(!refused.close());
+        assert!(!refused.begin_request(), "its end was reported");
+        for end in [None, Some(true)] {
+            let journal = Journal::new(LogLines::Held);
+            assert!(journal.begin_request());
+            if let Some(sent) = end {
+                journal.end_request(sent);
+            }
+            assert!(journal.close(), "{end:?}");
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Service {
             return IssueReport {
                 outcome: Err(CallFailure::NotStarted(NotStarted::Busy)),
                 claims_read: Claims::new(),
+                sent: false,
             };
         };
         let data = Arc::new(RequestData::from(call));
@@ -143,6 +144,7 @@ impl Service {
         IssueReport {
             outcome,
             claims_read: running.record.journal.claims_read(data.user.identity.claims()),
+            sent: running.record.journal.close(),
         }
     }
 

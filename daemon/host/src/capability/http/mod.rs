@@ -433,7 +433,12 @@ impl State {
         self.requests += 1;
         let own = Instant::now().checked_add(limits.timeout);
         let deadline = own.map_or(self.deadline, |own| own.min(self.deadline));
-        let answer = match transport.send(request, deadline, limits.response_bytes).await {
+        if !self.journal.begin_request() {
+            wasmtime::bail!("the call has ended");
+        }
+        let answer = transport.send(request, deadline, limits.response_bytes).await;
+        self.journal.end_request(answer.as_ref().map_or_else(|why| why.sent, |_| true));
+        let answer = match answer {
             Ok(answer) => answer,
             Err(why) => return Ok(Err(why)),
         };
