@@ -348,3 +348,84 @@ async fn let_others_run() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::access::operator;
+    use crate::catalogue::Service;
+    use crate::doubles;
+    use crate::testing::{HOUR, World, options};
+
+    use super::*;
+
+    async fn faults(world: &World) -> Vec<String> {
+        world.leases.examine(operator(), |_| ()).await.unwrap().faults
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_contradiction_is_found() {
+        let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+        let world = World::with(vec![service], options()).await;
+        for user in ["alice", "bob"] {
+            world.get(user, "ssh").await.unwrap();
+        }
+        assert_eq!(faults(&world).await, Vec::<String>::new());
+        for (space, found) in [
+            ("own/", vec!["own/", "count/"]),
+            ("due/", vec!["due/"]),
+            ("state-of/", vec!["state-of/"]),
+            ("count/", vec!["count/"]),
+            ("lease/", vec!["own/", "due/", "state-of/"]),
+        ] {
+            let (key, value) = world.store.dump(space).remove(0);
+            world.store.tamper(&key, None);
+            let faults = faults(&world).await;
+            assert_eq!(faults.len(), found.len(), "{space}: {faults:?}");
+            for (fault, space) in faults.iter().zip(found) {
+                assert!(fault.contains(space), "{space}: {faults:?}");
+            }
+            world.store.tamper(&key, Some(value));
+        }
+        let [a, b] = &world.store.dump("state-of/")[..] else { panic!() };
+        world.store.tamper(&a.0, Some(b.1.clone()));
+        assert!(faults(&world).await.iter().all(|fault| fault.contains("state-of/")));
+        world.store.tamper(&a.0, Some(a.1.clone()));
+        assert_eq!(faults(&world).await, Vec::<String>::new());
+    }
+
+    /// It told of contradictions while the daemon worked.
+    #[tokio::test]
+    async fn work_under_way_is_no_contradiction() {
+        let world = Arc::new(World::new().await);
+        world.leases.start().await.unwrap();
+        for _ in 0..20 {
+            world.get("alice", "ssh").await.unwrap();
+        }
+        let working = tokio::spawn({
+            let world = Arc::clone(&world);
+            async move {
+                loop {
+                    let lease = world.get("alice", "ssh").await.unwrap();
+                    let other = world.get("bob", "ssh").await.unwrap();
+                    world.revoke("alice", lease).await.unwrap();
+                    world.revoke("bob", other).await.unwrap();
+                }
+            }
+        });
+        let before = world.store.commits();
+        for _ in 0..50 {
+            assert_eq!(faults(&world).await, Vec::<String>::new());
+        }
+        assert!(world.store.commits() > before + 50, "it worked meanwhile");
+        working.abort();
+    }
+
+    #[tokio::test]
+    async fn contradictions_beyond_a_thousand_are_counted() {
+        let mut findings = Findings::default();
+        (0..1005).for_each(|n| findings.add(n.to_string()));
+        assert_eq!((findings.faults.len(), findings.more), (1000, 5));
+    }
+}

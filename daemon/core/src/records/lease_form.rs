@@ -128,3 +128,79 @@ impl Records {
         .map_err(Error::internal)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::access::operator;
+    use crate::doubles::{self, Effect, IssueStep, RevokeStep};
+    use crate::ports::plugins::BrokenHow;
+    use crate::testing::{DAY, HOUR, SECOND, World, id, options};
+
+    use super::*;
+
+    /// The store as the version before the second form would have left it.
+    fn into_first_form(world: &World, leases: &[Lease]) {
+        let records = &world.ground().records;
+        for space in ["state-of/", "failing/", "form/"] {
+            for (key, _) in world.store.dump(space) {
+                world.store.tamper(&key, None);
+            }
+        }
+        for lease in leases {
+            if let Some(made) = lease.state.made() {
+                let state = records.state_pseudonym(&lease.service, &made.state);
+                let key = keys::state_by_service(&lease.service, &state);
+                world.store.tamper(&key, Some("held".into()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_of_an_earlier_version_is_brought_into_form_at_a_start() {
+        let mut world = World::with(vec![doubles::service("ssh")], options()).await;
+        for n in 0..60 {
+            world.plugins.on_issue(&id("ssh"), IssueStep::state(&format!("thing {n}")));
+            let lease = world.get("alice", "ssh").await.unwrap();
+            if n % 3 == 0 {
+                let step = RevokeStep::Break(BrokenHow::Timeout, Effect::None);
+                world.plugins.on_revoke(&id("ssh"), step);
+                world.revoke("alice", lease).await.unwrap_err();
+            }
+        }
+        let records = &world.ground().records;
+        let leases = world.store.dump("lease/");
+        let leases = leases.iter().map(|(key, sealed)| records.lease_in(key, sealed).unwrap());
+        into_first_form(&world, &leases.collect::<Vec<_>>());
+        let found = world.leases.examine(operator(), |_| ()).await.unwrap();
+        assert_eq!(found.faults.len(), 60 + 20, "states and failing leases are missing");
+
+        world.crash().await;
+        world.leases.start().await.unwrap();
+        world.assert_sound().await;
+        assert_eq!(world.store.dump("state/"), []);
+        assert_eq!(
+            (world.store.dump("state-of/").len(), world.store.dump("failing/").len()),
+            (60, 20)
+        );
+        let commits = world.store.commits();
+        world.crash().await;
+        world.leases.start().await.unwrap();
+        assert!(world.store.commits() - commits <= 2, "once is enough");
+        world.run(HOUR + 60 * SECOND).await;
+        assert_eq!(world.count("alice", "ssh").await, 40);
+        world.run(DAY).await;
+        world.assert_sound().await;
+    }
+
+    #[tokio::test]
+    async fn a_form_of_a_later_version_is_refused_in_words() {
+        let world = World::new().await;
+        world.leases.start().await.unwrap();
+        let records = &world.ground().records;
+        let key = keys::lease_form();
+        let sealed = records.keyring.seal(&key, FORM, &[9]).await.unwrap();
+        world.store.tamper(&key, Some(sealed));
+        let refused = records.bring_leases_into_form().await.unwrap_err();
+        assert!(refused.cause().unwrap().contains("a form that this version does not know"));
+    }
+}
