@@ -48,11 +48,13 @@ fn main() -> ExitCode {
 fn run_command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { config } => {
+            system::check_clock()?;
             let loaded = run::load(&config)?;
             let _flush = logging::install(loaded.config.log);
             block_on(run::serve(&config, loaded))
         }
         Command::Dev { listen, provider_listen, data, quiet } => {
+            system::check_clock()?;
             let _flush = logging::install(dev::log(quiet));
             block_on(dev::run(listen, provider_listen, data.as_deref()))
         }

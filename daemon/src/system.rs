@@ -9,10 +9,37 @@ use credsmith_http::Drain;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use crate::failure::Failure;
+
 /// The clocks of this machine.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     start: Instant,
+}
+
+/// No machine that runs this version has had an earlier time, in Unix seconds: 2026-01-01.
+const EARLIEST: u64 = 1_767_225_600;
+
+/// Refuses to start by a clock that cannot be right: every certificate and every token would be
+/// refused, and what the daemon records would be due at once when the clock is set.
+pub(crate) fn check_clock() -> Result<(), Failure> {
+    check_time(SystemTime::now())
+}
+
+fn check_time(now: SystemTime) -> Result<(), Failure> {
+    let wrong = match now.duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() >= EARLIEST => return Ok(()),
+        Ok(since) => {
+            format!(
+                "The clock of this machine says {}",
+                Timestamp::from_secs(since.as_secs()).rfc3339()
+            )
+        }
+        Err(_) => "The clock of this machine says a time before 1970".to_owned(),
+    };
+    Err(Failure::run(format!(
+        "{wrong}, which is before this version of Credsmith was made: set the clock, and start again."
+    )))
 }
 
 impl SystemClock {
@@ -24,7 +51,8 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A clock before 1970 is wrong in any case; at the epoch every certificate is refused.
+        // A clock that is set to a time before 1970 while the daemon runs is wrong in any case, and
+        // the watch over the clock says so.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -92,6 +120,21 @@ impl System {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_before_this_version_is_a_sentence() {
+        let before = |since: u64| UNIX_EPOCH + Duration::from_secs(since);
+        assert!(check_time(before(EARLIEST)).is_ok());
+        assert!(check_clock().is_ok());
+        for (now, words) in [
+            (UNIX_EPOCH - Duration::from_secs(1), "a time before 1970"),
+            (before(0), "1970-01-01T00:00:00.000Z"),
+            (before(EARLIEST - 1), "2025-12-31T23:59:59.000Z"),
+        ] {
+            let refused = check_time(now).unwrap_err().to_string();
+            assert!(refused.contains(words) && refused.contains("set the clock"), "{refused}");
+        }
+    }
 
     #[test]
     fn the_wall_clock_is_the_machines() {

@@ -202,7 +202,7 @@ impl World {
 
     /// The ledger agrees with itself.
     pub(crate) async fn assert_sound(&self) {
-        let examination = self.leases.examine(operator()).await.unwrap();
+        let examination = self.leases.examine(operator(), |_| ()).await.unwrap();
         assert_eq!(examination.faults, Vec::<String>::new());
     }
 

@@ -8,9 +8,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -18,6 +20,9 @@ use crate::pem::{self, PemError};
 
 /// How many connections may wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// How often it is checked that the file of a Unix socket is still there.
+const CHECK_FILE: Duration = Duration::from_secs(1);
 
 /// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +105,8 @@ pub enum ListenerError {
     Identity(#[source] PemError),
 }
 
-/// A bound listener. Dropping it closes it, and removes the file of a Unix socket.
+/// A bound listener. Dropping it closes it, and removes the file of a Unix socket. While it accepts,
+/// a Unix socket whose file was removed is made anew.
 pub struct Listener(Kind);
 
 enum Kind {
@@ -164,8 +170,8 @@ impl Listener {
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
-        match &self.0 {
+    pub(crate) async fn accept(&mut self) -> io::Result<(Accepted, Peer)> {
+        match &mut self.0 {
             Kind::Tcp { listener, tls, .. } => {
                 let (stream, address) = listener.accept().await?;
                 // Answers are written whole; waiting to fill a packet would only delay them. The
@@ -177,13 +183,32 @@ impl Listener {
                 };
                 Ok((arrival, Peer::Tcp(address)))
             }
-            Kind::Unix { listener, .. } => {
-                let (stream, _) = listener.accept().await?;
+            Kind::Unix { listener, file } => {
+                let (stream, _) = loop {
+                    tokio::select! {
+                        accepted = listener.accept() => break accepted?,
+                        () = sleep(CHECK_FILE) => remake(listener, file)?,
+                    }
+                };
                 let uid = stream.peer_cred().ok().map(|process| process.uid());
                 Ok((Accepted::Unix(stream), Peer::Unix(uid)))
             }
         }
     }
+}
+
+/// Makes the socket anew where its file was removed: no client finds it otherwise. A file that has
+/// taken its place is left alone.
+fn remake(listener: &mut UnixListener, file: &mut SocketFile) -> io::Result<()> {
+    match fs::symlink_metadata(&file.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let (again, made) = bind_private(&file.path)?;
+    tracing::warn!(socket = %file.path.display(), "the file of a socket had been removed; the socket was made anew");
+    *listener = again;
+    (file.device, file.inode) = (made.dev(), made.ino());
+    Ok(())
 }
 
 impl fmt::Display for Listener {

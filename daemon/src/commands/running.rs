@@ -117,5 +117,7 @@ fn examined(answer: &Value) -> Result<(), Failure> {
         console::say("The ledger agrees with itself.");
         return Ok(());
     }
-    Err(Failure::run(format!("The ledger contradicts itself in {} places.", faults.len())))
+    let more = answer.get("more_faults").and_then(Value::as_u64).unwrap_or(0);
+    let places = more.saturating_add(u64::try_from(faults.len()).unwrap_or(u64::MAX));
+    Err(Failure::run(format!("The ledger contradicts itself in {places} places.")))
 }

@@ -61,7 +61,7 @@ pub(super) const KEYS: &[Key<Options>] = &[
         "background_revocations",
         |options| &mut options.background_revocations,
         1..=256,
-        "Revocations of one service that the daemon runs on its own account at a time.",
+        "Revocations of one service that the daemon runs on its own account at a time; one that ends starts the next.",
     ),
     Key::count(
         "max_effects",

@@ -66,6 +66,8 @@ impl Readiness for DaemonReadiness {
             .vault
             .iter()
             .flat_map(|parts| [parts.companies.warnings(), parts.vault.readiness()]);
-        providers.chain(services).chain(vault.flatten()).chain(self.audit.trouble()).collect()
+        let leases = self.leases.warnings().into_iter();
+        let rest = leases.chain(vault.flatten()).chain(self.audit.trouble());
+        providers.chain(services).chain(rest).collect()
     }
 }

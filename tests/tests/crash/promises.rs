@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use credsmith_core::leases::operate::Examination;
+use credsmith_core::leases::operate::{CountedView, Examination};
 use credsmith_tests::eventually;
 
 use crate::client::User;
@@ -162,13 +162,12 @@ pub(crate) fn assert_kept(to: SocketAddr, world: &World, users: &[(User, &Promis
 }
 
 /// The ledger of a daemon that has ended agrees with itself, and with the target.
-pub(crate) fn assert_sound(found: &Examination, world: &World) {
+pub(crate) fn assert_sound((found, counted): &(Examination, Vec<CountedView>), world: &World) {
     assert_eq!(found.faults, Vec::<String>::new(), "contradictions in the ledger");
-    let unsettled: Vec<_> = found.counted.iter().filter(|lease| lease.stage != "active").collect();
+    let unsettled: Vec<_> = counted.iter().filter(|lease| lease.stage != "active").collect();
     assert!(unsettled.is_empty(), "left over: {unsettled:?}");
-    let counted: BTreeSet<String> =
-        found.counted.iter().map(|lease| lease.id.to_string()).collect();
-    assert_eq!(counted.len(), found.counted.len(), "no lease is in two states");
+    let counted: BTreeSet<String> = counted.iter().map(|lease| lease.id.to_string()).collect();
+    assert_eq!(counted.len() as u64, found.counted, "no lease is in two states");
     let state = world.state();
     let alive = state.objects.values().filter(|object| object.alive);
     let alive: BTreeSet<String> = alive.map(|object| object.credential.clone()).collect();

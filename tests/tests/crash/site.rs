@@ -13,7 +13,7 @@ use credsmith_core::ground::{
     DEFAULT_MAX_DRIFT, DEFAULT_REQUESTS_PER_USER, Ground, GroundDependencies,
 };
 use credsmith_core::keyring::{Kek, Keyring};
-use credsmith_core::leases::operate::Examination;
+use credsmith_core::leases::operate::{CountedView, Examination};
 use credsmith_core::leases::{Leases, LeasesDependencies, Options};
 use credsmith_core::ports::Clock;
 use credsmith_core::ports::store::Store;
@@ -91,7 +91,7 @@ pub(crate) fn look_into<T>(site: &Site, look: impl AsyncFnOnce(Left) -> T) -> T 
 }
 
 /// Reads the ledger of a daemon that has ended, with the daemon's own key and records.
-pub(crate) fn examine(site: &Site) -> Examination {
+pub(crate) fn examine(site: &Site) -> (Examination, Vec<CountedView>) {
     look_into(site, async |left| {
         let ground = Ground::new(GroundDependencies {
             clock: left.clock,
@@ -114,6 +114,9 @@ pub(crate) fn examine(site: &Site) -> Examination {
                 ..Options::default()
             },
         };
-        Leases::new(ground, parts).examine(operator()).await.unwrap()
+        let mut counted = Vec::new();
+        let leases = Leases::new(ground, parts);
+        let found = leases.examine(operator(), |lease| counted.push(lease)).await.unwrap();
+        (found, counted)
     })
 }

@@ -49,6 +49,17 @@ async fn a_server_that_never_answers_holds_nobody() {
     assert!(peer.connections() > 0, "it did wait for the server");
 }
 
+/// A call that broke before it sent anything has left nothing behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_says_whether_a_call_that_broke_had_sent_anything() {
+    let stage = Stage::new().await;
+    let peer = Peer::start(Manner::Silent).await;
+    let short = ServiceSetup { plugin_timeout: SHORT, ..granted("telling", &peer, &peer) };
+    stage.load(short).await.unwrap();
+    assert!(stage.has_sent("telling", "wait").await);
+    assert!(!stage.has_sent("telling", "log-then-trap").await);
+}
+
 /// Requests that never leave the host: none of them reaches the server, however it is spelled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_must_not_be_sent_are_not() {

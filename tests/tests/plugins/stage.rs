@@ -111,6 +111,11 @@ impl Stage {
         Ended { end, took }
     }
 
+    /// Has the hostile plugin do `how`. Whether a request was sent, or may have been.
+    pub(crate) async fn has_sent(&self, service: &str, how: &str) -> bool {
+        self.host.issue(call(service, &[("how", how)])).await.sent
+    }
+
     /// Has what `state` names revoked, or, without a state, what a cut-short issue may have left.
     pub(crate) async fn revoke(&self, service: &str, state: &str) -> Ended {
         let begun = Instant::now();

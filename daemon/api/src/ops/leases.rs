@@ -1,7 +1,7 @@
 //! Commands about subjects, leases and the clock.
 
 use credsmith_core::ids::LeaseId;
-use credsmith_core::leases::operate::ParkedView;
+use credsmith_core::leases::operate::{Examination, ParkedView};
 use credsmith_core::{Error, Kind};
 use serde_json::{Value, json};
 
@@ -40,13 +40,14 @@ pub(super) async fn drop_lease(ops: &Ops, mut call: Call<'_>) -> Result<Value, R
 }
 
 pub(super) async fn examine(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
-    let examination = ops.leases.examine(call.operator()).await?;
-    Ok(json!({ "counted": examination.counted.len(), "faults": examination.faults }))
+    let Examination { faults, more_faults, counted } =
+        ops.leases.examine(call.operator(), |_| ()).await?;
+    Ok(json!({ "counted": counted, "faults": faults, "more_faults": more_faults }))
 }
 
-pub(super) fn trust_clock(ops: &Ops, call: &Call<'_>) -> Value {
-    ops.leases.trust_clock(call.operator());
-    json!({ "trusted": true })
+pub(super) async fn trust_clock(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    ops.leases.trust_clock(call.operator()).await?;
+    Ok(json!({ "trusted": true }))
 }
 
 fn parked_json(parked: &ParkedView) -> Value {

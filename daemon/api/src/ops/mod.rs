@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(ask(Method::GET, "/leases/parked", &[], "").await, (StatusCode::OK, json!([])));
         assert_eq!(
             ask(Method::GET, "/ledger", &[], "").await.1,
-            json!({ "counted": 0, "faults": [] })
+            json!({ "counted": 0, "faults": [], "more_faults": 0 })
         );
         assert_eq!(ask(Method::POST, "/clock/trust", &[], "").await.0, StatusCode::OK);
     }

@@ -14,12 +14,14 @@
 //! Never here: a lease, a user, a credential, a decision about a caller.
 
 mod clock_watch;
+mod kept_clock;
 mod noted;
 mod remarks;
 mod retry;
+mod watched_store;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -31,15 +33,20 @@ use crate::caller::Subject;
 use crate::error::{Error, Kind};
 use crate::keyring::Keyring;
 use crate::limits::KeyedPermits;
+use crate::model::lease::Boot;
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target};
 use crate::ports::store::Store;
 use crate::ports::{Clock, Entropy, Tasks};
 use crate::records::Records;
+use crate::time::Timestamp;
 use clock_watch::ClockWatch;
+pub(crate) use clock_watch::{Clocks, Doubt};
+use kept_clock::KeptClock;
 #[cfg(test)]
 pub(crate) use remarks::ROOM_OF_STRANGERS;
 use remarks::Remarks;
 pub(crate) use retry::{retry, too_contended};
+use watched_store::WatchedStore;
 pub use work::Work;
 
 /// The dependencies of a [`Ground`].
@@ -66,11 +73,16 @@ pub struct Ground {
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) records: Records,
+    /// This run of the daemon.
+    pub(crate) boot: Boot,
     remarks: Remarks,
     work: KeyedPermits<Subject>,
     max_drift: Duration,
-    /// `None` until the daemon has started.
-    clock_watch: Mutex<Option<ClockWatch>>,
+    kept_clock: Arc<KeptClock>,
+    clock_watch: Mutex<ClockWatch>,
+    watched_store: Arc<WatchedStore>,
+    /// Earlier runs, which are over.
+    over: OnceLock<Vec<Boot>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -92,17 +104,43 @@ impl Ground {
             max_drift,
             requests_per_user,
         } = parts;
+        let kept_clock = Arc::new(KeptClock::new(clock));
+        let clock = Arc::clone(&kept_clock) as Arc<dyn Clock>;
+        let watched_store = Arc::new(WatchedStore::new(store, Arc::clone(&clock)));
+        let store = Arc::clone(&watched_store) as Arc<dyn Store>;
+        let mut boot = [0; 8];
+        entropy.fill(&mut boot);
         Arc::new(Self {
             records: Records::new(store, keyring, Arc::clone(&clock), Arc::clone(&entropy)),
             clock,
             tasks,
             entropy,
+            boot: Boot(u64::from_be_bytes(boot)),
             remarks: Remarks::default(),
             work: KeyedPermits::new(requests_per_user),
             max_drift,
+            kept_clock,
             clock_watch: Mutex::default(),
+            watched_store,
+            over: OnceLock::new(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// What fails in the store, as a sentence for operators.
+    pub(crate) fn store_complaint(&self) -> Option<String> {
+        self.watched_store.complaint()
+    }
+
+    /// Notes which runs of the daemon are over: their claims are void.
+    pub(crate) fn boots_over(&self, boots: Vec<Boot>) {
+        // A second start of one run finds the same.
+        let _ = self.over.set(boots);
+    }
+
+    /// Whether that run of the daemon is over.
+    pub(crate) fn is_over(&self, boot: Boot) -> bool {
+        self.over.get().is_some_and(|over| over.contains(&boot))
     }
 
     /// Becomes true when the daemon ends.
@@ -120,21 +158,47 @@ impl Ground {
         self.stopping.send_replace(true);
     }
 
-    /// Accepts the wall clock as it is now. Until this was called once, the clock is not watched.
-    pub(crate) fn trust_clock(&self) {
-        let watch = ClockWatch::new(self.clock.now(), self.clock.monotonic(), self.max_drift);
-        *self.clock_watch.lock() = Some(watch);
+    /// Both clocks of the machine as they are: `clock` never shows a time before the last one that
+    /// was trusted.
+    pub(crate) fn machine_clocks(&self) -> Clocks {
+        self.kept_clock.machine()
+    }
+
+    /// How far the wall clock may be from where it should be.
+    pub(crate) fn max_drift(&self) -> Duration {
+        self.max_drift
+    }
+
+    /// Accepts the wall clock as it was at `now`. Until the clock was accepted or doubted once, it
+    /// is not watched.
+    pub(crate) fn trust_clock(&self, now: Clocks) {
+        self.kept_clock.keep(now.wall);
+        *self.clock_watch.lock() = ClockWatch::Trusted(now);
+    }
+
+    /// Doubts the wall clock as it was at `now`: due work waits.
+    pub(crate) fn doubt_clock(&self, now: Clocks, doubt: Doubt) {
+        *self.clock_watch.lock() = ClockWatch::Doubted(now, doubt);
+    }
+
+    /// No time before `wall` is shown from now on.
+    pub(crate) fn keep_time(&self, wall: Timestamp) {
+        self.kept_clock.keep(wall);
+    }
+
+    /// Whether a clock in doubt was set since, so that it has to be judged again.
+    pub(crate) fn is_clock_to_be_judged(&self) -> bool {
+        self.clock_watch.lock().is_to_be_judged(self.machine_clocks(), self.max_drift)
     }
 
     /// Whether the clock is watched: the daemon has started.
     pub(crate) fn is_clock_watched(&self) -> bool {
-        self.clock_watch.lock().is_some()
+        !matches!(*self.clock_watch.lock(), ClockWatch::Unwatched)
     }
 
     /// What is wrong with the wall clock, as a sentence for operators.
     pub(crate) fn clock_complaint(&self) -> Option<String> {
-        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        self.clock_watch.lock().as_ref().and_then(|watch| watch.complaint(now, monotonic))
+        self.clock_watch.lock().complaint(self.machine_clocks(), self.max_drift)
     }
 
     /// Whether the wall clock cannot be trusted: due work waits then.

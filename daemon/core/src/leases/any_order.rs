@@ -66,7 +66,7 @@ fn how() -> impl Strategy<Value = BrokenHow> {
 }
 
 fn effect() -> impl Strategy<Value = Effect> {
-    prop_oneof![Just(Effect::None), Just(Effect::Done), Just(Effect::Late)]
+    prop_oneof![Just(Effect::Unsent), Just(Effect::None), Just(Effect::Done), Just(Effect::Late)]
 }
 
 fn issuing() -> impl Strategy<Value = Issuing> {
@@ -250,8 +250,9 @@ impl Run {
     async fn leases(&self) -> Vec<Lease> {
         let Leases { ground, ledger, .. } = &*self.world.leases;
         let frozen = ground.records.in_store(Arc::new(self.world.store.snapshot()));
-        let (leases, faults) = frozen.examine(&ledger.timing).await.unwrap();
-        assert_eq!(faults, Vec::<String>::new());
+        let mut leases = Vec::new();
+        let found = frozen.examine(&ledger.timing, &mut |lease| leases.push(lease)).await.unwrap();
+        assert_eq!(found.faults, Vec::<String>::new());
         leases
     }
 

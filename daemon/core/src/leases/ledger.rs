@@ -22,8 +22,8 @@ use crate::records::{Account, Change, CommitError, Move};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state/`, `revoke-with/`,
-/// `parked/`, and the event of it.
+/// Keys that retiring a lease touches: itself, two of `due/`, `own/`, `state-of/`, `revoke-with/`,
+/// `parked/` or `failing/`, and the event of it.
 const KEYS_TO_RETIRE: usize = 8;
 /// Keys that a reservation touches: lease, `own/`, `due/`, `count/`, `suspended/`.
 const KEYS_TO_RESERVE: usize = 5;
@@ -67,7 +67,7 @@ pub(crate) enum Activated {
     New,
     /// It is the object that the user's lease of that id holds already.
     Same(LeaseId),
-    /// Another lease has that state. There is no new lease, and the older one is as it was.
+    /// Another lease of this user has that state. There is no new lease, and the older one is as it was.
     Taken,
     /// The user was suspended meanwhile, or cannot have it: it is being taken back.
     Unwanted,
@@ -260,8 +260,8 @@ impl Ledger {
                 return Ok(Settled { activated: Activated::TooLate, is_audited: false });
             };
             suspended = self.ground.records.is_suspended(&again.value.owner).await?;
-            holder =
-                self.ground.records.holder(&again.value.service, &activation.made.state).await?;
+            let Lease { owner, service, .. } = &again.value;
+            holder = self.ground.records.holder(owner, service, &activation.made.state).await?;
             pending = again;
         }
         Err(too_contended())
@@ -302,7 +302,7 @@ impl Ledger {
         Ok(Plan::Commit(change, activated))
     }
 
-    /// The plugin returned a state that another lease holds. Nothing may be revoked by that state:
+    /// The plugin returned a state that another lease of this user holds. Nothing may be revoked by that state:
     /// it is the other lease's.
     async fn plan_held(
         &self,
@@ -323,10 +323,7 @@ impl Ledger {
             return Ok(Plan::Commit(change, Activated::Taken));
         }
         // The same state of another plugin is another object.
-        let same = |older: &Versioned<Lease>| {
-            older.value.owner == pending.value.owner
-                && older.value.plugin.name == pending.value.plugin.name
-        };
+        let same = |older: &Versioned<Lease>| older.value.plugin.name == pending.value.plugin.name;
         let older = self.ground.records.lease(holder).await?.filter(same);
         let renewed = older
             .as_ref()

@@ -1,7 +1,8 @@
 //! The issuing half of the domain, as the surfaces call it.
 //!
 //! [`Leases`] ties the ports together. The use-cases stand in files of their own and extend it:
-//! `issue`, `revoke`, `sweep` (due work that no request triggers) and [`operate`]. Here are the
+//! `issue`, `revoke`, `sweep` (due work that no request triggers), `clock` (whether the wall clock
+//! can be trusted at a start) and [`operate`]. Here are the
 //! dependencies, the options, sign-in and the lists.
 //!
 //! Never here: a word of any dialect, an authorization (that is [`crate::access`]'s), a key of the
@@ -11,6 +12,8 @@ pub mod accept;
 #[cfg(test)]
 mod any_order;
 mod attempts;
+mod background;
+mod clock;
 mod effects;
 #[cfg(test)]
 mod full_disk;
@@ -39,6 +42,7 @@ use crate::error::{Error, Kind};
 use crate::ground::{Ground, Work, outcome_of, suspended};
 use crate::ids::{HandoffId, LeaseId, ProviderId, ServiceId};
 use crate::leases::attempts::Attempts;
+use crate::leases::background::Background;
 use crate::leases::effects::Effects;
 use crate::leases::handoff::{Bounds, Handoff, Handoffs};
 use crate::leases::ledger::Ledger;
@@ -82,7 +86,8 @@ pub struct Options {
     /// Most issues and user revocations in work at a time; one service has at most half of them,
     /// one user at most a quarter.
     pub max_effects: usize,
-    /// Most revocations of one service that the daemon runs at a time on its own account.
+    /// Most revocations of one service that the daemon runs at a time on its own account. One that
+    /// ends makes room for the next at once.
     pub background_revocations: usize,
     /// Shortest wait between two attempts to revoke.
     pub retry_after_min: Duration,
@@ -108,7 +113,7 @@ impl Default for Options {
             settle: Duration::from_secs(60),
             skew: Duration::from_secs(60),
             max_effects: 1024,
-            background_revocations: 4,
+            background_revocations: 8,
             retry_after_min: Duration::from_secs(10),
             retry_after_max: Duration::from_secs(60 * 60),
             park_after: Duration::from_secs(7 * 24 * 60 * 60),
@@ -173,6 +178,7 @@ pub struct Leases {
     handoffs: Handoffs,
     effects: Effects,
     attempts: Attempts,
+    background: Background,
     sweeper: Sweeper,
 }
 
@@ -183,7 +189,7 @@ impl Leases {
         let ledger = Ledger::new(Arc::clone(&ground), options.timing());
         let handoffs = Handoffs::new(&options.handoff_bounds());
         let effects = Effects::new(options.max_effects);
-        let sweeper = Sweeper::new(&options);
+        let background = Background::new(options.background_revocations);
         let attempts = Attempts::default();
         Arc::new(Self {
             ground,
@@ -195,7 +201,8 @@ impl Leases {
             handoffs,
             effects,
             attempts,
-            sweeper,
+            background,
+            sweeper: Sweeper::default(),
         })
     }
 

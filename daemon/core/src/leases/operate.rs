@@ -10,16 +10,18 @@ use crate::leases::{Leases, target_of};
 use crate::model::lease::{Event, Lease, Reason, State};
 use crate::ports::audit::{self, Action, Outcome, Target};
 use crate::ports::store::Versioned;
-use crate::records::CommitError;
+use crate::records::{CommitError, Findings};
 use crate::time::Timestamp;
 
 /// The result of reading the whole ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examination {
-    /// Every contradiction in the ledger, as a sentence. There should be none.
+    /// Contradictions in the ledger, as sentences. There should be none.
     pub faults: Vec<String>,
-    /// Every lease that counts.
-    pub counted: Vec<CountedView>,
+    /// How many contradictions there are beyond those.
+    pub more_faults: u64,
+    /// How many leases count.
+    pub counted: u64,
 }
 
 /// A lease that counts.
@@ -143,16 +145,27 @@ impl Leases {
         self.advance_parked(&grant, lease, Event::Dropped, (Action::Drop, Some(reason))).await
     }
 
-    /// Checks the whole ledger for contradictions: leases against indexes and counters. Its time
-    /// grows with the ledger, and work that is under way meanwhile may look like a contradiction.
+    /// Checks the whole ledger for contradictions: leases against indexes and counters. Calls
+    /// `each` with every lease that counts. Its time grows with the ledger, its memory does not;
+    /// work that is under way meanwhile is no contradiction.
     ///
     /// # Errors
-    /// `Internal` when the store fails or a lease cannot be read.
-    pub async fn examine(&self, _grant: Grant<Operate>) -> Result<Examination, Error> {
-        let (leases, faults) = self.ground.records.examine(&self.ledger.timing).await?;
-        let counted =
-            leases.into_iter().filter(|lease| lease.state.is_counted()).map(counted).collect();
-        Ok(Examination { faults, counted })
+    /// `Internal` when the store fails.
+    pub async fn examine(
+        &self,
+        _grant: Grant<Operate>,
+        mut each: impl FnMut(CountedView) + Send,
+    ) -> Result<Examination, Error> {
+        let mut total = 0_u64;
+        let mut count = |lease: Lease| {
+            if lease.state.is_counted() {
+                total += 1;
+                each(counted(lease));
+            }
+        };
+        let found = self.ground.records.examine(&self.ledger.timing, &mut count).await?;
+        let Findings { faults, more: more_faults } = found;
+        Ok(Examination { faults, more_faults, counted: total })
     }
 
     /// Audits that an operator `asked` for something that has no event of its own: a list, or a

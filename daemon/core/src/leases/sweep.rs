@@ -2,8 +2,9 @@
 //! were kept long enough.
 //!
 //! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so
-//! that a target that is down and has thousands of leases waiting delays no other. Revocations run
-//! in tasks of their own, a bounded number of each service at a time.
+//! that a target that is down and has thousands of leases waiting delays no other. It puts the
+//! leases to revoke into the queues of [`crate::leases::background`]; attempts run in tasks of their
+//! own, and each that ends begins the next.
 //!
 //! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked
 //! (that is [`crate::leases::revoke`]'s).
@@ -15,15 +16,14 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream;
 
-use crate::access::{Grant, Operate};
 use crate::audit::write_remarks_until_stopped;
 use crate::error::Error;
 use crate::ids::{LeaseId, ServiceId};
 use crate::leases::attempts::Entered;
+use crate::leases::background::{Offered, Outage, Turn, Waiting};
 use crate::leases::ledger::NotAdvanced;
 use crate::leases::revoke::By;
-use crate::leases::{Leases, Options, target_of};
-use crate::limits::KeyedPermits;
+use crate::leases::{Leases, target_of};
 use crate::model::lease::{Event, Lease, Overdue};
 use crate::ports::audit::{Action, Outcome};
 use crate::ports::store::{Key, Versioned};
@@ -34,12 +34,14 @@ const PAGE: usize = 256;
 const PAGES: usize = 16;
 /// Leases of a page that are worked on concurrently.
 const AT_A_TIME: usize = 32;
+/// The pause before a full queue is offered more.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// How often leases that wait for their service are checked.
 const RECHECK_PARKED: Duration = Duration::from_secs(300);
 
 /// The state of the sweeper.
+#[derive(Default)]
 pub(crate) struct Sweeper {
-    background: KeyedPermits<ServiceId>,
     progress: Mutex<Progress>,
 }
 
@@ -55,6 +57,8 @@ struct Progress {
     trouble: Option<String>,
     parked_trouble: Option<String>,
     trouble_logged: Option<Duration>,
+    /// When the wall time was kept last.
+    time_kept: Option<Duration>,
 }
 
 /// The result of a visit.
@@ -66,27 +70,32 @@ struct Visit {
 }
 
 impl Sweeper {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self {
-            background: KeyedPermits::new(options.background_revocations),
-            progress: Mutex::default(),
-        }
-    }
-
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the wall time was kept last, on the monotonic clock.
+    pub(super) fn time_kept(&self) -> Option<Duration> {
+        self.progress().time_kept
+    }
+
+    /// Notes that the wall time is kept now.
+    pub(super) fn keep_time(&self, now: Duration) {
+        self.progress().time_kept = Some(now);
     }
 }
 
 impl Leases {
-    /// Checks that the store answers, and starts the sweeper and the writer of remarks. It reads
-    /// only due leases, so its time does not grow with the ledger. A lease that cannot be read does
-    /// not stop it: readiness reports that.
+    /// Checks that the store answers, judges the clock, and starts the sweeper and the writer of
+    /// remarks. It reads only what became due since the daemon last ran, so its time does not grow
+    /// with the ledger; but the first start over a store of an earlier version reads the ledger
+    /// once. A lease that cannot be read does not stop it: readiness reports that.
     ///
     /// # Errors
     /// `Internal` when the store fails.
     pub async fn start(self: &Arc<Self>) -> Result<(), Error> {
-        self.ground.trust_clock();
+        self.ground.records.bring_leases_into_form().await?;
+        self.begin_clock().await?;
         self.ground.records.due(None, self.ground.clock.now(), 1).await?;
         let sweep = Arc::clone(self).sweep_until_stopped();
         self.ground.tasks.spawn("sweep", Box::pin(sweep));
@@ -113,13 +122,21 @@ impl Leases {
             reasons.push("the daemon is ending".to_owned());
         }
         reasons.extend(self.ground.clock_complaint());
+        reasons.extend(self.ground.store_complaint());
         reasons.extend(progress.trouble.clone().or_else(|| progress.parked_trouble.clone()));
         reasons
     }
 
-    /// Accepts the wall clock as it is now: an operator has checked it after it had jumped.
-    pub fn trust_clock(&self, _grant: Grant<Operate>) {
-        self.ground.trust_clock();
+    /// What an operator should know although the daemon is ready, as sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let outages = self.background.outages(self.ground.clock.monotonic());
+        let sentence = |outage: &Outage| {
+            let (service, seconds) = (&outage.service, outage.lasts.as_secs());
+            format!(
+                "revocations of the service {service} have failed for {seconds} s: they wait, and one is tried at a time"
+            )
+        };
+        outages.iter().map(sentence).collect()
     }
 
     async fn sweep_until_stopped(self: Arc<Self>) {
@@ -129,8 +146,9 @@ impl Leases {
                 continue;
             }
             let pause = self.ground.clock.sleep(self.options.sweep_every);
+            let room = std::pin::pin!(self.background.has_room());
             let stop = std::pin::pin!(stopping.changed());
-            if let Either::Right((Err(_), _)) = select(pause, stop).await {
+            if let Either::Right((Err(_), _)) = select(select(pause, room), stop).await {
                 return;
             }
         }
@@ -139,8 +157,14 @@ impl Leases {
     /// Looks for due work once. Returns whether there is reason to look again at once.
     async fn visit(self: &Arc<Self>) -> bool {
         self.handoffs.purge(self.ground.clock.monotonic());
+        if let Err(error) = self.tend_clock().await {
+            self.complaint(&error);
+        }
         if self.ground.is_clock_off() {
             return false;
+        }
+        for service in self.background.waiting() {
+            self.revoke_waiting(&service);
         }
         let due = self.visit_due().await;
         let trouble = due.as_ref().err().map(|error| self.complaint(error));
@@ -190,11 +214,19 @@ impl Leases {
 
     /// Does what is due for a lease. Returns whether it moved or is about to.
     async fn advance_due(self: &Arc<Self>, id: LeaseId) -> Result<bool, Error> {
+        if self.background.knows(id) {
+            return Ok(false);
+        }
         let Some(stored) = self.ground.records.lease(id).await? else { return Ok(false) };
         let (event, action, outcome) =
             match stored.value.overdue(self.ground.clock.now(), &self.ledger.timing) {
                 None => return Ok(false),
-                Some(Overdue::Limit | Overdue::Attempt) => return Ok(self.begin_attempt(stored)),
+                Some(Overdue::Limit | Overdue::Attempt) => {
+                    let waiting = Waiting { lease: id, is_early: false };
+                    let offered = self.background.offer(&stored.value.service, waiting);
+                    self.revoke_waiting(&stored.value.service);
+                    return Ok(offered == Offered::Taken);
+                }
                 Some(Overdue::Deadline) => {
                     let why = "the issue was cut short; what it left is cleaned up".to_owned();
                     (Event::CutShort, Some(Action::Issue), Outcome::Failed(why))
@@ -211,23 +243,68 @@ impl Leases {
         }
     }
 
-    /// Begins a revocation in a task of its own, unless its service has enough of them or an
-    /// attempt on the lease is under way. Returns whether it began one.
-    fn begin_attempt(self: &Arc<Self>, stored: Versioned<Lease>) -> bool {
-        let Some(permit) = self.sweeper.background.take(&stored.value.service) else {
-            return false;
+    /// Begins as many attempts on waiting leases of `service` as may run now, each in a task of its
+    /// own that goes on with the next ones when it ends.
+    fn revoke_waiting(self: &Arc<Self>, service: &ServiceId) {
+        while !self.ground.is_stopping() && !self.ground.is_clock_off() {
+            let now = self.ground.clock.monotonic();
+            let Some(turn) = self.background.take(service, now) else { return };
+            let (leases, service) = (Arc::clone(self), service.clone());
+            let work = async move {
+                leases.revoke_one(turn, &service).await;
+                leases.revoke_waiting(&service);
+            };
+            self.ground.tasks.spawn("revoke in the background", Box::pin(work));
+        }
+    }
+
+    async fn revoke_one(self: &Arc<Self>, turn: Turn, service: &ServiceId) {
+        let Waiting { lease, is_early } = turn.waiting;
+        let result = match self.ground.records.lease(lease).await {
+            Ok(None) => return,
+            Ok(Some(stored)) => {
+                let Entered::Mine(ticket) = self.attempts.enter(lease) else { return };
+                let by = if is_early { By::DaemonEarly } else { By::Daemon };
+                self.attempt(ticket, stored, by).await
+            }
+            Err(error) => Err(error),
         };
-        let Entered::Mine(ticket) = self.attempts.enter(stored.value.id) else { return false };
+        if let Err(error) = result {
+            tracing::info!(%lease, %service, answer = error.public(), cause = error.cause(), "a lease could not be revoked yet");
+        }
+    }
+
+    /// Has the leases of `service` tried at once that failed while its target did not answer: their
+    /// users wait for room below their limit.
+    pub(super) fn bring_forward(self: &Arc<Self>, service: ServiceId) {
         let leases = Arc::clone(self);
         let work = async move {
-            let _permit = permit;
-            let (lease, service) = (stored.value.id, stored.value.service.clone());
-            if let Err(error) = leases.attempt(ticket, stored, By::Daemon).await {
-                tracing::info!(%lease, %service, answer = error.public(), cause = error.cause(), "a lease could not be revoked yet");
+            if let Err(error) = leases.offer_failing(&service).await {
+                tracing::warn!(%service, %error, cause = error.cause(), "revocations that failed keep their times");
             }
         };
-        self.ground.tasks.spawn("revoke in the background", Box::pin(work));
-        true
+        self.ground.tasks.spawn("bring revocations forward", Box::pin(work));
+    }
+
+    async fn offer_failing(self: &Arc<Self>, service: &ServiceId) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = self.ground.records.failing(service, after.as_ref(), PAGE).await?;
+            for lease in page.leases {
+                let waiting = Waiting { lease, is_early: true };
+                while self.background.offer(service, waiting) == Offered::Full {
+                    if self.ground.is_stopping() || self.background.is_open(service) {
+                        return Ok(());
+                    }
+                    self.ground.clock.sleep(ROOM_PAUSE).await;
+                }
+                self.revoke_waiting(service);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Checks whether services of parked leases are back, one page at a visit, in laps with pauses

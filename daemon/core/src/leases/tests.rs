@@ -137,3 +137,24 @@ async fn work_that_dies_is_an_error() {
         .await;
     assert_eq!(kind(died), Err(Kind::Internal));
 }
+
+/// Readiness stayed green while reads of the store failed.
+#[tokio::test]
+async fn readiness_knows_of_a_store_that_fails() {
+    let world = World::new().await;
+    world.leases.start().await.unwrap();
+    assert_eq!(world.leases.readiness(), Vec::<String>::new());
+    world.store.fail_next(doubles::Fault::Unavailable);
+    world.get("alice", "ssh").await.unwrap_err();
+    let reasons = world.leases.readiness().join(" ");
+    assert!(reasons.contains("commits to the store fail"), "{reasons}");
+    world.run(60 * SECOND).await;
+    assert_eq!(world.leases.readiness(), Vec::<String>::new());
+    // From now on nothing can be read.
+    world.store.stop_after(0);
+    world.leases.credentials(&caller("alice")).await.unwrap_err();
+    let reasons = world.leases.readiness().join(" ");
+    assert!(reasons.contains("reads of the store fail"), "{reasons}");
+    world.run(600 * SECOND).await;
+    assert!(world.leases.readiness().join(" ").contains("reads of the store"), "it goes on");
+}

@@ -152,6 +152,7 @@ impl Records {
         index(&|lease| {
             matches!(lease.state, State::Parked(_)).then(|| keys::parked(&lease.service, lease.id))
         });
+        index(&|lease| lease.state.is_failing().then(|| keys::failing(&lease.service, lease.id)));
         // Owner and service never change: the key changes only when the lease begins or ceases to
         // count. The comparison saves the HMAC of the subject's pseudonym.
         if before.is_some_and(is_counted) != after.is_some_and(is_counted) {
@@ -172,10 +173,10 @@ impl Records {
             return Ok(());
         }
         if let Some((lease, state)) = before.zip(old) {
-            batch.deletes.push(self.state_key(&lease.service, &state));
+            batch.deletes.push(self.state_key(&lease.owner, &lease.service, &state));
         }
         if let Some((lease, state)) = step.after.as_ref().zip(new) {
-            let key = self.state_key(&lease.service, &state);
+            let key = self.state_key(&lease.owner, &lease.service, &state);
             let sealed = self.keyring.seal(&key, HOLDER, lease.id.to_string().as_bytes()).await?;
             batch.expectations.push((key.clone(), Expected::Absent));
             batch.puts.push((key, sealed));

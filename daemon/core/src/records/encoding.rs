@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::{Claims, Interface, Subject};
 use crate::ids::{LeaseId, PluginName, ProviderId, ServiceId};
-use crate::model::lease::{Cause, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State};
+use crate::model::lease::{
+    Boot, Cause, Claim, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State,
+};
 use crate::ports::plugins::PluginIdentity;
 use crate::time::Timestamp;
 
@@ -85,7 +87,9 @@ enum StateRecord<'a> {
         failures: u32,
         due: Timestamp,
         #[serde(rename = "claim", skip_serializing_if = "Option::is_none", default)]
-        attempt_until: Option<Timestamp>,
+        claimed_until: Option<Timestamp>,
+        #[serde(rename = "by", skip_serializing_if = "Option::is_none", default)]
+        claimed_by: Option<Boot>,
     },
     Parked {
         cause: CauseRecord,
@@ -223,15 +227,14 @@ impl<'a> From<&'a State> for StateRecord<'a> {
                 Self::Pending { until: *deadline, doomed: *doomed }
             }
             State::Active(made) => Self::Active(made.into()),
-            State::Revoking(Revoking { cause, since, failures, due, attempt_until }) => {
-                Self::Revoking {
-                    cause: cause.into(),
-                    since: *since,
-                    failures: *failures,
-                    due: *due,
-                    attempt_until: *attempt_until,
-                }
-            }
+            State::Revoking(Revoking { cause, since, failures, due, claim }) => Self::Revoking {
+                cause: cause.into(),
+                since: *since,
+                failures: *failures,
+                due: *due,
+                claimed_until: claim.map(|claim| claim.until),
+                claimed_by: claim.map(|claim| claim.by),
+            },
             State::Parked(Parked { cause, reason, since }) => {
                 Self::Parked { cause: cause.into(), why: reason.into(), since: *since }
             }
@@ -246,13 +249,14 @@ impl TryFrom<StateRecord<'_>> for State {
         Ok(match record {
             StateRecord::Pending { until, doomed } => Self::Pending { deadline: until, doomed },
             StateRecord::Active(made) => Self::Active(made.try_into()?),
-            StateRecord::Revoking { cause, since, failures, due, attempt_until } => {
+            StateRecord::Revoking { cause, since, failures, due, claimed_until, claimed_by } => {
+                let by = claimed_by.unwrap_or(Boot::UNKNOWN);
                 Self::Revoking(Revoking {
                     cause: cause.try_into()?,
                     since,
                     failures,
                     due,
-                    attempt_until,
+                    claim: claimed_until.map(|until| Claim { until, by }),
                 })
             }
             StateRecord::Parked { cause, why, since } => {

@@ -7,9 +7,12 @@
 //! | `own/<subject>/<service>/<id>` | none: which leases of a user are counted |
 //! | `due/<seconds>/<id>` | none: which lease has to be looked at when |
 //! | `count/<subject>/<service>` | how many leases are counted |
-//! | `state/<service>/<plugin state>` | the id of the lease that holds it |
+//! | `state-of/<subject>/<service>/<plugin state>` | the id of the lease that holds it |
 //! | `revoke-with/<id>` | the secret that a revocation needs |
 //! | `parked/<service>/<id>` | none: which leases are parked |
+//! | `failing/<service>/<id>` | none: which leases failed to be revoked and are tried again |
+//! | `form/leases` | the form of the keys that are derived from leases |
+//! | `clock/last` | the last wall time that was trusted, and the boots until then |
 //! | `suspended/<subject>` | the suspended subject, and since when |
 //! | `user/<id>` | a user of the vault |
 //! | `user-of/<subject>` | the id of the user with that subject |
@@ -52,10 +55,13 @@ pub(super) const LEASE: &[u8] = b"lease/";
 pub(super) const OWN: &[u8] = b"own/";
 pub(super) const DUE: &[u8] = b"due/";
 pub(super) const COUNT: &[u8] = b"count/";
-pub(super) const STATE: &[u8] = b"state/";
+pub(super) const STATE: &[u8] = b"state-of/";
+/// Where the first form kept plugin states: by service alone.
+pub(super) const STATE_BY_SERVICE: &[u8] = b"state/";
 pub(super) const REVOKE_WITH: &[u8] = b"revoke-with/";
 pub(super) const OUTBOX: &[u8] = b"outbox/";
 pub(super) const PARKED: &[u8] = b"parked/";
+pub(super) const FAILING: &[u8] = b"failing/";
 pub(super) const COMPANY: &[u8] = b"company/";
 pub(super) const USER: &[u8] = b"user/";
 pub(super) const SESSION_DUE: &[u8] = b"session-due/";
@@ -81,6 +87,13 @@ pub(super) fn due(at: Timestamp, id: LeaseId) -> Key {
     key(&[DUE, format!("{seconds:0SECONDS_DIGITS$}").as_bytes(), b"/", id.as_bytes()])
 }
 
+/// A key before every lease that is due after the second of `at`, and after every other.
+pub(super) fn due_after(at: Timestamp) -> Key {
+    let seconds = at.as_secs().min(SECONDS_MAX);
+    // `0` follows `/`, and no key of that second begins with it.
+    key(&[DUE, format!("{seconds:0SECONDS_DIGITS$}0").as_bytes()])
+}
+
 /// Second and lease of a key that [`due`] made.
 pub(super) fn parse_due(key: &Key) -> Option<(u64, LeaseId)> {
     let rest = key.as_bytes().strip_prefix(DUE)?;
@@ -97,8 +110,13 @@ pub(super) fn count_prefix(subject: &Pseudonym) -> Key {
     key(&[COUNT, subject, b"/"])
 }
 
-pub(super) fn state(service: &ServiceId, state: &Pseudonym) -> Key {
-    key(&[STATE, service.as_str().as_bytes(), b"/", state])
+pub(super) fn state(subject: &Pseudonym, service: &ServiceId, state: &Pseudonym) -> Key {
+    key(&[STATE, subject, b"/", service.as_str().as_bytes(), b"/", state])
+}
+
+/// The key of the first form, which does not say who may hold a state.
+pub(super) fn state_by_service(service: &ServiceId, state: &Pseudonym) -> Key {
+    key(&[STATE_BY_SERVICE, service.as_str().as_bytes(), b"/", state])
 }
 
 pub(super) fn revoke_with(id: LeaseId) -> Key {
@@ -107,6 +125,22 @@ pub(super) fn revoke_with(id: LeaseId) -> Key {
 
 pub(super) fn parked(service: &ServiceId, id: LeaseId) -> Key {
     key(&[PARKED, service.as_str().as_bytes(), b"/", id.as_bytes()])
+}
+
+pub(super) fn failing(service: &ServiceId, id: LeaseId) -> Key {
+    key(&[FAILING, service.as_str().as_bytes(), b"/", id.as_bytes()])
+}
+
+pub(super) fn failing_prefix(service: &ServiceId) -> Key {
+    key(&[FAILING, service.as_str().as_bytes(), b"/"])
+}
+
+pub(super) fn lease_form() -> Key {
+    Key::new("form/leases")
+}
+
+pub(super) fn clock() -> Key {
+    Key::new("clock/last")
 }
 
 /// The key at which an event of `at` waits for the audit log. It is the `number`th of this process.
@@ -217,6 +251,18 @@ pub(super) fn trailing_id(key: &Key) -> Option<LeaseId> {
     id(bytes.get(bytes.len().checked_sub(ID_LEN)?..)?)
 }
 
+/// The counter of the account of an [`own`] key.
+pub(super) fn counter_of(own: &Key) -> Option<Key> {
+    let account = own.as_bytes().strip_prefix(OWN)?;
+    let (account, id) = account.split_at_checked(account.len().checked_sub(ID_LEN + 1)?)?;
+    id.starts_with(b"/").then(|| key(&[COUNT, account]))
+}
+
+/// The prefix of the [`own`] keys that the counter at this key counts.
+pub(super) fn owned_at(counter: &Key) -> Option<Key> {
+    Some(key(&[OWN, counter.as_bytes().strip_prefix(COUNT)?, b"/"]))
+}
+
 /// The service at the end of a counter's key.
 pub(super) fn trailing_service(key: &Key, prefix: &Key) -> Option<ServiceId> {
     let name = key.as_bytes().strip_prefix(prefix.as_bytes())?;
@@ -248,6 +294,8 @@ mod tests {
         assert_eq!(parse_due(&at(9_001)), Some((10, some_id())));
         assert_eq!(parse_due(&at(u64::MAX)), Some((SECONDS_MAX, some_id())));
         assert_eq!(parse_due(&Key::new("due/12/x")), None);
+        let after = due_after(Timestamp::from_millis(10_999));
+        assert!(at(10_000) < after && after < at(10_001), "{after:?}");
     }
 
     #[test]
@@ -286,6 +334,9 @@ mod tests {
         assert_eq!(trailing_id(&own(&[7; 16], &ssh, some_id())), Some(some_id()));
         assert_eq!(trailing_id(&parked(&ssh, some_id())), Some(some_id()));
         assert_eq!(trailing_id(&Key::new("short")), None);
+        let own_key = own(&[7; 16], &ssh, some_id());
+        assert_eq!(counter_of(&own_key), Some(count(&[7; 16], &ssh)));
+        assert_eq!(owned_at(&count(&[7; 16], &ssh)), Some(own_prefix(&[7; 16], Some(&ssh))));
         let prefix = count_prefix(&[7; 16]);
         assert_eq!(trailing_service(&count(&[7; 16], &ssh), &prefix), Some(ssh));
     }

@@ -10,6 +10,7 @@
 //! store, or a byte of a record.
 
 mod change;
+mod clock;
 mod companies;
 pub(crate) mod credential_types;
 mod credential_values;
@@ -19,6 +20,7 @@ mod event_record;
 mod events;
 mod examine;
 mod keys;
+mod lease_form;
 mod projection;
 mod sessions;
 mod spans;
@@ -34,6 +36,7 @@ pub(crate) use change::{Change, CommitError, Move};
 pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
 pub(crate) use event_record::decode_event;
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
+pub(crate) use examine::Findings;
 use keys::Pseudonym;
 pub(crate) use projection::Projection;
 use spans::Spans;
@@ -166,16 +169,16 @@ impl Records {
         Ok(counts.await?.into_iter().collect())
     }
 
-    /// The lease that holds `state` of `service`.
+    /// The lease by which `owner` holds `state` of `service`.
     pub(crate) async fn holder(
         &self,
+        owner: &Subject,
         service: &ServiceId,
         state: &str,
     ) -> Result<Option<LeaseId>, Error> {
-        let key = self.state_key(service, state);
+        let key = self.state_key(owner, service, state);
         let Some((plain, _)) = self.get(&key, HOLDER).await? else { return Ok(None) };
-        let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
-        LeaseId::parse(text).map(Some).map_err(Error::internal)
+        holder_in(&plain).map(Some).ok_or_else(|| Error::internal("a holder is no lease"))
     }
 
     /// The secret that was kept for the revocation of that lease.
@@ -201,6 +204,39 @@ impl Records {
         Ok(IndexPage { leases, next })
     }
 
+    /// Leases that became due after the second of `from` and by `until`, earliest first, at most
+    /// `limit`, `after` the end of an earlier page.
+    pub(crate) async fn due_between(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<IndexPage, Error> {
+        let begin = keys::due_after(from);
+        self.due(Some(after.unwrap_or(&begin)), until, limit).await
+    }
+
+    /// How many leases count, of a page of at most `limit` of them, and where the next one begins.
+    pub(crate) async fn counted_leases(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<(usize, Option<Key>), Error> {
+        let page = self.scan(&Key::new(keys::OWN), after, limit).await?;
+        Ok((page.entries.len(), next_of(page)))
+    }
+
+    /// Leases of `service` that failed to be revoked and are tried again.
+    pub(crate) async fn failing(
+        &self,
+        service: &ServiceId,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<IndexPage, Error> {
+        self.index(&keys::failing_prefix(service), after, limit).await
+    }
+
     /// Parked leases, of one service or of all.
     pub(crate) async fn parked(
         &self,
@@ -220,11 +256,12 @@ impl Records {
         self.keyring.pseudonym("subject", &[subject.issuer.as_bytes(), subject.subject.as_bytes()])
     }
 
-    fn state_key(&self, service: &ServiceId, state: &str) -> Key {
-        keys::state(
-            service,
-            &self.keyring.pseudonym("state", &[service.as_str().as_bytes(), state.as_bytes()]),
-        )
+    fn state_key(&self, owner: &Subject, service: &ServiceId, state: &str) -> Key {
+        keys::state(&self.subject_key(owner), service, &self.state_pseudonym(service, state))
+    }
+
+    fn state_pseudonym(&self, service: &ServiceId, state: &str) -> Pseudonym {
+        self.keyring.pseudonym("state", &[service.as_str().as_bytes(), state.as_bytes()])
     }
 
     async fn get(&self, key: &Key, field: &str) -> Result<Option<(Plain, Revision)>, Error> {
@@ -286,6 +323,11 @@ type Plain = zeroize::Zeroizing<Vec<u8>>;
 
 fn next_of(mut page: Page) -> Option<Key> {
     if page.more { page.entries.pop().map(|(key, _)| key) } else { None }
+}
+
+/// The lease that the record of a held plugin state names.
+fn holder_in(plain: &[u8]) -> Option<LeaseId> {
+    LeaseId::parse(std::str::from_utf8(plain).ok()?).ok()
 }
 
 fn number(plain: &[u8]) -> Result<u64, Error> {

@@ -15,15 +15,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Accepts until the drain begins; then the listener is closed.
-pub(super) async fn run(listener: Listener, shared: Arc<Shared>) {
+pub(super) async fn run(mut listener: Listener, shared: Arc<Shared>) {
     let draining = shared.drain.watch();
     tokio::select! {
         () = draining.begun() => {}
-        () = accept_all(&listener, &shared) => {}
+        () = accept_all(&mut listener, &shared) => {}
     }
 }
 
-async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
+async fn accept_all(listener: &mut Listener, shared: &Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     loop {
         match listener.accept().await {

@@ -406,6 +406,25 @@ async fn a_unix_socket_is_private_and_goes_with_the_server() {
     assert!(matches!(Listener::unix(nowhere).await, Err(ListenerError::Bind { .. })));
 }
 
+/// A socket whose file was removed was gone until the next start.
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_was_removed_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ops.sock");
+    let fixture = Fixture::new(ServerOptions::default());
+    fixture.server.serve(Listener::unix(&path).await.unwrap());
+    for _ in 0..2 {
+        std::fs::remove_file(&path).unwrap();
+        while !path.exists() {
+            tokio::time::advance(std::time::Duration::from_millis(500)).await;
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).await.unwrap();
+    }
+    fixture.end().await;
+    assert!(!path.exists());
+}
+
 #[tokio::test]
 async fn a_socket_that_was_replaced_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -19,7 +19,9 @@ use crate::time::Timestamp;
 /// The effect on the target of a call that breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing.
+    /// Nothing, and the host knows that no request was sent.
+    Unsent,
+    /// Nothing, though a request was sent.
     None,
     /// The intended one.
     Done,
@@ -153,7 +155,7 @@ impl State {
 
     fn take_effect(&mut self, effect: Effect, change: Change) {
         match effect {
-            Effect::None => {}
+            Effect::Unsent | Effect::None => {}
             Effect::Done => self.apply(change),
             Effect::Late => self.late.push(change),
         }
@@ -318,10 +320,14 @@ impl ScriptedPlugins {
             .collect()
     }
 
-    async fn do_issue(&self, call: &IssueCall) -> Result<IssueOutcome, CallFailure> {
-        let mut step = self.begin_issue(call)?;
+    /// How the issue ends, and whether a request was sent.
+    async fn do_issue(&self, call: &IssueCall) -> (Result<IssueOutcome, CallFailure>, bool) {
+        let mut step = match self.begin_issue(call) {
+            Ok(step) => step,
+            Err(failure) => return (Err(failure), false),
+        };
         let mut held = Vec::new();
-        let outcome = loop {
+        let ended = loop {
             match step {
                 IssueStep::Wait(gate, then) => {
                     gate.pass().await;
@@ -331,13 +337,16 @@ impl ScriptedPlugins {
                     held.push(gate);
                     step = *then;
                 }
-                step => break self.finish_issue(call, step),
+                step => {
+                    let sent = !matches!(step, IssueStep::Break(_, Effect::Unsent));
+                    break (self.finish_issue(call, step), sent);
+                }
             }
         };
         for gate in held {
             gate.pass().await;
         }
-        outcome
+        ended
     }
 
     fn finish_issue(&self, call: &IssueCall, step: IssueStep) -> Result<IssueOutcome, CallFailure> {
@@ -420,12 +429,12 @@ impl ServicePlugins for ScriptedPlugins {
     }
 
     async fn issue(&self, call: IssueCall) -> IssueReport {
-        let outcome = self.do_issue(&call).await;
+        let (outcome, sent) = self.do_issue(&call).await;
         let claims_read = match outcome {
             Err(CallFailure::NotStarted(_)) => Claims::new(),
             _ => self.claims_read(&call),
         };
-        IssueReport { outcome, claims_read, sent: true }
+        IssueReport { outcome, claims_read, sent }
     }
 
     async fn revoke(&self, call: RevokeCall) -> Result<(), CallFailure> {

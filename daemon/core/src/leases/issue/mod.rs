@@ -51,6 +51,13 @@ struct Request {
     _effect: Effect,
 }
 
+/// The answer of a plugin that issued.
+struct Report {
+    issued: Issued,
+    claims_read: Claims,
+    sent: bool,
+}
+
 impl Leases {
     /// Authorizes `caller` to have a credential of `service` issued.
     ///
@@ -158,10 +165,11 @@ impl Leases {
     ) -> Result<HandoffId, Error> {
         let call = issue_call(&request, &pending.value);
         let report = self.bounded(self.plugins.issue(call), request.loaded.longest_call).await;
-        let IssueReport { outcome, claims_read, .. } = report.unwrap_or_else(overdue);
+        let IssueReport { outcome, claims_read, sent } = report.unwrap_or_else(overdue);
         match outcome {
             Ok(IssueOutcome::Issued(issued)) => {
-                self.issued(request, pending, issued, claims_read).await
+                let report = Report { issued, claims_read, sent };
+                self.issued(request, pending, report).await
             }
             Ok(IssueOutcome::LoginRequired { provider, message }) => {
                 let handoff = self.login(&request.caller, &provider, message);
@@ -175,7 +183,7 @@ impl Leases {
             Err(failure) => {
                 let event = match &failure {
                     CallFailure::Refused(_) | CallFailure::NotStarted(_) => Event::NothingMade,
-                    CallFailure::Broken(_) => Event::CutShort,
+                    CallFailure::Broken(_) => broken_off(sent),
                 };
                 pending.value.last_words = failure.last_words();
                 let error = error_of(failure);
@@ -214,14 +222,14 @@ impl Leases {
         &self,
         mut request: Request,
         pending: Versioned<Lease>,
-        issued: Issued,
-        claims_read: Claims,
+        report: Report,
     ) -> Result<HandoffId, Error> {
+        let Report { issued, claims_read, sent } = report;
         let id = pending.value.id;
         if let Some(fault) = malformed(&issued) {
             let error = Error::new(Kind::PluginFailed, PLUGIN_FAILED).because(fault);
             let audited = request.event(self, Some(id), outcome_of(&error));
-            self.settle(&pending, Event::CutShort, audited).await?;
+            self.settle(&pending, broken_off(sent), audited).await?;
             return Err(error);
         }
         let Issued { entries, state, revoke_with, expires_at } = issued;
@@ -349,7 +357,12 @@ fn malformed(issued: &Issued) -> Option<&'static str> {
     secret_too_long.then_some("the plugin's secret for the revocation is too long")
 }
 
-/// The report of a call that the host should have ended.
+/// The end of an issue that broke off. Where nothing was `sent` to the outside, nothing can be left.
+fn broken_off(sent: bool) -> Event {
+    if sent { Event::CutShort } else { Event::NothingMade }
+}
+
+/// The report of a call that the host should have ended: how far it came is unknown.
 fn overdue() -> IssueReport {
     let broken = Broken {
         how: BrokenHow::Timeout,

@@ -328,6 +328,26 @@ async fn the_web_page_is_sent_to_a_provider_that_is_ready() {
     assert_eq!(world.count("alice", "ssh").await, 0);
 }
 
+/// A call that had sent nothing counted against its user for minutes.
+#[tokio::test]
+async fn a_plugin_that_breaks_before_it_sent_anything_leaves_nothing_behind() {
+    for (how, expected) in [
+        (BrokenHow::Timeout, Kind::PluginTimeout),
+        (BrokenHow::Trap, Kind::PluginFailed),
+        (BrokenHow::BadOutput, Kind::PluginFailed),
+    ] {
+        let world = World::new().await;
+        world.leases.start().await.unwrap();
+        world.plugins.on_issue(&id("ssh"), IssueStep::Break(how, Effect::Unsent));
+        assert_eq!(kind(world.get("alice", "ssh").await), Err(expected));
+        assert_eq!(world.count("alice", "ssh").await, 0);
+        assert_eq!(world.store.dump("lease/"), []);
+        world.run(10 * 60 * SECOND).await;
+        assert_eq!(world.revocations(), 0);
+        world.assert_sound().await;
+    }
+}
+
 #[tokio::test]
 async fn a_plugin_that_breaks_is_cleaned_up_after_also_when_its_request_lands_late() {
     for effect in [Effect::None, Effect::Done, Effect::Late] {
@@ -418,10 +438,10 @@ async fn the_same_state_is_the_same_credential_where_that_is_allowed() {
     let ends = world.leases.credentials(&caller("alice")).await.unwrap()[0].ends;
     assert_eq!(ends, Some(created + 120 * SECOND + DAY));
 
-    // A state that another user's lease holds is taken all the same.
+    // Another user has a lease of their own.
     world.plugins.on_issue(&id("ssh"), make(None));
-    assert_eq!(kind(world.get("bob", "ssh").await), Err(Kind::Conflict));
-    assert_eq!((world.count("bob", "ssh").await, world.things().len()), (0, 1));
+    assert_ne!(world.get("bob", "ssh").await.unwrap(), first);
+    assert_eq!((world.count("alice", "ssh").await, world.count("bob", "ssh").await), (1, 1));
     assert_eq!(world.revocations(), 0);
     world.assert_sound().await;
 }
@@ -470,20 +490,36 @@ async fn a_state_that_is_taken_is_an_error_and_nothing_is_revoked_by_it() {
     let make = || IssueStep::state("same");
     world.plugins.on_issue(&id("ssh"), make());
     let first = world.get("alice", "ssh").await.unwrap();
-    for user in ["alice", "bob"] {
-        world.plugins.on_issue(&id("ssh"), make());
-        assert_eq!(kind(world.get(user, "ssh").await), Err(Kind::Conflict));
-    }
+    world.plugins.on_issue(&id("ssh"), make());
+    assert_eq!(kind(world.get("alice", "ssh").await), Err(Kind::Conflict));
     world.leases.start().await.unwrap();
     world.run(10 * 60 * SECOND).await;
     assert_eq!(world.revocations(), 0);
     assert_eq!(world.things(), ["same"]);
     assert_eq!(world.listed("alice").await, [first]);
-    assert_eq!((world.count("alice", "ssh").await, world.count("bob", "ssh").await), (1, 0));
+    assert_eq!(world.count("alice", "ssh").await, 1);
     world.assert_sound().await;
     world.revoke("alice", first).await.unwrap();
     world.plugins.on_issue(&id("ssh"), make());
-    world.get("bob", "ssh").await.expect("what was revoked is free again");
+    world.get("alice", "ssh").await.expect("what was revoked is free again");
+}
+
+/// A plugin whose state is always the same served the first user alone.
+#[tokio::test]
+async fn a_plugin_with_a_constant_state_serves_every_user() {
+    let world = World::new().await;
+    for user in ["alice", "bob"] {
+        world.plugins.on_issue(&id("ssh"), IssueStep::state("constant"));
+        world.get(user, "ssh").await.unwrap();
+        world.plugins.on_issue(&id("ssh"), IssueStep::state("constant"));
+        assert_eq!(kind(world.get(user, "ssh").await), Err(Kind::Conflict));
+    }
+    assert_eq!((world.count("alice", "ssh").await, world.count("bob", "ssh").await), (1, 1));
+    world.assert_sound().await;
+    let [lease] = world.listed("alice").await[..] else { panic!() };
+    world.revoke("alice", lease).await.unwrap();
+    assert_eq!((world.count("alice", "ssh").await, world.count("bob", "ssh").await), (0, 1));
+    world.assert_sound().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::attempts::{AttemptResult, Entered, Ticket};
+use super::background::Answer;
 use crate::access::{self, Grant, Revoke};
 use crate::caller::{Caller, Identity};
 use crate::error::{Error, Kind};
@@ -22,7 +23,7 @@ use crate::ids::LeaseId;
 use crate::leases::ledger::NotAdvanced;
 use crate::leases::{CALL_GRACE, Leases, target_of, user};
 use crate::limits::COMMIT_ATTEMPTS;
-use crate::model::lease::{Ending, Event, Lease, Overdue, State};
+use crate::model::lease::{Claim, Ending, Event, Lease, Overdue, State};
 use crate::ports::audit::{self, Action, Actor, Outcome};
 use crate::ports::plugins::{
     Broken, BrokenHow, CallFailure, LoadedService, NotStarted, Refusal, RevokeCall, Urgency,
@@ -45,6 +46,8 @@ pub(crate) enum By {
     User(Actor),
     /// The daemon, because it is due.
     Daemon,
+    /// The daemon, before it is due: it failed while its target did not answer, and it answers now.
+    DaemonEarly,
 }
 
 /// Whether the plugin of a lease can be called.
@@ -120,7 +123,11 @@ impl Leases {
         stored.filter(|stored| stored.value.is_known_to_owner(now)).ok_or_else(not_found)
     }
 
-    async fn attempt_or_join(&self, stored: Versioned<Lease>, by: By) -> Result<(), Error> {
+    async fn attempt_or_join(
+        self: &Arc<Self>,
+        stored: Versioned<Lease>,
+        by: By,
+    ) -> Result<(), Error> {
         match self.attempts.enter(stored.value.id) {
             Entered::Other(waiting) => waiting.result().await,
             Entered::Mine(ticket) => self.attempt(ticket, stored, by).await,
@@ -130,7 +137,7 @@ impl Leases {
     /// One attempt to revoke, made by the holder of the ticket. Every caller that waits gets its
     /// result.
     pub(crate) async fn attempt(
-        &self,
+        self: &Arc<Self>,
         ticket: Ticket,
         stored: Versioned<Lease>,
         by: By,
@@ -140,7 +147,7 @@ impl Leases {
         result
     }
 
-    async fn run_attempt(&self, mut stored: Versioned<Lease>, by: &By) -> AttemptResult {
+    async fn run_attempt(self: &Arc<Self>, mut stored: Versioned<Lease>, by: &By) -> AttemptResult {
         // The lease is at hand for the first step and read again after a conflict, so this is no
         // `retry`, which reads before each attempt.
         for _ in 0..COMMIT_ATTEMPTS {
@@ -182,7 +189,7 @@ impl Leases {
     fn first_step(&self, lease: &Lease, by: &By) -> FirstStep {
         match by {
             By::User(_) => self.first_step_for_user(lease),
-            By::Daemon => self.first_step_for_daemon(lease),
+            By::Daemon | By::DaemonEarly => self.first_step_for_daemon(lease, by),
         }
     }
 
@@ -216,16 +223,21 @@ impl Leases {
                 FirstStep::Settle(vec![Event::RevokeAsked, self.failed(None)], result)
             }
             Availability::Ready(loaded) => {
-                FirstStep::Call(vec![Event::RevokeAsked, self.claim(&loaded)], loaded)
+                let void = self.void_claim(lease);
+                let asked = void.into_iter().chain([Event::RevokeAsked, self.claim(&loaded)]);
+                FirstStep::Call(asked.collect(), loaded)
             }
         }
     }
 
-    fn first_step_for_daemon(&self, lease: &Lease) -> FirstStep {
+    fn first_step_for_daemon(&self, lease: &Lease, by: &By) -> FirstStep {
         let now = self.ground.clock.now();
         let mut events = match (lease.overdue(now, &self.ledger.timing), &lease.state) {
             (Some(Overdue::Limit), State::Active(_)) => vec![Event::LimitReached],
             (Some(Overdue::Attempt), State::Revoking(_)) => Vec::new(),
+            (None, state) if matches!(by, By::DaemonEarly) && state.is_failing() => {
+                self.void_claim(lease).into_iter().collect()
+            }
             (_, State::Ended { .. }) => return FirstStep::Nothing(Ok(())),
             // It changed since it was found due. A user may have joined, and must not take this for
             // the end of their credential.
@@ -268,7 +280,15 @@ impl Leases {
     }
 
     fn claim(&self, loaded: &LoadedService) -> Event {
-        Event::AttemptBegun { until: self.ground.clock.now() + loaded.longest_call + CALL_GRACE }
+        let until = self.ground.clock.now() + loaded.longest_call + CALL_GRACE;
+        Event::AttemptBegun(Claim { until, by: self.ground.boot })
+    }
+
+    /// The event by which a claim of a run of the daemon that is over holds no more: its attempt
+    /// has ended with it, and revoking what is gone is a success.
+    fn void_claim(&self, lease: &Lease) -> Option<Event> {
+        let is_void = lease.state.claim().is_some_and(|claim| self.ground.is_over(claim.by));
+        is_void.then_some(Event::ClaimVoid)
     }
 
     fn failed(&self, retry_after: Option<std::time::Duration>) -> Event {
@@ -278,7 +298,7 @@ impl Leases {
     }
 
     async fn call_and_conclude(
-        &self,
+        self: &Arc<Self>,
         mut claimed: Versioned<Lease>,
         loaded: &LoadedService,
         by: &By,
@@ -294,6 +314,7 @@ impl Leases {
             .bounded(self.plugins.revoke(call), loaded.longest_call)
             .await
             .unwrap_or_else(overdue);
+        self.note_answer(&claimed.value, &outcome);
         let (event, result) = match outcome {
             Ok(()) => (Event::Revoked, Ok(())),
             Err(failure) => {
@@ -305,6 +326,19 @@ impl Leases {
             }
         };
         self.conclude(claimed, event, result, by).await
+    }
+
+    /// Notes whether the target of the service answers. Where it does again, what it delayed comes
+    /// forward.
+    fn note_answer(self: &Arc<Self>, lease: &Lease, outcome: &Result<(), CallFailure>) {
+        let answer = match outcome {
+            Ok(()) | Err(CallFailure::Refused(Refusal { retry_after: None, .. })) => Answer::Alive,
+            Err(CallFailure::Refused(_) | CallFailure::Broken(_)) => Answer::Failed,
+            Err(CallFailure::NotStarted(_)) => Answer::Unknown,
+        };
+        if self.background.report(&lease.service, answer, self.ground.clock.monotonic()) {
+            self.bring_forward(lease.service.clone());
+        }
     }
 
     fn failure(&self, failure: CallFailure) -> (Event, Error) {
@@ -406,7 +440,7 @@ impl By {
     fn actor(&self) -> Option<Actor> {
         match self {
             Self::User(actor) => Some(actor.clone()),
-            Self::Daemon => None,
+            Self::Daemon | Self::DaemonEarly => None,
         }
     }
 }
@@ -441,7 +475,7 @@ fn revoke_call(lease: &Lease, revoke_with: Option<Secret>, by: &By) -> RevokeCal
         revoke_with,
         urgency: match by {
             By::User(_) => Urgency::User,
-            By::Daemon => Urgency::Background,
+            By::Daemon | By::DaemonEarly => Urgency::Background,
         },
     }
 }

@@ -300,28 +300,117 @@ async fn an_attempt_that_did_nothing_is_no_success_for_those_who_joined() {
 }
 
 #[tokio::test]
+async fn the_claim_of_a_daemon_that_died_holds_no_user_up() {
+    let mut world = World::new().await;
+    let lease = claimed_by_the_dead(&mut world).await;
+    assert_eq!(world.listed("alice").await, [lease]);
+    world.revoke("alice", lease).await.unwrap();
+    assert_eq!(world.stage(lease).await, "ended");
+    assert_eq!(world.things(), Vec::<String>::new());
+    world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn the_claim_of_a_daemon_that_died_runs_out() {
     let mut world = World::new().await;
+    let lease = claimed_by_the_dead(&mut world).await;
+    world.run(60 * SECOND).await;
+    assert_eq!(world.stage(lease).await, "ended");
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_claim_of_another_daemon_that_lives_is_respected() {
+    let world = World::new().await;
     let lease = world.get("alice", "ssh").await.unwrap();
     let gate = Gate::shut();
-    world
-        .plugins
-        .on_revoke(&id("ssh"), RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove)));
+    let waits = RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove));
+    world.plugins.on_revoke(&id("ssh"), waits);
+    let second = world.second_daemon().await;
+    let grant = second.authorize_revoke(&caller("alice"), lease).await.unwrap();
+    tokio::spawn(async move { second.revoke(grant).await });
+    until_waiting(&gate, 1).await;
+    assert_eq!(kind(world.revoke("alice", lease).await), Err(Kind::Busy));
+}
+
+/// A lease whose user asked a daemon to revoke it that died over it; another one has started.
+async fn claimed_by_the_dead(world: &mut World) -> LeaseId {
+    let lease = world.get("alice", "ssh").await.unwrap();
+    let gate = Gate::shut();
+    let waits = RevokeStep::Wait(gate.clone(), Box::new(RevokeStep::Remove));
+    world.plugins.on_revoke(&id("ssh"), waits);
     let leases = Arc::clone(&world.leases);
+    leases.start().await.unwrap();
     let grant = leases.authorize_revoke(&caller("alice"), lease).await.unwrap();
     tokio::spawn(async move { leases.revoke(grant).await });
     until_waiting(&gate, 1).await;
     world.crash().await;
     world.leases.start().await.unwrap();
-    assert_eq!(world.listed("alice").await, [lease]);
-    assert_eq!(
-        kind(world.revoke("alice", lease).await),
-        Err(Kind::Busy),
-        "the dead daemon has claimed it"
-    );
-    world.run(60 * SECOND).await;
-    assert_eq!(world.stage(lease).await, "ended");
-    assert_eq!(world.things(), Vec::<String>::new());
+    lease
+}
+
+/// Leases that were due were revoked at the rate of the sweeper's visits.
+#[tokio::test]
+async fn an_attempt_that_ends_begins_the_next_at_once() {
+    let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+    let world = World::with(vec![service], options()).await;
+    world.leases.start().await.unwrap();
+    for _ in 0..300 {
+        world.get("alice", "ssh").await.unwrap();
+    }
+    world.run(HOUR - 10 * SECOND).await;
+    assert_eq!(world.revocations(), 0);
+    // Two visits of the sweeper.
+    world.run(20 * SECOND).await;
+    assert_eq!((world.revocations(), world.things().len()), (300, 0));
+    world.assert_sound().await;
+}
+
+/// A target that was down for 15 seconds locked users out of their limit for minutes.
+#[tokio::test]
+async fn what_an_outage_delayed_is_revoked_soon_after_it() {
+    let service = Service { max_lifetime: Some(HOUR), limit: Some(100), ..doubles::service("ssh") };
+    let world = World::with(vec![service], Options { sweep_every: SECOND, ..options() }).await;
+    world.leases.start().await.unwrap();
+    for _ in 0..100 {
+        world.get("alice", "ssh").await.unwrap();
+    }
+    for _ in 0..1000 {
+        world.plugins.on_revoke(&id("ssh"), no(Some(60)));
+    }
+    // Users ask, too, and their attempts fail.
+    for lease in world.listed("alice").await.into_iter().take(50) {
+        world.revoke("alice", lease).await.unwrap_err();
+    }
+    assert!(world.leases.warnings()[0].contains("revocations of the service ssh have failed"));
+    world.run(HOUR + 15 * SECOND).await;
+    assert_eq!(world.count("alice", "ssh").await, 100);
+    let probes = world.revocations();
+    world.run(15 * SECOND).await;
+    assert!(world.revocations() - probes <= 2, "one probe at a time, with a wait");
+    world.plugins.recover();
+    world.run(62 * SECOND).await;
+    assert_eq!((world.count("alice", "ssh").await, world.things().len()), (0, 0));
+    assert_eq!(world.leases.warnings(), Vec::<String>::new());
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn after_fifteen_seconds_of_outage_all_is_revoked_within_three() {
+    let service = Service { max_lifetime: Some(HOUR), ..doubles::service("ssh") };
+    let world = World::with(vec![service], Options { sweep_every: SECOND, ..options() }).await;
+    world.leases.start().await.unwrap();
+    for _ in 0..200 {
+        world.get("alice", "ssh").await.unwrap();
+    }
+    for _ in 0..1000 {
+        world.plugins.on_revoke(&id("ssh"), broken(BrokenHow::Timeout));
+    }
+    world.run(HOUR + 15 * SECOND).await;
+    assert!(world.count("alice", "ssh").await > 150);
+    world.plugins.recover();
+    world.run(3 * SECOND).await;
+    assert_eq!(world.count("alice", "ssh").await, 0);
     world.assert_sound().await;
 }
 
@@ -750,7 +839,7 @@ async fn time_that_jumps_stops_the_sweeper_until_somebody_has_looked() {
     world.run(60 * SECOND).await;
     assert_eq!(world.stage(lease).await, "active");
     assert!(world.leases.readiness()[0].contains("ahead"));
-    world.leases.trust_clock(crate::access::operator());
+    world.leases.trust_clock(crate::access::operator()).await.unwrap();
     world.run(60 * SECOND).await;
     assert_eq!(world.leases.readiness(), Vec::<String>::new());
     assert_eq!(world.stage(lease).await, "ended");

@@ -2,7 +2,7 @@
 //! object it holds, when something is due.
 
 use super::next::later;
-use super::{Event, Kept, Lease, Made, NotPossible, Reason, State, Timing, Transition};
+use super::{Claim, Event, Kept, Lease, Made, NotPossible, Reason, State, Timing, Transition};
 use crate::time::Timestamp;
 
 /// The reason that a lease is due.
@@ -33,6 +33,19 @@ impl State {
             Self::Revoking(revoking) => revoking.cause.made(),
             Self::Parked(parked) => parked.cause.made(),
             Self::Pending { .. } | Self::Ended { .. } => None,
+        }
+    }
+
+    /// Whether an attempt to revoke it failed, and another one is to come.
+    pub(crate) fn is_failing(&self) -> bool {
+        matches!(self, Self::Revoking(revoking) if revoking.failures > 0)
+    }
+
+    /// The claim of an attempt to revoke it.
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        match self {
+            Self::Revoking(revoking) => revoking.claim,
+            _ => None,
         }
     }
 
@@ -116,7 +129,8 @@ impl Lease {
             State::Pending { deadline, .. } => Some((*deadline, Overdue::Deadline)),
             State::Active(_) => self.not_after.map(|at| (at, Overdue::Limit)),
             State::Revoking(revoking) => {
-                Some((revoking.attempt_until.unwrap_or(revoking.due), Overdue::Attempt))
+                let at = revoking.claim.map_or(revoking.due, |claim| claim.until);
+                Some((at, Overdue::Attempt))
             }
             State::Parked(_) => None,
             State::Ended { at, .. } => Some((*at + timing.keep_ended, Overdue::Forget)),

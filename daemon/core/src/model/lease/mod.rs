@@ -14,6 +14,7 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod table;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use follow::Overdue;
@@ -90,8 +91,27 @@ pub(crate) struct Revoking {
     pub(crate) failures: u32,
     /// When the next attempt is due.
     pub(crate) due: Timestamp,
-    /// Until when the attempt under way has claimed the lease.
-    pub(crate) attempt_until: Option<Timestamp>,
+    /// The claim of the attempt under way.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// The claim of an attempt to revoke: no other attempt begins while it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// Until when it holds.
+    pub(crate) until: Timestamp,
+    /// Whose attempt it is. The claims of a process that is over hold no more.
+    pub(crate) by: Boot,
+}
+
+/// One run of the daemon, by a random number: a claim says by which one it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Boot(pub(crate) u64);
+
+impl Boot {
+    /// A run that is not known: that of a record which an earlier version wrote.
+    pub(crate) const UNKNOWN: Self = Self(0);
 }
 
 /// Why a lease is revoked, and the object to revoke.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Cause, Ending, Made, Parked, Reason, Revoking, State};
+use super::{Cause, Claim, Ending, Made, Parked, Reason, Revoking, State};
 use crate::time::Timestamp;
 
 /// The durations that the life of a lease depends on.
@@ -30,9 +30,10 @@ pub(crate) enum Event {
     IssuedInVain(Made),
     /// The plugin returned a state that another lease holds.
     IssuedTaken,
-    /// The plugin refused, wanted a sign-in, or never ran: there is nothing.
+    /// The plugin refused, wanted a sign-in, never ran, or broke off before anything was sent to the
+    /// outside: there is nothing.
     NothingMade,
-    /// The plugin failed, or its deadline passed: there may be something.
+    /// The plugin broke off after something was sent, or its deadline passed: there may be something.
     CutShort,
     /// The subject was suspended.
     Suspended,
@@ -46,7 +47,9 @@ pub(crate) enum Event {
     /// Its own end and the skew have passed.
     EndPassed,
     /// An attempt to revoke claims it.
-    AttemptBegun { until: Timestamp },
+    AttemptBegun(Claim),
+    /// The process whose attempt claimed it is over.
+    ClaimVoid,
     /// The plugin answered that it is gone.
     Revoked,
     /// The plugin refused for good.
@@ -172,11 +175,10 @@ impl Revoking {
                 begin(Cause::Unwanted(made), at, at)
             }
             Event::RevokeAsked if self.cause.was_active() => State::Revoking(self),
-            Event::AttemptBegun { until }
-                if self.attempt_until.is_none_or(|claimed| claimed <= at) =>
-            {
-                State::Revoking(Self { attempt_until: Some(until), ..self })
+            Event::AttemptBegun(claim) if self.claim.is_none_or(|other| other.until <= at) => {
+                State::Revoking(Self { claim: Some(claim), ..self })
             }
+            Event::ClaimVoid => State::Revoking(Self { claim: None, ..self }),
             Event::Revoked => self.revoked(at, timing),
             Event::Refused(words) => self.refused(words, at),
             Event::Failed { retry_after, jitter } => self.failed(retry_after, jitter, at, timing),
@@ -195,7 +197,7 @@ impl Revoking {
                     cause: Cause::CutShort { deadline, first_ok: true },
                     failures: 0,
                     due: deadline.max(at) + timing.settle,
-                    attempt_until: None,
+                    claim: None,
                     ..self
                 })
             }
@@ -231,14 +233,14 @@ impl Revoking {
         State::Revoking(Self {
             failures: self.failures.saturating_add(1),
             due,
-            attempt_until: None,
+            claim: None,
             ..self
         })
     }
 }
 
 fn begin(cause: Cause, at: Timestamp, due: Timestamp) -> State {
-    State::Revoking(Revoking { cause, since: at, failures: 0, due, attempt_until: None })
+    State::Revoking(Revoking { cause, since: at, failures: 0, due, claim: None })
 }
 
 fn park(cause: Cause, reason: Reason, at: Timestamp) -> State {

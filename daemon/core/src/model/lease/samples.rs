@@ -1,6 +1,6 @@
 //! Leases for tests: one of every state.
 
-use super::{Cause, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State};
+use super::{Boot, Cause, Claim, Ending, Kept, Lease, Made, Parked, Reason, Revoking, State};
 use crate::caller::{Interface, Subject};
 use crate::ids::{LeaseId, PluginName, ProviderId, ServiceId};
 use crate::ports::plugins::PluginIdentity;
@@ -49,9 +49,10 @@ pub(crate) fn causes() -> Vec<Cause> {
 }
 
 /// A revocation since second 2000, due at 3000.
-pub(crate) fn revoking(cause: Cause, attempt_until: Option<Timestamp>) -> Revoking {
+pub(crate) fn revoking(cause: Cause, claimed_until: Option<Timestamp>) -> Revoking {
     let since = Timestamp::from_secs(2_000);
-    Revoking { cause, since, failures: 2, due: Timestamp::from_secs(3_000), attempt_until }
+    let claim = claimed_until.map(|until| Claim { until, by: Boot(7) });
+    Revoking { cause, since, failures: 2, due: Timestamp::from_secs(3_000), claim }
 }
 
 /// Every state, with every cause and reason.

@@ -56,6 +56,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("revoking cut short", "refused", "parked cut short, refused"),
     ("revoking", "failed", "revoking"),
     ("revoking", "attempt begun", "revoking"),
+    ("revoking", "claim void", "revoking"),
     ("revoking", "service gone", "parked"),
     ("revoking", "end passed", "ended expired"),
     ("parked", "end passed", "ended expired"),
@@ -83,7 +84,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("revoke asked", Event::RevokeAsked),
         ("limit reached", Event::LimitReached),
         ("end passed", Event::EndPassed),
-        ("attempt begun", Event::AttemptBegun { until: NOW + SECOND }),
+        ("attempt begun", Event::AttemptBegun(claim(NOW + SECOND))),
+        ("claim void", Event::ClaimVoid),
         ("revoked", Event::Revoked),
         ("refused", Event::Refused("no".into())),
         ("failed", failed),
@@ -128,6 +130,10 @@ fn name(state: &State) -> String {
     }
 }
 
+fn claim(until: Timestamp) -> Claim {
+    Claim { until, by: Boot(8) }
+}
+
 fn after(state: &State, event: Event, at: Timestamp) -> State {
     match state.clone().next(event, at, &TIMING) {
         Ok(Transition::To(state)) => state,
@@ -164,7 +170,7 @@ fn what_goes_on_being_revoked_keeps_its_cause() {
     for cause in causes() {
         let state = State::Revoking(revoking(cause.clone(), None));
         for event in
-            [Event::Failed { retry_after: None, jitter: 9 }, Event::AttemptBegun { until: NOW }]
+            [Event::Failed { retry_after: None, jitter: 9 }, Event::AttemptBegun(claim(NOW))]
         {
             let State::Revoking(next) = after(&state, event, NOW) else { panic!() };
             assert_eq!(next.cause, cause);
@@ -179,10 +185,7 @@ fn what_goes_on_being_revoked_keeps_its_cause() {
             panic!()
         };
         assert_eq!((retried.cause, retried.failures), (cause, 0));
-        assert_eq!(
-            (retried.since, retried.due, retried.attempt_until),
-            (NOW + SECOND, NOW + SECOND, None)
-        );
+        assert_eq!((retried.since, retried.due, retried.claim), (NOW + SECOND, NOW + SECOND, None));
     }
 }
 
@@ -201,7 +204,7 @@ fn what_was_cut_short_waits_for_what_may_be_under_way() {
         panic!()
     };
     assert_eq!(second.due, DEADLINE + TIMING.settle);
-    assert_eq!(second.attempt_until, None);
+    assert_eq!(second.claim, None);
 
     // An ok before that counts for nothing.
     let early = DEADLINE + TIMING.settle - SECOND;
@@ -229,17 +232,25 @@ fn a_late_answer_says_what_to_revoke_and_voids_the_claim() {
     let cause = Cause::CutShort { deadline: DEADLINE, first_ok: true };
     let claimed = State::Revoking(revoking(cause, Some(NOW + SECOND)));
     let State::Revoking(next) = after(&claimed, Event::Issued(made()), NOW) else { panic!() };
-    assert_eq!((next.cause, next.due, next.attempt_until), (Cause::Unwanted(made()), NOW, None));
+    assert_eq!((next.cause, next.due, next.claim), (Cause::Unwanted(made()), NOW, None));
 }
 
 #[test]
 fn a_claim_holds_until_its_time() {
-    let claim = NOW;
-    let state = State::Revoking(revoking(Cause::User(made()), Some(claim)));
-    let begun = |at| state.clone().next(Event::AttemptBegun { until: at + SECOND }, at, &TIMING);
-    assert!(begun(claim - SECOND).is_err());
-    let Ok(Transition::To(State::Revoking(next))) = begun(claim) else { panic!() };
-    assert_eq!(next.attempt_until, Some(claim + SECOND));
+    let state = State::Revoking(revoking(Cause::User(made()), Some(NOW)));
+    let begun = |at| state.clone().next(Event::AttemptBegun(claim(at + SECOND)), at, &TIMING);
+    assert!(begun(NOW - SECOND).is_err());
+    let Ok(Transition::To(State::Revoking(next))) = begun(NOW) else { panic!() };
+    assert_eq!(next.claim, Some(claim(NOW + SECOND)));
+}
+
+#[test]
+fn a_void_claim_holds_no_attempt_up() {
+    let state = State::Revoking(revoking(Cause::User(made()), Some(NOW + SECOND)));
+    let State::Revoking(next) = after(&state, Event::ClaimVoid, NOW) else { panic!() };
+    assert_eq!((next.claim, next.due), (None, Timestamp::from_secs(3_000)));
+    let begun = State::Revoking(next).next(Event::AttemptBegun(claim(NOW)), NOW, &TIMING);
+    assert!(begun.is_ok());
 }
 
 #[test]
@@ -251,7 +262,7 @@ fn attempts_back_off_with_jitter() {
         else {
             panic!()
         };
-        assert_eq!((next.failures, next.attempt_until), (u32::saturating_add(failures, 1), None));
+        assert_eq!((next.failures, next.claim), (u32::saturating_add(failures, 1), None));
         next.due.since(NOW).as_secs()
     };
     let by_itself: Vec<_> =

@@ -388,6 +388,24 @@ async fn nothing_is_restored_past_its_window() {
     assert_eq!((world.store.dump("credential/").len(), world.store.dump("gone/").len()), (0, 0));
 }
 
+/// A start by a clock that was wrong purged the undelete window for good.
+#[tokio::test]
+async fn nothing_is_purged_while_the_clock_is_in_doubt() {
+    let world = World::new().await;
+    let credential_type = login(&world).await;
+    let made = world.create(credential_type.id, "Prod", &[("user", Some("a"))]).await;
+    world.delete(made.id).await.unwrap();
+    let right = crate::ports::Clock::now(&world.clock);
+    let ground = &world.vault.ground;
+    world.clock.set_wall(right + 3650 * crate::testing::DAY);
+    let doubt = crate::ground::Doubt { why: "it jumped".into(), until: None };
+    ground.doubt_clock(ground.machine_clocks(), doubt);
+    world.work().await;
+    world.clock.set_wall(right);
+    ground.trust_clock(ground.machine_clocks());
+    world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
+}
+
 /// `undelete_window = "0s"`: deleted is gone, from that moment on.
 #[tokio::test]
 async fn without_a_window_nothing_is_restored() {
