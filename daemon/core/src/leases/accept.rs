@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::ground::{Ground, retry};
 use crate::ids::LeaseId;
 use crate::model::lease::{Event, State};
-use crate::ports::audit::{self, Action, Actor, Outcome, Target};
+use crate::ports::audit::{self, Action, Outcome, Target};
 use crate::records::{AUDIT_BATCH, AuditEnd, CommitError};
 
 /// Applies what the store of `ground` has `forgotten`, and records an event of it with `note`.
@@ -23,7 +23,7 @@ use crate::records::{AUDIT_BATCH, AuditEnd, CommitError};
 /// # Errors
 /// `Internal` when the store fails; doing it again is fine.
 pub async fn accept(
-    _grant: Grant<Operate>,
+    grant: Grant<Operate>,
     ground: &Arc<Ground>,
     options: &Options,
     forgotten: &Forgotten,
@@ -31,14 +31,14 @@ pub async fn accept(
     note: String,
 ) -> Result<(), Error> {
     for (subject, suspended) in &forgotten.suspensions {
-        suspension::write(ground, &Actor::Operator, subject, *suspended).await?;
+        suspension::write(ground, &grant.actor(), subject, *suspended).await?;
     }
     let ledger = Ledger::new(Arc::clone(ground), options.timing());
     for lease in &forgotten.revoked {
         end_revoked(ground, &ledger, *lease).await?;
     }
     let event =
-        ground.event(Some(Actor::Operator), Action::AcceptStore, Target::default(), Outcome::Done);
+        ground.event(Some(grant.actor()), Action::AcceptStore, Target::default(), Outcome::Done);
     ground.record(&audit::Event { note: Some(note), ..event }).await?;
     take_over_end(ground, forgotten, bytes).await
 }
@@ -151,7 +151,7 @@ mod tests {
         let state = async |id| records.lease(id).await.unwrap().unwrap().value.state.name();
         assert_eq!(state(kept).await, "active");
         assert_eq!(state(revoked).await, "ended", "a revoked lease is not active again");
-        let (_, faults) = records.examine(&options().timing()).await.unwrap();
+        let faults = records.examine(&options().timing(), &mut |_| ()).await.unwrap().faults;
         assert_eq!(faults, Vec::<String>::new());
     }
 

@@ -92,7 +92,7 @@ impl Records {
     ) -> Result<(), Error> {
         for key in self.derived_keys(lease, timing) {
             let found = self.entry(&key).await?;
-            if !self.names(&key, found.as_ref(), lease.id)
+            if !self.is_held_by(&key, found.as_ref(), lease.id)
                 && !self.agrees(lease.id, &key, timing).await?
             {
                 findings.add(match found {
@@ -159,7 +159,7 @@ impl Records {
             let after = self.entry(&keys::lease(id)).await?;
             if revision(&before) == revision(&after) {
                 let wanted = self.calls_for(id, before.as_ref(), key, timing);
-                return Ok(wanted == self.names(key, found.as_ref(), id));
+                return Ok(wanted == self.is_held_by(key, found.as_ref(), id));
             }
         }
         Ok(true)
@@ -181,7 +181,7 @@ impl Records {
     }
 
     /// Whether an entry is there and names the lease `id`.
-    fn names(&self, key: &Key, found: Option<&Versioned>, id: LeaseId) -> bool {
+    fn is_held_by(&self, key: &Key, found: Option<&Versioned>, id: LeaseId) -> bool {
         let is_holder = key.as_bytes().starts_with(keys::STATE);
         found.is_some_and(|sealed| !is_holder || self.holder_at(key, sealed) == Some(id))
     }
