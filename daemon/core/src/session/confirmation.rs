@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pending::{AnswerRefusal, KeyHash, Origin, Verified};
-use super::sign_in::other_address;
+use super::refusals::other_address;
 use super::{Address, Sessions};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ids::ProviderId;

@@ -2,7 +2,7 @@
 //! a suspension, or the use of a spent refresh token ends it.
 
 use super::pending::SignedIn;
-use super::sign_in::name_the_refused;
+use super::refusals::name_the_refused;
 use super::{Sessions, TokenPair, tokens};
 use crate::caller::{Client, Interface, Member};
 use crate::error::{Error, Kind};

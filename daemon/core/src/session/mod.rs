@@ -14,11 +14,13 @@ mod confirmation;
 mod life;
 mod pending;
 mod rate;
+mod refusals;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod used;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,8 @@ use tokio::sync::Semaphore;
 
 pub use crate::address::Address;
 pub use confirmation::{Answer, Confirmation};
-pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult, WaitingClient};
+pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult};
+pub use waiting::WaitingClient;
 
 use crate::caller::Member;
 use crate::error::Error;

@@ -1,34 +1,27 @@
 //! Signing in: a browser is sent to a provider and returns, and the client that began the sign-in
-//! gets tokens.
+//! gets tokens (`waiting`).
 //!
 //! The callback key is the OAuth `state`. A client that has it gets the tokens of the user who
 //! signs in. So the user is asked first (`confirmation`), and by default browser and client must
 //! have the address at which the sign-in began.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
-
-use super::pending::{
-    KeyHash, NoRoom, Origin, Progress, SignInOutcome, SignedIn, TakenFlow, Verified, WaitRefusal,
-    hash,
+use super::pending::{KeyHash, Origin, SignInOutcome, SignedIn, TakenFlow, Verified, hash};
+use super::refusals::{
+    expired, mixed_up, name_the_refused, no_room, no_such_provider, other_address,
+    refused_by_provider, too_many_begun, too_many_pending, unknown_state, used_state,
 };
 use super::{Address, Confirmation, Sessions, SignInProvider, TokenPair, code};
 use crate::caller::{Client, Interface, Subject};
-use crate::error::{Error, FieldProblem, Kind, RequestField};
+use crate::error::{Error, Kind, RequestField};
 use crate::ground::outcome_of;
 use crate::ids::ProviderId;
 use crate::ports::audit::{Action, Actor, Event, Target, Who};
 use crate::ports::random_16;
 use crate::ports::sign_in::{Begun, Flow};
 use crate::secret::Secret;
-use crate::text::short;
-
-/// When a client is to retry while too many clients wait.
-const RETRY_WAITING: Duration = Duration::from_secs(10);
 
 /// A sign-in that has begun.
 #[derive(Debug)]
@@ -73,18 +66,6 @@ pub enum ProviderReply {
         /// The description of the error.
         description: Option<String>,
     },
-}
-
-/// The texts of a provider that refused, as the cause of the refusal.
-fn refused_by_provider(error: Option<String>, description: Option<String>) -> Error {
-    let cause = match (error, description) {
-        (None, None) => "the browser brought neither a code nor an error".to_owned(),
-        (error, description) => {
-            let said = [error, description].into_iter().flatten().collect::<Vec<_>>().join(": ");
-            format!("the provider refused: {}", short(&said))
-        }
-    };
-    Error::new(Kind::Unauthenticated, "The provider did not sign you in.").because(cause)
 }
 
 /// How a callback succeeded.
@@ -150,38 +131,6 @@ impl Sessions {
             Kind::NotFound => Error::internal(error),
             _ => error,
         })
-    }
-
-    /// Checks whether a client at `from` could wait for `key` now.
-    ///
-    /// # Errors
-    /// Those of [`Sessions::attach`], except for the number of waiting clients.
-    pub fn check_attach(&self, key: &Secret, from: Address) -> Result<(), Error> {
-        let now = self.ground.clock.monotonic();
-        self.pending.check_wait(&hash(key), self.bound_to(from), now).map_err(refused_wait)
-    }
-
-    /// Lets a client at `from` wait for `key`. One client at a time: if it leaves before the
-    /// sign-in is complete, another one may wait.
-    ///
-    /// # Errors
-    /// `NotFound` for a key that is unknown, spent or expired; `Forbidden` when the sign-in began
-    /// at another address; `Conflict` when another client waits for it; `Busy` when too many
-    /// clients wait in total.
-    pub fn attach(self: &Arc<Self>, key: &Secret, from: Address) -> Result<WaitingClient, Error> {
-        let (key, now) = (hash(key), self.ground.clock.monotonic());
-        let permit = Arc::clone(&self.waiting_clients).try_acquire_owned();
-        let permit = permit.map_err(|_| {
-            too_many("Too many clients wait; please try again later.", RETRY_WAITING)
-        })?;
-        let from = self.bound_to(from);
-        let wake = self.pending.register_client(&key, from, now).map_err(refused_wait)?;
-        tracing::debug!(sign_in = %code(&key), "a client waits for a sign-in");
-        Ok(WaitingClient { sessions: Arc::clone(self), key, wake, _permit: permit })
-    }
-
-    pub(super) fn bound_to(&self, from: Address) -> Option<Address> {
-        self.options.same_address.then_some(from)
     }
 
     /// Finishes a sign-in with the callback of its browser, or comes to the question for its user. It
@@ -359,147 +308,4 @@ enum Concluded {
     Delivered,
     Ask(Confirmation),
     ForBrowser(SignedIn),
-}
-
-/// `error` with the subject as its cause, if it has none: a refusal that names no cause is that of a
-/// suspended user.
-pub(super) fn name_the_refused(error: Error, subject: &Subject) -> Error {
-    if error.kind() != Kind::Unauthenticated || error.cause().is_some() {
-        return error;
-    }
-    let Subject { issuer, subject } = subject;
-    error.because(format!("the user {} of {} is suspended", short(subject), short(issuer)))
-}
-
-/// A client that waits for the outcome of a sign-in. It counts against the limit until it is
-/// dropped, even if it has its tokens already.
-pub struct WaitingClient {
-    sessions: Arc<Sessions>,
-    key: KeyHash,
-    wake: Arc<Notify>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl WaitingClient {
-    /// Waits for the tokens and returns them, once. Not cancellation-safe: an outcome that was
-    /// taken out when the future is dropped is lost.
-    ///
-    /// # Errors
-    /// Those of [`Sessions::finish`], and `Unauthenticated` when the sign-in expired or the user
-    /// was suspended meanwhile.
-    pub async fn tokens(&self) -> Result<TokenPair, Error> {
-        let clock = &self.sessions.ground.clock;
-        loop {
-            let now = clock.monotonic();
-            let expires = match self.sessions.pending.progress(&self.key, now) {
-                Progress::Complete(outcome) => {
-                    tracing::debug!(sign_in = %code(&self.key), "a client learns the outcome");
-                    return self.sessions.open(outcome?).await;
-                }
-                Progress::Pending(expires) => expires,
-                Progress::Unknown => return Err(expired()),
-            };
-            let woken = std::pin::pin!(self.wake.notified());
-            // Woken or expired: the progress is read again.
-            let (Either::Left(_) | Either::Right(_)) =
-                select(woken, clock.sleep(expires.saturating_sub(now))).await;
-        }
-    }
-}
-
-impl Drop for WaitingClient {
-    fn drop(&mut self) {
-        self.sessions.pending.unregister_client(&self.key, &self.wake);
-    }
-}
-
-impl fmt::Debug for WaitingClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WaitingClient")
-    }
-}
-
-fn refused_wait(refusal: WaitRefusal) -> Error {
-    match refusal {
-        WaitRefusal::Unknown => Error::new(Kind::NotFound, "There is no such pending sign-in."),
-        WaitRefusal::OtherAddress => other_address("The client", RequestField::CallbackKey),
-        WaitRefusal::AlreadyWaiting => {
-            Error::new(Kind::Conflict, "Another client waits for this sign-in already.")
-        }
-    }
-}
-
-/// The refusal of a browser or a client at another address. The sentence names the setting; it
-/// stands at the field too, for programs that read only the fields.
-pub(super) fn other_address(subject: &str, field: RequestField) -> Error {
-    let sentence = format!(
-        "{subject} is not at the address that began this sign-in. If this is intended, the operator sets `same_address = false`."
-    );
-    let problem = FieldProblem::new([field.into()], sentence.as_str());
-    Error::new(Kind::Forbidden, sentence).with_fields(vec![problem])
-}
-
-fn expired() -> Error {
-    Error::new(Kind::Unauthenticated, "The sign-in was not completed in time.")
-}
-
-fn unknown_state() -> Error {
-    bad_state(
-        "This sign-in is unknown, over, or took too long. Please begin again.",
-        "It is unknown, or too old.",
-    )
-}
-
-fn used_state() -> Error {
-    bad_state(
-        "This sign-in was used already, and the program that began it may be signed in. If it is not, please begin \
-         again there.",
-        "It was used already.",
-    )
-}
-
-fn bad_state(sentence: &'static str, problem: &'static str) -> Error {
-    let problem = FieldProblem::new([RequestField::State.into()], problem);
-    Error::new(Kind::Invalid, sentence).with_fields(vec![problem])
-}
-
-/// The refusal of a browser that came back at the redirect URI of another provider than the one at
-/// which its sign-in began (RFC 9700 section 4.4.2.2).
-fn mixed_up() -> Error {
-    Error::new(Kind::Unauthenticated, "The sign-in was not accepted. Please begin again.")
-        .because("the browser came back to the redirect URI of another provider")
-}
-
-fn no_such_provider() -> Error {
-    Error::new(Kind::Invalid, "There is no such provider.").with_fields(vec![FieldProblem::new(
-        [RequestField::Provider.into()],
-        "There is no provider of that id to sign in at.",
-    )])
-}
-
-fn too_many_begun(wait: Duration) -> Error {
-    Error::new(
-        Kind::LimitReached,
-        "Too many sign-ins were begun from your address; please wait a little.",
-    )
-    .retry_after(wait)
-}
-
-fn no_room(no: NoRoom) -> Error {
-    match no {
-        NoRoom::OfAddress(wait) => Error::new(
-            Kind::LimitReached,
-            "Too many sign-ins from your address are pending; please finish one, or wait a little.",
-        )
-        .retry_after(wait.max(Duration::from_secs(1))),
-        NoRoom::OfAll(wait) => too_many_pending(wait),
-    }
-}
-
-fn too_many_pending(wait: Duration) -> Error {
-    too_many("Too many sign-ins are pending; please try again later.", wait)
-}
-
-fn too_many(sentence: &'static str, wait: Duration) -> Error {
-    Error::new(Kind::Busy, sentence).retry_after(wait.max(Duration::from_secs(1)))
 }

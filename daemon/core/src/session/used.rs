@@ -4,7 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use super::pending::KeyHash;
+/// SHA-256 of a key.
+type KeyHash = [u8; 32];
 
 /// The keys, the oldest first.
 #[derive(Default)]

@@ -308,4 +308,6 @@ fn upstream_as(error: Error, kind: Kind, sentence: &'static str) -> Refusal {
 }
 
 #[cfg(test)]
+mod question_tests;
+#[cfg(test)]
 mod tests;

@@ -8,8 +8,7 @@ use credsmith_core::company::Source;
 use credsmith_core::doubles::{
     ISSUER, People, companies, role_of, session_options, vault, vouched,
 };
-use credsmith_core::ports::sign_in::Vouched;
-use credsmith_core::session::{Options as SessionOptions, SignInProvider};
+use credsmith_core::session::Options as SessionOptions;
 use credsmith_http::{Body, Peer, Surface as _, TrustedProxies, Upgrade};
 use http::{HeaderMap, Request};
 
@@ -19,11 +18,11 @@ use crate::openapi::conformance::assert_documented;
 
 /// The lines written to the log.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     /// All that this thread, and so this test's runtime, writes until the guard is dropped.
-    fn record() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(super) fn record() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -33,7 +32,7 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -48,20 +47,20 @@ impl io::Write for Lines {
     }
 }
 
-struct World {
+pub(super) struct World {
     vault: Vault,
-    people: People,
+    pub(super) people: People,
 }
 
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    text: String,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
     upgrades: bool,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let body: Value =
             serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text));
         assert_eq!(body["status"], self.status);
@@ -69,22 +68,22 @@ impl Reply {
     }
 
     /// The token of the form.
-    fn token(&self) -> &str {
+    pub(super) fn token(&self) -> &str {
         let (_, rest) = self.text.split_once("name=\"token\" value=\"").expect("a form");
         rest.split('"').next().unwrap()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-type Headers<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Headers<'a> = &'a [(&'a str, &'a str)];
 
-const JSON: (&str, &str) = ("accept", "application/json");
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
-const SOCKET: [(&str, &str); 4] = [
+pub(super) const JSON: (&str, &str) = ("accept", "application/json");
+pub(super) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(super) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(super) const SOCKET: [(&str, &str); 4] = [
     ("connection", "Upgrade"),
     ("upgrade", "websocket"),
     ("sec-websocket-version", "13"),
@@ -92,11 +91,11 @@ const SOCKET: [(&str, &str); 4] = [
 ];
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(session_options()).await
     }
 
-    async fn with(options: SessionOptions) -> Self {
+    pub(super) async fn with(options: SessionOptions) -> Self {
         let people = People::new(vec![role_of("alice", "admin", &["*"])], options).await;
         let options = Options {
             public_url: "https://vault.example".into(),
@@ -113,11 +112,17 @@ impl World {
         Self { vault: Vault::new(parts, options).unwrap(), people }
     }
 
-    async fn ask_from(&self, peer: &str, method: &str, path: &str, headers: Headers<'_>) -> Reply {
+    pub(super) async fn ask_from(
+        &self,
+        peer: &str,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+    ) -> Reply {
         self.send_from(peer, method, path, headers, "").await
     }
 
-    async fn send_from(
+    pub(super) async fn send_from(
         &self,
         peer: &str,
         method: &str,
@@ -145,23 +150,23 @@ impl World {
         }
     }
 
-    async fn get(&self, path: &str, headers: Headers<'_>) -> Reply {
+    pub(super) async fn get(&self, path: &str, headers: Headers<'_>) -> Reply {
         self.ask_from("192.0.2.1", "GET", path, headers).await
     }
 
     /// Sends the form of `page`, as a browser does when its user presses the button of `answer`.
-    async fn answer(&self, page: &Reply, answer: &str) -> Reply {
+    pub(super) async fn answer(&self, page: &Reply, answer: &str) -> Reply {
         let form = format!("token={}&answer={answer}", page.token());
         self.send_from("192.0.2.1", "POST", "confirm", &[FORM, SAME_ORIGIN], &form).await
     }
 
     /// What a browser meets whose user says yes: its last page.
-    async fn browse(&self, path: &str) -> Reply {
+    pub(super) async fn browse(&self, path: &str) -> Reply {
         let page = self.get(path, &[]).await;
         if page.text.contains("<form") { self.answer(&page, "yes").await } else { page }
     }
 
-    async fn begin(&self) -> String {
+    pub(super) async fn begin(&self) -> String {
         let reply = self.get("uri", &[]).await;
         let body = reply.json();
         assert_eq!((reply.status, &body["message"]), (200, &json!("Successfully fetch Auth URI")));
@@ -173,24 +178,24 @@ impl World {
     }
 
     /// The query with which a browser returns after signing in as `user`.
-    fn back(&self, key: &str, user: &str) -> String {
+    pub(super) fn back(&self, key: &str, user: &str) -> String {
         let code = format!("{user}-{key}");
         self.people.provider.add_code(&code, vouched(user));
         format!("redirect?code={code}&state={key}")
     }
 
     /// The tokens of a sign-in by a program: access and refresh.
-    async fn tokens(&self, user: &str) -> [String; 2] {
+    pub(super) async fn tokens(&self, user: &str) -> [String; 2] {
         let key = self.begin().await;
         let body = self.get(&self.back(&key, user), &[JSON]).await.json();
         ["accessToken", "refreshToken"].map(|name| body["data"][name].as_str().unwrap().to_owned())
     }
 
-    async fn refresh(&self, token: &str) -> Reply {
+    pub(super) async fn refresh(&self, token: &str) -> Reply {
         self.ask_from("192.0.2.1", "POST", "refresh", &[("x-refresh-token", token)]).await
     }
 
-    async fn opens(&self, token: &str) -> bool {
+    pub(super) async fn opens(&self, token: &str) -> bool {
         let request =
             Request::get("/v1/user/@me").header("authorization", format!("Bearer {token}"));
         let reply = self.vault.call(request.body(Body::from(String::new())).unwrap()).await;
@@ -659,248 +664,4 @@ async fn there_is_a_limit_for_each_address_and_for_all() {
     }
     let full = world.ask_from("192.0.2.9", "GET", "uri", &[]).await;
     assert_eq!((full.status, full.header("retry-after")), (503, "600"));
-}
-
-/// Attack: a foreign sign-in link hands over the session of the user who follows it, also from
-/// behind one address.
-#[tokio::test]
-async fn a_foreign_sign_in_link_asks_its_user_first() {
-    let world = World::new().await;
-    let from: Address = "192.0.2.1".parse::<IpAddr>().unwrap().into();
-    let key = world.begin().await;
-    let attacker = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
-    let page = world.get(&world.back(&key, "victim"), &[]).await;
-    assert_eq!(page.status, 200);
-    for part in ["192.0.2.1", "ago", "Yes, sign me in", "action=\"confirm\"", "victim"] {
-        assert!(page.text.contains(part), "{part} is not in {}", page.text);
-    }
-    assert!(!page.text.contains(&key) && !page.text.contains("window.close"), "{}", page.text);
-    let ended = world.answer(&page, "no").await;
-    assert_eq!(ended.status, 200);
-    assert!(ended.text.contains("was not signed in"), "{}", ended.text);
-    let frame: Value = serde_json::from_str(&outcome(&attacker).await).unwrap();
-    assert_eq!(frame["event"], "auth:error");
-    assert!(!frame.to_string().contains("victim"));
-    // The page is good for nothing any more.
-    let again = world.answer(&page, "yes").await;
-    assert_eq!(again.status, 400);
-    assert!(again.text.contains("answered already"), "{}", again.text);
-}
-
-#[tokio::test]
-async fn a_yes_gives_the_tokens_to_the_client() {
-    let world = World::new().await;
-    let from: Address = "192.0.2.1".parse::<IpAddr>().unwrap().into();
-    let key = world.begin().await;
-    let client = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
-    let page = world.get(&world.back(&key, "alice"), &[]).await;
-    let ended = world.answer(&page, "yes").await;
-    assert!(ended.text.contains("You are signed in.") && ended.text.contains("window.close()"));
-    assert_eq!((ended.status, ended.header("cache-control")), (200, "no-store"));
-    assert!(ended.header("content-security-policy").contains("form-action 'none'"));
-    let frame: Value = serde_json::from_str(&outcome(&client).await).unwrap();
-    assert!(world.opens(frame["data"]["accessToken"].as_str().unwrap()).await);
-}
-
-/// Attack: a page of another site, or a program that is no page, answers for the user. The question
-/// stands all the same.
-#[tokio::test]
-async fn only_our_own_page_answers() {
-    let world = World::new().await;
-    let key = world.begin().await;
-    let page = world.get(&world.back(&key, "alice"), &[]).await;
-    let form = format!("token={}&answer=yes", page.token());
-    let post = async |headers: Headers<'_>, form: &str| {
-        world.send_from("192.0.2.1", "POST", "confirm", headers, form).await
-    };
-    for headers in [
-        &[FORM][..],
-        &[FORM, ("origin", "https://evil.example")],
-        &[FORM, ("origin", "https://app.example")],
-        &[FORM, ("origin", "null")],
-        &[FORM, ("sec-fetch-site", "cross-site"), ("origin", "https://vault.example")],
-        &[FORM, ("sec-fetch-site", "same-site")],
-        &[FORM, SAME_ORIGIN, ("origin", "https://evil.example")],
-        &[JSON, FORM],
-    ] {
-        let refused = post(headers, &form).await;
-        assert_eq!(refused.status, 403, "{headers:?}");
-        assert!(!refused.headers.contains_key("access-control-allow-credentials"));
-    }
-    for (bad, status) in [
-        ("", 400),
-        ("answer=yes", 400),
-        ("token=x", 400),
-        ("token=x&answer=yes", 400),
-        (&*form.replace("yes", "maybe"), 400),
-        (&*format!("{form}&answer=no"), 400),
-        (&*format!("{form}&{form}"), 400),
-        (&*"x".repeat(5000), 413),
-    ] {
-        assert_eq!(post(&[FORM, SAME_ORIGIN], bad).await.status, status, "{bad}");
-    }
-    let json = ("content-type", "application/json");
-    assert_eq!(post(&[json, SAME_ORIGIN], &form).await.status, 415);
-    assert_eq!(world.get(&format!("confirm?{form}"), &[SAME_ORIGIN]).await.status, 405);
-    let elsewhere =
-        world.send_from("192.0.2.9", "POST", "confirm", &[FORM, SAME_ORIGIN], &form).await;
-    assert_eq!(elsewhere.status, 403);
-    assert!(elsewhere.text.contains("same_address"));
-    // Without `Sec-Fetch-Site` it is the origin that counts.
-    let answered = post(&[FORM, ("origin", "https://vault.example")], &form).await;
-    assert_eq!(answered.status, 200);
-}
-
-/// Attack: a page reads tokens without a question, by asking for JSON in the victim's browser while
-/// the attacker waits.
-#[tokio::test]
-async fn json_is_no_way_around_the_question_where_a_client_waits() {
-    let world = World::new().await;
-    let key = world.begin().await;
-    let from: Address = "192.0.2.1".parse::<IpAddr>().unwrap().into();
-    let attacker = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
-    let page = world.get(&world.back(&key, "victim"), &[JSON]).await;
-    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-    world.answer(&page, "no").await;
-    assert!(outcome(&attacker).await.contains("auth:error"));
-}
-
-/// A browser fetches ahead of its user, or a mail scanner does: the sign-in is as it was.
-#[tokio::test]
-async fn a_prefetched_redirect_changes_nothing() {
-    let world = World::new().await;
-    let key = world.begin().await;
-    let path = world.back(&key, "alice");
-    for header in [
-        ("sec-purpose", "prefetch"),
-        ("sec-purpose", "prefetch;prerender"),
-        ("Sec-Purpose", "Prefetch;anonymous-client-ip"),
-        ("purpose", "prefetch"),
-        ("purpose", "preview"),
-        ("x-purpose", "preview"),
-        ("x-moz", "prefetch"),
-    ] {
-        for accept in ["text/html", "application/json"] {
-            let reply = world.get(&path, &[header, ("accept", accept)]).await;
-            assert_eq!((reply.status, reply.header("cache-control")), (403, "no-store"));
-        }
-    }
-    let ended = world.browse(&path).await;
-    assert!(ended.status == 200 && ended.text.contains("You are signed in."), "{}", ended.text);
-}
-
-#[tokio::test]
-async fn a_second_hit_of_the_redirect_says_that_it_was_used() {
-    let world = World::new().await;
-    let key = world.begin().await;
-    let path = world.back(&key, "alice");
-    let asked = world.get(&path, &[]).await;
-    let second = world.get(&path, &[]).await;
-    assert_eq!(second.status, 400);
-    assert!(second.text.contains("used already"), "{}", second.text);
-    assert!(second.text.contains("may be signed in"), "{}", second.text);
-    assert_eq!(world.ask_from("192.0.2.1", "HEAD", &path, &[]).await.status, 405);
-    // The question of the first page stands.
-    assert_eq!(world.answer(&asked, "yes").await.status, 200);
-    let program = world.get(&path, &[JSON]).await;
-    assert_eq!(program.json()["errors"][0]["message"], "It was used already.");
-}
-
-#[tokio::test]
-async fn what_a_provider_says_is_in_the_log_and_on_no_page() {
-    let (lines, _guard) = Lines::record();
-    let world = World::new().await;
-    let key = world.begin().await;
-    let path = format!(
-        "redirect?state={key}&error=access_denied&error_description=AADSTS50105%0Aforged+line"
-    );
-    let page = world.get(&path, &[]).await;
-    assert_eq!(page.status, 401);
-    assert!(!page.text.contains("AADSTS"), "{}", page.text);
-    let log = lines.text();
-    assert!(log.contains("access_denied: AADSTS50105"), "{log}");
-    assert!(!log.contains(&key), "{log}");
-}
-
-/// Each step of a sign-in is told, by a code that is no key.
-#[tokio::test]
-async fn the_steps_of_a_sign_in_are_in_the_debug_log() {
-    let from: Address = "192.0.2.1".parse::<IpAddr>().unwrap().into();
-    let sign_in = async || {
-        let (lines, _guard) = Lines::record();
-        let world = World::new().await;
-        let key = world.begin().await;
-        let client = world.people.sessions.attach(&Secret::new(key.as_str()), from).unwrap();
-        let page = world.get(&world.back(&key, "alice"), &[]).await;
-        world.answer(&page, "yes").await;
-        outcome(&client).await;
-        (lines.text(), key, page)
-    };
-    // A line that another test writes for the first time, without a log, is off until the next log
-    // begins.
-    sign_in().await;
-    let (log, key, page) = sign_in().await;
-    for step in [
-        "a sign-in began",
-        "a client waits for a sign-in",
-        "the browser of a sign-in came back",
-        "the provider vouched for the user of a sign-in",
-        "the user of a sign-in is asked",
-        "the user of a sign-in has answered",
-        "a client learns the outcome",
-        "a session began",
-    ] {
-        assert!(log.contains(step), "{step} is not in {log}");
-    }
-    for secret in [&key, page.token(), "alice-ck"] {
-        assert!(!log.contains(secret), "{secret} is in {log}");
-    }
-}
-
-/// Attack: the answer of one provider comes back as that of another.
-#[tokio::test]
-async fn each_provider_but_the_first_has_an_address_of_its_own() {
-    let other = ProviderId::parse("other").unwrap();
-    let mut options = session_options();
-    options.providers.push(SignInProvider {
-        id: other.clone(),
-        redirect_uri: "https://vault.example/v1/auth/redirect/other".into(),
-    });
-    let world = World::with(options).await;
-    world.people.provider.add_provider(other);
-    let begun = world.get("uri?provider=other", &[]).await.json();
-    let uri = begun["data"]["uri"].as_str().unwrap();
-    assert!(uri.contains("redirect_uri=https://vault.example/v1/auth/redirect/other&"), "{uri}");
-    let key = begun["data"]["callbackKey"].as_str().unwrap();
-    assert_eq!(world.get(&world.back(key, "alice"), &[]).await.status, 401, "not at the first one");
-    for (at, status) in [("other", 401), ("op", 401), ("unknown", 401), ("%00", 404)] {
-        let path = world.back(&world.begin().await, "alice");
-        let path = path.replace("redirect?", &format!("redirect/{at}?"));
-        assert_eq!(world.get(&path, &[]).await.status, status, "{at}");
-    }
-    // At its own address the form of the page leads to the same place.
-    let begun = world.get("uri?provider=other", &[]).await.json();
-    let key = begun["data"]["callbackKey"].as_str().unwrap();
-    let code = format!("code-{key}");
-    let vouched = Vouched { provider: ProviderId::parse("other").unwrap(), ..vouched("alice") };
-    world.people.provider.add_code(&code, vouched);
-    let page = world.get(&format!("redirect/other?code={code}&state={key}"), &[]).await;
-    assert!(page.text.contains("action=\"../confirm\""), "{}", page.text);
-    assert_eq!(world.answer(&page, "yes").await.status, 200);
-}
-
-/// A client whose answer got lost asks again with the same token.
-#[tokio::test]
-async fn a_lost_answer_to_a_refresh_can_be_had_again() {
-    let world = World::new().await;
-    let [access, first] = world.tokens("alice").await;
-    let [one, two] = [world.refresh(&first).await, world.refresh(&first).await];
-    assert_eq!((one.status, two.status), (201, 201));
-    for reply in [one, two] {
-        assert!(world.opens(reply.json()["data"]["accessToken"].as_str().unwrap()).await);
-    }
-    assert!(world.opens(&access).await, "nothing has ended");
-    world.people.clock.advance(std::time::Duration::from_secs(10));
-    assert_eq!(world.refresh(&first).await.status, 401);
-    assert!(!world.opens(&access).await);
 }
