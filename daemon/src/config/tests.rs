@@ -323,8 +323,8 @@ fn with_vault(vault: &str, rest: &str) -> String {
 fn the_providers_of_the_vault_are_listed_once_and_known() {
     for (vault, expected) in [
         (
-            "providers = [\"op\", \"tow\"]",
-            "vault.providers[1]: is `tow`, which is not among the providers (did you mean `two`?)",
+            "providers = [\"op\", \"twoo\"]",
+            "vault.providers[1]: is `twoo`, which is not among the providers (did you mean `two`?)",
         ),
         ("providers = []", "vault.providers: is empty, so that no user could sign in"),
         (

@@ -23,8 +23,8 @@ const DECADE: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The vault.
 #[derive(Debug)]
 pub(crate) struct Vault {
-    /// The provider for sign-ins that name none; `None`: the first one of those below, else the first
-    /// of all.
+    /// The provider for sign-ins that name none; `None`: the first one of those below, else the
+    /// first of all.
     provider: Option<(ProviderId, Position)>,
     /// The providers at which users may sign in; empty: the one above alone.
     providers: Vec<(ProviderId, Position)>,

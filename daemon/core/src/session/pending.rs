@@ -4,9 +4,10 @@
 //! One address has a share of them; when all places are taken, the oldest of the address that has
 //! most makes room for an address that has fewer.
 //!
-//! A sign-in awaits the callback of its browser, is being verified, awaits the answer of its user to
-//! the question whether the program may have the tokens, is reserved for its browser, or is complete
-//! and keeps its outcome for the client. Flow, question and outcome are taken out once each.
+//! A sign-in awaits the callback of its browser, is being verified, awaits the answer of its user
+//! to the question whether the program may have the tokens, is reserved for its browser, or is
+//! complete and keeps its outcome for the client. Flow, question and outcome are taken out once
+//! each.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -218,8 +219,8 @@ impl PendingSignIns {
         }
     }
 
-    /// Takes out the flow of `key`, once. The sign-in does not expire before `expires` from then on,
-    /// so that it can be finished; that its key was used is remembered until `remembered`.
+    /// Takes out the flow of `key`, once. The sign-in does not expire before `expires` from then
+    /// on, so that it can be finished; that its key was used is remembered until `remembered`.
     pub(super) fn take_flow(
         &self,
         key: &KeyHash,
@@ -272,8 +273,8 @@ impl PendingSignIns {
         table.set_expiry(key, expires);
     }
 
-    /// Takes out the question of `token` for a browser at `from` (`None`: at any address), once. The
-    /// sign-in does not expire before `expires` from then on.
+    /// Takes out the question of `token` for a browser at `from` (`None`: at any address), once.
+    /// The sign-in does not expire before `expires` from then on.
     pub(super) fn take_question(
         &self,
         token: &TokenHash,

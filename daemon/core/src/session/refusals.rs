@@ -9,8 +9,8 @@ use crate::caller::Subject;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::text::short;
 
-/// `error` with the subject as its cause, if it has none: a refusal that names no cause is that of a
-/// suspended user.
+/// `error` with the subject as its cause, if it has none: a refusal that names no cause is that of
+/// a suspended user.
 pub(super) fn name_the_refused(error: Error, subject: &Subject) -> Error {
     if error.kind() != Kind::Unauthenticated || error.cause().is_some() {
         return error;

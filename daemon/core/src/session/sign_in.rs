@@ -133,9 +133,9 @@ impl Sessions {
         })
     }
 
-    /// Finishes a sign-in with the callback of its browser, or comes to the question for its user. It
-    /// runs to its end even if the browser disconnects; a state is valid for one attempt, successful
-    /// or not, that the provider answers.
+    /// Finishes a sign-in with the callback of its browser, or comes to the question for its user.
+    /// It runs to its end even if the browser disconnects; a state is valid for one attempt,
+    /// successful or not, that the provider answers.
     ///
     /// # Errors
     /// `Invalid` for a state that is unknown, used or expired; `Forbidden` when the browser is not
@@ -254,8 +254,8 @@ impl Sessions {
         self.pending.complete(key, outcome, expires);
     }
 
-    /// Completes a sign-in that failed. The client that waits gets kind and sentence alone: the cause
-    /// is logged with the browser's request, which the fields belong to.
+    /// Completes a sign-in that failed. The client that waits gets kind and sentence alone: the
+    /// cause is logged with the browser's request, which the fields belong to.
     pub(super) fn complete_failed(&self, key: &KeyHash, error: Error) -> Error {
         self.complete(key, Err(Error::new(error.kind(), error.public().to_owned())));
         error

@@ -1,5 +1,5 @@
-//! A sign-in that is verified and not recorded yet: it waits for the answer of its user, and holds no
-//! more of the claims than its record will.
+//! A sign-in that is verified and not recorded yet: it waits for the answer of its user, and holds
+//! no more of the claims than its record will.
 
 use super::{Error, Users, suspended};
 use crate::caller::{Claims, Subject};
