@@ -335,6 +335,33 @@ fn a_provider_that_cannot_be_reached_is_503_with_retry_after() {
     ask(&new).expect(200);
 }
 
+/// A token that cannot be for us from this provider may be good elsewhere: it is not shown to it.
+#[test]
+fn a_foreign_jwt_is_refused_before_the_provider_is_asked() {
+    let (op, _site, daemon) = small(Site::new());
+    let before = op.asked();
+    for (what, token) in [
+        (
+            "`iss` is https://other.example",
+            "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUifQ.c2ln",
+        ),
+        (
+            "`aud` is another-service",
+            "eyJhbGciOiJFUzI1NiJ9.eyJhdWQiOiJhbm90aGVyLXNlcnZpY2UifQ.c2ln",
+        ),
+        (
+            "a refresh token of the vault",
+            "eyJhbGciOiJFZERTQSIsInR5cCI6InJ0K2p3dCJ9.eyJzaWQiOiJzIiwiZXhwIjo0MDAwMDAwMDAwfQ.c2ln",
+        ),
+    ] {
+        let answer = daemon.ask(&Request::get(LIST).bearer(token));
+        assert_eq!(answer.refusal(401), UNAUTHENTICATED, "{what}");
+    }
+    assert_eq!(op.asked(), before, "the provider was asked");
+    daemon.ask(&Request::get(LIST).bearer("opaque")).refusal(401);
+    assert!(op.asked() > before);
+}
+
 #[test]
 fn the_last_provider_has_priority_0() {
     let world = World::get();
