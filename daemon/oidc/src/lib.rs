@@ -2,12 +2,12 @@
 //!
 //! Start with [`OidcProviders`], which implements core's `Providers` port: it maps a bearer token
 //! to an identity. Below it, in order: `cache` (read for every request), `single_flight` (one
-//! look-up for all concurrent requests of a token), `lookup_queue` (whose turn it is), `lookup` (userinfo, introspection, signed
-//! tokens), `discovery` (the endpoints, kept up to date in the background by `provider`). The rules
-//! are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
-//! core's `SignIn` port too: `sign_in` has the order of the steps, `code_flow` the requests,
-//! `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are independent of the
-//! rest.
+//! look-up for all concurrent requests of a token), `lookup_queue` (whose turn it is), `lookup`
+//! (userinfo, introspection, signed tokens), `discovery` (the endpoints, kept up to date in the
+//! background by `provider`). The rules are pure functions: `claims`, `audience`, `answer`, `keys`,
+//! `issuer`. `OidcProviders` implements core's `SignIn` port too: `sign_in` has the order of the
+//! steps, `code_flow` the requests, `id_token` the rules. [`tokens`] (core's `Tokens` port) and
+//! [`signing`] are independent of the rest.
 //!
 //! Never here: an authorization, a status code, a header of a client, a session. A provider's text
 //! reaches neither a caller nor the log, and a token neither the log nor the cache.

@@ -17,6 +17,7 @@ mod audit;
 mod canaries;
 mod golden;
 mod operation;
+mod shares;
 mod surface;
 mod vault;
 mod wattson;
