@@ -18,8 +18,10 @@ const PER_PROVIDER: usize = 72;
 const PER_CALL: usize = 4;
 /// For each listener.
 const PER_LISTENER: usize = 1;
-/// The fewest connections, however low the limit is.
-const FEWEST_CONNECTIONS: usize = 16;
+/// Most clients that wait for the end of a sign-in.
+const WAITING_SOCKETS: usize = 10_000;
+/// The fewest that clients get, however low the limit is.
+const FEWEST: usize = 16;
 
 /// Raises the soft limit to the hard one. Returns the limit from then on; `None`: there is none.
 pub(crate) fn raise_limit() -> Option<u64> {
@@ -38,26 +40,42 @@ pub(crate) fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// How many connections clients get under `limit`: as many as are configured, or fewer.
-pub(crate) fn connections(config: &Config, limit: Option<u64>) -> usize {
-    of_clients(config.server.limits.connections, others(config), limit)
+/// What clients get of the descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OfClients {
+    pub(crate) connections: usize,
+    /// WebSockets that wait for the end of a sign-in.
+    pub(crate) sockets: usize,
 }
 
-fn of_clients(configured: usize, others: usize, limit: Option<u64>) -> usize {
+/// What clients get under `limit`: as much as is configured, or less.
+pub(crate) fn of_clients(config: &Config, limit: Option<u64>) -> OfClients {
+    let sockets = if config.vault.is_some() { WAITING_SOCKETS } else { 0 };
+    let configured = OfClients { connections: config.server.limits.connections, sockets };
+    share(configured, others(config), limit)
+}
+
+fn share(configured: OfClients, others: usize, limit: Option<u64>) -> OfClients {
     let Some(limit) = limit else { return configured };
+    let OfClients { connections, sockets } = configured;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    configured.min(limit.saturating_sub(others).max(FEWEST_CONNECTIONS))
+    let left = limit.saturating_sub(others).max(FEWEST);
+    // Sockets have a quarter, and what connections leave.
+    let connections = connections.min(left - sockets.min(left / 4));
+    OfClients { connections, sockets: sockets.min(left - connections) }
 }
 
 /// What is wrong with `limit` for this configuration, and what to do.
 pub(crate) fn complaint(config: &Config, limit: Option<u64>) -> Option<String> {
-    let (configured, possible) = (config.server.limits.connections, connections(config, limit));
-    let needed = configured + others(config);
-    (possible < configured).then(|| {
+    let (wanted, possible) = (of_clients(config, None), of_clients(config, limit));
+    let needed = wanted.connections + wanted.sockets + others(config);
+    (possible != wanted).then(|| {
         format!(
-            "the process may open {} file descriptors, and this configuration may need {needed}: clients get {possible} connections \
-             instead of {configured}. Raise the limit (LimitNOFILE= of the systemd unit, `ulimit -Hn`), or lower server.connections.",
-            limit.unwrap_or_default()
+            "the process may open {} file descriptors, and this configuration may need {needed}: clients get {} connections and {} \
+             WebSockets. Raise the limit (LimitNOFILE= of the systemd unit, `ulimit -Hn`), or lower server.connections.",
+            limit.unwrap_or_default(),
+            possible.connections,
+            possible.sockets
         )
     })
 }
@@ -81,14 +99,16 @@ mod tests {
     /// operators' socket had none.
     #[test]
     fn clients_leave_descriptors_for_the_rest_of_the_daemon() {
+        let of = |connections, sockets| OfClients { connections, sockets };
         for (configured, limit, expected) in [
-            (4096, None, 4096),
-            (4096, Some(1_048_576), 4096),
-            (4096, Some(1024), 824),
-            (100, Some(1024), 100),
-            (4096, Some(64), FEWEST_CONNECTIONS),
+            (of(4096, 10_000), None, of(4096, 10_000)),
+            (of(4096, 10_000), Some(1_048_576), of(4096, 10_000)),
+            (of(4096, 10_000), Some(1024), of(618, 206)),
+            (of(4096, 0), Some(1024), of(824, 0)),
+            (of(100, 10_000), Some(1024), of(100, 724)),
+            (of(4096, 10_000), Some(64), of(12, 4)),
         ] {
-            assert_eq!(of_clients(configured, 200, limit), expected, "{limit:?}");
+            assert_eq!(share(configured, 200, limit), expected, "{configured:?} {limit:?}");
         }
     }
 

@@ -28,7 +28,8 @@ pub enum Fault {
     BodyTimeout,
     /// 421: `host` names another server, or is missing where a name is required.
     UnknownHost,
-    /// 429: the address of the client has sent more requests than its share. This one had no effect.
+    /// 429: the address of the client has sent more requests than its share. This one had no
+    /// effect.
     TooManyRequests {
         /// When the client should try again: the value of `retry-after`.
         retry_after: Duration,

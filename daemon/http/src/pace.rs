@@ -88,11 +88,7 @@ pub(crate) struct Turn(Arc<Pace>);
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.turn.fetch_add(1, Ordering::Relaxed);
-        if self.0.upgraded.load(Ordering::Relaxed) {
-            self.0.place.upgrade();
-        } else {
-            self.0.place.wait();
-        }
+        self.0.place.wait();
     }
 }
 

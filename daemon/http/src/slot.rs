@@ -1,10 +1,7 @@
 //! The limit of requests in work at once.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,19 +24,6 @@ impl Slot {
     /// Frees the permit early, for all clones: waiting for a plugin does not count as work.
     pub fn release(&self) {
         *self.0.lock() = Permit::Released;
-    }
-
-    /// Awaits `waiting` with the permit lent to other requests, unless it is ready at once: for
-    /// work that another bound limits, such as a look-up elsewhere. `None` when other requests have
-    /// taken all permits meanwhile.
-    pub async fn lent_while<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
-        let mut waiting = pin!(waiting);
-        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await {
-            return Some(done);
-        }
-        self.lend();
-        let done = waiting.await;
-        self.reclaim().then_some(done)
     }
 
     /// Lends the permit to other requests while this one only waits for its client: a client that
@@ -109,22 +93,6 @@ mod tests {
         assert!(slots.take().is_none());
         drop(again);
         assert!(slots.take().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_permit_is_lent_while_other_work_is_awaited() {
-        let slots = Slots::new(1);
-        let slot = slots.take().unwrap();
-        assert_eq!(slot.lent_while(async { 1 }).await, Some(1));
-        let (send, receive) = tokio::sync::oneshot::channel();
-        let work = slot.lent_while(receive);
-        let mut work = pin!(work);
-        assert!(futures_util::FutureExt::now_or_never(&mut work).is_none());
-        let other = slots.take().unwrap();
-        send.send(2).unwrap();
-        assert_eq!(work.await, None, "another request has it");
-        drop(other);
-        assert!(slot.reclaim());
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Daemon {
             deadline: self.deadline,
             hosts,
             trusted_proxies,
-            connections: descriptors::connections(config, descriptors),
+            connections: descriptors::of_clients(config, descriptors).connections,
             ..limits
         };
         let surfaces = self.surfaces(config, watts)?;

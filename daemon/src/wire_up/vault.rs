@@ -22,6 +22,7 @@ use credsmith_oidc::tokens::EdDsaTokens;
 
 use super::plugins;
 use crate::config::{self, Config};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::sentence::{as_sentence, sentence};
 
@@ -249,6 +250,8 @@ impl VaultDependencies<'_> {
             max_sign_ins_per_address: sign_ins_per_minute
                 .map_or(usize::MAX, |_| defaults.max_sign_ins_per_address),
             sign_ins_per_minute,
+            max_waiting_clients: descriptors::of_clients(self.config, descriptors::raise_limit())
+                .sockets,
             ..defaults
         };
         let (ground, users) = (Arc::clone(self.ground), Arc::clone(users));

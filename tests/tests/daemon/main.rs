@@ -19,6 +19,7 @@ mod canaries;
 mod golden;
 mod losses;
 mod operation;
+mod shares;
 mod store;
 mod surface;
 mod vault;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use credsmith_core::Error;
 use credsmith_core::caller::{Caller, Interface};
+use credsmith_core::ground::Work;
 use credsmith_core::ids::HandoffId;
 use credsmith_core::leases::Leases;
 use credsmith_core::leases::handoff::Handoff;
@@ -87,9 +88,9 @@ impl Watts {
             decode::decode(&self.leases, &parts.method, behind_api, &parts.headers, &bytes)?;
         let caller = self.sign_in(&request.call, &parts).await?;
         let work = caller.as_ref().map(|caller| self.leases.begin_work(caller)).transpose();
-        let _work = work.map_err(refused(During::Request))?;
+        let work = work.map_err(refused(During::Request))?;
         decode::negotiate(&parts.headers)?;
-        self.act(request, caller, parts).await
+        self.act(request, caller, parts, work).await
     }
 
     async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
@@ -116,10 +117,7 @@ impl Watts {
         };
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let client = client(&parts.extensions);
-        let sign_in = self.leases.sign_in(provider, token, Interface::Rest, client);
-        // A look-up waits for its turn at the provider, which is a bound of its own.
-        let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_else(Slot::free);
-        let signed_in = slot.lent_while(sign_in).await.ok_or_else(refuse::busy)?;
+        let signed_in = self.leases.sign_in(provider, token, Interface::Rest, client).await;
         signed_in.map(Some).map_err(refused(During::Request))
     }
 
@@ -128,6 +126,7 @@ impl Watts {
         request: DecodedRequest,
         caller: Option<Caller>,
         parts: request::Parts,
+        work: Option<Work>,
     ) -> Result<Reply, Refusal> {
         let DecodedRequest { version, call } = request;
         let Some(caller) = caller else {
@@ -149,7 +148,7 @@ impl Watts {
             }
             Call::Issue(_, body) => {
                 conditional(&parts)?;
-                self.issue(version, &caller, body, &parts).await
+                self.issue(version, &caller, body, &parts, work).await
             }
             Call::Collect(_, id) => self.collect(version, &caller, id, &parts).await,
             Call::Revoke(_, id) => {
@@ -161,6 +160,7 @@ impl Watts {
                     .map_err(refused(During::Revocation))?;
                 conditional(&parts)?;
                 release(&parts);
+                drop(work);
                 self.leases.revoke(grant).await.map_err(refused(During::Revocation))?;
                 Ok(json(&present::done()))
             }
@@ -185,11 +185,13 @@ impl Watts {
         caller: &Caller,
         body: body::IssueBody,
         parts: &request::Parts,
+        work: Option<Work>,
     ) -> Result<Reply, Refusal> {
         let refused = refused(During::Request);
         let grant = self.leases.authorize_issue(caller, &body.service).map_err(&refused)?;
         let parameters = body.parameters.ok_or_else(refuse::parameters_are_no_object)?;
         release(parts);
+        drop(work);
         let id = self.leases.issue(grant, parameters).await.map_err(&refused)?;
         let location = self.location(version, caller, id)?;
         let mut reply = reply(StatusCode::SEE_OTHER, Bytes::new());

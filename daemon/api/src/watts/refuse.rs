@@ -76,11 +76,6 @@ pub(super) fn unknown_issuer() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
 }
 
-/// Other requests have taken all places while this one waited.
-pub(super) fn busy() -> Refusal {
-    fault(Fault::Busy { retry_after: DEFAULT_RETRY_AFTER })
-}
-
 /// A resource of web sessions, which a token does not open.
 pub(super) fn no_session() -> Refusal {
     Refusal::new(

@@ -30,7 +30,7 @@ pub(super) enum Verdict {
     /// It is noted.
     Noted,
     /// It is not, and this event says so once.
-    Last(Event),
+    Last(Box<Event>),
     /// It is not, nor any more in this minute.
     Not,
 }
@@ -65,10 +65,11 @@ impl Noted {
     }
 }
 
-fn left_out(actor: Option<Actor>, at: Timestamp) -> Event {
+fn left_out(actor: Option<Actor>, at: Timestamp) -> Box<Event> {
     let note = "further refusals of this user in this minute are not in this log".to_owned();
     let outcome = Outcome::Failed("too many at once".to_owned());
-    Event { at, actor, action: Action::Lose, target: Target::default(), note: Some(note), outcome }
+    let (action, target) = (Action::Lose, Target::default());
+    Box::new(Event { at, actor, action, target, note: Some(note), outcome })
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Remarks {
             Some(Who::Member { .. } | Who::User(..) | Who::Operator) | None => {
                 match waiting.noted.judge(&event) {
                     Verdict::Noted => waiting.known.add(event, ROOM),
-                    Verdict::Last(said) => waiting.known.add(said, ROOM),
+                    Verdict::Last(said) => waiting.known.add(*said, ROOM),
                     Verdict::Not => return,
                 }
             }

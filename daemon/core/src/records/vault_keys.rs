@@ -10,12 +10,13 @@
 //! | `credential/<credential>` | the credential: all but what does not fit |
 //! | `values/<credential>/<written>/<part>` | plain values beyond what fits into the credential |
 //! | `sealed/<credential>/<written>/<part>` | secure values, each in an envelope of its own |
-//! | `of-type/<type>/<company>/<credential>` | none: which credentials there are, put again at each new name |
+//! | `of-type/<type>/<company>/<credential>` | none: which credentials there are |
 //! | `of-company/<company>/<credential>` | none: the same by company |
 //! | `gone-of-type/<type>/<credential>` | none: which credentials of the type can be restored |
 //! | `gone/<seconds>/<credential or type>` | none: when what was deleted has to be purged |
 //!
-//! `<written>` has 8 bytes, `<seconds>` 12 digits.
+//! `<written>` has 8 bytes, `<seconds>` 12 digits. `of-type/` and `of-company/` are put again when
+//! a credential gets another name, so that their revisions say which names are new.
 //!
 //! A credential's values are stored under the version that wrote them: a reader of the credential
 //! and then of its values finds those that belong to it, or none, and never those of a later

@@ -135,14 +135,14 @@ impl Sessions {
 
     /// Finishes a sign-in with the callback of its browser, or comes to the question for its user.
     /// It runs to its end even if the browser disconnects; a state is valid for one attempt,
-    /// successful or not, that the provider answers.
+    /// successful or not.
     ///
     /// # Errors
     /// `Invalid` for a state that is unknown, used or expired; `Forbidden` when the browser is not
     /// at the address that began the sign-in; `Unauthenticated` when the provider refused, its
-    /// reply is not valid, or the user is suspended. The waiting client gets the same error. `Busy`
-    /// when too many sign-ins are being finished and `Upstream` when the provider could not be
-    /// asked: the state is not spent then, and the client waits on.
+    /// reply is not valid, or the user is suspended; `Upstream` when the provider could not be
+    /// asked. The waiting client gets the same error. `Busy` when too many sign-ins are being
+    /// finished: the state is not spent then, and the client waits on.
     pub async fn finish(self: &Arc<Self>, callback: Callback) -> Result<SignInResult, Error> {
         let key = hash(&callback.state);
         let now = self.ground.clock.monotonic();
@@ -174,7 +174,8 @@ impl Sessions {
         tracing::debug!(sign_in = %code(&key), %provider, "the browser of a sign-in came back");
         let verified = match self.verify(&flow, began.from, callback).await {
             Ok(verified) => verified,
-            Err(error) if matches!(error.kind(), Kind::Busy | Kind::Upstream) => {
+            Err(error) if error.kind() == Kind::Busy => {
+                // The code was not sent: nothing is spent, and the client waits on.
                 self.pending.put_flow_back(&key, flow);
                 return Err(error);
             }

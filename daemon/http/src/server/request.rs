@@ -228,21 +228,13 @@ fn upgrade(reply: &mut Reply, on_upgrade: hyper::upgrade::OnUpgrade, on: &On) {
         return;
     };
     on.pace.mark_upgraded();
-    on.connection.leave_share();
+    on.connection.leave();
     let drain = &on.shared.drain;
     let draining = drain.watch();
-    // It counts as a connection to its end.
-    let connection = Arc::clone(&on.connection);
     drain.spawn("upgraded connection", async move {
-        let served = async {
-            match on_upgrade.await {
-                Ok(connection) => handler(Upgraded::new(connection, draining)).await,
-                Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
-            }
-        };
-        tokio::select! {
-            () = served => {}
-            () = connection.place().until_cut() => {}
+        match on_upgrade.await {
+            Ok(connection) => handler(Upgraded::new(connection, draining)).await,
+            Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
         }
     });
 }

@@ -4,12 +4,11 @@
 //! A new connection is never refused for the sake of an idle one. Where its address has its share,
 //! the longest idle connection of that address is closed; where all are taken, the longest idle of
 //! all. A connection is idle while the daemon waits for its client: for a head, for a body, for the
-//! client to read a reply. WebSockets go only when no other connection is idle; they are not part of
-//! an address's share, since what they wait for is bounded by address itself.
+//! client to read a reply. A WebSocket is no connection here: what it waits for bounds it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -55,8 +54,6 @@ pub(crate) struct Connection {
 pub(crate) struct Place {
     number: u64,
     network: Option<Network>,
-    /// Whether it counts in the share of its network.
-    counted: AtomicBool,
     born: Instant,
     state: AtomicU64,
     cut: CancellationToken,
@@ -65,8 +62,7 @@ pub(crate) struct Place {
 /// The lowest bits of `Place::state`; above them are the milliseconds since `Place::born`.
 const WORKING: u64 = 0;
 const WAITING: u64 = 1;
-const UPGRADED: u64 = 2;
-const STATES: u64 = 4;
+const STATES: u64 = 2;
 
 enum Entry {
     Entered(Connection),
@@ -108,8 +104,7 @@ impl Connections {
         let mut open = self.open.lock();
         let own = network.and_then(|network| open.by_network.get(&network)).copied();
         if own.unwrap_or(0) >= self.share {
-            let counts = |place: &Place| place.counted.load(Ordering::Relaxed);
-            match open.longest_idle(|place| place.network == network && counts(place)) {
+            match open.longest_idle(|place| place.network == network) {
                 Some(place) => open.cut(&place),
                 None => return Entry::Refused,
             }
@@ -124,7 +119,6 @@ impl Connections {
         let place = Arc::new(Place {
             number: open.next,
             network,
-            counted: AtomicBool::new(network.is_some()),
             born: self.born,
             state: AtomicU64::new(WORKING),
             cut: CancellationToken::new(),
@@ -176,16 +170,10 @@ impl Open {
     }
 
     fn remove(&mut self, place: &Place) {
-        if self.places.remove(&place.number).is_some() {
-            self.count_no_more(place);
-        }
-    }
-
-    fn count_no_more(&mut self, place: &Place) {
-        let Some(network) = place.network else { return };
-        if !place.counted.swap(false, Ordering::Relaxed) {
+        if self.places.remove(&place.number).is_none() {
             return;
         }
+        let Some(network) = place.network else { return };
         match self.by_network.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(self.by_network.remove(&network)),
@@ -197,17 +185,14 @@ impl Open {
         place.cut();
     }
 
-    /// The connection that has waited longest for its client, of those that `may_go`: a WebSocket
-    /// only where no other one waits.
+    /// The connection that has waited longest for its client, of those that `may_go`.
     fn longest_idle(&self, may_go: impl Fn(&Place) -> bool) -> Option<Arc<Place>> {
         let candidates = self.places.values().filter(|place| may_go(place));
         let idle = candidates.filter_map(|place| {
             let state = place.state.load(Ordering::Relaxed);
-            let (kind, since) = (state % STATES, state / STATES);
-            (kind != WORKING).then_some((kind, since, place.number, place))
+            (state % STATES == WAITING).then_some((state / STATES, place.number, place))
         });
-        idle.min_by_key(|(kind, since, number, _)| (*kind, *since, *number))
-            .map(|(.., place)| Arc::clone(place))
+        idle.min_by_key(|(since, number, _)| (*since, *number)).map(|(.., place)| Arc::clone(place))
     }
 }
 
@@ -216,9 +201,9 @@ impl Connection {
         &self.place
     }
 
-    /// It has become a WebSocket: from now on it is not part of its network's share.
-    pub(crate) fn leave_share(&self) {
-        self.all.open.lock().count_no_more(&self.place);
+    /// It has become a WebSocket: from now on it is no connection.
+    pub(crate) fn leave(&self) {
+        self.all.leave(&self.place);
     }
 }
 
@@ -236,17 +221,8 @@ impl Place {
 
     /// The daemon waits for the client from now on.
     pub(crate) fn wait(&self) {
-        self.set(WAITING);
-    }
-
-    /// The connection has become a WebSocket.
-    pub(crate) fn upgrade(&self) {
-        self.set(UPGRADED);
-    }
-
-    fn set(&self, kind: u64) {
         let since = millis(self.born.elapsed());
-        self.state.store(since.saturating_mul(STATES) + kind, Ordering::Relaxed);
+        self.state.store(since.saturating_mul(STATES) + WAITING, Ordering::Relaxed);
     }
 
     /// Ends the connection at its next await.
@@ -264,7 +240,6 @@ impl Place {
         Arc::new(Self {
             number: 0,
             network: None,
-            counted: AtomicBool::new(false),
             born: Instant::now(),
             state: AtomicU64::new(WORKING),
             cut: CancellationToken::new(),
@@ -328,18 +303,15 @@ mod tests {
             }
         }
         open[0].place().work();
-        open[1].place().upgrade();
         let _late = enter(&all, at(9)).unwrap();
         let cut = |open: &[Connection]| -> Vec<_> {
             (0..open.len()).filter(|n| open[*n].place.is_cut()).collect()
         };
-        assert_eq!(cut(&open), [2], "neither what is in work nor a WebSocket");
-        open[3..].iter().for_each(|one| one.place().work());
+        assert_eq!(cut(&open), [1], "not what is in work");
+        open[2..].iter().for_each(|one| one.place().work());
         let _later = enter(&all, None).unwrap();
+        assert_eq!(cut(&open), [1]);
         assert!(_late.place.is_cut());
-        _later.place().work();
-        let _last = enter(&all, at(8)).unwrap();
-        assert_eq!(cut(&open), [1, 2], "a WebSocket at last");
     }
 
     #[tokio::test(start_paused = true)]
@@ -355,21 +327,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn web_sockets_are_not_part_of_a_share() {
-        let all = Connections::new(40);
+    async fn a_web_socket_takes_no_place() {
+        let all = Connections::new(4);
         let socket = |_| {
             let socket = enter(&all, at(1)).unwrap();
-            socket.place().upgrade();
-            socket.leave_share();
+            socket.leave();
             socket
         };
         let sockets: Vec<_> = (0..30).map(socket).collect();
+        let _plain: Vec<_> = (1..=4).map(|n| enter(&all, at(n)).unwrap()).collect();
         assert!(sockets.iter().all(|one| !one.place.is_cut()));
-        let plain: Vec<_> = (0..12).map(|_| enter(&all, at(1)).unwrap()).collect();
-        assert_eq!(plain.iter().filter(|one| one.place.is_cut()).count(), 2);
-        assert_eq!(all.counts(), (40, 10));
         drop(sockets);
-        assert_eq!(all.counts(), (10, 10));
+        assert_eq!(all.counts(), (4, 4));
     }
 
     /// A trusted proxy speaks for many clients.

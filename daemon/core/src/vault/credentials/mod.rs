@@ -1,8 +1,8 @@
 //! Credentials: their plain values, and their secure values, each sealed on its own.
 //!
 //! Start with `writes` (create, change, delete). `normalise` has the plugin of the type check the
-//! values of one credential, `reveal` opens secure values, `lists` lists what a caller may see, page by page, by
-//! the order that `names` keeps.
+//! values of one credential, `reveal` opens secure values, `lists` lists what a caller may see,
+//! page by page, by the order that `names` keeps.
 //!
 //! Never here: a secure value in a [`CredentialView`] or a list; a write that does not expect the
 //! credential and its type as they were read.
