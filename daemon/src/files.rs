@@ -1,9 +1,11 @@
 //! Files and directories that only the user of the daemon may read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use rustix::process::geteuid;
 
 /// Writes a file that no other user can read (mode 600), durably. It never overwrites a file and
 /// never follows a link.
@@ -16,6 +18,19 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
+}
+
+/// Checks that a file or directory belongs to the user of the daemon, or to root: its owner can
+/// change its mode and what is in it at any time.
+///
+/// # Errors
+/// A predicate that continues its name.
+pub(crate) fn check_owner(about: &Metadata) -> Result<(), String> {
+    let (owner, own) = (about.uid(), geteuid().as_raw());
+    if owner == own || owner == 0 {
+        return Ok(());
+    }
+    Err(format!("belongs to another user (uid {owner}), expected the daemon's (uid {own}) or root"))
 }
 
 /// Creates a directory that no other user can read (mode 700), or checks that an existing one is
@@ -32,6 +47,7 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("The directory {place} cannot be made: {error}."))?;
     let about = std::fs::metadata(path)
         .map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
+    check_owner(&about).map_err(|why| format!("The directory {place} {why}."))?;
     if about.mode() & 0o077 != 0 {
         let mode = about.mode() & 0o777;
         return Err(format!(
@@ -60,6 +76,21 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("target"), &link).unwrap();
         assert!(write_private(&link, b"x").is_err());
         assert!(!dir.path().join("target").exists());
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        private_directory(&path).unwrap();
+        assert_eq!(check_owner(&std::fs::metadata(&path).unwrap()), Ok(()));
+        assert_eq!(check_owner(&std::fs::metadata("/").unwrap()), Ok(()), "root's");
+        // Only root gives files away.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            let why = private_directory(&path).unwrap_err();
+            assert!(why.contains("belongs to another user (uid 12345)"), "{why}");
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ use config::Log;
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if let Err(error) = system::harden() {
+        console::say(format!("warning: core dumps cannot be turned off: {error}"));
+    }
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -137,6 +137,8 @@ pub enum Action {
     /// A session was ended: by its user, by an operator, or because a spent refresh token was
     /// shown.
     SignOut,
+    /// Credentials were shown without their secure values.
+    Read,
     /// Secure values were decrypted and handed out.
     Reveal,
     /// Secure values were decrypted and given to a plugin alone.
@@ -163,7 +165,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Issue,
         Self::Collect,
         Self::Revoke,
@@ -176,6 +178,7 @@ impl Action {
         Self::Refuse,
         Self::SignIn,
         Self::SignOut,
+        Self::Read,
         Self::Reveal,
         Self::Use,
         Self::Create,
@@ -209,6 +212,7 @@ impl Action {
             Self::Refuse => "refuse",
             Self::SignIn => "sign-in",
             Self::SignOut => "sign-out",
+            Self::Read => "read",
             Self::Reveal => "reveal",
             Self::Use => "use",
             Self::Create => "create",

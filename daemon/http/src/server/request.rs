@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, ORIGIN, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::Incoming;
@@ -24,6 +24,9 @@ use crate::surface::{Request, Surface};
 use crate::upgrade::{Upgrade, Upgraded};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a browser keeps to TLS after an answer.
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// How many characters of a path, and of a method, are logged.
 const PATH_CHARS: usize = 200;
@@ -53,6 +56,9 @@ pub(super) async fn answer(
         let mut reply = reply_to(incoming, &*surface, id, peer, pace, shared).await;
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        if shared.options.strict_transport {
+            reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
         }
         log(&reply, begun);
         reply

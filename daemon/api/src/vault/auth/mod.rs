@@ -38,8 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
-            .fails(&[StatusCode::TOO_MANY_REQUESTS])
-            .no_store(),
+            .fails(&[StatusCode::TOO_MANY_REQUESTS]),
         redirect(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
             .summary("Waits as a WebSocket for the result of a sign-in: one text with the tokens, or with an error.")
@@ -51,14 +50,12 @@ pub(super) fn routes() -> Vec<Route> {
                 StatusCode::NOT_FOUND,
                 StatusCode::CONFLICT,
                 StatusCode::UPGRADE_REQUIRED,
-            ])
-            .no_store(),
+            ]),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
             .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session.")
             .header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
-            .fails(&[StatusCode::UNAUTHORIZED])
-            .no_store(),
+            .fails(&[StatusCode::UNAUTHORIZED]),
         Route::post("/v1/auth/logout", Access::Caller, |cx| sign_out(cx).boxed())
             .summary("Ends the session of the token.")
             .answers::<()>(StatusCode::OK, "Logged out."),
@@ -74,8 +71,7 @@ fn redirect() -> Route {
         .query::<String>("error", "The error of the provider instead of a code.")
         .query::<String>("iss", "The issuer (RFC 9207).")
         .answers::<Option<Tokens>>(StatusCode::OK, "Signed in.")
-        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
-        .no_store();
+        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]);
     [
         StatusCode::OK,
         StatusCode::BAD_REQUEST,
