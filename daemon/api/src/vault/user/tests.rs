@@ -22,6 +22,7 @@ impl World {
             role_of("root", "admin", &["*"]),
             role_of("helen", "helper", &["user.*", "company.fetch"]),
             role_of("nora", "auditor", &["company.*"]),
+            role_of("unassigned", "lister", &["user.fetch.many"]),
         ];
         let people = People::new(roles, session_options()).await;
         let options =
@@ -205,6 +206,37 @@ async fn a_suspension_by_an_operator_is_seen_and_stays() {
     leases.resume(credsmith_core::access::operator(), &subject).await.unwrap();
     let list = world.ask("GET", "users?search=nora", &root, &Value::Null).await;
     assert_eq!(list["data"][0]["suspended"], false);
+}
+
+/// Whom one gives a role to is told by issuer and subject: a name and a mail address can be made
+/// up.
+#[tokio::test]
+async fn those_who_assign_roles_see_whom_they_give_them_to() {
+    let world = World::new().await;
+    let [root, helen, nora] = [
+        world.people.sign_in("root").await,
+        world.people.sign_in("helen").await,
+        world.people.sign_in("nora").await,
+    ];
+    for by in [&root, &helen] {
+        let list = world.ask("GET", "users?search=nora", by, &Value::Null).await;
+        let nora = &list["data"][0];
+        let identity = credsmith_core::doubles::identity("nora");
+        assert_eq!(
+            (&nora["issuer"], &nora["subject"]),
+            (&json!(identity.subject().issuer), &json!("nora")),
+            "{list}"
+        );
+        assert!(nora.as_object().unwrap().contains_key("emailVerified"));
+    }
+    // A user who only lists users does not.
+    let give = json!({ "roles": ["lister"] });
+    let user = format!("users/{}/roles", world.id(&nora).await);
+    assert_eq!(world.ask("PUT", &user, &root, &give).await["status"], 200);
+    let list = world.ask("GET", "users?search=root", &nora, &Value::Null).await;
+    for key in ["issuer", "subject", "emailVerified"] {
+        assert_eq!(list["data"][0][key], Value::Null, "{key}");
+    }
 }
 
 #[tokio::test]
