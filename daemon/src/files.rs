@@ -48,11 +48,24 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
     let about = std::fs::metadata(path)
         .map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
     check_owner(&about).map_err(|why| format!("The directory {place} {why}."))?;
+    check_entries(path)?;
     if about.mode() & 0o077 != 0 {
         let mode = about.mode() & 0o777;
         return Err(format!(
             "The directory {place} is open to others (mode {mode:03o}): chmod 700 {place}"
         ));
+    }
+    Ok(())
+}
+
+/// Checks the owner of everything that lies in a directory: what was copied there as another user
+/// stays in that user's hands.
+fn check_entries(directory: &Path) -> Result<(), String> {
+    let cannot = |error| format!("The directory {} cannot be read: {error}.", directory.display());
+    for entry in std::fs::read_dir(directory).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        let about = entry.metadata().map_err(cannot)?;
+        check_owner(&about).map_err(|why| format!("The file {} {why}.", entry.path().display()))?;
     }
     Ok(())
 }
@@ -90,6 +103,10 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
             let why = private_directory(&path).unwrap_err();
             assert!(why.contains("belongs to another user (uid 12345)"), "{why}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+            write_private(&path.join("db"), b"x").unwrap();
+            std::os::unix::fs::chown(path.join("db"), Some(12345), None).unwrap();
+            assert!(private_directory(&path).unwrap_err().contains("db belongs to another user"));
         }
     }
 
