@@ -30,7 +30,7 @@ pub(crate) struct User {
     pub(crate) updated: Timestamp,
 }
 
-/// Who suspended a subject: only such a one lifts the suspension again, or an operator.
+/// Who suspended a subject. What an operator suspended, only an operator lifts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SuspendedBy {
     /// A user of the vault, with the permission for it.

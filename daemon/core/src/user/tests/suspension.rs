@@ -110,8 +110,8 @@ async fn an_operators_suspension_is_lifted_by_operators_alone() {
     assert_eq!(kind(leases.resume(operator(), alice.subject()).await), Some(Kind::NotFound));
 }
 
-/// An issuer with a slash at its end is the one without: whoever is suspended under either
-/// spelling is suspended.
+/// An issuer with a slash at its end is the one without: a subject that is suspended under either
+/// spelling is suspended under both.
 #[tokio::test]
 async fn spellings_of_an_issuer_with_and_without_a_slash_are_one() {
     let setup = Setup::new().await;
