@@ -234,19 +234,28 @@ pub(crate) enum VaultCommand {
 pub(crate) enum UserCommand {
     /// Refuse a user on every surface, and revoke credentials that are being issued to them
     Suspend {
-        /// The issuer, as the provider's discovery document spells it
+        /// The issuer, with or without a slash at its end
+        issuer: String,
+        /// The subject at that issuer
+        subject: String,
+        /// Suspend even a subject that the daemon has never seen, or of an issuer that no provider
+        /// has
+        #[arg(long)]
+        unseen: bool,
+        #[command(flatten)]
+        daemon: RunningDaemon,
+    },
+    /// Let a suspended user sign in again
+    Resume {
+        /// The issuer, with or without a slash at its end
         issuer: String,
         /// The subject at that issuer
         subject: String,
         #[command(flatten)]
         daemon: RunningDaemon,
     },
-    /// Let a suspended user sign in again
-    Resume {
-        /// The issuer, as the provider's discovery document spells it
-        issuer: String,
-        /// The subject at that issuer
-        subject: String,
+    /// List who is suspended, one JSON object per line
+    Suspended {
         #[command(flatten)]
         daemon: RunningDaemon,
     },

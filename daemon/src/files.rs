@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use rustix::process::geteuid;
+
 /// Writes a file that no other user can read (mode 600), durably. It never overwrites a file and
 /// never follows a link.
 ///
@@ -16,6 +18,19 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
+}
+
+/// Checks that a file or directory belongs to the user of the daemon, or to root: its owner can
+/// change its mode and what is in it at any time.
+///
+/// # Errors
+/// A predicate that continues its name.
+pub(crate) fn check_owner(about: &Metadata) -> Result<(), String> {
+    let (owner, own) = (about.uid(), geteuid().as_raw());
+    if owner == own || owner == 0 {
+        return Ok(());
+    }
+    Err(format!("belongs to another user (uid {owner}), expected the daemon's (uid {own}) or root"))
 }
 
 /// Creates a directory that no other user can read (mode 700), or checks that an existing one is
@@ -32,7 +47,9 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("The directory {place} cannot be made: {error}."))?;
     let about = std::fs::metadata(path)
         .map_err(|error| format!("The directory {place} cannot be read: {error}."))?;
-    refuse_open(path, &about).map_err(|why| format!("The directory {place} {why}."))
+    refuse_open(path, &about).map_err(|why| format!("The directory {place} {why}."))?;
+    check_owner(&about).map_err(|why| format!("The directory {place} {why}."))?;
+    check_entries(path)
 }
 
 /// Whether [`private_directory`] would succeed, without making anything.
@@ -42,7 +59,11 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), String> {
 pub(crate) fn would_be_private(path: &Path) -> Result<(), String> {
     match std::fs::metadata(path) {
         Ok(about) if !about.is_dir() => Err("is no directory".to_owned()),
-        Ok(about) => refuse_open(path, &about).and_then(|()| is_writable(path)),
+        Ok(about) => {
+            refuse_open(path, &about)?;
+            check_owner(&about)?;
+            is_writable(path)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let above = path.ancestors().skip(1).find(|above| above.exists());
             above.map_or(Ok(()), is_writable)
@@ -89,6 +110,18 @@ fn holds_only_ours(path: &Path) -> bool {
     entries.flatten().all(|entry| ours.iter().any(|name| entry.file_name() == *name))
 }
 
+/// Checks the owner of everything that lies in a directory: what was copied there as another user
+/// stays in that user's hands.
+fn check_entries(directory: &Path) -> Result<(), String> {
+    let cannot = |error| format!("The directory {} cannot be read: {error}.", directory.display());
+    for entry in std::fs::read_dir(directory).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        let about = entry.metadata().map_err(cannot)?;
+        check_owner(&about).map_err(|why| format!("The file {} {why}.", entry.path().display()))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -108,6 +141,25 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("target"), &link).unwrap();
         assert!(write_private(&link, b"x").is_err());
         assert!(!dir.path().join("target").exists());
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        private_directory(&path).unwrap();
+        assert_eq!(check_owner(&std::fs::metadata(&path).unwrap()), Ok(()));
+        assert_eq!(check_owner(&std::fs::metadata("/").unwrap()), Ok(()), "root's");
+        // Only root gives files away.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            let why = private_directory(&path).unwrap_err();
+            assert!(why.contains("belongs to another user (uid 12345)"), "{why}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+            write_private(&path.join("db"), b"x").unwrap();
+            std::os::unix::fs::chown(path.join("db"), Some(12345), None).unwrap();
+            assert!(private_directory(&path).unwrap_err().contains("db belongs to another user"));
+        }
     }
 
     #[test]

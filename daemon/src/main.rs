@@ -36,6 +36,9 @@ use failure::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Err(error) = system::harden() {
+        console::say(format!("warning: core dumps cannot be turned off: {error}"));
+    }
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

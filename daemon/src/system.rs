@@ -8,6 +8,19 @@ use credsmith_core::time::Timestamp;
 use credsmith_http::Drain;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Takes care that the memory of this process, which holds keys and secrets, reaches no disk and no
+/// other process of its user: no core dump is written, and no debugger may attach.
+///
+/// # Errors
+/// What the system refused.
+pub(crate) fn harden() -> std::io::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
 
 use crate::failure::Failure;
 
@@ -149,6 +162,14 @@ mod tests {
         let before = clock.monotonic();
         clock.sleep(Duration::from_millis(20)).await;
         assert!(clock.monotonic() - before >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn the_memory_of_the_process_is_not_dumped() {
+        use rustix::process::{dumpable_behavior, getrlimit};
+        harden().unwrap();
+        assert_eq!(getrlimit(Resource::Core).maximum, Some(0));
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub struct Subject {
     pub subject: String,
 }
 
+impl Subject {
+    /// The subject as any provider may spell its issuer: without a slash at the end, and with one.
+    /// The two are one issuer, as they are for discovery.
+    pub(crate) fn spellings(&self) -> [Self; 2] {
+        let subject = &self.subject;
+        let bare = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
+        [bare.to_owned(), format!("{bare}/")]
+            .map(|issuer| Self { issuer, subject: subject.clone() })
+    }
+}
+
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.subject, self.issuer)

@@ -1,6 +1,10 @@
 //! The byte format of a sealed value: `format u8 | key-id u32 | nonce 12 | ciphertext | tag 16`,
 //! numbers in network order.
 //!
+//! The format is 1, or 2 for a padded text: its length is a multiple of 64 bytes, so that the length
+//! of the sealed value, which others may see, tells little of that of the text. The padding is a
+//! byte 0x80 and then zeros (ISO/IEC 7816-4), sealed with the text.
+//!
 //! AES-256-GCM. What is authenticated beside the text: format, key id, the full key that the value
 //! is kept under, and the field. A value therefore opens only where it was put. That it is the
 //! *newest* one ever put there is not proven.
@@ -23,7 +27,12 @@ pub const KEY_BYTES: usize = 32;
 /// How much longer a sealed value is than its plain text.
 pub const OVERHEAD: usize = HEADER + NONCE + TAG;
 
+/// What the length of a padded text is a multiple of, in bytes.
+pub const PADDED_TO: usize = 64;
+
 const FORMAT: u8 = 1;
+const FORMAT_PADDED: u8 = 2;
+const PADDING_BEGINS: u8 = 0x80;
 const HEADER: usize = 1 + size_of::<u32>();
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -104,16 +113,45 @@ pub fn seal(
     field: &str,
     plain: &[u8],
 ) -> Result<Bytes, EnvelopeError> {
+    seal_as(FORMAT, (with, entropy), (key, field), plain)
+}
+
+/// As [`seal`], for a text whose length is to stay hidden: it is padded.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_padded(
+    with: &DataKey,
+    entropy: &dyn Entropy,
+    key: &Key,
+    field: &str,
+    plain: &[u8],
+) -> Result<Bytes, EnvelopeError> {
+    seal_as(FORMAT_PADDED, (with, entropy), (key, field), plain)
+}
+
+fn seal_as(
+    format: u8,
+    (with, entropy): (&DataKey, &dyn Entropy),
+    (key, field): (&Key, &str),
+    plain: &[u8],
+) -> Result<Bytes, EnvelopeError> {
     let mut nonce = [0; NONCE];
     entropy.fill(&mut nonce);
-    let mut value = Vec::with_capacity(OVERHEAD + plain.len());
-    value.push(FORMAT);
+    // All of it at once: a vector that grows leaves copies of the text behind.
+    let mut value = Vec::with_capacity(OVERHEAD + plain.len() + PADDED_TO);
+    value.push(format);
     value.extend_from_slice(&with.id.0.to_be_bytes());
     value.extend_from_slice(&nonce);
     value.extend_from_slice(plain);
+    if format == FORMAT_PADDED {
+        value.push(PADDING_BEGINS);
+        let padded = (plain.len() + 1).next_multiple_of(PADDED_TO);
+        value.resize(HEADER + NONCE + padded, 0);
+    }
 
     let body = value.get_mut(HEADER + NONCE..).unwrap_or_default();
-    let associated = associated(with.id, key, field)?;
+    let associated = associated(format, with.id, key, field)?;
     let sealed =
         with.cipher.encrypt_inout_detached(&Nonce::from(nonce), &associated, InOutBuf::from(body));
     let tag = sealed.map_err(|_| EnvelopeError::Malformed)?;
@@ -146,15 +184,32 @@ pub fn open(
     let mut plain = Zeroizing::new(parts.body.to_vec());
     let opened = with.cipher.decrypt_inout_detached(
         &Nonce::from(*parts.nonce),
-        &associated(with.id, key, field)?,
+        &associated(parts.format, with.id, key, field)?,
         InOutBuf::from(plain.as_mut_slice()),
         &Tag::from(*parts.tag),
     );
     opened.map_err(|_| EnvelopeError::Tampered)?;
+    if parts.format == FORMAT_PADDED {
+        let length = text_len(&plain).ok_or(EnvelopeError::Malformed)?;
+        plain.truncate(length);
+    }
     Ok(plain)
 }
 
+/// The length of the text in `padded`.
+fn text_len(padded: &[u8]) -> Option<usize> {
+    let end = padded.iter().rposition(|byte| *byte != 0)?;
+    (padded.get(end) == Some(&PADDING_BEGINS)).then_some(end)
+}
+
+/// The length that a sealed text has at least, which is all that a sealed value tells.
+pub fn least_text_len(sealed: &[u8]) -> usize {
+    let body = sealed.len().saturating_sub(OVERHEAD);
+    if sealed.first() == Some(&FORMAT_PADDED) { body.saturating_sub(PADDED_TO) } else { body }
+}
+
 struct Parts<'a> {
+    format: u8,
     key_id: KeyId,
     nonce: &'a [u8; NONCE],
     body: &'a [u8],
@@ -171,7 +226,9 @@ impl<'a> Parts<'a> {
         let (id, rest) = rest.split_first_chunk()?;
         let (nonce, rest) = rest.split_first_chunk()?;
         let (body, tag) = rest.split_last_chunk()?;
-        (*format == FORMAT).then_some(Self {
+        let is_known = [FORMAT, FORMAT_PADDED].contains(format);
+        is_known.then_some(Self {
+            format: *format,
             key_id: KeyId(u32::from_be_bytes(*id)),
             nonce,
             body,
@@ -181,9 +238,9 @@ impl<'a> Parts<'a> {
 }
 
 /// Lengths stand before key and field, so that no pair of them reads like another.
-fn associated(id: KeyId, key: &Key, field: &str) -> Result<Vec<u8>, EnvelopeError> {
+fn associated(format: u8, id: KeyId, key: &Key, field: &str) -> Result<Vec<u8>, EnvelopeError> {
     let mut data = Vec::with_capacity(HEADER + 8 + key.as_bytes().len() + field.len());
-    data.push(FORMAT);
+    data.push(format);
     data.extend_from_slice(&id.0.to_be_bytes());
     for part in [key.as_bytes(), field.as_bytes()] {
         let length = u32::try_from(part.len()).map_err(|_| EnvelopeError::Malformed)?;
@@ -257,6 +314,47 @@ mod tests {
             hex,
             "0100000007abababababababababababab1fe397fc5263f133a2f75acc4933606e623ded5399"
         );
+    }
+
+    fn padded(plain: &[u8]) -> Bytes {
+        seal_padded(&data_key(7, 1), &SeededEntropy::new(1), &at("lease/1"), FIELD, plain).unwrap()
+    }
+
+    /// Attack: a reader without the right to reveal tells a PIN of four digits from one of six, and
+    /// "true" from "false", by the length of what is stored.
+    #[test]
+    fn the_length_of_a_padded_value_tells_little() {
+        let with = data_key(7, 1);
+        for length in 0..300 {
+            for end in [0, 1, PADDING_BEGINS] {
+                let mut plain = vec![7; length];
+                plain.extend([end]);
+                let value = padded(&plain);
+                assert_eq!((value.len() - OVERHEAD) % PADDED_TO, 0, "{length}");
+                let expected = (plain.len() + 1).next_multiple_of(PADDED_TO);
+                assert_eq!(value.len() - OVERHEAD, expected, "{length}");
+                assert_eq!(*open(&with, &at("lease/1"), FIELD, &value).unwrap(), plain);
+                let least = least_text_len(&value);
+                assert!((least..least + PADDED_TO).contains(&plain.len()), "{length}");
+            }
+        }
+        assert_eq!(padded(b"true").len(), padded(b"false").len());
+        assert_eq!(*open(&with, &at("lease/1"), FIELD, &padded(b"")).unwrap(), b"");
+        assert_eq!(least_text_len(&sealed(b"hello")), 5, "a value that is not padded tells it");
+    }
+
+    /// Attack: a padded value is passed off as one that is not, or the other way round.
+    #[test]
+    fn the_two_formats_are_not_taken_for_each_other() {
+        for (value, other) in [(sealed(&[PADDING_BEGINS; 64]), 2), (padded(b"hello"), 1)] {
+            let mut changed = value.to_vec();
+            changed[0] = other;
+            assert_eq!(
+                open_error(&data_key(7, 1), "lease/1", FIELD, &changed),
+                EnvelopeError::Tampered
+            );
+        }
+        assert_eq!((text_len(&[0; 64]), text_len(&[1, 0]), text_len(&[])), (None, None, None));
     }
 
     #[test]

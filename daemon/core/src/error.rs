@@ -58,6 +58,8 @@ pub enum RequestField {
     PerPage,
     /// The permission that narrows a type.
     PermissionScope,
+    /// Whether a user is suspended.
+    Suspended,
     /// The picture of a type.
     Icon,
     /// The plugin of a type.
@@ -74,6 +76,8 @@ pub enum RequestField {
     ValueType,
     /// The values that a field allows.
     Choices,
+    /// Whether the plugin fills a field in.
+    Computed,
     /// The type of a credential.
     Type,
     /// The company of a credential.
@@ -102,6 +106,7 @@ impl RequestField {
             Self::Page => "page",
             Self::PerPage => "per_page",
             Self::PermissionScope => "permission_scope",
+            Self::Suspended => "suspended",
             Self::Icon => "icon",
             Self::Plugin => "plugin",
             Self::Fields => "fields",
@@ -110,6 +115,7 @@ impl RequestField {
             Self::Secure => "secure",
             Self::ValueType => "value_type",
             Self::Choices => "choices",
+            Self::Computed => "computed",
             Self::Type => "type",
             Self::Company => "company",
             Self::Field => "field",

@@ -46,6 +46,9 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// The host names that are served.
     pub hosts: HostPolicy,
+    /// Whether browsers are told to come back over TLS alone (RFC 6797): where clients reach the
+    /// server at an `https` address.
+    pub strict_transport: bool,
     /// The proxies that are trusted to name the address of their client.
     pub trusted_proxies: TrustedProxies,
 }
@@ -67,6 +70,7 @@ impl Default for ServerOptions {
             stall_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             hosts: HostPolicy::Any,
+            strict_transport: false,
             trusted_proxies: TrustedProxies::default(),
         }
     }

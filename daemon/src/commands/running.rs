@@ -27,14 +27,18 @@ pub(crate) async fn lease(command: LeaseCommand) -> Result<(), Failure> {
 }
 
 pub(crate) async fn user(command: UserCommand) -> Result<(), Failure> {
-    let (method, issuer, subject, daemon) = match command {
-        UserCommand::Suspend { issuer, subject, daemon } => (Method::POST, issuer, subject, daemon),
-        UserCommand::Resume { issuer, subject, daemon } => {
-            (Method::DELETE, issuer, subject, daemon)
+    const PATH: &str = "/suspensions";
+    match command {
+        UserCommand::Suspend { issuer, subject, unseen, daemon } => {
+            let body = json!({ "issuer": issuer, "subject": subject, "unseen": unseen });
+            done(ask(&daemon, Method::POST, PATH, Some(body)).await?)
         }
-    };
-    let body = json!({ "issuer": issuer, "subject": subject });
-    done(ask(&daemon, method, "/suspensions", Some(body)).await?)
+        UserCommand::Resume { issuer, subject, daemon } => {
+            let body = json!({ "issuer": issuer, "subject": subject });
+            done(ask(&daemon, Method::DELETE, PATH, Some(body)).await?)
+        }
+        UserCommand::Suspended { daemon } => list(ask(&daemon, Method::GET, PATH, None).await?),
+    }
 }
 
 pub(crate) async fn vault(command: VaultCommand) -> Result<(), Failure> {

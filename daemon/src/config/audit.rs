@@ -10,12 +10,14 @@ use super::read::{Table, Value};
 pub(crate) struct Audit {
     /// Where it is written; `None`: `audit.jsonl` in the data directory.
     file: Option<PathBuf>,
+    /// Whether reading plain fields of credentials is an event.
+    pub(crate) reads: bool,
 }
 
 impl Audit {
     /// Reads the section.
     pub(crate) fn read(table: &Table<'_>) -> Self {
-        Self { file: table.optional("file", file) }
+        Self { file: table.optional("file", file), reads: table.or("reads", false, Value::flag) }
     }
 
     /// Where it is written.

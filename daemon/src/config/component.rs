@@ -66,6 +66,19 @@ pub(super) fn digest(value: &Value<'_>) -> Option<String> {
     fits.then(|| text.to_ascii_lowercase())
 }
 
+/// Reads the ids of the plain fields that a plugin for types of credentials may compute.
+pub(super) fn computed_plain(value: &Value<'_>) -> Option<Vec<String>> {
+    value.list(|item| {
+        let id = item.line()?;
+        let fits = id.starts_with(|c: char| c.is_ascii_alphabetic())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !fits {
+            item.fault("is no id of a field, expected a letter, then letters, digits and _");
+        }
+        fits.then_some(id)
+    })
+}
+
 /// Reads the settings of a plugin. A secret may be sent only to servers of `http`.
 pub(super) fn settings(value: &Value<'_>, http: &[Destination]) -> Option<Vec<(String, Setting)>> {
     value.named(|key, value| setting(value, http).map(|setting| (key.to_owned(), setting)))

@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use credsmith_core::secret::Secret;
 
+use crate::files;
+
 /// The file that marks a data directory made by `credsmith dev`.
 pub(crate) const DEV_MARKER: &str = "made-by-credsmith-dev";
 /// Larger than any key file or certificate chain.
@@ -50,12 +52,13 @@ impl Environment for SystemEnvironment {
     }
 
     /// Only the owner may read the file. If the owner is root, its group may read it too: a daemon
-    /// that is not root gets such a file when it must not change it.
+    /// that is not root gets such a file when it must not change it. Any other owner is refused.
     fn private_file(&self, path: &Path) -> Result<Secret, String> {
         let file = open(path)?;
         // The mode is read from the open file, so that the file that is checked is the file that is
         // read.
         let about = file.metadata().map_err(cannot)?;
+        files::check_owner(&about)?;
         let forbidden = if about.uid() == 0 { 0o037 } else { 0o077 };
         if about.is_file() && about.mode() & forbidden != 0 {
             let mode = about.mode() & 0o777;
@@ -70,6 +73,7 @@ impl Environment for SystemEnvironment {
     fn appendable(&self, path: &Path) -> Result<(), String> {
         match std::fs::metadata(path) {
             Ok(about) if !about.is_file() => Err("is not a regular file".into()),
+            Ok(about) if files::check_owner(&about).is_err() => files::check_owner(&about),
             Ok(_) => OpenOptions::new()
                 .append(true)
                 .open(path)

@@ -48,6 +48,8 @@ pub(crate) struct TypePlugin {
     pub(crate) name: PluginName,
     pub(crate) plugin: Plugin,
     pub(crate) sha256: Option<String>,
+    /// The plain fields that it may compute, where it does not come with the daemon.
+    pub(crate) computed_plain: Vec<String>,
 }
 
 impl Default for Vault {
@@ -240,5 +242,6 @@ fn type_plugin(name: &str, table: &Table<'_>) -> Option<TypePlugin> {
     }
     let plugin = table.required("plugin", "\"bundled:aws\"", component::plugin);
     let sha256 = table.optional("sha256", component::digest);
-    Some(TypePlugin { name: parsed?, plugin: plugin?, sha256 })
+    let computed_plain = table.or("computed_plain", Vec::new(), component::computed_plain);
+    Some(TypePlugin { name: parsed?, plugin: plugin?, sha256, computed_plain })
 }

@@ -21,6 +21,7 @@ use credsmith_core::ground::{DEFAULT_MAX_DRIFT, Ground, GroundDependencies};
 use credsmith_core::keyring::{Kek, Keyring};
 use credsmith_core::leases::{Leases, LeasesDependencies};
 use credsmith_core::ports::store::Store;
+use credsmith_core::secret::Secret;
 use credsmith_host::{Host, HostOptions};
 use credsmith_http::{HostPolicy, Listener, Server, ServerOptions, Surfaces, TrustedProxies};
 use credsmith_oidc::{Limits, OidcProviders, Ports};
@@ -86,7 +87,7 @@ pub(crate) struct Daemon {
 
 /// Builds everything and begins to serve.
 pub(crate) async fn wire_up(
-    config: Config,
+    mut config: Config,
     listeners: Vec<BoundListener>,
     hosts: HostPolicy,
     system: System,
@@ -96,6 +97,8 @@ pub(crate) async fn wire_up(
     let store = Arc::new(open_store(&config, Losses::Refused).await?);
     let keyring =
         Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
+    // The keyring is open: nothing needs the text of the key any more, and dropping it wipes it.
+    config.keyring.key = Secret::new("");
     let providers = start_providers(&config, &system)?;
     let host = Arc::new(make_host(&config)?);
     plugins::load_all(&host, &config).await?;
@@ -280,6 +283,7 @@ impl Daemon {
         let options = ServerOptions {
             deadline: self.deadline,
             hosts,
+            strict_transport: public_url(config).starts_with("https://"),
             trusted_proxies,
             connections: descriptors::of_clients(config, descriptors).connections,
             ..limits

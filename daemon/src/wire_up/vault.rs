@@ -13,7 +13,7 @@ use credsmith_core::ports::types::TypePlugins as _;
 use credsmith_core::rules::{Configured, Rules};
 use credsmith_core::session::{self, Sessions, SignInProvider};
 use credsmith_core::user::{ConfiguredRole, Roles, Users};
-use credsmith_core::vault::{self, Vault};
+use credsmith_core::vault::{self, ComputedPlain, Vault};
 use credsmith_host::{
     ComponentSource, DirectoryPlugin, DirectorySetup, Host, LoadError, TypePluginSet,
 };
@@ -76,8 +76,10 @@ impl VaultHalf {
             Arc::clone(&companies),
             vault::Options {
                 undelete_window: options.undelete_window,
-                default_plugin: generic,
+                default_plugin: generic.clone(),
                 sweep_every: SWEEP_EVERY,
+                computed_plain: computed_plain(&generic, options),
+                audit_reads: parts.config.audit.reads,
             },
         );
         companies.start().await.map_err(Failure::error)?;
@@ -91,6 +93,22 @@ impl VaultHalf {
         self.companies.stop();
         self.vault.stop();
     }
+}
+
+/// Plugins that come with the daemon are trusted with plain fields; others with those that the
+/// configuration lists.
+fn computed_plain(generic: &PluginName, options: &config::Vault) -> ComputedPlain {
+    let mut computed = ComputedPlain::default();
+    computed.trust(generic.clone());
+    for configured in &options.types {
+        match &configured.plugin {
+            config::Plugin::Bundled(_) => computed.trust(configured.name.clone()),
+            config::Plugin::File(_) => {
+                computed.list(configured.name.clone(), configured.computed_plain.iter().cloned());
+            }
+        }
+    }
+    computed
 }
 
 /// A fault of a type plugin: its name in the configuration, where it is named there, and a sentence.

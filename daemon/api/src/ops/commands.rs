@@ -3,8 +3,9 @@
 //!
 //! | request | body | effect |
 //! |---|---|---|
-//! | `POST /suspensions` | `{"issuer", "subject"}` | suspends the subject on every surface |
-//! | `DELETE /suspensions` | the same | lifts the suspension |
+//! | `POST /suspensions` | `{"issuer", "subject", "unseen"}` | suspends the subject on every surface |
+//! | `DELETE /suspensions` | `{"issuer", "subject"}` | lifts the suspension |
+//! | `GET /suspensions` | | lists the suspended subjects |
 //! | `GET /leases/parked` | | lists leases that wait for an operator |
 //! | `POST /leases/{id}/retry` | | tries the revocation of a parked lease again |
 //! | `POST /leases/{id}/drop` | `{"reason"}` | gives a parked lease up |
@@ -51,12 +52,15 @@ struct Command {
     handler: Handler,
 }
 
-static COMMANDS: [Command; 12] = [
+static COMMANDS: [Command; 13] = [
     Command::new(Method::POST, "/suspensions", Audit::WithChange, |ops, call| {
         leases::suspend(ops, call).boxed()
     }),
     Command::new(Method::DELETE, "/suspensions", Audit::WithChange, |ops, call| {
         leases::resume(ops, call).boxed()
+    }),
+    Command::new(Method::GET, "/suspensions", Audit::Here, |ops, call| {
+        leases::list_suspended(ops, call).boxed()
     }),
     Command::new(Method::GET, "/leases/parked", Audit::Here, |ops, call| {
         leases::list_parked(ops, call).boxed()
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn a_wrong_method_learns_the_right_ones() {
         for (path, methods) in [
-            ("/suspensions", "POST, DELETE"),
+            ("/suspensions", "POST, DELETE, GET"),
             ("/ledger", "GET"),
             ("/vault/deleted/x", "DELETE"),
             ("/leases/x/drop", "POST"),

@@ -2,25 +2,46 @@
 
 use credsmith_core::ids::LeaseId;
 use credsmith_core::leases::operate::{Examination, ParkedView};
+use credsmith_core::user::{SuspendedBy, Suspension};
 use credsmith_core::{Error, Kind};
 use serde_json::{Value, json};
 
 use super::Ops;
-use super::request::{Call, Refusal, text};
+use super::request::{Call, Refusal, subject, text};
 
 /// Most parked leases in one list.
 const MAX_PARKED: usize = 1000;
 
 pub(super) async fn suspend(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
-    let subject = call.subject().await?;
-    ops.leases.suspend(call.operator(), &subject).await?;
+    let body = call.body().await?;
+    let subject = subject(&body)?;
+    let unseen = body.get("unseen").and_then(Value::as_bool).unwrap_or(false);
+    ops.leases.suspend(call.operator(), &subject, unseen).await?;
     Ok(json!({ "suspended": subject }))
 }
 
 pub(super) async fn resume(ops: &Ops, mut call: Call<'_>) -> Result<Value, Refusal> {
-    let subject = call.subject().await?;
+    let subject = subject(&call.body().await?)?;
     ops.leases.resume(call.operator(), &subject).await?;
     Ok(json!({ "resumed": subject }))
+}
+
+pub(super) async fn list_suspended(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {
+    let suspensions = ops.leases.suspensions(call.operator()).await?;
+    Ok(suspensions.iter().map(suspension_json).collect())
+}
+
+fn suspension_json(suspension: &Suspension) -> Value {
+    let by = match suspension.by {
+        SuspendedBy::User => "user",
+        SuspendedBy::Operator => "operator",
+    };
+    json!({
+        "issuer": suspension.subject.issuer,
+        "subject": suspension.subject.subject,
+        "since": suspension.since.as_millis(),
+        "by": by,
+    })
 }
 
 pub(super) async fn list_parked(ops: &Ops, call: Call<'_>) -> Result<Value, Refusal> {

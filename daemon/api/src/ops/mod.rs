@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(ask(Method::POST, "/readyz", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(ask(Method::GET, "/", &[], "").await.0, StatusCode::NOT_FOUND);
         assert_eq!(
-            ask(Method::GET, "/suspensions", &[], "").await.0,
+            ask(Method::PUT, "/suspensions", &[], "").await.0,
             StatusCode::METHOD_NOT_ALLOWED
         );
         let (status, body) = ask(Method::POST, "/vault/sync", &[], "{}").await;
@@ -215,9 +215,14 @@ mod tests {
     #[tokio::test]
     async fn operators_command() {
         let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;
-        let (status, body) = ask(Method::POST, "/suspensions", &[], alice).await;
+        let unseen = r#"{"issuer":"https://op.example","subject":"alice","unseen":true}"#;
+        let (status, body) = ask(Method::POST, "/suspensions", &[], unseen).await;
         assert_eq!((status, &body["suspended"]["subject"]), (StatusCode::OK, &json!("alice")));
-        assert_eq!(ask(Method::DELETE, "/suspensions", &[], alice).await.0, StatusCode::OK);
+        // Each of these asks a daemon of its own: it has neither seen alice, nor suspended her.
+        for method in [Method::POST, Method::DELETE] {
+            assert_eq!(ask(method, "/suspensions", &[], alice).await.0, StatusCode::NOT_FOUND);
+        }
+        assert_eq!(ask(Method::GET, "/suspensions", &[], "").await, (StatusCode::OK, json!([])));
         assert_eq!(ask(Method::GET, "/leases/parked", &[], "").await, (StatusCode::OK, json!([])));
         assert_eq!(
             ask(Method::GET, "/ledger", &[], "").await.1,
@@ -244,7 +249,7 @@ mod tests {
     /// A command that changes something has its own event, in the batch of the change.
     #[tokio::test]
     async fn every_command_is_audited_once() {
-        let alice = r#"{"issuer":"https://op.example","subject":"alice"}"#;
+        let alice = r#"{"issuer":"https://op.example","subject":"alice","unseen":true}"#;
         for (method, path, body, recorded) in [
             (Method::GET, "/leases/parked", "", Some("GET /leases/parked")),
             (Method::GET, "/ledger", "", Some("GET /ledger")),
@@ -254,6 +259,7 @@ mod tests {
             (Method::POST, "/suspensions", "{}", Some("POST /suspensions")),
             (Method::GET, "/nothing", "", None),
             (Method::POST, "/suspensions", alice, None),
+            (Method::GET, "/suspensions", "", Some("GET /suspensions")),
         ] {
             let (clock, store) = (ManualClock::default(), MemoryStore::new());
             let ground = ground(&clock, &store, Arc::new(TestTasks::new()), 7).await;

@@ -51,12 +51,11 @@ impl<'r> Call<'r> {
             _ => Err(Refusal::Fault(Fault::BadRequest("the body is no JSON object"))),
         }
     }
+}
 
-    /// Reads the body, which names a subject.
-    pub(super) async fn subject(&mut self) -> Result<Subject, Refusal> {
-        let body = self.body().await?;
-        Ok(Subject { issuer: text(&body, "issuer")?, subject: text(&body, "subject")? })
-    }
+/// The subject that `body` names.
+pub(super) fn subject(body: &Map<String, Value>) -> Result<Subject, Refusal> {
+    Ok(Subject { issuer: text(body, "issuer")?, subject: text(body, "subject")? })
 }
 
 /// The text that `body` has under `key`.

@@ -148,7 +148,9 @@ impl Vault {
 
     async fn answer(&self, request: Request) -> Reply {
         let origin = self.app.cors.listed_origin(request.headers());
-        let mut reply = self.decide(request).await.unwrap_or_else(refuse::present);
+        let is_public = request.uri().path().starts_with("/.well-known/");
+        let reply = self.decide(request).await.unwrap_or_else(refuse::present);
+        let mut reply = if is_public { reply } else { envelope::no_store(reply) };
         self.app.cors.mark(&mut reply, &origin);
         reply
     }
@@ -163,8 +165,7 @@ impl Vault {
         let row =
             Arc::clone(row.ok_or_else(|| Refusal::MethodNotAllowed(found.allow().to_owned()))?);
         let params = found.params(&row);
-        let reply = self.serve(&row, params, parts, body).await.unwrap_or_else(refuse::present);
-        Ok(if row.no_store { envelope::no_store(reply) } else { reply })
+        self.serve(&row, params, parts, body).await
     }
 
     async fn serve(
@@ -186,9 +187,16 @@ impl Vault {
             member = self.admitted_caller(row, &target, &parts).await?;
         }
         let caller = member.clone();
+        let from = client(&parts.extensions);
         let cx = Cx::new(Arc::clone(&self.app), row.row(), member, params, parts, sent);
         let outcome = (row.handler)(cx).await;
-        outcome.inspect_err(|refusal| self.remark_refusal(caller.as_ref(), row, &target, refusal))
+        outcome.inspect_err(|refusal| match (&caller, refusal) {
+            (None, Refusal::Core(error)) if error.kind() == Kind::LimitReached => {
+                let target = asked(row, &target);
+                self.app.core.sessions.remark_refused_stranger(from, target, error);
+            }
+            _ => self.remark_refusal(caller.as_ref(), row, &target, refusal),
+        })
     }
 
     /// The caller, authenticated where the row demands it, and admitted by the row.
@@ -198,7 +206,9 @@ impl Vault {
         target: &Target,
         parts: &request::Parts,
     ) -> Result<Option<Member>, Refusal> {
-        let member = self.member(row.access(), parts).await?;
+        let member = self.member(row.access(), parts).await.inspect_err(|refusal| {
+            self.remark_stranger(row, target, parts, refusal);
+        })?;
         let admitted = admit(row.access(), member.as_ref());
         admitted
             .inspect_err(|refusal| self.remark_refusal(member.as_ref(), row, target, refusal))?;
@@ -220,7 +230,8 @@ impl Vault {
         }
     }
 
-    /// Audits a refusal for want of rights, whether the row refused or core did about the object.
+    /// Audits a refusal for want of rights, whether the row refused or core did about the object,
+    /// and one because of too many requests.
     fn remark_refusal(
         &self,
         caller: Option<&Member>,
@@ -229,16 +240,35 @@ impl Vault {
         refusal: &Refusal,
     ) {
         if let (Some(caller), Refusal::Core(error)) = (caller, refusal)
-            && error.kind() == Kind::Forbidden
+            && matches!(error.kind(), Kind::Forbidden | Kind::LimitReached)
         {
-            let asked = Some(format!("{} {}", row.method(), row.path()));
-            self.app.core.sessions.remark_refusal(
-                caller,
-                Target { asked, ..target.clone() },
-                error,
-            );
+            self.app.core.sessions.remark_refusal(caller, asked(row, target), error);
         }
     }
+
+    /// Audits a bearer token that is refused. A request without any token is none.
+    fn remark_stranger(
+        &self,
+        row: &Route,
+        target: &Target,
+        parts: &request::Parts,
+        refusal: &Refusal,
+    ) {
+        let malformed = || Error::new(Kind::Unauthenticated, "This is no token of ours.");
+        let error = match refusal {
+            Refusal::BadToken => &malformed(),
+            Refusal::Core(error) if error.kind() == Kind::Unauthenticated => error,
+            _ => return,
+        };
+        let client = client(&parts.extensions);
+        self.app.core.sessions.remark_refused_stranger(client, asked(row, target), error);
+    }
+}
+
+/// The target of an event about a request of that row.
+fn asked(row: &Route, target: &Target) -> Target {
+    let asked = Some(format!("{} {}", row.method(), row.path()));
+    Target { asked, ..target.clone() }
 }
 
 /// Checks the scopes and permissions that the row demands of `member`.
@@ -262,7 +292,7 @@ impl Surface for Vault {
     }
 
     fn fault_for(&self, fault: Fault, origin: Option<&HeaderValue>) -> Reply {
-        let mut reply = present_fault(fault);
+        let mut reply = envelope::no_store(present_fault(fault));
         self.app.cors.mark(&mut reply, &self.app.cors.listed_origin_from(origin));
         reply
     }

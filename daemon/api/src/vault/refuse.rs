@@ -119,6 +119,10 @@ impl Refusal {
                 }
             }
             Self::Core(error) if error.kind() == Kind::Forbidden => error.fields().to_vec(),
+            Self::TokenTooNarrow(scopes) => scopes
+                .iter()
+                .map(|scope| FieldProblem::new([], format!("The token lacks the scope {scope}.")))
+                .collect(),
             Self::Fault(Fault::BadRequest(sentence)) => vec![FieldProblem::new([], sentence)],
             _ => Vec::new(),
         }

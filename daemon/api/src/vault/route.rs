@@ -51,14 +51,12 @@ pub struct Route {
     path: &'static str,
     access: Access,
     pub(super) handler: Handler,
-    /// Whether no cache may keep its answers.
-    pub(super) no_store: bool,
     pub(crate) docs: Docs,
 }
 
 impl Route {
     fn new(method: Method, path: &'static str, access: Access, handler: Handler) -> Self {
-        Self { method, path, access, handler, no_store: false, docs: Docs::default() }
+        Self { method, path, access, handler, docs: Docs::default() }
     }
 
     /// A row for GET, and with it for HEAD. `path` is that of OpenAPI: `/v1/things/{id}`.
@@ -190,13 +188,6 @@ impl Route {
     #[must_use]
     pub(super) fn tagged(mut self) -> Self {
         self.docs.tagged = true;
-        self
-    }
-
-    /// Its answers carry a secret or a token: no cache may keep them.
-    #[must_use]
-    pub(super) fn no_store(mut self) -> Self {
-        self.no_store = true;
         self
     }
 

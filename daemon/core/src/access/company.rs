@@ -1,14 +1,16 @@
 //! Authorization to read companies. A role may be bound to some of them: lists then leave the
-//! others out, single access is refused.
+//! others out, and so does single access by a name that can be guessed; access by our id, which
+//! cannot, is refused.
 
 use std::sync::Arc;
 
 use super::grant::Grant;
 use crate::caller::Member;
 use crate::error::{Error, Kind};
+use crate::ids::CompanyId;
 use crate::model::companies::CompanyView;
 use crate::model::company::Company;
-use crate::rights::{Coverage, forbidden};
+use crate::rights::{Coverage, not_covering};
 
 /// The action of reading one company.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl ListCompanies {
 ///
 /// # Errors
 /// `Forbidden` without the permission `company.fetch`, or when it does not cover that company;
-/// `NotFound` when there is none.
+/// `NotFound` when there is none, or the member may not see the one of that number or identifier.
 pub fn authorize_company(
     member: &Member,
     companies: &CompanyView,
@@ -89,13 +91,18 @@ fn one(
 ) -> Result<Arc<Company>, Error> {
     member.rights().require(permissions)?;
     let company = companies.resolve(name).ok_or_else(no_such_company)?;
-    let not_covering = permissions
-        .iter()
-        .find(|permission| !companies.is_covered(&member.rights().coverage(permission), company));
-    match not_covering {
-        None => Ok(Arc::clone(company)),
-        Some(permission) => Err(forbidden(permission)),
+    let covers =
+        |permission: &&str| companies.is_covered(&member.rights().coverage(permission), company);
+    let Some(missing) = permissions.iter().find(|permission| !covers(permission)) else {
+        return Ok(Arc::clone(company));
+    };
+    let is_guessable = CompanyId::parse(name).ok() != Some(company.id);
+    if is_guessable && ![&FETCH, &FETCH_MANY].into_iter().any(covers) {
+        return Err(
+            no_such_company().because(format!("the permission {missing} is missing for it"))
+        );
     }
+    Err(not_covering(missing))
 }
 
 fn no_such_company() -> Error {
@@ -161,9 +168,31 @@ mod tests {
             authorize_configurations(&own, &companies, "acme").unwrap().company().name,
             "Acme"
         );
-        assert_eq!(refused(authorize_company(&own, &companies, "globex")), Kind::Forbidden);
-        assert_eq!(refused(authorize_configurations(&own, &companies, "67890")), Kind::Forbidden);
+        let theirs = companies.resolve("globex").unwrap().id.to_string();
+        assert_eq!(refused(authorize_company(&own, &companies, &theirs)), Kind::Forbidden);
+        assert_eq!(refused(authorize_configurations(&own, &companies, &theirs)), Kind::Forbidden);
         assert_eq!(refused(authorize_company(&own, &companies, "initech")), Kind::NotFound);
+    }
+
+    /// Attack: a caller of one company tries numbers and names, to learn who the others are.
+    #[test]
+    fn companies_that_one_may_not_see_are_not_there_by_number_or_identifier() {
+        let (own, companies) = (member(vec![role(&["company.*"], Some(&["acme"]))]), companies());
+        for theirs in ["67890", "globex", "GLOBEX"] {
+            let refused = authorize_company(&own, &companies, theirs).unwrap_err();
+            let unknown = authorize_company(&own, &companies, "initech").unwrap_err();
+            let answer =
+                |error: &Error| (error.kind(), error.public().to_owned(), error.fields().to_vec());
+            assert_eq!(answer(&refused), answer(&unknown), "{theirs}");
+            let refused = authorize_configurations(&own, &companies, theirs).unwrap_err();
+            assert_eq!(answer(&refused), answer(&unknown), "{theirs}");
+        }
+        // A caller whose lists show the company knows that it is there.
+        let sees = member(vec![
+            role(&["company.*"], Some(&["acme"])),
+            role(&["company.fetch.many"], Some(&["globex"])),
+        ]);
+        assert_eq!(refused(authorize_company(&sees, &companies, "globex")), Kind::Forbidden);
     }
 
     /// Both permissions have to cover the same company: one here and one there is neither.
@@ -173,12 +202,10 @@ mod tests {
             role(&["company.fetch"], Some(&["acme"])),
             role(&["company.fetch.configurations"], Some(&["globex"])),
         ]);
-        for name in ["acme", "globex"] {
-            assert_eq!(
-                refused(authorize_configurations(&mixed, &companies(), name)),
-                Kind::Forbidden,
-                "{name}"
-            );
+        // The one that the caller may not fetch is not there for them.
+        for (name, kind) in [("acme", Kind::Forbidden), ("globex", Kind::NotFound)] {
+            let refused = refused(authorize_configurations(&mixed, &companies(), name));
+            assert_eq!(refused, kind, "{name}");
         }
     }
 

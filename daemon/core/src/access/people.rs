@@ -3,10 +3,10 @@
 
 use super::grant::Grant;
 use crate::caller::Member;
-use crate::error::{Error, Kind};
+use crate::error::{BoxedCause, Error, FieldProblem};
 use crate::ids::UserId;
 use crate::ports::audit::Actor;
-use crate::rights::Role;
+use crate::rights::{Rights, Role, forbidden};
 
 /// The action of listing users.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub fn authorize_profile(member: &Member) -> Result<Grant<ChangeProfile>, Error>
     if ChangeProfile::SCOPES.iter().all(|scope| member.has_scope(scope)) {
         return Ok(Grant::of(ChangeProfile(member.clone())));
     }
-    Err(forbidden("the token has not the scope user.write"))
+    Err(refused("the token has not the scope user.write", "The token lacks the scope user.write."))
 }
 
 /// Authorizes `member` to give roles to `user` and to take roles from them. [`Grant::judge`] then
@@ -85,7 +85,7 @@ pub fn authorize_roles(member: &Member, user: UserId) -> Result<Grant<AssignRole
 ///
 /// # Errors
 /// `Forbidden` without the permission `user.update`, and for oneself: a member who locks themselves
-/// out may be the only one who could lift that.
+/// out may be the only one who could lift that. [`Grant::judge`] then judges what the user holds.
 pub fn authorize_suspension(member: &Member, user: UserId) -> Result<Grant<SuspendUser>, Error> {
     member.rights().require(SuspendUser::PERMISSIONS)?;
     not_oneself(member, user)?;
@@ -118,11 +118,30 @@ impl Grant<AssignRoles> {
         if self.action().member.rights().include(role) {
             return Ok(());
         }
-        Err(forbidden(format!("the role {} grants more than the member holds", role.name)))
+        Err(refused(
+            format!("the role {} grants more than the member holds", role.name),
+            format!("The role {} grants more than you hold.", role.name),
+        ))
     }
 }
 
 impl Grant<SuspendUser> {
+    /// Whether a user with these `rights` may be suspended, or let in again: the rule of roles.
+    ///
+    /// # Errors
+    /// `Forbidden` unless the member holds everything that the user holds, everywhere where the
+    /// user does.
+    pub fn judge(&self, rights: &Rights) -> Result<(), Error> {
+        let own = self.action().member.rights();
+        match rights.roles().iter().find(|role| !own.include(role)) {
+            None => Ok(()),
+            Some(role) => Err(refused(
+                format!("the user's role {} grants more than the member holds", role.name),
+                "This user holds more than you do.",
+            )),
+        }
+    }
+
     /// The user.
     pub fn user(&self) -> UserId {
         self.action().user
@@ -135,9 +154,16 @@ impl Grant<SuspendUser> {
 }
 
 fn not_oneself(member: &Member, user: UserId) -> Result<(), Error> {
-    if member.user() == user { Err(forbidden("it is their own")) } else { Ok(()) }
+    if member.user() == user {
+        return Err(refused(
+            "it is their own",
+            "Another user has to change your roles or your suspension.",
+        ));
+    }
+    Ok(())
 }
 
-fn forbidden(cause: impl Into<crate::error::BoxedCause>) -> Error {
-    Error::new(Kind::Forbidden, "Insufficient permissions").because(cause)
+/// A refusal with a cause for operators, and a sentence for the caller.
+fn refused(cause: impl Into<BoxedCause>, sentence: impl Into<String>) -> Error {
+    forbidden().because(cause).with_fields(vec![FieldProblem::new([], sentence.into())])
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::ids::{CompanyId, CredentialId};
 use crate::model::companies::{CompanySet, CompanyView};
 use crate::model::company::Company;
-use crate::rights::{Coverage, forbidden};
+use crate::rights::{Rights, missing, missing_permission, not_covering};
 
 const TYPE_FETCH: &str = "credential_type.fetch";
 const TYPE_FETCH_MANY: &str = "credential_type.fetch.many";
@@ -164,7 +164,7 @@ pub fn authorize_credential<K: AtOne>(
     (credential, company, scope): (CredentialId, &Company, Option<&str>),
 ) -> Result<Grant<AtCredential<K>>, Error> {
     require_at(member, companies, company, K::PERMISSIONS)?;
-    hold_scope(member, scope)?;
+    hold_scope_at(member, companies, company, scope)?;
     Ok(Grant::of(AtCredential { member: member.clone(), credential, kind: PhantomData }))
 }
 
@@ -188,10 +188,14 @@ pub fn authorize_place(
     scope: Option<&str>,
 ) -> Result<Grant<PlaceCredential>, Error> {
     let member = grant.member();
-    if let Some(company) = company {
-        require_at(member, companies, company, CreateCredential::PERMISSIONS)?;
+    match company {
+        Some(company) => {
+            require_at(member, companies, company, CreateCredential::PERMISSIONS)?;
+            hold_scope_at(member, companies, company, scope)?;
+        }
+        // There is nothing to place the credential at: the caller learns that, and nothing more.
+        None => hold_scope(member, scope, |rights, scope| rights.hold(scope))?,
     }
-    hold_scope(member, scope)?;
     Ok(Grant::of(PlaceCredential(member.clone())))
 }
 
@@ -221,7 +225,7 @@ pub fn authorize_list_of_type(member: &Member) -> Result<Grant<ListOfType>, Erro
     Ok(Grant::of(ListOfType(member.clone())))
 }
 
-/// Authorizes `member` to read a type. Nothing narrows access to types themselves.
+/// Authorizes `member` to read a type. No company narrows access to types themselves.
 ///
 /// # Errors
 /// `Forbidden` without `credential_type.fetch`.
@@ -274,22 +278,16 @@ pub fn authorize_type_deletion(member: &Member) -> Result<Grant<DeleteType>, Err
 /// present one. Else every member who may define types could open any type to themselves.
 pub(crate) fn check_scope_change(member: &Member, change: ScopeChange<'_>) -> Result<(), Error> {
     if change.touches_values || change.wanted.is_some() {
-        hold_scope(member, change.present)?;
+        hold_scope_everywhere(member, change.present)?;
     }
-    hold_scope(member, change.wanted)
+    hold_scope_everywhere(member, change.wanted)
 }
 
 /// The companies whose credentials of a type `member` sees.
 pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&str>) -> Visible {
-    let covered = |permission| {
-        let coverage = if hold_scope(member, scope).is_ok() {
-            member.rights().coverage(permission)
-        } else {
-            Coverage::Nowhere
-        };
-        companies.covered(&coverage)
-    };
-    Visible { listed: covered(FETCH_MANY), single: covered(FETCH) }
+    let covered = |permission| companies.covered(&member.rights().coverage(permission));
+    let scoped = scope.map_or(CompanySet::All, covered);
+    Visible { listed: covered(FETCH_MANY), single: covered(FETCH), scoped }
 }
 
 /// The companies whose credentials a member may see.
@@ -297,17 +295,20 @@ pub(crate) fn visible(member: &Member, companies: &CompanyView, scope: Option<&s
 pub(crate) struct Visible {
     listed: CompanySet,
     single: CompanySet,
+    /// Those for which they hold the scope of the type.
+    scoped: CompanySet,
 }
 
 impl Visible {
     /// Whether they may see those of `company`, be it in a list or one by one.
     pub(crate) fn contains(&self, company: CompanyId) -> bool {
-        self.listed.contains(company) || self.single.contains(company)
+        self.scoped.contains(company)
+            && (self.listed.contains(company) || self.single.contains(company))
     }
 
     /// Whether lists may name those of `company`.
     pub(crate) fn lists(&self, company: CompanyId) -> bool {
-        self.listed.contains(company)
+        self.scoped.contains(company) && self.listed.contains(company)
     }
 }
 
@@ -320,12 +321,38 @@ fn require_at(
     let missing = permissions
         .iter()
         .find(|permission| !companies.is_covered(&member.rights().coverage(permission), company));
-    missing.map_or(Ok(()), |permission| Err(forbidden(permission)))
+    missing.map_or(Ok(()), |permission| Err(not_covering(permission)))
 }
 
-fn hold_scope(member: &Member, scope: Option<&str>) -> Result<(), Error> {
-    let missing = scope.filter(|scope| !member.rights().hold(scope));
-    missing.map_or(Ok(()), |scope| Err(forbidden(scope)))
+/// Requires the scope of a type for `company`.
+fn hold_scope_at(
+    member: &Member,
+    companies: &CompanyView,
+    company: &Company,
+    scope: Option<&str>,
+) -> Result<(), Error> {
+    let covers =
+        |rights: &Rights, scope: &str| companies.is_covered(&rights.coverage(scope), company);
+    hold_scope(member, scope, covers)
+}
+
+/// Requires the scope of a type for every company: for what concerns the type itself.
+fn hold_scope_everywhere(member: &Member, scope: Option<&str>) -> Result<(), Error> {
+    hold_scope(member, scope, Rights::hold_everywhere)
+}
+
+/// Only a caller who may read types learns which scope is missing: it is part of the type.
+fn hold_scope(
+    member: &Member,
+    scope: Option<&str>,
+    is_held: impl Fn(&Rights, &str) -> bool,
+) -> Result<(), Error> {
+    let rights = member.rights();
+    let Some(scope) = scope.filter(|scope| !is_held(rights, scope)) else { return Ok(()) };
+    if rights.hold(TYPE_FETCH) || rights.hold(TYPE_FETCH_MANY) {
+        return Err(missing_permission(scope));
+    }
+    Err(missing(scope))
 }
 
 impl<K> Grant<AtCredential<K>> {

@@ -128,7 +128,7 @@ async fn refused_sign_ins_are_audited() {
     let sign_in = |token: &str| {
         world.leases.sign_in(&provider, Secret::new(token), Interface::Rest, Client::default())
     };
-    world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
+    world.leases.suspend(operator(), caller("bob").subject(), true).await.unwrap();
     let before = waiting(&world);
     sign_in("alice").await.unwrap();
     assert_eq!(kind(sign_in("bob").await.map(|_| ())), Err(Kind::Unauthenticated));
@@ -217,7 +217,7 @@ async fn all_that_becomes_of_leases_is_audited() {
 async fn what_operators_command_is_audited_once() {
     let world = World::new().await;
     let alice = caller("alice");
-    world.leases.suspend(operator(), alice.subject()).await.unwrap();
+    world.leases.suspend(operator(), alice.subject(), true).await.unwrap();
     world.leases.resume(operator(), alice.subject()).await.unwrap();
     world.leases.record_command(operator(), "GET /ledger".into(), None).await.unwrap();
     let refused = Error::new(Kind::NotFound, "There is none.");

@@ -54,7 +54,7 @@ pub use store::{Fault, MemoryStore};
 pub use tasks::TestTasks;
 pub use type_plugins::{NormaliseCall, NormaliseStep, ScriptedTypePlugins};
 pub use vault_people::{People, role_of, session_options};
-pub use vaults::vault;
+pub use vaults::{computed_plain, vault};
 
 /// A test that failed elsewhere poisons nothing here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

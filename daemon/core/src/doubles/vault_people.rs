@@ -29,6 +29,8 @@ pub struct People {
     pub provider: Arc<FakeSignIn>,
     /// Their ground.
     pub ground: Arc<Ground>,
+    /// The issuing half, which suspends.
+    pub leases: Arc<Leases>,
     /// The users.
     pub users: Arc<Users>,
     /// Their sessions.
@@ -90,7 +92,7 @@ impl People {
             Arc::new(FakeTokens),
             options,
         );
-        Self { clock, store, provider, ground, users, sessions }
+        Self { clock, store, provider, ground, leases, users, sessions }
     }
 
     /// Signs `user` in, from an address that no other client has.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ManualClock, MemoryStore, ScriptedTypePlugins, TestTasks, ground};
 use crate::company::Companies;
 use crate::ids::PluginName;
-use crate::vault::{Options, Vault};
+use crate::vault::{ComputedPlain, Options, Vault};
 
 /// A vault over a store of its own, for credentials of `companies`. Its own work is not begun:
 /// nothing happens but what is asked for.
@@ -21,6 +21,23 @@ pub async fn vault(companies: Arc<Companies>, plugins: Arc<ScriptedTypePlugins>)
         undelete_window: Duration::from_secs(30 * 24 * 3600),
         default_plugin: PluginName::parse("generic").expect("a constant that parses"),
         sweep_every: Duration::from_secs(30),
+        computed_plain: computed_plain(),
+        audit_reads: false,
     };
     Vault::new(ground, plugins, companies, options)
+}
+
+/// Every plugin of tests is trusted with plain fields, but `foreign`, which may fill `shown`.
+///
+/// # Panics
+/// Never: the names are some.
+#[expect(clippy::expect_used, reason = "constants that parse")]
+pub fn computed_plain() -> ComputedPlain {
+    let mut computed = ComputedPlain::default();
+    let name = |name| PluginName::parse(name).expect("a constant that parses");
+    for trusted in ["generic", "aws", "totp"] {
+        computed.trust(name(trusted));
+    }
+    computed.list(name("foreign"), ["shown".to_owned()]);
+    computed
 }

@@ -8,8 +8,9 @@
 //! each has a share (`noted`).
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
+use std::net::IpAddr;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -17,6 +18,7 @@ use tracing::Span;
 
 use super::Ground;
 use super::noted::{Noted, Verdict};
+use crate::address::Address;
 use crate::error::Error;
 use crate::ports::audit::{Action, Event, Outcome, Target, Who};
 use crate::text::short;
@@ -29,6 +31,11 @@ const REMARKS_AT_ONCE: usize = 50;
 const ROOM: usize = 2048;
 /// Most events of strangers that wait.
 pub(crate) const ROOM_OF_STRANGERS: usize = 256;
+
+/// Most events of strangers of one address in a minute; the others are counted.
+const OF_ONE_ADDRESS: u32 = 20;
+/// Most addresses that are told apart in a minute.
+const MOST_NETWORKS: usize = 4096;
 
 /// An event, and the span of the request that caused it.
 type Remark = (Event, Span);
@@ -46,6 +53,32 @@ struct Waiting {
     known: Queue,
     strangers: Queue,
     noted: Noted,
+    by_address: ByAddress,
+}
+
+/// Events of strangers in this minute, by the network that they came from.
+#[derive(Default)]
+struct ByAddress {
+    minute: u64,
+    counts: HashMap<Address, u32>,
+}
+
+impl ByAddress {
+    /// Counts one event. Returns whether its network may have one more in this minute: else one
+    /// client takes the room of all other strangers.
+    fn admits(&mut self, address: Option<IpAddr>, at: Timestamp) -> bool {
+        let Some(address) = address.map(Address::from) else { return true };
+        let minute = at.as_secs() / 60;
+        if self.minute != minute {
+            *self = Self { minute, counts: HashMap::new() };
+        }
+        if self.counts.len() >= MOST_NETWORKS && !self.counts.contains_key(&address) {
+            return false;
+        }
+        let count = self.counts.entry(address).or_default();
+        *count = count.saturating_add(1);
+        *count <= OF_ONE_ADDRESS
+    }
 }
 
 #[derive(Default)]
@@ -78,8 +111,12 @@ impl Queue {
         if self.events.len() < room {
             self.events.push_back((event.shortened(), Span::current()));
         } else {
-            self.dropped = self.dropped.saturating_add(1);
+            self.drop_one();
         }
+    }
+
+    fn drop_one(&mut self) {
+        self.dropped = self.dropped.saturating_add(1);
     }
 
     /// At most `most` events, oldest first. Where some found no room before, the first one, which
@@ -107,7 +144,14 @@ impl Remarks {
     pub(super) fn add(&self, event: Event) {
         let mut waiting = self.lock();
         match event.actor.as_ref().map(|actor| &actor.who) {
-            Some(Who::Stranger(_)) => waiting.strangers.add(event, ROOM_OF_STRANGERS),
+            Some(Who::Stranger(_)) => {
+                let address = event.actor.as_ref().and_then(|actor| actor.client.address);
+                if waiting.by_address.admits(address, event.at) {
+                    waiting.strangers.add(event, ROOM_OF_STRANGERS);
+                } else {
+                    waiting.strangers.drop_one();
+                }
+            }
             Some(Who::Member { .. } | Who::User(..) | Who::Operator) | None => {
                 match waiting.noted.judge(&event) {
                     Verdict::Noted => waiting.known.add(event, ROOM),
@@ -272,6 +316,36 @@ mod tests {
         assert_eq!(rest.len(), ROOM_OF_STRANGERS - 2);
         assert!(rest.iter().all(|(event, _)| event.action == Action::Refuse), "counted once");
         assert!(!notes.is_waiting());
+    }
+
+    /// Attack: one client causes refusals without an end, so that those of others are not seen.
+    #[test]
+    fn refusals_of_one_address_do_not_crowd_out_those_of_others() {
+        let notes = Remarks::default();
+        let from = |address: &str, second: u64| {
+            let address = Some(address.parse().unwrap());
+            let client = Client { address, ..Client::default() };
+            Event {
+                at: Timestamp::from_secs(second),
+                actor: Some(Actor::stranger(Interface::Vault, client)),
+                ..event(0)
+            }
+        };
+        (0..10_000).for_each(|_| notes.add(from("192.0.2.1", 6)));
+        (0..10_000_u32).for_each(|host| notes.add(from(&format!("2001:db8::{host:x}"), 7)));
+        notes.add(from("::ffff:192.0.2.1", 8));
+        notes.add(from("192.0.2.2", 8));
+        notes.add(from("192.0.2.1", 60));
+        let taken = take(&notes, ROOM, ROOM).events;
+        let counted = "19961 events of strangers found no room and are not in this log";
+        assert_eq!(taken[0].0.note.as_deref(), Some(counted));
+        let each = usize::try_from(OF_ONE_ADDRESS).unwrap();
+        assert_eq!(times(&taken[1..]), [vec![6; each], vec![7; each], vec![8, 60]].concat());
+        for host in 0..10_000_u32 {
+            let address = format!("198.51.{}.{}", host / 250, host % 250);
+            notes.add(from(&address, 120));
+        }
+        assert_eq!(notes.lock().by_address.counts.len(), MOST_NETWORKS, "memory is bounded");
     }
 
     #[test]

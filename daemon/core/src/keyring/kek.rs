@@ -22,7 +22,10 @@ const MAX_FILE: usize = 256;
 pub(super) const CHECK_BYTES: usize = 16;
 
 /// The key-encryption key: 32 random bytes, wiped when dropped.
-pub struct Kek(Zeroizing<[u8; KEY_BYTES]>);
+///
+/// They stay in one place in memory: a key that is moved about leaves copies behind that nothing
+/// wipes.
+pub struct Kek(Box<Zeroizing<[u8; KEY_BYTES]>>);
 
 /// Why a file is not a key file. Quotes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +58,13 @@ impl std::error::Error for KekError {}
 impl Kek {
     /// A fresh key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        entropy.fill(bytes.as_mut_slice());
-        Self(bytes)
+        let mut kek = Self::blank();
+        entropy.fill(kek.0.as_mut_slice());
+        kek
+    }
+
+    fn blank() -> Self {
+        Self(Box::new(Zeroizing::new([0; KEY_BYTES])))
     }
 
     /// Reads what [`Kek::to_file_text`] wrote; white space at either end does not matter.
@@ -78,7 +85,11 @@ impl Kek {
         let length =
             STANDARD.decode_slice(encoded, decoded.as_mut_slice()).map_err(|_| KekError::BadKey)?;
         match decoded.split_first_chunk::<KEY_BYTES>() {
-            Some((bytes, _)) if length == KEY_BYTES => Ok(Self(Zeroizing::new(*bytes))),
+            Some((bytes, _)) if length == KEY_BYTES => {
+                let mut kek = Self::blank();
+                kek.0.copy_from_slice(bytes);
+                Ok(kek)
+            }
             _ => Err(KekError::BadKey),
         }
     }
@@ -130,7 +141,7 @@ mod tests {
         assert!(text.starts_with("credsmith-kek-1:") && text.ends_with("=\n"));
         for file in [text.to_string(), text.trim().to_owned(), format!("\r\n {}\r\n", text.trim())]
         {
-            assert_eq!(*Kek::parse(file.as_bytes()).unwrap().0, *kek(1).0);
+            assert_eq!(**Kek::parse(file.as_bytes()).unwrap().0, **kek(1).0);
         }
     }
 

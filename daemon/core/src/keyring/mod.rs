@@ -208,6 +208,15 @@ impl Keyring {
         envelope::seal(&active, &*self.entropy, key, field, plain).map_err(Error::internal)
     }
 
+    /// As [`Keyring::seal`], for a text whose length is to stay hidden.
+    ///
+    /// # Errors
+    /// As [`Keyring::seal`].
+    pub async fn seal_padded(&self, key: &Key, field: &str, plain: &[u8]) -> Result<Bytes, Error> {
+        let active = self.spend().await.map_err(Error::internal)?;
+        envelope::seal_padded(&active, &*self.entropy, key, field, plain).map_err(Error::internal)
+    }
+
     /// Opens what was sealed for `field` of the value at `key`, by any of the data keys. The text
     /// is wiped when dropped.
     ///

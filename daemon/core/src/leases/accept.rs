@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::ledger::{Ledger, NotAdvanced};
-use super::suspension;
+use super::suspension::{self, SuspensionOrder};
 use crate::access::{Grant, Operate};
 use crate::audit::Forgotten;
 use crate::error::Error;
@@ -30,15 +30,21 @@ pub async fn accept(
     bytes: u64,
     note: String,
 ) -> Result<(), Error> {
+    let actor = grant.actor();
+    let order = SuspensionOrder::of_operator(&actor);
     for (subject, suspended) in &forgotten.suspensions {
-        suspension::write(ground, &grant.actor(), subject, *suspended).await?;
+        if *suspended {
+            suspension::suspend(ground, &order, subject).await?;
+        } else {
+            suspension::lift(ground, &order, subject).await?;
+        }
     }
     let ledger = Ledger::new(Arc::clone(ground), options.timing());
     for lease in &forgotten.revoked {
         end_revoked(ground, &ledger, *lease).await?;
     }
     let event =
-        ground.event(Some(grant.actor()), Action::AcceptStore, Target::default(), Outcome::Done);
+        ground.event(Some(actor), Action::AcceptStore, Target::default(), Outcome::Done);
     ground.record(&audit::Event { note: Some(note), ..event }).await?;
     take_over_end(ground, forgotten, bytes).await
 }

@@ -228,7 +228,7 @@ impl Run {
             Op::Suspend { user } => {
                 let leases = Arc::clone(&self.world.leases);
                 tokio::spawn(async move {
-                    leases.suspend(operator(), caller(USERS[user]).subject()).await
+                    leases.suspend(operator(), caller(USERS[user]).subject(), true).await
                 });
             }
             Op::Resume { user } => {

@@ -28,6 +28,8 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use suspension::SuspensionOrder;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

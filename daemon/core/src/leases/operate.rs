@@ -6,8 +6,10 @@ use crate::error::{Error, Kind};
 use crate::ground::{outcome_of, retry};
 use crate::ids::{LeaseId, ServiceId};
 use crate::leases::ledger::NotAdvanced;
+use crate::leases::suspension::{Lifted, SuspensionOrder};
 use crate::leases::{Leases, target_of};
 use crate::model::lease::{Event, Lease, Reason, State};
+use crate::model::user::Suspension;
 use crate::ports::audit::{self, Action, Outcome, Target};
 use crate::ports::store::Versioned;
 use crate::records::{CommitError, Findings};
@@ -59,18 +61,72 @@ pub struct ParkedView {
 impl Leases {
     /// Suspends `subject` in every dialect: it cannot sign in any more, its sessions of the vault
     /// are over, and what is being issued to it now is taken back. What was issued before stays.
+    /// Issuers that differ in a slash at their end are one.
     ///
     /// # Errors
-    /// `Internal` when the store fails; doing it again is fine.
-    pub async fn suspend(&self, grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.suspend_as(&grant.actor(), subject).await
+    /// Unless it may be `unseen`: `NotFound` when no configured provider has that issuer, or the
+    /// subject has neither a user of the vault nor a lease. `Internal` when the store fails; doing
+    /// it again is fine.
+    pub async fn suspend(
+        &self,
+        grant: Grant<Operate>,
+        subject: &Subject,
+        unseen: bool,
+    ) -> Result<(), Error> {
+        if !unseen {
+            self.check_seen(subject).await?;
+        }
+        let actor = grant.actor();
+        self.suspend_as(&SuspensionOrder::of_operator(&actor), subject).await
     }
 
-    /// Marks every pending lease of `subject`, so that what is being issued is taken back.
+    /// Fails unless `subject` is one that the daemon has dealt with: a misspelt name would count as
+    /// suspended, and the user would go on.
+    async fn check_seen(&self, subject: &Subject) -> Result<(), Error> {
+        if self.provider_by_issuer(&subject.issuer).is_none() {
+            let issuers: Vec<_> =
+                self.providers().into_iter().map(|provider| provider.issuer).collect();
+            return Err(unseen("No configured provider has that issuer")
+                .because(format!("the issuers are {}", issuers.join(", "))));
+        }
+        if self.has_seen(subject).await? {
+            return Ok(());
+        }
+        Err(unseen("No user of the vault and no lease has that subject"))
+    }
+
+    async fn has_seen(&self, subject: &Subject) -> Result<bool, Error> {
+        let records = &self.ground.records;
+        let is_known = records.is_suspended(subject).await?
+            || !records.users_of_any_spelling(subject).await?.is_empty();
+        if is_known {
+            return Ok(true);
+        }
+        for spelling in subject.spellings() {
+            if !records.leases_of(&spelling, None).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Every suspension, by issuer and subject.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails.
+    pub async fn suspensions(&self, _grant: Grant<Operate>) -> Result<Vec<Suspension>, Error> {
+        let mut found = self.ground.records.suspensions().await?;
+        found.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Ok(found)
+    }
+
+    /// Marks every pending lease of `subject`, however its issuer is spelt, so that what is being issued is taken back.
     pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
-        for stored in self.ground.records.leases_of(subject, None).await? {
-            if matches!(stored.value.state, State::Pending { .. }) {
-                self.doom(stored).await?;
+        for spelling in subject.spellings() {
+            for stored in self.ground.records.leases_of(&spelling, None).await? {
+                if matches!(stored.value.state, State::Pending { .. }) {
+                    self.doom(stored).await?;
+                }
             }
         }
         Ok(())
@@ -93,12 +149,19 @@ impl Leases {
         }
     }
 
-    /// Lifts the suspension of `subject`, if there is one. Sessions stay over.
+    /// Lifts the suspension of `subject`, by whomever it is. Sessions stay over.
     ///
     /// # Errors
-    /// `Internal` when the store fails.
+    /// `NotFound` when the subject is not suspended; `Internal` when the store fails.
     pub async fn resume(&self, grant: Grant<Operate>, subject: &Subject) -> Result<(), Error> {
-        self.resume_as(&grant.actor(), subject).await
+        let actor = grant.actor();
+        match self.resume_as(&SuspensionOrder::of_operator(&actor), subject).await? {
+            Lifted::Now => Ok(()),
+            Lifted::Before => Err(Error::new(
+                Kind::NotFound,
+                "That subject is not suspended; `credsmith user suspended` lists those that are.",
+            )),
+        }
     }
 
     /// Parked leases, by service; at most `limit`.
@@ -225,6 +288,11 @@ fn counted(lease: Lease) -> CountedView {
         stage: lease.state.name(),
         plugin_state,
     }
+}
+
+fn unseen(why: &str) -> Error {
+    let what = "to suspend it all the same, say that it may be unseen";
+    Error::new(Kind::NotFound, format!("{why}; {what} (`--unseen`)."))
 }
 
 fn not_parked() -> Error {

@@ -14,17 +14,40 @@ pub(crate) struct User {
     pub(crate) provider: ProviderId,
     /// The profile by the claims of the last sign-in.
     pub(crate) profile: Profile,
+    /// Whether the provider verified the mail address of the profile at the last sign-in; `None`:
+    /// not known, or there is no address.
+    pub(crate) email_verified: Option<bool>,
     /// The user's own changes to the profile; they take precedence.
     pub(crate) overrides: ProfileOverrides,
     /// Those claims of the last sign-in that the rules of roles read.
     pub(crate) claims: Claims,
     /// Names of the roles that were assigned by hand, configured or not.
     pub(crate) assigned_roles: Vec<String>,
-    pub(crate) suspended: bool,
+    pub(crate) suspended: Option<SuspendedBy>,
     /// Sessions of an earlier generation are over. A suspension begins a new one.
     pub(crate) session_generation: u64,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
+}
+
+/// Who suspended a subject. What an operator suspended, only an operator lifts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SuspendedBy {
+    /// A user of the vault, with the permission for it.
+    User,
+    /// An operator.
+    Operator,
+}
+
+/// The suspension of a subject, in every dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// The subject.
+    pub subject: Subject,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom.
+    pub by: SuspendedBy,
 }
 
 /// The parts of the profile that the user changed.
@@ -48,11 +71,11 @@ impl User {
     pub(crate) fn signed_in(
         &self,
         provider: ProviderId,
-        profile: Profile,
+        (profile, email_verified): (Profile, Option<bool>),
         claims: Claims,
         now: Timestamp,
     ) -> Self {
-        let after = Self { provider, profile, claims, ..self.clone() };
+        let after = Self { provider, profile, email_verified, claims, ..self.clone() };
         if after == *self { after } else { Self { updated: now, ..after } }
     }
 }

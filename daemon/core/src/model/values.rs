@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::envelope::OVERHEAD;
+use crate::envelope::least_text_len;
 use crate::field::Field;
 use crate::ids::SecureValueId;
 use crate::secret::Secret;
@@ -71,9 +71,10 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// The extent of plain and sealed values.
+    /// The extent of plain and sealed values. Of a sealed value that is padded, the least that it
+    /// can be: no update is refused for its padding, which the batch has room for.
     pub(crate) fn measure(plain: &Plain, sealed: &Sealed) -> Self {
-        let sealed = sealed.values().map(|value| value.envelope.len().saturating_sub(OVERHEAD));
+        let sealed = sealed.values().map(|value| least_text_len(&value.envelope));
         Self::default().and(plain.values().map(Secret::len).chain(sealed))
     }
 
@@ -94,6 +95,7 @@ impl Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::OVERHEAD;
     use crate::field::ValueType;
 
     fn field(id: &str, secure: bool) -> Field {

@@ -137,6 +137,8 @@ pub enum Action {
     /// A session was ended: by its user, by an operator, or because a spent refresh token was
     /// shown.
     SignOut,
+    /// Credentials were shown without their secure values.
+    Read,
     /// Secure values were decrypted and handed out.
     Reveal,
     /// Secure values were decrypted and given to a plugin alone.
@@ -178,6 +180,7 @@ impl Action {
         Self::Refuse,
         Self::SignIn,
         Self::SignOut,
+        Self::Read,
         Self::Reveal,
         Self::Use,
         Self::Create,
@@ -212,6 +215,7 @@ impl Action {
             Self::Refuse => "refuse",
             Self::SignIn => "sign-in",
             Self::SignOut => "sign-out",
+            Self::Read => "read",
             Self::Reveal => "reveal",
             Self::Use => "use",
             Self::Create => "create",

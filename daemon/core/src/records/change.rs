@@ -110,9 +110,8 @@ impl Records {
             batch.puts.push(self.sealed_event(event, &Span::current()).await?);
         }
         if let Some(subject) = &change.unless_suspended {
-            batch
-                .expectations
-                .push((keys::suspended(&self.subject_key(subject)), Expected::Absent));
+            let keys = self.suspension_keys(subject);
+            batch.expectations.extend(keys.map(|key| (key, Expected::Absent)));
         }
         // Only a new lease can wait: the others are taken away, or a plugin has made or unmade
         // something already.

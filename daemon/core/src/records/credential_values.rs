@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::OVERHEAD;
+    use crate::envelope::{OVERHEAD, PADDED_TO};
     use crate::model::values::{MAX_CREDENTIAL_BYTES, MAX_VALUES};
 
     proptest! {
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_largest_credential_has_no_more_parts_than_are_allowed_for() {
-        let entry = 1 + 64 + ID_LEN + 4 + OVERHEAD;
+        let entry = 1 + 64 + ID_LEN + 4 + OVERHEAD + PADDED_TO;
         let largest = MAX_CREDENTIAL_BYTES + MAX_VALUES * entry;
         assert!(largest.div_ceil(PART_BYTES) <= MAX_PARTS);
     }

@@ -164,7 +164,9 @@ impl Records {
         Ok(Some(packed))
     }
 
-    /// Seals a secure value for its place: no other field, value or credential opens it.
+    /// Seals a secure value for its place: no other field, value or credential opens it. It is
+    /// padded, since its length is shown with it. Values of earlier versions are not, and open as
+    /// well.
     pub(crate) async fn seal_value(
         &self,
         credential: CredentialId,
@@ -172,8 +174,10 @@ impl Records {
         id: crate::ids::SecureValueId,
         value: &Secret,
     ) -> Result<SealedValue, Error> {
-        let envelope =
-            self.keyring.seal(&keys::envelope(credential, id), field, value.expose()).await?;
+        let envelope = self
+            .keyring
+            .seal_padded(&keys::envelope(credential, id), field, value.expose())
+            .await?;
         Ok(SealedValue { id, envelope })
     }
 

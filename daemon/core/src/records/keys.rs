@@ -232,8 +232,11 @@ pub(super) fn parse_session_due(key: &Key) -> Option<(u64, SessionId)> {
     Some((seconds, SessionId::from_bytes(rest.strip_prefix(b"/")?)?))
 }
 
+/// Begins the keys of suspended subjects.
+pub(super) const SUSPENDED: &[u8] = b"suspended/";
+
 pub(super) fn suspended(subject: &Pseudonym) -> Key {
-    key(&[b"suspended/", subject])
+    key(&[SUSPENDED, subject])
 }
 
 pub(super) fn company(id: CompanyId) -> Key {

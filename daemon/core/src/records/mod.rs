@@ -41,6 +41,7 @@ use keys::Pseudonym;
 pub(crate) use projection::Projection;
 use spans::Spans;
 pub(crate) use vault_keys::{credentials_space, names_of_company_space, names_of_type_space};
+pub(crate) use writing::Writing;
 
 use crate::caller::Subject;
 use crate::error::Error;
@@ -244,12 +245,6 @@ impl Records {
         limit: usize,
     ) -> Result<IndexPage, Error> {
         self.index(&Key::new(keys::PARKED), after, limit).await
-    }
-
-    /// Whether `subject` is suspended.
-    pub(crate) async fn is_suspended(&self, subject: &Subject) -> Result<bool, Error> {
-        let key = keys::suspended(&self.subject_key(subject));
-        Ok(self.store.get(&key).await.map_err(Error::internal)?.is_some())
     }
 
     fn subject_key(&self, subject: &Subject) -> Pseudonym {

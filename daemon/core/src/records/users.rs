@@ -9,7 +9,7 @@ use crate::caller::{Claims, Subject};
 use crate::error::Error;
 use crate::ids::{ProviderId, UserId};
 use crate::model::profile::Profile;
-use crate::model::user::{ProfileOverrides, User};
+use crate::model::user::{ProfileOverrides, SuspendedBy, Suspension, User};
 use crate::ports::store::Versioned;
 use crate::ports::store::{Expected, Key, Revision};
 use crate::time::Timestamp;
@@ -33,6 +33,8 @@ struct UserRecord {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     email: Option<String>,
+    #[serde(rename = "ver", skip_serializing_if = "Option::is_none", default)]
+    email_verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     image: Option<String>,
     #[serde(rename = "own", skip_serializing_if = "Option::is_none", default)]
@@ -46,6 +48,9 @@ struct UserRecord {
     roles: Vec<String>,
     #[serde(rename = "susp", skip_serializing_if = "std::ops::Not::not", default)]
     suspended: bool,
+    /// Absent in records of earlier versions, as in those of users who are not suspended.
+    #[serde(rename = "by", skip_serializing_if = "Option::is_none", default)]
+    suspended_by: Option<ByRecord>,
     #[serde(rename = "era")]
     session_generation: u64,
     #[serde(rename = "at")]
@@ -56,12 +61,42 @@ struct UserRecord {
 
 /// A suspended subject.
 #[derive(Serialize, Deserialize)]
-struct SuspensionRecord<'a> {
+struct SuspensionRecord {
     #[serde(rename = "iss")]
-    issuer: &'a str,
+    issuer: String,
     #[serde(rename = "sub")]
-    subject: &'a str,
+    subject: String,
     at: Timestamp,
+    /// Absent in records of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    by: Option<ByRecord>,
+}
+
+/// Who suspended a subject. Where a record of an earlier version does not say it, it counts as an
+/// operator: else a user could lift what an operator had decided.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ByRecord {
+    User,
+    Operator,
+}
+
+impl From<SuspendedBy> for ByRecord {
+    fn from(by: SuspendedBy) -> Self {
+        match by {
+            SuspendedBy::User => Self::User,
+            SuspendedBy::Operator => Self::Operator,
+        }
+    }
+}
+
+impl ByRecord {
+    fn decode(by: Option<Self>) -> SuspendedBy {
+        match by {
+            Some(Self::User) => SuspendedBy::User,
+            Some(Self::Operator) | None => SuspendedBy::Operator,
+        }
+    }
 }
 
 impl Records {
@@ -93,6 +128,59 @@ impl Records {
         } else {
             Err(Error::internal("a subject names another user"))
         }
+    }
+
+    /// The users of that `subject`, however its issuer is spelt: one at most, unless its provider
+    /// changed the spelling.
+    pub(crate) async fn users_of_any_spelling(
+        &self,
+        subject: &Subject,
+    ) -> Result<Vec<Versioned<User>>, Error> {
+        let mut users = Vec::new();
+        for spelling in subject.spellings() {
+            users.extend(self.user_of(&spelling).await?);
+        }
+        Ok(users)
+    }
+
+    /// Whether `subject` is suspended, however its issuer is spelt.
+    pub(crate) async fn is_suspended(&self, subject: &Subject) -> Result<bool, Error> {
+        for key in self.suspension_keys(subject) {
+            if self.store.get(&key).await.map_err(Error::internal)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The suspension of `subject`, however its issuer is spelt.
+    pub(crate) async fn suspension(&self, subject: &Subject) -> Result<Option<Suspension>, Error> {
+        let mut found: Option<Suspension> = None;
+        for key in self.suspension_keys(subject) {
+            if let Some((plain, _)) = self.get(&key, SUSPENDED).await? {
+                let other = decode_suspension(&plain).map_err(Error::internal)?;
+                found = Some(match found {
+                    Some(found) if found.by >= other.by => found,
+                    _ => other,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// All suspensions, in no order. Reads every record.
+    pub(crate) async fn suspensions(&self) -> Result<Vec<Suspension>, Error> {
+        self.scan_all(&Key::new(keys::SUSPENDED), |key, sealed| {
+            let plain = self.keyring.open(key, SUSPENDED, &sealed.value)?;
+            decode_suspension(&plain).map_err(Error::internal)
+        })
+        .await
+    }
+
+    /// The keys at which a suspension of `subject` may be: one for each spelling of the issuer.
+    /// New ones are at the first.
+    pub(super) fn suspension_keys(&self, subject: &Subject) -> [Key; 2] {
+        subject.spellings().map(|spelling| keys::suspended(&self.subject_key(&spelling)))
     }
 
     /// All users. Reads every record: for projections.
@@ -139,31 +227,40 @@ impl Writing<'_> {
 }
 
 impl Writing<'_> {
-    /// Demands that `subject` is not suspended.
+    /// Demands that `subject` is not suspended, however its issuer is spelt.
     pub(crate) fn unless_suspended(&mut self, subject: &Subject) {
-        let key = self.suspension(subject);
-        self.expect(&key, Expected::Absent);
+        for key in self.records().suspension_keys(subject) {
+            self.expect(&key, Expected::Absent);
+        }
     }
 
-    /// Suspends `subject`. Doing it twice is fine.
-    pub(crate) async fn suspend(&mut self, subject: &Subject, at: Timestamp) -> Result<(), Error> {
+    /// Suspends a subject. Doing it twice is fine.
+    pub(crate) async fn suspend(&mut self, suspension: &Suspension) -> Result<(), Error> {
         self.is_urgent();
-        let key = self.suspension(subject);
-        let Subject { issuer, subject } = subject;
-        let plain =
-            encoding::encode(&SuspensionRecord { issuer, subject, at }).map_err(Error::internal)?;
-        self.put(&key, SUSPENDED, &plain).await
+        let Suspension { subject, since, by } = suspension;
+        let [key, other] = self.records().suspension_keys(subject);
+        let record = SuspensionRecord {
+            issuer: subject.issuer.clone(),
+            subject: subject.subject.clone(),
+            at: *since,
+            by: Some((*by).into()),
+        };
+        self.delete(other);
+        self.put(&key, SUSPENDED, &encoding::encode(&record).map_err(Error::internal)?).await
     }
 
     /// Lifts the suspension of `subject`, if there is one.
     pub(crate) fn resume(&mut self, subject: &Subject) {
-        let key = self.suspension(subject);
-        self.delete(key);
+        for key in self.records().suspension_keys(subject) {
+            self.delete(key);
+        }
     }
+}
 
-    fn suspension(&self, subject: &Subject) -> Key {
-        keys::suspended(&self.records().subject_key(subject))
-    }
+fn decode_suspension(plain: &[u8]) -> Result<Suspension, Unreadable> {
+    let SuspensionRecord { issuer, subject, at, by } = encoding::decode(plain)?;
+    let subject = Subject { issuer, subject };
+    Ok(Suspension { subject, since: at, by: ByRecord::decode(by) })
 }
 
 fn encode(user: &User) -> Result<Vec<u8>, Unreadable> {
@@ -175,12 +272,14 @@ fn encode(user: &User) -> Result<Vec<u8>, Unreadable> {
         login: profile.login,
         name: profile.name,
         email: profile.email,
+        email_verified: user.email_verified,
         image: profile.image,
         name_override: overrides.name,
         image_override: overrides.image.map(Option::unwrap_or_default),
         claims,
         roles: assigned_roles,
-        suspended: user.suspended,
+        suspended: user.suspended.is_some(),
+        suspended_by: user.suspended.map(ByRecord::from),
         session_generation: user.session_generation,
         created: user.created,
         updated: user.updated,
@@ -195,13 +294,14 @@ fn decode(id: UserId, plain: &[u8]) -> Result<User, Unreadable> {
         subject: Subject { issuer: record.issuer, subject: record.subject },
         provider: ProviderId::parse(&record.provider).map_err(encoding::unreadable)?,
         profile: Profile { login, name, email, image },
+        email_verified: record.email_verified,
         overrides: ProfileOverrides {
             name: record.name_override,
             image: record.image_override.map(|image| Some(image).filter(|image| !image.is_empty())),
         },
         claims: record.claims,
         assigned_roles: record.roles,
-        suspended: record.suspended,
+        suspended: record.suspended.then(|| ByRecord::decode(record.suspended_by)),
         session_generation: record.session_generation,
         created: record.created,
         updated: record.updated,
@@ -225,10 +325,11 @@ mod tests {
                 email: None,
                 image: None,
             },
+            email_verified: None,
             overrides: ProfileOverrides::default(),
             claims: Claims::new(),
             assigned_roles: Vec::new(),
-            suspended: false,
+            suspended: None,
             session_generation: 3,
             created: Timestamp::from_secs(1),
             updated: Timestamp::from_secs(2),
@@ -243,19 +344,35 @@ mod tests {
                 image: Some("https://i".into()),
                 ..user().profile
             },
+            email_verified: Some(true),
             overrides: ProfileOverrides { name: Some("Al".into()), image: Some(None) },
             claims: [("groups".to_owned(), json!(["a"]))].into_iter().collect(),
             assigned_roles: vec!["admin".into()],
-            suspended: true,
+            suspended: Some(SuspendedBy::Operator),
             ..user()
         };
+        let by_a_user = User { suspended: Some(SuspendedBy::User), ..user() };
         let pictured = User {
             overrides: ProfileOverrides { name: None, image: Some(Some("https://j".into())) },
             ..user()
         };
-        for user in [user(), full, pictured] {
+        for user in [user(), full, pictured, by_a_user] {
             assert_eq!(decode(user.id, &encode(&user).unwrap()).unwrap(), user);
         }
+    }
+
+    /// What earlier versions wrote does not say who suspended.
+    #[test]
+    fn a_suspension_of_an_earlier_version_is_an_operators() {
+        let plain = encode(&user()).unwrap();
+        let text = std::str::from_utf8(&plain[1..]).unwrap();
+        let suspended = text.replace(r#""era":"#, r#""susp":true,"era":"#);
+        let plain = [&plain[..1], suspended.as_bytes()].concat();
+        let user = decode(user().id, &plain).unwrap();
+        assert_eq!(user.suspended, Some(SuspendedBy::Operator));
+        let json = br#"{"iss":"https://op.example","sub":"alice","at":1000}"#;
+        let suspension = decode_suspension(&[&plain[..1], json].concat()).unwrap();
+        assert_eq!(suspension.by, SuspendedBy::Operator);
     }
 
     /// The names in the record are a contract with data on disk: a renamed field has to fail here.

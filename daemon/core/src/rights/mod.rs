@@ -5,8 +5,11 @@ pub mod permission;
 
 use std::sync::Arc;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, FieldProblem, Kind};
 use crate::rights::permission::Pattern;
+
+/// Reading types of credentials: the only permission on types that a bound role grants.
+const READ_TYPES: &str = "credential_type.fetch";
 
 /// A role: permissions, and the companies that some of them are bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +18,11 @@ pub struct Role {
     pub name: Arc<str>,
     /// The permissions that it grants.
     pub permissions: Vec<Pattern>,
-    /// The companies that its `company.*` and `credential.*` permissions cover, by names as in a
-    /// path (our id, directory id, identifier). `None`: all.
+    /// The companies that the role is bound to, by names as in a path (our id, directory id,
+    /// identifier). `None`: none, so that it holds for all.
+    ///
+    /// A bound role grants `company.*`, `credential.*` and the scopes of types for its companies
+    /// alone, and of `credential_type.*` only reading: types are everybody's.
     pub companies: Option<Arc<[String]>>,
 }
 
@@ -50,16 +56,22 @@ impl Rights {
 
     /// Whether `permission` covers anything at all.
     pub fn hold(&self, permission: &str) -> bool {
-        self.granting(permission).next().is_some()
+        self.coverage(permission) != Coverage::Nowhere
+    }
+
+    /// Whether `permission` covers everything.
+    pub fn hold_everywhere(&self, permission: &str) -> bool {
+        self.coverage(permission) == Coverage::Everywhere
     }
 
     /// What `permission` covers.
     pub fn coverage(&self, permission: &str) -> Coverage {
         let mut only = Vec::new();
         for role in self.granting(permission) {
-            match role.companies.as_ref().filter(|_| is_bound_to_companies(permission)) {
-                Some(companies) => only.push(Arc::clone(companies)),
-                None => return Coverage::Everywhere,
+            match (&role.companies, Reach::of(permission)) {
+                (None, _) | (Some(_), Reach::Everywhere) => return Coverage::Everywhere,
+                (Some(companies), Reach::Companies) => only.push(Arc::clone(companies)),
+                (Some(_), Reach::Nowhere) => {}
             }
         }
         if only.is_empty() { Coverage::Nowhere } else { Coverage::Only(only) }
@@ -84,9 +96,8 @@ impl Rights {
             own().any(|own| own.companies.as_ref().is_none_or(|companies| companies.contains(name)))
         };
         match companies {
-            // What is never bound to companies holds everywhere even in a bound role.
-            _ if !may_be_bound(pattern) => own().next().is_some(),
-            None => own().any(|own| own.companies.is_none()),
+            None => own().any(|own| own.companies.is_none() || is_same_when_bound(pattern)),
+            Some(_) if !may_reach_companies(pattern) => own().next().is_some(),
             Some(names) => own().next().is_some() && names.iter().all(at),
         }
     }
@@ -98,7 +109,7 @@ impl Rights {
     pub fn require(&self, permissions: &[&str]) -> Result<(), Error> {
         match permissions.iter().find(|permission| !self.hold(permission)) {
             None => Ok(()),
-            Some(missing) => Err(forbidden(missing)),
+            Some(missing) => Err(missing_permission(missing)),
         }
     }
 
@@ -109,18 +120,70 @@ impl Rights {
     }
 }
 
-/// The refusal of a caller who lacks `permission`.
-pub fn forbidden(permission: &str) -> Error {
+/// The refusal of a caller who lacks `permission`, which every caller may know: the documentation
+/// of the routes names it.
+pub fn missing_permission(permission: &str) -> Error {
+    missing(permission).with_fields(vec![FieldProblem::new(
+        [],
+        format!("The permission {permission} is missing."),
+    )])
+}
+
+/// The refusal of a caller whose `permission` does not cover the company, which the caller named.
+pub fn not_covering(permission: &str) -> Error {
+    missing(permission).with_fields(vec![FieldProblem::new(
+        [],
+        format!("The permission {permission} is missing for this company."),
+    )])
+}
+
+/// The refusal of a caller who lacks `permission`, and is not to learn which one it is: the log
+/// and the audit name it alone.
+pub fn missing(permission: &str) -> Error {
+    forbidden().because(format!("the permission {permission} is missing"))
+}
+
+/// The refusal of a caller for another reason than a missing permission.
+pub fn forbidden() -> Error {
     Error::new(Kind::Forbidden, "Insufficient permissions")
-        .because(format!("the permission {permission} is missing"))
 }
 
-fn is_bound_to_companies(permission: &str) -> bool {
-    permission.starts_with("company.") || permission.starts_with("credential.")
+/// How far a permission reaches in a role that is bound to companies.
+enum Reach {
+    /// To the companies of the role.
+    Companies,
+    /// To everything, as in a role that is not bound.
+    Everywhere,
+    /// To nothing: what it allows is everybody's.
+    Nowhere,
 }
 
-fn may_be_bound(pattern: &Pattern) -> bool {
-    pattern.as_str() == "*" || is_bound_to_companies(pattern.as_str())
+impl Reach {
+    fn of(permission: &str) -> Self {
+        match permission.split('.').next().unwrap_or_default() {
+            "user" => Self::Everywhere,
+            "credential_type" if is_below(permission, READ_TYPES) => Self::Everywhere,
+            // Operators' commands are about the whole daemon.
+            "credential_type" | "operator" => Self::Nowhere,
+            // What is left are the scopes of types, which protect credentials.
+            _ => Self::Companies,
+        }
+    }
+}
+
+/// Whether `permission` is `name`, or below it.
+fn is_below(permission: &str, name: &str) -> bool {
+    permission.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether a bound role grants by `pattern` all that any other role does.
+fn is_same_when_bound(pattern: &Pattern) -> bool {
+    matches!(Reach::of(pattern.as_str()), Reach::Everywhere)
+}
+
+/// Whether a bound role may grant something for its companies alone by `pattern`.
+fn may_reach_companies(pattern: &Pattern) -> bool {
+    pattern.as_str() == "*" || matches!(Reach::of(pattern.as_str()), Reach::Companies)
 }
 
 #[cfg(test)]
@@ -156,11 +219,53 @@ mod tests {
             Coverage::Only(vec![vec!["acme".to_owned()].into()])
         );
         assert_eq!(rights.coverage("credential_type.fetch"), Coverage::Everywhere);
-        assert_eq!(rights.coverage("demo.login"), Coverage::Everywhere);
+        assert_eq!(rights.coverage("demo.login"), rights.coverage("company.fetch"));
         let both = Rights::new(vec![role(&["*"], Some(&["acme"])), role(&["company.fetch"], None)]);
         assert_eq!(both.coverage("company.fetch"), Coverage::Everywhere);
         assert_eq!(both.coverage("user.update"), Coverage::Everywhere);
         assert_eq!(Rights::default().coverage("company.fetch"), Coverage::Nowhere);
+    }
+
+    /// Attack: a role for one company changes what all companies use.
+    #[test]
+    fn a_bound_role_only_reads_types_and_opens_scopes_for_its_companies() {
+        let acme = || Coverage::Only(vec![vec!["acme".to_owned()].into()]);
+        for granted in ["*", "credential_type.*", "demo.*", "company.*", "operator.*"] {
+            let rights = Rights::new(vec![role(&[granted], Some(&["acme"]))]);
+            let holds = |permission: &str| match permission.split('.').next() {
+                Some(space) => granted == "*" || granted == format!("{space}.*"),
+                None => false,
+            };
+            for (permission, coverage) in [
+                ("credential_type.fetch", Coverage::Everywhere),
+                ("credential_type.fetch.many", Coverage::Everywhere),
+                ("credential_type.fetches", Coverage::Nowhere),
+                ("credential_type.create", Coverage::Nowhere),
+                ("credential_type.update", Coverage::Nowhere),
+                ("credential_type.delete", Coverage::Nowhere),
+                ("operator.suspend", Coverage::Nowhere),
+                ("company.fetch", acme()),
+                ("demo.login", acme()),
+            ] {
+                let coverage = if holds(permission) { coverage } else { Coverage::Nowhere };
+                assert_eq!(rights.coverage(permission), coverage, "{granted}: {permission}");
+                let may = coverage != Coverage::Nowhere;
+                assert_eq!(rights.hold(permission), may, "{granted}: {permission}");
+                assert_eq!(rights.require(&[permission]).is_ok(), may, "{granted}: {permission}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_permission_to_those_who_may_know() {
+        let refused = Rights::default().require(&["company.fetch"]).unwrap_err();
+        let [problem] = refused.fields() else { panic!("{refused:?}") };
+        assert_eq!(problem.message, "The permission company.fetch is missing.");
+        assert_eq!(missing("demo.secret").fields(), []);
+        assert_eq!(
+            missing("demo.secret").cause().unwrap(),
+            "the permission demo.secret is missing"
+        );
     }
 
     #[test]
@@ -169,7 +274,8 @@ mod tests {
             Rights::new(vec![role(&["*"], Some(&["acme", "umbrella"])), role(&["user.*"], None)]);
         assert!(rights.include(&role(&["company.*"], Some(&["acme"]))));
         assert!(rights.include(&role(&["user.update"], None)));
-        assert!(rights.include(&role(&["demo.login"], None)));
+        assert!(rights.include(&role(&["demo.login"], Some(&["acme"]))));
+        assert!(!rights.include(&role(&["demo.login"], None)));
         assert!(!rights.include(&role(&["company.*"], None)));
         assert!(!rights.include(&role(&["company.*"], Some(&["other"]))));
         assert!(!rights.include(&role(&["*"], None)));
@@ -199,6 +305,18 @@ mod tests {
                 true,
             ),
             ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.fetch"], None), true),
+            ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.fetch.*"], None), true),
+            // What a bound role does not grant, its holder cannot give.
+            ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.update"], None), false),
+            ((&["credential_type.*"], Some(&["acme"])), (&["credential_type.*"], None), false),
+            ((&["*"], Some(&["acme"])), (&["credential_type.update"], None), false),
+            ((&["*"], Some(&["acme"])), (&["demo.login"], None), false),
+            ((&["demo.*"], Some(&["acme"])), (&["demo.login"], Some(&["globex"])), false),
+            (
+                (&["credential_type.*"], Some(&["acme"])),
+                (&["credential_type.*"], Some(&["globex"])),
+                true,
+            ),
             // Names are compared as they are written: what they stand for may change.
             ((&["company.*"], Some(&["acme"])), (&["company.*"], Some(&["ACME"])), false),
         ] {

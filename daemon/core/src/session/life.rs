@@ -45,7 +45,7 @@ impl Sessions {
 
     async fn try_open(&self, signed_in: &SignedIn) -> Result<TokenPair, CommitError> {
         let user = self.ground.records.user(signed_in.user).await?.ok_or_else(no_session)?;
-        if user.value.suspended {
+        if user.value.suspended.is_some() {
             return Err(self.refused_at_the_end(&user.value, &signed_in.browser).into());
         }
         let (session, pair) = self.new_session(&user.value)?;
@@ -170,7 +170,7 @@ impl Sessions {
         // A suspension begins a new session generation in its own batch. The subject is looked up
         // as well: both records have to allow the session.
         let is_active = user.session_generation == session.value.session_generation
-            && !user.suspended
+            && user.suspended.is_none()
             && !records.is_suspended(&user.subject).await?;
         Ok(is_active.then_some(ActiveSession { session, user }))
     }
@@ -183,10 +183,20 @@ impl Sessions {
     /// before: then the session ends, since one of the two clients that showed it stole it (RFC
     /// 9700 section 4.14.2). `Internal` when the store fails.
     pub async fn refresh(&self, token: &Secret, client: &Client) -> Result<TokenPair, Error> {
-        let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session)?;
+        let claims = tokens::read_refresh(token, &*self.tokens).ok_or_else(no_session);
+        let claims = claims.inspect_err(|error| self.remark_refused_refresh(client, error))?;
         let hash = token.digest();
         // A conflict most likely means that another request showed the same token.
-        retry(|| self.try_refresh(&claims, &hash, client)).await
+        let refreshed = retry(|| self.try_refresh(&claims, &hash, client)).await;
+        refreshed.inspect_err(|error| self.remark_refused_refresh(client, error))
+    }
+
+    fn remark_refused_refresh(&self, client: &Client, error: &Error) {
+        if error.kind() == Kind::Unauthenticated {
+            let asked = Some("a new pair of tokens".to_owned());
+            let target = Target { asked, ..Target::default() };
+            self.remark_refused_stranger(client.clone(), target, error);
+        }
     }
 
     async fn try_refresh(

@@ -32,11 +32,11 @@ pub use confirmation::{Answer, Confirmation};
 pub use sign_in::{Callback, PendingSignIn, ProviderReply, SignInResult};
 pub use waiting::WaitingClient;
 
-use crate::caller::Member;
+use crate::caller::{Client, Interface, Member};
 use crate::error::Error;
 use crate::ground::{Ground, Work, outcome_of};
 use crate::ids::ProviderId;
-use crate::ports::audit::{Action, Event, Target};
+use crate::ports::audit::{Action, Actor, Event, Target};
 use crate::ports::random_16;
 use crate::ports::sign_in::SignIn;
 use crate::ports::tokens::Tokens;
@@ -199,6 +199,13 @@ impl Sessions {
         let event =
             self.ground.event(Some(member.into()), Action::Refuse, target, outcome_of(error));
         self.ground.remark(Event { note: error.cause(), ..event });
+    }
+
+    /// Queues the audit event of a refused request whose sender is not known: a token that is not
+    /// valid, too many requests. How many of one address come into the log is bounded.
+    pub fn remark_refused_stranger(&self, client: Client, target: Target, error: &Error) {
+        let stranger = Some(Actor::stranger(Interface::Vault, client));
+        self.ground.remark(self.ground.event(stranger, Action::Refuse, target, outcome_of(error)));
     }
 }
 

@@ -8,8 +8,9 @@ use crate::access::{AssignRoles, ChangeProfile, Grant, SuspendUser};
 use crate::error::{Error, FieldProblem, Kind, RequestField};
 use crate::ground::retry;
 use crate::ids::UserId;
+use crate::leases::SuspensionOrder;
 use crate::link::check_link;
-use crate::model::user::{ProfileOverrides, User};
+use crate::model::user::{ProfileOverrides, SuspendedBy, User};
 use crate::ports::audit::{Action, Actor, Event};
 use crate::ports::store::Versioned;
 use crate::records::CommitError;
@@ -143,19 +144,24 @@ impl Users {
     /// the user for good.
     ///
     /// # Errors
-    /// `NotFound` when there is no such user; `Internal` when the store fails.
+    /// `NotFound` when there is no such user; `Forbidden` when the user holds more than the member
+    /// does, or an operator suspended the user and the suspension is to be lifted; `Internal` when
+    /// the store fails.
     pub async fn set_suspended(
         &self,
         grant: Grant<SuspendUser>,
         suspended: bool,
     ) -> Result<UserView, Error> {
         let user = self.stored(grant.user()).await?.value;
-        let subject = &user.subject;
+        let judge = |user: &User| grant.judge(&self.rights(user));
+        judge(&user)?;
+        let actor = grant.actor();
+        let order = SuspensionOrder { actor: &actor, by: SuspendedBy::User, judge: &judge };
         match (user.suspended, suspended) {
             // Repeated even when suspended already: an earlier attempt may have been cut short.
-            (_, true) => self.leases.suspend_as(&grant.actor(), subject).await?,
-            (true, false) => self.leases.resume_as(&grant.actor(), subject).await?,
-            (false, false) => {}
+            (_, true) => self.leases.suspend_as(&order, &user.subject).await?,
+            (Some(_), false) => drop(self.leases.resume_as(&order, &user.subject).await?),
+            (None, false) => {}
         }
         Ok(self.view(&self.stored(grant.user()).await?.value))
     }

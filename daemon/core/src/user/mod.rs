@@ -15,6 +15,8 @@ mod views;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use changes::ProfileChange;
 pub(crate) use prepared::PreparedSignIn;
 pub use roles::{ConfiguredRole, Roles};
@@ -28,6 +30,7 @@ use crate::ids::UserId;
 use crate::leases::Leases;
 use crate::model::profile::Profile;
 use crate::model::user::{ProfileOverrides, User};
+pub use crate::model::user::{SuspendedBy, Suspension};
 use crate::ports::audit::{Action, Actor, Event, Outcome, Target, Who};
 use crate::ports::random_16;
 use crate::ports::sign_in::Vouched;
@@ -111,10 +114,11 @@ impl Users {
             subject: vouched.subject.clone(),
             provider: vouched.provider.clone(),
             profile: profile.clone(),
+            email_verified: email_verified(vouched, profile),
             overrides: ProfileOverrides::default(),
             claims: claims.clone(),
             assigned_roles: Vec::new(),
-            suspended: false,
+            suspended: None,
             session_generation: 0,
             created: now,
             updated: now,
@@ -142,11 +146,16 @@ impl Users {
         claims: &Claims,
     ) -> Result<UserId, CommitError> {
         let user = &stored.value;
-        if user.suspended {
+        if user.suspended.is_some() {
             return Err(suspended().into());
         }
         let (provider, now) = (vouched.provider.clone(), self.ground.clock.now());
-        let after = user.signed_in(provider, profile.clone(), claims.clone(), now);
+        let after = user.signed_in(
+            provider,
+            (profile.clone(), email_verified(vouched, profile)),
+            claims.clone(),
+            now,
+        );
         if after != *user {
             self.commit_update(&stored, &after).await?;
         }
@@ -179,4 +188,12 @@ impl Users {
             outcome: Outcome::Done,
         }
     }
+}
+
+/// Whether the provider verified the mail address of `profile`. An address that comes from another
+/// claim than `email` is verified by none.
+fn email_verified(vouched: &Vouched, profile: &Profile) -> Option<bool> {
+    let email = profile.email.as_deref()?;
+    let claimed = vouched.claims.get("email").and_then(Value::as_str);
+    Some(vouched.email_is_trusted && claimed.is_some_and(|claimed| claimed.trim() == email))
 }

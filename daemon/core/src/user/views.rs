@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Users;
 use crate::access::{Grant, ListUsers};
-use crate::caller::Member;
+use crate::caller::{Member, Subject};
 use crate::error::{Error, Kind};
 use crate::ids::UserId;
-use crate::model::user::User;
+use crate::model::user::{SuspendedBy, User};
 use crate::paging::{Page, Paging};
 use crate::records::users::USERS;
 use crate::rights::permission::Pattern;
@@ -26,12 +26,16 @@ pub struct UserView {
     pub name: String,
     /// The mail address.
     pub email: Option<String>,
+    /// Whether the provider verified it at the last sign-in; `None`: not known.
+    pub email_verified: Option<bool>,
+    /// The subject, which is the same in every dialect.
+    pub subject: Subject,
     /// A URL of a picture.
     pub image: Option<String>,
     /// The roles that the user has now, in the order of the configuration.
     pub roles: Vec<String>,
-    /// Whether the user is suspended.
-    pub suspended: bool,
+    /// Who suspended the user; `None`: the user is not suspended.
+    pub suspended: Option<SuspendedBy>,
     /// When the user signed in first.
     pub created: Timestamp,
     /// When the view changed last, except for changes of the configured roles.
@@ -142,6 +146,8 @@ impl Users {
             login: user.profile.login.clone(),
             name: user.name().to_owned(),
             email: user.profile.email.clone(),
+            email_verified: user.email_verified,
+            subject: user.subject.clone(),
             image: user.image().map(str::to_owned),
             roles: self.rights(user).roles().iter().map(|role| role.name.to_string()).collect(),
             suspended: user.suspended,

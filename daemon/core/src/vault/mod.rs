@@ -5,6 +5,7 @@
 //! that [`crate::access`] made. What is where:
 //! - `types`: the types. A type is data; the plugin that checks its credentials is configured.
 //! - `credentials`: the credentials and their values.
+//! - `computed`: which plugins may fill plain fields.
 //! - `draft`: what a request asks for, before it is checked, and the problems found in it.
 //! - `jobs`: the work that a change leaves to do in the background.
 //! - `deleted`: what operators can restore or purge.
@@ -12,6 +13,7 @@
 //! Never here: a key of the store or a byte of a record (they are in `records`), a secure value in
 //! an error, a log line or an event.
 
+mod computed;
 pub mod credentials;
 pub mod deleted;
 pub mod draft;
@@ -35,6 +37,7 @@ use crate::ports::types::TypePlugins;
 use crate::records::credential_types::TYPES;
 use crate::records::{Projection, Records};
 
+pub use computed::ComputedPlain;
 use credentials::names::Lists;
 use credentials::{CredentialSnapshot, CredentialView};
 use jobs::Jobs;
@@ -50,6 +53,10 @@ pub struct Options {
     pub undelete_window: Duration,
     /// The plugin of types that name none.
     pub default_plugin: PluginName,
+    /// The plain fields that plugins may compute.
+    pub computed_plain: ComputedPlain,
+    /// Whether showing credentials without their secure values is an event, too.
+    pub audit_reads: bool,
     /// How often the vault looks for due work when no change wakes it.
     pub sweep_every: Duration,
 }

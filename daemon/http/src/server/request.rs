@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, ORIGIN, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::Incoming;
@@ -31,6 +31,9 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 
 /// Replies of so many bytes do not count as unread: the buffers of a connection hold as much.
 const UNCOUNTED: usize = 16 * 1024;
+
+/// How long a browser keeps to TLS after an answer.
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// How many characters of a path, and of a method, are logged.
 const PATH_CHARS: usize = 200;
@@ -65,6 +68,9 @@ pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Re
         count_as_unread(&mut reply, client, on);
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        if shared.options.strict_transport {
+            reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
         }
         log(&reply, begun);
         reply

@@ -60,6 +60,7 @@ async fn each_request_is_one_line_without_its_content() {
     let [line] = answered[..] else { panic!("{log}") };
     for part in [
         &format!("id={id}"),
+        "client=127.0.0.1",
         "method=POST",
         "path=/api/echo",
         "status=200",

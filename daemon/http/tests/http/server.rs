@@ -41,6 +41,22 @@ async fn a_request_has_a_generated_id_and_a_peer() {
     fixture.end().await;
 }
 
+/// Only where clients come over TLS: else a browser would never come back.
+#[tokio::test]
+async fn browsers_keep_to_tls_where_the_server_is_reached_by_it() {
+    for strict_transport in [true, false] {
+        let fixture = Fixture::new(ServerOptions { strict_transport, ..ServerOptions::default() });
+        let address = fixture.listen().await;
+        for path in ["/api/who", "/api/panic", "/nowhere"] {
+            let reply = get(address, path).await;
+            let strict = header_of(&reply, "strict-transport-security");
+            let expected = strict_transport.then(|| "max-age=31536000".to_owned());
+            assert_eq!(strict.map(|value| value.to_string()), expected, "{path}");
+        }
+        fixture.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_panic_is_one_failed_request() {
     let fixture = Fixture::new(ServerOptions::default());

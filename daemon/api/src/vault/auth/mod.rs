@@ -38,8 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/auth/uri", Access::Public, |cx| begin(cx).boxed())
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
-            .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
-            .no_store(),
+            .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI"),
         redirect(Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx, None).boxed()))
             .summary("The address to which a provider sends the browser back."),
         redirect(Route::get("/v1/auth/redirect/{provider}", Access::Public, |cx| {
@@ -57,14 +56,12 @@ pub(super) fn routes() -> Vec<Route> {
                 StatusCode::NOT_FOUND,
                 StatusCode::CONFLICT,
                 StatusCode::UPGRADE_REQUIRED,
-            ])
-            .no_store(),
+            ]),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
             .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session, unless it was spent a moment ago.")
             .header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
-            .fails(&[StatusCode::UNAUTHORIZED])
-            .no_store(),
+            .fails(&[StatusCode::UNAUTHORIZED]),
         Route::post("/v1/auth/logout", Access::Caller, |cx| sign_out(cx).boxed())
             .summary("Ends the session of the token.")
             .answers::<()>(StatusCode::OK, "Logged out."),
@@ -79,8 +76,7 @@ fn redirect(row: Route) -> Route {
         .query::<String>("error_description", "What the provider says about it, for the log.")
         .query::<String>("iss", "The issuer (RFC 9207).")
         .answers::<Option<Tokens>>(StatusCode::OK, "Signed in.")
-        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
-        .no_store();
+        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]);
     with_pages(row, &[StatusCode::NOT_FOUND])
 }
 

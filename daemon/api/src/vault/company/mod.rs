@@ -36,8 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
         })
         .summary("What the directory answers about the configurations of a company, unchanged.")
         .answers::<Value>(StatusCode::OK, "Company Configurations Fetched Successfully!")
-        .fails(&[StatusCode::BAD_GATEWAY])
-        .no_store(),
+        .fails(&[StatusCode::BAD_GATEWAY]),
     ]
 }
 

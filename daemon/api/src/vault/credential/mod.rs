@@ -73,8 +73,7 @@ pub(super) fn routes() -> Vec<Route> {
             reveal(cx).boxed()
         })
         .summary("All secure values, decrypted. Every call is audited.")
-        .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!")
-        .no_store(),
+        .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!"),
         Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
             .summary("Deletes a credential with all its values.")
             .answers::<()>(StatusCode::OK, "Credential Deleted Successfully!")
@@ -233,7 +232,8 @@ impl From<StoredValue> for ValueBody {
 
 async fn fetch(cx: Cx) -> Outcome {
     let id = cx.id("id", CredentialId::parse)?;
-    let view = cx.core().vault.authorize::<Fetch>(cx.member()?, id).await?.view();
+    let at = cx.core().vault.authorize::<Fetch>(cx.member()?, id).await?;
+    let view = cx.core().vault.fetch(at).await?;
     cx.tagged(view.version, &CredentialBody::from(view))
 }
 

@@ -62,6 +62,42 @@ async fn every_route_with_a_parameter_names_what_it_is_about() {
     assert!(expected.len() > 10);
 }
 
+/// Attack: tokens are tried out, and no line says so.
+#[tokio::test]
+async fn refused_bearers_are_events_and_requests_without_a_token_are_not() {
+    let world = World::new().await;
+    let path = "/v1/credential-type/credential-types";
+    for headers in [&[][..], &[("authorization", "Bearer ?")], &[("authorization", "Basic Og==")]] {
+        let answer = world.send(("GET", path), headers, &Value::Null).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let asked = json!({ "asked": "GET /v1/credential-type/credential-types" });
+    assert_eq!(world.refused().await, [asked.clone(), asked]);
+}
+
+/// No cache keeps an answer of the vault, whatever it says; the public keys may be kept.
+#[tokio::test]
+async fn no_answer_of_the_vault_is_stored() {
+    let world = World::new().await;
+    for (method, path) in [
+        ("GET", "/v1/user/@me"),
+        ("GET", "/v1/company/companies"),
+        ("GET", "/v1/credential-type/credential-types"),
+        ("GET", "/v1/user/users"),
+        ("GET", "/v1/teapot"),
+        ("GET", "/v1/nowhere"),
+        ("DELETE", "/v1/teapot"),
+        ("OPTIONS", "/v1/teapot"),
+    ] {
+        let token = [("authorization", "Bearer *")];
+        let answer = world.send((method, path), &token, &Value::Null).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+    }
+    let keys = world.send(("GET", "/.well-known/jwks.json"), &[], &Value::Null).await;
+    assert_ne!(keys.header("cache-control"), Some("no-store"));
+}
+
 /// Attack: text of the caller's choice in the log, by a path or a query.
 #[tokio::test]
 async fn parameters_that_are_no_ids_stay_out() {

@@ -64,8 +64,7 @@ fn test_routes() -> Vec<Route> {
         Route::get("/v1/things", READ, |cx| list(cx).boxed()).answers_page_of::<u8>("Things!"),
         Route::post("/v1/things", READ, |cx| create(cx).boxed())
             .reads::<Named>()
-            .answers::<String>(StatusCode::CREATED, "Made!")
-            .no_store(),
+            .answers::<String>(StatusCode::CREATED, "Made!"),
         Route::get("/v1/things/{id}", Access::scopes(&["user.read"]), |cx| read(cx).boxed())
             .answers::<String>(StatusCode::OK, "Thing!"),
         Route::delete("/v1/things/{id}", Access::Caller, |cx| delete(cx).boxed())

@@ -50,6 +50,8 @@ enum About {
     Counted,
     /// A type, and what its scope protects.
     ScopeOfType,
+    /// A type that does not exist yet.
+    NewType,
 }
 
 /// The records that a call is about: made anew for each, since some calls delete them.
@@ -133,6 +135,7 @@ pub(super) const ROWS: &[Row] = &[
     )
     .about(About::Counted),
     row("POST", TYPES, Needs::Permissions(&["credential_type.create"]))
+        .about(About::NewType)
         .answers(201)
         .sends(|things| of_type(&format!("Another {}", things.of))),
     row("PATCH", TYPE, Needs::Permissions(&["credential_type.update"]))
@@ -275,10 +278,36 @@ impl Probe {
     }
 }
 
+/// A refusal says what is missing: a permission or a scope of the route, for this company or at
+/// all, or the scope of the type.
 fn check_refused(answer: &Answer, row: &Row, token: &str) {
+    let mut body = answer.body.clone();
+    let errors = body.as_object_mut().unwrap().remove("errors");
     let expected =
         json!({ "status": 403, "message": "Insufficient permissions", "successful": false });
-    assert_eq!(answer.body, expected, "{:?} as {token}", row.call);
+    assert_eq!(body, expected, "{:?} as {token}", row.call);
+    let Some(errors) = errors else {
+        let hidden = matches!(row.about, About::Credential | About::ScopeOfType);
+        assert!(hidden && !token.contains("credential_type.fetch"), "{:?} as {token}", row.call);
+        return;
+    };
+    let told = |right: &&str| {
+        let said = [
+            format!("The permission {right} is missing."),
+            format!("The permission {right} is missing for this company."),
+            format!("The token lacks the scope {right}."),
+        ];
+        said.iter().any(|said| errors == json!([{ "path": [], "message": said }]))
+    };
+    let scope = match row.needs {
+        Needs::Scope(scope) => Some(scope),
+        _ => None,
+    };
+    assert!(
+        row.all().iter().chain(scope.as_ref()).any(told),
+        "{:?} as {token}: {errors}",
+        row.call
+    );
 }
 
 /// All permissions that any route needs, and the scope of the type.
@@ -411,6 +440,11 @@ async fn a_bound_role_reaches_its_own_company_and_no_foreign_one() {
             let bearer = [("authorization", token.as_str())];
             let things = probe.things().await;
             let own = probe.call(&things[place], &bearer).await;
+            if matches!(row.about, About::ScopeOfType | About::NewType) {
+                // Types are everybody's: a bound role does not change them.
+                check_refused(&own, row, &token);
+                continue;
+            }
             assert_eq!(own.status, row.status, "{:?} {token}: {}", row.call, own.body);
             check_left_out(row, &own, &things[place], &things[1 - place]);
 
@@ -500,7 +534,8 @@ async fn only_callers_with_the_permission_get_a_404() {
         let unknown = Things { user, of, company, credential };
         let expected =
             json!({ "status": 404, "message": "Resource not found", "successful": false });
-        for token in ["Bearer *", "Bearer *@acmecorp"] {
+        let bound = (row.about != About::ScopeOfType).then_some("Bearer *@acmecorp");
+        for token in ["Bearer *"].into_iter().chain(bound) {
             let answer = probe.call(&unknown, &[("authorization", token)]).await;
             assert_eq!(answer.body, expected, "{:?} {token}", row.call);
         }

@@ -4,9 +4,11 @@ use credsmith_core::access::{
     AssignRoles, ChangeProfile, ListUsers, SuspendUser, authorize_profile, authorize_roles,
     authorize_suspension, authorize_users,
 };
-use credsmith_core::caller::Member;
+use credsmith_core::caller::{Member, Subject};
 use credsmith_core::ids::UserId;
-use credsmith_core::user::{EffectivePermission, ProfileChange, UserView, effective_permissions};
+use credsmith_core::user::{
+    EffectivePermission, ProfileChange, SuspendedBy, UserView, effective_permissions,
+};
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -80,10 +82,29 @@ struct ProfileBody {
 /// A user as administrators of users see it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ListedUser")]
+#[serde(rename_all = "camelCase")]
 struct ListedBody {
     #[serde(flatten)]
     user: UserBody,
     suspended: bool,
+    /// Who suspended the user: another user, or an operator, whose suspension only operators lift;
+    /// `null` unless suspended.
+    suspended_by: Option<SuspendedByBody>,
+    /// The issuer that vouches for the user. This and the two after it are shown to callers who
+    /// assign roles, so that they know whom they give them to; `null` to others.
+    issuer: Option<String>,
+    /// The name that the issuer knows the user by.
+    subject: Option<String>,
+    /// Whether the provider verified the mail address; `null` where it is not known.
+    email_verified: Option<bool>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SuspendedBy")]
+#[serde(rename_all = "lowercase")]
+enum SuspendedByBody {
+    User,
+    Operator,
 }
 
 /// A permission that a user has.
@@ -140,9 +161,24 @@ impl From<UserView> for ProfileBody {
     }
 }
 
-impl From<UserView> for ListedBody {
-    fn from(user: UserView) -> Self {
-        Self { suspended: user.suspended, user: user.into() }
+impl ListedBody {
+    /// The user, as `member` may see it.
+    fn shown(user: UserView, member: &Member) -> Self {
+        let assigns = member.rights().require(AssignRoles::PERMISSIONS).is_ok();
+        let Subject { issuer, subject } = user.subject.clone();
+        let email_verified = user.email_verified.filter(|_| assigns);
+        let suspended_by = user.suspended.map(|by| match by {
+            SuspendedBy::User => SuspendedByBody::User,
+            SuspendedBy::Operator => SuspendedByBody::Operator,
+        });
+        Self {
+            suspended: suspended_by.is_some(),
+            suspended_by,
+            issuer: assigns.then_some(issuer),
+            subject: assigns.then_some(subject),
+            email_verified,
+            user: user.into(),
+        }
     }
 }
 
@@ -187,22 +223,24 @@ async fn permissions(cx: Cx) -> Outcome {
 async fn list(cx: Cx) -> Outcome {
     let Listing { paging, search } = cx.query().listing()?;
     let page = cx.core().users.list(authorize_users(cx.member()?)?, &search, paging).await?;
-    cx.page(&page.map(ListedBody::from))
+    let member = cx.member()?;
+    cx.page(&page.map(|user| ListedBody::shown(user, member)))
 }
 
 async fn suspend(mut cx: Cx) -> Outcome {
     let grant = authorize_suspension(cx.member()?, cx.id("id", UserId::parse)?)?;
     let present = cx.core().users.before_suspension(&grant).await?;
+    let present_body = ListedBody::shown(present.clone(), cx.member()?);
     let suspended = without_problems(cx.body()?.decode(|object| {
         let suspended = suspension(object);
-        object.read_only(&ListedBody::from(present.clone()));
+        object.read_only(&present_body);
         suspended
     }))?;
     let user = match suspended {
         Some(suspended) => cx.core().users.set_suspended(grant, suspended).await?,
         None => present,
     };
-    cx.success(&ListedBody::from(user))
+    cx.success(&ListedBody::shown(user, cx.member()?))
 }
 
 fn suspension(object: &mut Object<'_>) -> Option<bool> {
@@ -215,7 +253,7 @@ async fn assign(mut cx: Cx) -> Outcome {
     problems.extend(cx.core().users.unknown_roles(&names));
     let names: Vec<_> = without_problems((names, problems))?.into_iter().flatten().collect();
     let user = cx.core().users.assign_roles(grant, &names).await?;
-    cx.success(&ListedBody::from(user))
+    cx.success(&ListedBody::shown(user, cx.member()?))
 }
 
 /// A name that cannot be read keeps its position.

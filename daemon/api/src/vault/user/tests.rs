@@ -22,6 +22,7 @@ impl World {
             role_of("root", "admin", &["*"]),
             role_of("helen", "helper", &["user.*", "company.fetch"]),
             role_of("nora", "auditor", &["company.*"]),
+            role_of("unassigned", "lister", &["user.fetch.many"]),
         ];
         let people = People::new(roles, session_options()).await;
         let options =
@@ -162,10 +163,17 @@ async fn a_suspended_user_is_out_at_once() {
     let suspend = |suspended: bool| json!({ "suspended": suspended });
     assert_eq!(world.ask("PATCH", &user, &nora, &suspend(true)).await["status"], 403);
     assert_eq!(world.ask("PATCH", &user, &root, &json!({})).await["data"]["suspended"], false);
-    assert_eq!(world.ask("PATCH", &user, &root, &suspend(true)).await["data"]["suspended"], true);
+    let view = world.ask("PATCH", &user, &root, &suspend(true)).await;
+    assert_eq!(
+        (&view["data"]["suspended"], &view["data"]["suspendedBy"]),
+        (&json!(true), &json!("user"))
+    );
     assert_eq!(world.ask("GET", "@me", &nora, &Value::Null).await["status"], 401);
     let view = world.ask("PATCH", &user, &root, &suspend(false)).await;
-    assert_eq!(view["data"]["suspended"], false);
+    assert_eq!(
+        (&view["data"]["suspended"], &view["data"]["suspendedBy"]),
+        (&json!(false), &Value::Null)
+    );
     assert_eq!(world.ask("PATCH", &user, &root, &view["data"]).await["status"], 200);
     assert_eq!(
         world.ask("GET", "@me", &nora, &Value::Null).await["status"],
@@ -178,6 +186,70 @@ async fn a_suspended_user_is_out_at_once() {
         paths(&world.ask("PATCH", &user, &root, &json!({ "suspended": null })).await),
         ["[\"suspended\"]"]
     );
+}
+
+#[tokio::test]
+async fn a_suspension_by_an_operator_is_seen_and_stays() {
+    let world = World::new().await;
+    let (root, nora) = (world.people.sign_in("root").await, world.people.sign_in("nora").await);
+    let user = format!("users/{}", world.id(&nora).await);
+    let subject = credsmith_core::doubles::identity("nora").subject().clone();
+    let leases = &world.people.leases;
+    leases.suspend(credsmith_core::access::operator(), &subject, true).await.unwrap();
+    let list = world.ask("GET", "users?search=nora", &root, &Value::Null).await;
+    assert_eq!(list["data"][0]["suspendedBy"], "operator");
+    let refused = world.ask("PATCH", &user, &root, &json!({ "suspended": false })).await;
+    assert_eq!(
+        (&refused["status"], paths(&refused)),
+        (&json!(403), vec!["[\"suspended\"]".into()])
+    );
+    leases.resume(credsmith_core::access::operator(), &subject).await.unwrap();
+    let list = world.ask("GET", "users?search=nora", &root, &Value::Null).await;
+    assert_eq!(list["data"][0]["suspended"], false);
+}
+
+/// Whom one gives a role to is told by issuer and subject: a name and a mail address can be made
+/// up.
+#[tokio::test]
+async fn those_who_assign_roles_see_whom_they_give_them_to() {
+    let world = World::new().await;
+    let [root, helen, nora] = [
+        world.people.sign_in("root").await,
+        world.people.sign_in("helen").await,
+        world.people.sign_in("nora").await,
+    ];
+    for by in [&root, &helen] {
+        let list = world.ask("GET", "users?search=nora", by, &Value::Null).await;
+        let nora = &list["data"][0];
+        let identity = credsmith_core::doubles::identity("nora");
+        assert_eq!(
+            (&nora["issuer"], &nora["subject"]),
+            (&json!(identity.subject().issuer), &json!("nora")),
+            "{list}"
+        );
+        assert!(nora.as_object().unwrap().contains_key("emailVerified"));
+    }
+    // A user who only lists users does not.
+    let give = json!({ "roles": ["lister"] });
+    let user = format!("users/{}/roles", world.id(&nora).await);
+    assert_eq!(world.ask("PUT", &user, &root, &give).await["status"], 200);
+    let list = world.ask("GET", "users?search=root", &nora, &Value::Null).await;
+    for key in ["issuer", "subject", "emailVerified"] {
+        assert_eq!(list["data"][0][key], Value::Null, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn who_holds_more_is_not_suspended_by_who_holds_less() {
+    let world = World::new().await;
+    let (root, helen) = (world.people.sign_in("root").await, world.people.sign_in("helen").await);
+    let user = format!("users/{}", world.id(&root).await);
+    for suspended in [true, false] {
+        let refused = world.ask("PATCH", &user, &helen, &json!({ "suspended": suspended })).await;
+        assert_eq!(refused["status"], 403);
+        assert_eq!(refused["errors"][0]["message"], "This user holds more than you do.");
+    }
+    assert_eq!(world.ask("GET", "@me", &root, &Value::Null).await["status"], 200);
 }
 
 #[tokio::test]

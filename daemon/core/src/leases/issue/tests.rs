@@ -877,7 +877,7 @@ async fn somebody_who_is_suspended_meanwhile_gets_nothing() {
         tokio::task::yield_now().await;
     }
     let alice = caller("alice");
-    world.leases.suspend(operator(), alice.subject()).await.unwrap();
+    world.leases.suspend(operator(), alice.subject(), true).await.unwrap();
     // Doomed is doomed, also when the suspension is lifted before the plugin answers.
     world.leases.resume(operator(), alice.subject()).await.unwrap();
     gate.open();
@@ -908,7 +908,10 @@ async fn a_suspension_holds_before_every_pending_lease_knows_of_it() {
     }
     let alice = caller("alice");
     let mut writing = world.ground().records.writing();
-    writing.suspend(alice.subject(), world.now()).await.unwrap();
+    let (subject, since) = (alice.subject().clone(), world.now());
+    let by = crate::model::user::SuspendedBy::Operator;
+    let suspension = crate::model::user::Suspension { subject, since, by };
+    writing.suspend(&suspension).await.unwrap();
     writing.commit().await.unwrap();
     gate.open();
     let [new, same] = asks;
@@ -926,7 +929,7 @@ async fn somebody_who_is_suspended_starts_nothing() {
     let world = World::new().await;
     let alice = caller("alice");
     let grant = world.leases.authorize_issue(&alice, "ssh").unwrap();
-    world.leases.suspend(operator(), alice.subject()).await.unwrap();
+    world.leases.suspend(operator(), alice.subject(), true).await.unwrap();
     assert_eq!(kind(world.leases.issue(grant, Map::new()).await), Err(Kind::Unauthenticated));
     assert_eq!(world.plugins.calls().len(), 0);
     assert_eq!(world.store.dump("lease/"), []);

@@ -813,12 +813,13 @@ async fn the_suspended_do_not_sign_in_until_they_may_again() {
     assert!(alice.access_token.as_ref().unwrap().verify(b"alice"));
     let lease = world.get("alice", "ssh").await.unwrap();
     for _ in 0..2 {
-        world.leases.suspend(operator(), alice.subject()).await.unwrap();
+        world.leases.suspend(operator(), alice.subject(), true).await.unwrap();
         assert_eq!(kind(sign_in().await.map(drop)), Err(Kind::Unauthenticated));
     }
     assert_eq!(world.stage(lease).await, "active", "what they have stays theirs");
     world.leases.resume(operator(), alice.subject()).await.unwrap();
-    world.leases.resume(operator(), alice.subject()).await.unwrap();
+    let again = world.leases.resume(operator(), alice.subject()).await;
+    assert_eq!(kind(again), Err(Kind::NotFound), "and says so");
     sign_in().await.unwrap();
     world.get("alice", "ssh").await.unwrap();
     assert_eq!(

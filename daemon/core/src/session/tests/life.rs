@@ -47,7 +47,7 @@ async fn sessions_that_are_over_are_deleted_and_others_are_not() {
     let idle = setup.sign_in("alice").await;
     let suspended = setup.sign_in("bob").await;
     let mut busy = setup.sign_in("carol").await;
-    setup.world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
+    setup.world.leases.suspend(operator(), caller("bob").subject(), true).await.unwrap();
     setup.world.clock.advance(11 * HOUR);
     busy = setup.sessions.refresh(&busy.refresh, &Client::default()).await.unwrap();
     assert_eq!(setup.world.store.dump("session/").len(), 3);

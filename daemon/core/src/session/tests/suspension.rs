@@ -7,7 +7,7 @@ async fn a_suspension_ends_every_session_for_good() {
     let setup = Setup::new().await;
     let pairs = [setup.sign_in("alice").await, setup.sign_in("alice").await];
     let subject = caller("alice").subject().clone();
-    setup.world.leases.suspend(operator(), &subject).await.unwrap();
+    setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
     for pair in &pairs {
         assert!(!setup.is_valid(&pair.access).await);
         assert_eq!(
@@ -37,7 +37,7 @@ async fn a_suspension_during_a_sign_in_stops_it() {
         async move { finish(&sessions, callback).await }
     });
     setup.world.settle().await;
-    setup.world.leases.suspend(operator(), &subject).await.unwrap();
+    setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
     gate.open();
     assert_eq!(kind(finishing.await.unwrap()), Some(Kind::Unauthenticated));
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
@@ -46,7 +46,7 @@ async fn a_suspension_during_a_sign_in_stops_it() {
     setup.world.leases.resume(operator(), &subject).await.unwrap();
     let key = setup.begin();
     setup.finish(setup.callback(&key, "alice")).await.unwrap();
-    setup.world.leases.suspend(operator(), &subject).await.unwrap();
+    setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
     let waiting = setup.sessions.attach(&key, at(1)).unwrap();
     assert_eq!(kind(waiting.tokens().await), Some(Kind::Unauthenticated));
     assert!(setup.world.store.dump("session/").is_empty());
@@ -64,7 +64,7 @@ async fn no_session_outlives_a_concurrent_suspension() {
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }
-            setup.world.leases.suspend(operator(), &subject).await
+            setup.world.leases.suspend(operator(), &subject, true).await
         });
         suspended.unwrap();
         if let Ok(SignInResult::Tokens(pair)) = finished {

@@ -8,7 +8,9 @@ mod suspension;
 use std::sync::Arc;
 
 use super::*;
-use crate::access::{authorize_profile, authorize_roles, authorize_suspension, authorize_users};
+use crate::access::{
+    authorize_profile, authorize_roles, authorize_suspension, authorize_users, operator,
+};
 use crate::caller::{Interface, Member};
 use crate::doubles::{self, PROVIDER, vouched};
 use crate::error::{FieldProblem, Kind};

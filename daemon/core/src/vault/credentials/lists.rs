@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::ids::{CompanyId, CredentialId, TypeId};
 use crate::model::credential::Credential;
 use crate::paging::{Page, Paging};
+use crate::ports::audit::{Action, Event, Outcome, Target};
 use crate::ports::store::Versioned;
 use crate::text::fold;
 use crate::vault::credentials::names::{Name, Of};
@@ -21,8 +22,53 @@ use crate::vault::{AuthorizedCredential, CONCURRENT_READS, Vault, no_such_type};
 
 impl Vault {
     /// The credential, without its secure values.
-    pub fn fetch(&self, authorized: &AuthorizedCredential<Fetch>) -> CredentialView {
-        authorized.view()
+    ///
+    /// # Errors
+    /// `Internal` when reads are audited, and the event cannot be made durable.
+    pub async fn fetch(
+        &self,
+        authorized: AuthorizedCredential<Fetch>,
+    ) -> Result<CredentialView, Error> {
+        let fields = authorized.view().values.into_iter().map(|(field, _)| field).collect();
+        self.record_read(authorized.grant.member(), &authorized.snapshot, fields).await?;
+        Ok(authorized.view())
+    }
+
+    /// Audits that `member` is shown plain `fields` of a credential, where reads are audited.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails: then do not answer.
+    pub(super) async fn record_read(
+        &self,
+        member: &Member,
+        snapshot: &CredentialSnapshot,
+        fields: Vec<String>,
+    ) -> Result<(), Error> {
+        if !self.options.audit_reads {
+            return Ok(());
+        }
+        let credential = &snapshot.stored.value;
+        let event = self.credential_event(Some(member.into()), Action::Read, credential, fields);
+        self.ground.record(&event).await
+    }
+
+    /// Audits that `member` is shown a list of credentials, where reads are audited: one event,
+    /// which says how many.
+    ///
+    /// # Errors
+    /// `Internal` when the store fails: then do not answer.
+    async fn record_list(
+        &self,
+        member: &Member,
+        target: Target,
+        shown: usize,
+    ) -> Result<(), Error> {
+        if !self.options.audit_reads {
+            return Ok(());
+        }
+        let event = self.ground.event(Some(member.into()), Action::Read, target, Outcome::Done);
+        let note = Some(format!("a list of {shown} credentials"));
+        self.ground.record(&Event { note, ..event }).await
     }
 
     /// Authorizes `member` to list the credentials of a company.
@@ -63,7 +109,10 @@ impl Vault {
         };
         let seen: Vec<_> = names.0.iter().filter(sees).map(|name| name.id).collect();
         let page = paging.of(seen.into_iter());
-        self.views(grant.member(), page, |found| found.company.id == company).await
+        let page = self.views(grant.member(), page, |found| found.company.id == company).await?;
+        let target = Target { company: Some(company), ..Target::default() };
+        self.record_list(grant.member(), target, page.items.len()).await?;
+        Ok(page)
     }
 
     /// A page of the credentials of a type, by name ignoring case, then id.
@@ -85,7 +134,11 @@ impl Vault {
         let seen = names.0.iter().filter(|name| visible.lists(name.company));
         let seen: Vec<_> = seen.map(|name| name.id).collect();
         let page = paging.of(seen.into_iter());
-        self.views(grant.member(), page, |found| found.credential_type.value.id == id).await
+        let belongs = |found: &CredentialSnapshot| found.credential_type.value.id == id;
+        let page = self.views(grant.member(), page, belongs).await?;
+        let target = Target { credential_type: Some(id), ..Target::default() };
+        self.record_list(grant.member(), target, page.items.len()).await?;
+        Ok(page)
     }
 
     /// Views of those of `page` that exist and that `member` may see in a list. An entry of an

@@ -173,7 +173,13 @@ impl Vault {
         problems.into_result()?;
         check_returned(credential_type, values, &returned)
             .map_err(|why| plugin_failed(credential_type, why))?;
-        let kept: Vec<_> = returned.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        // What the plugin must not show is dropped: a definition may be older than this rule.
+        let refused: BTreeSet<_> =
+            self.options.computed_plain.refused(credential_type).map(|(_, id)| id).collect();
+        let kept: Vec<_> = returned
+            .into_iter()
+            .filter(|(field, value)| !value.is_empty() && !refused.contains(field.as_str()))
+            .collect();
         if !hidden.and(kept.iter().map(|(_, value)| value.len())).fits() {
             return Err(invalid(vec![FieldProblem::new([RequestField::Fields.into()], TOO_MUCH)]));
         }

@@ -50,7 +50,10 @@ impl Vault {
         authorized: AuthorizedCredential<FetchValues>,
     ) -> Result<(u64, Vec<StoredValue>), Error> {
         let attempt = |authorized: Arc<AuthorizedCredential<FetchValues>>| async move {
-            self.try_fetch_values(&authorized.snapshot).await
+            let (version, values) = self.try_fetch_values(&authorized.snapshot).await?;
+            let fields = values.iter().map(|value| value.field.clone()).collect();
+            self.record_read(authorized.grant.member(), &authorized.snapshot, fields).await?;
+            Ok((version, values))
         };
         self.retry_authorized(authorized, attempt).await
     }

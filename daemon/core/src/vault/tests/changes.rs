@@ -2,7 +2,7 @@
 
 use super::world::{pair, plain_count, shown};
 use super::*;
-use crate::doubles::NormaliseStep;
+use crate::access::authorize_type_creation;
 use crate::error::Kind;
 use crate::vault::credentials::StoredForm;
 use crate::vault::draft::TypeDraft;
@@ -196,25 +196,135 @@ async fn a_newly_required_field_is_required_by_the_next_update() {
     world.change(made.id, &[("url", Some("x"))]).await.unwrap();
 }
 
-/// A change of the plugin calls no plugin, and moves no value.
+fn by_plugin(name: &str) -> TypeDraft {
+    TypeDraft { plugin: Some(name.into()), ..TypeDraft::default() }
+}
+
+const PLUGIN_STAYS: &str =
+    "plugin: There are secure values of this type, deleted credentials included: its plugin stays.";
+
+/// Attack: without the right to reveal, hand what is sealed to another plugin, and read what that
+/// computes of it.
 #[tokio::test]
-async fn a_change_of_plugin_moves_no_value() {
+async fn a_plugin_stays_while_there_are_sealed_values() {
     let world = World::new().await;
-    world.plugins.configure("other", None);
+    world.plugins.configure("totp", None);
     let credential_type = world.create_type("T", vec![field("a"), secure("b")]).await;
-    let made =
-        world.create(credential_type.id, "C", &[("a", Some("1")), ("b", Some("hunter22"))]).await;
+    let id = credential_type.id;
+    let made = world.create(id, "C", &[("a", Some("1")), ("b", Some("hunter22"))]).await;
     let calls = world.plugins.calls().len();
-    let draft = TypeDraft { plugin: Some("other".into()), ..TypeDraft::default() };
-    assert_eq!(
-        world.change_type(&admin(), credential_type.id, draft).await.unwrap().plugin.as_str(),
-        "other"
-    );
-    assert_eq!(world.plugins.calls().len(), calls);
-    assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
-    world.plugins.next(NormaliseStep::Return(vec![pair("a", "hunter22"), pair("b", "x")]));
-    assert_eq!(kind(world.change(made.id, &[]).await), Kind::PluginFailed);
-    assert_eq!(shown(&world, made.id).await, [pair("a", "1")]);
+    let change = async || world.change_type(&admin(), id, by_plugin("totp")).await;
+    assert_eq!(places(change().await), [PLUGIN_STAYS]);
+    // Nor with the field out of sight, plain after that, or the credential deleted.
+    world.change_fields(id, vec![field("a")]).await.unwrap();
+    assert_eq!(places(change().await), [PLUGIN_STAYS]);
+    world.delete(made.id).await.unwrap();
+    assert_eq!(places(change().await), [PLUGIN_STAYS]);
+    world.change_fields(id, vec![field("a"), field("b")]).await.unwrap();
+    assert_eq!(places(change().await), [PLUGIN_STAYS]);
+    let types = world.vault.types().await.unwrap();
+    assert!(types.by_id(id).unwrap().value.closing.is_empty(), "no mark is left");
+    assert_eq!(world.plugins.calls().len(), calls, "no plugin is asked");
+
+    world.vault.purge_now(crate::access::operator(), made.id.as_str()).await.unwrap();
+    assert_eq!(change().await.unwrap().plugin.as_str(), "totp");
+    let plain = world.create(id, "D", &[("a", Some("1"))]).await;
+    let back = world.change_type(&admin(), id, by_plugin("generic")).await;
+    assert_eq!(back.unwrap().plugin.as_str(), "generic", "plain values lock nothing");
+    assert_eq!(shown(&world, plain.id).await, [pair("a", "1")]);
+}
+
+/// Attack: a writer seals a value while a change of the plugin searches for some.
+#[tokio::test]
+async fn a_value_that_is_sealed_meanwhile_keeps_the_plugin() {
+    for round in 0..40 {
+        let world = World::new().await;
+        world.plugins.configure("totp", None);
+        let id = world.create_type("T", vec![field("a"), secure("b")]).await.id;
+        let made = world.create(id, "C", &[("a", Some("1"))]).await;
+        let late = async {
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            world.change(made.id, &[("b", Some("hunter22"))]).await
+        };
+        let administrator = admin();
+        let (changed, written) =
+            tokio::join!(world.change_type(&administrator, id, by_plugin("totp")), late);
+        written.unwrap();
+        let last = world.plugins.calls().last().unwrap().clone();
+        match changed {
+            Ok(_) => assert_eq!(last.plugin.as_str(), "totp", "sealed under the new one"),
+            Err(error) => assert_eq!(error.kind(), Kind::Conflict),
+        }
+    }
+}
+
+/// Attack: without the right to reveal, have the plugin compute a plain field of what is sealed:
+/// issuer and account of a TOTP secret, or the secret in another coding.
+#[tokio::test]
+async fn no_further_plain_field_is_computed_of_sealed_values() {
+    let world = World::new().await;
+    let computed = |draft: Draft| Draft { computed: Some(true), ..draft };
+    let fields = || vec![field("a"), secure("b"), computed(field("sum"))];
+    let id = world.create_type("T", fields()).await.id;
+    let made = world.create(id, "C", &[("b", Some("hunter22"))]).await;
+    let stays = "There are secure values of this type, deleted credentials included: no further plain field is computed of them.";
+    for (place, more) in [
+        (3, [fields(), vec![computed(field("more"))]].concat()),
+        (0, vec![computed(field("a")), secure("b"), computed(field("sum"))]),
+    ] {
+        let changed = world.change_fields(id, more).await;
+        assert_eq!(places(changed), [format!("fields.{place}.computed: {stays}")]);
+    }
+    // What was computed before any secret was there, a plugin may go on computing.
+    let renamed = Draft { name: Some("Sum".into()), ..computed(field("sum")) };
+    world.change_fields(id, vec![field("a"), secure("b"), renamed]).await.unwrap();
+    // A computed field that is secure itself tells nothing.
+    let sealed = [fields(), vec![computed(secure("print"))]].concat();
+    world.change_fields(id, sealed).await.unwrap();
+    world.delete(made.id).await.unwrap();
+    world.vault.purge_now(crate::access::operator(), made.id.as_str()).await.unwrap();
+    world.change_fields(id, [fields(), vec![computed(field("more"))]].concat()).await.unwrap();
+}
+
+/// A plugin that does not come with the daemon fills the plain fields that the configuration lists.
+#[tokio::test]
+async fn a_foreign_plugin_fills_listed_plain_fields_only() {
+    let world = World::new().await;
+    world.plugins.configure("foreign", None);
+    let computed = |id: &str| Draft { computed: Some(true), ..field(id) };
+    let of = |fields: Vec<Draft>| TypeDraft {
+        name: Some("F".into()),
+        fields: Some(fields.into_iter().map(Some).collect()),
+        permission_scope: Some("demo.login".into()),
+        ..by_plugin("foreign")
+    };
+    let create = async |fields| {
+        let grant = authorize_type_creation(&admin()).unwrap();
+        world.vault.create_type(grant, &of(fields), Vec::new()).await
+    };
+    let refused = create(vec![secure("b"), computed("hidden"), computed("shown")]).await;
+    let why = "The plugin foreign may not fill the plain field hidden: the configuration does not list it in computed_plain.";
+    assert_eq!(places(refused), [format!("fields.1.computed: {why}")]);
+    let made = create(vec![secure("b"), computed("shown")]).await.unwrap();
+    // Nor by taking over a type that a trusted plugin checked.
+    let other = world.create_type("T", vec![field("a"), computed("hidden")]).await;
+    let taken = world.change_type(&admin(), other.id, by_plugin("foreign")).await;
+    assert_eq!(places(taken), [format!("plugin: {why}")]);
+
+    // A definition of an earlier version may have such a field: it stays empty.
+    let stored = world.vault.types().await.unwrap().by_id(made.id).unwrap().clone();
+    let mut older = stored.value.clone();
+    older.fields[1].id = "hidden".to_owned();
+    let change = crate::records::credential_types::TypeChange {
+        before: Some(&stored),
+        after: Some(&older),
+        ..Default::default()
+    };
+    world.vault.records().commit_type(&change).await.unwrap();
+    let made = world.create(made.id, "C", &[("b", Some("hunter22"))]).await;
+    assert_eq!(made.values, []);
 }
 
 fn with_type(value_type: &str, draft: Draft) -> Draft {

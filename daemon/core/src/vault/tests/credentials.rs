@@ -37,7 +37,8 @@ async fn secure_values_are_shown_when_revealed_and_nowhere_else() {
         panic!("a secure value is not sealed")
     };
     assert!(shown[1].id.starts_with('c') && shown[1].id.len() == 25);
-    assert_eq!(envelope.len(), "hunter22".len() + crate::envelope::OVERHEAD);
+    let padded = crate::envelope::PADDED_TO + crate::envelope::OVERHEAD;
+    assert_eq!(envelope.len(), padded, "the length of the value does not show");
     assert!(!format!("{made:?}{shown:?}").contains("hunter22"));
     assert_eq!(
         world
@@ -396,4 +397,30 @@ async fn former_values_fit_up_to_a_number() {
     world.rename(made.id, "Renamed").await.unwrap();
     world.delete(made.id).await.unwrap();
     world.vault.restore(crate::access::operator(), made.id.as_str()).await.unwrap();
+}
+
+/// Attack: an insider reads through the plain fields of all customers, and no line says so.
+#[tokio::test]
+async fn reading_plain_fields_is_an_event_where_that_is_configured() {
+    let mut world = World::new().await;
+    let type_id = login(&world).await.id;
+    let values = [("user", Some("alice")), ("password", Some("hunter22"))];
+    let made = world.create(type_id, "Prod", &values).await.id;
+    let read = async |world: &World| {
+        world.fetch(made).await.unwrap();
+        world.fetch_values(made).await.unwrap();
+        world.credentials_of_company(&admin(), world.acme).await.unwrap();
+        world.credentials_of_type(&admin(), type_id).await.unwrap();
+    };
+    read(&world).await;
+    assert_eq!(world.events_of("read").await, [""; 0]);
+    world.audit_reads().await;
+    read(&world).await;
+    let events = world.events_of("read").await;
+    assert_eq!(events.len(), 4, "{events:?}");
+    assert!(events.iter().any(|event| event.contains("user") && event.contains("password")));
+    assert!(events.iter().all(|event| !event.contains("alice") && !event.contains("hunter22")));
+    // An answer that is not accounted for does not leave.
+    world.store.stop_after(0);
+    assert_eq!(kind(world.fetch(made).await), Kind::Internal);
 }

@@ -131,6 +131,46 @@ async fn permissions_for_different_companies_do_not_add_up() {
     assert_eq!(may::<Reveal>(&world, &mixed, id).await, Err(Kind::Forbidden));
 }
 
+/// Attack: a role for one company changes the types of all, or opens a scope for all.
+#[tokio::test]
+async fn a_bound_role_changes_no_type_and_opens_scopes_for_its_companies_only() {
+    let world = World::new().await;
+    let (type_id, ours) = one(&world).await;
+    let theirs =
+        world.create_as(&admin(), (type_id, world.globex), "Theirs", &[]).await.unwrap().id;
+    for bound in [&["*"][..], &["credential_type.*", "credential.*", "demo.*"]] {
+        let bound = member(bound, Some(&["acme"]));
+        let created = world.create_type_as(&bound, "Mine", "demo.login", Vec::new()).await;
+        assert_eq!(kind(created), Kind::Forbidden);
+        for draft in [TypeDraft::default(), scoped("demo.other")] {
+            assert_eq!(kind(world.change_type(&bound, type_id, draft).await), Kind::Forbidden);
+        }
+        assert_eq!(kind(world.delete_type(&bound, type_id).await), Kind::Forbidden);
+        assert_eq!(world.type_names(&bound).await.unwrap(), ["Login"], "it reads them");
+    }
+    // The scope is held for Acme, the permission for all companies: only both together open.
+    let role = |permissions: &[&str], companies: Option<&[&str]>| {
+        member(permissions, companies).rights().roles()[0].clone()
+    };
+    let roles = vec![
+        role(&["credential.*", "credential_type.*"], None),
+        role(&["demo.login"], Some(&["acme"])),
+    ];
+    let mixed = doubles::member_with_rights(&admin(), crate::rights::Rights::new(roles));
+    assert_eq!(may::<Reveal>(&world, &mixed, ours).await, Ok(()));
+    assert_eq!(may::<Fetch>(&world, &mixed, theirs).await, Err(Kind::Forbidden));
+    assert_eq!(may::<Reveal>(&world, &mixed, theirs).await, Err(Kind::Forbidden));
+    let placed = world.create_as(&mixed, (type_id, world.globex), "x", &[]).await;
+    assert_eq!(kind(placed), Kind::Forbidden);
+    assert!(world.create_as(&mixed, (type_id, world.acme), "Second", &[]).await.is_ok());
+    assert_eq!(world.credentials_of_company(&mixed, world.globex).await.unwrap(), [""; 0]);
+    assert_eq!(world.credentials_of_type(&mixed, type_id).await.unwrap(), ["Prod", "Second"]);
+    assert_eq!(world.fetch_type(&mixed, "Login").await.unwrap().credential_count, 2);
+    // What concerns the type itself needs the scope for all companies.
+    assert_eq!(kind(world.change_type(&mixed, type_id, scoped("a.b")).await), Kind::Forbidden);
+    assert_eq!(kind(world.delete_type(&mixed, type_id).await), Kind::Forbidden);
+}
+
 fn scoped(scope: &str) -> TypeDraft {
     TypeDraft { permission_scope: Some(scope.into()), ..TypeDraft::default() }
 }

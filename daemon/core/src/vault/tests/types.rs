@@ -6,6 +6,7 @@ use super::*;
 use crate::doubles::ScriptedTypePlugins;
 use crate::error::{FieldProblem, Kind};
 use crate::field::{Field, ValueType};
+use crate::ids::PluginName;
 use crate::ports::types::DeclaredType;
 use crate::vault::draft::TypeDraft;
 
@@ -234,6 +235,42 @@ async fn a_declared_type_gives_way_to_a_name_that_is_taken() {
     world.plugins.configure("aws", Some(declared(true)));
     world.crash().await;
     assert_eq!(world.type_names(&admin()).await.unwrap(), ["aws", "AWS (aws)"]);
+}
+
+/// Attack: a user takes every name that a declared type could get, and the daemon never starts
+/// again.
+#[tokio::test]
+async fn no_choice_of_names_keeps_the_daemon_from_starting() {
+    for long in [false, true] {
+        let mut world = World::new().await;
+        let name = if long { "Ä".repeat(200) } else { "AWS".to_owned() };
+        let declared = DeclaredType { name: name.clone(), ..declared(true) };
+        let short: String = name.chars().take(194).collect();
+        for taken in [name.to_lowercase(), format!("{short} (aws)")] {
+            world.create_type(&taken, Vec::new()).await;
+        }
+        world.plugins.configure("aws", Some(declared.clone()));
+        world.crash().await;
+        let of_plugin = async |world: &World| {
+            let records = world.vault.records();
+            let name = PluginName::parse("aws").unwrap();
+            let id = records.type_of_plugin(&name).await.unwrap().unwrap();
+            (id, world.fetch_type(&admin(), id.as_str()).await.unwrap().name)
+        };
+        let (id, given) = of_plugin(&world).await;
+        assert!(given.ends_with(&format!(" ({id})")), "{given}");
+        assert!(given.chars().count() <= 200);
+        // The plugin wants another name, and that is taken in every form, too.
+        let other: String = "Other".into();
+        for taken in ["Other".to_owned(), "Other (aws)".into(), format!("Other ({id})")] {
+            world.create_type(&taken, Vec::new()).await;
+        }
+        world.plugins.configure("aws", Some(DeclaredType { name: other, ..declared }));
+        world.crash().await;
+        assert_eq!(of_plugin(&world).await, (id, format!("Other ({id} 2)")));
+        world.crash().await;
+        assert_eq!(of_plugin(&world).await.1, format!("Other ({id} 2)"), "and it stays");
+    }
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ impl World {
 
     pub(super) async fn with(plugins: Arc<ScriptedTypePlugins>) -> Self {
         let (clock, store, window) = (ManualClock::default(), MemoryStore::new(), 30 * DAY);
-        let (vault, companies) = daemon(&clock, &store, &plugins, window, 0).await;
+        let (vault, companies) = daemon(&clock, &store, &plugins, window, (0, false)).await;
         let view = companies.view().await.unwrap();
         let id = |name: &str| view.resolve(name).unwrap().id;
         let (acme, globex) = (id("acme"), id("globex"));
@@ -118,13 +118,21 @@ impl World {
         self.store = self.store.snapshot();
         self.lives += 1;
         self.vault =
-            daemon(&self.clock, &self.store, &self.plugins, self.window, self.lives).await.0;
+            daemon(&self.clock, &self.store, &self.plugins, self.window, (self.lives, false))
+                .await
+                .0;
         self.vault.declare_types().await.unwrap();
     }
 
     /// Another daemon over the same data, at the same time.
     pub(super) async fn second_daemon(&self) -> Arc<Vault> {
-        daemon(&self.clock, &self.store, &self.plugins, self.window, 1_000_000).await.0
+        daemon(&self.clock, &self.store, &self.plugins, self.window, (1_000_000, false)).await.0
+    }
+
+    /// From now on reads are events, too.
+    pub(super) async fn audit_reads(&mut self) {
+        let life = (2_000_000, true);
+        self.vault = daemon(&self.clock, &self.store, &self.plugins, self.window, life).await.0;
     }
 
     /// Runs the background work once.
@@ -220,7 +228,7 @@ impl World {
     }
 
     pub(super) async fn fetch(&self, id: CredentialId) -> Result<CredentialView, Error> {
-        Ok(self.vault.fetch(&self.authorized::<Fetch>(id).await?))
+        self.vault.fetch(self.authorized::<Fetch>(id).await?).await
     }
 
     pub(super) async fn change(
@@ -316,7 +324,7 @@ async fn daemon(
     store: &MemoryStore,
     plugins: &Arc<ScriptedTypePlugins>,
     undelete_window: Duration,
-    life: u64,
+    (life, audit_reads): (u64, bool),
 ) -> (Arc<Vault>, Arc<Companies>) {
     let ground = ground(clock, store, Arc::new(TestTasks::new()), 1000 + life).await;
     let listed =
@@ -330,6 +338,8 @@ async fn daemon(
         undelete_window,
         default_plugin: PluginName::parse("generic").unwrap(),
         sweep_every: Duration::from_secs(30),
+        computed_plain: crate::doubles::computed_plain(),
+        audit_reads,
     };
     (Vault::new(ground, plugins.clone(), companies.clone(), options), companies)
 }

@@ -35,6 +35,12 @@ pub(super) enum FieldProperty {
     ValueType,
     /// Locked for the same reason as the type of the values.
     Choices,
+    /// That the plugin fills a plain field. Locked by sealed values of any field, because a plugin
+    /// sees them all: what it computes into a plain field tells of them without a reveal.
+    Computed,
+    /// Which plugin checks the values: a property of the type, not of one field. Locked by sealed
+    /// values of any field: another plugin checks otherwise, and may compute otherwise.
+    Plugin,
 }
 
 impl FieldProperty {
@@ -44,6 +50,8 @@ impl FieldProperty {
             Self::Secure => RequestField::Secure,
             Self::ValueType => RequestField::ValueType,
             Self::Choices => RequestField::Choices,
+            Self::Computed => RequestField::Computed,
+            Self::Plugin => RequestField::Plugin,
         }
     }
 
@@ -56,6 +64,12 @@ impl FieldProperty {
             Self::Choices => {
                 "There are secure values of this field, deleted credentials included: its choices stay."
             }
+            Self::Computed => {
+                "There are secure values of this type, deleted credentials included: no further plain field is computed of them."
+            }
+            Self::Plugin => {
+                "There are secure values of this type, deleted credentials included: its plugin stays."
+            }
         }
     }
 
@@ -64,6 +78,18 @@ impl FieldProperty {
     /// next update.
     pub(super) const fn is_locked_by_deleted(self) -> bool {
         !matches!(self, Self::Secure)
+    }
+
+    /// Whether sealed values of any field lock it.
+    pub(super) const fn is_locked_by_any_field(self) -> bool {
+        matches!(self, Self::Computed | Self::Plugin)
+    }
+}
+
+impl LockedProperty {
+    /// The plugin of the type.
+    pub(super) fn plugin() -> Self {
+        Self { field: String::new(), property: FieldProperty::Plugin }
     }
 }
 
@@ -80,8 +106,13 @@ pub(super) fn plan_change(old: &[Field], former: &[FormerField], new: &[Field]) 
         let property = differing(&last_secure(old, former, field, &as_new)?, &as_new)?;
         Some(LockedProperty { field: field.id.clone(), property })
     });
+    let is_computed_plain = |field: &&Field| field.computed && !field.secure;
+    let was_computed = |id: &str| old.iter().filter(is_computed_plain).any(|other| other.id == id);
+    let computed = new.iter().filter(is_computed_plain).filter(|field| !was_computed(&field.id));
+    let computed = computed
+        .map(|field| LockedProperty { field: field.id.clone(), property: FieldProperty::Computed });
     let reseal = new.iter().any(|field| field.secure && was_secure(field) != Some(true));
-    ChangePlan { locked: opened.chain(rechecked).collect(), reseal }
+    ChangePlan { locked: opened.chain(rechecked).chain(computed).collect(), reseal }
 }
 
 /// The fields that were secure in `old` or before, and are not secure in `new`.

@@ -17,16 +17,37 @@ use crate::records::CommitError;
 use crate::records::credential_types::TypeChange;
 use crate::vault::Vault;
 use crate::vault::draft::{FieldDraft, Problems, TypeDraft};
+use crate::vault::types::definition::MAX_NAME_CHARS;
 
 impl Vault {
     /// Creates the types that the configured plugins declare, or updates them.
+    ///
+    /// What is stored keeps no daemon from starting: then the type stays as it was, and the log
+    /// says why.
+    ///
+    /// # Errors
+    /// `Invalid` when a plugin declares a new type that makes no sense.
     pub(in crate::vault) async fn declare_types(&self) -> Result<(), Error> {
         for plugin in self.plugins.list() {
-            if let Some(declared) = &plugin.declares {
-                self.declare(&plugin, declared).await?;
+            let Some(declared) = &plugin.declares else { continue };
+            match self.declare(&plugin, declared).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == Kind::Invalid && self.is_new(&plugin).await => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::error!(%error, cause = error.cause(), plugin = %plugin.identity.name,
+                        "the type that a plugin declares stays as it was, or is not there");
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing is stored of the type that the plugin declares: then what is wrong with it
+    /// is wrong with the plugin.
+    async fn is_new(&self, plugin: &TypePluginView) -> bool {
+        matches!(self.records().type_of_plugin(&plugin.identity.name).await, Ok(None))
     }
 
     async fn declare(&self, plugin: &TypePluginView, declared: &DeclaredType) -> Result<(), Error> {
@@ -45,11 +66,18 @@ impl Vault {
             }
             None => None,
         };
-        let id = stored.as_ref().map(|stored| stored.value.id);
+        let blank = || CredentialType { declared: true, ..self.blank_type(plugin.clone()) };
+        let from = stored.as_ref().map_or_else(blank, |stored| CredentialType {
+            permission_scope: None,
+            ..stored.value.clone()
+        });
         let is_taken =
-            types.by_name(&declared.name).is_some_and(|other| Some(other.value.id) != id);
-        let name = declared_name(plugin, declared, is_taken);
-        let wanted = self.declared_type(plugin, declared, (stored.as_deref(), name))?;
+            |name: &str| types.by_name(name).is_some_and(|other| other.value.id != from.id);
+        let name = declared_name((plugin, from.id), declared, is_taken);
+        let wanted = self.declared_type(plugin, declared, (&from, name))?;
+        for (_, field) in self.options.computed_plain.refused(&wanted) {
+            tracing::warn!(%plugin, field, "the plugin declares a plain field that it may not fill: list it in computed_plain, or it stays empty");
+        }
         match &stored {
             Some(stored) => self.update_declared(stored, &wanted).await,
             None => self.create_declared(&wanted).await,
@@ -61,13 +89,8 @@ impl Vault {
         &self,
         plugin: &PluginName,
         declared: &DeclaredType,
-        (stored, name): (Option<&Versioned<CredentialType>>, String),
+        (from, name): (&CredentialType, String),
     ) -> Result<CredentialType, Error> {
-        let blank = || CredentialType { declared: true, ..self.blank_type(plugin.clone()) };
-        let from = stored.map_or_else(blank, |stored| CredentialType {
-            permission_scope: None,
-            ..stored.value.clone()
-        });
         let draft = TypeDraft {
             name: Some(name),
             permission_scope: declared.permission_scope.clone(),
@@ -76,7 +99,7 @@ impl Vault {
             plugin: None,
             fields: Some(declared.fields.iter().map(|field| Some(field_draft(field))).collect()),
         };
-        self.apply_draft(&from, &draft, Problems::default())
+        self.apply_draft(from, &draft, Problems::default())
             .map_err(|error| invalid_declaration(plugin, &error))
     }
 
@@ -107,9 +130,23 @@ impl Vault {
     }
 }
 
-/// The name of the type. When another type has the declared name, the plugin's name is added.
-fn declared_name(plugin: &PluginName, declared: &DeclaredType, is_taken: bool) -> String {
-    if is_taken { format!("{} ({plugin})", declared.name) } else { declared.name.clone() }
+/// The name of the type: as declared, or, when another type has that name, with the plugin's name
+/// behind it, or its own id, or the id and a number. Users name types as they like: there is always
+/// a name that is free.
+fn declared_name(
+    (plugin, id): (&PluginName, TypeId),
+    declared: &DeclaredType,
+    is_taken: impl Fn(&str) -> bool,
+) -> String {
+    let numbered = (2_u64..).map(|number| format!(" ({id} {number})"));
+    let suffixes =
+        [String::new(), format!(" ({plugin})"), format!(" ({id})")].into_iter().chain(numbered);
+    let mut names = suffixes.map(|suffix| {
+        let room = MAX_NAME_CHARS.saturating_sub(suffix.chars().count());
+        let name: String = declared.name.chars().take(room).collect();
+        if suffix.is_empty() { declared.name.clone() } else { name + &suffix }
+    });
+    names.find(|name| !is_taken(name)).unwrap_or_else(|| id.to_string())
 }
 
 fn field_draft(field: &Field) -> FieldDraft {

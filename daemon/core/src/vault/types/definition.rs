@@ -10,7 +10,7 @@ use crate::text;
 use crate::vault::draft::{FieldDraft, Problems};
 
 /// Longest name of anything in the vault, in characters.
-const MAX_NAME_CHARS: usize = 200;
+pub(super) const MAX_NAME_CHARS: usize = 200;
 /// Longest id of a field.
 const MAX_FIELD_ID: usize = 64;
 /// Longest permission that narrows a type.

@@ -4,6 +4,8 @@
 //! every credential write that was checked against the old one fails. What a change leaves to do is
 //! done by `vault::jobs`. Start with [`Vault::change_type`] and [`Vault::replace_type`].
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::changes::{ChangePlan, FieldProperty, LockedProperty, former_fields, plan_change};
@@ -79,9 +81,10 @@ impl Vault {
     ///
     /// # Errors
     /// `NotFound`; `Forbidden` when a scope that the change needs is not held; `Invalid` with every
-    /// problem; `Conflict` when the name is taken, the type belongs to its plugin, or a field that
-    /// has secure values would become plain or change its type or choices; `Internal` when the
-    /// store fails.
+    /// problem; `Conflict` when the name is taken, the type belongs to its plugin, a field that has
+    /// secure values would become plain or change its type or choices, or there are secure values
+    /// and the plugin would change or compute a further plain field; `Internal` when the store
+    /// fails.
     pub async fn change_type(
         &self,
         grant: Grant<ChangeType>,
@@ -172,7 +175,7 @@ impl Vault {
         actor: Option<Actor>,
     ) -> Result<(), CommitError> {
         let ChangePlan { locked, reseal } = plan(&stored.value, wanted);
-        if stored.value.fields != wanted.fields {
+        if stored.value.fields != wanted.fields || stored.value.plugin != wanted.plugin {
             // What an earlier change left unsealed is sealed first: a value that was secure for a
             // moment stays secure.
             self.reseal_type(stored).await?;
@@ -206,7 +209,7 @@ impl Vault {
         locked: &[LockedProperty],
         wanted: &[Field],
     ) -> Result<Versioned<CredentialType>, CommitError> {
-        let closing = locked.iter().map(|locked| locked.field.clone()).collect();
+        let closing = closing_fields(&stored.value, locked);
         let marked = CredentialType { closing, ..stored.value.clone() };
         let change =
             TypeChange { before: Some(stored), after: Some(&marked), ..TypeChange::default() };
@@ -290,6 +293,11 @@ impl Vault {
                 wanted.former = former_fields(old, former, &wanted.fields);
             }
         }
+        if !wanted.declared
+            && (wanted.fields != credential_type.fields || wanted.plugin != credential_type.plugin)
+        {
+            self.check_computed(&mut problems, &wanted, draft.fields.is_some());
+        }
         if encode(&wanted)?.len() > MAX_TYPE_BYTES {
             problems.add(
                 [RequestField::Fields.into()],
@@ -297,6 +305,23 @@ impl Vault {
             );
         }
         problems.into_result().map(|()| wanted)
+    }
+
+    /// Refuses plain fields that the plugin may not fill.
+    fn check_computed(&self, problems: &mut Problems, wanted: &CredentialType, fields_sent: bool) {
+        for (place, id) in self.options.computed_plain.refused(wanted) {
+            let message = format!(
+                "The plugin {} may not fill the plain field {id}: the configuration does not list it in computed_plain.",
+                wanted.plugin
+            );
+            if fields_sent {
+                let path =
+                    [RequestField::Fields.into(), place.into(), RequestField::Computed.into()];
+                problems.add(path, message);
+            } else {
+                problems.add([RequestField::Plugin.into()], message);
+            }
+        }
     }
 
     fn parse_plugin(&self, problems: &mut Problems, name: &str) -> Option<PluginName> {
@@ -332,15 +357,39 @@ fn plan(credential_type: &CredentialType, wanted: &CredentialType) -> ChangePlan
     if credential_type.declared {
         plan.locked.retain(|locked| locked.property == FieldProperty::Secure);
     }
+    if credential_type.plugin != wanted.plugin {
+        plan.locked.push(LockedProperty::plugin());
+    }
     plan
 }
 
+/// The fields whose values, when they are sealed meanwhile, end a change with these locks.
+fn closing_fields(credential_type: &CredentialType, locked: &[LockedProperty]) -> Vec<String> {
+    let (any, own): (Vec<_>, Vec<_>) =
+        locked.iter().partition(|locked| locked.property.is_locked_by_any_field());
+    let secure = credential_type.fields.iter().filter(|field| field.secure && !any.is_empty());
+    let fields: BTreeSet<_> = own
+        .into_iter()
+        .map(|locked| &locked.field)
+        .chain(secure.map(|field| &field.id))
+        .cloned()
+        .collect();
+    fields.into_iter().collect()
+}
+
 fn locks(credential: &Credential, locked: &LockedProperty) -> bool {
-    credential.sealed_fields.contains(&locked.field)
-        && (credential.deleted.is_none() || locked.property.is_locked_by_deleted())
+    let is_sealed = if locked.property.is_locked_by_any_field() {
+        !credential.sealed_fields.is_empty()
+    } else {
+        credential.sealed_fields.contains(&locked.field)
+    };
+    is_sealed && (credential.deleted.is_none() || locked.property.is_locked_by_deleted())
 }
 
 fn refusal_of_lock(lock: &LockedProperty, wanted: &[Field]) -> Error {
+    if lock.property == FieldProperty::Plugin {
+        return conflict([lock.property.field().into()], lock.property.why());
+    }
     let index = wanted.iter().position(|field| field.id == lock.field).unwrap_or_default();
     conflict(
         [RequestField::Fields.into(), index.into(), lock.property.field().into()],

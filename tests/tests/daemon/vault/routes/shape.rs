@@ -37,7 +37,7 @@ pub(crate) enum Shape {
 const OURS: (&str, &str, &str) = ("permissionScope", "icon", "plugin");
 
 /// Keys that are ours, and there only when they say something.
-const SOMETIMES: [&str; 3] = ["choices", "computed", "missingSince"];
+const SOMETIMES: [&str; 4] = ["choices", "computed", "missingSince", "errors"];
 
 /// Keys of what may be unknown.
 const UNKNOWN: [&str; 6] =
