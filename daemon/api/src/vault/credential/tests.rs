@@ -393,7 +393,15 @@ async fn each_route_wants_its_own_permissions() {
             let refused = world.ask_with((method, path), &rest.join(","), &[], body).await;
             assert_eq!(
                 refused.body,
-                json!({ "status": 403, "message": "Insufficient permissions", "successful": false }),
+                json!({
+                    "status": 403,
+                    "message": "Insufficient permissions",
+                    "errors": [{
+                        "path": [],
+                        "message": format!("The permission {missing} is missing."),
+                    }],
+                    "successful": false,
+                }),
                 "{method} {path}"
             );
         }
