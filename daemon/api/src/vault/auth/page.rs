@@ -52,7 +52,7 @@ pub(super) fn not_signed_in(nonce: &str, refusal: Refusal) -> Reply {
 pub(super) fn question(nonce: &str, action: &str, asked: &Confirmation) -> Reply {
     let program = escaped(&place(asked.program));
     let waiting = waiting(asked.waiting);
-    let [login, provider] = [&asked.login, asked.provider.as_str()].map(escaped);
+    let (login, provider) = (escaped(&asked.login), escaped(asked.provider.as_str()));
     let token = escaped(asked.token.expose_str().unwrap_or_default());
     let (action, code) = (escaped(action), escaped(&asked.code));
     let body = format!(
