@@ -406,7 +406,7 @@ mod tests {
         let working = tokio::spawn({
             let world = Arc::clone(&world);
             async move {
-                loop {
+                for _ in 0..50 {
                     let lease = world.get("alice", "ssh").await.unwrap();
                     let other = world.get("bob", "ssh").await.unwrap();
                     world.revoke("alice", lease).await.unwrap();
@@ -415,11 +415,13 @@ mod tests {
             }
         });
         let before = world.store.commits();
-        for _ in 0..50 {
+        assert_eq!(faults(&world).await, Vec::<String>::new());
+        assert!(world.store.commits() > before + 50, "it worked meanwhile");
+        while !working.is_finished() {
             assert_eq!(faults(&world).await, Vec::<String>::new());
         }
-        assert!(world.store.commits() > before + 50, "it worked meanwhile");
-        working.abort();
+        working.await.unwrap();
+        world.assert_sound().await;
     }
 
     #[tokio::test]

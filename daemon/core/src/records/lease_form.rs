@@ -182,10 +182,9 @@ mod tests {
             (world.store.dump("state-of/").len(), world.store.dump("failing/").len()),
             (60, 20)
         );
-        let commits = world.store.commits();
         world.crash().await;
         world.leases.start().await.unwrap();
-        assert!(world.store.commits() - commits <= 2, "once is enough");
+        assert!(world.store.commits() <= 2, "once is enough");
         world.run(HOUR + 60 * SECOND).await;
         assert_eq!(world.count("alice", "ssh").await, 40);
         world.run(DAY).await;

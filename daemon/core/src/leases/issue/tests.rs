@@ -836,7 +836,7 @@ async fn a_clean_up_that_a_late_answer_overtakes_does_not_end_the_lease() {
 }
 
 #[tokio::test]
-async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
+async fn a_late_answer_that_names_another_leases_state_is_not_revoked_by_it() {
     let world = Arc::new(World::new().await);
     let gate = Gate::shut();
     let make = Box::new(IssueStep::state("same"));
@@ -849,7 +849,7 @@ async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
         tokio::task::yield_now().await;
     }
     world.plugins.on_issue(&id("ssh"), IssueStep::state("same"));
-    let bobs = world.get("bob", "ssh").await.unwrap();
+    let other = world.get("alice", "ssh").await.unwrap();
     world.clock.set_wall(world.now() + HOUR);
     world.leases.start().await.unwrap();
     world.run(10 * SECOND).await;
@@ -857,8 +857,8 @@ async fn a_late_answer_that_names_anothers_state_is_not_revoked_by_it() {
     assert_eq!(ask.await.unwrap(), Err(Kind::PluginTimeout));
     world.run(5 * 60 * SECOND).await;
     assert_eq!(world.things(), ["same"]);
-    assert_eq!(world.listed("bob").await, [bobs]);
-    assert_eq!(world.count("alice", "ssh").await, 0, "cleaned up by its own id alone");
+    assert_eq!(world.listed("alice").await, [other]);
+    assert_eq!(world.count("alice", "ssh").await, 1, "cleaned up by its own id alone");
     world.assert_sound().await;
 }
 
