@@ -91,5 +91,5 @@ fn is_remnant(rest: &[u8], mark: &Mark) -> bool {
 /// The number of the last whole line in the tail of a file, whoever wrote it.
 pub(super) fn last_number(tail: &[u8]) -> Option<u64> {
     let mut lines = tail.split(|byte| *byte == b'\n').rev().skip(1);
-    lines.find_map(|line| Line::read(line)).map(|line| line.mark.number)
+    lines.find_map(Line::read).map(|line| line.mark.number)
 }
