@@ -1,25 +1,27 @@
 //! A store that has lost something, from an operator's view: the start is refused and changes
 //! nothing, and a command accepts the loss.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use credsmith_tests::{Provider, Request, Site, credsmith, eventually};
 use serde_json::json;
 
 use crate::world::{User, ready};
 
-/// Exit code and standard error of a command about the site.
+/// Exit code and standard error of a command about the site. Nothing is on its standard input.
 fn command(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = credsmith();
-    command.args(arguments).arg("--config").arg(site.configuration());
+    command.args(arguments).arg("--config").arg(site.configuration()).stdin(Stdio::null());
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, Permissions::from_mode(0o700)).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
@@ -35,8 +37,6 @@ fn copy(from: &Path, to: &Path) {
 fn exchange(from: &Path, to: &Path) {
     fs::remove_dir_all(to).unwrap();
     copy(from, to);
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(to, private).unwrap();
 }
 
 #[track_caller]

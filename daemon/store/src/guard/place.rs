@@ -98,7 +98,7 @@ impl Place {
         let noted = copied
             .and_then(|()| copy::write_whole(&self.before_list(), stock.to_text().as_bytes()));
         if noted.is_err() {
-            // A part of a copy serves nobody; the store has not been touched.
+            // A part of a copy is of no use; the store has not been touched.
             let _removed = self.discard();
         }
         noted

@@ -88,8 +88,8 @@ fn is_remnant(rest: &[u8], mark: &Mark) -> bool {
     !is_line && (text.is_empty() || is_torn(text, mark))
 }
 
-/// The number of the last whole line in the tail of a file, whoever wrote it.
+/// The number of the last whole line in the tail of a file, authentic or not.
 pub(super) fn last_number(tail: &[u8]) -> Option<u64> {
     let mut lines = tail.split(|byte| *byte == b'\n').rev().skip(1);
-    lines.find_map(|line| Line::read(line)).map(|line| line.mark.number)
+    lines.find_map(Line::read).map(|line| line.mark.number)
 }

@@ -275,7 +275,7 @@ async fn an_end_that_was_changed_in_place_is_found_by_the_next_write() {
 
 /// A backup of the store was put back: the file knows more. That is no round that was cut off.
 #[tokio::test]
-async fn a_store_behind_the_log_is_told_and_adopts_nothing() {
+async fn a_store_behind_the_log_is_reported_and_adopts_nothing() {
     // Fewer lines than a round, and more.
     for (forgotten, moved) in [(1, false), (30, false), (900, false), (30, true), (900, true)] {
         let mut site = Site::new().await;
@@ -311,7 +311,7 @@ async fn a_store_behind_the_log_is_told_and_adopts_nothing() {
 
 /// The older lines were put away, and the store is older than they are.
 #[tokio::test]
-async fn a_store_behind_a_log_that_was_rotated_is_told() {
+async fn a_store_behind_a_log_that_was_rotated_is_reported() {
     let mut site = Site::new().await;
     site.record(0..2).await;
     site.log().finish().await.unwrap();

@@ -129,14 +129,14 @@ fn is_whole_or_refused(killed: &Killed, file: &Path, kind: Damage, at: u64) -> b
             true
         }
         Err(error) => {
-            let is_told = matches!(
+            let is_reported = matches!(
                 error,
                 OpenError::Lost { .. }
                     | OpenError::Damaged { .. }
                     | OpenError::Gone { .. }
                     | OpenError::Io { .. }
             );
-            assert!(is_told, "{context}: {error}");
+            assert!(is_reported, "{context}: {error}");
             let after = Stock::take(&place, &read_file).unwrap();
             assert_eq!(after, before, "{context}: the files are not as they were");
             false

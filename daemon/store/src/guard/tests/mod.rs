@@ -126,8 +126,8 @@ fn a_read_error_inside_the_engine_is_found_out_and_undone() {
                 Toy::open(directory.path(), Some(fails_at))
             });
             let error = opened.err().expect("it should not open");
-            let is_told = matches!(error, OpenError::Lost { .. } | OpenError::Gone { .. });
-            assert!(is_told, "{fails_at}: {error}");
+            let is_reported = matches!(error, OpenError::Lost { .. } | OpenError::Gone { .. });
+            assert!(is_reported, "{fails_at}: {error}");
             assert_eq!(site.files(), before, "{fails_at}");
         }
         assert_eq!(site.entries(), 50);
