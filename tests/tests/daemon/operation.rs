@@ -332,7 +332,7 @@ fn use_everything(user: &User<'_>, canaries: &mut Canaries) {
     }
     for request in [
         Request::get(format!("{REQUEST}?access_token={}", user.token)),
-        Request::get(REQUEST).header("Authorization", format!("bearer {}", user.token)),
+        Request::get(REQUEST).header("Authorization", format!("Token {}", user.token)),
         Request::get(REQUEST).header("Authorization", user.token.as_str()),
         Request::get(REQUEST)
             .header("Cookie", format!("watts_session={}", user.token))
