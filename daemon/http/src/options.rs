@@ -44,6 +44,9 @@ pub struct ServerOptions {
     /// How long a whole body may take; below `deadline`, so that a slow client gets a 408 and not
     /// a 503.
     pub body_timeout: Duration,
+    /// The path below which everything lies for clients, such as `/watts`, and which a proxy may or
+    /// may not take off; empty: none.
+    pub base_path: String,
     /// The host names that are served.
     pub hosts: HostPolicy,
     /// Whether browsers are told to come back over TLS alone (RFC 6797): where clients reach the
@@ -69,6 +72,7 @@ impl Default for ServerOptions {
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            base_path: String::new(),
             hosts: HostPolicy::Any,
             strict_transport: false,
             trusted_proxies: TrustedProxies::default(),

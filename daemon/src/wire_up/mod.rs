@@ -283,6 +283,7 @@ impl Daemon {
         let options = ServerOptions {
             deadline: self.deadline,
             hosts,
+            base_path: config.server.public_url.path().trim_end_matches('/').to_owned(),
             strict_transport: public_url(config).starts_with("https://"),
             trusted_proxies,
             connections: descriptors::of_clients(config, descriptors).connections,

@@ -121,12 +121,12 @@ mod tests {
         world.leases.start().await.unwrap();
         let kept = world.get("alice", "ssh").await.unwrap();
         let revoked = world.get("alice", "ssh").await.unwrap();
-        world.leases.suspend(operator(), caller("carol").subject()).await.unwrap();
+        world.leases.suspend(operator(), caller("carol").subject(), true).await.unwrap();
         log(&world, &file).finish().await.unwrap();
         let backup = world.store.snapshot();
 
         world.leases.resume(operator(), caller("carol").subject()).await.unwrap();
-        world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
+        world.leases.suspend(operator(), caller("bob").subject(), true).await.unwrap();
         world.revoke("alice", revoked).await.unwrap();
         log(&world, &file).finish().await.unwrap();
         let lines = file.lines().len() as u64;
@@ -165,7 +165,7 @@ mod tests {
     async fn lines_without_a_code_count_for_nothing() {
         let world = World::new().await;
         let file = MemoryFile::default();
-        world.leases.suspend(operator(), caller("bob").subject()).await.unwrap();
+        world.leases.suspend(operator(), caller("bob").subject(), true).await.unwrap();
         log(&world, &file).finish().await.unwrap();
         let line = file.lines().remove(0);
         let mut forgotten = Forgotten::since_end_of(world.ground()).await.unwrap();

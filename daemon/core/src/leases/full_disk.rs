@@ -28,7 +28,7 @@ async fn on_a_full_disk_nothing_is_issued_and_reads_and_revocations_go_on() {
     assert_eq!(world.stage(asked).await, "ended");
     let (issuer, subject) = (crate::doubles::ISSUER, "carol");
     let subject = crate::caller::Subject { issuer: issuer.into(), subject: subject.into() };
-    world.leases.suspend(operator(), &subject).await.unwrap();
+    world.leases.suspend(operator(), &subject, true).await.unwrap();
     world.run(HOUR + 120 * SECOND).await;
     assert_eq!(world.stage(due).await, "ended");
 

@@ -167,7 +167,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Issue,
         Self::Collect,
         Self::Revoke,

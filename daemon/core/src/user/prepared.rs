@@ -43,7 +43,7 @@ impl Users {
     pub(crate) async fn refuse_if_suspended(&self, sign_in: &PreparedSignIn) -> Result<(), Error> {
         self.refuse_suspended(sign_in.subject()).await?;
         match self.ground.records.user_of(sign_in.subject()).await? {
-            Some(user) if user.value.suspended => Err(suspended()),
+            Some(user) if user.value.suspended.is_some() => Err(suspended()),
             _ => Ok(()),
         }
     }

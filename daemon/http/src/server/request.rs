@@ -51,6 +51,7 @@ pub(super) struct On {
 pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Reply {
     let _turn = on.pace.begin();
     let id = RequestId::next();
+    take_base_off(incoming.uri_mut(), &on.shared.options.base_path);
     let surface = Arc::clone(on.shared.surfaces.find(incoming.uri().path()));
     let source = on.shared.options.trusted_proxies.source(&on.peer, incoming.headers());
     let client = source.address;
@@ -69,7 +70,7 @@ pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Re
         if let Some(value) = id.header() {
             reply.headers_mut().insert(X_REQUEST_ID, value);
         }
-        if shared.options.strict_transport {
+        if on.shared.options.strict_transport {
             reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
         }
         log(&reply, begun);
@@ -77,6 +78,21 @@ pub(super) async fn answer(mut incoming: http::Request<Incoming>, on: &On) -> Re
     }
     .instrument(span)
     .await
+}
+
+/// Takes `base`, below which all paths lie in front of a proxy, off the path of a request, if the
+/// proxy has not done so. `base` begins with a slash and does not end with one, or is empty.
+fn take_base_off(uri: &mut http::Uri, base: &str) {
+    let Some(rest) = uri.path().strip_prefix(base).filter(|_| !base.is_empty()) else { return };
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return;
+    }
+    let path = if rest.is_empty() { "/" } else { rest };
+    let whole = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = std::mem::take(uri).into_parts();
+    // A part of a valid path that begins with a slash is one, too.
+    parts.path_and_query = whole.parse().ok().or(parts.path_and_query);
+    *uri = http::Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// The reply of the surface, or its wording of the fault that prevented one; begins the upgrade
@@ -252,5 +268,32 @@ fn log(reply: &Reply, begun: Instant) {
         tracing::debug!(status, micros, "request answered");
     } else {
         tracing::info!(status, micros, "request answered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_the_public_address_is_served_as_such() {
+        for (base, sent, served) in [
+            ("", "/api/v2/info?x=1", "/api/v2/info?x=1"),
+            ("/watts", "/watts/api/v2/info?x=1", "/api/v2/info?x=1"),
+            ("/watts", "/watts", "/"),
+            ("/watts", "/watts?x", "/?x"),
+            ("/watts", "/watts/", "/"),
+            ("/watts", "/api/v2/info", "/api/v2/info"),
+            ("/watts", "/wattson/api", "/wattson/api"),
+            ("/watts", "/watts/watts/api", "/watts/api"),
+            ("/a/b", "/a/b/v1/teapot", "/v1/teapot"),
+            ("/a/b", "/a/c", "/a/c"),
+            ("/watts", "http://h/watts/v1?y", "http://h/v1?y"),
+            ("/watts", "*", "*"),
+        ] {
+            let mut uri: http::Uri = sent.parse().unwrap();
+            take_base_off(&mut uri, base);
+            assert_eq!(uri.to_string(), served, "{base} {sent}");
+        }
     }
 }

@@ -183,7 +183,7 @@ async fn a_suspension_before_the_answer_stops_the_sign_in() {
     let client = setup.sessions.attach(&key, at(1)).unwrap();
     let question = setup.ask(setup.callback(&key, "alice")).await;
     let subject = caller("alice").subject().clone();
-    setup.world.leases.suspend(operator(), &subject).await.unwrap();
+    setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
     let answered = setup.sessions.answer(&question.token, Answer::Yes, at(1)).await;
     assert_eq!(kind(answered), Some(Kind::Unauthenticated));
     assert_eq!(kind(client.tokens().await), Some(Kind::Unauthenticated));

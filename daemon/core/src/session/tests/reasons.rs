@@ -55,14 +55,14 @@ async fn a_refused_sign_in_of_a_suspended_user_is_in_the_log_and_the_audit() {
         }
         let key = setup.begin();
         if is_early {
-            setup.world.leases.suspend(operator(), &subject).await.unwrap();
+            setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
         }
         let finished = setup.finish(setup.callback(&key, "alice")).await;
         let refused = if is_early {
             finished.unwrap_err()
         } else {
             finished.unwrap();
-            setup.world.leases.suspend(operator(), &subject).await.unwrap();
+            setup.world.leases.suspend(operator(), &subject, true).await.unwrap();
             setup.sessions.attach(&key, at(1)).unwrap().tokens().await.unwrap_err()
         };
         assert_eq!(refused.kind(), Kind::Unauthenticated);
