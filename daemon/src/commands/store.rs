@@ -55,6 +55,7 @@ async fn look_and_accept(
         store: shared,
         keyring,
         max_drift: DEFAULT_MAX_DRIFT,
+        requests_per_user: 1,
     });
     let mut forgotten = Forgotten::since_end_of(&ground).await.map_err(Failure::error)?;
     for path in older {

@@ -124,7 +124,7 @@ pub(crate) async fn wire_up(
     // An older store may have forgotten suspensions and revocations: nothing is done from it.
     if let Err(behind) = audit.begin().await {
         // This puts the files back as they were.
-        let _closed = store.close().await;
+        let _closed = store.inner().close().await;
         return Err(Failure::run(behind.to_string()));
     }
     settle(&store).await?;

@@ -44,7 +44,8 @@ impl Daemon {
     }
 
     async fn identify(&self, token: &str) -> Result<Arc<Identity>, Error> {
-        self.0.identify(&ProviderId::parse("dev").unwrap(), Arc::new(Secret::new(token))).await
+        let token = Arc::new(Secret::new(token));
+        self.0.identify(&ProviderId::parse("dev").unwrap(), token, None).await
     }
 
     /// Begins a sign-in, and is `user`'s browser on the way to the provider and back.
@@ -68,7 +69,8 @@ impl Daemon {
             nonce: back.flow.nonce.clone(),
             redirect_uri: back.flow.redirect_uri.clone(),
         };
-        self.0.finish(flow, Secret::new(back.code.clone()), Some(&back.issuer)).await
+        let from = std::net::IpAddr::from([127, 0, 0, 1]).into();
+        self.0.finish(&flow, Secret::new(back.code.clone()), Some(&back.issuer), from).await
     }
 }
 

@@ -29,8 +29,7 @@ pub(super) fn route() -> Route {
     let row = Route::post("/v1/auth/confirm", Access::Public, |cx| confirm(cx).boxed())
         .summary("Takes the answer of the user whom the page of a sign-in asks: its program gets the tokens after a yes only.")
         .reads_form::<Fields>()
-        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN])
-        .no_store();
+        .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]);
     with_pages(
         row,
         &[
