@@ -36,6 +36,7 @@ const X_REFRESH_TOKEN: HeaderName = HeaderName::from_static("x-refresh-token");
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/auth/uri", Access::Public, |cx| begin(cx).boxed())
+            .named("beginSignIn")
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI")
@@ -43,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
             .no_store(),
         redirect(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
+            .named("waitForSignIn")
             .summary("Waits as a WebSocket for the result of a sign-in: one text with the tokens, or with an error.")
             .needs_query::<String>("callbackKey", "The callback key.")
             .answer(StatusCode::SWITCHING_PROTOCOLS, Content::Nothing { about: "The socket." })
@@ -55,12 +57,14 @@ pub(super) fn routes() -> Vec<Route> {
             ])
             .no_store(),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
+            .named("refreshTokens")
             .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session.")
-            .header::<String>("x-refresh-token", "The refresh token.")
+            .needs_header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
             .fails(&[StatusCode::UNAUTHORIZED])
             .no_store(),
         Route::post("/v1/auth/logout", Access::Caller, |cx| sign_out(cx).boxed())
+            .named("signOut")
             .summary("Ends the session of the token.")
             .answers::<()>(StatusCode::OK, "Logged out."),
     ]
@@ -69,6 +73,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn redirect() -> Route {
     const PAGE: Content = Content::Other { about: "A page that says so.", media_type: "text/html" };
     let row = Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx).boxed())
+        .named("finishSignIn")
         .summary("The address to which a provider sends the browser back.")
         .needs_query::<String>("state", "The callback key.")
         .query::<String>("code", "The code of the provider for a sign-in.")
