@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { close } from "./lib/report.mjs";
 import { prepare } from "./lib/stage.mjs";
+import { clients } from "./steps/clients.mjs";
 import { fuzz } from "./steps/fuzz.mjs";
 import { info } from "./steps/info.mjs";
 import { keyed } from "./steps/keyed.mjs";
@@ -32,6 +33,7 @@ try {
   await vaultAfterRestart(stage, kept);
   await expiry(stage, brief);
   await silence(stage);
+  await clients(stage);
   await fuzz(stage);
   close({ failed: 0 });
   process.exit(0);

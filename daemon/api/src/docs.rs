@@ -27,6 +27,8 @@ pub(crate) fn never_null(schema: &mut Schema) {
 /// The documentation of a route.
 #[derive(Default)]
 pub(crate) struct Docs {
+    /// The id of the operation, in words that people would choose.
+    pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<SchemaOf>,

@@ -11,7 +11,7 @@ mod vault;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use credsmith_api::openapi::{self, OpenApi};
+use credsmith_api::openapi::{self, Documented, OpenApi};
 use credsmith_api::ops::{Ops, VaultCore};
 use credsmith_api::vault as vault_api;
 use credsmith_api::watts::{self, Watts};
@@ -299,7 +299,8 @@ impl Daemon {
 
     /// Assigns paths to surfaces.
     fn surfaces(&self, config: &Config, watts: Watts) -> Result<Surfaces, Failure> {
-        let openapi = OpenApi::new(&public_url(config), env!("CARGO_PKG_VERSION"));
+        let documented = if self.vault.is_some() { Documented::All } else { Documented::Watts };
+        let openapi = OpenApi::new(&public_url(config), env!("CARGO_PKG_VERSION"), documented);
         let surfaces = Surfaces::new(Arc::new(watts)).with(openapi::PATH, Arc::new(openapi));
         let Some(VaultHalf { companies, users, sessions, vault }) = &self.vault else {
             return Ok(surfaces);

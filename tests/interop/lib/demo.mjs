@@ -25,6 +25,22 @@ export class Demo {
     await this.#process.line(/^ready (.*)$/m);
   }
 
+  /** Its OpenAPI document, as text. */
+  document() {
+    return read(`${this.url}/openapi.json`);
+  }
+
+  /** An access token of the demo provider for `account`, for the WaTTS dialect. */
+  async providerToken(account) {
+    return (await read(`${this.issuer}/dev/token?user=${account}`)).trim();
+  }
+
+  /** An access token of the vault for `account`: the demo provider answers without a page to a browser that says who it is. */
+  async vaultToken(account) {
+    const { data } = JSON.parse(await read(`${this.url}/v1/auth/uri`));
+    return JSON.parse(await read(`${data.uri}&login_hint=${account}`)).data.accessToken;
+  }
+
   /** Ends it as an operator does, and returns its exit code. */
   stop() {
     return this.#process.stop();
@@ -34,4 +50,11 @@ export class Demo {
   log() {
     return this.#process.said();
   }
+}
+
+async function read(url) {
+  const answer = await fetch(url, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(30_000) });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`GET ${url} was answered with ${answer.status}: ${text}`);
+  return text;
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    DOCUMENT.get_or_init(|| super::document("https://vault.example", "1.2.3"))
+    DOCUMENT
+        .get_or_init(|| super::document("https://vault.example", "1.2.3", super::Documented::All))
 }
 
 /// Panics unless the document has the status, the content type, the headers and the body of an

@@ -3,38 +3,60 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::parts::set;
+use super::parts::{self, set};
 use super::schemas::Schemas;
-use super::{vault, watts};
+use super::{Documented, examples, vault, watts};
 
-pub(super) fn of(public_url: &str, version: &str) -> Value {
+pub(super) fn of(public_url: &str, version: &str, surfaces: Documented) -> Value {
     let mut schemas = Schemas::new();
-    let paths = paths(&mut schemas);
-    let mut responses = vault::failures();
-    responses.extend(watts::failures(&mut schemas));
+    let mut paths = paths(&mut schemas, surfaces);
+    let mut responses = watts::failures(&mut schemas);
+    let mut security = json!({ watts::SECURITY: watts::security() });
+    let mut named = schemas.into_named();
+    let mut tags = Vec::from(watts::TAGS);
+    if surfaces == Documented::All {
+        responses.extend(vault::failures());
+        set(&mut security, vault::SECURITY, vault::security());
+        named.extend(vault::schemas());
+        tags.extend(vault::TAGS);
+    }
+    responses.values_mut().for_each(parts::with_request_id);
+    paths.values_mut().for_each(with_request_ids);
+    examples::add(&mut paths, &named);
+    let tags: Vec<_> = tags
+        .into_iter()
+        .map(|(name, about)| json!({ "name": name, "description": about }))
+        .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Credsmith",
             "version": version,
-            "description": "Issues and revokes credentials, and keeps those of companies. Two dialects over one core: the vault below /v1, \
-                and that of WaTTS below /api/v1 and /api/v2.",
+            "description": "Issues and revokes credentials, and keeps those of companies. Two dialects over one core: that of WaTTS below \
+                /api/v1 and /api/v2 and, where it is configured, the vault below /v1.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": public_url }],
+        "servers": [{ "url": public_url, "description": "This daemon." }],
+        "tags": tags,
         "paths": paths,
-        "components": {
-            "schemas": schemas.into_named(),
-            "responses": responses,
-            "securitySchemes": { vault::SECURITY: vault::security(), watts::SECURITY: watts::security() },
-        },
+        "components": { "schemas": named, "responses": responses, "securitySchemes": security },
     })
 }
 
-/// The operations of both dialects.
-pub(super) fn paths(schemas: &mut Schemas) -> Map<String, Value> {
+/// Adds the header with the id of the request to every answer of a path.
+fn with_request_ids(item: &mut Value) {
+    let operations = item.as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in operations {
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        responses.into_iter().flat_map(Map::values_mut).for_each(parts::with_request_id);
+    }
+}
+
+/// The operations of the dialects that are served.
+pub(super) fn paths(schemas: &mut Schemas, surfaces: Documented) -> Map<String, Value> {
     let mut paths = Map::new();
-    for route in crate::vault::routes() {
+    let of_the_vault = crate::vault::routes().into_iter();
+    for route in of_the_vault.filter(|_| surfaces == Documented::All) {
         let path = name_of(&paths, route.path());
         let operation = vault::operation(&route, &path, schemas);
         add(&mut paths, path, route.method(), operation);

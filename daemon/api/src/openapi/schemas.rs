@@ -1,9 +1,10 @@
 //! The schemas of types, which refer to each other by name.
 
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::properties;
 use crate::docs::SchemaOf;
 
 /// Collects schemas. Writing and reading have two views of a type: a key may be optional in one and
@@ -27,12 +28,16 @@ impl Schemas {
 
     /// The schema of a type that answers contain.
     pub(super) fn written(&mut self, schema: SchemaOf) -> Value {
-        closed(schema(&mut self.written))
+        let mut schema = schema(&mut self.written).to_value();
+        tidy(&mut schema, self.written.definitions());
+        schema
     }
 
     /// The schema of a type that requests contain.
     pub(super) fn read(&mut self, schema: SchemaOf) -> Value {
-        closed(schema(&mut self.read))
+        let mut schema = schema(&mut self.read).to_value();
+        tidy(&mut schema, self.read.definitions());
+        schema
     }
 
     /// The names that have different schemas in the two views.
@@ -49,15 +54,71 @@ impl Schemas {
     pub(super) fn into_named(mut self) -> Map<String, Value> {
         let mut named = self.written.take_definitions(true);
         named.extend(self.read.take_definitions(true));
-        named.values_mut().for_each(close);
+        let untidied = named.clone();
+        for (name, schema) in &mut named {
+            tidy(schema, &untidied);
+            properties::describe(name, schema);
+        }
         named
     }
 }
 
-fn closed(schema: Schema) -> Value {
-    let mut schema = schema.to_value();
-    close(&mut schema);
-    schema
+/// Makes of a derived schema one that generators of clients understand. `named` are the schemas that
+/// it may refer to.
+fn tidy(schema: &mut Value, named: &Map<String, Value>) {
+    spell_out(schema, named);
+    close(schema);
+}
+
+/// Writes the schemas of "anything" and of "nothing" in words: `true` and `{"type": "null"}` stop
+/// generators of clients.
+fn spell_out(schema: &mut Value, named: &Map<String, Value>) {
+    match schema {
+        Value::Bool(true) => *schema = json!({ "description": "Any JSON." }),
+        Value::Object(members) if is_null(members) => {
+            *schema = json!({
+                "type": ["object", "null"],
+                "maxProperties": 0,
+                "description": "Always `null`.",
+            });
+        }
+        Value::Object(members) => {
+            if let Some(nullable) = nullable(members, named) {
+                *schema = nullable;
+                return spell_out(schema, named);
+            }
+            let properties = members.get_mut("properties").and_then(Value::as_object_mut);
+            properties.into_iter().flat_map(Map::values_mut).for_each(|one| spell_out(one, named));
+            for key in ["anyOf", "oneOf", "allOf"] {
+                let listed = members.get_mut(key).and_then(Value::as_array_mut);
+                listed.into_iter().flatten().for_each(|one| spell_out(one, named));
+            }
+            members.get_mut("items").into_iter().for_each(|items| spell_out(items, named));
+        }
+        _ => {}
+    }
+}
+
+fn is_null(members: &Map<String, Value>) -> bool {
+    members.get("type") == Some(&json!("null"))
+}
+
+/// Of "this or `null`", a copy of this whose type includes `null`.
+fn nullable(members: &Map<String, Value>, named: &Map<String, Value>) -> Option<Value> {
+    let [of, null] = members.get("anyOf")?.as_array()?.as_slice() else { return None };
+    if !null.as_object().is_some_and(is_null) {
+        return None;
+    }
+    let reference = of.get("$ref").and_then(Value::as_str);
+    let name = reference.and_then(|reference| reference.rsplit('/').next());
+    let mut copy = name.map_or(Some(of), |name| named.get(name))?.clone();
+    let types = json!([copy.get("type")?, "null"]);
+    let of = copy.as_object_mut()?;
+    of.insert("type".to_owned(), types);
+    if let Some(about) = members.get("description") {
+        of.insert("description".to_owned(), about.clone());
+    }
+    Some(copy)
 }
 
 /// Allows objects only the keys that they name, unless their schema says otherwise.

@@ -16,10 +16,11 @@ pub(super) const SECURITY: &str = "vault";
 const FAILURE: &str = "VaultFailure";
 
 /// Failures of every route: the layers below a dialect refuse requests too.
-const ALWAYS: [StatusCode; 6] = [
+const ALWAYS: [StatusCode; 7] = [
     StatusCode::BAD_REQUEST,
-    StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::MISDIRECTED_REQUEST,
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
@@ -45,8 +46,8 @@ pub(super) fn security() -> Value {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token of a session: sign in at /v1/auth/uri. An operation lists behind it the scopes that the \
-            token needs, and the permissions that its user needs.",
+        "description": "An access token of a session: sign in at /v1/auth/uri. The description of each operation says which scope \
+            the token needs, and which permissions its user needs.",
     })
 }
 
@@ -55,9 +56,10 @@ pub(super) fn operation(route: &Route, path: &str, schemas: &mut Schemas) -> Val
     let mut parameters = parts::parameters(path, &route.docs, schemas);
     parameters.extend(condition(route));
     let mut operation = json!({
-        "operationId": parts::operation_id(route.method(), route.path()),
+        "operationId": route.docs.name,
         "tags": [tag(route.path())],
         "summary": route.docs.summary,
+        "description": description(route),
         "security": needs(route.access()),
         "parameters": parameters,
         "responses": responses(route, schemas),
@@ -68,6 +70,46 @@ pub(super) fn operation(route: &Route, path: &str, schemas: &mut Schemas) -> Val
     operation
 }
 
+/// The tags, and what their operations are about.
+pub(super) const TAGS: [(&str, &str); 7] = [
+    (
+        "auth",
+        "Signing in to the vault with a browser at an OpenID provider, and the tokens that come of it.",
+    ),
+    ("user", "The users of the vault, their roles, and the caller's own profile."),
+    ("company", "The companies whose credentials the vault keeps."),
+    (
+        "credential-type",
+        "Types: the fields that credentials have, and the plugin that checks them.",
+    ),
+    (
+        "credential",
+        "Credentials of companies. Secure values are sealed one by one and shown by `revealSecureValues` alone.",
+    ),
+    ("keys", "The public keys that the tokens of the vault are signed with."),
+    ("teapot", "Whether a vault answers here."),
+];
+
+/// What it does, and what its caller needs.
+fn description(route: &Route) -> String {
+    let needs = match route.access() {
+        Access::Public => "Needs no token.".to_owned(),
+        Access::Caller => "Needs an access token.".to_owned(),
+        Access::Needs { scopes, permissions } => {
+            let of = |one: &str, many: &str, names: &[&str]| match names {
+                [] => None,
+                [name] => Some(format!("the {one} `{name}`")),
+                names => Some(format!("the {many} `{}`", names.join("` and `"))),
+            };
+            let needs =
+                [of("scope", "scopes", scopes), of("permission", "permissions", permissions)];
+            let needs: Vec<_> = needs.into_iter().flatten().collect();
+            format!("Needs an access token with {}.", needs.join(" and "))
+        }
+    };
+    format!("{} {needs}", route.docs.summary)
+}
+
 fn tag(path: &str) -> &str {
     path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next()).unwrap_or("keys")
 }
@@ -75,11 +117,7 @@ fn tag(path: &str) -> &str {
 fn needs(access: Access) -> Value {
     match access {
         Access::Public => json!([]),
-        Access::Caller => json!([{ SECURITY: [] }]),
-        Access::Needs { scopes, permissions } => {
-            let names = [scopes, permissions].concat();
-            json!([{ SECURITY: names }])
-        }
+        Access::Caller | Access::Needs { .. } => json!([{ SECURITY: [] }]),
     }
 }
 
@@ -170,10 +208,18 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
     match data {
         Data::Absent => {}
         Data::One(schema) => {
-            members.insert("data".to_owned(), schemas.written(schema));
+            let mut schema = schemas.written(schema);
+            if schema.get("$ref").is_none() && schema.get("description").is_none() {
+                set(&mut schema, "description", json!("What was asked for."));
+            }
+            members.insert("data".to_owned(), schema);
         }
         Data::Page(schema) => {
-            let list = json!({ "type": "array", "items": schemas.written(schema) });
+            let list = json!({
+                "type": "array",
+                "items": schemas.written(schema),
+                "description": "The records of the page.",
+            });
             members.insert("data".to_owned(), list);
             members.insert("pagination".to_owned(), schemas.written(schema_of::<Pagination>));
         }
@@ -191,9 +237,19 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
 /// The members that every envelope has.
 fn envelope_members(status: StatusCode, message: &str) -> Map<String, Value> {
     Map::from_iter([
-        ("status".to_owned(), json!({ "const": status.as_u16() })),
-        ("message".to_owned(), json!({ "const": message })),
-        ("successful".to_owned(), json!({ "const": status.is_success() })),
+        (
+            "status".to_owned(),
+            json!({ "type": "integer", "const": status.as_u16(), "description": "The status of the answer." }),
+        ),
+        (
+            "message".to_owned(),
+            json!({ "type": "string", "const": message, "description": "What the status means here." }),
+        ),
+        (
+            "successful".to_owned(),
+            // Without a `const`: some generators compare it with the word.
+            json!({ "type": "boolean", "description": "Whether the request succeeded." }),
+        ),
     ])
 }
 
@@ -243,12 +299,67 @@ fn failure(status: StatusCode) -> Value {
 }
 
 fn problems() -> Value {
-    let segment = json!({ "type": ["string", "integer"] });
-    let members = Map::from_iter([
-        ("path".to_owned(), json!({ "type": "array", "items": segment })),
-        ("message".to_owned(), json!({ "type": "string" })),
+    json!({
+        "type": "array",
+        "minItems": 1,
+        "description": "What is wrong, place by place.",
+        "items": { "$ref": "#/components/schemas/Problem" },
+    })
+}
+
+/// The schemas that no type of ours writes: of a problem in a request, and of the messages at the
+/// socket of a sign-in.
+pub(super) fn schemas() -> Map<String, Value> {
+    let about = |about: &str, mut schema: Value| {
+        set(&mut schema, "description", json!(about));
+        schema
+    };
+    let segment = json!({
+        "type": ["string", "integer"],
+        "description": "A key, or a place in a list, from 0.",
+    });
+    let problem = Map::from_iter([
+        (
+            "path".to_owned(),
+            json!({ "type": "array", "items": segment, "description": "Where in the body or the query it is." }),
+        ),
+        (
+            "message".to_owned(),
+            json!({ "type": "string", "description": "What was expected there." }),
+        ),
     ]);
-    json!({ "type": "array", "minItems": 1, "items": object(&members, &[]) })
+    let event = |name: &str, data: Value| {
+        let members = Map::from_iter([
+            (
+                "event".to_owned(),
+                json!({ "const": name, "type": "string", "description": "What happened." }),
+            ),
+            ("data".to_owned(), data),
+        ]);
+        object(&members, &[])
+    };
+    let failure = Map::from_iter([(
+        "message".to_owned(),
+        json!({ "type": "string", "description": "Why nobody is signed in, for the user." }),
+    )]);
+    let failure = about("The reason.", object(&failure, &[]));
+    Map::from_iter([
+        ("Problem".to_owned(), about("A problem of a request.", object(&problem, &[]))),
+        (
+            "SignedInMessage".to_owned(),
+            about(
+                "The text at the socket of `waitForSignIn` once the user has signed in; the socket is closed behind it.",
+                event("auth:callback", json!({ "$ref": "#/components/schemas/Tokens" })),
+            ),
+        ),
+        (
+            "NotSignedInMessage".to_owned(),
+            about(
+                "The text at the socket of `waitForSignIn` when the sign-in came to nothing; the socket is closed behind it.",
+                event("auth:error", failure),
+            ),
+        ),
+    ])
 }
 
 fn header_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
@@ -260,6 +371,7 @@ fn header_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
             Some(("Retry-After", "When to try again, in seconds."))
         }
         StatusCode::UPGRADE_REQUIRED => Some(("Upgrade", "The protocol to upgrade to.")),
+        StatusCode::METHOD_NOT_ALLOWED => Some(("Allow", "The methods of the path.")),
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ const FAILURE: &str = "WattsFailure";
 
 const ALWAYS: [StatusCode; 11] = [
     StatusCode::BAD_REQUEST,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::NOT_ACCEPTABLE,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PRECONDITION_FAILED,
@@ -28,20 +29,43 @@ const ALWAYS: [StatusCode; 11] = [
 const OTHERS: [StatusCode; 3] =
     [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NOT_MODIFIED];
 
+const V1: &str = "watts-v1";
+const V2: &str = "watts";
+
+/// The tags, and what their operations are about.
+pub(super) const TAGS: [(&str, &str); 2] = [
+    (
+        V2,
+        "Credentials that services issue to users of an OpenID provider: version 2 of the interface of WaTTS.",
+    ),
+    (V1, "The same in version 1, whose clients name the issuer of their token in a header."),
+];
+
+/// What it does, and what its caller needs.
+fn description(row: &Row) -> String {
+    let needs = if row.secured {
+        "Needs an access token of the provider that the request names."
+    } else {
+        "Needs no token."
+    };
+    format!("{} {needs}", row.docs.summary)
+}
+
 pub(super) fn security() -> Value {
     json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "An access token of the OpenID provider that the path names.",
+        "description": "An access token of the OpenID provider that the request names.",
     })
 }
 
 /// `path` is the name of the row's path in the document.
 pub(super) fn operation(row: &Row, path: &str, schemas: &mut Schemas) -> Value {
     let mut operation = json!({
-        "operationId": parts::operation_id(&row.method, row.path),
-        "tags": ["watts"],
+        "operationId": row.docs.name,
+        "tags": [if row.path.starts_with("/api/v1/") { V1 } else { V2 }],
         "summary": row.docs.summary,
+        "description": description(row),
         "security": if row.secured { json!([{ SECURITY: [] }]) } else { json!([]) },
         "parameters": parts::parameters(path, &row.docs, schemas),
         "responses": responses(row, schemas),

@@ -80,6 +80,13 @@ impl Route {
         Self::new(Method::DELETE, path, access, handler)
     }
 
+    /// Adds its name in the OpenAPI document, by which generated clients call it.
+    #[must_use]
+    pub(super) fn named(mut self, name: &'static str) -> Self {
+        self.docs.name = name;
+        self
+    }
+
     /// Adds what it does, in one sentence.
     #[must_use]
     pub(super) fn summary(mut self, summary: &'static str) -> Self {
@@ -151,6 +158,16 @@ impl Route {
         self.parameter::<T>(Place::Query, name, about, false)
     }
 
+    /// It needs this header.
+    #[must_use]
+    pub(super) fn needs_header<T: JsonSchema>(
+        self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Self {
+        self.parameter::<T>(Place::Header, name, about, true)
+    }
+
     /// It needs this parameter of the query.
     #[must_use]
     pub(super) fn needs_query<T: JsonSchema>(
@@ -159,12 +176,6 @@ impl Route {
         about: &'static str,
     ) -> Self {
         self.parameter::<T>(Place::Query, name, about, true)
-    }
-
-    /// It reads this header.
-    #[must_use]
-    pub(super) fn header<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
-        self.parameter::<T>(Place::Header, name, about, false)
     }
 
     fn parameter<T: JsonSchema>(

@@ -9,6 +9,7 @@ use super::route::{Access, Outcome, Route};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/teapot", Access::Public, |cx| refuse_coffee(cx).boxed())
+            .named("brewCoffee")
             .summary("Says what it is.")
             .answers_without_data(StatusCode::IM_A_TEAPOT, "I'm a teapot"),
     ]

@@ -25,6 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
     };
     vec![
         Route::get("/.well-known/jwks.json", Access::Public, |cx| keys_of_ours(cx).boxed())
+            .named("getSigningKeys")
             .summary("The public keys of the tokens that the vault gives out.")
             .answer(StatusCode::OK, keys),
     ]

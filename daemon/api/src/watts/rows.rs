@@ -10,7 +10,7 @@ use super::present::{
     self, DataEntry, Done, Info, Issued, LeaseEntry, LeaseV1, LoginFirst, ProviderV1, ProviderV2,
     ServiceV1, ServiceV2,
 };
-use crate::docs::{Answer, Content, Docs, SchemaOf, schema_of};
+use crate::docs::{Answer, Content, Docs, Parameter, Place, SchemaOf, schema_of};
 
 /// One request that the dialect understands.
 pub(crate) struct Row {
@@ -43,62 +43,99 @@ fn rows_of(version: Version) -> [Row; 9] {
     let v1 = version == Version::V1;
     let path = |v1_path, v2_path| if v1 { v1_path } else { v2_path };
     let say = |v1_schema: SchemaOf, v2_schema: SchemaOf| if v1 { v1_schema } else { v2_schema };
-    let get = |path, summary| Row::new(Method::GET, path, summary);
+    let row = |method, name: (&'static str, &'static str), path| {
+        Row::new(method, if v1 { name.0 } else { name.1 }, path)
+    };
+    let get = |name, path| row(Method::GET, name, path);
+    let issued = say(issued_v1, issued_v2);
     [
-        get(path("/api/v1/oidcp", "/api/v2/oidcp"), "Lists the providers at which users sign in.")
+        get(("listProvidersV1", "listProviders"), path("/api/v1/oidcp", "/api/v2/oidcp"))
+            .says("Lists the providers at which users sign in.")
             .json("The providers.", say(providers::<ProviderV1>, providers::<ProviderV2>)),
-        get(path("/api/v1/info", "/api/v2/info"), "Describes the daemon.")
+        get(("getInfoV1", "getInfo"), path("/api/v1/info", "/api/v2/info"))
+            .says("Describes the daemon.")
             .json("The description.", schema_of::<Info>),
+        get(("logOutV1", "logOut"), path("/api/v1/logout", "/api/v2/logout"))
+            .says("Ends a web session. A token has none to end.")
+            .json("Done.", schema_of::<Done>),
         get(
-            path("/api/v1/logout", "/api/v2/logout"),
-            "Ends a web session. A token has none to end.",
-        )
-        .json("Done.", schema_of::<Done>),
-        get(
+            ("getAccessTokenV1", "getAccessToken"),
             path("/api/v1/access_token", "/api/v2/access_token"),
-            "Needs a web session; a token is refused.",
         )
+        .says("Needs a web session; a token is refused.")
         .secured(),
-        get(path("/api/v1/{issuer}/service", "/api/v2/{issuer}/service"), "Lists the services.")
-            .secured()
-            .json("The services.", say(services::<ServiceV1>, services::<ServiceV2>)),
         get(
-            path("/api/v1/{issuer}/credential", "/api/v2/{issuer}/credential"),
-            "Lists the caller's credentials.",
+            ("listServicesV1", "listServices"),
+            path("/api/v1/service", "/api/v2/{issuer}/service"),
         )
-        .secured()
+        .says("Lists the services.")
+        .of_issuer(version)
+        .json("The services.", say(services::<ServiceV1>, services::<ServiceV2>)),
+        get(
+            ("listIssuedCredentialsV1", "listIssuedCredentials"),
+            path("/api/v1/credential", "/api/v2/{issuer}/credential"),
+        )
+        .says("Lists the caller's credentials.")
+        .of_issuer(version)
         .json("The credentials.", say(credentials::<LeaseV1>, credentials::<LeaseEntry>)),
-        Row::new(
+        row(
             Method::POST,
-            path("/api/v1/{issuer}/credential", "/api/v2/{issuer}/credential"),
-            "Requests a credential; `location` of the answer is its address, to be read once.",
+            ("requestCredentialV1", "requestCredential"),
+            path("/api/v1/credential", "/api/v2/{issuer}/credential"),
         )
-        .secured()
+        .says(
+            "Requests a credential. The answer is a 303 whose `location` has it, to be read once by the same user \
+             within ten seconds. A client that follows redirects gets it with 200 at once.",
+        )
+        .of_issuer(version)
         .reads::<Request>()
-        .answers(StatusCode::SEE_OTHER, Content::Nothing { about: "The credential waits there." }),
+        .answers(StatusCode::SEE_OTHER, Content::Nothing { about: "The credential waits there." })
+        .json("The issued credential, for a client that followed the 303.", issued),
         get(
-            path("/api/v1/{issuer}/credential_data/{id}", "/api/v2/{issuer}/credential_data/{id}"),
-            "Hands out an issued credential, once.",
+            ("fetchIssuedCredentialV1", "fetchIssuedCredential"),
+            path("/api/v1/credential_data/{id}", "/api/v2/{issuer}/credential_data/{id}"),
         )
-        .secured()
-        .json("The issued credential, or where to sign in first.", say(issued_v1, issued_v2)),
-        Row::new(
+        .says("Hands out an issued credential, once. A second read is 404.")
+        .of_issuer(version)
+        .json("The issued credential, or where to sign in first.", issued),
+        row(
             Method::DELETE,
-            path("/api/v1/{issuer}/credential/{id}", "/api/v2/{issuer}/credential/{id}"),
-            "Revokes a credential.",
+            ("revokeCredentialV1", "revokeCredential"),
+            path("/api/v1/credential/{id}", "/api/v2/{issuer}/credential/{id}"),
         )
-        .secured()
+        .says("Revokes a credential.")
+        .of_issuer(version)
         .json("Done.", schema_of::<Done>),
     ]
 }
 
 impl Row {
-    fn new(method: Method, path: &'static str, summary: &'static str) -> Self {
-        Self { method, path, secured: false, docs: Docs { summary, ..Docs::default() } }
+    fn new(method: Method, name: &'static str, path: &'static str) -> Self {
+        Self { method, path, secured: false, docs: Docs { name, ..Docs::default() } }
+    }
+
+    fn says(mut self, summary: &'static str) -> Self {
+        self.docs.summary = summary;
+        self
     }
 
     fn secured(self) -> Self {
         Self { secured: true, ..self }
+    }
+
+    /// It needs a token of the provider that the request names: version 2 in the path, version 1 in
+    /// a header, since its clients send the issuer's address.
+    fn of_issuer(mut self, version: Version) -> Self {
+        if version == Version::V1 {
+            self.docs.parameters.push(Parameter {
+                place: Place::Header,
+                name: "X-OpenId-Connect-Issuer",
+                about: "The issuer of the token, or the id of its provider.",
+                required: true,
+                schema: schema_of::<String>,
+            });
+        }
+        self.secured()
     }
 
     fn reads<T: JsonSchema>(mut self) -> Self {
@@ -129,7 +166,8 @@ fn credentials<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn list<T: JsonSchema>(generator: &mut SchemaGenerator, name: &str) -> Schema {
-    let entries = generator.subschema_for::<Vec<T>>();
+    let mut entries = generator.subschema_for::<Vec<T>>();
+    entries.insert("description".to_owned(), "All of them.".into());
     json_schema!({ "type": "object", "properties": { name: entries }, "required": [name] })
 }
 
@@ -191,7 +229,9 @@ mod tests {
         let written: BTreeSet<_> = rows()
             .iter()
             .map(|row| {
-                let path = parse(row.path.strip_prefix("/api").unwrap(), None).unwrap();
+                let needs_header = !row.docs.parameters.is_empty();
+                let header = needs_header.then_some("https://op.example");
+                let path = parse(row.path.strip_prefix("/api").unwrap(), header).unwrap();
                 format!(
                     "{:?} {} {:?} {}",
                     path.version,

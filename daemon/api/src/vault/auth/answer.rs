@@ -27,6 +27,7 @@ struct Fields {
 
 pub(super) fn route() -> Route {
     let row = Route::post("/v1/auth/confirm", Access::Public, |cx| confirm(cx).boxed())
+        .named("confirmSignIn")
         .summary("Takes the answer of the user whom the page of a sign-in asks: its program gets the tokens after a yes only.")
         .reads_form::<Fields>()
         .fails(&[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]);

@@ -36,17 +36,21 @@ const X_REFRESH_TOKEN: HeaderName = HeaderName::from_static("x-refresh-token");
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/auth/uri", Access::Public, |cx| begin(cx).boxed())
+            .named("beginSignIn")
             .summary("Begins a sign-in: where to send the browser, and the key to wait with.")
             .query::<String>("provider", "Id of the provider to sign in at. Without it the default one.")
             .answers::<Begun>(StatusCode::OK, "Successfully fetch Auth URI"),
         redirect(Route::get("/v1/auth/redirect", Access::Public, |cx| finish(cx, None).boxed()))
+            .named("finishSignIn")
             .summary("The address to which a provider sends the browser back."),
         redirect(Route::get("/v1/auth/redirect/{provider}", Access::Public, |cx| {
             finish_at_own(cx).boxed()
         }))
+        .named("finishSignInAtProvider")
         .summary("The same for a provider that has an address of its own: each but the first one."),
         answer::route(),
         Route::get("/v1/auth/socket", Access::Public, |cx| wait(cx).boxed())
+            .named("waitForSignIn")
             .summary("Waits as a WebSocket for the result of a sign-in: one text with the tokens, or with an error.")
             .needs_query::<String>("callbackKey", "The callback key.")
             .answer(StatusCode::SWITCHING_PROTOCOLS, Content::Nothing { about: "The socket." })
@@ -58,11 +62,13 @@ pub(super) fn routes() -> Vec<Route> {
                 StatusCode::UPGRADE_REQUIRED,
             ]),
         Route::post("/v1/auth/refresh", Access::Public, |cx| refresh(cx).boxed())
+            .named("refreshTokens")
             .summary("New tokens for a refresh token, which is spent by the exchange. A spent one ends the session, unless it was spent a moment ago.")
-            .header::<String>("x-refresh-token", "The refresh token.")
+            .needs_header::<String>("x-refresh-token", "The refresh token.")
             .answers::<Tokens>(StatusCode::CREATED, "Token refreshed successfully!")
             .fails(&[StatusCode::UNAUTHORIZED]),
         Route::post("/v1/auth/logout", Access::Caller, |cx| sign_out(cx).boxed())
+            .named("signOut")
             .summary("Ends the session of the token.")
             .answers::<()>(StatusCode::OK, "Logged out."),
     ]

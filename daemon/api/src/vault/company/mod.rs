@@ -26,14 +26,17 @@ const FETCH_CONFIGURATIONS: Access = Access::permissions(FetchConfigurations::PE
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/company/companies", LIST, |cx| list(cx).boxed())
+            .named("listCompanies")
             .summary("Lists companies, by name.")
             .answers_page_of::<CompanyBody>("Companies Fetched Successfully!"),
         Route::get("/v1/company/companies/{identifier}", FETCH, |cx| fetch(cx).boxed())
+            .named("getCompany")
             .summary("One company, by our id, by its number in the directory, or by its identifier there.")
             .answers::<CompanyBody>(StatusCode::OK, "Company Fetched Successfully!"),
         Route::get("/v1/company/companies/{identifier}/configurations", FETCH_CONFIGURATIONS, |cx| {
             configurations(cx).boxed()
         })
+        .named("listCompanyConfigurations")
         .summary("What the directory answers about the configurations of a company, unchanged.")
         .answers::<Value>(StatusCode::OK, "Company Configurations Fetched Successfully!")
         .fails(&[StatusCode::BAD_GATEWAY]),

@@ -39,25 +39,30 @@ pub(super) fn routes() -> Vec<Route> {
     const FIELDS: &str = "/v1/credential/credentials/{id}/fields";
     vec![
         Route::get(ONE, FETCH, |cx| fetch(cx).boxed())
+            .named("getCredential")
             .summary("One credential, without its secure values.")
             .answers::<CredentialBody>(StatusCode::OK, "Credential Fetched Successfully!")
             .tagged(),
         Route::get("/v1/credential/credentials/company/{companyId}", LIST_OF_COMPANY, |cx| {
             list_of_company(cx).boxed()
         })
+        .named("listCredentialsOfCompany")
         .summary("Lists the credentials of a company, by name.")
         .answers_part_of::<ListedCredential>("Company Credentials Fetched Successfully!"),
         Route::post(ALL, CREATE, |cx| create(cx).boxed())
+            .named("createCredential")
             .summary("Creates a credential.")
             .reads::<CredentialSent>()
             .answers::<CredentialOfType>(StatusCode::CREATED, "Credential Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::patch(ONE, RENAME, |cx| rename(cx).boxed())
+            .named("renameCredential")
             .summary("Renames a credential.")
             .reads::<RenameSent>()
             .answers::<CredentialBody>(StatusCode::OK, "Credential Updated Successfully!")
             .tagged(),
         Route::put(FIELDS, CHANGE_VALUES, |cx| change_values(cx).boxed())
+            .named("setCredentialValues")
             .summary(
                 "Sets the named values and keeps the others. `null` removes an optional value.",
             )
@@ -66,15 +71,18 @@ pub(super) fn routes() -> Vec<Route> {
             .fails(&[StatusCode::CONFLICT])
             .tagged(),
         Route::get(FIELDS, FETCH_VALUES, |cx| values(cx).boxed())
+            .named("listCredentialValues")
             .summary("All values as they are stored: secure ones encrypted, in base64.")
             .answers::<Vec<ValueBody>>(StatusCode::OK, "Credential Fields Fetched Successfully!")
             .tagged(),
         Route::get("/v1/credential/credentials/{id}/secure-values", REVEAL, |cx| {
             reveal(cx).boxed()
         })
+        .named("revealSecureValues")
         .summary("All secure values, decrypted. Every call is audited.")
         .answers::<Revealed>(StatusCode::OK, "Secure Values Fetched Successfully!"),
         Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
+            .named("deleteCredential")
             .summary("Deletes a credential with all its values.")
             .answers::<()>(StatusCode::OK, "Credential Deleted Successfully!")
             .tagged(),

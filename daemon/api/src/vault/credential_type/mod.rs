@@ -33,29 +33,35 @@ pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/v1/credential-type/credential-types/{id}";
     vec![
         Route::get(ALL, LIST, |cx| list(cx).boxed())
+            .named("listCredentialTypes")
             .summary("Lists all types, by name.")
             .answers::<Vec<ListedType>>(StatusCode::OK, "Credential Types Fetched Successfully!"),
         Route::get(BY_IDENTIFIER, FETCH, |cx| fetch(cx).boxed())
+            .named("getCredentialType")
             .summary("One type, by its id or by its name, whatever the case.")
             .answers::<TypeBody>(StatusCode::OK, "Credential Type Fetched Successfully!"),
         Route::post(ALL, CREATE, |cx| create(cx).boxed())
+            .named("createCredentialType")
             .summary("Creates a type.")
             .reads::<TypeSent>()
             .answers::<CreatedType>(StatusCode::CREATED, "Credential Type Created Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::patch(ONE, CHANGE, |cx| change(cx).boxed())
+            .named("changeCredentialType")
             .summary("Replaces the named properties. A field that has secure values, hidden ones included, keeps its valueType and choices \
                  and never becomes plain: 409.")
             .reads::<TypeChangeSent>()
             .answers::<ChangedType>(StatusCode::OK, "Credential Type Updated Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::delete(ONE, DELETE, |cx| delete(cx).boxed())
+            .named("deleteCredentialType")
             .summary("Deletes a type, and its credentials with it.")
             .answers::<()>(StatusCode::OK, "Credential Type Deleted Successfully!")
             .fails(&[StatusCode::CONFLICT]),
         Route::get("/v1/credential-type/credential-types/{id}/credentials", LIST_CREDENTIALS, |cx| {
             credentials(cx).boxed()
         })
+        .named("listCredentialsOfType")
         .summary("Lists the credentials of a type, by name.")
         .answers_part_of::<CredentialOfType>("Credentials Fetched Successfully!"),
     ]

@@ -30,23 +30,29 @@ const ASSIGN_ROLES: Access = Access::permissions(AssignRoles::PERMISSIONS);
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/user/@me", READ, |cx| me(cx).boxed())
+            .named("getMe")
             .summary("The user of the token.")
             .answers::<UserBody>(StatusCode::OK, "Fetched user."),
         Route::patch("/v1/user/@me", CHANGE_PROFILE, |cx| change_me(cx).boxed())
+            .named("changeMe")
             .summary("Changes the name or the picture of the user of the token.")
             .reads::<ProfileSent>()
             .answers::<ProfileBody>(StatusCode::OK, "Successfully updated user."),
         Route::get("/v1/user/@me/permissions", READ, |cx| permissions(cx).boxed())
+            .named("listMyPermissions")
             .summary("The permissions of the user of the token: for a user interface, not for decisions.")
             .answers::<Vec<PermissionBody>>(StatusCode::OK, "Fetched permissions."),
         Route::get("/v1/user/users", LIST, |cx| list(cx).boxed())
+            .named("listUsers")
             .summary("Lists users, by name.")
             .answers_page_of::<ListedBody>("Users Fetched Successfully!"),
         Route::patch("/v1/user/users/{id}", SUSPEND, |cx| suspend(cx).boxed())
+            .named("suspendUser")
             .summary("Suspends a user, which ends all sessions of that user, or lifts the suspension. Never the caller.")
             .reads::<SuspensionSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Updated Successfully!"),
         Route::put("/v1/user/users/{id}/roles", ASSIGN_ROLES, |cx| assign(cx).boxed())
+            .named("setUserRoles")
             .summary("Sets the roles that a user has by hand. Never the caller's own, and no role that grants more than the caller holds.")
             .reads::<RolesSent>()
             .answers::<ListedBody>(StatusCode::OK, "User Roles Updated Successfully!"),

@@ -1,0 +1,3 @@
+module credsmith.example
+
+go 1.19
