@@ -115,6 +115,9 @@ fn nullable(members: &Map<String, Value>, named: &Map<String, Value>) -> Option<
     let types = json!([copy.get("type")?, "null"]);
     let of = copy.as_object_mut()?;
     of.insert("type".to_owned(), types);
+    if let Some(values) = of.get_mut("enum").and_then(Value::as_array_mut) {
+        values.push(Value::Null);
+    }
     if let Some(about) = members.get("description") {
         of.insert("description".to_owned(), about.clone());
     }

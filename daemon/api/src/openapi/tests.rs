@@ -272,11 +272,7 @@ fn is_known(path: &str, method: &str, status: &str, body: &Value) -> bool {
 fn an_answer_has_the_keys_of_its_schema_and_no_others() {
     let good = json!({ "status": 418, "message": "I'm a teapot", "successful": false });
     assert!(is_known("/v1/teapot", "get", "418", &good));
-    for (key, value) in [
-        ("status", json!(200)),
-        ("message", json!("")),
-        ("data", json!(null)),
-    ] {
+    for (key, value) in [("status", json!(200)), ("message", json!("")), ("data", json!(null))] {
         let mut bad = good.clone();
         bad[key] = value;
         assert!(!is_known("/v1/teapot", "get", "418", &bad), "{key}");

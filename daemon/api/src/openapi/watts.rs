@@ -14,7 +14,6 @@ const FAILURE: &str = "WattsFailure";
 
 const ALWAYS: [StatusCode; 11] = [
     StatusCode::BAD_REQUEST,
-    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::NOT_ACCEPTABLE,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PRECONDITION_FAILED,

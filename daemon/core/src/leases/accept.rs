@@ -43,8 +43,7 @@ pub async fn accept(
     for lease in &forgotten.revoked {
         end_revoked(ground, &ledger, *lease).await?;
     }
-    let event =
-        ground.event(Some(actor), Action::AcceptStore, Target::default(), Outcome::Done);
+    let event = ground.event(Some(actor), Action::AcceptStore, Target::default(), Outcome::Done);
     ground.record(&audit::Event { note: Some(note), ..event }).await?;
     take_over_end(ground, forgotten, bytes).await
 }

@@ -83,7 +83,10 @@ async fn a_spent_refresh_token_gets_a_pair_of_its_own_within_the_grace() {
         assert!(setup.is_valid(&next.access).await);
     }
     // The grace begins with the first use, not with each.
-    assert_eq!(kind(setup.sessions.refresh(&first.refresh, &Client::default()).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&first.refresh, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
     assert!(setup.world.store.dump("session/").is_empty(), "and then it ends the session");
 }
 
@@ -111,7 +114,10 @@ async fn the_grace_of_a_spent_token_survives_a_restart() {
     setup.crash().await;
     assert!(setup.sessions.refresh(&first.refresh, &Client::default()).await.is_ok());
     setup.world.clock.advance(10 * SECOND);
-    assert_eq!(kind(setup.sessions.refresh(&first.refresh, &Client::default()).await), Some(Kind::Unauthenticated));
+    assert_eq!(
+        kind(setup.sessions.refresh(&first.refresh, &Client::default()).await),
+        Some(Kind::Unauthenticated)
+    );
 }
 
 /// Race: one refresh token is used many times at once, where there is no grace.
