@@ -77,6 +77,8 @@ pub(crate) struct Server {
     pub(crate) listen: Vec<Listen>,
     /// The values of the header `host` that are accepted; `None`: any.
     pub(crate) hosts: Option<Vec<String>>,
+    /// Whether answers name the host that was asked for. No key: a demo sets it.
+    pub(crate) as_asked: bool,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// How many clients are served at once, and how long they may take.
@@ -112,6 +114,7 @@ impl Server {
         keys::read(LIMITS, table, &mut limits);
         let server = Self {
             hosts: table.optional("hosts", |value| value.list(Value::line)),
+            as_asked: false,
             trusted_proxies: table.or("trusted_proxies", Vec::new(), networks::read),
             limits,
             public_url: public_url?,

@@ -136,9 +136,11 @@ fn configuration(
     }
     let environment = DevEnvironment::new(data.path(), data.kek_text(), client_secret.clone());
     let path = data.path().join("demo.toml");
-    config::load_text(&path, text, Box::new(environment))
-        .map(|loaded| loaded.config)
-        .map_err(Failure::Configuration)
+    let loaded = config::load_text(&path, text, Box::new(environment));
+    let mut config = loaded.map_err(Failure::Configuration)?.config;
+    // Only names of this machine are answered.
+    config.server.as_asked = true;
+    Ok(config)
 }
 
 fn serve_provider(

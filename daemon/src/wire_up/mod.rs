@@ -208,7 +208,16 @@ pub(crate) async fn open_keyring(
     let kek = Kek::parse(config.keyring.key.expose()).map_err(Failure::error)?;
     let keyring =
         Keyring::load(store, kek, Arc::clone(&system.entropy), Arc::clone(&system.clock)).await;
-    keyring.map_err(Failure::error)
+    keyring.map_err(|error| {
+        let key = config.keyring.file.as_ref();
+        let key = key.map_or_else(|| "its key".to_owned(), |file| file.display().to_string());
+        let data = config.data.store();
+        Failure::run(format!(
+            "The data in {} cannot be opened with {key}: {}",
+            data.display(),
+            sentence(&error)
+        ))
+    })
 }
 
 fn start_providers(config: &Config, system: &System) -> Result<Arc<OidcProviders>, Failure> {
@@ -270,6 +279,7 @@ impl Daemon {
             Arc::clone(&self.leases),
             watts::Options {
                 public_url: public_url(config),
+                as_asked: config.server.as_asked,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 max_body: MAX_BODY,
             },

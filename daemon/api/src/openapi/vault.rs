@@ -225,7 +225,12 @@ fn envelope(status: StatusCode, message: &str, data: Data, schemas: &mut Schemas
         }
         Data::Part(schema) => {
             let items = schemas.written(schema);
-            let list = json!({ "type": "array", "items": items, "maxItems": Paging::MAX_PER_PAGE, "description": "The records: those of the page, or the first ones." });
+            let list = json!({
+                "type": "array",
+                "items": items,
+                "maxItems": Paging::MAX_PER_PAGE,
+                "description": "The records: those of the page, or the first ones.",
+            });
             members.insert("data".to_owned(), list);
             members.insert("pagination".to_owned(), schemas.written(schema_of::<Pagination>));
             optional = &["pagination"];

@@ -28,7 +28,7 @@ use credsmith_core::leases::handoff::Handoff;
 use credsmith_http::{Body, Fault, Reply, ReplyBody, Request, Slot, Surface};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::header::{ALLOW, CACHE_CONTROL, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, HOST, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode, request};
 use serde::Serialize;
 
@@ -54,8 +54,11 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("authorization");
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Absolute URL under which clients reach the daemon, base path included, without a trailing
-    /// slash. Locations are built from it alone, never from `Host`.
+    /// slash. Locations are built from it alone, never from `Host`, unless the next one says so.
     pub public_url: String,
+    /// Locations name the host that the client asked for: only where a server answers no names but
+    /// its own, as a demo does, whose users say `localhost` or `127.0.0.1` as they like.
+    pub as_asked: bool,
     /// The daemon's version, as `info` shows it.
     pub version: String,
     /// Largest body in bytes; 413 beyond.
@@ -193,7 +196,7 @@ impl Watts {
         release(parts);
         drop(work);
         let id = self.leases.issue(grant, parameters).await.map_err(&refused)?;
-        let location = self.location(version, caller, id)?;
+        let location = self.location(version, caller, id, parts)?;
         let mut reply = reply(StatusCode::SEE_OTHER, Bytes::new());
         reply.headers_mut().insert(LOCATION, location);
         Ok(reply)
@@ -205,8 +208,9 @@ impl Watts {
         version: Version,
         caller: &Caller,
         id: HandoffId,
+        parts: &request::Parts,
     ) -> Result<HeaderValue, Refusal> {
-        let base = &self.options.public_url;
+        let base = self.base(parts);
         let provider = caller.identity.provider();
         let location = match version {
             Version::V1 => format!("{base}/api/v1/credential_data/{id}"),
@@ -239,6 +243,15 @@ impl Watts {
                 json(&present::login(provider.as_str(), &url, message))
             }
         }))
+    }
+
+    /// What the addresses of answers begin with.
+    fn base(&self, parts: &request::Parts) -> Cow<'_, str> {
+        let asked = parts.headers.get(HOST).filter(|_| self.options.as_asked);
+        match asked.and_then(|host| host.to_str().ok()) {
+            Some(host) => Cow::Owned(format!("http://{host}")),
+            None => Cow::Borrowed(&self.options.public_url),
+        }
     }
 
     /// The path of the later sign-in page, as clients show it.
