@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::pending::NoRoom;
 use crate::caller::Subject;
 use crate::error::{Error, FieldProblem, Kind, RequestField};
+use crate::ports::providers::ProviderRefusal;
 use crate::text::short;
 
 /// `error` with the subject as its cause, if it has none: a refusal that names no cause is that of
@@ -21,14 +22,11 @@ pub(super) fn name_the_refused(error: Error, subject: &Subject) -> Error {
 
 /// The texts of a provider that refused, as the cause of the refusal.
 pub(super) fn refused_by_provider(error: Option<String>, description: Option<String>) -> Error {
-    let cause = match (error, description) {
-        (None, None) => "the browser brought neither a code nor an error".to_owned(),
-        (error, description) => {
-            let said = [error, description].into_iter().flatten().collect::<Vec<_>>().join(": ");
-            format!("the provider refused: {}", short(&said))
-        }
-    };
-    Error::new(Kind::Unauthenticated, "The provider did not sign you in.").because(cause)
+    let refused = Error::new(Kind::Unauthenticated, "The provider did not sign you in.");
+    match ProviderRefusal::new(error.as_deref(), description.as_deref(), &[]) {
+        Some(said) => refused.because(said),
+        None => refused.because("the browser brought neither a code nor an error"),
+    }
 }
 
 /// The refusal of a browser or a client at another address. The sentence names the setting; it

@@ -22,7 +22,7 @@ async fn what_a_provider_says_when_it_refuses_is_in_the_log_and_the_audit() {
     };
     let callback = Callback { reply, ..setup.callback(&key, "alice") };
     let refused = setup.sessions.finish(callback).await.unwrap_err();
-    let said = "interaction_required: AADSTS50105: not assigned to a role";
+    let said = "`interaction_required` (AADSTS50105: not assigned to a role); `prompt` of the";
     assert!(refused.cause().unwrap().contains(said), "{:?}", refused.cause());
     assert!(!refused.public().contains("AADSTS"), "foreign text is not for pages");
     assert!(!waiting.tokens().await.unwrap_err().public().contains("AADSTS"));
