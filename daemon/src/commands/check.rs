@@ -32,7 +32,7 @@ pub(crate) async fn check(path: &Path) -> Result<(), Failure> {
     for warning in &warnings {
         console::say(format!("warning: {warning}"));
     }
-    console::say("The configuration is in order: plugins, settings and directories, too.");
+    console::say("The configuration is in order.");
     Ok(())
 }
 

@@ -28,6 +28,8 @@ const MAX_MESSAGE: u64 = 4096;
 const RESERVED: u64 = 4 << 30;
 /// The exit code of a process that says why a component cannot be compiled.
 const REFUSED: u8 = 1;
+/// The exit code of a process that panicked: without memory for one more thread, the compiler does.
+const PANICKED: i32 = 101;
 /// From its time limit until a process is ended by the host, if the kernel did not end it.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -94,18 +96,21 @@ fn run(process: &CompilerProcess, component: Cow<'static, [u8]>) -> Result<Vec<u
     let Some((code, message)) = said else {
         return Err(NotCompiled::TooMuch(format!("{timeout:?}")));
     };
+    let bounds =
+        || format!("{} MiB of memory or {timeout:?} of computing time", memory_bytes >> 20);
     match status.code() {
         Some(0) if u64::try_from(code.len()).is_ok_and(|length| length <= MAX_BYTES) => Ok(code),
         Some(0) => Err(NotCompiled::TooMuch(format!("{} MiB of compiled code", MAX_BYTES >> 20))),
         Some(code) if code == i32::from(REFUSED) => {
             Err(NotCompiled::Invalid(String::from_utf8_lossy(&message).trim().to_owned()))
         }
+        Some(PANICKED) => {
+            let said = String::from_utf8_lossy(&message);
+            Err(NotCompiled::TooMuch(format!("{}, or failed: {}", bounds(), said.trim())))
+        }
         // The kernel ends it when its time is over; without memory it aborts.
         Some(code) => Err(NotCompiled::Process(format!("it ended with exit code {code}"))),
-        None => Err(NotCompiled::TooMuch(format!(
-            "{} MiB of memory or {timeout:?} of computing time",
-            memory_bytes >> 20
-        ))),
+        None => Err(NotCompiled::TooMuch(bounds())),
     }
 }
 
