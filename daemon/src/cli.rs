@@ -172,8 +172,8 @@ pub(crate) enum StoreCommand {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Files of the audit log that were moved away, the oldest first; the present one is read in
-        /// any case
+        /// Files of the audit log that were moved away, the oldest first; the present one is read
+        /// in any case
         #[arg(long, value_name = "FILE")]
         log: Vec<PathBuf>,
         /// Accept without asking

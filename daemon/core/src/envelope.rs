@@ -1,9 +1,9 @@
 //! The byte format of a sealed value: `format u8 | key-id u32 | nonce 12 | ciphertext | tag 16`,
 //! numbers in network order.
 //!
-//! The format is 1, or 2 for a padded text: its length is a multiple of 64 bytes, so that the length
-//! of the sealed value, which others may see, tells little of that of the text. The padding is a
-//! byte 0x80 and then zeros (ISO/IEC 7816-4), sealed with the text.
+//! The format is 1, or 2 for a padded text: its length is a multiple of 64 bytes, so that the
+//! length of the sealed value, which others may see, tells little of that of the text. The padding
+//! is a byte 0x80 and then zeros (ISO/IEC 7816-4), sealed with the text.
 //!
 //! AES-256-GCM. What is authenticated beside the text: format, key id, the full key that the value
 //! is kept under, and the field. A value therefore opens only where it was put. That it is the

@@ -105,8 +105,8 @@ pub enum ListenerError {
     Identity(#[source] PemError),
 }
 
-/// A bound listener. Dropping it closes it, and removes the file of a Unix socket. While it accepts,
-/// a Unix socket whose file was removed is made anew.
+/// A bound listener. Dropping it closes it, and removes the file of a Unix socket. While it
+/// accepts, a Unix socket whose file was removed is made anew.
 pub struct Listener(Kind);
 
 enum Kind {

@@ -1,8 +1,8 @@
 //! `credsmith check`: whether `serve` would start with a configuration, as far as that can be known
 //! without changing anything.
 //!
-//! Reading finds what is wrong in the file; here the plugins are loaded with their settings, and the
-//! directories of the state are looked at. Never here: a write, or a connection.
+//! Reading finds what is wrong in the file; here the plugins are loaded with their settings, and
+//! the directories of the state are looked at. Never here: a write, or a connection.
 
 use std::path::Path;
 

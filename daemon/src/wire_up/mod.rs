@@ -334,16 +334,16 @@ impl Daemon {
     async fn serve_operators(&self, config: &Config, host: Arc<Host>) -> Result<(), Failure> {
         let listener = Listener::unix(config.admin.socket_path(&config.data)).await;
         let listener = listener.map_err(Failure::error)?;
-        let readiness = DaemonReadiness::new(
-            Arc::clone(&self.leases),
-            Arc::clone(&self.providers),
+        let readiness = DaemonReadiness {
+            leases: Arc::clone(&self.leases),
+            providers: Arc::clone(&self.providers),
             host,
-            config.services.iter().map(|service| service.id.clone()).collect(),
-            self.vault_parts(),
-            Arc::clone(&self.audit),
-            Arc::clone(&self.store),
-            self.system.drain.clone(),
-        );
+            services: config.services.iter().map(|service| service.id.clone()).collect(),
+            vault: self.vault_parts(),
+            audit: Arc::clone(&self.audit),
+            store: Arc::clone(&self.store),
+            connections: self.system.drain.clone(),
+        };
         let options = ServerOptions {
             in_work: OPERATORS,
             connections: OPERATORS,

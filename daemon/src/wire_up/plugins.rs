@@ -50,8 +50,9 @@ pub(crate) fn compiler(plugins: &config::Plugins) -> CompilerProcess {
     CompilerProcess::of_this_program(&["compile-component"], timeout, memory)
 }
 
-/// The key that proves that a compiled component was written by this daemon, or by a command that an
-/// admin ran with its configuration. It follows from the key of the data, which opens everything.
+/// The key that proves that a compiled component was written by this daemon, or by a command that
+/// an admin ran with its configuration. It follows from the key of the data, which opens
+/// everything.
 pub(crate) fn artefact_key(config: &Config) -> Secret {
     let key = hmac::Key::new(hmac::HMAC_SHA256, config.keyring.key.expose());
     Secret::new(hmac::sign(&key, b"credsmith plugin artefacts 1").as_ref().to_vec())

@@ -14,30 +14,15 @@ use credsmith_store::{OnDisk, WithReserve};
 
 /// Asks the parts at each call.
 pub(super) struct DaemonReadiness {
-    leases: Arc<Leases>,
-    providers: Arc<OidcProviders>,
-    host: Arc<Host>,
-    services: Vec<ServiceId>,
-    vault: Option<VaultCore>,
-    audit: Arc<AuditLog>,
-    store: Arc<WithReserve<OnDisk>>,
-    connections: Drain,
-}
-
-impl DaemonReadiness {
-    /// `services` are those that are configured, loaded or not.
-    pub(super) fn new(
-        leases: Arc<Leases>,
-        providers: Arc<OidcProviders>,
-        host: Arc<Host>,
-        services: Vec<ServiceId>,
-        vault: Option<VaultCore>,
-        audit: Arc<AuditLog>,
-        store: Arc<WithReserve<OnDisk>>,
-        connections: Drain,
-    ) -> Self {
-        Self { leases, providers, host, services, vault, audit, store, connections }
-    }
+    pub(super) leases: Arc<Leases>,
+    pub(super) providers: Arc<OidcProviders>,
+    pub(super) host: Arc<Host>,
+    /// Those that are configured, loaded or not.
+    pub(super) services: Vec<ServiceId>,
+    pub(super) vault: Option<VaultCore>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) store: Arc<WithReserve<OnDisk>>,
+    pub(super) connections: Drain,
 }
 
 impl Readiness for DaemonReadiness {

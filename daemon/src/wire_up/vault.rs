@@ -111,7 +111,8 @@ fn computed_plain(generic: &PluginName, options: &config::Vault) -> ComputedPlai
     computed
 }
 
-/// A fault of a type plugin: its name in the configuration, where it is named there, and a sentence.
+/// A fault of a type plugin: its name in the configuration, where it is named there, and a
+/// sentence.
 pub(crate) type TypeFault = (Option<PluginName>, String);
 
 /// Loads the plugins of types: the built-in one for types that name none, and those that are

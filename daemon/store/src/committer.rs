@@ -70,8 +70,8 @@ struct Committer<E> {
 
 impl Queue {
     /// Starts the thread. At an orderly end it drops the engine and calls `release`, after which
-    /// nothing may hold the files of the store; before it answers a close, `guard` notes them. After
-    /// a failed write the files stay open, for reads.
+    /// nothing may hold the files of the store; before it answers a close, `guard` notes them.
+    /// After a failed write the files stay open, for reads.
     pub(crate) fn start(
         engine: impl Engine,
         limits: GroupLimits,

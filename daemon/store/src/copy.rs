@@ -12,8 +12,9 @@ use credsmith_core::ports::store::{Batch, Key, Revision, Store, StoreError, Vers
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use crate::engine::Engine;
 use crate::error::OpenError;
-use crate::on_disk::{Engine, OnDisk, OnDiskOptions};
+use crate::on_disk::{OnDisk, OnDiskOptions};
 use crate::on_redb::{RedbImport, RedbOptions};
 use crate::on_sled::{SledImport, SledOptions};
 

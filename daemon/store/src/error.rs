@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use credsmith_core::error::BoxedCause;
 
-use crate::guard::Loss;
-use crate::on_disk::Engine;
+use crate::engine::Engine;
+use crate::loss::Loss;
 
 /// Why a store on disk could not be opened.
 #[derive(Debug, thiserror::Error)]

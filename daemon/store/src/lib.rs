@@ -14,10 +14,12 @@
 mod committer;
 mod copy;
 mod directory;
+mod engine;
 mod error;
 mod fatal;
 mod guard;
 mod limits;
+mod loss;
 mod memory;
 mod on_disk;
 mod on_redb;
@@ -32,11 +34,13 @@ mod space;
 pub mod suite;
 
 pub use copy::{Copied, CopyError, Stage, copy};
+pub use engine::Engine;
 pub use error::OpenError;
 pub use fatal::{Fatal, OnFatal, Step};
-pub use guard::{Copies, Loss, Safeguards};
+pub use guard::{Copies, Safeguards};
+pub use loss::Loss;
 pub use memory::Memory;
-pub use on_disk::{Engine, OnDisk, OnDiskOptions};
+pub use on_disk::{OnDisk, OnDiskOptions, engine_of};
 pub use on_redb::{Redb, RedbOptions};
 pub use on_sled::{Sled, SledOptions};
 pub use options::GroupLimits;

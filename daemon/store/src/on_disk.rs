@@ -1,66 +1,19 @@
 //! A store on disk with the engine that the configuration names.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use credsmith_core::ports::store::{Batch, Committed, Key, Page, Store, StoreError, Versioned};
 
+use crate::engine::Engine;
 use crate::error::OpenError;
-use crate::guard::{Loss, Safeguards};
+use crate::guard::Safeguards;
+use crate::loss::Loss;
 use crate::on_redb::{self, Redb, RedbOptions};
 use crate::on_sled::{Sled, SledOptions};
 
 /// The file by which a directory with sled's data is known.
 const SLEDS_FILE: &str = "db";
-
-/// An engine for a store on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Engine {
-    /// sled: the default.
-    #[default]
-    Sled,
-    /// redb.
-    Redb,
-}
-
-impl Engine {
-    /// Every engine.
-    pub const ALL: [Self; 2] = [Self::Sled, Self::Redb];
-
-    /// Its name in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sled => "sled",
-            Self::Redb => "redb",
-        }
-    }
-
-    /// The engine whose data is in the directory at `path`, if there is any.
-    pub fn of(path: &Path) -> Option<Self> {
-        let file = |engine| match engine {
-            Self::Sled => SLEDS_FILE,
-            Self::Redb => on_redb::FILE,
-        };
-        Self::ALL.into_iter().find(|engine| path.join(file(*engine)).exists())
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Engine {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|engine| engine.as_str() == name);
-        known.ok_or("expected sled or redb")
-    }
-}
 
 /// The options of an [`OnDisk`].
 #[derive(Debug, Clone)]
@@ -100,7 +53,7 @@ impl OnDisk {
     /// engine, which is left as it is.
     pub fn open(options: OnDiskOptions) -> Result<Self, OpenError> {
         let OnDiskOptions { engine: asked, path, cache_bytes, safeguards } = options;
-        match Engine::of(&path) {
+        match engine_of(&path) {
             Some(found) if found != asked => Err(OpenError::OtherEngine { path, found, asked }),
             _ => match asked {
                 Engine::Sled => {
@@ -123,9 +76,9 @@ impl OnDisk {
         }
     }
 
-    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed since
-    /// it was opened. Returns where the files are kept as they were before, if the store was opened
-    /// despite a loss. Without this, closing the store puts the files back.
+    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed
+    /// since it was opened. Returns where the files are kept as they were before, if the store was
+    /// opened despite a loss. Without this, closing the store puts the files back.
     ///
     /// # Errors
     /// A file could not be written.
@@ -156,6 +109,15 @@ impl OnDisk {
             Self::Redb(redb) => redb,
         }
     }
+}
+
+/// The engine whose data is in the directory at `path`, if there is any.
+pub fn engine_of(path: &Path) -> Option<Engine> {
+    let file = |engine| match engine {
+        Engine::Sled => SLEDS_FILE,
+        Engine::Redb => on_redb::FILE,
+    };
+    Engine::ALL.into_iter().find(|engine| path.join(file(*engine)).exists())
 }
 
 #[async_trait]

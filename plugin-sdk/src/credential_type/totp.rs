@@ -304,7 +304,8 @@ mod tests {
         assert_eq!((prefixed.issuer(), prefixed.account()), (None, Some("bob")));
     }
 
-    /// Names with colons, blanks as plus signs, and line ends of the page that a URI was copied from.
+    /// Names with colons, blanks as plus signs, and line ends of the page that a URI was copied
+    /// from.
     #[test]
     fn uris_are_read_as_sites_write_them() {
         for (label, issuer, account) in [

@@ -66,7 +66,7 @@ fn an_older_store_is_refused_and_accepted_with_suspensions_and_revocations() {
     let daemon = site.serve();
     ready(&daemon);
     User { daemon: &daemon, token: op.token("alice") }.revoke(&revoked).expect(200);
-    let (code, said) = command(&site, &["user", "suspend", &op.issuer(), "bob"]);
+    let (code, said) = command(&site, &["user", "suspend", "--unseen", &op.issuer(), "bob"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(daemon.stop().status.code(), Some(0));
     let newest = site.path().join("newest");

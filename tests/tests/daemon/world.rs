@@ -9,11 +9,12 @@ use credsmith_tests::{
 use serde_json::{Value, json};
 
 /// What the demo's `bob` may do, in the order in which it is shown.
-pub(crate) const TECHNICIAN: [&str; 7] = [
+pub(crate) const TECHNICIAN: [&str; 8] = [
     "company.*",
     "credential.fetch",
     "credential.fetch.many",
     "credential.fields.fetch",
+    "credential.secure_values.read",
     "credential_type.fetch",
     "credential_type.fetch.many",
     "demo.*",

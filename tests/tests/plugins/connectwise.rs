@@ -283,7 +283,7 @@ async fn garbage_is_no_page() {
         body("null"),
         body(r#"{"companies": []}"#),
         body(r#"[{"id": "2", "identifier": "a", "name": "b"}]"#),
-        body(r#"[{"id": 2, "identifier": "a"}]"#),
+        body(r#"[{"identifier": "a", "name": "b"}]"#),
         body(r#"[{"id": 2, "identifier": "a", "name": "b"}"#),
         body(
             r#"[{"id": 2, "identifier": "a", "name": "b"}, {"id": 2, "identifier": "a", "name": "b"}]"#,

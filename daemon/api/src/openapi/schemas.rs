@@ -63,8 +63,8 @@ impl Schemas {
     }
 }
 
-/// Makes of a derived schema one that generators of clients understand. `named` are the schemas that
-/// it may refer to.
+/// Makes of a derived schema one that generators of clients understand. `named` are the schemas
+/// that it may refer to.
 fn tidy(schema: &mut Value, named: &Map<String, Value>) {
     spell_out(schema, named);
     close(schema);

@@ -3,7 +3,7 @@
 //!
 //! | request | body | effect |
 //! |---|---|---|
-//! | `POST /suspensions` | `{"issuer", "subject", "unseen"}` | suspends the subject on every surface |
+//! | `POST /suspensions` | `{"issuer", "subject", "unseen"}` | suspends a subject everywhere |
 //! | `DELETE /suspensions` | `{"issuer", "subject"}` | lifts the suspension |
 //! | `GET /suspensions` | | lists the suspended subjects |
 //! | `GET /leases/parked` | | lists leases that wait for an operator |

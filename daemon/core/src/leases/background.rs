@@ -3,8 +3,8 @@
 //!
 //! Each service has a queue. An attempt that ends makes room for the next one at once, so that the
 //! pace is that of the target. Each service has a breaker as well: as soon as an attempt fails, one
-//! runs at a time; after some failures in a row the breaker is open, and one attempt is made after a
-//! wait that grows with the outage. The first answer closes it.
+//! runs at a time; after some failures in a row the breaker is open, and one attempt is made after
+//! a wait that grows with the outage. The first answer closes it.
 //!
 //! Users' attempts do not wait here. How they end is reported all the same.
 //!
@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 
 use crate::ids::{LeaseId, ServiceId};
 
-/// Most leases of one service that wait in memory. What finds no room stays due, and is found again.
+/// Most leases of one service that wait in memory. What finds no room stays due, and is found
+/// again.
 const ROOM: usize = 1024;
 /// Failures in a row that open a breaker.
 const OPENS_AFTER: u32 = 3;

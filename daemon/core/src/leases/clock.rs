@@ -1,10 +1,10 @@
-//! Judging the wall clock at a start: a clock that is wrong by years would otherwise end every lease
-//! within seconds, and purge what could still be restored.
+//! Judging the wall clock at a start: a clock that is wrong by years would otherwise end every
+//! lease within seconds, and purge what could still be restored.
 //!
-//! The last wall time that was trusted is kept in the store, at a start and once a minute. The clock
-//! of the next start is doubted when it is behind that time, when it is far ahead of it, or when the
-//! time in between ends more than a tenth of the ledger at once. Then due work waits, readiness says
-//! why, and an operator decides (decision 0025).
+//! The last wall time that was trusted is kept in the store, at a start and once a minute. The
+//! clock of the next start is doubted when it is behind that time, when it is far ahead of it, or
+//! when the time in between ends more than a tenth of the ledger at once. Then due work waits,
+//! readiness says why, and an operator decides (decision 0025).
 //!
 //! Never here: what waits while the clock is in doubt (whoever does due work asks
 //! [`crate::ground::Ground::is_clock_off`]).
@@ -20,8 +20,9 @@ use crate::ports::store::Key;
 use crate::records::CommitError;
 use crate::time::Timestamp;
 
-/// The longest time between two runs that is believed. Longer than the usual stops of a service that
-/// people rely on, and much shorter than the time for which deleted credentials can be restored.
+/// The longest time between two runs that is believed. Longer than the usual stops of a service
+/// that people rely on, and much shorter than the time for which deleted credentials can be
+/// restored.
 const LONGEST_STOP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often the wall time is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);

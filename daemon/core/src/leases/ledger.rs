@@ -67,7 +67,8 @@ pub(crate) enum Activated {
     New,
     /// It is the object that the user's lease of that id holds already.
     Same(LeaseId),
-    /// Another lease of this user has that state. There is no new lease, and the older one is as it was.
+    /// Another lease of this user has that state. There is no new lease, and the older one is as it
+    /// was.
     Taken,
     /// The user was suspended meanwhile, or cannot have it: it is being taken back.
     Unwanted,
@@ -302,8 +303,8 @@ impl Ledger {
         Ok(Plan::Commit(change, activated))
     }
 
-    /// The plugin returned a state that another lease of this user holds. Nothing may be revoked by that state:
-    /// it is the other lease's.
+    /// The plugin returned a state that another lease of this user holds. Nothing may be revoked by
+    /// that state: it is the other lease's.
     async fn plan_held(
         &self,
         pending: &Versioned<Lease>,

@@ -120,7 +120,8 @@ impl Leases {
         Ok(found)
     }
 
-    /// Marks every pending lease of `subject`, however its issuer is spelt, so that what is being issued is taken back.
+    /// Marks every pending lease of `subject`, however its issuer is spelt, so that what is being
+    /// issued is taken back.
     pub(crate) async fn doom_pending(&self, subject: &Subject) -> Result<(), Error> {
         for spelling in subject.spellings() {
             for stored in self.ground.records.leases_of(&spelling, None).await? {

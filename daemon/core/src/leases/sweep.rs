@@ -3,8 +3,8 @@
 //!
 //! The sweeper walks the index of due leases in laps, a bounded number of them at each visit, so
 //! that a target that is down and has thousands of leases waiting delays no other. It puts the
-//! leases to revoke into the queues of [`crate::leases::background`]; attempts run in tasks of their
-//! own, and each that ends begins the next.
+//! leases to revoke into the queues of [`crate::leases::background`]; attempts run in tasks of
+//! their own, and each that ends begins the next.
 //!
 //! Never here: what becomes of a lease (that is [`crate::model::lease`]'s), how one is revoked
 //! (that is [`crate::leases::revoke`]'s).

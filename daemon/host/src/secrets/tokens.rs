@@ -1,5 +1,5 @@
-//! The access tokens that plugins were given of late: no answer may contain one of them, of whatever
-//! user.
+//! The access tokens that plugins were given of late: no answer may contain one of them, of
+//! whatever user.
 //!
 //! Kept as fingerprints alone, for an hour, and of at most [`MAX_TOKENS`] tokens: of more, the
 //! oldest is no longer searched for.

@@ -1,6 +1,5 @@
 //! Compares what is known of a store with what is there.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::reached::Reached;
@@ -8,6 +7,7 @@ use super::stock::Stock;
 use super::tip::Known;
 use super::{Guarded, Safeguards};
 use crate::error::OpenError;
+use crate::loss::{Loss, Reason};
 
 /// What is known before the engine opens the files.
 #[derive(Debug)]
@@ -40,58 +40,6 @@ pub(super) struct Judgement {
     pub(super) reached: Reached,
     /// What it has lost, where it was opened despite that.
     pub(super) loss: Option<Loss>,
-}
-
-/// What a store has lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// Why it is known.
-    reason: Reason,
-    /// The last revision in the store, and its entries.
-    has: (u64, u64),
-    /// The last acknowledged revision, and the entries then, where that is known.
-    acknowledged: Option<(u64, u64)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    /// It ends before the last acknowledged commit.
-    Behind,
-    /// Its entries are not those of its last commit.
-    Entries,
-    /// The last acknowledged commit is not known.
-    TipMissing,
-    TipDamaged,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (revision, entries) = self.has;
-        let (last, expected) = self.acknowledged.unwrap_or_default();
-        match self.reason {
-            Reason::Behind => write!(
-                f,
-                "it ends with revision {revision} and has {entries} entries, but revision {last} \
-                 with {expected} entries was acknowledged: up to {} commits are missing",
-                last.saturating_sub(revision)
-            ),
-            Reason::Entries => write!(
-                f,
-                "some of its entries are missing, or are older ones: it has {entries} at revision \
-                 {revision}, and they are not the {expected} of the last commit, revision {last}"
-            ),
-            Reason::TipMissing => write!(
-                f,
-                "the file that knows the last acknowledged commit is missing: the store ends with \
-                 revision {revision} and has {entries} entries, and may be an older one"
-            ),
-            Reason::TipDamaged => write!(
-                f,
-                "the file that knows the last acknowledged commit is damaged: the store ends with \
-                 revision {revision} and has {entries} entries, and may be an older one"
-            ),
-        }
-    }
 }
 
 /// Whether the engine may open the files of the store in `path`. Where there is none, a new one may

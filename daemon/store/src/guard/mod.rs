@@ -40,13 +40,13 @@ use parking_lot::Mutex;
 use crate::directory::Directory;
 use crate::error::OpenError;
 use crate::fatal::panic_text;
+use crate::loss::Loss;
 use judge::{Before, Judgement};
 use place::Place;
 use stock::{Reader, Stock, read_file};
 use tip::Tip;
 
 pub use copies::Copies;
-pub use judge::Loss;
 pub(crate) use reached::{REACHED_BYTES, Reached};
 
 /// How long an engine may take to let go of its files after it was dropped.
@@ -255,8 +255,8 @@ impl Guard {
         }
     }
 
-    /// Takes the store as it is now, with what it has lost. Returns where the files are kept as they
-    /// were, if they were opened despite a loss.
+    /// Takes the store as it is now, with what it has lost. Returns where the files are kept as
+    /// they were, if they were opened despite a loss.
     ///
     /// # Errors
     /// A file could not be written. The next start says whether the store is settled.

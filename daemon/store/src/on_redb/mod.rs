@@ -30,8 +30,9 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase};
 use self::layout::{ENTRIES, StoredValue};
 use crate::committer::{Queue, unavailable};
 use crate::error::OpenError;
-use crate::guard::{Guard, Loss};
+use crate::guard::Guard;
 use crate::limits::{check_key, check_prefix};
+use crate::loss::Loss;
 use crate::range::KeyRange;
 
 pub(crate) use import::RedbImport;
@@ -88,9 +89,9 @@ impl Redb {
         self.guard.loss()
     }
 
-    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed since
-    /// it was opened. Returns where the files are kept as they were before, if the store was opened
-    /// despite a loss. Without this, closing the store puts the files back.
+    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed
+    /// since it was opened. Returns where the files are kept as they were before, if the store was
+    /// opened despite a loss. Without this, closing the store puts the files back.
     ///
     /// # Errors
     /// A file could not be written.

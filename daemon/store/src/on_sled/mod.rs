@@ -36,8 +36,9 @@ use sled::{Db, IVec, Tree};
 use self::in_flight::InFlight;
 use crate::committer::{Queue, unavailable};
 use crate::error::OpenError;
-use crate::guard::{Guard, Loss};
+use crate::guard::Guard;
 use crate::limits::{check_key, check_prefix};
+use crate::loss::Loss;
 use crate::range::KeyRange;
 
 pub(crate) use import::SledImport;
@@ -101,9 +102,9 @@ impl Sled {
         self.guard.loss()
     }
 
-    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed since
-    /// it was opened. Returns where the files are kept as they were before, if the store was opened
-    /// despite a loss. Without this, closing the store puts the files back.
+    /// Takes a store that is held ([`Safeguards::held`]) as it is, with all that was committed
+    /// since it was opened. Returns where the files are kept as they were before, if the store was
+    /// opened despite a loss. Without this, closing the store puts the files back.
     ///
     /// # Errors
     /// A file could not be written.
@@ -113,9 +114,9 @@ impl Sled {
         self.guard.settle()
     }
 
-    /// Finishes every earlier commit, flushes, syncs, ends the committer and closes the files, whose
-    /// digests are noted; later commits and reads are refused. The directory is free for another
-    /// process once the last handle is dropped as well.
+    /// Finishes every earlier commit, flushes, syncs, ends the committer and closes the files,
+    /// whose digests are noted; later commits and reads are refused. The directory is free for
+    /// another process once the last handle is dropped as well.
     ///
     /// # Errors
     /// `Unavailable` when the final flush failed, in a process whose `on_fatal` returned.

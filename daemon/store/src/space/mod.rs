@@ -7,7 +7,7 @@
 //! |---|---|
 //! | at least `bytes` | everything |
 //! | less | urgent batches, and those that only delete |
-//! | less than [`FLOOR`] | the reserve file is given up, which makes `bytes` of room for urgent ones |
+//! | less than [`FLOOR`] | the reserve file is given up: `bytes` of room for urgent ones |
 //! | less than [`FLOOR`] again | nothing |
 //!
 //! Never here: which batches are urgent, which their authors say; a deletion of any other file.

@@ -184,9 +184,7 @@ impl Stage {
 
     /// How often `part` is in the list of the type, as `session` gets it.
     fn listed(&self, session: &Session, part: &str) -> usize {
-        let listed = session.get(&format!("{}/credentials", self.type_path())).expect(200);
-        // Too long for reading it as JSON each time.
-        listed.text().matches(part).count()
+        count_in_pages(session, &format!("{}/credentials", self.type_path()), part)
     }
 
     // A field becomes secure.
@@ -387,8 +385,7 @@ impl Stage {
             }
         }
         let of_company = |company: &String| {
-            let listed = admin.get(&format!("{CREDENTIALS}/company/{company}")).expect(200);
-            listed.text().matches(LISTED).count()
+            count_in_pages(&admin, &format!("{CREDENTIALS}/company/{company}"), LISTED)
         };
         let left: usize = self.companies.iter().map(of_company).sum();
         assert_eq!(left, if gone { 0 } else { COUNT });
@@ -489,6 +486,16 @@ impl Stage {
 fn is_secure(of: &Value) -> bool {
     let mut fields = of["fields"].as_array().unwrap().iter();
     fields.find(|field| field["id"] == "token").unwrap()["secure"].as_bool().unwrap()
+}
+
+/// How often `part` is in the whole list at `path`, page by page.
+fn count_in_pages(session: &Session, path: &str, part: &str) -> usize {
+    let page = |number: usize| {
+        let listed = session.get(&format!("{path}?page={number}&rpp=1000")).expect(200);
+        // Too long for reading it as JSON each time.
+        listed.text()
+    };
+    (1..=COUNT.div_ceil(1000)).map(|number| page(number).matches(part).count()).sum()
 }
 
 /// Does something for every number, over several connections. What came of it, by number.

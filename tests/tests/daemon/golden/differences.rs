@@ -92,6 +92,10 @@ const UNAUTHENTICATED: &str = "Authorization failed, please check the access tok
 const UNAVAILABLE: &str =
     "The provider of the access token cannot be reached at the moment; please try again later.";
 
+const TOOLTIP: &str = "\"You are not allowed to use this service. You may have to be in another group, or to \
+                       sign in with a higher level of assurance. The administrators of the service can tell you \
+                       more.\"";
+
 /// All of them.
 #[rustfmt::skip]
 pub(super) const DIFFERENCES: &[Difference] = &[
@@ -200,6 +204,29 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         recordings: &[59..=59, 71..=71],
         reason: "the same for users who do not see the hidden service",
         instead: &[Instead::At("/service_list/4/params", "[]")],
+    },
+    Difference {
+        recordings: &[39..=39, 58..=58, 65..=66, 69..=69, 73..=73],
+        reason: "section 14: the default tooltip is in plain words",
+        instead: &[
+            Instead::At("/service_list/0/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/1/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/2/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/4/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/5/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/6/authz_tooltip", TOOLTIP),
+        ],
+    },
+    Difference {
+        recordings: &[59..=59, 71..=71],
+        reason: "the same for users who do not see the hidden service",
+        instead: &[
+            Instead::At("/service_list/0/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/1/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/2/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/4/authz_tooltip", TOOLTIP),
+            Instead::At("/service_list/5/authz_tooltip", TOOLTIP),
+        ],
     },
     Difference {
         recordings: &[121..=121],

@@ -209,7 +209,7 @@ fn nothing_secret_of_the_vault_is_written() {
         .section("log", "format = \"json\"\nlevel = \"trace\"")
         .vault("")
         .role("admin", &["*"], Some("admins"), "");
-    let site = directory::asked_by(world::type_of_fixture(site, "type-login"), &directory);
+    let site = directory::asked_by(world::with_login(site), &directory);
     let daemon = site.serve();
     let mut canaries = Canaries::default();
     canaries.add("secret of the client", CLIENT_SECRET);

@@ -73,7 +73,12 @@ fn site(op: &Provider) -> Site {
         .role("secret-keeper", &["secret.*"], Some("secret-keepers"), "")
         .role("reader", &["credential_type.fetch.many"], None, "")
         .section("companies", LIST);
-    type_of_fixture(site, "type-login")
+    with_login(site)
+}
+
+/// `site` with the test plugin that counts the letters of a password.
+pub(crate) fn with_login(site: Site) -> Site {
+    type_of_fixture(site, "type-login", "computed_plain = [\"passwordLength\"]")
 }
 
 /// `site` with a provider that says everything about its users.
@@ -83,10 +88,11 @@ pub(crate) fn signing_in(site: Site, op: &Provider) -> Site {
     site.provider_at("op", &op.issuer(), &lines)
 }
 
-/// `site` with a test plugin for a type of credentials.
-pub(crate) fn type_of_fixture(site: Site, name: &str) -> Site {
-    let path = fixture(name, site.path());
-    site.section(&format!("vault.types.{name}"), &format!("plugin = \"{}\"", path.display()))
+/// `site` with a test plugin for a type of credentials, with lines of its configuration.
+fn type_of_fixture(site: Site, name: &str, lines: &str) -> Site {
+    let plugin = fixture(name, site.path());
+    let lines = format!("plugin = \"{}\"\n{lines}", plugin.display());
+    site.section(&format!("vault.types.{name}"), &lines)
 }
 
 /// An account in these groups.

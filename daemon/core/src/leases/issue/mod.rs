@@ -357,7 +357,8 @@ fn malformed(issued: &Issued) -> Option<&'static str> {
     secret_too_long.then_some("the plugin's secret for the revocation is too long")
 }
 
-/// The end of an issue that broke off. Where nothing was `sent` to the outside, nothing can be left.
+/// The end of an issue that broke off. Where nothing was `sent` to the outside, nothing can be
+/// left.
 fn broken_off(sent: bool) -> Event {
     if sent { Event::CutShort } else { Event::NothingMade }
 }

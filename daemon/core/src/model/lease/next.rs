@@ -30,10 +30,11 @@ pub(crate) enum Event {
     IssuedInVain(Made),
     /// The plugin returned a state that another lease holds.
     IssuedTaken,
-    /// The plugin refused, wanted a sign-in, never ran, or broke off before anything was sent to the
-    /// outside: there is nothing.
+    /// The plugin refused, wanted a sign-in, never ran, or broke off before anything was sent to
+    /// the outside: there is nothing.
     NothingMade,
-    /// The plugin broke off after something was sent, or its deadline passed: there may be something.
+    /// The plugin broke off after something was sent, or its deadline passed: there may be
+    /// something.
     CutShort,
     /// The subject was suspended.
     Suspended,

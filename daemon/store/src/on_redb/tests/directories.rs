@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::super::{FILE, Redb};
 use super::options;
-use crate::on_disk::{Engine, OnDisk, OnDiskOptions};
+use crate::engine::Engine;
+use crate::on_disk::{OnDisk, OnDiskOptions};
 use crate::{OpenError, Sled, SledOptions};
 
 async fn use_once(directory: &Path, key: &'static str) {

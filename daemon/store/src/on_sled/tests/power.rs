@@ -1,7 +1,8 @@
-//! Losses of power. sled takes no disk of a test's own, so the log's file is looked at from outside:
-//! before each sync, the sectors that have changed since the one before are recorded. A loss of
-//! power leaves what was synced, and of the changed sectors any selection: that is every drop, tear
-//! and order of the writes between two syncs, as long as no sector is written twice between them.
+//! Losses of power. sled takes no disk of a test's own, so the log's file is looked at from
+//! outside: before each sync, the sectors that have changed since the one before are recorded. A
+//! loss of power leaves what was synced, and of the changed sectors any selection: that is every
+//! drop, tear and order of the writes between two syncs, as long as no sector is written twice
+//! between them.
 //!
 //! Covered: the log, from the first commit of a store on. Not covered: states in which an earlier
 //! of two writes to one sector has survived; the files that sled writes when it opens a store and

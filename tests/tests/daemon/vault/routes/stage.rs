@@ -72,8 +72,7 @@ impl Stage {
         let op = Provider::with(accounts());
         let directory = directory::serve(directory::companies(&[ACME], COMPANIES), configurations);
         let site = world::signing_in(Site::new(), &op).vault("");
-        let site =
-            world::type_of_fixture(site, "type-login").role("admin", &["*"], Some("admins"), "");
+        let site = world::with_login(site).role("admin", &["*"], Some("admins"), "");
         let rights = PERMISSIONS.iter().chain(&SCOPES);
         let site = rights.fold(site, |site, right| {
             site.role(&right.replace('.', "-"), &[right], Some(right), "")
