@@ -320,7 +320,7 @@ mod tests {
             let secret = secret.unwrap();
             assert_eq!((secret.issuer(), secret.account()), (issuer, Some(account)), "{label}");
         }
-        let query = format!("otpauth://totp/a?secret=JBSW+Y3DP+EHPK+3PXP&issuer=Acme+Ltd%2B");
+        let query = "otpauth://totp/a?secret=JBSW+Y3DP+EHPK+3PXP&issuer=Acme+Ltd%2B";
         assert_eq!(TotpSecret::parse(&query).unwrap().issuer(), Some("Acme Ltd+"));
         let broken = format!("\n otpauth://totp/a\r\n?secret={SECRET}\n&issuer=Acme\t\n");
         let secret = TotpSecret::parse(&broken).unwrap();

@@ -17,12 +17,12 @@ fn a_copy_in_another_engine_is_used_at_once() {
     ready(&daemon);
     let user = User { daemon: &daemon, token: op.token("alice") };
     let (id, _) = user.fetch(&user.issue("info", json!({})));
-    assert_eq!(user.credentials(), [id.clone()]);
+    assert_eq!(user.credentials(), std::slice::from_ref(&id));
     let token = user.token.clone();
     assert_eq!(daemon.stop().status.code(), Some(0));
 
     let site = site.data_lines(&engine("sled"));
-    let refused = site.try_serve().err().expect("sled serves the data of redb");
+    let refused = site.try_serve().expect_err("sled serves the data of redb");
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("has a store of redb"), "{}", refused.stderr);
 
@@ -42,7 +42,7 @@ fn a_copy_in_another_engine_is_used_at_once() {
     let daemon = site.serve();
     ready(&daemon);
     let user = User { daemon: &daemon, token };
-    assert_eq!(user.credentials(), [id.clone()]);
+    assert_eq!(user.credentials(), std::slice::from_ref(&id));
     user.fetch(&user.issue("info", json!({})));
     let admin = daemon.admin("/ledger");
     admin.expect(200);
