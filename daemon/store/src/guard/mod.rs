@@ -166,11 +166,20 @@ fn open_with<E: Guarded>(
     Ok((engine, Guard { place, safeguards, watched, _directory: directory }))
 }
 
-/// A daemon that died amid an opening may have left anything in the files.
+/// A daemon that died amid an opening may have left anything in the files, and an operator may have
+/// put others there since.
 fn undo_broken_opening(place: &Place) -> Result<(), OpenError> {
     let Some(stock) = place.kept()? else { return Ok(()) };
     tracing::warn!("an opening of the store broke off; its files are put back as they were before");
-    place.put_back(&stock)
+    if let Some(kept) = place.undo(&stock)? {
+        tracing::warn!(
+            directory = %kept.display(),
+            "the files that stood in the store until now are kept in {}; if they are of a backup that \
+             was put there, stop the daemon and put them back once more",
+            kept.display()
+        );
+    }
+    Ok(())
 }
 
 /// Has the engine open its files, and judges what it found. An engine that found too little is

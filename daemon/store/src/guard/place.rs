@@ -7,6 +7,7 @@
 //! | `clean` | the files of the store at its last clean end; removed before an engine opens them |
 //! | `before` | the files as they were before an opening that is under way |
 //! | `before.list` | what is in `before`; written last, so that without it `before` is not whole |
+//! | `displaced-<n>` | what stood in the store when an opening that broke off was undone |
 //! | `accepted-<revision>` | the files as they were before an operator accepted a loss |
 
 use std::fs;
@@ -117,6 +118,28 @@ impl Place {
         self.check_kept(stock)?;
         copy::replace(stock, &self.before(), &self.store)?;
         self.discard()
+    }
+
+    /// Undoes an opening that broke off, as [`Self::put_back`], and keeps what stands in the store
+    /// now: an operator may have restored a backup meanwhile. Returns where it is kept, if anything
+    /// was there that is not put back.
+    pub(super) fn undo(&self, stock: &Stock) -> Result<Option<PathBuf>, OpenError> {
+        self.check_kept(stock)?;
+        let aside = self.displaced();
+        let is_kept = copy::displace(stock, &self.store, &aside)?;
+        copy::replace(stock, &self.before(), &self.store)?;
+        self.discard()?;
+        Ok(is_kept.then_some(aside))
+    }
+
+    /// A name that nothing has yet.
+    fn displaced(&self) -> PathBuf {
+        let named = |number: u32| self.guard.join(format!("displaced-{number}"));
+        let mut number = 1;
+        while named(number).symlink_metadata().is_ok() {
+            number += 1;
+        }
+        named(number)
     }
 
     /// A copy that cannot be read must not take the place of anything.

@@ -153,6 +153,30 @@ fn an_opening_that_was_killed_is_undone_by_the_next() {
     assert!(!site.root.path().join("store.guard/before").exists());
 }
 
+/// An operator restores a backup after a start was killed: the next start must not destroy it.
+#[test]
+fn what_was_put_into_the_store_after_an_opening_broke_off_is_kept() {
+    let mut site = Site::new();
+    site.safeguards.held = true;
+    site.run(0..20, true);
+    for attempt in 1..3 {
+        // Dropped without an end: the process is killed.
+        drop(site.open().unwrap());
+        assert!(site.root.path().join("store.guard/before.list").exists());
+        for (name, content) in [(toy::FILE, "a backup"), ("more", "of the backup")] {
+            fs::write(site.store().join(name), content).unwrap();
+        }
+        assert_eq!(site.entries(), 20);
+        let kept = site.root.path().join(format!("store.guard/displaced-{attempt}"));
+        assert_eq!(fs::read_to_string(kept.join(toy::FILE)).unwrap(), "a backup");
+        assert_eq!(fs::read_to_string(kept.join("more")).unwrap(), "of the backup");
+        assert!(!site.store().join("more").exists());
+    }
+    // Nothing is kept of files that were not changed.
+    assert_eq!(site.entries(), 20);
+    assert!(!site.root.path().join("store.guard/displaced-3").exists());
+}
+
 #[test]
 fn a_store_behind_its_tip_is_refused_and_a_loss_is_accepted_by_command_alone() {
     let mut site = Site::new();
