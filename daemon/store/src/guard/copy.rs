@@ -122,14 +122,17 @@ pub(super) fn remove(directory: &Path) -> Result<(), OpenError> {
 
 /// Writes a file that is whole or not there, durably.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), OpenError> {
-    let aside = path.with_extension("new");
-    let written = create(&aside).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    });
-    written.map_err(OpenError::io(path, "write"))?;
+    rename_whole(path, content).map_err(OpenError::io(path, "write"))?;
     sync_directory_of(path)
+}
+
+/// The same, but for the name: the directory is still to be made durable.
+pub(super) fn rename_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = create(&aside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)
 }
 
 /// Removes a file durably; returns whether it was there.

@@ -324,6 +324,19 @@ fn without_its_tip_a_store_is_refused() {
     }
 }
 
+/// A version that made its tip in place was killed before the first write.
+#[test]
+fn a_tip_without_content_does_not_lock_a_new_store() {
+    let site = Site::new();
+    fs::create_dir(site.root.path().join("store.guard")).unwrap();
+    fs::write(site.root.path().join("store.guard/tip"), "").unwrap();
+    site.run(0..3, true);
+    assert_eq!(site.entries(), 3);
+    // Of a store with commits it is a missing one.
+    fs::write(site.root.path().join("store.guard/tip"), "").unwrap();
+    assert!(matches!(site.open().err().unwrap(), OpenError::Lost { .. }));
+}
+
 #[test]
 fn a_store_of_the_format_without_a_record_is_taken_over() {
     let site = Site::new();
