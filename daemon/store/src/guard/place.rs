@@ -7,7 +7,7 @@
 //! | `clean` | the files of the store at its last clean end; removed before an engine opens them |
 //! | `before` | the files as they were before an opening that is under way |
 //! | `before.list` | what is in `before`; written last, so that without it `before` is not whole |
-//! | `displaced-<n>` | what stood in the store when an opening that broke off was undone |
+//! | `displaced-<n>` | what stood in the store when a broken opening was undone; or an unmoved copy |
 //! | `accepted-<revision>` | the files as they were before an operator accepted a loss |
 
 use std::fs;
@@ -105,6 +105,11 @@ impl Place {
         noted
     }
 
+    /// Whether the files can still be put back. Without the list the store is settled.
+    pub(super) fn can_put_back(&self) -> bool {
+        self.before_list().symlink_metadata().is_ok()
+    }
+
     /// The files that an opening which broke off would have put back, or left behind.
     pub(super) fn kept(&self) -> Result<Option<Stock>, OpenError> {
         let path = self.before_list();
@@ -130,6 +135,19 @@ impl Place {
         copy::replace(stock, &self.before(), &self.store)?;
         self.discard()?;
         Ok(is_kept.then_some(aside))
+    }
+
+    /// Keeps the copy of a store that was settled by a daemon which died before it had moved the
+    /// copy to its place. Returns where it is.
+    pub(super) fn keep_unmoved(&self) -> Result<Option<PathBuf>, OpenError> {
+        let before = self.before();
+        if !before.join("list").exists() {
+            return Ok(None);
+        }
+        let to = self.displaced();
+        fs::rename(&before, &to).map_err(OpenError::io(&to, "make"))?;
+        copy::sync_directory(&self.guard)?;
+        Ok(Some(to))
     }
 
     /// A name that nothing has yet.

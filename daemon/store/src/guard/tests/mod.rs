@@ -390,3 +390,100 @@ fn copies_of_the_last_good_state_are_rotated() {
     fs::write(&directory, "in the way").unwrap();
     assert_eq!(site.entries(), 4);
 }
+
+/// Settling is cut off at each of its steps: what is left is opened by the next start, as it was
+/// before or as it is.
+#[test]
+fn a_store_opens_wherever_settling_was_cut_off() {
+    for older_format in [false, true] {
+        for cut in ["before it", "first tip", "list gone", "copy gone", "done"] {
+            let mut site = Site::new();
+            if older_format {
+                drop(Directory::claim(&site.store()).unwrap());
+                fs::write(site.store().join(toy::FILE), "entry 0\nentry 1\n").unwrap();
+            } else {
+                site.run(0..2, true);
+            }
+            site.safeguards.held = true;
+            let (mut toy, guard) = site.open().unwrap();
+            guard.advance(toy.add("by the start")).unwrap();
+            let place = super::Place::of(&site.store());
+            match cut {
+                "first tip" => drop(place.tip(super::Reached::default()).unwrap()),
+                "list gone" | "copy gone" => {
+                    place.tip(super::Reached::default()).unwrap();
+                    fs::remove_file(site.root.path().join("store.guard/before.list")).unwrap();
+                    if cut == "copy gone" {
+                        place.discard().unwrap();
+                    }
+                }
+                "done" => drop(guard.settle().unwrap()),
+                _ => {}
+            }
+            drop((toy, guard));
+            let is_settled = !["before it", "first tip"].contains(&cut);
+            for _ in 0..2 {
+                assert_eq!(site.entries(), if is_settled { 3 } else { 2 }, "{older_format} {cut}");
+            }
+        }
+    }
+}
+
+/// The tip cannot be written: the copy is gone by then, and its files must not be looked for.
+#[test]
+fn a_store_whose_tip_did_not_follow_is_not_put_back() {
+    let mut site = Site::new();
+    site.run(0..5, true);
+    let tip = site.root.path().join("store.guard/tip");
+    let acknowledged = fs::read(&tip).unwrap();
+    fs::remove_file(&tip).unwrap();
+    site.safeguards.despite_loss = true;
+    let (mut toy, guard) = site.open().unwrap();
+    guard.advance(toy.add("by the operator")).unwrap();
+    let aside = site.root.path().join("store.guard/tip.new");
+    fs::create_dir(&aside).unwrap();
+    guard.settle().unwrap_err();
+    let settled = site.files();
+    drop(toy);
+    guard.end();
+    assert_eq!(site.files(), settled);
+    assert!(guard.advance(super::Reached::default()).is_err(), "nothing is acknowledged");
+    drop(guard);
+    fs::remove_dir(&aside).unwrap();
+    fs::write(&tip, acknowledged).unwrap();
+    site.safeguards.despite_loss = false;
+    assert_eq!(site.entries(), 6);
+}
+
+#[test]
+fn a_store_of_an_older_format_whose_first_tip_cannot_be_made_is_put_back() {
+    let mut site = Site::new();
+    drop(Directory::claim(&site.store()).unwrap());
+    fs::write(site.store().join(toy::FILE), "entry 0\nentry 1\n").unwrap();
+    let before = site.files();
+    site.safeguards.held = true;
+    let (mut toy, guard) = site.open().unwrap();
+    guard.advance(toy.add("by the start")).unwrap();
+    let aside = site.root.path().join("store.guard/tip.new");
+    fs::create_dir(&aside).unwrap();
+    guard.settle().unwrap_err();
+    drop(toy);
+    guard.end();
+    drop(guard);
+    assert_eq!(site.files(), before);
+    fs::remove_dir(&aside).unwrap();
+    assert_eq!(site.entries(), 2);
+}
+
+/// The daemon dies after the list was moved into the copy, and before the copy was moved.
+#[test]
+fn the_copy_of_a_store_that_was_just_settled_is_not_removed() {
+    let mut site = Site::new();
+    site.run(0..5, true);
+    site.safeguards.held = true;
+    drop(site.open().unwrap());
+    let guard = site.root.path().join("store.guard");
+    fs::rename(guard.join("before.list"), guard.join("before/list")).unwrap();
+    assert_eq!(site.entries(), 5);
+    assert!(guard.join("displaced-1").join(toy::FILE).exists());
+}
