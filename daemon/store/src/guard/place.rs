@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::copy;
 use super::reached::Reached;
-use super::stock::{Reader, Stock, read_file};
+use super::stock::{self, Item, Reader, Stock, read_file};
 use super::tip::{Known, Tip};
 use crate::error::OpenError;
 
@@ -160,20 +160,37 @@ impl Place {
         named(number)
     }
 
-    /// A copy that cannot be read must not take the place of anything.
+    /// A copy that cannot be read, or is not whole, must not take the place of anything. What an
+    /// earlier attempt has put back stands in the store already.
     fn check_kept(&self, stock: &Stock) -> Result<(), OpenError> {
         let before = self.before();
-        let kept =
-            if before.exists() { Stock::take(&before, &read_file)? } else { Stock::default() };
-        // What an earlier attempt has put back is in the store already.
-        let bad = kept.0.iter().find(|(name, item)| stock.0.get(*name) != Some(*item));
-        match bad {
-            None => Ok(()),
-            Some((name, _)) => {
-                let cause = io::Error::other("the copy was changed since it was made");
-                Err(OpenError::io(&before.join(name), "put back")(cause))
-            }
+        if !before.exists() {
+            return Err(self.not_whole(&before));
         }
+        let kept = Stock::take(&before, &read_file)?;
+        if let Some(name) =
+            kept.0.iter().find_map(|(name, item)| (stock.0.get(name) != Some(item)).then_some(name))
+        {
+            let cause = io::Error::other("the copy was changed since it was made");
+            return Err(OpenError::io(&before.join(name), "put back")(cause));
+        }
+        let is_back = |name: &PathBuf, item: &Item| {
+            stock::read(&self.store.join(name), &read_file).is_ok_and(|there| there == *item)
+        };
+        let missing =
+            stock.0.iter().find(|(name, item)| !kept.0.contains_key(*name) && !is_back(name, item));
+        missing.map_or(Ok(()), |(name, _)| Err(self.not_whole(&before.join(name))))
+    }
+
+    fn not_whole(&self, missing: &Path) -> OpenError {
+        let cause = io::Error::other(format!(
+            "it is missing, and was copied before an opening of the store that broke off. Put it \
+             back there, or copy {} to another place and remove {}: then the store is opened with \
+             the files that it has",
+            self.guard.display(),
+            self.before_list().display()
+        ));
+        OpenError::io(missing, "put back")(cause)
     }
 
     /// Removes the copy.

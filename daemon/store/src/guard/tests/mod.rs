@@ -487,3 +487,41 @@ fn the_copy_of_a_store_that_was_just_settled_is_not_removed() {
     assert_eq!(site.entries(), 5);
     assert!(guard.join("displaced-1").join(toy::FILE).exists());
 }
+
+/// What is missing from the copy is not "put back already" unless it stands in the store.
+#[test]
+fn an_opening_to_undo_whose_copy_is_missing_is_refused_and_nothing_is_removed() {
+    for whole in [true, false] {
+        let mut site = Site::new();
+        site.run(0..5, true);
+        fs::write(site.store().join("more"), "a second file").unwrap();
+        site.safeguards.held = true;
+        // Dropped without an end: the process is killed.
+        drop(site.open().unwrap());
+        let (before, elsewhere) =
+            (site.root.path().join("store.guard/before"), site.root.path().join("elsewhere"));
+        let (from, to) =
+            if whole { (before.clone(), elsewhere) } else { (before.join(toy::FILE), elsewhere) };
+        fs::rename(&from, &to).unwrap();
+        fs::write(site.store().join(toy::FILE), "a backup").unwrap();
+        fs::write(site.store().join("of the backup"), "").unwrap();
+        let all = site.all_files();
+        for _ in 0..2 {
+            let error = site.open().err().unwrap();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("it is missing") && cause.contains("before.list"), "{cause}");
+            assert_eq!(site.all_files(), all);
+        }
+        fs::rename(&to, &from).unwrap();
+        assert_eq!(site.entries(), 5);
+        assert!(site.root.path().join("store.guard/displaced-1").join(toy::FILE).exists());
+    }
+    // An attempt that broke off has put one file back already.
+    let mut site = Site::new();
+    site.run(0..5, true);
+    site.safeguards.held = true;
+    drop(site.open().unwrap());
+    let copied = site.root.path().join("store.guard/before").join(toy::FILE);
+    fs::rename(copied, site.store().join(toy::FILE)).unwrap();
+    assert_eq!(site.entries(), 5);
+}
