@@ -142,7 +142,7 @@ fn open_with<E: Guarded>(
     judge::warn_of(&clean.as_ref().map(|clean| stock.differences(clean)).unwrap_or_default());
 
     place.make()?;
-    place.keep(&stock, reader)?;
+    copies::make_room(safeguards.copies.as_ref(), || place.keep(&stock, reader))?;
     if before.is_new() {
         // The tip of a new store comes before the store: without one, files are of an older format.
         place.tip(Reached::default())?;
