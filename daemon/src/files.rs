@@ -103,11 +103,18 @@ fn refuse_open(path: &Path, about: &Metadata) -> Result<(), String> {
     })
 }
 
-/// Whether nothing is in the directory but what the daemon keeps there.
+/// Whether nothing is in the directory but what the daemon keeps there, parts of the audit log that
+/// were moved away, and what a file system keeps in its own root. Where something of a daemon counts
+/// as foreign, the advice would lead to a second store, which is empty.
 fn holds_only_ours(path: &Path) -> bool {
+    const OURS: [&str; 7] =
+        ["store", "store.guard", "reserve", "artefacts", "copies", "admin.sock", "lost+found"];
     let Ok(entries) = std::fs::read_dir(path) else { return false };
-    let ours = ["store", "artefacts", "copies", "audit.jsonl", "admin.sock"];
-    entries.flatten().all(|entry| ours.iter().any(|name| entry.file_name() == *name))
+    entries.flatten().all(|entry| {
+        let name = entry.file_name();
+        let is_log = name.to_str().is_some_and(|name| name.starts_with("audit.jsonl"));
+        is_log || OURS.iter().any(|ours| name == *ours)
+    })
 }
 
 /// Checks the owner of everything that lies in a directory: what was copied there as another user
@@ -189,6 +196,26 @@ mod tests {
         let refused = private_directory(&path).unwrap_err();
         assert!(!refused.contains("chmod"), "{refused}");
         assert!(refused.contains("such as ") && refused.contains("shared/credsmith"), "{refused}");
+    }
+
+    /// Another directory would get a second store, an empty one.
+    #[test]
+    fn the_advice_for_a_data_directory_with_all_its_parts_is_to_close_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        for part in ["store", "store.guard", "artefacts", "copies", "lost+found"] {
+            std::fs::create_dir(path.join(part)).unwrap();
+        }
+        for part in ["reserve", "audit.jsonl", "audit.jsonl.1", "audit.jsonl-20260101.gz"] {
+            std::fs::write(path.join(part), "").unwrap();
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = private_directory(&path).unwrap_err();
+        assert!(refused.contains("chmod 700"), "{refused}");
+        std::fs::write(path.join("theirs"), "").unwrap();
+        let refused = private_directory(&path).unwrap_err();
+        assert!(!refused.contains("chmod"), "{refused}");
     }
 
     #[test]

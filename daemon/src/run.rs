@@ -36,11 +36,9 @@ pub(crate) async fn serve(path: &Path, loaded: Loaded) -> Result<(), Failure> {
         listeners = urls.join(" "),
         "starting"
     );
-    let daemon = tokio::select! {
-        daemon = wire_up::wire_up(config, listeners, hosts, System::new()) => daemon?,
-        // Nothing serves yet, and a start can be repeated.
-        () = signals.next() => return Ok(()),
-    };
+    let system = System::new();
+    let wired = wire_up::wire_up(config, listeners, hosts, system, signals.next()).await?;
+    let Some(daemon) = wired else { return Ok(()) };
     until_signal(daemon, signals, Ready { line, welcome: None }).await
 }
 

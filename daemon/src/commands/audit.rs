@@ -121,14 +121,18 @@ async fn check_of_stopped(config: &Config, from: u64) -> Result<Check, Failure> 
     }
     let system = System::new();
     let opened = Arc::new(open_store(config, Losses::Refused).await?);
-    let store = Arc::clone(&opened) as Arc<dyn Store>;
-    let keyring = Arc::new(open_keyring(config, Arc::clone(&store), &system).await?);
-    let (clock, entropy) = (Arc::clone(&system.clock), Arc::clone(&system.entropy));
-    let check = check_of(store, keyring, clock, entropy, from).await;
+    let check = async {
+        let store = Arc::clone(&opened) as Arc<dyn Store>;
+        let keyring = Arc::new(open_keyring(config, Arc::clone(&store), &system).await?);
+        let (clock, entropy) = (Arc::clone(&system.clock), Arc::clone(&system.entropy));
+        check_of(store, keyring, clock, entropy, from).await.map_err(Failure::error)
+    };
+    let check = check.await;
+    // After a failure too: this puts the files back as they were.
     if let Err(error) = opened.inner().close().await {
         console::say(sentence(&error));
     }
-    check.map_err(Failure::error)
+    check
 }
 
 #[cfg(test)]

@@ -36,13 +36,17 @@ pub(crate) async fn copy(
     check_target(&to)?;
     let source = open_store(&config, Losses::Refused).await?;
 
-    files::private_directory(&to).map_err(Failure::Run)?;
-    let target = OnDiskOptions::new(engine, store_in(&to), config.data.cache);
-    let copied = credsmith_store::copy(&source, target, progress()).await;
+    let copied = async {
+        files::private_directory(&to).map_err(Failure::Run)?;
+        let target = OnDiskOptions::new(engine, store_in(&to), config.data.cache);
+        credsmith_store::copy(&source, target, progress()).await.map_err(Failure::error)
+    };
+    let copied = copied.await;
+    // After a failure too: this puts the files back as they were.
     if let Err(error) = source.inner().close().await {
         console::say(sentence(&error));
     }
-    let copied = copied.map_err(Failure::error)?;
+    let copied = copied?;
     let log = copy_log(&config, &to)?;
     say(&copied, &to, engine, log, &config);
     Ok(())

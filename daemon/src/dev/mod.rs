@@ -62,10 +62,8 @@ pub(crate) async fn run(
         data.path().display(),
         if data.is_new() { "" } else { " unless an earlier start did" },
     ));
-    let daemon = tokio::select! {
-        daemon = wire_up(config, listener.into_bound(), hosts, system) => daemon?,
-        () = signals.next() => return Ok(()),
-    };
+    let wired = wire_up(config, listener.into_bound(), hosts, system, signals.next()).await?;
+    let Some(daemon) = wired else { return Ok(()) };
     if let Some(half) = daemon.vault().filter(|_| data.is_new()) {
         demo::fill(half).await.map_err(Failure::error)?;
     }

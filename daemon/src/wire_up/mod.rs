@@ -8,6 +8,7 @@ mod providers;
 mod readiness;
 mod vault;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,29 +86,70 @@ pub(crate) struct Daemon {
     begun: Instant,
 }
 
-/// Builds everything and begins to serve.
+/// Builds everything and begins to serve; `None` when `stop` came first. Nothing serves then, and a
+/// start can be repeated.
 pub(crate) async fn wire_up(
     mut config: Config,
     listeners: Vec<BoundListener>,
     hosts: HostPolicy,
     system: System,
-) -> Result<Daemon, Failure> {
+    stop: impl Future<Output = ()>,
+) -> Result<Option<Daemon>, Failure> {
+    let mut stop = pin!(stop);
     let begun = Instant::now();
     files::private_directory(&config.data.directory).map_err(Failure::Run)?;
+    // Not raced against the signal, nor is settling: a store that is half-way stays behind as one
+    // whose files the next start puts back.
     let store = Arc::new(open_store(&config, Losses::Refused).await?);
+    let prepared = tokio::select! {
+        prepared = prepare(&mut config, &store, &system) => prepared.map(Some),
+        () = &mut stop => Ok(None),
+    };
+    let Ok(Some(prepared)) = prepared else {
+        close_unsettled(&store).await;
+        return prepared.map(|_| None);
+    };
+    if let Err(error) = settle(&store).await {
+        close_unsettled(&store).await;
+        return Err(error);
+    }
+    let served = serve(&config, listeners, hosts, system, store, prepared, begun);
+    tokio::select! {
+        daemon = served => daemon.map(Some),
+        () = &mut stop => Ok(None),
+    }
+}
+
+/// The parts that are built before the store is settled.
+struct Prepared {
+    keyring: Arc<Keyring>,
+    providers: Arc<OidcProviders>,
+    host: Arc<Host>,
+    ground: Arc<Ground>,
+    parts: LeasesDependencies,
+    audit: Arc<AuditLog>,
+}
+
+/// Builds what can still find that the store must not be used. It may be dropped at any time: the
+/// caller closes the store, which puts the files back as they were.
+async fn prepare(
+    config: &mut Config,
+    store: &Arc<WithReserve<OnDisk>>,
+    system: &System,
+) -> Result<Prepared, Failure> {
     let keyring =
-        Arc::new(open_keyring(&config, Arc::clone(&store) as Arc<dyn Store>, &system).await?);
+        Arc::new(open_keyring(config, Arc::clone(store) as Arc<dyn Store>, system).await?);
     // The keyring is open: nothing needs the text of the key any more, and dropping it wipes it.
     config.keyring.key = Secret::new("");
-    let providers = start_providers(&config, &system)?;
-    let host = Arc::new(make_host(&config)?);
-    plugins::load_all(&host, &config).await?;
+    let providers = start_providers(config, system)?;
+    let host = Arc::new(make_host(config)?);
+    plugins::load_all(&host, config).await?;
 
     let ground = Ground::new(GroundDependencies {
         clock: Arc::clone(&system.clock),
         tasks: Arc::clone(&system.tasks),
         entropy: Arc::clone(&system.entropy),
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(store) as _,
         keyring: Arc::clone(&keyring),
         max_drift: DEFAULT_MAX_DRIFT,
         // Of one user as of one address: a quarter.
@@ -116,24 +158,33 @@ pub(crate) async fn wire_up(
     let parts = LeasesDependencies {
         providers: Arc::clone(&providers) as _,
         plugins: Arc::clone(&host) as _,
-        catalogue: catalogue(&config)?,
+        catalogue: catalogue(config)?,
         options: config.leases.clone(),
     };
     let file = Arc::new(LogFile::new(config.audit.file(&config.data)));
     let audit = AuditLog::new(Arc::clone(&ground), file, Arc::new(Echo));
     // An older store may have forgotten suspensions and revocations: nothing is done from it.
-    if let Err(behind) = audit.begin().await {
-        // This puts the files back as they were.
-        let _closed = store.inner().close().await;
-        return Err(Failure::run(behind.to_string()));
-    }
-    settle(&store).await?;
+    audit.begin().await.map_err(|behind| Failure::run(behind.to_string()))?;
+    Ok(Prepared { keyring, providers, host, ground, parts, audit })
+}
+
+/// Begins to serve from a store that is settled.
+async fn serve(
+    config: &Config,
+    listeners: Vec<BoundListener>,
+    hosts: HostPolicy,
+    system: System,
+    store: Arc<WithReserve<OnDisk>>,
+    prepared: Prepared,
+    begun: Instant,
+) -> Result<Daemon, Failure> {
+    let Prepared { keyring, providers, host, ground, parts, audit } = prepared;
     let leases = Leases::new(Arc::clone(&ground), parts);
     leases.start().await.map_err(Failure::error)?;
     audit.start();
 
     let dependencies = VaultDependencies {
-        config: &config,
+        config,
         ground: &ground,
         leases: &leases,
         keyring,
@@ -151,14 +202,21 @@ pub(crate) async fn wire_up(
         vault,
         providers,
         store,
-        deadline: deadline(&config),
+        deadline: deadline(config),
         begun,
     };
     // The operators' listener comes first, since it can still fail: no client is served before the
     // start is certain.
-    daemon.serve_operators(&config, host).await?;
-    daemon.serve_clients(&config, listeners, hosts)?;
+    daemon.serve_operators(config, host).await?;
+    daemon.serve_clients(config, listeners, hosts)?;
     Ok(daemon)
+}
+
+/// Closes a store that was not settled, which puts its files back as they were.
+async fn close_unsettled(store: &WithReserve<OnDisk>) {
+    if let Err(error) = store.inner().close().await {
+        tracing::warn!(error = sentence(&error), "the store did not close in order");
+    }
 }
 
 /// Takes the store as it is: the start has found it in order.

@@ -139,3 +139,32 @@ fn nothing_new_is_made_in_the_place_of_a_store_that_is_gone() {
     let daemon = site.serve();
     assert_eq!(daemon.stop().status.code(), Some(0));
 }
+
+/// A start, or a command, that is refused after the store was opened leaves nothing that a later
+/// start would put back over a store which was restored meanwhile.
+#[test]
+fn a_start_that_ends_early_leaves_no_opening_to_undo() {
+    let op = Provider::start();
+    let site = Site::new().provider("op", &op).service("unique", "unique", "");
+    let daemon = site.serve();
+    assert_eq!(daemon.stop().status.code(), Some(0));
+    let key = fs::read_to_string(site.path().join("kek")).unwrap();
+    let before = site.data().join("store.guard/before.list");
+    let stood = fs::read(site.data().join("store/db")).unwrap();
+
+    let other = Site::new();
+    site.secret("kek", &fs::read_to_string(other.path().join("kek")).unwrap());
+    let ended = site.try_serve().expect_err("it should not start");
+    assert!(ended.stderr.contains("cannot be opened with"), "{}", ended.stderr);
+    assert!(!before.exists(), "the start");
+    let log = site.data().join("audit.jsonl").to_str().unwrap().to_owned();
+    let (code, said) = command(&site, &["audit", "verify", &log]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be opened with"), "{said}");
+    assert!(!before.exists(), "the command");
+    assert_eq!(fs::read(site.data().join("store/db")).unwrap(), stood);
+
+    site.secret("kek", &key);
+    assert_eq!(site.serve().stop().status.code(), Some(0));
+    assert!(!site.data().join("store.guard/displaced-1").exists());
+}

@@ -37,3 +37,24 @@ async fn on_a_full_disk_nothing_is_issued_and_reads_and_revocations_go_on() {
     assert_eq!(kind(world.revoke("bob", asked).await), Err(Kind::NotFound));
     world.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_restart_on_a_low_disk_revokes_what_is_due() {
+    let mut world = World::new().await;
+    world.leases.start().await.unwrap();
+    let asked = world.get("alice", "ssh").await.unwrap();
+    world.plugins.on_issue(&id("ssh"), IssueStep::until(world.now() + HOUR));
+    let due = world.get("bob", "ssh").await.unwrap();
+
+    world.crash().await;
+    world.store.set_full(true);
+    world.leases.start().await.unwrap();
+    world.revoke("alice", asked).await.unwrap();
+    assert_eq!(world.stage(asked).await, "ended");
+    world.run(HOUR + 120 * SECOND).await;
+    assert_eq!(world.stage(due).await, "ended");
+    assert_eq!(world.get("alice", "ssh").await.unwrap_err().kind(), Kind::Busy);
+
+    world.store.set_full(false);
+    world.assert_sound().await;
+}

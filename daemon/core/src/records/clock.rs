@@ -50,7 +50,8 @@ impl Records {
         Ok((mark, Expected::At(revision)))
     }
 
-    /// Writes the mark that was read as `expected`.
+    /// Writes the mark that was read as `expected`, on a disk that is almost full too: without it no
+    /// start could revoke anything.
     ///
     /// # Errors
     /// `Conflict` when it changed meanwhile.
@@ -62,6 +63,7 @@ impl Records {
         let key = keys::clock();
         let plain = encoding::encode(mark).map_err(Error::internal)?;
         let mut writing = self.writing();
+        writing.is_urgent();
         writing.expect(&key, expected);
         writing.put(&key, CLOCK, &plain).await?;
         writing.commit().await.map(drop)

@@ -45,7 +45,8 @@ impl Records {
         }
         let key = keys::lease_form();
         let sealed = self.keyring.seal(&key, FORM, PRESENT).await?;
-        self.store.commit(Batch::default().put(key, sealed)).await.map_err(Error::internal)?;
+        let batch = Batch::default().put(key, sealed).urgent();
+        self.store.commit(batch).await.map_err(Error::internal)?;
         Ok(())
     }
 
@@ -116,11 +117,13 @@ impl Records {
         }
     }
 
-    /// Commits a batch that may be applied any number of times.
+    /// Commits a batch that may be applied any number of times. Urgent: without the present form
+    /// nothing is revoked.
     async fn commit_all(&self, batch: Batch) -> Result<(), Error> {
         if batch.puts.is_empty() && batch.deletes.is_empty() {
             return Ok(());
         }
+        let batch = batch.urgent();
         match self.store.commit(batch.clone()).await {
             Err(StoreError::Unknown(_)) => self.store.commit(batch).await.map(drop),
             done => done.map(drop),
@@ -188,6 +191,23 @@ mod tests {
         world.run(HOUR + 60 * SECOND).await;
         assert_eq!(world.count("alice", "ssh").await, 40);
         world.run(DAY).await;
+        world.assert_sound().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_of_an_earlier_version_is_brought_into_form_on_a_low_disk() {
+        let mut world = World::with(vec![doubles::service("ssh")], options()).await;
+        let lease = world.get("alice", "ssh").await.unwrap();
+        let records = &world.ground().records;
+        let leases = world.store.dump("lease/");
+        let leases = leases.iter().map(|(key, sealed)| records.lease_in(key, sealed).unwrap());
+        into_first_form(&world, &leases.collect::<Vec<_>>());
+        world.crash().await;
+        world.store.set_full(true);
+        world.leases.start().await.unwrap();
+        assert_eq!(world.store.dump("state/"), []);
+        assert_eq!(world.store.dump("form/").len(), 1);
+        world.revoke("alice", lease).await.unwrap();
         world.assert_sound().await;
     }
 

@@ -55,6 +55,33 @@ fn try_keep(place: &Place, copies: &Copies, revision: u64) -> Result<bool, OpenE
     Ok(true)
 }
 
+/// Does `work`, and again after the oldest copy was removed, as long as it finds no room on the disk.
+/// The newest copy stays: what stands in the store has not been found in order yet.
+pub(super) fn make_room<T>(
+    copies: Option<&Copies>,
+    mut work: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let mut older = match copies {
+        Some(copies) if copies.directory.is_dir() => kept(&copies.directory)?,
+        _ => Vec::new(),
+    };
+    older.pop();
+    let mut older = older.iter();
+    loop {
+        let done = work();
+        if !matches!(done, Err(OpenError::NoRoom { .. })) {
+            return done;
+        }
+        let Some(oldest) = older.next() else { return done };
+        tracing::warn!(
+            directory = %oldest.display(),
+            "the disk is almost full: the oldest copy of the store, {}, is removed",
+            oldest.display()
+        );
+        copy::remove(oldest)?;
+    }
+}
+
 /// The copies that are there, oldest first.
 fn kept(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -80,4 +107,33 @@ fn is_name(name: &str) -> bool {
 fn is_recent(copy: &Path) -> bool {
     let made = fs::metadata(copy.join("list")).and_then(|about| about.modified());
     made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < EVERY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_room() -> OpenError {
+        OpenError::NoRoom { path: PathBuf::new(), needed: 2, free: 1 }
+    }
+
+    #[test]
+    fn without_room_for_an_opening_older_copies_go_and_the_newest_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let copies = Copies { directory: root.path().to_owned(), count: 3 };
+        let left = || kept(root.path()).unwrap().len();
+        for revision in [1, 2, 3] {
+            fs::create_dir(root.path().join(name(revision))).unwrap();
+        }
+        make_room(Some(&copies), || Ok(())).unwrap();
+        assert_eq!(left(), 3, "there was room");
+        make_room(Some(&copies), || if left() == 3 { Err(no_room()) } else { Ok(()) }).unwrap();
+        assert_eq!(left(), 2);
+        let refused = make_room(Some(&copies), || Err::<(), _>(no_room())).unwrap_err();
+        assert!(matches!(refused, OpenError::NoRoom { .. }), "{refused}");
+        assert_eq!(kept(root.path()).unwrap(), [root.path().join(name(3))]);
+        make_room(None, || Err::<(), _>(no_room())).unwrap_err();
+        let missing = Copies { directory: root.path().join("missing"), count: 3 };
+        make_room(Some(&missing), || Ok(())).unwrap();
+    }
 }

@@ -46,6 +46,39 @@ pub(super) fn files(
     sync_directories(stock, to)
 }
 
+/// Moves the files of `from` that are not as `stock` says into the directory `aside`. Returns
+/// whether there were any: without one, `aside` is not made.
+pub(super) fn displace(stock: &Stock, from: &Path, aside: &Path) -> Result<bool, OpenError> {
+    make_directory(from)?;
+    let mut moved = Stock::default();
+    for name in names(from)? {
+        let (source, target) = (from.join(&name), aside.join(&name));
+        // What cannot be read is moved, too.
+        let item = super::stock::read(&source, &super::stock::read_file).ok();
+        if item.is_some() && item.as_ref() == stock.0.get(&name) {
+            continue;
+        }
+        make_directory(target.parent().unwrap_or(aside))?;
+        match fs::rename(&source, &target) {
+            // The directory is a file system of its own.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let item = item.clone().unwrap_or_default();
+                let put = create(&target)
+                    .and_then(|made| bytes(&source, made, &item, &super::stock::read_file))
+                    .and_then(|()| fs::remove_file(&source));
+                put.map_err(OpenError::io(&source, "move away"))?;
+            }
+            done => done.map_err(OpenError::io(&source, "move away"))?,
+        }
+        moved.0.insert(name, item.unwrap_or_default());
+    }
+    if moved.0.is_empty() {
+        return Ok(false);
+    }
+    sync_directories(&moved, aside)?;
+    Ok(true)
+}
+
 /// Puts the files of `stock` from one directory to another and removes what else is there. Doing
 /// it again after it broke off goes on.
 pub(super) fn replace(stock: &Stock, from: &Path, to: &Path) -> Result<(), OpenError> {
@@ -89,14 +122,17 @@ pub(super) fn remove(directory: &Path) -> Result<(), OpenError> {
 
 /// Writes a file that is whole or not there, durably.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), OpenError> {
-    let aside = path.with_extension("new");
-    let written = create(&aside).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    });
-    written.map_err(OpenError::io(path, "write"))?;
+    rename_whole(path, content).map_err(OpenError::io(path, "write"))?;
     sync_directory_of(path)
+}
+
+/// The same, but for the name: the directory is still to be made durable.
+pub(super) fn rename_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = create(&aside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)
 }
 
 /// Removes a file durably; returns whether it was there.

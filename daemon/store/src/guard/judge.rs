@@ -78,8 +78,9 @@ pub(super) fn content(
     if is_empty {
         return Err(gone(path, super::Place::of(path).tip_path()));
     }
-    let is_of_older_format = recorded.is_none() && before.known == Known::Missing;
-    if is_of_older_format && before.clean.is_none() {
+    // With the first tip: an earlier opening was undone after it had made that one.
+    let is_of_older_format = recorded.is_none() && before.never_acknowledged();
+    if is_of_older_format {
         return adopt(engine, path, found, None);
     }
     match lost(before.known, recorded, found) {
@@ -119,7 +120,9 @@ fn lost(known: Known, recorded: Option<Reached>, found: Reached) -> Option<Loss>
         return Some(loss(Reason::Behind, Some(tip)));
     }
     let is_whole = recorded.is_some_and(|recorded| recorded.has_entries_of(&found));
-    let exchanged = tip.filter(|tip| tip.revision == has.revision && !tip.has_entries_of(&found));
+    // The first tip knows of no commit.
+    let exchanged = tip.filter(|tip| *tip != Reached::default() && tip.revision == has.revision);
+    let exchanged = exchanged.filter(|tip| !tip.has_entries_of(&found));
     if !is_whole || exchanged.is_some() {
         return Some(loss(Reason::Entries, exchanged.or(recorded)));
     }

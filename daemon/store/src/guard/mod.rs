@@ -104,6 +104,8 @@ enum State {
     Held(Option<Loss>, Kept),
     /// The files were put back.
     PutBack,
+    /// It was settled, and the tip could not follow.
+    Unfinished,
 }
 
 /// The files of a store before it was opened.
@@ -140,7 +142,7 @@ fn open_with<E: Guarded>(
     judge::warn_of(&clean.as_ref().map(|clean| stock.differences(clean)).unwrap_or_default());
 
     place.make()?;
-    place.keep(&stock, reader)?;
+    copies::make_room(safeguards.copies.as_ref(), || place.keep(&stock, reader))?;
     if before.is_new() {
         // The tip of a new store comes before the store: without one, files are of an older format.
         place.tip(Reached::default())?;
@@ -150,7 +152,8 @@ fn open_with<E: Guarded>(
     let is_held = safeguards.despite_loss || safeguards.held && !before.is_new();
     let opened = opened(&place, &before, safeguards, || open(&directory));
     let settled = opened.and_then(|(engine, Judgement { reached, loss })| {
-        let tip = if is_held { None } else { Some(settle(&place, safeguards, reached)?) };
+        let settling = Settling { reached, is_whole: loss.is_none(), accepted: None };
+        let tip = if is_held { None } else { Some(settle(&place, safeguards, &settling)?) };
         Ok((engine, reached, loss, tip))
     });
     let (engine, reached, loss, tip) = match settled {
@@ -166,11 +169,29 @@ fn open_with<E: Guarded>(
     Ok((engine, Guard { place, safeguards, watched, _directory: directory }))
 }
 
-/// A daemon that died amid an opening may have left anything in the files.
+/// A daemon that died amid an opening may have left anything in the files, and an operator may have
+/// put others there since.
 fn undo_broken_opening(place: &Place) -> Result<(), OpenError> {
-    let Some(stock) = place.kept()? else { return Ok(()) };
+    let Some(stock) = place.kept()? else {
+        if let Some(kept) = place.keep_unmoved()? {
+            tracing::warn!(
+                directory = %kept.display(),
+                "the files of the store from before it was settled are kept in {}",
+                kept.display()
+            );
+        }
+        return Ok(());
+    };
     tracing::warn!("an opening of the store broke off; its files are put back as they were before");
-    place.put_back(&stock)
+    if let Some(kept) = place.undo(&stock)? {
+        tracing::warn!(
+            directory = %kept.display(),
+            "the files that stood in the store until now are kept in {}; if they are of a backup that \
+             was put there, stop the daemon and put them back once more",
+            kept.display()
+        );
+    }
+    Ok(())
 }
 
 /// Has the engine open its files, and judges what it found. An engine that found too little is
@@ -195,15 +216,40 @@ fn opened<E: Guarded>(
     outcome.unwrap_or_else(|payload| Err(OpenError::damaged(&place.store, panic_text(&*payload))))
 }
 
-/// The store is as it is from here on: the tip follows, and the copy is no longer needed.
-fn settle(place: &Place, safeguards: &Safeguards, reached: Reached) -> Result<Tip, OpenError> {
-    let mut tip = place.tip(reached)?;
-    tip.advance(reached).map_err(OpenError::io(&place.tip_path(), "write"))?;
+/// A store that is about to be settled.
+struct Settling {
+    reached: Reached,
+    /// Whether it has lost nothing.
+    is_whole: bool,
+    /// Where the files are moved that stood there before an operator accepted a loss.
+    accepted: Option<PathBuf>,
+}
+
+/// Takes the store as it is. The removal of the list of the copy is what settles it: before, the
+/// files can be put back, and the tip is as it was; after, they cannot, and the tip follows. A store
+/// that is ahead of its tip opens.
+fn settle(place: &Place, safeguards: &Safeguards, settling: &Settling) -> Result<Tip, OpenError> {
+    let Settling { reached, is_whole, accepted } = settling;
+    if *is_whole {
+        // A store of an older format has no tip. With the first one it opens in either form; without
+        // one, the new form would not.
+        place.tip(Reached::default())?;
+    }
+    if let Some(accepted) = accepted {
+        place.move_kept(accepted)?;
+    }
     copies::keep(place, safeguards.copies.as_ref(), reached.revision)?;
+    let mut tip = place.tip(*reached)?;
+    tip.advance(*reached).map_err(OpenError::io(&place.tip_path(), "write"))?;
     Ok(tip)
 }
 
+/// Puts the files back, unless the store was settled.
 fn put_back(place: &Place, kept: &Kept) -> Result<(), OpenError> {
+    if !place.can_put_back() {
+        tracing::warn!("the store is settled; its files stay as they are");
+        return Ok(());
+    }
     if !is_released(place) {
         tracing::warn!(
             "the engine still holds the files of the store; they are put back as new ones"
@@ -244,6 +290,7 @@ impl Guard {
             State::Settled(tip) => tip.advance(reached),
             // The tip stays as it is.
             State::Held(..) | State::PutBack => Ok(()),
+            State::Unfinished => Err(io::Error::other("the store could not be settled")),
         }
     }
 
@@ -251,7 +298,7 @@ impl Guard {
     pub(crate) fn loss(&self) -> Option<Loss> {
         match &self.watched.lock().state {
             State::Held(loss, _) => loss.clone(),
-            State::Settled(_) | State::PutBack => None,
+            State::Settled(_) | State::PutBack | State::Unfinished => None,
         }
     }
 
@@ -262,16 +309,22 @@ impl Guard {
     /// A file could not be written. The next start says whether the store is settled.
     pub(crate) fn settle(&self) -> Result<Option<PathBuf>, OpenError> {
         let mut watched = self.watched.lock();
-        if !matches!(watched.state, State::Held(..)) {
-            return Ok(None);
+        let State::Held(loss, _) = &watched.state else { return Ok(None) };
+        let (reached, is_whole) = (watched.reached, loss.is_none());
+        let accepted = self.safeguards.despite_loss.then(|| self.place.accepted(reached.revision));
+        let settling = Settling { reached, is_whole, accepted };
+        match settle(&self.place, &self.safeguards, &settling) {
+            Ok(tip) => {
+                watched.state = State::Settled(tip);
+                Ok(settling.accepted)
+            }
+            Err(error) => {
+                if !self.place.can_put_back() {
+                    watched.state = State::Unfinished;
+                }
+                Err(error)
+            }
         }
-        let reached = watched.reached;
-        let kept = self.safeguards.despite_loss.then(|| self.place.accepted(reached.revision));
-        if let Some(kept) = &kept {
-            self.place.move_kept(kept)?;
-        }
-        watched.state = State::Settled(settle(&self.place, &self.safeguards, reached)?);
-        Ok(kept)
     }
 
     /// Called when the engine was dropped after a clean end: notes its files, or puts them back
@@ -281,7 +334,7 @@ impl Guard {
         let ended = match &watched.state {
             State::Settled(_) => self.note_clean_end(),
             State::Held(_, kept) => put_back(&self.place, kept),
-            State::PutBack => Ok(()),
+            State::PutBack | State::Unfinished => Ok(()),
         };
         if matches!(watched.state, State::Held(..)) {
             watched.state = State::PutBack;

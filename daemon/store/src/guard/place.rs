@@ -7,6 +7,7 @@
 //! | `clean` | the files of the store at its last clean end; removed before an engine opens them |
 //! | `before` | the files as they were before an opening that is under way |
 //! | `before.list` | what is in `before`; written last, so that without it `before` is not whole |
+//! | `displaced-<n>` | what stood in the store when a broken opening was undone; or an unmoved copy |
 //! | `accepted-<revision>` | the files as they were before an operator accepted a loss |
 
 use std::fs;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::copy;
 use super::reached::Reached;
-use super::stock::{Reader, Stock, read_file};
+use super::stock::{self, Item, Reader, Stock, read_file};
 use super::tip::{Known, Tip};
 use crate::error::OpenError;
 
@@ -104,6 +105,11 @@ impl Place {
         noted
     }
 
+    /// Whether the files can still be put back. Without the list the store is settled.
+    pub(super) fn can_put_back(&self) -> bool {
+        self.before_list().symlink_metadata().is_ok()
+    }
+
     /// The files that an opening which broke off would have put back, or left behind.
     pub(super) fn kept(&self) -> Result<Option<Stock>, OpenError> {
         let path = self.before_list();
@@ -119,20 +125,72 @@ impl Place {
         self.discard()
     }
 
-    /// A copy that cannot be read must not take the place of anything.
+    /// Undoes an opening that broke off, as [`Self::put_back`], and keeps what stands in the store
+    /// now: an operator may have restored a backup meanwhile. Returns where it is kept, if anything
+    /// was there that is not put back.
+    pub(super) fn undo(&self, stock: &Stock) -> Result<Option<PathBuf>, OpenError> {
+        self.check_kept(stock)?;
+        let aside = self.displaced();
+        let is_kept = copy::displace(stock, &self.store, &aside)?;
+        copy::replace(stock, &self.before(), &self.store)?;
+        self.discard()?;
+        Ok(is_kept.then_some(aside))
+    }
+
+    /// Keeps the copy of a store that was settled by a daemon which died before it had moved the
+    /// copy to its place. Returns where it is.
+    pub(super) fn keep_unmoved(&self) -> Result<Option<PathBuf>, OpenError> {
+        let before = self.before();
+        if !before.join("list").exists() {
+            return Ok(None);
+        }
+        let to = self.displaced();
+        fs::rename(&before, &to).map_err(OpenError::io(&to, "make"))?;
+        copy::sync_directory(&self.guard)?;
+        Ok(Some(to))
+    }
+
+    /// A name that nothing has yet.
+    fn displaced(&self) -> PathBuf {
+        let named = |number: u32| self.guard.join(format!("displaced-{number}"));
+        let mut number = 1;
+        while named(number).symlink_metadata().is_ok() {
+            number += 1;
+        }
+        named(number)
+    }
+
+    /// A copy that cannot be read, or is not whole, must not take the place of anything. What an
+    /// earlier attempt has put back stands in the store already.
     fn check_kept(&self, stock: &Stock) -> Result<(), OpenError> {
         let before = self.before();
-        let kept =
-            if before.exists() { Stock::take(&before, &read_file)? } else { Stock::default() };
-        // What an earlier attempt has put back is in the store already.
-        let bad = kept.0.iter().find(|(name, item)| stock.0.get(*name) != Some(*item));
-        match bad {
-            None => Ok(()),
-            Some((name, _)) => {
-                let cause = io::Error::other("the copy was changed since it was made");
-                Err(OpenError::io(&before.join(name), "put back")(cause))
-            }
+        if !before.exists() {
+            return Err(self.not_whole(&before));
         }
+        let kept = Stock::take(&before, &read_file)?;
+        if let Some(name) =
+            kept.0.iter().find_map(|(name, item)| (stock.0.get(name) != Some(item)).then_some(name))
+        {
+            let cause = io::Error::other("the copy was changed since it was made");
+            return Err(OpenError::io(&before.join(name), "put back")(cause));
+        }
+        let is_back = |name: &PathBuf, item: &Item| {
+            stock::read(&self.store.join(name), &read_file).is_ok_and(|there| there == *item)
+        };
+        let missing =
+            stock.0.iter().find(|(name, item)| !kept.0.contains_key(*name) && !is_back(name, item));
+        missing.map_or(Ok(()), |(name, _)| Err(self.not_whole(&before.join(name))))
+    }
+
+    fn not_whole(&self, missing: &Path) -> OpenError {
+        let cause = io::Error::other(format!(
+            "it is missing, and was copied before an opening of the store that broke off. Put it \
+             back there, or copy {} to another place and remove {}: then the store is opened with \
+             the files that it has",
+            self.guard.display(),
+            self.before_list().display()
+        ));
+        OpenError::io(missing, "put back")(cause)
     }
 
     /// Removes the copy.

@@ -26,7 +26,7 @@ pub(super) fn read_file(path: &Path) -> io::Result<Box<dyn Read>> {
 }
 
 /// A file as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) length: u64,
     pub(super) digest: [u8; 32],
@@ -120,7 +120,8 @@ fn list(folder: &Path) -> Result<Vec<std::ffi::OsString>, OpenError> {
     Ok(names)
 }
 
-fn read(path: &Path, reader: Reader<'_>) -> io::Result<Item> {
+/// Reads one file.
+pub(super) fn read(path: &Path, reader: Reader<'_>) -> io::Result<Item> {
     let mut sum = Sha256::new();
     let length = each_piece(&mut *reader(path)?, |piece| {
         sum.update(piece);

@@ -6,11 +6,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::copy;
 use super::reached::{REACHED_BYTES, Reached};
 
 /// First bytes of a place: what the file is, and its format.
@@ -25,7 +26,7 @@ const APART: usize = 4096;
 /// What the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// There is no file.
+    /// There is no file, or an empty one.
     Missing,
     /// There is one, and neither place in it is whole.
     Damaged,
@@ -50,18 +51,20 @@ impl Tip {
         })
     }
 
-    /// Opens the file for writing, and makes it if it is missing, with `reached` in both places.
+    /// Opens the file for writing. Where it is missing or damaged it is made first, with `reached` in
+    /// both places: whole, or not at all. A new name in the directory is not durable yet.
     pub(super) fn open(path: &Path, reached: Reached) -> io::Result<Self> {
         let number = read(path)?.and_then(|bytes| newest(&bytes)).map(|(number, _)| number);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let mut tip = Self { file: options.open(path)?, number: number.unwrap_or(0) };
-        if number.is_none() {
-            tip.advance(reached)?;
-            tip.advance(reached)?;
-            tip.file.sync_all()?;
-        }
-        Ok(tip)
+        let number = if let Some(number) = number {
+            number
+        } else {
+            let mut bytes = place(2, reached);
+            bytes.resize(APART, 0);
+            bytes.extend_from_slice(&place(1, reached));
+            copy::rename_whole(path, &bytes)?;
+            2
+        };
+        Ok(Self { file: OpenOptions::new().write(true).open(path)?, number })
     }
 
     /// Records `reached`, durably.
@@ -75,10 +78,15 @@ impl Tip {
     }
 }
 
+/// The content; `None` without one: a version that made the file in place may have been killed
+/// before its first write.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(file) => file.take(2 * APART as u64).read_to_end(&mut bytes).map(|_| Some(bytes)),
+        Ok(file) => {
+            file.take(2 * APART as u64).read_to_end(&mut bytes)?;
+            Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -142,5 +150,24 @@ mod tests {
         }
         std::fs::write(&path, "nothing of ours").unwrap();
         assert_eq!(Tip::look(&path).unwrap(), Known::Damaged);
+    }
+
+    #[test]
+    fn a_tip_without_content_is_a_missing_one_and_a_new_one_is_whole_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tip");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(Tip::look(&path).unwrap(), Known::Missing);
+        // The file takes the place of the empty one: that one stays as it is.
+        let empty = File::open(&path).unwrap();
+        let mut tip = Tip::open(&path, at(3)).unwrap();
+        assert_eq!(empty.metadata().unwrap().len(), 0, "it was written in place");
+        assert_eq!(Tip::look(&path).unwrap(), Known::At(at(3)));
+        let bytes = std::fs::read(&path).unwrap();
+        for place in [0, APART] {
+            assert_eq!(whole(&bytes[place..place + PLACE_BYTES]).unwrap().1, at(3));
+        }
+        tip.advance(at(4)).unwrap();
+        assert_eq!(Tip::look(&path).unwrap(), Known::At(at(4)));
     }
 }

@@ -153,6 +153,30 @@ fn an_opening_that_was_killed_is_undone_by_the_next() {
     assert!(!site.root.path().join("store.guard/before").exists());
 }
 
+/// An operator restores a backup after a start was killed: the next start must not destroy it.
+#[test]
+fn what_was_put_into_the_store_after_an_opening_broke_off_is_kept() {
+    let mut site = Site::new();
+    site.safeguards.held = true;
+    site.run(0..20, true);
+    for attempt in 1..3 {
+        // Dropped without an end: the process is killed.
+        drop(site.open().unwrap());
+        assert!(site.root.path().join("store.guard/before.list").exists());
+        for (name, content) in [(toy::FILE, "a backup"), ("more", "of the backup")] {
+            fs::write(site.store().join(name), content).unwrap();
+        }
+        assert_eq!(site.entries(), 20);
+        let kept = site.root.path().join(format!("store.guard/displaced-{attempt}"));
+        assert_eq!(fs::read_to_string(kept.join(toy::FILE)).unwrap(), "a backup");
+        assert_eq!(fs::read_to_string(kept.join("more")).unwrap(), "of the backup");
+        assert!(!site.store().join("more").exists());
+    }
+    // Nothing is kept of files that were not changed.
+    assert_eq!(site.entries(), 20);
+    assert!(!site.root.path().join("store.guard/displaced-3").exists());
+}
+
 #[test]
 fn a_store_behind_its_tip_is_refused_and_a_loss_is_accepted_by_command_alone() {
     let mut site = Site::new();
@@ -300,6 +324,19 @@ fn without_its_tip_a_store_is_refused() {
     }
 }
 
+/// A version that made its tip in place was killed before the first write.
+#[test]
+fn a_tip_without_content_does_not_lock_a_new_store() {
+    let site = Site::new();
+    fs::create_dir(site.root.path().join("store.guard")).unwrap();
+    fs::write(site.root.path().join("store.guard/tip"), "").unwrap();
+    site.run(0..3, true);
+    assert_eq!(site.entries(), 3);
+    // Of a store with commits it is a missing one.
+    fs::write(site.root.path().join("store.guard/tip"), "").unwrap();
+    assert!(matches!(site.open().err().unwrap(), OpenError::Lost { .. }));
+}
+
 #[test]
 fn a_store_of_the_format_without_a_record_is_taken_over() {
     let site = Site::new();
@@ -352,4 +389,139 @@ fn copies_of_the_last_good_state_are_rotated() {
     fs::remove_dir_all(&directory).unwrap();
     fs::write(&directory, "in the way").unwrap();
     assert_eq!(site.entries(), 4);
+}
+
+/// Settling is cut off at each of its steps: what is left is opened by the next start, as it was
+/// before or as it is.
+#[test]
+fn a_store_opens_wherever_settling_was_cut_off() {
+    for older_format in [false, true] {
+        for cut in ["before it", "first tip", "list gone", "copy gone", "done"] {
+            let mut site = Site::new();
+            if older_format {
+                drop(Directory::claim(&site.store()).unwrap());
+                fs::write(site.store().join(toy::FILE), "entry 0\nentry 1\n").unwrap();
+            } else {
+                site.run(0..2, true);
+            }
+            site.safeguards.held = true;
+            let (mut toy, guard) = site.open().unwrap();
+            guard.advance(toy.add("by the start")).unwrap();
+            let place = super::Place::of(&site.store());
+            match cut {
+                "first tip" => drop(place.tip(super::Reached::default()).unwrap()),
+                "list gone" | "copy gone" => {
+                    place.tip(super::Reached::default()).unwrap();
+                    fs::remove_file(site.root.path().join("store.guard/before.list")).unwrap();
+                    if cut == "copy gone" {
+                        place.discard().unwrap();
+                    }
+                }
+                "done" => drop(guard.settle().unwrap()),
+                _ => {}
+            }
+            drop((toy, guard));
+            let is_settled = !["before it", "first tip"].contains(&cut);
+            for _ in 0..2 {
+                assert_eq!(site.entries(), if is_settled { 3 } else { 2 }, "{older_format} {cut}");
+            }
+        }
+    }
+}
+
+/// The tip cannot be written: the copy is gone by then, and its files must not be looked for.
+#[test]
+fn a_store_whose_tip_did_not_follow_is_not_put_back() {
+    let mut site = Site::new();
+    site.run(0..5, true);
+    let tip = site.root.path().join("store.guard/tip");
+    let acknowledged = fs::read(&tip).unwrap();
+    fs::remove_file(&tip).unwrap();
+    site.safeguards.despite_loss = true;
+    let (mut toy, guard) = site.open().unwrap();
+    guard.advance(toy.add("by the operator")).unwrap();
+    let aside = site.root.path().join("store.guard/tip.new");
+    fs::create_dir(&aside).unwrap();
+    guard.settle().unwrap_err();
+    let settled = site.files();
+    drop(toy);
+    guard.end();
+    assert_eq!(site.files(), settled);
+    assert!(guard.advance(super::Reached::default()).is_err(), "nothing is acknowledged");
+    drop(guard);
+    fs::remove_dir(&aside).unwrap();
+    fs::write(&tip, acknowledged).unwrap();
+    site.safeguards.despite_loss = false;
+    assert_eq!(site.entries(), 6);
+}
+
+#[test]
+fn a_store_of_an_older_format_whose_first_tip_cannot_be_made_is_put_back() {
+    let mut site = Site::new();
+    drop(Directory::claim(&site.store()).unwrap());
+    fs::write(site.store().join(toy::FILE), "entry 0\nentry 1\n").unwrap();
+    let before = site.files();
+    site.safeguards.held = true;
+    let (mut toy, guard) = site.open().unwrap();
+    guard.advance(toy.add("by the start")).unwrap();
+    let aside = site.root.path().join("store.guard/tip.new");
+    fs::create_dir(&aside).unwrap();
+    guard.settle().unwrap_err();
+    drop(toy);
+    guard.end();
+    drop(guard);
+    assert_eq!(site.files(), before);
+    fs::remove_dir(&aside).unwrap();
+    assert_eq!(site.entries(), 2);
+}
+
+/// The daemon dies after the list was moved into the copy, and before the copy was moved.
+#[test]
+fn the_copy_of_a_store_that_was_just_settled_is_not_removed() {
+    let mut site = Site::new();
+    site.run(0..5, true);
+    site.safeguards.held = true;
+    drop(site.open().unwrap());
+    let guard = site.root.path().join("store.guard");
+    fs::rename(guard.join("before.list"), guard.join("before/list")).unwrap();
+    assert_eq!(site.entries(), 5);
+    assert!(guard.join("displaced-1").join(toy::FILE).exists());
+}
+
+/// What is missing from the copy is not "put back already" unless it stands in the store.
+#[test]
+fn an_opening_to_undo_whose_copy_is_missing_is_refused_and_nothing_is_removed() {
+    for whole in [true, false] {
+        let mut site = Site::new();
+        site.run(0..5, true);
+        fs::write(site.store().join("more"), "a second file").unwrap();
+        site.safeguards.held = true;
+        // Dropped without an end: the process is killed.
+        drop(site.open().unwrap());
+        let (before, elsewhere) =
+            (site.root.path().join("store.guard/before"), site.root.path().join("elsewhere"));
+        let (from, to) =
+            if whole { (before.clone(), elsewhere) } else { (before.join(toy::FILE), elsewhere) };
+        fs::rename(&from, &to).unwrap();
+        fs::write(site.store().join(toy::FILE), "a backup").unwrap();
+        fs::write(site.store().join("of the backup"), "").unwrap();
+        let all = site.all_files();
+        for _ in 0..2 {
+            let error = site.open().err().unwrap();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("it is missing") && cause.contains("before.list"), "{cause}");
+            assert_eq!(site.all_files(), all);
+        }
+        fs::rename(&to, &from).unwrap();
+        assert_eq!(site.entries(), 5);
+        assert!(site.root.path().join("store.guard/displaced-1").join(toy::FILE).exists());
+    }
+    // An attempt that broke off has put one file back already.
+    let mut site = Site::new();
+    site.run(0..5, true);
+    site.safeguards.held = true;
+    drop(site.open().unwrap());
+    let copied = site.root.path().join("store.guard/before").join(toy::FILE);
+    fs::rename(copied, site.store().join(toy::FILE)).unwrap();
+    assert_eq!(site.entries(), 5);
 }
