@@ -479,6 +479,29 @@ async fn look_ups_are_limited_by_provider() {
     assert!(daemon.identify("slow", "one-more").await.is_ok());
 }
 
+/// Attack: one address sends one token in so many requests, while the provider is slow, that these
+/// take all places of the server.
+#[tokio::test]
+async fn requests_that_share_a_look_up_are_bounded() {
+    let op = Op::start().await;
+    let gate = Gate::shut();
+    op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let daemon = Daemon::knowing(&op).await;
+    let id = ProviderId::parse("op").unwrap();
+    let from = |last: u8| Some(std::net::IpAddr::from([192, 0, 2, last]).into());
+    let ask = |last| daemon.providers.identify(&id, Arc::new(Secret::new(TOKEN)), from(last));
+    let mut asked: Vec<_> = (0..100).map(|_| ask(1)).collect();
+    let refused = asked.iter_mut().filter_map(|one| one.now_or_never()).count();
+    assert_eq!(refused, 84, "all but sixteen, and at once");
+    let mut other = ask(2);
+    assert!((&mut other).now_or_never().is_none(), "another address waits");
+    drop(asked);
+    let mut again = ask(1);
+    assert!((&mut again).now_or_never().is_none(), "those that left wait no more");
+    gate.open();
+    assert!(again.await.is_ok() && other.await.is_ok());
+}
+
 #[tokio::test]
 async fn a_token_is_not_accepted_for_another_provider() {
     let (one, other) = (Op::start().await, Op::start().await);
