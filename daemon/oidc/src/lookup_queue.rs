@@ -128,7 +128,7 @@ impl LookupQueue {
         state.next += 1;
         let line = state.line(lane);
         let own = line.of(from);
-        if lane == Lane::Stranger && own >= MOST_WAITING_OF_ADDRESS {
+        if own >= MOST_WAITING_OF_ADDRESS {
             return None;
         }
         if line.count >= MOST_WAITING && !line.drop_one_of_longest(own) {
@@ -403,6 +403,18 @@ mod tests {
         let mut honest = ask(&queue, at(2), Lane::Stranger);
         assert!(ready(&mut honest).is_none(), "it waits");
         assert_eq!(queue.state.lock().strangers.count, MOST_WAITING);
+    }
+
+    /// Attack: one address collects tokens that were accepted once, and waits with all of them.
+    #[tokio::test]
+    async fn known_look_ups_of_one_address_wait_up_to_the_same_bound() {
+        let (queue, _) = queue(1);
+        let mut running = ask(&queue, at(1), Lane::Known);
+        let _place = ready(&mut running).flatten().unwrap();
+        let mut waiting: Vec<_> = (0..100).map(|_| ask(&queue, at(1), Lane::Known)).collect();
+        let refused = waiting.iter_mut().filter_map(ready).count();
+        assert_eq!(refused, 100 - MOST_WAITING_OF_ADDRESS);
+        assert!(ready(&mut ask(&queue, at(2), Lane::Known)).is_none(), "another one waits");
     }
 
     /// Attack: strangers fill the queue, so that users who work already are refused at once.

@@ -502,6 +502,43 @@ async fn requests_that_share_a_look_up_are_bounded() {
     assert!(again.await.is_ok() && other.await.is_ok());
 }
 
+/// Attack: tokens that were accepted once, and have expired or were revoked, take the places of
+/// those who work.
+#[tokio::test]
+async fn a_token_that_is_refused_is_known_no_more() {
+    let op = Op::start().await;
+    let limits = Limits { look_ups_in_flight: 4, request_timeout: PATIENCE, ..Limits::default() };
+    let daemon = Arc::new(Daemon::with_limits(vec![options("op", &op.base)], &limits));
+    daemon.all_ready().await;
+    let good = Answer::Json(json!({"sub": "alice"}));
+    let refusing = Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into());
+    let failing = Answer::Raw(StatusCode::BAD_GATEWAY, "text/html", String::new());
+    for (token, then) in [("revoked", refusing), ("good", failing)] {
+        op.answer("/userinfo", good.clone());
+        daemon.identify("op", token).await.unwrap();
+        daemon.clock.advance(Duration::from_secs(31));
+        op.answer("/userinfo", then);
+        assert!(daemon.identify("op", token).await.is_err(), "{token}");
+    }
+    let gate = Gate::shut();
+    op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let ask = |token: String| {
+        let daemon = daemon.clone();
+        tokio::spawn(async move { daemon.identify("op", &token).await })
+    };
+    let mut asked: Vec<_> = (0..3).map(|n| ask(format!("stranger-{n}"))).collect();
+    until("strangers have all their places", || gate.waiting() == 3).await;
+    asked.push(ask("revoked".into()));
+    until("it waits", || daemon.clock.sleepers() == 2).await;
+    asked.push(ask("good".into()));
+    until("what is known has a place", || gate.waiting() == 4).await;
+    assert_eq!(op.seen("/userinfo").len(), 4 + 4);
+    gate.open();
+    for one in asked {
+        assert!(one.await.unwrap().is_ok());
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_not_accepted_for_another_provider() {
     let (one, other) = (Op::start().await, Op::start().await);
