@@ -152,10 +152,14 @@ impl OidcProviders {
             }
             let place = provider.look_ups.place(from, lane).await.ok_or(NoIdentity::Busy)?;
             let outcome = provider.look_up(&token).await;
-            place.end(outcome.is_ok());
-            if outcome.as_ref().is_err_and(|error| !error.is_unavailable()) {
-                // It has expired or was revoked: from now on it is as good as a made-up one.
-                accepted.remove(&key);
+            match &outcome {
+                Ok(_) => place.end(true),
+                Err(error) if error.is_unavailable() => drop(place),
+                Err(_) => {
+                    // It has expired or was revoked: from now on it is as good as a made-up one.
+                    accepted.remove(&key);
+                    place.end(false);
+                }
             }
             let cached = outcome.map_err(NoIdentity::Refused)?;
             accepted.insert(key, ());

@@ -212,6 +212,38 @@ async fn a_provider_that_cannot_be_reached_is_no_refusal_of_the_token() {
     assert!(daemon.identify("op", "seen").await.is_ok(), "a cached token works until its time");
 }
 
+/// A provider that is down for a while must not make the addresses of its users look like those of
+/// guessers, which have one look-up at a time.
+#[tokio::test]
+async fn a_provider_that_is_down_counts_against_no_address() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    let id = ProviderId::parse("op").unwrap();
+    let from = Some(std::net::IpAddr::from([192, 0, 2, 1]).into());
+    let ask = |n| daemon.providers.identify(&id, Arc::new(Secret::new(format!("t{n}"))), from);
+    let refusal = |status| Answer::Raw(status, "application/json", "{}".into());
+    for (status, at_a_time) in [(StatusCode::BAD_GATEWAY, 2), (StatusCode::UNAUTHORIZED, 1)] {
+        op.answer("/userinfo", refusal(status));
+        for n in 0..20 {
+            assert!(ask(n).await.is_err());
+        }
+        let gate = Gate::shut();
+        op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+        let before = daemon.clock.sleepers();
+        let both = async { futures_util::join!(ask(100 + at_a_time), ask(200 + at_a_time)) };
+        let look = async {
+            until("both run or wait", || {
+                let waiting = daemon.clock.sleepers() - before;
+                gate.waiting() == at_a_time && waiting == 2 - at_a_time
+            })
+            .await;
+            gate.open();
+        };
+        let ((one, other), ()) = futures_util::join!(both, look);
+        assert!(one.is_ok() && other.is_ok(), "{status}");
+    }
+}
+
 /// What a provider says when it refuses is data of the error, without the token that it repeats.
 #[tokio::test]
 async fn what_a_provider_says_when_it_refuses_is_kept_as_data() {
