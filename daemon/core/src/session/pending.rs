@@ -413,16 +413,25 @@ impl Table {
     }
 
     /// The sign-in that makes room for one that begins at `from`: the oldest of the address that
-    /// has most, if that has more than `from`. One that is being verified, or complete, stays.
+    /// has most, of those that have more than `from` and one that may go. One that is being
+    /// verified, or complete, stays.
     fn next_to_go(&self, from: Address) -> Option<KeyHash> {
-        let own = self.by_address.get(&from).map_or(0, BTreeSet::len);
-        let largest = self.by_address.values().max_by_key(|keys| keys.len())?;
+        let mut most = self.by_address.get(&from).map_or(0, BTreeSet::len);
         let awaits = |key: &KeyHash| {
             let entry = self.sign_ins.get(key);
             entry.is_some_and(|entry| matches!(entry.stage, Stage::AwaitingCallback(_)))
         };
-        let mut keys = largest.iter().map(|(_, key)| *key);
-        (largest.len() > own).then(|| keys.find(awaits)).flatten()
+        let mut next = None;
+        for keys in self.by_address.values() {
+            // Only an address with more than the best so far is looked into: few of them are, and
+            // the first entry of most awaits its callback.
+            if keys.len() > most
+                && let Some(oldest) = keys.iter().map(|(_, key)| *key).find(awaits)
+            {
+                (most, next) = (keys.len(), Some(oldest));
+            }
+        }
+        next
     }
 
     fn remove(&mut self, key: &KeyHash) -> Option<Entry> {
