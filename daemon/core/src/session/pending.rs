@@ -258,19 +258,23 @@ impl PendingSignIns {
     }
 
     /// Lets the sign-in of `key` await the answer that comes with `token`, until `expires`.
+    ///
+    /// # Errors
+    /// `verified`, when there is no such sign-in any more.
     pub(super) fn ask(
         &self,
         key: &KeyHash,
         token: TokenHash,
-        verified: Verified,
+        verified: Box<Verified>,
         expires: Duration,
-    ) {
+    ) -> Result<(), Box<Verified>> {
         let mut table = self.lock();
-        let Some(entry) = table.sign_ins.get_mut(key) else { return };
-        entry.stage = Stage::AwaitingAnswer(token, Box::new(verified));
+        let Some(entry) = table.sign_ins.get_mut(key) else { return Err(verified) };
+        entry.stage = Stage::AwaitingAnswer(token, verified);
         entry.wake();
         table.questions.insert(token, *key);
         table.set_expiry(key, expires);
+        Ok(())
     }
 
     /// Takes out the question of `token` for a browser at `from` (`None`: at any address), once.
@@ -315,13 +319,20 @@ impl PendingSignIns {
         self.lock().remove(key);
     }
 
-    /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`.
-    pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome, expires: Duration) {
+    /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`. False
+    /// when there is no such sign-in any more.
+    pub(super) fn complete(
+        &self,
+        key: &KeyHash,
+        outcome: SignInOutcome,
+        expires: Duration,
+    ) -> bool {
         let mut table = self.lock();
-        let Some(entry) = table.sign_ins.get_mut(key) else { return };
+        let Some(entry) = table.sign_ins.get_mut(key) else { return false };
         entry.stage = Stage::Complete(outcome);
         entry.wake();
         table.set_expiry(key, expires);
+        true
     }
 
     /// How far the sign-in of `key` is, for the client that waits for it.
