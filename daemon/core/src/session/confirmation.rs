@@ -88,7 +88,8 @@ impl Sessions {
     /// # Errors
     /// `Invalid` for a token that is unknown, was used, or is too old; `Forbidden` when the browser
     /// is not at the address that began the sign-in (the question then stands); `Unauthenticated`
-    /// when the user is suspended; `Internal` when the store fails.
+    /// when the user is suspended, or the sign-in expired meanwhile; `Internal` when the store
+    /// fails.
     pub async fn answer(
         self: &Arc<Self>,
         token: &Secret,

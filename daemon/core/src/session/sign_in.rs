@@ -253,7 +253,7 @@ impl Sessions {
     /// Completes the sign-in of `verified`, whose user is recorded, for the client.
     ///
     /// # Errors
-    /// `Unauthenticated` when it has expired meanwhile: no client can get the tokens. It is audited.
+    /// `Unauthenticated` when it has expired meanwhile: no client gets the tokens. It is audited.
     pub(super) fn deliver(
         &self,
         key: &KeyHash,
