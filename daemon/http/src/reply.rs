@@ -120,7 +120,13 @@ impl hyper::body::Body for ReplyBody {
             return Poll::Ready(None);
         }
         let length = self.rest.len().min(PIECE);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+        let mut piece = self.rest.split_to(length);
+        if self.held.is_some() {
+            // A part of the same memory would keep all of it, and uncounted, when this body is gone
+            // and the client does not read the last piece.
+            piece = Bytes::copy_from_slice(&piece);
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,5 +135,47 @@ impl hyper::body::Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::shares::{Budget, Place};
+
+    struct Owner {
+        bytes: Vec<u8>,
+        lives: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            // Its `Arc` tells the test whether the memory is still there.
+            let _ = &self.lives;
+            &self.bytes
+        }
+    }
+
+    /// Attack: a client reads all but the end of a large reply, which then counts no more but is
+    /// still there whole.
+    #[test]
+    fn the_last_piece_of_a_reply_does_not_keep_all_of_it() {
+        let lives = Arc::new(());
+        let bytes: Vec<u8> = (0..=255).cycle().take(3 * PIECE + 7).collect();
+        let owner = Owner { bytes: bytes.clone(), lives: Arc::clone(&lives) };
+        let mut body = ReplyBody::full(Bytes::from_owner(owner));
+        body.hold(Budget::new(1 << 20).hold(None, &Place::of_test(), bytes.len()));
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().now_or_never().unwrap() {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
+        assert_eq!(pieces.concat(), bytes);
+        assert_eq!(Arc::strong_count(&lives), 2, "the body holds, and counts, all of it");
+        drop(body);
+        assert_eq!(Arc::strong_count(&lives), 1, "what hyper has yet to send does not");
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Start with [`OidcProviders`], which implements core's `Providers` port: it maps a bearer token
 //! to an identity. Below it, in order: `cache` (read for every request), `single_flight` (one
-//! look-up for all concurrent requests of a token), `lookup_queue` (whose turn it is), `lookup`
-//! (introspection, signed tokens) and `userinfo`, `discovery` (the endpoints, kept up to date in
-//! the background by `provider`). What a provider publishes is read by `metadata` and `keys`, and
-//! JWTs by `jwt`; `credentials` and `client_key` are how the daemon proves itself. The rules are
-//! pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
+//! look-up for all concurrent requests of a token), `waiting_requests` (how many may wait for it),
+//! `lookup_queue` (whose turn it is), `lookup` (introspection, signed tokens) and `userinfo`,
+//! `discovery` (the endpoints, kept up to date in the background by `provider`). What a provider
+//! publishes is read by `metadata` and `keys`, and JWTs by `jwt`; `credentials` and `client_key`
+//! are how the daemon proves itself. The rules are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
 //! core's `SignIn` port too: `sign_in` has the order of the steps, `code_flow` the requests,
 //! `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are independent of the
 //! rest.
@@ -42,6 +42,7 @@ pub mod signing;
 mod single_flight;
 pub mod tokens;
 mod userinfo;
+mod waiting_requests;
 
 pub use audience::Audiences;
 pub use client_key::{ClientKey, ClientKeyError};

@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 
 /// How long a look-up waits for its turn.
 pub(crate) const WAIT: Duration = Duration::from_secs(2);
-/// Most look-ups that wait, in all and of one address: each of them is a request in work, of which
-/// one address may not have too many.
+/// Most look-ups of one lane that wait, in all and of one address: each of them is a request in
+/// work, of which one address may not have too many.
 const MOST_WAITING: usize = 512;
 const MOST_WAITING_OF_ADDRESS: usize = 32;
 /// After so many refused tokens within this time, an address has one look-up at a time.
@@ -60,14 +60,20 @@ struct Places {
 struct State {
     next: u64,
     running: usize,
-    strangers: usize,
+    running_strangers: usize,
     by_address: HashMap<Address, usize>,
-    known: VecDeque<Waiter>,
-    /// Those that wait, by address. An address is in `turns` while it has any.
+    known: Line,
+    strangers: Line,
+    failures: HashMap<Address, Failures>,
+}
+
+/// Those that wait in one lane, by address.
+#[derive(Default)]
+struct Line {
     waiting: HashMap<Option<Address>, VecDeque<Waiter>>,
+    /// An address is here while it has any.
     turns: VecDeque<Option<Address>>,
     count: usize,
-    failures: HashMap<Address, Failures>,
 }
 
 struct Waiter {
@@ -105,7 +111,7 @@ impl LookupQueue {
         match select(&mut turn, self.clock.sleep(WAIT)).await {
             Either::Left((place, _)) => place.ok(),
             Either::Right(((), _)) => {
-                self.state.lock().give_up(from, lane, number);
+                self.state.lock().line(lane).give_up(from, number);
                 // The turn may have come at the last moment.
                 turn.try_recv().ok()
             }
@@ -118,17 +124,18 @@ impl LookupQueue {
         lane: Lane,
     ) -> Option<(u64, oneshot::Receiver<Place>)> {
         let mut state = self.state.lock();
-        let own = state.waiting.get(&from).map_or(0, VecDeque::len);
-        if lane == Lane::Stranger && own >= MOST_WAITING_OF_ADDRESS {
-            return None;
-        }
-        if state.count >= MOST_WAITING && !state.drop_one_of_longest(own) {
-            return None;
-        }
         let number = state.next;
         state.next += 1;
+        let line = state.line(lane);
+        let own = line.of(from);
+        if own >= MOST_WAITING_OF_ADDRESS {
+            return None;
+        }
+        if line.count >= MOST_WAITING && !line.drop_one_of_longest(own) {
+            return None;
+        }
         let (sender, turn) = oneshot::channel();
-        state.add(Waiter { number, from, lane, sender });
+        line.add(Waiter { number, from, lane, sender });
         Some((number, turn))
     }
 
@@ -144,7 +151,8 @@ impl LookupQueue {
 }
 
 impl Place {
-    /// Notes whether the token was accepted, and gives the place back.
+    /// Notes whether the token was accepted, and gives the place back. Where the provider could not
+    /// say, the place is dropped instead: that is nobody's fault.
     pub(crate) fn end(self, accepted: bool) {
         let now = self.queue.clock.monotonic();
         if let (Some(from), Lane::Stranger) = (self.from, self.lane) {
@@ -161,18 +169,11 @@ impl Drop for Place {
 }
 
 impl State {
-    fn add(&mut self, waiter: Waiter) {
-        self.count += 1;
-        if waiter.lane == Lane::Known {
-            self.known.push_back(waiter);
-            return;
+    fn line(&mut self, lane: Lane) -> &mut Line {
+        match lane {
+            Lane::Known => &mut self.known,
+            Lane::Stranger => &mut self.strangers,
         }
-        let from = waiter.from;
-        let own = self.waiting.entry(from).or_default();
-        if own.is_empty() {
-            self.turns.push_back(from);
-        }
-        own.push_back(waiter);
     }
 
     /// The one whose turn it is, counted as running.
@@ -180,15 +181,17 @@ impl State {
         if self.running >= places.all {
             return None;
         }
-        let next = match self.known.pop_front() {
+        let next = match self.known.next(|_| true) {
             Some(known) => known,
-            None if self.strangers >= places.of_strangers => return None,
-            None => self.next_stranger(places, now)?,
+            None if self.running_strangers >= places.of_strangers => return None,
+            None => {
+                let Self { strangers, by_address, failures, .. } = self;
+                strangers.next(|from| may_run(from, places, by_address, failures, now))?
+            }
         };
-        self.count -= 1;
         self.running += 1;
         if next.lane == Lane::Stranger {
-            self.strangers += 1;
+            self.running_strangers += 1;
             if let Some(from) = next.from {
                 *self.by_address.entry(from).or_default() += 1;
             }
@@ -196,73 +199,17 @@ impl State {
         Some(next)
     }
 
-    fn next_stranger(&mut self, places: Places, now: Duration) -> Option<Waiter> {
-        for _ in 0..self.turns.len() {
-            let from = self.turns.pop_front()?;
-            let may_run = self.may_run(from, places, now);
-            let own = self.waiting.get_mut(&from)?;
-            let next = if may_run { own.pop_front() } else { None };
-            if own.is_empty() {
-                self.waiting.remove(&from);
-            } else {
-                self.turns.push_back(from);
-            }
-            if next.is_some() {
-                return next;
-            }
-        }
-        None
-    }
-
-    fn may_run(&self, from: Option<Address>, places: Places, now: Duration) -> bool {
-        let Some(from) = from else { return true };
-        let failing =
-            self.failures.get(&from).is_some_and(|own| own.count >= FAILURES && own.until > now);
-        let most = if failing { 1 } else { places.of_address };
-        self.by_address.get(&from).is_none_or(|running| *running < most)
-    }
-
     fn free(&mut self, from: Option<Address>, lane: Lane) {
         self.running -= 1;
         if lane == Lane::Known {
             return;
         }
-        self.strangers -= 1;
+        self.running_strangers -= 1;
         let Some(from) = from else { return };
         match self.by_address.get_mut(&from) {
             Some(running) if *running > 1 => *running -= 1,
             _ => drop(self.by_address.remove(&from)),
         }
-    }
-
-    fn give_up(&mut self, from: Option<Address>, lane: Lane, number: u64) {
-        let queue = match lane {
-            Lane::Known => Some(&mut self.known),
-            Lane::Stranger => self.waiting.get_mut(&from),
-        };
-        let Some(queue) = queue else { return };
-        let before = queue.len();
-        queue.retain(|waiter| waiter.number != number);
-        let is_empty = queue.is_empty();
-        self.count -= before - queue.len();
-        if lane == Lane::Stranger && is_empty {
-            self.waiting.remove(&from);
-            self.turns.retain(|other| *other != from);
-        }
-    }
-
-    /// Makes room in a full queue: the last one of the address that has most goes, if that has more
-    /// than one with `own` of them would have.
-    fn drop_one_of_longest(&mut self, own: usize) -> bool {
-        let Some(longest) = self.waiting.values_mut().max_by_key(|queue| queue.len()) else {
-            return false;
-        };
-        if longest.len() <= own + 1 {
-            return false;
-        }
-        longest.pop_back();
-        self.count -= 1;
-        true
     }
 
     fn note(&mut self, from: Address, accepted: bool, now: Duration) {
@@ -286,6 +233,75 @@ impl State {
             own.until = until;
         }
     }
+}
+
+impl Line {
+    fn of(&self, from: Option<Address>) -> usize {
+        self.waiting.get(&from).map_or(0, VecDeque::len)
+    }
+
+    fn add(&mut self, waiter: Waiter) {
+        self.count += 1;
+        let from = waiter.from;
+        let own = self.waiting.entry(from).or_default();
+        if own.is_empty() {
+            self.turns.push_back(from);
+        }
+        own.push_back(waiter);
+    }
+
+    /// The one whose turn it is, of an address that may run one.
+    fn next(&mut self, may_run: impl Fn(Option<Address>) -> bool) -> Option<Waiter> {
+        for _ in 0..self.turns.len() {
+            let from = self.turns.pop_front()?;
+            let own = self.waiting.get_mut(&from)?;
+            let next = if may_run(from) { own.pop_front() } else { None };
+            if own.is_empty() {
+                self.waiting.remove(&from);
+            } else {
+                self.turns.push_back(from);
+            }
+            if next.is_some() {
+                self.count -= 1;
+                return next;
+            }
+        }
+        None
+    }
+
+    fn give_up(&mut self, from: Option<Address>, number: u64) {
+        let Some(own) = self.waiting.get_mut(&from) else { return };
+        let before = own.len();
+        own.retain(|waiter| waiter.number != number);
+        self.count -= before - own.len();
+        if own.is_empty() {
+            self.waiting.remove(&from);
+            self.turns.retain(|other| *other != from);
+        }
+    }
+
+    /// Makes room in a full line: the last one of the address that has most goes, if that has more
+    /// than one with `own` of them would have.
+    fn drop_one_of_longest(&mut self, own: usize) -> bool {
+        let longest = self.waiting.values_mut().max_by_key(|queue| queue.len());
+        let Some(longest) = longest.filter(|queue| queue.len() > own + 1) else { return false };
+        longest.pop_back();
+        self.count -= 1;
+        true
+    }
+}
+
+fn may_run(
+    from: Option<Address>,
+    places: Places,
+    by_address: &HashMap<Address, usize>,
+    failures: &HashMap<Address, Failures>,
+    now: Duration,
+) -> bool {
+    let Some(from) = from else { return true };
+    let failing = failures.get(&from).is_some_and(|own| own.count >= FAILURES && own.until > now);
+    let most = if failing { 1 } else { places.of_address };
+    by_address.get(&from).is_none_or(|running| *running < most)
 }
 
 #[cfg(test)]
@@ -355,7 +371,7 @@ mod tests {
         drop(running);
         assert!(run(&queue, at(1)).is_some(), "every place is free again");
         let state = queue.state.lock();
-        assert_eq!((state.running, state.count, state.turns.len()), (0, 0, 0));
+        assert_eq!((state.running, state.strangers.count, state.strangers.turns.len()), (0, 0, 0));
     }
 
     /// Attack: one address asks for very many look-ups, of a provider that is slow.
@@ -384,10 +400,41 @@ mod tests {
                 waiting.push(ask(&queue, at(100 + n), Lane::Stranger));
             }
         }
-        assert_eq!(queue.state.lock().count, MOST_WAITING);
+        assert_eq!(queue.state.lock().strangers.count, MOST_WAITING);
         let mut honest = ask(&queue, at(2), Lane::Stranger);
         assert!(ready(&mut honest).is_none(), "it waits");
-        assert_eq!(queue.state.lock().count, MOST_WAITING);
+        assert_eq!(queue.state.lock().strangers.count, MOST_WAITING);
+    }
+
+    /// Attack: one address collects tokens that were accepted once, and waits with all of them.
+    #[tokio::test]
+    async fn known_look_ups_of_one_address_wait_up_to_the_same_bound() {
+        let (queue, _) = queue(1);
+        let mut running = ask(&queue, at(1), Lane::Known);
+        let _place = ready(&mut running).flatten().unwrap();
+        let mut waiting: Vec<_> = (0..100).map(|_| ask(&queue, at(1), Lane::Known)).collect();
+        let refused = waiting.iter_mut().filter_map(ready).count();
+        assert_eq!(refused, 100 - MOST_WAITING_OF_ADDRESS);
+        assert!(ready(&mut ask(&queue, at(2), Lane::Known)).is_none(), "another one waits");
+    }
+
+    /// Attack: strangers fill the queue, so that users who work already are refused at once.
+    #[tokio::test]
+    async fn strangers_that_wait_take_no_room_of_known_users() {
+        let (queue, _) = queue(4);
+        let running: Vec<_> = (0..3).map(|n| run(&queue, at(n)).unwrap()).collect();
+        let from = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()).into();
+        let strangers: Vec<_> =
+            (0..MOST_WAITING).map(|n| ask(&queue, Some(from(n)), Lane::Stranger)).collect();
+        assert_eq!(queue.state.lock().strangers.count, MOST_WAITING);
+        let mut known = ask(&queue, at(9), Lane::Known);
+        let place = ready(&mut known).flatten();
+        assert!(place.is_some(), "its place stands empty");
+        let mut waits = ask(&queue, at(9), Lane::Known);
+        assert!(ready(&mut waits).is_none(), "it waits for its turn");
+        drop(running);
+        assert!(ready(&mut waits).flatten().is_some(), "before the strangers");
+        drop(strangers);
     }
 
     /// Attack: an address tries token after token.

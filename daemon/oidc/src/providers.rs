@@ -12,7 +12,7 @@ use credsmith_core::ports::providers::{ProviderView, Providers};
 use credsmith_core::ports::{Clock, Entropy};
 use credsmith_core::secret::Secret;
 use credsmith_core::{Error, Kind};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
@@ -24,6 +24,7 @@ use crate::options::{Fault, Limits, ProviderOptions};
 use crate::ports::Ports;
 use crate::provider::Provider;
 use crate::single_flight::{NoResult, SingleFlight};
+use crate::waiting_requests::WaitingRequests;
 
 /// The sentence for every refused token, whatever the reason: it quotes nothing of the provider,
 /// and the log has the cause.
@@ -58,6 +59,7 @@ pub struct OidcProviders {
     positions: HashMap<ProviderId, usize>,
     cache: Arc<IdentityCache>,
     lookups: SingleFlight<Key, Result<Arc<Identity>, NoIdentity>>,
+    waiting: WaitingRequests,
     /// Tokens that were accepted before, by their keys.
     accepted: Arc<Cache<Key, ()>>,
     stopped: watch::Sender<bool>,
@@ -96,6 +98,7 @@ impl OidcProviders {
             )),
             accepted: Arc::new(Cache::new(limits.cache_entries.saturating_mul(ACCEPTED))),
             lookups: SingleFlight::new(Arc::clone(&ports.tasks)),
+            waiting: WaitingRequests::default(),
             stopped: watch::Sender::new(false),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
@@ -128,13 +131,17 @@ impl OidcProviders {
         Some((position, self.providers.get(position)?))
     }
 
+    fn lane(&self, key: &Key) -> Lane {
+        self.accepted.get(key).map_or(Lane::Stranger, |()| Lane::Known)
+    }
+
     /// The look-up of a token that is not cached, when its turn has come.
     fn look_up(
         &self,
         key: Key,
         provider: &Arc<Provider>,
         token: Arc<Secret>,
-        from: Option<Address>,
+        (from, lane): (Option<Address>, Lane),
     ) -> BoxFuture<'static, Result<Arc<Identity>, NoIdentity>> {
         let (provider, cache) = (Arc::clone(provider), Arc::clone(&self.cache));
         let accepted = Arc::clone(&self.accepted);
@@ -143,10 +150,17 @@ impl OidcProviders {
                 // Another look-up has ended since the caller read the cache.
                 return Ok(identity);
             }
-            let lane = accepted.get(&key).map_or(Lane::Stranger, |()| Lane::Known);
             let place = provider.look_ups.place(from, lane).await.ok_or(NoIdentity::Busy)?;
             let outcome = provider.look_up(&token).await;
-            place.end(outcome.is_ok());
+            match &outcome {
+                Ok(_) => place.end(true),
+                Err(error) if error.is_unavailable() => drop(place),
+                Err(_) => {
+                    // It has expired or was revoked: from now on it is as good as a made-up one.
+                    accepted.remove(&key);
+                    place.end(false);
+                }
+            }
             let cached = outcome.map_err(NoIdentity::Refused)?;
             accepted.insert(key, ());
             cache.put(key, cached.clone());
@@ -195,6 +209,12 @@ fn unauthenticated(public: &'static str) -> Error {
     Error::new(Kind::Unauthenticated, public)
 }
 
+fn busy() -> Error {
+    Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
+        .because("as many token look-ups as the provider may have are under way")
+        .retry_after(Duration::from_secs(1))
+}
+
 #[async_trait]
 impl Providers for OidcProviders {
     fn list(&self) -> Vec<ProviderView> {
@@ -234,7 +254,13 @@ impl Providers for OidcProviders {
         if let Some(Err(foreign)) = token.expose_str().map(|text| provider.refuse_foreign(text)) {
             return Err(unauthenticated(NOT_ACCEPTED).because(foreign));
         }
-        match self.lookups.run(key, || Some(self.look_up(key, provider, token, from))).await {
+        let lane = self.lane(&key);
+        let mut permit = self.waiting.enter(from, lane).ok_or_else(busy)?;
+        let look_up = || Some(self.look_up(key, provider, token, (from, lane)));
+        let found = std::pin::pin!(self.lookups.run(key, look_up));
+        let displaced = std::pin::pin!(permit.displaced());
+        let Either::Left((found, _)) = select(found, displaced).await else { return Err(busy()) };
+        match found {
             Ok(Ok(identity)) => Ok(identity),
             Ok(Err(NoIdentity::Refused(error))) if error.is_unavailable() => {
                 Err(Error::new(Kind::Upstream, UNAVAILABLE)
@@ -244,11 +270,7 @@ impl Providers for OidcProviders {
             Ok(Err(NoIdentity::Refused(error))) => {
                 Err(unauthenticated(NOT_ACCEPTED).because(error))
             }
-            Ok(Err(NoIdentity::Busy)) | Err(NoResult::TooMany) => {
-                Err(Error::new(Kind::Busy, "Too many sign-ins at once; please try again.")
-                    .because("as many token look-ups as the provider may have are under way")
-                    .retry_after(Duration::from_secs(1)))
-            }
+            Ok(Err(NoIdentity::Busy)) | Err(NoResult::TooMany) => Err(busy()),
             Err(NoResult::Aborted) => {
                 Err(Error::internal("a token look-up ended without an answer"))
             }

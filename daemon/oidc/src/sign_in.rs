@@ -37,6 +37,11 @@ const UNKNOWN: &str = "There is no such provider to sign in at.";
 const MAX_CODE: usize = 16 * 1024;
 
 impl SignInError {
+    /// Whether it is a refusal of what was received: not where the provider could not be asked.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected(error) if !error.is_unavailable())
+    }
+
     fn into_error(self) -> Error {
         match self {
             Self::Rejected(error) => Error::new(Kind::Unauthenticated, NOT_ACCEPTED).because(error),
@@ -251,7 +256,11 @@ impl SignIn for OidcProviders {
                 .retry_after(Duration::from_secs(1)));
         };
         let outcome = self.vouch(provider, settings, flow, &code, issuer).await;
-        place.end(outcome.is_ok());
+        match &outcome {
+            Ok(_) => place.end(true),
+            Err(error) if error.is_refusal() => place.end(false),
+            Err(_) => drop(place),
+        }
         outcome.map_err(SignInError::into_error)
     }
 }

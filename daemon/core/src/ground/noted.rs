@@ -14,7 +14,7 @@ pub(super) const OF_USER: u32 = 30;
 const OF_ALL: u32 = 600;
 const FIRST_FEW: u32 = 3;
 /// Users of a minute that are kept apart. It bounds memory, and what a minute can add to the log.
-const USERS: usize = 2000;
+pub(super) const USERS: usize = 2000;
 
 /// The refusals noted in the present minute.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub(super) enum Verdict {
     Last(Box<Event>),
     /// It is not, nor any more in this minute.
     Not,
+    /// It is not, and nothing says so yet: its user is one too many to be kept apart.
+    Uncounted,
 }
 
 impl Noted {
@@ -50,7 +52,7 @@ impl Noted {
         }
         let is_known = self.by_user.contains_key(subject);
         if !is_known && self.by_user.len() >= USERS {
-            return Verdict::Not;
+            return Verdict::Uncounted;
         }
         let count = self.by_user.entry(subject.clone()).or_default();
         let room = if self.all < OF_ALL { OF_USER } else { FIRST_FEW };
@@ -89,7 +91,9 @@ mod tests {
     }
 
     fn noted(noted: &mut Noted, user: &str, second: u64) -> usize {
-        let judge = |_: &u32| noted.judge(&refusal(user, second)) != Verdict::Not;
+        let judge = |_: &u32| {
+            matches!(noted.judge(&refusal(user, second)), Verdict::Noted | Verdict::Last(_))
+        };
         (0..1000).filter(judge).count()
     }
 

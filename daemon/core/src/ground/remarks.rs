@@ -157,6 +157,12 @@ impl Remarks {
                     Verdict::Noted => waiting.known.add(event, ROOM),
                     Verdict::Last(said) => waiting.known.add(*said, ROOM),
                     Verdict::Not => return,
+                    Verdict::Uncounted => {
+                        // The next batch says how many. They cause none, or else a flood of them
+                        // would fill the log with counts.
+                        waiting.known.drop_one();
+                        return;
+                    }
                 }
             }
         }
@@ -271,6 +277,8 @@ fn lost(count: u64, what: &str, at: Timestamp) -> Event {
 mod tests {
     use super::*;
     use crate::caller::{Client, Interface};
+    use crate::doubles::caller;
+    use crate::ground::noted::USERS;
     use crate::ports::audit::Actor;
 
     fn event(number: usize) -> Event {
@@ -354,6 +362,25 @@ mod tests {
         (0..ROOM + 7).for_each(|number| notes.add(event(number)));
         let note = take(&notes, 1, 0).events.remove(0).0.note;
         assert_eq!(note.as_deref(), Some("7 events found no room and are not in this log"));
+    }
+
+    /// Attack: more users than are kept apart are refused, so that a refusal leaves no trace.
+    #[test]
+    fn refusals_of_users_that_are_not_kept_apart_are_counted() {
+        let notes = Remarks::default();
+        let of_user = |number: usize, second: usize| {
+            let actor = Some(Actor::from(&caller(&number.to_string())));
+            Event { actor, ..event(second) }
+        };
+        (0..USERS).for_each(|number| notes.add(of_user(number, 0)));
+        assert_eq!(take(&notes, ROOM, 0).events.len(), USERS);
+        (0..7).for_each(|number| notes.add(of_user(USERS + number, 59)));
+        assert!(notes.is_waiting());
+        notes.add(of_user(USERS, 60));
+        let taken = take(&notes, ROOM, 0).events;
+        let note = taken[0].0.note.as_deref();
+        assert_eq!(note, Some("7 events found no room and are not in this log"));
+        assert_eq!(times(&taken[1..]), [60]);
     }
 
     #[test]

@@ -53,7 +53,15 @@ pub enum Answer {
 
 impl Sessions {
     /// Asks the user, until `confirm_lifetime` is over.
-    pub(super) fn ask(&self, key: &KeyHash, began: Origin, verified: Verified) -> Confirmation {
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the sign-in has expired while it was verified. It is audited.
+    pub(super) fn ask(
+        &self,
+        key: &KeyHash,
+        began: Origin,
+        verified: Verified,
+    ) -> Result<Confirmation, Error> {
         let entropy = &*self.ground.entropy;
         let halves = [random_16(entropy), random_16(entropy)];
         let token = Secret::new(hex::encode(halves.concat()));
@@ -66,9 +74,11 @@ impl Sessions {
             token,
         };
         let expires = self.ground.clock.monotonic().saturating_add(self.options.confirm_lifetime);
-        self.pending.ask(key, confirmation.token.digest(), verified, expires);
+        let token = confirmation.token.digest();
+        let kept = self.pending.ask(key, token, Box::new(verified), expires);
+        kept.map_err(|verified| self.too_late(&verified))?;
         tracing::debug!(sign_in = confirmation.code, "the user of a sign-in is asked");
-        confirmation
+        Ok(confirmation)
     }
 
     /// Takes the answer of a user whose browser is at `from`. After a yes the client that waits, or
@@ -78,7 +88,8 @@ impl Sessions {
     /// # Errors
     /// `Invalid` for a token that is unknown, was used, or is too old; `Forbidden` when the browser
     /// is not at the address that began the sign-in (the question then stands); `Unauthenticated`
-    /// when the user is suspended; `Internal` when the store fails.
+    /// when the user is suspended, or the sign-in expired meanwhile; `Internal` when the store
+    /// fails.
     pub async fn answer(
         self: &Arc<Self>,
         token: &Secret,
@@ -107,7 +118,7 @@ impl Sessions {
         match answer {
             Answer::Yes => {
                 let user = self.record(&key, &verified).await?;
-                self.complete(&key, Ok(user));
+                self.deliver(&key, user, &verified)?;
             }
             Answer::No => {
                 let error = declined();

@@ -258,19 +258,23 @@ impl PendingSignIns {
     }
 
     /// Lets the sign-in of `key` await the answer that comes with `token`, until `expires`.
+    ///
+    /// # Errors
+    /// `verified`, when there is no such sign-in any more.
     pub(super) fn ask(
         &self,
         key: &KeyHash,
         token: TokenHash,
-        verified: Verified,
+        verified: Box<Verified>,
         expires: Duration,
-    ) {
+    ) -> Result<(), Box<Verified>> {
         let mut table = self.lock();
-        let Some(entry) = table.sign_ins.get_mut(key) else { return };
-        entry.stage = Stage::AwaitingAnswer(token, Box::new(verified));
+        let Some(entry) = table.sign_ins.get_mut(key) else { return Err(verified) };
+        entry.stage = Stage::AwaitingAnswer(token, verified);
         entry.wake();
         table.questions.insert(token, *key);
         table.set_expiry(key, expires);
+        Ok(())
     }
 
     /// Takes out the question of `token` for a browser at `from` (`None`: at any address), once.
@@ -315,13 +319,20 @@ impl PendingSignIns {
         self.lock().remove(key);
     }
 
-    /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`.
-    pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome, expires: Duration) {
+    /// Completes the sign-in of `key` and keeps its outcome for the client, until `expires`. False
+    /// when there is no such sign-in any more.
+    pub(super) fn complete(
+        &self,
+        key: &KeyHash,
+        outcome: SignInOutcome,
+        expires: Duration,
+    ) -> bool {
         let mut table = self.lock();
-        let Some(entry) = table.sign_ins.get_mut(key) else { return };
+        let Some(entry) = table.sign_ins.get_mut(key) else { return false };
         entry.stage = Stage::Complete(outcome);
         entry.wake();
         table.set_expiry(key, expires);
+        true
     }
 
     /// How far the sign-in of `key` is, for the client that waits for it.
@@ -413,16 +424,25 @@ impl Table {
     }
 
     /// The sign-in that makes room for one that begins at `from`: the oldest of the address that
-    /// has most, if that has more than `from`. One that is being verified, or complete, stays.
+    /// has most, of those that have more than `from` and one that may go. One that is being
+    /// verified, or complete, stays.
     fn next_to_go(&self, from: Address) -> Option<KeyHash> {
-        let own = self.by_address.get(&from).map_or(0, BTreeSet::len);
-        let largest = self.by_address.values().max_by_key(|keys| keys.len())?;
+        let mut most = self.by_address.get(&from).map_or(0, BTreeSet::len);
         let awaits = |key: &KeyHash| {
             let entry = self.sign_ins.get(key);
             entry.is_some_and(|entry| matches!(entry.stage, Stage::AwaitingCallback(_)))
         };
-        let mut keys = largest.iter().map(|(_, key)| *key);
-        (largest.len() > own).then(|| keys.find(awaits)).flatten()
+        let mut next = None;
+        for keys in self.by_address.values() {
+            // Only an address with more than the best so far is looked into: few of them are, and
+            // the first entry of most awaits its callback.
+            if keys.len() > most
+                && let Some(oldest) = keys.iter().map(|(_, key)| *key).find(awaits)
+            {
+                (most, next) = (keys.len(), Some(oldest));
+            }
+        }
+        next
     }
 
     fn remove(&mut self, key: &KeyHash) -> Option<Entry> {

@@ -196,10 +196,10 @@ impl Sessions {
             return Ok(Concluded::ForBrowser(signed_in));
         }
         if self.options.confirm {
-            return Ok(Concluded::Ask(self.ask(&key, began, verified)));
+            return Ok(Concluded::Ask(self.ask(&key, began, verified)?));
         }
         let user = self.record(&key, &verified).await?;
-        self.complete(&key, Ok(user));
+        self.deliver(&key, user, &verified)?;
         Ok(Concluded::Delivered)
     }
 
@@ -250,9 +250,31 @@ impl Sessions {
         }
     }
 
-    pub(super) fn complete(&self, key: &KeyHash, outcome: SignInOutcome) {
+    /// Completes the sign-in of `verified`, whose user is recorded, for the client.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it has expired meanwhile: no client gets the tokens. It is audited.
+    pub(super) fn deliver(
+        &self,
+        key: &KeyHash,
+        user: SignedIn,
+        verified: &Verified,
+    ) -> Result<(), Error> {
+        if self.complete(key, Ok(user)) { Ok(()) } else { Err(self.too_late(verified)) }
+    }
+
+    /// The error of a sign-in that expired before its work was done: audited.
+    pub(super) fn too_late(&self, verified: &Verified) -> Error {
+        let error = expired().because("it expired while it was being finished");
+        let (subject, browser) = (verified.sign_in.subject(), verified.browser.clone());
+        self.remark_failed_sign_in(&verified.provider, Some(subject), browser, &error);
+        error
+    }
+
+    /// False when the sign-in has expired: then nobody hears of the outcome.
+    fn complete(&self, key: &KeyHash, outcome: SignInOutcome) -> bool {
         let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
-        self.pending.complete(key, outcome, expires);
+        self.pending.complete(key, outcome, expires)
     }
 
     /// Completes a sign-in that failed. The client that waits gets kind and sentence alone: the

@@ -212,6 +212,38 @@ async fn a_provider_that_cannot_be_reached_is_no_refusal_of_the_token() {
     assert!(daemon.identify("op", "seen").await.is_ok(), "a cached token works until its time");
 }
 
+/// A provider that is down for a while must not make the addresses of its users look like those of
+/// guessers, which have one look-up at a time.
+#[tokio::test]
+async fn a_provider_that_is_down_counts_against_no_address() {
+    let op = Op::start().await;
+    let daemon = Daemon::knowing(&op).await;
+    let id = ProviderId::parse("op").unwrap();
+    let from = Some(std::net::IpAddr::from([192, 0, 2, 1]).into());
+    let ask = |n| daemon.providers.identify(&id, Arc::new(Secret::new(format!("t{n}"))), from);
+    let refusal = |status| Answer::Raw(status, "application/json", "{}".into());
+    for (status, at_a_time) in [(StatusCode::BAD_GATEWAY, 2), (StatusCode::UNAUTHORIZED, 1)] {
+        op.answer("/userinfo", refusal(status));
+        for n in 0..20 {
+            assert!(ask(n).await.is_err());
+        }
+        let gate = Gate::shut();
+        op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+        let before = daemon.clock.sleepers();
+        let both = async { futures_util::join!(ask(100 + at_a_time), ask(200 + at_a_time)) };
+        let look = async {
+            until("both run or wait", || {
+                let waiting = daemon.clock.sleepers() - before;
+                gate.waiting() == at_a_time && waiting == 2 - at_a_time
+            })
+            .await;
+            gate.open();
+        };
+        let ((one, other), ()) = futures_util::join!(both, look);
+        assert!(one.is_ok() && other.is_ok(), "{status}");
+    }
+}
+
 /// What a provider says when it refuses is data of the error, without the token that it repeats.
 #[tokio::test]
 async fn what_a_provider_says_when_it_refuses_is_kept_as_data() {
@@ -477,6 +509,66 @@ async fn look_ups_are_limited_by_provider() {
         assert!(asker.await.unwrap().is_ok());
     }
     assert!(daemon.identify("slow", "one-more").await.is_ok());
+}
+
+/// Attack: one address sends one token in so many requests, while the provider is slow, that these
+/// take all places of the server.
+#[tokio::test]
+async fn requests_that_share_a_look_up_are_bounded() {
+    let op = Op::start().await;
+    let gate = Gate::shut();
+    op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let daemon = Daemon::knowing(&op).await;
+    let id = ProviderId::parse("op").unwrap();
+    let from = |last: u8| Some(std::net::IpAddr::from([192, 0, 2, last]).into());
+    let ask = |last| daemon.providers.identify(&id, Arc::new(Secret::new(TOKEN)), from(last));
+    let mut asked: Vec<_> = (0..100).map(|_| ask(1)).collect();
+    let refused = asked.iter_mut().filter_map(|one| one.now_or_never()).count();
+    assert_eq!(refused, 84, "all but sixteen, and at once");
+    let mut other = ask(2);
+    assert!((&mut other).now_or_never().is_none(), "another address waits");
+    drop(asked);
+    let mut again = ask(1);
+    assert!((&mut again).now_or_never().is_none(), "those that left wait no more");
+    gate.open();
+    assert!(again.await.is_ok() && other.await.is_ok());
+}
+
+/// Attack: tokens that were accepted once, and have expired or were revoked, take the places of
+/// those who work.
+#[tokio::test]
+async fn a_token_that_is_refused_is_known_no_more() {
+    let op = Op::start().await;
+    let limits = Limits { look_ups_in_flight: 4, request_timeout: PATIENCE, ..Limits::default() };
+    let daemon = Arc::new(Daemon::with_limits(vec![options("op", &op.base)], &limits));
+    daemon.all_ready().await;
+    let good = Answer::Json(json!({"sub": "alice"}));
+    let refusing = Answer::Raw(StatusCode::UNAUTHORIZED, "application/json", "{}".into());
+    let failing = Answer::Raw(StatusCode::BAD_GATEWAY, "text/html", String::new());
+    for (token, then) in [("revoked", refusing), ("good", failing)] {
+        op.answer("/userinfo", good.clone());
+        daemon.identify("op", token).await.unwrap();
+        daemon.clock.advance(Duration::from_secs(31));
+        op.answer("/userinfo", then);
+        assert!(daemon.identify("op", token).await.is_err(), "{token}");
+    }
+    let gate = Gate::shut();
+    op.answer("/userinfo", Answer::Held(gate.clone(), json!({"sub": "alice"})));
+    let ask = |token: String| {
+        let daemon = daemon.clone();
+        tokio::spawn(async move { daemon.identify("op", &token).await })
+    };
+    let mut asked: Vec<_> = (0..3).map(|n| ask(format!("stranger-{n}"))).collect();
+    until("strangers have all their places", || gate.waiting() == 3).await;
+    asked.push(ask("revoked".into()));
+    until("it waits", || daemon.clock.sleepers() == 2).await;
+    asked.push(ask("good".into()));
+    until("what is known has a place", || gate.waiting() == 4).await;
+    assert_eq!(op.seen("/userinfo").len(), 4 + 4);
+    gate.open();
+    for one in asked {
+        assert!(one.await.unwrap().is_ok());
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,32 @@ async fn many_addresses_that_take_all_sign_ins_shut_no_other_out() {
     assert!(waiting.tokens().await.is_ok());
 }
 
+/// Attack: the address that has most of all sign-ins has none that may make room, since their users
+/// were asked and do not answer.
+#[tokio::test]
+async fn questions_without_an_answer_shut_no_other_address_out() {
+    let options = Options { sign_ins_per_minute: None, max_sign_ins: 10, ..options() };
+    let setup = Setup::with(options).await;
+    for _ in 0..6 {
+        let key = setup.begin();
+        setup.ask(setup.callback(&key, "mallory")).await;
+    }
+    let begin = |number| {
+        setup.world.clock.advance(SECOND);
+        setup.sessions.begin(None, from_number(number))
+    };
+    let kept: Vec<_> = [1, 1, 1, 2].map(|number| begin(number).unwrap().callback_key).into();
+    let late = begin(3).unwrap().callback_key;
+    for (key, number, stays) in
+        [(&kept[0], 1, false), (&kept[1], 1, true), (&kept[3], 2, true), (&late, 3, true)]
+    {
+        let attached = setup.sessions.check_attach(key, from_number(number));
+        assert_eq!(attached.is_ok(), stays, "{number}");
+    }
+    assert_eq!(kind(begin(1)), Some(Kind::Busy), "no other address with more has one that may go");
+    assert_eq!(setup.sessions.pending.sizes()[..3], [10, 10, 6]);
+}
+
 fn from_number(number: u32) -> Address {
     IpAddr::from((0x0a00_0000 | number).to_be_bytes()).into()
 }

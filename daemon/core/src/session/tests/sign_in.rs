@@ -70,6 +70,33 @@ async fn a_callback_in_time_is_finished_after_the_expiry() {
     assert!(waiting.await.unwrap().is_ok());
 }
 
+/// Race: the provider answers when the sign-in is over. The user is asked nothing, since no answer
+/// could count, and is not told that the program has the tokens.
+#[tokio::test]
+async fn a_sign_in_that_expires_while_it_is_verified_is_refused_and_audited() {
+    for confirm in [true, false] {
+        let setup = Setup::with(Options { confirm, ..options() }).await;
+        setup.sessions.start();
+        let gate = Gate::shut();
+        setup.provider.hold(&gate);
+        let key = setup.begin();
+        let (sessions, callback) = (Arc::clone(&setup.sessions), setup.callback(&key, "alice"));
+        let finishing = tokio::spawn(async move { sessions.finish(callback).await });
+        setup.world.run(12 * MINUTE).await;
+        assert_eq!(setup.sessions.pending.sizes()[0], 0);
+        gate.open();
+        assert_eq!(kind(finishing.await.unwrap()), Some(Kind::Unauthenticated));
+        let lines = setup.audited().await;
+        let refused = lines.last().unwrap();
+        assert_eq!(
+            (&refused["action"], &refused["outcome"]),
+            (&json!("sign-in"), &json!("refused"))
+        );
+        let refused = refused.to_string();
+        assert!(refused.contains("alice") && refused.contains("it expired"), "{refused}");
+    }
+}
+
 /// Race: browser and client arrive at the moment of the expiry. Both are refused, in any order.
 #[tokio::test]
 async fn an_expired_sign_in_is_over_for_browser_and_client() {
