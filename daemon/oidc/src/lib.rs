@@ -6,10 +6,10 @@
 //! `lookup_queue` (whose turn it is), `lookup` (introspection, signed tokens) and `userinfo`,
 //! `discovery` (the endpoints, kept up to date in the background by `provider`). What a provider
 //! publishes is read by `metadata` and `keys`, and JWTs by `jwt`; `credentials` and `client_key`
-//! are how the daemon proves itself. The rules are pure functions: `claims`, `audience`, `answer`, `keys`, `issuer`. `OidcProviders` implements
-//! core's `SignIn` port too: `sign_in` has the order of the steps, `code_flow` the requests,
-//! `id_token` the rules. [`tokens`] (core's `Tokens` port) and [`signing`] are independent of the
-//! rest.
+//! are how the daemon proves itself. The rules are pure functions: `claims`, `audience`, `answer`,
+//! `keys`, `issuer`. `OidcProviders` implements core's `SignIn` port too: `sign_in` has the order
+//! of the steps, `code_flow` the requests, `id_token` the rules. [`tokens`] (core's `Tokens` port)
+//! and [`signing`] are independent of the rest.
 //!
 //! Never here: an authorization, a status code, a header of a client, a session. A provider's text
 //! reaches no caller; what it says when it refuses is kept as data beside the error, bounded and

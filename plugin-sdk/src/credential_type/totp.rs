@@ -321,7 +321,7 @@ mod tests {
             assert_eq!((secret.issuer(), secret.account()), (issuer, Some(account)), "{label}");
         }
         let query = "otpauth://totp/a?secret=JBSW+Y3DP+EHPK+3PXP&issuer=Acme+Ltd%2B";
-        assert_eq!(TotpSecret::parse(&query).unwrap().issuer(), Some("Acme Ltd+"));
+        assert_eq!(TotpSecret::parse(query).unwrap().issuer(), Some("Acme Ltd+"));
         let broken = format!("\n otpauth://totp/a\r\n?secret={SECRET}\n&issuer=Acme\t\n");
         let secret = TotpSecret::parse(&broken).unwrap();
         assert_eq!(secret.text(), format!("otpauth://totp/a?secret={SECRET}&issuer=Acme"));
