@@ -164,7 +164,7 @@ async fn what_a_provider_says_is_in_the_log_and_on_no_page() {
     assert_eq!(page.status, 401);
     assert!(!page.text.contains("AADSTS"), "{}", page.text);
     let log = lines.text();
-    assert!(log.contains("access_denied: AADSTS50105"), "{log}");
+    assert!(log.contains("`access_denied` (AADSTS50105"), "{log}");
     assert!(!log.contains(&key), "{log}");
 }
 

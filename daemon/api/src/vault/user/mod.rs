@@ -106,7 +106,7 @@ struct ListedBody {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SuspendedBy")]
+#[schemars(inline)]
 #[serde(rename_all = "lowercase")]
 enum SuspendedByBody {
     User,
