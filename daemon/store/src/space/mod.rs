@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 pub use disk::Disk;
 use disk::RealDisk;
 
-/// The least that may be kept: urgent batches need room above [`FLOOR`].
+/// The least that may be kept: urgent batches need room above 16 MiB.
 pub const MIN_RESERVE: u64 = 2 * FLOOR;
 /// What is never used: engines write on their own behalf too, and a group of commits, once begun,
 /// has to end. sled grows by segments of 4 MiB.
