@@ -45,7 +45,9 @@ class Known:
     def new(self, kind):
         """A type or a credential that was not there before."""
         if kind == "credential":
-            made = self._client.new_credential(self.new("type")["id"], self.one("company")["id"])
+            # Those that are known may have been deleted by name.
+            company = self._random.choice(self._client.list(_COMPANIES))
+            made = self._client.new_credential(self.new("type")["id"], company["id"])
         else:
             made = self._client.new_type()
         self._add(kind, made)
