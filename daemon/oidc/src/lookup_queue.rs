@@ -152,7 +152,7 @@ impl LookupQueue {
 
 impl Place {
     /// Notes whether the token was accepted, and gives the place back. Where the provider could not
-    /// say, the place is dropped instead: that is nobody's fault.
+    /// say, the place is dropped instead, which counts against no address.
     pub(crate) fn end(self, accepted: bool) {
         let now = self.queue.clock.monotonic();
         if let (Some(from), Lane::Stranger) = (self.from, self.lane) {

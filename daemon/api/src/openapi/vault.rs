@@ -345,7 +345,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     };
     let failure = Map::from_iter([(
         "message".to_owned(),
-        json!({ "type": "string", "description": "Why nobody is signed in, for the user." }),
+        json!({ "type": "string", "description": "Why the sign-in failed, in words for the user." }),
     )]);
     let failure = about("The reason.", object(&failure, &[]));
     Map::from_iter([

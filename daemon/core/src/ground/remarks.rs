@@ -34,7 +34,7 @@ pub(crate) const ROOM_OF_STRANGERS: usize = 256;
 
 /// Most events of strangers of one address in a minute; the others are counted.
 const OF_ONE_ADDRESS: u32 = 20;
-/// Most addresses that are told apart in a minute.
+/// Most addresses whose refusals are counted separately in a minute.
 const MOST_NETWORKS: usize = 4096;
 
 /// An event, and the span of the request that caused it.

@@ -6,7 +6,7 @@
 //! when the time in between ends more than a tenth of the ledger at once. Then due work waits,
 //! readiness says why, and an operator decides (decision 0025).
 //!
-//! Never here: what waits while the clock is in doubt (whoever does due work asks
+//! Never here: what waits while the clock is in doubt (code that does due work asks
 //! [`crate::ground::Ground::is_clock_off`]).
 
 use std::time::Duration;

@@ -395,7 +395,7 @@ mod tests {
         assert_eq!(faults(&world).await, Vec::<String>::new());
     }
 
-    /// It told of contradictions while the daemon worked.
+    /// The examination once reported contradictions because the daemon wrote during it.
     #[tokio::test]
     async fn work_under_way_is_no_contradiction() {
         let world = Arc::new(World::new().await);

@@ -271,7 +271,7 @@ impl Sessions {
         error
     }
 
-    /// False when the sign-in has expired: then nobody hears of the outcome.
+    /// Whether the outcome was kept for the client. It is not when the sign-in has expired.
     fn complete(&self, key: &KeyHash, outcome: SignInOutcome) -> bool {
         let expires = self.ground.clock.monotonic().saturating_add(self.options.result_lifetime);
         self.pending.complete(key, outcome, expires)

@@ -168,7 +168,7 @@ async fn what_a_provider_says_is_in_the_log_and_on_no_page() {
     assert!(!log.contains(&key), "{log}");
 }
 
-/// Each step of a sign-in is told, by a code that is no key.
+/// The log names a sign-in by a code with which no one can take it over.
 #[tokio::test]
 async fn the_steps_of_a_sign_in_are_in_the_debug_log() {
     let from: Address = "192.0.2.1".parse::<IpAddr>().unwrap().into();

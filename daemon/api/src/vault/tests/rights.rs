@@ -291,7 +291,7 @@ fn check_refused(answer: &Answer, row: &Row, token: &str) {
         assert!(hidden && !token.contains("credential_type.fetch"), "{:?} as {token}", row.call);
         return;
     };
-    let told = |right: &&str| {
+    let is_named = |right: &&str| {
         let said = [
             format!("The permission {right} is missing."),
             format!("The permission {right} is missing for this company."),
@@ -304,7 +304,7 @@ fn check_refused(answer: &Answer, row: &Row, token: &str) {
         _ => None,
     };
     assert!(
-        row.all().iter().chain(scope.as_ref()).any(told),
+        row.all().iter().chain(scope.as_ref()).any(is_named),
         "{:?} as {token}: {errors}",
         row.call
     );

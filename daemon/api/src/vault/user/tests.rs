@@ -208,8 +208,7 @@ async fn a_suspension_by_an_operator_is_seen_and_stays() {
     assert_eq!(list["data"][0]["suspended"], false);
 }
 
-/// Whom one gives a role to is told by issuer and subject: a name and a mail address can be made
-/// up.
+/// Issuer and subject identify the user who gets a role: a name and a mail address can be made up.
 #[tokio::test]
 async fn those_who_assign_roles_see_whom_they_give_them_to() {
     let world = World::new().await;

@@ -88,7 +88,7 @@ async fn mix_up_of_providers_without_iss() {
         // The code was not redeemed: it is still good.
         let next = setup.begin();
         let honest =
-            Callback { reply: ProviderReply::Code(code), ..setup.callback(&next, "nobody") };
+            Callback { reply: ProviderReply::Code(code), ..setup.callback(&next, "unused") };
         assert!(setup.sessions.finish(honest).await.is_ok(), "{begun_at:?} {back_at:?}");
     }
     let begun = setup.sessions.begin(Some(&other), at(1)).unwrap();
