@@ -1,10 +1,8 @@
 //! A store in memory that keeps the promises of the port, and fails when a test makes it fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::poll_fn;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +12,7 @@ use crate::ports::store::{
     Batch, Committed, Expected, Key, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
     MAX_VALUE_BYTES, Page, Revision, Store, StoreError, Versioned,
 };
+use crate::records::let_others_run;
 
 /// The fault of a commit that would otherwise be judged by its expectations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,29 +194,16 @@ fn check_key(key: &Key) -> Result<(), StoreError> {
     }
 }
 
-/// Lets other tasks run once.
-async fn others() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         check_key(key)?;
-        others().await;
+        let_others_run().await;
         let found = {
             let state = lock(&self.0);
             state.check_alive().map(|()| state.data.get(key).cloned())
         };
-        others().await;
+        let_others_run().await;
         found
     }
 
@@ -227,7 +213,7 @@ impl Store for MemoryStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        others().await;
+        let_others_run().await;
         let page = {
             let state = lock(&self.0);
             state.check_alive()?;
@@ -245,14 +231,14 @@ impl Store for MemoryStore {
                 .collect();
             Page { entries, more: below.next().is_some() }
         };
-        others().await;
+        let_others_run().await;
         Ok(page)
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        others().await;
+        let_others_run().await;
         let committed = lock(&self.0).commit(batch);
-        others().await;
+        let_others_run().await;
         committed
     }
 }

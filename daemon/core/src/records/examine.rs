@@ -336,8 +336,9 @@ impl Pages {
     }
 }
 
-/// Reads of a store may never wait: without this, a pass would keep a thread for itself.
-async fn let_others_run() {
+/// Lets other tasks run once. Reads of a store may never wait: without this, a pass would keep a
+/// thread for itself.
+pub(crate) async fn let_others_run() {
     let mut yielded = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {

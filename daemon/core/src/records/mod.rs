@@ -37,6 +37,8 @@ pub(crate) use companies::{COMPANIES, COMPANIES_IN_A_BATCH};
 pub(crate) use event_record::decode_event;
 pub(crate) use events::{AUDIT_BATCH, AuditEnd, Outgoing};
 pub(crate) use examine::Findings;
+#[cfg(feature = "doubles")]
+pub(crate) use examine::let_others_run;
 use keys::Pseudonym;
 pub(crate) use projection::Projection;
 use spans::Spans;
