@@ -40,7 +40,7 @@ pub use fatal::{Fatal, OnFatal, Step};
 pub use guard::{Copies, Safeguards};
 pub use loss::Loss;
 pub use memory::Memory;
-pub use on_disk::{OnDisk, OnDiskOptions, engine_of};
+pub use on_disk::{OnDisk, OnDiskOptions};
 pub use on_redb::{Redb, RedbOptions};
 pub use on_sled::{Sled, SledOptions};
 pub use options::GroupLimits;

@@ -112,7 +112,7 @@ impl OnDisk {
 }
 
 /// The engine whose data is in the directory at `path`, if there is any.
-pub fn engine_of(path: &Path) -> Option<Engine> {
+fn engine_of(path: &Path) -> Option<Engine> {
     let file = |engine| match engine {
         Engine::Sled => SLEDS_FILE,
         Engine::Redb => on_redb::FILE,
