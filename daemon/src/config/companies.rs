@@ -72,30 +72,6 @@ pub(super) const KEYS: &[Key<DirectoryOptions>] = &[
         1 << 20..=4 << 30,
         "Memory of one plugin instance.",
     ),
-    Key::count(
-        "http_requests",
-        |options| &mut options.http.requests,
-        0..=100_000,
-        "Requests that one call of the plugin may send.",
-    ),
-    Key::size(
-        "http_request_size",
-        |options| &mut options.http.request_size,
-        0..=1 << 30,
-        "Largest body of a request that the plugin sends.",
-    ),
-    Key::size(
-        "http_response_size",
-        |options| &mut options.http.response_size,
-        0..=1 << 30,
-        "Largest body of an answer that the plugin gets. Answers count as its memory, too.",
-    ),
-    Key::duration(
-        "http_timeout",
-        |options| &mut options.http.timeout,
-        Duration::from_millis(10)..=Duration::from_secs(3600),
-        "How long one request may take, from dialling to the last byte of its answer.",
-    ),
 ];
 
 impl Companies {
@@ -122,6 +98,7 @@ impl Companies {
 fn directory(table: &Table<'_>) -> Directory {
     let mut options = DirectoryOptions::default();
     keys::read(KEYS, table, &mut options);
+    keys::read(destinations::KEYS, table, &mut options.http);
     let http = table.or("http", Vec::new(), destinations::read);
     Directory {
         plugin: Plugin::Bundled(String::new()),

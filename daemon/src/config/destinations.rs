@@ -7,6 +7,7 @@ use credsmith_core::secret::Secret;
 use credsmith_host::{BadBinding, Binding, Endpoint, HttpLimits};
 use ipnet::IpNet;
 
+use super::keys::Key;
 use super::origin::{self, Origin};
 use super::read::{Table, Value};
 use super::report::did_you_mean;
@@ -61,6 +62,34 @@ impl From<HttpOptions> for HttpLimits {
         }
     }
 }
+
+/// The keys of [`HttpOptions`], in every section that has a plugin which sends requests.
+pub(super) const KEYS: &[Key<HttpOptions>] = &[
+    Key::count(
+        "http_requests",
+        |options| &mut options.requests,
+        0..=100_000,
+        "Requests that one call of the plugin may send.",
+    ),
+    Key::size(
+        "http_request_size",
+        |options| &mut options.request_size,
+        0..=1 << 30,
+        "Largest body of a request that the plugin sends.",
+    ),
+    Key::size(
+        "http_response_size",
+        |options| &mut options.response_size,
+        0..=1 << 30,
+        "Largest body of an answer that the plugin gets. Answers count as its memory, too.",
+    ),
+    Key::duration(
+        "http_timeout",
+        |options| &mut options.timeout,
+        Duration::from_millis(10)..=Duration::from_secs(3600),
+        "How long one request may take, from dialling to the last byte of its answer.",
+    ),
+];
 
 /// Reads `http`, a list of servers.
 pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Destination>> {

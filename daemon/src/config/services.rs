@@ -101,30 +101,6 @@ pub(super) const KEYS: &[Key<ServiceOptions>] = &[
         1 << 20..=4 << 30,
         "Memory of one plugin instance.",
     ),
-    Key::count(
-        "http_requests",
-        |options| &mut options.http.requests,
-        0..=100_000,
-        "Requests that one call of the plugin may send.",
-    ),
-    Key::size(
-        "http_request_size",
-        |options| &mut options.http.request_size,
-        0..=1 << 30,
-        "Largest body of a request that the plugin sends.",
-    ),
-    Key::size(
-        "http_response_size",
-        |options| &mut options.http.response_size,
-        0..=1 << 30,
-        "Largest body of an answer that the plugin gets. Answers count as its memory, too.",
-    ),
-    Key::duration(
-        "http_timeout",
-        |options| &mut options.http.timeout,
-        Duration::from_millis(10)..=Duration::from_secs(3600),
-        "How long one request may take, from dialling to the last byte of its answer.",
-    ),
 ];
 
 /// What a plugin may do with the user's access token.
@@ -153,6 +129,7 @@ impl Service {
         let allow = table.or("allow", Vec::new(), rules::read);
         let mut options = ServiceOptions::default();
         keys::read(KEYS, table, &mut options);
+        keys::read(destinations::KEYS, table, &mut options.http);
         let service = Self {
             sha256: table.optional("sha256", component::digest),
             parallel_runner: table.or("parallel_runner", NonZeroUsize::new(1), parallel_runner),

@@ -8,8 +8,8 @@ use super::keys::Key;
 use super::read::ReadContext;
 use super::source::{self, Kind, Node};
 use super::{
-    Companies, Config, Faults, Plugins, Vault, companies, data, judge, leases, plugins, server,
-    services, vault,
+    Companies, Config, Faults, Plugins, Vault, companies, data, destinations, judge, leases,
+    plugins, server, services, vault,
 };
 
 const EXAMPLE: &str = include_str!("../../../config/credsmith.example.toml");
@@ -184,9 +184,13 @@ fn the_example_states_default_and_documentation_of_each_row() {
     assert_stated("data", data::COPIES, data::DEFAULT_COPIES);
     assert_stated("leases", leases::KEYS, credsmith_core::leases::Options::default());
     assert_stated("plugins", plugins::KEYS, Plugins::default());
-    assert_stated("services.info", services::KEYS, services::ServiceOptions::default());
+    let service = services::ServiceOptions::default();
+    assert_stated("services.info", destinations::KEYS, service.http);
+    assert_stated("services.info", services::KEYS, service);
     assert_stated("vault", vault::KEYS, Vault::default());
-    assert_stated("companies", companies::KEYS, companies::DirectoryOptions::default());
+    let directory = companies::DirectoryOptions::default();
+    assert_stated("companies", destinations::KEYS, directory.http);
+    assert_stated("companies", companies::KEYS, directory);
 }
 
 /// The options of a session need a provider, so that the section cannot begin with them.
