@@ -104,8 +104,8 @@ fn refuse_open(path: &Path, about: &Metadata) -> Result<(), String> {
 }
 
 /// Whether nothing is in the directory but what the daemon keeps there, parts of the audit log that
-/// were moved away, and what a file system keeps in its own root. Where something of a daemon counts
-/// as foreign, the advice would lead to a second store, which is empty.
+/// were moved away, and what a file system keeps in its own root. Where something of a daemon
+/// counts as foreign, the advice would lead to a second store, which is empty.
 fn holds_only_ours(path: &Path) -> bool {
     const OURS: [&str; 7] =
         ["store", "store.guard", "reserve", "artefacts", "copies", "admin.sock", "lost+found"];

@@ -50,8 +50,8 @@ impl Records {
         Ok((mark, Expected::At(revision)))
     }
 
-    /// Writes the mark that was read as `expected`, on a disk that is almost full too: without it no
-    /// start could revoke anything.
+    /// Writes the mark that was read as `expected`, on a disk that is almost full too: without it
+    /// no start could revoke anything.
     ///
     /// # Errors
     /// `Conflict` when it changed meanwhile.

@@ -55,8 +55,8 @@ fn try_keep(place: &Place, copies: &Copies, revision: u64) -> Result<bool, OpenE
     Ok(true)
 }
 
-/// Does `work`, and again after the oldest copy was removed, as long as it finds no room on the disk.
-/// The newest copy stays: what stands in the store has not been found in order yet.
+/// Does `work`, and again after the oldest copy was removed, as long as it finds no room on the
+/// disk. The newest copy stays: what stands in the store has not been found in order yet.
 pub(super) fn make_room<T>(
     copies: Option<&Copies>,
     mut work: impl FnMut() -> Result<T, OpenError>,

@@ -226,13 +226,13 @@ struct Settling {
 }
 
 /// Takes the store as it is. The removal of the list of the copy is what settles it: before, the
-/// files can be put back, and the tip is as it was; after, they cannot, and the tip follows. A store
-/// that is ahead of its tip opens.
+/// files can be put back, and the tip is as it was; after, they cannot, and the tip follows. A
+/// store that is ahead of its tip opens.
 fn settle(place: &Place, safeguards: &Safeguards, settling: &Settling) -> Result<Tip, OpenError> {
     let Settling { reached, is_whole, accepted } = settling;
     if *is_whole {
-        // A store of an older format has no tip. With the first one it opens in either form; without
-        // one, the new form would not.
+        // A store of an older format has no tip. With the first one it opens in either form;
+        // without one, the new form would not.
         place.tip(Reached::default())?;
     }
     if let Some(accepted) = accepted {

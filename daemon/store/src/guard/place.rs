@@ -7,7 +7,7 @@
 //! | `clean` | the files of the store at its last clean end; removed before an engine opens them |
 //! | `before` | the files as they were before an opening that is under way |
 //! | `before.list` | what is in `before`; written last, so that without it `before` is not whole |
-//! | `displaced-<n>` | what stood in the store when a broken opening was undone; or an unmoved copy |
+//! | `displaced-<n>` | what stood in the store when an opening was undone, or an unmoved copy |
 //! | `accepted-<revision>` | the files as they were before an operator accepted a loss |
 
 use std::fs;

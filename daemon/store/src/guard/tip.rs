@@ -51,8 +51,8 @@ impl Tip {
         })
     }
 
-    /// Opens the file for writing. Where it is missing or damaged it is made first, with `reached` in
-    /// both places: whole, or not at all. A new name in the directory is not durable yet.
+    /// Opens the file for writing. Where it is missing or damaged it is made first, with `reached`
+    /// in both places: whole, or not at all. A new name in the directory is not durable yet.
     pub(super) fn open(path: &Path, reached: Reached) -> io::Result<Self> {
         let number = read(path)?.and_then(|bytes| newest(&bytes)).map(|(number, _)| number);
         let number = if let Some(number) = number {
