@@ -160,11 +160,11 @@ impl Streaming {
         if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
             return read.unwrap_or(Err(BodyFault::TimedOut));
         }
-        slot.lend();
         place.wait();
-        let body = reading.await.unwrap_or(Err(BodyFault::TimedOut))?;
+        let read = slot.lend_while(reading).await.ok_or(BodyFault::Busy { retry_after })?;
+        let body = read.unwrap_or(Err(BodyFault::TimedOut))?;
         place.work();
-        if slot.reclaim() { Ok(body) } else { Err(BodyFault::Busy { retry_after }) }
+        Ok(body)
     }
 
     async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyFault> {

@@ -1,7 +1,10 @@
 //! The limit of requests in work at once.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -9,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The permit of one request in work. It is in the extensions of every request. Work that goes on
 /// after the client has disconnected takes it along, so that disconnecting does not let a client
 /// begin more work. The permit is free again when all clones are dropped, or at [`Slot::release`].
-/// It is also free while the request waits for its client: see `Slot::lend`.
+/// It is also free while the request waits for its client or for another server: see
+/// [`Slot::lend_while`].
 #[derive(Clone)]
 pub struct Slot(Arc<Mutex<Permit>>);
 
@@ -26,9 +30,22 @@ impl Slot {
         *self.0.lock() = Permit::Released;
     }
 
-    /// Lends the permit to other requests while this one only waits for its client: a client that
-    /// sends its body byte by byte, or never, would otherwise keep all other clients out.
-    pub(crate) fn lend(&self) {
+    /// Waits for `outcome`, and lends the permit to other requests meanwhile: whoever makes this
+    /// request wait, a client that sends its body byte by byte or a provider that does not answer,
+    /// would otherwise keep all other clients out. An outcome that is there at once lends nothing.
+    ///
+    /// `None` when other requests have taken every permit by then: the server is busy.
+    pub async fn lend_while<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+        let mut outcome = pin!(outcome);
+        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(outcome.as_mut().poll(cx))).await {
+            return Some(outcome);
+        }
+        self.lend();
+        let outcome = outcome.await;
+        self.reclaim().then_some(outcome)
+    }
+
+    fn lend(&self) {
         let mut state = self.0.lock();
         if let Permit::Held(permit) = &*state {
             *state = Permit::Lent(Arc::clone(permit.semaphore()));
@@ -37,7 +54,7 @@ impl Slot {
 
     /// Takes a permit again for one that was lent. Returns whether one was free; a slot that was
     /// not lent stays as it is.
-    pub(crate) fn reclaim(&self) -> bool {
+    fn reclaim(&self) -> bool {
         let mut state = self.0.lock();
         if let Permit::Lent(permits) = &*state {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return false };
@@ -76,6 +93,8 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -110,5 +129,28 @@ mod tests {
         assert!(slot.reclaim(), "a released permit is not taken again");
         assert!(slots.take().is_some());
         assert!(Slot::free().reclaim());
+    }
+
+    /// Attack: requests wait for a provider that does not answer, so that no other is served.
+    #[tokio::test]
+    async fn a_permit_is_lent_while_its_request_waits() {
+        let slots = Slots::new(1);
+        let slot = slots.take().unwrap();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let waiting = tokio::spawn({
+            let slot = slot.clone();
+            async move { slot.lend_while(answered).await }
+        });
+        tokio::task::yield_now().await;
+        let other = slots.take().unwrap();
+        answer.send(()).unwrap();
+        assert!(waiting.await.unwrap().is_none(), "another request has the permit");
+        drop(other);
+        assert_eq!(slot.lend_while(tokio::task::yield_now()).await, Some(()));
+        assert!(slots.take().is_none(), "it has its permit again");
+        let mut free_meanwhile = false;
+        let at_once = std::future::ready(()).inspect(|()| free_meanwhile = slots.take().is_some());
+        assert_eq!(slot.lend_while(at_once).await, Some(()));
+        assert!(!free_meanwhile, "an outcome that is there at once lends nothing");
     }
 }

@@ -20,10 +20,10 @@ use tokio::sync::oneshot;
 
 /// How long a look-up waits for its turn.
 pub(crate) const WAIT: Duration = Duration::from_secs(2);
-/// Most look-ups of one lane that wait, in all and of one address: each of them is a request in
-/// work, of which one address may not have too many.
+/// Most look-ups of one lane that wait, in all and of one address, which has a quarter (decision
+/// 0029).
 const MOST_WAITING: usize = 512;
-const MOST_WAITING_OF_ADDRESS: usize = 32;
+const MOST_WAITING_OF_ADDRESS: usize = MOST_WAITING / 4;
 /// After so many refused tokens within this time, an address has one look-up at a time.
 const FAILURES: u32 = 10;
 const FAILURES_WITHIN: Duration = Duration::from_secs(60);
@@ -412,9 +412,9 @@ mod tests {
         let (queue, _) = queue(1);
         let mut running = ask(&queue, at(1), Lane::Known);
         let _place = ready(&mut running).flatten().unwrap();
-        let mut waiting: Vec<_> = (0..100).map(|_| ask(&queue, at(1), Lane::Known)).collect();
+        let mut waiting: Vec<_> = (0..200).map(|_| ask(&queue, at(1), Lane::Known)).collect();
         let refused = waiting.iter_mut().filter_map(ready).count();
-        assert_eq!(refused, 100 - MOST_WAITING_OF_ADDRESS);
+        assert_eq!(refused, 200 - MOST_WAITING_OF_ADDRESS);
         assert!(ready(&mut ask(&queue, at(2), Lane::Known)).is_none(), "another one waits");
     }
 

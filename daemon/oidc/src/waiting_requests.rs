@@ -1,10 +1,9 @@
-//! How many requests may wait for look-ups. A request that waits holds one of the places that the
-//! server has for all requests in work, so those that wait for a slow provider may take a part of
-//! these places alone: one more is refused at once. A hundred requests with one token share one
-//! look-up, and are a hundred requests still.
+//! How many requests may wait for look-ups. A request that waits for a slow provider holds a
+//! connection and memory, so one more than the bound is refused at once. A hundred requests with
+//! one token share one look-up, and are a hundred requests still.
 //!
-//! An address has a share; where all places are taken, the last one of the address that has most
-//! makes room for an address that has fewer. Strangers and callers whose token was accepted before
+//! An address has a quarter (decision 0029); where all places are taken, the last one of the
+//! address that has most makes room for an address that has fewer. Strangers and callers whose token was accepted before
 //! are counted apart, so that the former cannot take the places of the latter.
 //!
 //! Never here: a token, an identity, the turn of a look-up.
@@ -18,12 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::lookup_queue::Lane;
 
-/// Most requests of one lane that wait: a quarter of those that a server has in work.
-const MOST: usize = 64;
-/// Most of one address: of strangers, and of callers whose tokens were accepted before. Callers
-/// without an address have no such bound.
-const MOST_OF_ADDRESS: usize = 16;
-const MOST_KNOWN_OF_ADDRESS: usize = 32;
+/// Most requests of one lane that wait.
+const MOST: usize = 1024;
+/// Most of one address. Callers without an address have no such bound.
+const MOST_OF_ADDRESS: usize = MOST / 4;
 
 /// The requests that wait for look-ups, of all providers. Clones are the same.
 #[derive(Clone, Default)]
@@ -57,11 +54,11 @@ impl WaitingRequests {
     /// Lets one more request from `from` wait. `None` when its address, or all together, have as
     /// many as they may.
     pub(crate) fn enter(&self, from: Option<Address>, lane: Lane) -> Option<Permit> {
-        let (waiting, most_of_address) = match lane {
-            Lane::Known => (&self.known, MOST_KNOWN_OF_ADDRESS),
-            Lane::Stranger => (&self.strangers, MOST_OF_ADDRESS),
+        let waiting = match lane {
+            Lane::Known => &self.known,
+            Lane::Stranger => &self.strangers,
         };
-        let (number, stays) = waiting.lock().add(from, most_of_address)?;
+        let (number, stays) = waiting.lock().add(from)?;
         Some(Permit { waiting: Arc::clone(waiting), from, number, stays })
     }
 }
@@ -81,13 +78,9 @@ impl Drop for Permit {
 }
 
 impl Waiting {
-    fn add(
-        &mut self,
-        from: Option<Address>,
-        most_of_address: usize,
-    ) -> Option<(u64, oneshot::Receiver<()>)> {
+    fn add(&mut self, from: Option<Address>) -> Option<(u64, oneshot::Receiver<()>)> {
         let own = self.by_address.get(&from).map_or(0, VecDeque::len);
-        if from.is_some() && own >= most_of_address {
+        if from.is_some() && own >= MOST_OF_ADDRESS {
             return None;
         }
         if self.count >= MOST && !self.displace_one(own) {
@@ -138,13 +131,13 @@ mod tests {
         permit.displaced().now_or_never().is_some()
     }
 
-    /// Attack: a few addresses wait with so many requests that no other request is served.
+    /// Attack: a few addresses wait with so many requests that no other request may.
     #[test]
-    fn requests_that_wait_take_a_part_of_the_places_of_all_requests() {
+    fn a_few_addresses_leave_room_for_another() {
         let waiting = WaitingRequests::default();
         let enter = |number, lane| waiting.enter(at(number), lane);
         let mut greedy: Vec<_> =
-            (0..8).flat_map(|n| (0..100).filter_map(move |_| enter(n, Lane::Stranger))).collect();
+            (0..8).flat_map(|n| (0..300).filter_map(move |_| enter(n, Lane::Stranger))).collect();
         assert_eq!(waiting.strangers.lock().count, MOST);
         let stay = greedy.iter_mut().map(|one| usize::from(!is_displaced(one))).sum::<usize>();
         assert_eq!(stay, MOST, "those that made room do not wait on");
@@ -157,14 +150,23 @@ mod tests {
         assert_eq!((strangers.count, strangers.by_address.len()), (0, 0));
     }
 
+    /// The 17th request of a client that sends 200 at once with a new token was refused.
+    #[test]
+    fn a_client_may_begin_with_many_requests_at_once() {
+        let waiting = WaitingRequests::default();
+        let begun: Vec<_> = (0..200).filter_map(|_| waiting.enter(at(1), Lane::Stranger)).collect();
+        assert_eq!(begun.len(), 200);
+    }
+
     /// Attack: strangers take all places, so that callers with accepted tokens are refused.
     #[test]
     fn strangers_take_no_place_of_known_callers() {
         let waiting = WaitingRequests::default();
-        let strangers: Vec<_> =
-            (0..=255).filter_map(|n| waiting.enter(at(n), Lane::Stranger)).collect();
+        let waiting = &waiting;
+        let enter = |n, lane| (0..MOST_OF_ADDRESS).filter_map(move |_| waiting.enter(at(n), lane));
+        let strangers: Vec<_> = (0..4).flat_map(|n| enter(n, Lane::Stranger)).collect();
         assert_eq!(strangers.len(), MOST);
-        let known: Vec<_> = (0..100).filter_map(|_| waiting.enter(at(1), Lane::Known)).collect();
-        assert_eq!(known.len(), MOST_KNOWN_OF_ADDRESS);
+        let known: Vec<_> = enter(1, Lane::Known).collect();
+        assert_eq!(known.len(), MOST_OF_ADDRESS);
     }
 }

@@ -17,6 +17,7 @@ mod rows;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use credsmith_core::Error;
@@ -43,6 +44,8 @@ use crate::bearer::{self, Bearer};
 use crate::client::client;
 use crate::log;
 
+/// The `retry-after` where other requests took all permits meanwhile.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// For the only answer with secrets in it.
@@ -120,8 +123,12 @@ impl Watts {
         };
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let client = client(&parts.extensions);
-        let signed_in = self.leases.sign_in(provider, token, Interface::Rest, client).await;
-        signed_in.map(Some).map_err(refused(During::Request))
+        let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_else(Slot::free);
+        let sign_in = self.leases.sign_in(provider, token, Interface::Rest, client);
+        // A provider may be slow, and how many wait for it has a bound of its own.
+        let signed_in = slot.lend_while(sign_in).await;
+        let busy = || refuse::fault(Fault::Busy { retry_after: RETRY_BUSY });
+        signed_in.ok_or_else(busy)?.map(Some).map_err(refused(During::Request))
     }
 
     async fn act(
