@@ -4,18 +4,32 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// So many requests that wait keep their permits, however few permits there are.
+const LEAST_WITH_PERMIT: usize = 2;
+
 /// The permit of one request in work. It is in the extensions of every request. Work that goes on
 /// after the client has disconnected takes it along, so that disconnecting does not let a client
 /// begin more work. The permit is free again when all clones are dropped, or at [`Slot::release`].
-/// It is also free while the request waits for its client or for another server: see
-/// [`Slot::lend_while`].
+/// It is also free while the request waits for its client, see `Slot::lend_while`, and while it
+/// waits for another server as many requests do, see [`Slot::wait_for`].
 #[derive(Clone)]
-pub struct Slot(Arc<Mutex<Permit>>);
+pub struct Slot {
+    permit: Arc<Mutex<Permit>>,
+    waiting: Arc<Waiting>,
+}
+
+/// How many requests wait for other servers.
+struct Waiting {
+    count: AtomicUsize,
+    /// How many of them keep their permits.
+    with_permit: usize,
+}
 
 enum Permit {
     Held(OwnedSemaphorePermit),
@@ -27,26 +41,37 @@ enum Permit {
 impl Slot {
     /// Frees the permit early, for all clones: waiting for a plugin does not count as work.
     pub fn release(&self) {
-        *self.0.lock() = Permit::Released;
+        *self.permit.lock() = Permit::Released;
     }
 
-    /// Waits for `outcome`, and lends the permit to other requests meanwhile: whoever makes this
-    /// request wait, a client that sends its body byte by byte or a provider that does not answer,
-    /// would otherwise keep all other clients out. An outcome that is there at once lends nothing.
+    /// Waits for what another server does. The first quarter of the permits stays with requests
+    /// that wait; where more of them wait, each further one lends its permit meanwhile: a slow
+    /// server does not keep out the clients that need nothing of it, and a client that begins with
+    /// many requests at once is not refused. An outcome that is there at once counts as no wait.
     ///
-    /// `None` when other requests have taken every permit by then: the server is busy.
-    pub async fn lend_while<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+    /// `None` when the permit was lent, and other requests have taken every one by then: the server
+    /// is busy.
+    pub async fn wait_for<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
         let mut outcome = pin!(outcome);
         if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(outcome.as_mut().poll(cx))).await {
             return Some(outcome);
         }
+        let waits = Waits::begin(&self.waiting);
+        if waits.keeps_permit { Some(outcome.await) } else { self.lend_while(outcome).await }
+    }
+
+    /// Lends the permit to other requests until `outcome` is there: a client that sends its body
+    /// byte by byte, or never, would otherwise keep all other clients out.
+    ///
+    /// `None` when other requests have taken every permit by then: the server is busy.
+    pub(crate) async fn lend_while<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
         self.lend();
         let outcome = outcome.await;
         self.reclaim().then_some(outcome)
     }
 
     fn lend(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.permit.lock();
         if let Permit::Held(permit) = &*state {
             *state = Permit::Lent(Arc::clone(permit.semaphore()));
         }
@@ -55,7 +80,7 @@ impl Slot {
     /// Takes a permit again for one that was lent. Returns whether one was free; a slot that was
     /// not lent stays as it is.
     fn reclaim(&self) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.permit.lock();
         if let Permit::Lent(permits) = &*state {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return false };
             *state = Permit::Held(permit);
@@ -65,7 +90,32 @@ impl Slot {
 
     /// A slot that belongs to no server, for calls of a surface that come from within the daemon.
     pub fn free() -> Self {
-        Self(Arc::new(Mutex::new(Permit::Released)))
+        Self { permit: Arc::new(Mutex::new(Permit::Released)), waiting: Waiting::new(0) }
+    }
+}
+
+impl Waiting {
+    fn new(with_permit: usize) -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(0), with_permit })
+    }
+}
+
+/// One request that waits, counted until it is dropped.
+struct Waits<'a> {
+    waiting: &'a Waiting,
+    keeps_permit: bool,
+}
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a Waiting) -> Self {
+        let before = waiting.count.fetch_add(1, Ordering::Relaxed);
+        Self { waiting, keeps_permit: before < waiting.with_permit }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.waiting.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -77,23 +127,28 @@ impl fmt::Debug for Slot {
 
 /// All permits of one server.
 #[derive(Clone)]
-pub(crate) struct Slots(Arc<Semaphore>);
+pub(crate) struct Slots {
+    permits: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
+}
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))
+        let permits = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self { permits, waiting: Waiting::new((count / 4).max(LEAST_WITH_PERMIT)) }
     }
 
     /// Takes a permit, if one is free: requests do not queue.
     pub(crate) fn take(&self) -> Option<Slot> {
-        let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        Some(Slot(Arc::new(Mutex::new(Permit::Held(permit)))))
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let permit = Arc::new(Mutex::new(Permit::Held(permit)));
+        Some(Slot { permit, waiting: Arc::clone(&self.waiting) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -131,12 +186,11 @@ mod tests {
         assert!(Slot::free().reclaim());
     }
 
-    /// Attack: requests wait for a provider that does not answer, so that no other is served.
     #[tokio::test]
-    async fn a_permit_is_lent_while_its_request_waits() {
+    async fn a_permit_is_lent_while_its_request_waits_for_its_client() {
         let slots = Slots::new(1);
         let slot = slots.take().unwrap();
-        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let waiting = tokio::spawn({
             let slot = slot.clone();
             async move { slot.lend_while(answered).await }
@@ -148,9 +202,36 @@ mod tests {
         drop(other);
         assert_eq!(slot.lend_while(tokio::task::yield_now()).await, Some(()));
         assert!(slots.take().is_none(), "it has its permit again");
-        let mut free_meanwhile = false;
-        let at_once = std::future::ready(()).inspect(|()| free_meanwhile = slots.take().is_some());
-        assert_eq!(slot.lend_while(at_once).await, Some(()));
-        assert!(!free_meanwhile, "an outcome that is there at once lends nothing");
+    }
+
+    /// Attack: requests wait for a provider that does not answer, so that no other is served.
+    #[tokio::test]
+    async fn requests_that_wait_for_another_server_keep_a_quarter_of_the_permits() {
+        let slots = Slots::new(16);
+        let mut answers = Vec::new();
+        let mut waiting: Vec<_> = (0..15)
+            .map(|_| {
+                let slot = slots.take().unwrap();
+                let (answer, answered) = oneshot::channel::<()>();
+                answers.push(answer);
+                tokio::spawn(async move { slot.wait_for(answered).await.is_some() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let others: Vec<_> = (0..16).map_while(|_| slots.take()).collect();
+        assert_eq!(others.len(), 12, "four wait with their permits");
+        let (keep, lend) = waiting.split_at_mut(4);
+        drop(answers.split_off(4));
+        for one in lend {
+            assert!(!one.await.unwrap(), "it finds no permit");
+        }
+        drop(answers);
+        for one in keep {
+            assert!(one.await.unwrap());
+        }
+        drop(others);
+        assert_eq!(slots.waiting.count.load(Ordering::Relaxed), 0);
+        let slot = slots.take().unwrap();
+        assert_eq!(slot.wait_for(tokio::task::yield_now()).await, Some(()));
     }
 }

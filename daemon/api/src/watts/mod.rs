@@ -126,7 +126,7 @@ impl Watts {
         let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_else(Slot::free);
         let sign_in = self.leases.sign_in(provider, token, Interface::Rest, client);
         // A provider may be slow, and how many wait for it has a bound of its own.
-        let signed_in = slot.lend_while(sign_in).await;
+        let signed_in = slot.wait_for(sign_in).await;
         let busy = || refuse::fault(Fault::Busy { retry_after: RETRY_BUSY });
         signed_in.ok_or_else(busy)?.map(Some).map_err(refused(During::Request))
     }
