@@ -3,8 +3,9 @@
 //! one token share one look-up, and are a hundred requests still.
 //!
 //! An address has a quarter (decision 0029); where all places are taken, the last one of the
-//! address that has most makes room for an address that has fewer. Strangers and callers whose token was accepted before
-//! are counted apart, so that the former cannot take the places of the latter.
+//! address that has most makes room for an address that has fewer. Strangers and callers whose
+//! token was accepted before are counted apart, so that the former cannot take the places of the
+//! latter.
 //!
 //! Never here: a token, an identity, the turn of a look-up.
 
