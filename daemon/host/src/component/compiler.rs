@@ -150,10 +150,22 @@ fn read(stream: impl Read, most: u64) -> Vec<u8> {
 pub fn compile_component(memory_bytes: u64, seconds: u64) -> Result<(), String> {
     bound(memory_bytes, seconds).map_err(|why| format!("it cannot be bounded: {why}"))?;
     let most = u64::try_from(MAX_COMPONENT).unwrap_or(u64::MAX);
-    let component = read(io::stdin(), most.saturating_add(1));
+    let component = component_from(io::stdin(), most.saturating_add(1))?;
     let engine = Engine::new(&guest_engine::base()).map_err(|why| format!("{why:#}"))?;
     let code = engine.precompile_component(&component).map_err(|why| format!("{why:#}"))?;
     io::stdout().write_all(&code).map_err(|why| why.to_string())
+}
+
+/// The whole component, or the part of one that is too long. A part of it must not be taken for
+/// all of it: where memory ends while it is read, so does the process, as it does at any other
+/// place.
+fn component_from(stream: impl Read, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    match stream.take(most).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(why) if why.kind() == io::ErrorKind::OutOfMemory => std::process::abort(),
+        Err(why) => Err(format!("it cannot be read: {why}")),
+    }
 }
 
 fn bound(memory_bytes: u64, seconds: u64) -> io::Result<()> {
@@ -212,6 +224,20 @@ mod tests {
             let why = shell(script, EVER).compile(Cow::Borrowed(b"x")).await.unwrap_err();
             assert!(why.to_string().contains(expected), "{script}: {why}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_component_is_not_taken_for_all_of_it() {
+        struct Breaks;
+        impl Read for Breaks {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the pipe broke"))
+            }
+        }
+        let broken = component_from((&b"\0asm"[..]).chain(Breaks), 100).unwrap_err();
+        assert!(broken.contains("the pipe broke"), "{broken}");
+        assert_eq!(component_from(&b"\0asm"[..], 100).unwrap(), b"\0asm");
+        assert_eq!(component_from(&b"\0asm"[..], 2).unwrap().len(), 2);
     }
 
     #[tokio::test]
