@@ -1,7 +1,6 @@
 //! The body of a request, read on demand.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +15,7 @@ use crate::fault::Fault;
 use crate::options::ServerOptions;
 use crate::pace::Pace;
 use crate::shares::{Budget, Network};
-use crate::slot::Slot;
+use crate::slot::{Slot, poll_once};
 
 /// The body of a request. Nothing of it is read before the surface calls [`Body::read`], and never
 /// more than the limit of that call.
@@ -44,8 +43,6 @@ struct Streaming {
     network: Option<Network>,
     /// The permit of the request, lent to others while this waits for the client.
     slot: Slot,
-    /// The `retry-after` of the refusal when no permit is free once the body has arrived.
-    retry_after: Duration,
 }
 
 impl Drop for Streaming {
@@ -113,7 +110,6 @@ impl Body {
             budget: Arc::clone(budget),
             network,
             slot: Slot::free(),
-            retry_after: options.retry_after,
         }))
     }
 
@@ -153,15 +149,16 @@ impl Streaming {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(BodyFault::TooLarge);
         }
-        let (slot, retry_after) = (self.slot.clone(), self.retry_after);
+        let slot = self.slot.clone();
         let place = Arc::clone(self.pace.place());
         let mut reading = pin!(timeout(self.total_timeout, self.collect(limit)));
         // Most bodies have arrived already, and their requests keep their permit.
-        if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        if let Poll::Ready(read) = poll_once(reading.as_mut()).await {
             return read.unwrap_or(Err(BodyFault::TimedOut));
         }
         place.wait();
-        let read = slot.lend_while(reading).await.ok_or(BodyFault::Busy { retry_after })?;
+        let busy = BodyFault::Busy { retry_after: slot.retry_after() };
+        let read = slot.lend_while(reading).await.ok_or(busy)?;
         let body = read.unwrap_or(Err(BodyFault::TimedOut))?;
         place.work();
         Ok(body)

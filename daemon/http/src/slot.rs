@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
+use http::Extensions;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::fault::Fault;
 
 /// So many requests that wait keep their permits, however few permits there are.
 const LEAST_WITH_PERMIT: usize = 2;
@@ -29,6 +33,8 @@ struct Waiting {
     count: AtomicUsize,
     /// How many of them keep their permits.
     with_permit: usize,
+    /// The `retry-after` of the refusal when no permit is free once the wait is over.
+    retry_after: Duration,
 }
 
 enum Permit {
@@ -49,15 +55,19 @@ impl Slot {
     /// server does not keep out the clients that need nothing of it, and a client that begins with
     /// many requests at once is not refused. An outcome that is there at once counts as no wait.
     ///
-    /// `None` when the permit was lent, and other requests have taken every one by then: the server
-    /// is busy.
-    pub async fn wait_for<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+    /// # Errors
+    /// [`Fault::Busy`] when the permit was lent, and other requests have taken every one by then.
+    pub async fn wait_for<T>(&self, outcome: impl Future<Output = T>) -> Result<T, Fault> {
         let mut outcome = pin!(outcome);
-        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(outcome.as_mut().poll(cx))).await {
-            return Some(outcome);
+        if let Poll::Ready(outcome) = poll_once(outcome.as_mut()).await {
+            return Ok(outcome);
         }
         let waits = Waits::begin(&self.waiting);
-        if waits.keeps_permit { Some(outcome.await) } else { self.lend_while(outcome).await }
+        if waits.keeps_permit {
+            return Ok(outcome.await);
+        }
+        let busy = Fault::Busy { retry_after: self.retry_after() };
+        self.lend_while(outcome).await.ok_or(busy)
     }
 
     /// Lends the permit to other requests until `outcome` is there: a client that sends its body
@@ -88,15 +98,33 @@ impl Slot {
         true
     }
 
+    /// The `retry-after` of the refusal when no permit is free once a wait is over.
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.waiting.retry_after
+    }
+
+    /// The slot of the request with these extensions; a free one where it has none.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_else(Self::free)
+    }
+
     /// A slot that belongs to no server, for calls of a surface that come from within the daemon.
     pub fn free() -> Self {
-        Self { permit: Arc::new(Mutex::new(Permit::Released)), waiting: Waiting::new(0) }
+        Self {
+            permit: Arc::new(Mutex::new(Permit::Released)),
+            waiting: Waiting::new(0, Duration::ZERO),
+        }
     }
 }
 
+/// What `future` has now, without waiting for it.
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
 impl Waiting {
-    fn new(with_permit: usize) -> Arc<Self> {
-        Arc::new(Self { count: AtomicUsize::new(0), with_permit })
+    fn new(with_permit: usize, retry_after: Duration) -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(0), with_permit, retry_after })
     }
 }
 
@@ -133,9 +161,10 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn new(count: usize) -> Self {
+    /// `retry_after`: that of the refusal when a request has waited and finds no permit free.
+    pub(crate) fn new(count: usize, retry_after: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        Self { permits, waiting: Waiting::new((count / 4).max(LEAST_WITH_PERMIT)) }
+        Self { permits, waiting: Waiting::new((count / 4).max(LEAST_WITH_PERMIT), retry_after) }
     }
 
     /// Takes a permit, if one is free: requests do not queue.
@@ -152,9 +181,15 @@ mod tests {
 
     use super::*;
 
+    const RETRY: Duration = Duration::from_secs(7);
+
+    fn slots(count: usize) -> Slots {
+        Slots::new(count, RETRY)
+    }
+
     #[test]
     fn a_permit_is_freed_once() {
-        let slots = Slots::new(1);
+        let slots = slots(1);
         let slot = slots.take().unwrap();
         let clone = slot.clone();
         assert!(slots.take().is_none());
@@ -171,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_lent_permit_is_free_until_it_is_reclaimed() {
-        let slots = Slots::new(1);
+        let slots = slots(1);
         let slot = slots.take().unwrap();
         slot.lend();
         let other = slots.take().unwrap();
@@ -188,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_permit_is_lent_while_its_request_waits_for_its_client() {
-        let slots = Slots::new(1);
+        let slots = slots(1);
         let slot = slots.take().unwrap();
         let (answer, answered) = oneshot::channel();
         let waiting = tokio::spawn({
@@ -207,14 +242,14 @@ mod tests {
     /// Attack: requests wait for a provider that does not answer, so that no other is served.
     #[tokio::test]
     async fn requests_that_wait_for_another_server_keep_a_quarter_of_the_permits() {
-        let slots = Slots::new(16);
+        let slots = slots(16);
         let mut answers = Vec::new();
         let mut waiting: Vec<_> = (0..15)
             .map(|_| {
                 let slot = slots.take().unwrap();
                 let (answer, answered) = oneshot::channel::<()>();
                 answers.push(answer);
-                tokio::spawn(async move { slot.wait_for(answered).await.is_some() })
+                tokio::spawn(async move { slot.wait_for(answered).await.map(drop) })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -223,15 +258,16 @@ mod tests {
         let (keep, lend) = waiting.split_at_mut(4);
         drop(answers.split_off(4));
         for one in lend {
-            assert!(!one.await.unwrap(), "it finds no permit");
+            let refused = one.await.unwrap();
+            assert_eq!(refused, Err(Fault::Busy { retry_after: RETRY }), "it finds no permit");
         }
         drop(answers);
         for one in keep {
-            assert!(one.await.unwrap());
+            assert_eq!(one.await.unwrap(), Ok(()));
         }
         drop(others);
         assert_eq!(slots.waiting.count.load(Ordering::Relaxed), 0);
         let slot = slots.take().unwrap();
-        assert_eq!(slot.wait_for(tokio::task::yield_now()).await, Some(()));
+        assert_eq!(slot.wait_for(tokio::task::yield_now()).await, Ok(()));
     }
 }

@@ -162,8 +162,7 @@ mod tests {
     /// Attack: strangers take all places, so that callers with accepted tokens are refused.
     #[test]
     fn strangers_take_no_place_of_known_callers() {
-        let waiting = WaitingRequests::default();
-        let waiting = &waiting;
+        let waiting = &WaitingRequests::default();
         let enter = |n, lane| (0..MOST_OF_ADDRESS).filter_map(move |_| waiting.enter(at(n), lane));
         let strangers: Vec<_> = (0..4).flat_map(|n| enter(n, Lane::Stranger)).collect();
         assert_eq!(strangers.len(), MOST);

@@ -220,9 +220,7 @@ impl Cx {
     /// Releases the slot of the request: from here on another bound limits its cost (decision
     /// 0002).
     pub(super) fn release(&self) {
-        if let Some(slot) = self.parts.extensions.get::<Slot>() {
-            slot.release();
-        }
+        Slot::of(&self.parts.extensions).release();
     }
 
     /// The revisions that `If-Match` names: the record has to be at one of them. `None`: any

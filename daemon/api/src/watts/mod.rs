@@ -17,7 +17,6 @@ mod rows;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use credsmith_core::Error;
@@ -44,8 +43,6 @@ use crate::bearer::{self, Bearer};
 use crate::client::client;
 use crate::log;
 
-/// The `retry-after` where other requests took all permits meanwhile.
-const RETRY_BUSY: Duration = Duration::from_secs(1);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// For the only answer with secrets in it.
@@ -123,12 +120,10 @@ impl Watts {
         };
         let Issuer::Configured(provider) = issuer else { return Err(refuse::unknown_issuer()) };
         let client = client(&parts.extensions);
-        let slot = parts.extensions.get::<Slot>().cloned().unwrap_or_else(Slot::free);
         let sign_in = self.leases.sign_in(provider, token, Interface::Rest, client);
         // A provider may be slow, and how many wait for it has a bound of its own.
-        let signed_in = slot.wait_for(sign_in).await;
-        let busy = || refuse::fault(Fault::Busy { retry_after: RETRY_BUSY });
-        signed_in.ok_or_else(busy)?.map(Some).map_err(refused(During::Request))
+        let signed_in = Slot::of(&parts.extensions).wait_for(sign_in).await;
+        signed_in.map_err(refuse::fault)?.map(Some).map_err(refused(During::Request))
     }
 
     async fn act(
@@ -285,9 +280,7 @@ impl Surface for Watts {
 /// Releases the slot of the request, which bounds our own work: waiting for a plugin is bounded by
 /// its own queue (decision 0002).
 fn release(parts: &request::Parts) {
-    if let Some(slot) = parts.extensions.get::<Slot>() {
-        slot.release();
-    }
+    Slot::of(&parts.extensions).release();
 }
 
 /// The rest of a path behind `/api`, where that is a whole segment.

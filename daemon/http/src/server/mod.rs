@@ -26,7 +26,7 @@ impl Server {
     /// A server without listeners. Its connections belong to `drain`.
     pub fn new(options: ServerOptions, surfaces: Surfaces, drain: Drain) -> Self {
         let shared = Shared {
-            slots: Slots::new(options.in_work),
+            slots: Slots::new(options.in_work, options.retry_after),
             connections: Connections::new(options.connections),
             bodies: Budget::new(bytes(options.unfinished_bodies)),
             replies: Budget::new(bytes(options.unread_replies)),
